@@ -1,0 +1,85 @@
+"""ww: judge trained neural networks from their weights alone.
+
+    import ww_core as ww
+
+    report = ww.analyze("model.safetensors")
+    report.to_pandas()
+
+This module is the public door, for users and for plugins alike. Names are loaded when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ww_core.analysis.analyze import analyze
+    from ww_core.analysis.describe import describe
+    from ww_core.domain.checkpoint import Checkpoint, FileRange, Loader
+    from ww_core.domain.execution import Executor, LayerDone, RunObserver, RunStart
+    from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
+    from ww_core.domain.matrix import Extractor, Matrix, MatrixPlan
+    from ww_core.domain.outcome import Outcome, State
+    from ww_core.domain.profile import Profile
+    from ww_core.domain.quantity import Column, Quantity, Scope, column, metric, quantity
+    from ww_core.domain.report import AnalysisReport
+    from ww_core.domain.spectrum import Spectrum
+    from ww_core.errors import (
+        CorruptFileError,
+        MissingExtraError,
+        NoLoaderError,
+        NotApplicable,
+        Refused,
+        SourceError,
+        StoreError,
+        UsageError,
+        WWError,
+    )
+    from ww_core.plugins.hookspecs import API_VERSION
+    from ww_core.plugins.markers import hookimpl
+    from ww_core.store.store import Store, open_store
+
+_HOMES = {
+    "ww_core.analysis.analyze": ["analyze"],
+    "ww_core.analysis.describe": ["describe"],
+    "ww_core.domain.checkpoint": ["Checkpoint", "FileRange", "Loader"],
+    "ww_core.domain.execution": ["Executor", "LayerDone", "RunObserver", "RunStart"],
+    "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
+    "ww_core.domain.matrix": ["Extractor", "Matrix", "MatrixPlan"],
+    "ww_core.domain.outcome": ["Outcome", "State"],
+    "ww_core.domain.profile": ["Profile"],
+    "ww_core.domain.quantity": ["Column", "Quantity", "Scope", "column", "metric", "quantity"],
+    "ww_core.domain.report": ["AnalysisReport"],
+    "ww_core.domain.spectrum": ["Spectrum"],
+    "ww_core.errors": [
+        "CorruptFileError",
+        "MissingExtraError",
+        "NoLoaderError",
+        "NotApplicable",
+        "Refused",
+        "SourceError",
+        "StoreError",
+        "UsageError",
+        "WWError",
+    ],
+    "ww_core.plugins.hookspecs": ["API_VERSION"],
+    "ww_core.plugins.markers": ["hookimpl"],
+    "ww_core.store.store": ["Store", "open_store"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - sorted as in _HOMES, which a test compares
+    *_HOME_OF,
+]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'ww_core' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*_HOME_OF, "__version__"])

@@ -1,0 +1,1 @@
+"""What ww speaks of: frozen data, no input or output, nothing heavy imported."""

@@ -1,0 +1,96 @@
+"""What a loader is and what it opens."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """Where the bytes of a tensor lie: what a cached digest is keyed by, with the file's size and times."""
+
+    path: Path
+    offset: int
+    nbytes: int
+
+
+class Checkpoint(ABC):
+    """An opened set of weights: layers told from headers, one tensor read at a time.
+
+    Attributes:
+        format: Name of the format, as people know it.
+        layers: All layers, in the order of the source. Tied layers name the same tensor.
+        buffers: Floating-point tensors that are no layer's weight or bias, such as running means: digested, not analysed.
+        skipped: Tensors that are not analysed, each with its reason.
+        warnings: Sentences the user should see.
+    """
+
+    format: str
+    layers: tuple[Layer, ...]
+    buffers: tuple[TensorSpec, ...] = ()
+    skipped: tuple[SkippedTensor, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @abstractmethod
+    def read(self, tensor: TensorSpec) -> AbstractContextManager[npt.NDArray[Any]]:
+        """Give one tensor as a read-only array in its stored dtype and canonical shape; leaving the context frees it.
+
+        Several threads may read at once.
+
+        Raises:
+            CorruptFileError: The bytes cannot be had; the message names file and tensor.
+        """
+
+    def locate(self, tensor: TensorSpec) -> FileRange | None:  # noqa: ARG002 - the default knows no file
+        """Tell where the bytes lie, if that is one range of one file; else None, and its digest is not cached."""
+        return None
+
+    def close(self) -> None:
+        """Free what is held open."""
+        return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Loader(ABC):
+    """A format that can be read.
+
+    Attributes:
+        name: Its name.
+        description: One line for ``ww loaders``.
+        extra: The extra of ww that installs what it needs; empty if nothing is needed.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    extra: ClassVar[str] = ""
+
+    @abstractmethod
+    def probe(self, source: Path | object) -> float:
+        """Tell by content, not by suffix, how sure it is that ``source`` is of this format: 0 no, 1 certain.
+
+        Cheap, and never raises for a source of another kind. ``source`` is an existing path or a Python object.
+        """
+
+    @abstractmethod
+    def open(self, source: Path | object) -> Checkpoint:
+        """Open the source and read its headers.
+
+        Raises:
+            CorruptFileError: The headers contradict the file.
+            MissingExtraError: What reads the format is not installed.
+        """

@@ -1,0 +1,31 @@
+"""Content addresses: one canonical form, one hash."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NUMERICS_VERSION = "1"
+"""Version of what ``singular_values`` and the other core inputs mean. A new one makes every value new."""
+
+PRECISION = "float64"
+"""Precision of all arithmetic behind the core inputs."""
+
+
+def canonical_json(content: Any) -> str:
+    """Return ``content`` as JSON with sorted keys and no spaces.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON cannot say.
+    """
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(kind: str, content: Mapping[str, Any]) -> str:
+    """Return the blake3 digest (64 hex digits) of ``content`` in canonical form, tagged with its ``kind``."""
+    import blake3
+
+    return blake3.blake3(f"ww:{kind}\0{canonical_json(content)}".encode()).hexdigest()

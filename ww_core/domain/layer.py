@@ -1,0 +1,109 @@
+"""Tensors and layers of a checkpoint, as its header tells of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+ITEM_SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+"""The dtypes ww analyses, with the bytes of one number. Tensors of other dtypes are listed as skipped."""
+
+
+class LayerKind(StrEnum):
+    """What a layer does; it chooses the extractor and nothing else."""
+
+    DENSE = "dense"
+    CONV1D = "conv1d"
+    CONV2D = "conv2d"
+    CONV3D = "conv3d"
+    EMBEDDING = "embedding"
+    RECURRENT = "recurrent"
+    NORM = "norm"
+    QKV = "qkv"
+    EXPERT = "expert"
+    OTHER = "other"
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether the weight has kernel axes."""
+        return self in {LayerKind.CONV1D, LayerKind.CONV2D, LayerKind.CONV3D}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One floating-point tensor of a checkpoint: its name there, its dtype, its canonical shape."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Count of numbers."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes as stored."""
+        return self.size * ITEM_SIZES[self.dtype]
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedTensor:
+    """A tensor that is not analysed, and why."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A named place in a checkpoint.
+
+    Attributes:
+        name: The model's own dotted name, without ``.weight``.
+        kind: What the layer does.
+        weight: The weight tensor, in the layout (out, in / groups, *kernel).
+        bias: The bias tensor, if there is one.
+        groups: Count of groups of a grouped convolution. It comes from the source or the user; nothing guesses it.
+        split: The rule by which a fused weight falls into several matrices; empty for none.
+    """
+
+    name: str
+    kind: LayerKind
+    weight: TensorSpec
+    bias: TensorSpec | None = None
+    groups: int = 1
+    split: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the weight in the canonical layout."""
+        return self.weight.shape
+
+    @property
+    def size(self) -> int:
+        """Count of numbers in weight and bias."""
+        return self.weight.size + (self.bias.size if self.bias else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerContent:
+    """A layer without its name: what the core input ``layer`` gives to a metric.
+
+    Results belong to content: two layers of equal content share their values, so a metric cannot see the name.
+    """
+
+    kind: LayerKind
+    shape: tuple[int, ...]
+    dtype: str
+    groups: int
+    has_bias: bool
+
+    @classmethod
+    def of(cls, layer: Layer) -> LayerContent:
+        """Return what is left of ``layer`` without its name."""
+        return cls(layer.kind, layer.shape, layer.weight.dtype, layer.groups, layer.bias is not None)

@@ -1,0 +1,130 @@
+"""Matrices of a layer, what an extractor promises of them, and the base class of extractors."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ww_core.domain.parameter import Parameter, parameters_of_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from ww_core.domain.layer import Layer
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixPlan:
+    """What an extractor will make of a layer, told from the header alone.
+
+    Attributes:
+        matrices: How many matrices it will yield; each is a subject with a spectrum of its own.
+        entries: How many (rows, cols) arrays are pooled into each of them.
+        rows: Rows of an entry.
+        cols: Columns of an entry.
+        multiplicities: How often each entry counts; None for once each.
+        is_complex: Whether the entries are complex.
+    """
+
+    matrices: int
+    entries: int
+    rows: int
+    cols: int
+    multiplicities: tuple[int, ...] | None = None
+    is_complex: bool = False
+
+    @property
+    def n_eigenvalues(self) -> int:
+        """Eigenvalues in the spectrum of one matrix, multiplicities counted."""
+        entries = self.entries if self.multiplicities is None else sum(self.multiplicities)
+        return entries * min(self.rows, self.cols)
+
+    @property
+    def cost(self) -> float:
+        """Floating-point operations of all spectra, roughly: Gram matrices and symmetric eigenvalues."""
+        short, long = sorted((self.rows, self.cols))
+        flops = short * short * long + 4 / 3 * short**3
+        return self.matrices * self.entries * flops * (4 if self.is_complex else 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """One subject: a batch of equal-shaped entries that share a spectrum.
+
+    Attributes:
+        index: Position among the matrices of the layer, from 0.
+        entries: Shape (B, rows, cols), a view of the stored dtype where possible.
+        multiplicities: How often each entry counts, shape (B,); None for once each.
+    """
+
+    index: int
+    entries: npt.NDArray[Any]
+    multiplicities: npt.NDArray[np.int64] | None = None
+
+
+class Extractor(ABC):
+    """A way to make matrices of a layer. Subclass it as a frozen dataclass whose fields are its parameters.
+
+        @dataclass(frozen=True)
+        class Transposed(ww.Extractor):
+            name = "transposed"
+            version = "1"
+
+            def plan(self, layer): ...
+            def matrices(self, weight, layer): ...
+
+    The same plan must follow from the header as from the weight: ``matrices`` yields ``plan(layer).matrices`` objects
+    with indices 0, 1, ... in order.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+
+    @abstractmethod
+    def plan(self, layer: Layer) -> MatrixPlan:
+        """Tell what will be made of ``layer``.
+
+        Raises:
+            NotApplicable: This extractor makes nothing of such a layer; the reason says why.
+        """
+
+    @abstractmethod
+    def matrices(self, weight: npt.NDArray[Any], layer: Layer) -> Iterator[Matrix]:
+        """Yield the matrices of ``weight``, shape (out, in / groups, *kernel), in the stored dtype, read-only."""
+
+    @classmethod
+    def parameters(cls) -> tuple[Parameter, ...]:
+        """The declared parameters."""
+        return parameters_of_fields(cls)
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The parameters' values of this variant."""
+        return {parameter.name: getattr(self, parameter.name) for parameter in self.parameters()}
+
+    @property
+    def label(self) -> str:
+        """The name, with the parameters that differ from their defaults: ``fft[n=32]``."""
+        return variant_label(self.name, self.values, {p.name: p.default for p in self.parameters()})
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for attribute in ("name", "version"):
+            if not isinstance(getattr(cls, attribute, None), str):
+                raise TypeError(f"extractor {cls.__qualname__} must set the class attribute {attribute!r} to a string")
+
+    @classmethod
+    def is_declared(cls) -> bool:
+        """Whether the class is a dataclass, as its parameters must be fields."""
+        return dataclasses.is_dataclass(cls) or not getattr(cls, "__annotations__", {})
+
+
+def variant_label(name: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """Return ``name[parameter=value,...]`` with the values that differ from ``defaults``, sorted by parameter."""
+    changed = [f"{key}={values[key]}" for key in sorted(values) if values[key] != defaults.get(key)]
+    return f"{name}[{','.join(changed)}]" if changed else name

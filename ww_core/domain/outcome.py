@@ -1,0 +1,68 @@
+"""What became of a value: a number, a text, or a state with its reason."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """State of a stored value. An exception is none of these: it belongs to the run and is tried again."""
+
+    OK = "ok"
+    NAN = "nan"
+    INF = "inf"
+    NEGATIVE_INF = "-inf"
+    NOT_APPLICABLE = "not_applicable"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One column's value for one subject.
+
+    Attributes:
+        state: What became of it.
+        number: The value of a number or bool column; None unless the state is ok.
+        text: The value of a text column; None unless the state is ok.
+        reason: Why there is no value; empty if there is one.
+    """
+
+    state: State
+    number: float | None = None
+    text: str | None = None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, value: Any) -> Outcome:
+        """Wrap what a metric returned: a real number, a bool or a text.
+
+        Raises:
+            TypeError: It is none of these.
+        """
+        if isinstance(value, str):
+            return cls(State.OK, text=value)
+        if isinstance(value, complex) or not hasattr(value, "__float__") or getattr(value, "ndim", 0) != 0:
+            raise TypeError(f"a metric returns a number, a bool or a text, not {type(value).__name__}")
+        number = float(value)
+        if math.isnan(number):
+            return cls(State.NAN, reason="the result is not a number")
+        if math.isinf(number):
+            return cls(State.INF, reason="the result is inf") if number > 0 else cls(State.NEGATIVE_INF, reason="the result is -inf")
+        return cls(State.OK, number=number)
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether there is a value."""
+        return self.state is State.OK
+
+    @property
+    def value(self) -> float | str | None:
+        """The value, or None."""
+        return self.text if self.text is not None else self.number
+
+    def explain(self) -> str:
+        """State and reason as one text: ``refused: ...``."""
+        return f"{self.state}: {self.reason}" if self.reason else str(self.state)

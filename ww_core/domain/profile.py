@@ -1,0 +1,40 @@
+"""Profiles: data that fixes one variant of every extractor and column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ww_core.domain.layer import LayerKind
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named selection.
+
+    Attributes:
+        name: Its name.
+        description: One line on what it is for.
+        extractor: Variant for layers that are no convolution, such as ``"matrix"``.
+        convolution_extractor: Variant for convolutions, such as ``"pool"`` or ``"fft[n=32]"``.
+        metrics: Names of the selected metrics; None selects every registered one except those on request.
+        parameters: Values by ``"quantity.parameter"``, where they differ from the defaults.
+        extractors_by_kind: Variants for single kinds, before the two above.
+    """
+
+    name: str
+    description: str
+    extractor: str = "matrix"
+    convolution_extractor: str = "pool"
+    metrics: tuple[str, ...] | None = None
+    parameters: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    extractors_by_kind: Mapping[LayerKind, str] = field(default_factory=lambda: _NONE)
+
+    def extractor_for(self, kind: LayerKind) -> str:
+        """Variant that makes the matrices of a layer of this kind."""
+        fallback = self.convolution_extractor if kind.is_convolution else self.extractor
+        return self.extractors_by_kind.get(kind, fallback)

@@ -1,0 +1,82 @@
+"""All hooks of ww, on one page.
+
+A plugin is a module (or any object) whose functions carry ``@ww.hookimpl``. It is found by an entry point in group
+``ww``, by ``ww --plugin FILE``, or given as ``plugins=[...]`` from Python. Every hook takes nothing and returns a list;
+it is called once, when plugins are loaded, and a failure in it is reported under the plugin's name and stops nothing else.
+
+Commands are no hook: a ``typer.Typer`` under an entry point in group ``ww.commands`` becomes ``ww NAME``.
+
+Hooks marked provisional may still change their form with their first user.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ww_core.plugins.markers import hookspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ww_core.domain.checkpoint import Loader
+    from ww_core.domain.execution import Executor, RunObserver
+    from ww_core.domain.matrix import Extractor
+    from ww_core.domain.profile import Profile
+    from ww_core.domain.quantity import Quantity
+
+API_VERSION = 1
+"""Version of this page. A plugin written for a later one says so by ``WW_API_VERSION = 2`` and is refused by name."""
+
+
+@hookspec
+def ww_register_loaders() -> Sequence[Loader]:
+    """Formats of checkpoints. Each loader recognises a source by content and reads one tensor at a time."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_extractors() -> Sequence[type[Extractor]]:
+    """Ways to make matrices of a layer. Classes, not instances: a variant is the class with its parameters."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_metrics() -> Sequence[Quantity]:
+    """Metrics and quantities, as made by ``@ww.metric`` and ``@ww.quantity``."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_profiles() -> Sequence[Profile]:
+    """Named selections of extractors, metrics and parameters."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_executors() -> Sequence[Executor]:
+    """Places where the work runs: factories of ``concurrent.futures.Executor``."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_observers() -> Sequence[RunObserver]:
+    """Observers of runs: called at the start, after each layer and at the end."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_estimators() -> Sequence[Any]:
+    """Provisional. Predictors of accuracy from stored metrics: objects with ``name`` and ``version``."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_importers() -> Sequence[Any]:
+    """Provisional. Readers of tables of results made by other programs: objects with ``name`` and ``version``."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_transforms() -> Sequence[Any]:
+    """Provisional. Makers of a new checkpoint from an old one: objects with ``name`` and ``version``."""
+    raise AssertionError("a specification is never called")
