@@ -106,7 +106,9 @@ class Quantity:
     on_request: bool = False
 
     def __post_init__(self) -> None:
-        functools.update_wrapper(self, self.function)
+        for attribute in functools.WRAPPER_ASSIGNMENTS:  # functools.update_wrapper cannot write to a frozen object
+            object.__setattr__(self, attribute, getattr(self.function, attribute))
+        object.__setattr__(self, "__wrapped__", self.function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself."""
