@@ -29,3 +29,8 @@ def digest_of(kind: str, content: Mapping[str, Any]) -> str:
     import blake3
 
     return blake3.blake3(f"ww:{kind}\0{canonical_json(content)}".encode()).hexdigest()
+
+
+def spectrum_identity(resolution: str) -> str:
+    """Return the identity of a spectrum of this resolution. Route and device are provenance, and no part of it."""
+    return digest_of("spectrum", {"numerics": NUMERICS_VERSION, "precision": PRECISION, "resolution": resolution})

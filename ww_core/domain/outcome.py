@@ -9,7 +9,7 @@ from typing import Any
 
 
 class State(StrEnum):
-    """State of a stored value. An exception is none of these: it belongs to the run and is tried again."""
+    """State of a value. ``failed`` is never stored: an exception belongs to the run and is tried again."""
 
     OK = "ok"
     NAN = "nan"
@@ -17,6 +17,7 @@ class State(StrEnum):
     NEGATIVE_INF = "-inf"
     NOT_APPLICABLE = "not_applicable"
     REFUSED = "refused"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)

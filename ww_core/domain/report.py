@@ -106,11 +106,18 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """Mean of a column over the matrices that have a value, their count, and the count of those that have none."""
+    """A column over the matrices that have a value, how many they are, and how many have none."""
 
     mean: float | None
+    median: float | None
+    min: float | None
+    max: float | None
     count: int
     missing: int
+
+    def numbers(self) -> dict[str, float | None]:
+        """The aggregates by name, without the counts."""
+        return {"mean": self.mean, "median": self.median, "min": self.min, "max": self.max}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +162,7 @@ class AnalysisReport:
             "layer_metrics": [_layer_row(row) for row in self.layer_metrics],
             "model_metrics": model_metrics,
             "model_states": model_states,
-            "summary": {
-                name: {"mean": aggregate.mean, "count": aggregate.count, "missing": aggregate.missing}
-                for name, aggregate in self.summary.items()
-            },
+            "summary": {name: dataclasses.asdict(aggregate) for name, aggregate in self.summary.items()},
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
             "warnings": list(self.warnings),
         }

@@ -1,0 +1,21 @@
+"""Pure functions on arrays: singular values, power-law fits, statistics, permutations. Public; numpy and no more."""
+
+from __future__ import annotations
+
+from ww_core.spectral.blocks import float64_blocks
+from ww_core.spectral.permutation import permutation, permuted
+from ww_core.spectral.power_law import PowerLawFit, fit_power_law
+from ww_core.spectral.singular_values import spectrum_of
+from ww_core.spectral.statistics import Moments, moments, quantiles
+
+__all__ = [
+    "Moments",
+    "PowerLawFit",
+    "fit_power_law",
+    "float64_blocks",
+    "moments",
+    "permutation",
+    "permuted",
+    "quantiles",
+    "spectrum_of",
+]

@@ -93,7 +93,7 @@ file_digest = Table(
     Column("host", String(255), primary_key=True),
     Column("path", Text, primary_key=True),
     Column("tensor", Text, primary_key=True),
-    Column("stamp", Text, nullable=False),  # size, times, inode, offset, dtype and shape that the digest was taken under
+    Column("stamp", Text, nullable=False),  # size, times, inode, offset, dtype and shape the digest was taken under
     Column("digest", String(64), nullable=False),
 )
 
@@ -281,8 +281,9 @@ score = Table(
     Column("created_at", String(32), nullable=False),
     CheckConstraint("(checkpoint_id IS NULL) <> (subject_id IS NULL)", name="target"),
     CheckConstraint("better IN ('lower', 'higher', 'none')", name="better"),
-    UniqueConstraint("checkpoint_id", "subject_id", "name", "dataset", "source"),
-    Index(None, "subject_id"),
+    # Two, as one of the ids is always NULL and a row with a NULL is never equal to another.
+    UniqueConstraint("checkpoint_id", "name", "dataset", "source"),
+    UniqueConstraint("subject_id", "name", "dataset", "source"),
 )
 
 # --- what was asked, and what became of it -----------------------------------------------------------------------------

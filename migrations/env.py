@@ -1,0 +1,14 @@
+"""What Alembic runs: the scripts, in the transaction that ww_core.store.migrate has opened.
+
+There is no alembic.ini. A new script is written by hand after script.py.mako; tests/store/test_schema.py says
+what it lacks. Then raise SCHEMA_HEAD in ww_core/store/migrate.py.
+"""
+
+from __future__ import annotations
+
+from alembic import context
+
+from ww_core.store.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

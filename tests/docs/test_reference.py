@@ -1,0 +1,52 @@
+"""The reference pages are complete: the command line, every hook, every metric's column, every extractor."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ww_core.plugins import hookspecs
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs/reference"
+HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("ww_register_"))
+
+
+def headings_of(page):
+    """Headings without their back-ticks, and without the arguments of a call."""
+    found = re.findall(r"^#{2,6} +(.+?) *$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {heading.replace("`", "").removesuffix("()") for heading in found}
+
+
+def rows_of(page):
+    """Names in back-ticks in the first cells of the page's tables."""
+    cells = re.findall(r"^\|([^|]*)\|", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def listed(command):
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ww"), command, "--json"], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_the_page_of_the_command_line_is_fresh():
+    command = [sys.executable, ROOT / "docs/make_cli_reference.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_has_a_heading(hook):
+    assert hook in headings_of(REFERENCE / "hooks.md")
+
+
+def test_the_page_of_hooks_names_no_hook_that_is_not():
+    named = set(re.findall(r"\bww_register_\w+", (REFERENCE / "hooks.md").read_text(encoding="utf-8")))
+    assert named <= set(HOOKS)

@@ -1,0 +1,234 @@
+import math
+import subprocess
+import sys
+import tracemalloc
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ww_core.errors import NotApplicable, Refused
+from ww_core.spectral import singular_values as module
+from ww_core.spectral import spectrum_of
+
+DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
+SHAPES = [(1, 1, 1), (1, 1, 7), (1, 7, 1), (1, 30, 20), (1, 20, 30), (1, 25, 25), (9, 16, 12), (40, 1, 1), (5, 3, 8)]
+
+
+def svd(entries):
+    return np.sort(np.linalg.svd(np.asarray(entries, dtype=np.float64), compute_uv=False), axis=None)[::-1]
+
+
+def assert_same_spectrum(found, expected):
+    """Routes agree to 1e-10 of lambda_max."""
+    np.testing.assert_allclose(np.square(found), np.square(expected), rtol=0, atol=1e-13 * expected[0] ** 2)
+
+
+def small_matrices(max_side=8):
+    return hnp.arrays(
+        np.float64,
+        st.tuples(st.integers(1, max_side), st.integers(1, max_side)),
+        elements=st.floats(-100, 100, allow_subnormal=False),
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("resolution", ["standard", "full"])
+def test_agrees_with_numpys_svd(dtype, shape, resolution):
+    entries = np.random.default_rng(1).standard_normal(shape).astype(DTYPES[dtype])
+    spectrum = spectrum_of(entries, stored_dtype=dtype, resolution=resolution)
+    assert_same_spectrum(spectrum.singular_values, svd(entries))
+    assert spectrum.singular_values.dtype == np.float64
+    assert spectrum.singular_values.flags.c_contiguous
+    assert (np.diff(spectrum.singular_values) <= 0).all()
+    assert spectrum.resolution == resolution
+    assert spectrum.route
+    assert spectrum.seconds > 0
+
+
+@pytest.mark.parametrize("resolution", ["standard", "full"])
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+@pytest.mark.parametrize("shape", [(1, 6, 9), (7, 9, 6), (4, 1, 1)])
+def test_complex_entries_agree_with_numpys_svd(shape, dtype, resolution):
+    rng = np.random.default_rng(2)
+    entries = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype)
+    expected = np.sort(np.linalg.svd(entries.astype(np.complex128), compute_uv=False), axis=None)[::-1]
+    found = spectrum_of(entries, stored_dtype="float32", resolution=resolution).singular_values
+    assert_same_spectrum(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 300), (1, 300, 40), (1, 64, 64), (50, 6, 10), (3, 40, 90)])
+def test_blocks_and_chunks_do_not_show(shape, monkeypatch):
+    entries = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    whole = spectrum_of(entries, stored_dtype="float32")
+    monkeypatch.setattr(module, "BLOCK_BYTES", 4096)
+    blocked = spectrum_of(entries, stored_dtype="float32")
+    assert_same_spectrum(blocked.singular_values, whole.singular_values)
+    assert blocked.noise_floor == pytest.approx(whole.noise_floor, rel=1e-14)
+
+
+def test_a_view_of_any_layout_gives_the_same():
+    kernel = np.random.default_rng(4).standard_normal((12, 8, 3, 3)).astype(np.float32)
+    view = kernel.reshape(12, 8, 9).transpose(2, 0, 1)
+    for entries in (view, view.mT, np.ascontiguousarray(view), np.asfortranarray(view), view[::-1, ::-1]):
+        assert_same_spectrum(spectrum_of(entries, stored_dtype="float32").singular_values, svd(kernel.T))
+
+
+def test_multiplicities_are_expanded_and_count_in_the_noise():
+    entries = np.random.default_rng(5).standard_normal((3, 4, 6))
+    multiplicities = np.array([1, 2, 3])
+    counted = spectrum_of(entries, multiplicities, stored_dtype="bfloat16")
+    repeated = spectrum_of(np.repeat(entries, multiplicities, axis=0), stored_dtype="bfloat16")
+    np.testing.assert_array_equal(counted.singular_values, repeated.singular_values)
+    assert counted.noise_floor == repeated.noise_floor
+
+
+def test_closed_forms():
+    rng = np.random.default_rng(6)
+    orthogonal = np.linalg.qr(rng.standard_normal((40, 40)))[0]
+    u, v = rng.standard_normal(30), rng.standard_normal(20)
+    diagonal = np.diag([3.0, -7.0, 0.5, 0.0])
+    cases = [
+        (orthogonal, np.ones(40)),
+        (np.eye(5, 9), np.ones(5)),
+        (diagonal, np.array([7.0, 3.0, 0.5, 0.0])),
+        (np.zeros((4, 6)), np.zeros(4)),
+        (np.full((6, 4), 0.5), np.array([0.5 * math.sqrt(24), 0.0, 0.0, 0.0])),
+        (np.outer(u, v), np.r_[np.linalg.norm(u) * np.linalg.norm(v), np.zeros(19)]),
+        (np.array([[3.0, 4.0]]), np.array([5.0])),
+        (np.array([[3.0], [4.0]]), np.array([5.0])),
+    ]
+    for matrix, expected in cases:
+        found = spectrum_of(matrix[np.newaxis], stored_dtype="float64")
+        np.testing.assert_allclose(found.singular_values, expected, rtol=1e-13, atol=max(found.noise_floor, 1e-300))
+        resolved = spectrum_of(matrix[np.newaxis], stored_dtype="float64", resolution="full")
+        np.testing.assert_allclose(resolved.singular_values, expected, rtol=1e-13, atol=resolved.noise_floor)
+
+
+@given(matrix=small_matrices(), seed=st.integers(0, 99))
+@settings(deadline=None)
+def test_transposing_and_permuting_change_nothing(matrix, seed):
+    rng = np.random.default_rng(seed)
+    base = spectrum_of(matrix[np.newaxis], stored_dtype="float32")
+    for other in (matrix.T, matrix[rng.permutation(matrix.shape[0])], matrix[:, rng.permutation(matrix.shape[1])]):
+        spectrum = spectrum_of(other[np.newaxis], stored_dtype="float32")
+        assert_same_spectrum(spectrum.singular_values, base.singular_values)
+        assert spectrum.noise_floor == pytest.approx(base.noise_floor, rel=1e-12, abs=0)
+
+
+@given(matrix=small_matrices())
+@settings(deadline=None)
+def test_squares_sum_to_the_squared_frobenius_norm(matrix):
+    found = spectrum_of(matrix[np.newaxis], stored_dtype="float64").singular_values
+    assert math.fsum(np.square(found)) == pytest.approx(math.fsum(np.square(matrix).ravel()), rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize("resolution", ["standard", "full"])
+@pytest.mark.parametrize("exponent", [-1060, -900, -300, 7, 300, 1000])
+def test_any_power_of_two_scales_the_spectrum_and_nothing_else(exponent, resolution):
+    matrix = np.random.default_rng(7).standard_normal((1, 30, 20))
+    matrix = np.ldexp(np.round(np.ldexp(matrix, 10)), -10)  # few digits, so that scaling loses none
+    base = spectrum_of(matrix, stored_dtype="float64", resolution=resolution)
+    scaled = spectrum_of(np.ldexp(matrix, exponent), stored_dtype="float64", resolution=resolution)
+    np.testing.assert_allclose(
+        scaled.singular_values, np.ldexp(base.singular_values, exponent), rtol=1e-12, atol=np.ldexp(1.0, -1074)
+    )
+
+
+@pytest.mark.parametrize("magnitude", [1e300, 1e-300, 5e-324])
+def test_extreme_doubles_of_different_entries_stand_side_by_side(magnitude):
+    entries = np.array([[[magnitude, 0.0]], [[0.0, 1.0]]])
+    found = spectrum_of(entries, stored_dtype="float64").singular_values
+    np.testing.assert_allclose(found, sorted([magnitude, 1.0], reverse=True), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_the_limits_of_narrow_dtypes_neither_overflow_nor_vanish(dtype):
+    info = ml_dtypes.finfo(DTYPES[dtype])
+    for limit in (info.max, info.smallest_subnormal):
+        entries = np.full((1, 8, 8), limit, dtype=DTYPES[dtype])
+        assert spectrum_of(entries, stored_dtype=dtype).singular_values[0] == pytest.approx(8 * float(limit), rel=1e-13)
+
+
+@pytest.mark.parametrize("resolution", ["standard", "full"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_not_finite_is_refused_and_counted(dtype, resolution):
+    entries = np.ones((30, 5, 4), dtype=DTYPES[dtype])
+    entries[29, 1, 1], entries[0, 2, 3], entries[0, 4, 0] = np.nan, np.inf, -np.inf
+    with pytest.raises(Refused) as caught:
+        spectrum_of(entries, stored_dtype=dtype, resolution=resolution)
+    assert caught.value.reason == "3 of 600 weights are NaN or infinite"
+
+
+def test_a_complex_nan_is_refused():
+    entries = np.ones((2, 3, 3), dtype=np.complex128)
+    entries[1, 0, 0] = complex(0.0, math.nan)
+    with pytest.raises(Refused, match="1 of 18 weights"):
+        spectrum_of(entries, stored_dtype="float32")
+
+
+@pytest.mark.parametrize("resolution", ["standard", "full"])
+def test_a_spectrum_beyond_float64_is_refused(resolution):
+    with pytest.raises(Refused, match="beyond the range"):
+        spectrum_of(np.full((1, 9, 9), 1.7e308), stored_dtype="float64", resolution=resolution)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 3), (1, 0, 3), (1, 3, 0)])
+def test_nothing_has_no_spectrum(shape):
+    with pytest.raises(NotApplicable, match="no spectrum"):
+        spectrum_of(np.zeros(shape), stored_dtype="float32")
+
+
+@pytest.mark.parametrize(("dtype", "eps"), [("float16", 2**-10), ("bfloat16", 2**-7), ("float32", 2**-23)])
+def test_the_noise_floor_is_that_of_the_stored_precision(dtype, eps):
+    assert eps == float(ml_dtypes.finfo(DTYPES[dtype]).eps)
+    entries = np.random.default_rng(8).standard_normal((4, 80, 50)).astype(DTYPES[dtype])
+    rms = math.sqrt(np.square(entries.astype(np.float64)).mean())
+    storage = eps / math.sqrt(12) * rms * (math.sqrt(80) + math.sqrt(50))
+    largest = svd(entries)[0]
+    standard = spectrum_of(entries, stored_dtype=dtype).noise_floor
+    full = spectrum_of(entries, stored_dtype=dtype, resolution="full").noise_floor
+    assert standard == pytest.approx(max(storage, math.sqrt(80 * 2.0**-52) * largest), rel=1e-12)
+    assert full == pytest.approx(storage, rel=1e-12)
+
+
+def test_rounding_to_bfloat16_makes_noise_of_the_size_of_the_floor():
+    exact = np.random.default_rng(9).standard_normal((1, 300, 200))
+    rounded = exact.astype(ml_dtypes.bfloat16)
+    made = np.linalg.norm(rounded[0].astype(np.float64) - exact[0], 2)
+    assert 0.5 < made / spectrum_of(rounded, stored_dtype="bfloat16").noise_floor < 1.0
+
+
+def test_the_resolution_decides_how_far_down_the_small_end_is_exact():
+    rng = np.random.default_rng(10)
+    left, right = (np.linalg.qr(rng.standard_normal((40, 40)))[0] for _ in range(2))
+    expected = np.logspace(0, -12, 40)
+    matrix = ((left * expected) @ right)[np.newaxis]
+    standard = spectrum_of(matrix, stored_dtype="float64")
+    full = spectrum_of(matrix, stored_dtype="float64", resolution="full")
+    trusted = expected > 10 * standard.noise_floor
+    np.testing.assert_allclose(standard.singular_values[trusted], expected[trusted], rtol=1e-2)
+    np.testing.assert_allclose(full.singular_values, expected, rtol=1e-2)
+    assert full.noise_floor < expected[-1] < standard.noise_floor
+
+
+def test_no_float64_copy_of_the_tensor_is_made():
+    entries = np.random.default_rng(11).standard_normal((1, 512, 16384), dtype=np.float32)
+    tracemalloc.start()
+    try:
+        spectrum_of(entries, stored_dtype="float32")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    gram = 8 * 512 * 512
+    assert peak < 2 * gram + 1.1 * module.BLOCK_BYTES < entries.nbytes
+
+
+def test_neither_scipy_nor_anything_else_heavy_is_imported():
+    code = "import sys, ww_core.spectral; print({'scipy', 'powerlaw', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

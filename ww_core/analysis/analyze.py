@@ -1,0 +1,475 @@
+"""Analyse a source: from a path or an object to a report, with everything stored on the way."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ww_core.analysis.digests import digest_checkpoint, tensors_of
+from ww_core.analysis.model_metrics import evaluate_model
+from ww_core.analysis.planning import PlannedLayer, coverage_of, identity_records, plan_layers, plan_tasks
+from ww_core.analysis.source import Source, choose_layers, open_checkpoint, resolve_source, with_groups
+from ww_core.analysis.work import (
+    LayerResult,
+    LayerTask,
+    Recipe,
+    Worker,
+    compute_in_process,
+    prepare_process,
+)
+from ww_core.domain.execution import LayerDone, RunObserver, RunStart
+from ww_core.domain.quantity import Scope
+from ww_core.domain.report import AnalysisReport, Failure
+from ww_core.domain.request import Request
+from ww_core.errors import NothingToAnalyzeError, UsageError
+from ww_core.plugins.discovery import load_plugins
+from ww_core.plugins.selection import Selection, select
+from ww_core.store import queries, recording
+from ww_core.store.store import Store, open_store
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from pathlib import Path
+
+    from ww_core.analysis.digests import Digests
+    from ww_core.domain.checkpoint import Checkpoint
+    from ww_core.domain.layer import Layer
+    from ww_core.plugins.registry import Registry
+    from ww_core.store.recording import Keys
+
+FLUSH_SECONDS = 0.05
+"""Results are written in transactions that gather about this long, so that other writers wait no longer."""
+
+
+def analyze(
+    source: object,
+    *,
+    store: Store | str | os.PathLike[str] | None = None,
+    name: str = "",
+    version: str = "",
+    series: str = "",
+    profile: str = "default",
+    extractors: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    layers: Sequence[str] = (),
+    groups: Mapping[str, int] | None = None,
+    seed: int = 0,
+    jobs: int = 0,
+    executor: str = "threads",
+    loader: str = "",
+    keep_spectra: bool = True,
+    rehash: bool = False,
+    move_label: bool = False,
+    plugins: Sequence[object] = (),
+    observers: Sequence[RunObserver] = (),
+    registry: Registry | None = None,
+    plugin_files: Sequence[str] = (),
+) -> AnalysisReport:
+    """Analyse the weights of a source and return what they say; all of it is in the store.
+
+    Args:
+        source: A path, a ``file:`` URI, or an object such as a dict of NumPy arrays.
+        store: An open store, a path or URL, or None for one in memory that ends with the call.
+        name: Name of the model; default the stem of the file or folder.
+        version: Its label; default the one these weights have, or the next integer.
+        series: Family that the model belongs to.
+        profile: Name of the profile.
+        extractors: Variants such as ``"slice"`` that replace the profile's choice for convolutions.
+        metrics: Metrics or columns that replace the profile's selection.
+        parameters: Values by ``"metric.parameter"``.
+        layers: Globs that select layers by name.
+        groups: Count of groups by glob, for grouped convolutions whose source does not tell.
+        seed: Seed of everything random.
+        jobs: Workers; 0 for one per core that this process may use.
+        executor: Name of the executor.
+        loader: Name of the loader; default the one that recognises the source.
+        keep_spectra: Store the spectra, so that metrics can be added later without the weights.
+        rehash: Read every tensor again, even of a file that looks unchanged.
+        move_label: Let ``version`` leave other weights that it stands on.
+        plugins: Modules or objects with hooks, besides those that are installed.
+        observers: Observers of this run.
+        registry: Loaded plugins, if they are loaded already.
+        plugin_files: Python files with hooks.
+
+    Returns:
+        The report; what was lost to exceptions is in its ``failures``.
+
+    Raises:
+        UsageError: A name, parameter or label cannot be used.
+        SourceError: The source cannot be read, or holds nothing that can be analysed.
+        StoreError: The store cannot be opened or written.
+    """
+    request = Request(
+        profile=profile,
+        extractors=tuple(extractors),
+        metrics=tuple(metrics),
+        parameters=tuple((parameters or {}).items()),
+        layers=tuple(layers),
+        groups=tuple((groups or {}).items()),
+        seed=seed,
+    )
+    _check_names(name, version)
+    registry = registry or load_plugins(files=plugin_files, objects=plugins)
+    selection = select(registry, request)
+    with ExitStack() as stack:
+        found = resolve_source(source)
+        checkpoint, loader_name = open_checkpoint(found, registry, loader)
+        stack.enter_context(checkpoint)
+        chosen = choose_layers(with_groups(checkpoint.layers, request.groups), request.layers)
+        _refuse_nothing(found, checkpoint, chosen, selection)
+        opened = store if isinstance(store, Store) else stack.enter_context(open_store(store))
+        run = _Run(
+            registry=registry,
+            selection=selection,
+            request=request,
+            source=found,
+            checkpoint=checkpoint,
+            loader=loader_name,
+            layers=chosen,
+            store=opened,
+            jobs=jobs or _cores(),
+            executor=executor,
+            keep_spectra=keep_spectra,
+            plugin_files=tuple(plugin_files),
+            objects=bool(plugins),
+            observers=[*((owned.plugin, owned.object) for owned in registry.observers), *(("", o) for o in observers)],
+        )
+        run.register(name or found.stem, version, series, rehash=rehash, move_label=move_label)
+        return run.execute()
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One run, from digests to report. Its methods are called in order: register, execute."""
+
+    registry: Registry
+    selection: Selection
+    request: Request
+    source: Source
+    checkpoint: Checkpoint
+    loader: str
+    layers: Sequence[Layer]
+    store: Store
+    jobs: int
+    executor: str
+    keep_spectra: bool
+    plugin_files: tuple[str, ...]
+    objects: bool
+    observers: Sequence[tuple[str, RunObserver]]
+    started: float = field(default_factory=time.perf_counter)
+    model: str = ""
+    version: str = ""
+    digests: Digests = field(init=False)
+    planned: list[PlannedLayer] = field(default_factory=list)
+    keys: Keys = field(default_factory=recording.Keys)
+    plan_id: int = 0
+    analysis_id: int = 0
+    run_id: int = 0
+    computed: set[str] = field(default_factory=set)
+    failures: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def register(self, name: str, version: str, series: str, *, rehash: bool, move_label: bool) -> None:
+        """Digest the weights; store the checkpoint, its label, what was asked and what is covered."""
+        self.digests = digest_checkpoint(
+            self.checkpoint, self.store, loader=self.loader, rehash=rehash, jobs=self.jobs
+        )
+        self.failures += self.digests.failures
+        self.warnings += self.checkpoint.warnings
+        self.planned = plan_layers(self.layers, self.selection, self.digests.tensors)
+        with self.store.writing() as connection:
+            self.keys = recording.record_checkpoint(connection, self._checkpoint_record())
+            self.model = name
+            self.version = recording.record_label(
+                connection, name, version, self.keys.checkpoint, self.source.name, move=move_label
+            )
+            if series:
+                recording.record_series(connection, series, name)
+            changed = recording.record_identities(connection, identity_records(self.selection), self.keys)
+            self.warnings += [
+                f"{changed_name}: its code changed and its version did not, so stored values stand; give it a new version"
+                for changed_name in changed
+            ]
+            self.plan_id = recording.record_plan(connection, self._plan_record(), self.keys)
+            self.analysis_id = recording.record_analysis(
+                connection,
+                self.plan_id,
+                coverage_of(self.planned, self.checkpoint, self._unselected(), self.selection),
+                self.keys,
+            )
+            request = asdict(self.request)
+            self.run_id = recording.start_run(
+                connection, self.analysis_id, self.source.name, request, _program()
+            )
+
+    def execute(self) -> AnalysisReport:
+        """Compute what the store lacks, store it as it comes, and put the report together."""
+        with self.store.reading() as connection:
+            tasks, known = plan_tasks(connection, self.planned, self.selection, self.digests, self.keys)
+        state = "interrupted"
+        try:
+            self._observe("on_start", self._run_start(tasks))
+            self._compute(tasks)
+            self._compute_model()
+            state = "done"
+        finally:
+            with self.store.writing() as connection:
+                recording.finish_run(
+                    connection,
+                    self.run_id,
+                    state=state,
+                    computed=sum(subject in self.computed for subject in self._first_rows()),
+                    reused=self._reused(known),
+                    seconds=time.perf_counter() - self.started,
+                    failures=self.failures,
+                )
+        report = self._report()
+        self._observe("on_end", report)
+        return replace(report, failures=tuple(self.failures), warnings=tuple(self.warnings))
+
+    def _compute(self, tasks: Sequence[LayerTask]) -> None:
+        pending: list[LayerResult] = []
+        last_flush = time.perf_counter()
+        try:
+            for result in self._results(tasks):
+                pending.append(result)
+                if time.perf_counter() - last_flush >= FLUSH_SECONDS:
+                    self._flush(pending)
+                    last_flush = time.perf_counter()
+        finally:
+            self._flush(pending)
+
+    def _results(self, tasks: Sequence[LayerTask]) -> Iterator[LayerResult]:
+        if not tasks:
+            return
+        with self._pool(min(self.jobs, len(tasks))) as (pool, compute):
+            futures = [pool.submit(*compute, task) for task in tasks]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+
+    @contextmanager
+    def _pool(self, jobs: int) -> Iterator[tuple[concurrent.futures.Executor, tuple[Any, ...]]]:
+        from threadpoolctl import threadpool_limits
+
+        executor = self.registry.executors.find(self.executor).object
+        if not executor.shares_memory and (self.source.in_memory or self.objects):
+            self.warnings.append(f"executor {self.executor!r} cannot see Python objects: threads were used")
+            executor = self.registry.executors.find("threads").object
+        if executor.shares_memory:
+            import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
+
+            worker = Worker(self.checkpoint, self.loader, self.selection, self.request.seed)
+            with threadpool_limits(1, user_api="blas"), executor.create(jobs, _prepare_thread, ()) as pool:
+                yield pool, (worker.compute,)
+        else:
+            path: Path = self.source.target  # type: ignore[assignment]  # not in memory, so it is a path
+            recipe = Recipe(self.plugin_files, path.resolve(), self.loader, self.request)
+            with executor.create(jobs, prepare_process, (recipe,)) as pool:
+                yield pool, (compute_in_process, recipe)
+
+    def _flush(self, pending: list[LayerResult]) -> None:
+        if not pending:
+            return
+        results = [stored for result in pending for stored in self._stored_results(result)]
+        with self.store.writing() as connection:
+            recording.record_results(connection, results, self.keys, keep_spectra=self.keep_spectra)
+        for result in pending:
+            self.failures += result.failures
+            self.computed |= {m.subject.digest for m in result.matrices if m.attempted}
+            done = LayerDone(result.task.layer.name, result.task.cost, bool(result.failures))
+            self._observe("on_layer", done)
+        pending.clear()
+
+    def _stored_results(self, result: LayerResult) -> Iterator[recording.Result]:
+        """Yield what of a layer's result is stored under which subject, contexts before what points at them."""
+        nodes = self.selection.nodes
+        whole = {
+            (nodes[qualified].identity, column): outcome
+            for qualified, columns in result.outcomes.items()
+            for column, outcome in columns.items()
+        }
+        if whole or any(matrix.in_context.context for matrix in result.matrices):
+            yield recording.Result(result.task.subject, outcomes=whole)
+        for matrix in result.matrices:
+            plain: dict[tuple[str, str], Any] = {}
+            context: dict[tuple[str, str], Any] = {}
+            for qualified, columns in matrix.outcomes.items():
+                target = context if nodes[qualified].in_context else plain
+                target |= {(nodes[qualified].identity, column): outcome for column, outcome in columns.items()}
+            yield recording.Result(matrix.subject, outcomes=plain)
+            for spectrum in matrix.spectra:
+                yield recording.Result(matrix.subject, spectrum=spectrum)
+            if context:
+                yield recording.Result(matrix.in_context, outcomes=context)
+
+    def _compute_model(self) -> None:
+        """Evaluate model metrics and summaries from what is stored now."""
+        with self.store.reading() as connection:
+            evaluated = evaluate_model(
+                connection,
+                self.planned,
+                self.selection,
+                self.digests.checkpoint,
+                self.keys,
+                self.failures,
+                self.request.seed,
+            )
+        report = self._report()
+        with self.store.writing() as connection:
+            if evaluated is not None:
+                subject, outcomes = evaluated
+                stored = recording.Result(subject, outcomes=outcomes)
+                recording.record_results(connection, [stored], self.keys, keep_spectra=False)
+                recording.record_model_subject(connection, self.analysis_id, subject, self.keys)
+            recording.record_summaries(
+                connection,
+                self.keys.checkpoint,
+                self.plan_id,
+                self.request.layers,
+                report.summary,
+                partial=bool(self.failures),
+            )
+
+    def _report(self) -> AnalysisReport:
+        ref = queries.CheckpointRef(self.keys.checkpoint, self.digests.checkpoint, self.model, self.version)
+        with self.store.reading() as connection:
+            return queries.report_of_run(connection, self.run_id, ref)
+
+    def _observe(self, method: str, argument: object) -> None:
+        for plugin, observer in self.observers:
+            try:
+                getattr(observer, method)(argument)
+            except Exception as error:  # noqa: BLE001 - who watches a run must not cost it
+                self.failures.append(
+                    Failure("observer", plugin, type(observer).__name__, f"{method}: {type(error).__name__}: {error}")
+                )
+
+    def _run_start(self, tasks: Sequence[LayerTask]) -> RunStart:
+        cost = sum(task.cost for task in tasks)
+        return RunStart(self.source.name, self.model, self.version, self.request.profile, len(tasks), cost)
+
+    def _first_rows(self) -> Iterator[str]:
+        """Yield the subject of each matrix of the plan once."""
+        yield from dict.fromkeys(self._rows())
+
+    def _rows(self) -> Iterator[str]:
+        for own in self.planned:
+            if own.subject is not None:
+                for made in own.matrices:
+                    yield from (subject.digest for subject in made.subjects)
+
+    def _reused(self, known: Mapping[str, Any]) -> int:
+        """Count matrices whose spectrum did not have to be made in this run: stored before, or shared with another."""
+        rows = list(self._rows())
+        made = {subject for subject in rows if subject in self.computed}
+        return sum(subject in made or subject in known for subject in rows) - len(made)
+
+    def _unselected(self) -> list[Layer]:
+        chosen = {layer.name for layer in self.layers}
+        return [layer for layer in self.checkpoint.layers if layer.name not in chosen]
+
+    def _checkpoint_record(self) -> recording.CheckpointRecord:
+        specs = {spec.name: spec for spec in tensors_of(self.checkpoint)}
+        skipped = 0
+        for tensor in self.checkpoint.skipped:
+            size = 1
+            for side in tensor.shape:
+                size *= side
+            skipped += size
+        read = self.digests.tensors
+        grouped = {layer.name: layer for layer in self.layers}
+        return recording.CheckpointRecord(
+            digest=self.digests.checkpoint,
+            provisional=bool(self.digests.failures),
+            format=self.checkpoint.format,
+            parameters=sum(spec.size for spec in specs.values()) + skipped,
+            tensors={digest: specs[name] for name, digest in read.items()},
+            layers=[
+                (
+                    grouped.get(layer.name, layer),
+                    read[layer.weight.name],
+                    read[layer.bias.name] if layer.bias else "",
+                )
+                for layer in self.checkpoint.layers
+                if layer.weight.name in read and (layer.bias is None or layer.bias.name in read)
+            ],
+        )
+
+    def _plan_record(self) -> recording.PlanRecord:
+        primary = {str(kind): variants[0] for kind, variants in self.selection.extractors.items()}
+        every = {str(kind): [v.identity for v in own] for kind, own in self.selection.extractors.items()}
+        nodes = self.selection.nodes
+        return recording.PlanRecord(
+            profile=self.selection.profile.name,
+            content={
+                "profile": self.selection.profile.name,
+                "extractors": every,
+                "primary": sorted({variant.label for variant in primary.values()}),
+                "columns": [[column.label, str(column.scope)] for column in self.selection.columns],
+                "layers": sorted(self.request.layers),
+                "groups": sorted(self.request.groups),
+                "kinds": [[layer.name, str(layer.kind), layer.groups] for layer in self.layers],
+            },
+            extractors={kind: variant.identity for kind, variant in primary.items()},
+            columns=[
+                (column.label, nodes[column.qualified].identity, column.column.name)
+                for column in self.selection.columns
+            ],
+        )
+
+
+def _prepare_thread() -> None:
+    """A worker thread shares all it needs."""
+
+
+def _check_names(name: str, version: str) -> None:
+    for what, text in (("--name", name), ("--version", version)):
+        if text != text.strip() or "@" in text or not text.isprintable():
+            raise UsageError(f"{what} {text!r} cannot be used: '@', blanks at the ends and control characters are not allowed")
+
+
+def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Layer], selection: Selection) -> None:
+    """Raise if nothing in the source can be analysed.
+
+    Raises:
+        NothingToAnalyzeError: The message lists what was found.
+    """
+    reasons = []
+    if selection.wanted(Scope.MATRIX):
+        for own in plan_layers(layers, selection, {}):
+            if own.matrices:
+                return
+            reasons += [f"{own.layer.name} {_shape(own.layer.shape)} ({reason})" for _, reason in own.reasons]
+    elif layers:
+        return
+    reasons += [f"{tensor.name} {_shape(tensor.shape)} ({tensor.reason})" for tensor in checkpoint.skipped]
+    reasons += [f"{spec.name} {_shape(spec.shape)} (a buffer)" for spec in checkpoint.buffers]
+    shown = "; ".join(reasons[:8]) + (f"; and {len(reasons) - 8} more" if len(reasons) > 8 else "")  # noqa: PLR2004
+    raise NothingToAnalyzeError(
+        f"{source.name}: nothing in it can be analysed; found: {shown or 'no tensor at all'}"
+    )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _program() -> str:
+    from ww_core import __version__
+
+    return f"ww {__version__}"

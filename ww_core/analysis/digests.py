@@ -1,0 +1,120 @@
+"""Content addresses of tensors and checkpoints, remembered for files that have not changed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ww_core.domain.identity import canonical_json, digest_of
+from ww_core.domain.report import Failure
+from ww_core.errors import WWError
+from ww_core.store import recording
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from ww_core.domain.checkpoint import Checkpoint
+    from ww_core.domain.layer import TensorSpec
+    from ww_core.store.store import Store
+
+BLOCK = 1 << 24
+"""Bytes that are hashed at a time."""
+
+
+@dataclass(slots=True)
+class Digests:
+    """Digests of the tensors of a checkpoint by name, the stamps they were taken under, and what could not be read."""
+
+    tensors: dict[str, str] = field(default_factory=dict)
+    stamps: dict[str, str] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def checkpoint(self) -> str:
+        """Content address of the checkpoint: of all (name, tensor digest). Provisional if there are failures."""
+        return digest_of("checkpoint", {"tensors": sorted(self.tensors.items()), "missing": len(self.failures)})
+
+
+def tensors_of(checkpoint: Checkpoint) -> list[TensorSpec]:
+    """Return every floating-point tensor of a checkpoint once: weights, biases, buffers."""
+    specs = [spec for layer in checkpoint.layers for spec in (layer.weight, layer.bias) if spec is not None]
+    return list({spec.name: spec for spec in [*specs, *checkpoint.buffers]}.values())
+
+
+def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, rehash: bool, jobs: int) -> Digests:
+    """Digest every tensor; a tensor of a file that did not change since it was last read here is not read again.
+
+    Args:
+        checkpoint: What to digest.
+        store: Where digests are remembered.
+        loader: Qualified name of the loader: another loader may see other numbers in the same bytes.
+        rehash: Read everything, whatever is remembered.
+        jobs: Threads of the hash.
+    """
+    digests = Digests()
+    by_path: dict[str, list[TensorSpec]] = defaultdict(list)
+    for spec in tensors_of(checkpoint):
+        where = checkpoint.locate(spec)
+        by_path[str(where.path.resolve()) if where else ""].append(spec)
+        digests.stamps[spec.name] = stamp_of(checkpoint, spec, loader)
+    host = platform.node()
+    for path, specs in by_path.items():
+        known: Mapping[str, tuple[str, str]] = {}
+        if path and not rehash:
+            with store.reading() as connection:
+                known = recording.known_digests(connection, host, path)
+        fresh = {}
+        for spec in specs:
+            stamp, digest = known.get(spec.name, ("", ""))
+            if not (stamp and stamp == digests.stamps[spec.name]):
+                digest = _read_and_digest(checkpoint, spec, jobs, digests.failures)
+                fresh[spec.name] = (digests.stamps[spec.name], digest)
+            if digest:
+                digests.tensors[spec.name] = digest
+        if path and any(digest for _, digest in fresh.values()):
+            with store.writing() as connection:
+                remembered = {name: pair for name, pair in fresh.items() if pair[1]}
+                recording.record_digests(connection, host, path, remembered)
+    return digests
+
+
+def stamp_of(checkpoint: Checkpoint, spec: TensorSpec, loader: str) -> str:
+    """Return what the digest of a tensor in a file depends on, short of its bytes; empty if it is in no file."""
+    where = checkpoint.locate(spec)
+    if where is None:
+        return ""
+    stamp = [loader, where.offset, where.nbytes, spec.dtype, list(spec.shape), *_file_stamp(where.path)]
+    return canonical_json(stamp)
+
+
+def _file_stamp(path: Path) -> Iterable[int]:
+    # The inode and its change time show what a copied modification time would hide.
+    status = os.stat(path)  # noqa: PTH116 - one call for all of it
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec, jobs: int, failures: list[Failure]) -> str:
+    try:
+        with checkpoint.read(spec) as array:
+            return digest_tensor(array, spec.dtype, jobs)
+    except (WWError, OSError) as error:
+        failures.append(Failure("read", checkpoint.format, spec.name, str(error)))
+        return ""
+
+
+def digest_tensor(array: npt.NDArray[Any], dtype: str, jobs: int = 1) -> str:
+    """Return the blake3 digest of dtype, shape and bytes (little-endian, C order) of an array in its stored dtype."""
+    import blake3
+    import numpy as np
+
+    hasher = blake3.blake3(f"ww:tensor\0{dtype}\0{canonical_json(list(array.shape))}\0".encode(), max_threads=jobs)
+    content = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+    for start in range(0, len(content), BLOCK):
+        hasher.update(content[start : start + BLOCK])
+    return hasher.hexdigest()

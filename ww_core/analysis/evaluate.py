@@ -1,0 +1,177 @@
+"""Evaluating quantities on one subject: each once, on demand, with every outcome accounted for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ww_core.domain.outcome import Outcome, State
+from ww_core.domain.report import Failure
+from ww_core.errors import NotApplicable, NoValue, Refused
+
+if TYPE_CHECKING:
+    from ww_core.domain.quantity import Column, Quantity
+    from ww_core.plugins.links import Need
+    from ww_core.plugins.resolver import Node
+
+Inputs = Callable[[str, "Node"], Any]
+"""Gives a core input by name to a node; raises NoValue where there is none."""
+
+
+class Lost(Exception):  # noqa: N818 - not an error of its own: its cause is in the failures already
+    """A value is missing because of an exception that was recorded where it happened."""
+
+
+class Evaluator:
+    """Computes quantities for one subject.
+
+    Args:
+        nodes: All nodes of the selection.
+        inputs: Gives the core inputs of this scope.
+        known: Outcomes that are stored already, by qualified name and column.
+        subject: How the subject is named in failures.
+        failures: Where exceptions are recorded.
+        elsewhere: Gives what is needed of another scope.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Node],
+        inputs: Inputs,
+        known: Mapping[str, Mapping[str, Outcome]],
+        subject: str,
+        failures: list[Failure],
+        elsewhere: Callable[[Need], Any],
+    ) -> None:
+        self._nodes = nodes
+        self._inputs = inputs
+        self._outcomes: dict[str, dict[str, Outcome]] = {name: dict(columns) for name, columns in known.items()}
+        self._elsewhere = elsewhere
+        self._subject = subject
+        self._failures = failures
+        self._results: dict[str, Any] = {}
+        self._missing: dict[str, NoValue | Lost] = {}
+
+    def outcomes(self, qualified: str) -> Mapping[str, Outcome]:
+        """Return the outcome of every column of a metric; computed if it is not known.
+
+        Raises:
+            Lost: An exception cost it.
+        """
+        if qualified not in self._outcomes:
+            quantity = self._nodes[qualified].quantity
+            try:
+                result = self._result(qualified)
+            except NoValue as missing:
+                self._outcomes[qualified] = {column.name: _outcome_of(missing) for column in quantity.columns}
+            else:
+                self._outcomes[qualified] = self._split(qualified, quantity, result)
+        return self._outcomes[qualified]
+
+    def value(self, need: Need) -> Any:
+        """Return what a need of this scope gets.
+
+        Raises:
+            NoValue: There is none.
+            Lost: An exception cost it.
+        """
+        if not need.column:
+            return self._result(need.quantity)
+        outcome = self.outcomes(need.quantity)[need.column]
+        columns = self._nodes[need.quantity].quantity.columns
+        return value_of(outcome, next(column for column in columns if column.name == need.column))
+
+    def _result(self, qualified: str) -> Any:
+        """Return what the function returned, calling it once.
+
+        Raises:
+            NoValue: It has no value, or something it needs has none.
+            Lost: An exception cost it.
+        """
+        if qualified in self._missing:
+            raise self._missing[qualified]
+        if qualified not in self._results:
+            node = self._nodes[qualified]
+            try:
+                arguments = [self._need(node, need) for need in node.needs]
+                self._results[qualified] = self._call(node, arguments)
+            except (NoValue, Lost) as missing:
+                self._missing[qualified] = missing
+                raise
+        return self._results[qualified]
+
+    def _call(self, node: Node, arguments: Sequence[Any]) -> Any:
+        import numpy as np
+
+        try:
+            with np.errstate(all="ignore"):  # what comes of an overflow or a division is a state, not a message
+                return node.quantity.function(*arguments, **node.parameters)
+        except NoValue:
+            raise
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the rest goes on
+            raise self._lost(node.qualified, f"{type(error).__name__}: {error}") from error
+
+    def _need(self, node: Node, need: Need) -> Any:
+        if need.core:
+            try:
+                return self._inputs(need.core, node)
+            except (NoValue, Lost):
+                raise
+            except Exception as error:  # noqa: BLE001 - reading, extracting and decomposing meet strangers' content
+                raise self._lost(need.core, f"{type(error).__name__}: {error}") from error
+        if self._nodes[need.quantity].quantity.scope is not node.quantity.scope:
+            return self._elsewhere(need)
+        return self.value(need)
+
+    def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
+        if len(quantity.columns) == 1 and not dataclasses.is_dataclass(result):
+            values = {quantity.columns[0].name: result}
+        elif dataclasses.is_dataclass(result):
+            values = {column.name: getattr(result, column.name, None) for column in quantity.columns}
+        else:
+            raise self._lost(qualified, f"it declares several columns and returned {type(result).__name__}")
+        try:
+            return {column.name: _typed(column, values[column.name]) for column in quantity.columns}
+        except TypeError as error:
+            raise self._lost(qualified, str(error)) from error
+
+    def _lost(self, qualified: str, message: str) -> Lost:
+        plugin, _, name = qualified.rpartition(":")
+        sentence = f"{name}: {' '.join(message.split())}"
+        self._failures.append(Failure("metric" if plugin else "input", plugin or "ww", self._subject, sentence))
+        return Lost(sentence)
+
+
+def value_of(outcome: Outcome, column: Column) -> Any:
+    """Return an outcome's value for one who needs it, in its column's type.
+
+    Raises:
+        NotApplicable: It has none because it makes no sense there.
+        Refused: It has none that one may trust.
+        Lost: It was lost to an exception.
+    """
+    if outcome.is_ok:
+        if outcome.text is not None:
+            return outcome.text
+        return {"int": int, "bool": bool}.get(column.type, float)(outcome.number)
+    if outcome.state is State.FAILED:
+        raise Lost(column.name)
+    reason = f"{column.name}: {outcome.reason}"
+    raise (NotApplicable(reason) if outcome.state is State.NOT_APPLICABLE else Refused(reason))
+
+
+def _outcome_of(missing: NoValue) -> Outcome:
+    state = State.NOT_APPLICABLE if isinstance(missing, NotApplicable) else State.REFUSED
+    return Outcome(state, reason=missing.reason)
+
+
+def _typed(column: Column, value: Any) -> Outcome:
+    if value is None:
+        raise TypeError(f"column {column.name} has no value: raise NotApplicable or Refused instead of returning None")
+    outcome = Outcome.of(value)
+    if (outcome.text is not None) != (column.type == "text"):
+        raise TypeError(f"column {column.name} is declared {column.type} and got {value!r}")
+    if column.type == "int" and outcome.number is not None and not outcome.number.is_integer():
+        raise TypeError(f"column {column.name} is declared int and got {value!r}")
+    return outcome

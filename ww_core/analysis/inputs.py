@@ -1,0 +1,257 @@
+"""Core inputs of a layer and of its matrices, read and computed on demand, one layer at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from ww_core.domain.identity import digest_of
+from ww_core.domain.layer import Layer, LayerContent, TensorSpec
+from ww_core.domain.report import Failure
+from ww_core.errors import NotApplicable, NoValue, Refused, WWError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from ww_core.domain.checkpoint import Checkpoint
+    from ww_core.domain.matrix import Matrix, MatrixPlan
+    from ww_core.domain.spectrum import Resolution, Spectrum
+    from ww_core.domain.subject import MatrixSubject
+    from ww_core.plugins.resolver import Node
+    from ww_core.plugins.selection import ExtractorVariant
+
+from ww_core.analysis.evaluate import Lost
+
+
+class LayerInputs:
+    """The tensors of one layer, each read when it is first needed and held until ``close``.
+
+    Args:
+        checkpoint: Where they are read from.
+        layer: The layer.
+        seed: Seed of the selection.
+        digest: Digest of the layer subject, from which its randomness comes.
+        failures: Where exceptions are recorded.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, layer: Layer, seed: int, digest: str, failures: list[Failure]
+    ) -> None:
+        self.layer = layer
+        self.seed = seed
+        self.failures = failures
+        self._digest = digest
+        self._checkpoint = checkpoint
+        self._open = ExitStack()
+        self._arrays: dict[str, npt.NDArray[Any] | Lost] = {}
+
+    def close(self) -> None:
+        """Let go of what was read."""
+        self._arrays.clear()
+        self._open.close()
+
+    def stored(self, spec: TensorSpec) -> npt.NDArray[Any]:
+        """Return a tensor in its stored dtype, read-only.
+
+        Raises:
+            Lost: It could not be read; the failure is recorded once.
+        """
+        if spec.name not in self._arrays:
+            try:
+                self._arrays[spec.name] = self._open.enter_context(self._checkpoint.read(spec))
+            except (WWError, OSError) as error:
+                self.failures.append(Failure("read", self._checkpoint.format, spec.name, str(error)))
+                self._arrays[spec.name] = Lost(str(error))
+        array = self._arrays[spec.name]
+        if isinstance(array, Lost):
+            raise array
+        return array
+
+    def __call__(self, name: str, node: Node) -> Any:
+        """Give a core input of the layer."""
+        if name == "rng":
+            return generator(self._digest, 0, node.qualified, self.seed)
+        if name == "layer":
+            return LayerContent.of(self.layer)
+        spec = self.layer.weight if name.endswith("weight") else self.layer.bias
+        if spec is None:
+            raise NotApplicable("the layer has no bias")
+        if spec.size == 0:
+            raise NotApplicable(f"the tensor has shape {spec.shape}: it holds no number")
+        array = self.stored(spec)
+        return array if name.startswith("stored_") else _float64(array)
+
+
+class MatrixInputs:
+    """One matrix of a layer, its spectra made when they are first needed.
+
+    Args:
+        layer: The layer's inputs.
+        matrices: Gives the matrix itself.
+        plan: What the extractor promised.
+        subject: The subject.
+        spectrum: Its standard spectrum, if it is stored.
+    """
+
+    def __init__(
+        self,
+        layer: LayerInputs,
+        matrices: MatrixSequence,
+        plan: MatrixPlan,
+        subject: MatrixSubject,
+        spectrum: Spectrum | None,
+    ) -> None:
+        self._layer = layer
+        self._matrices = matrices
+        self._plan = plan
+        self._subject = subject
+        self._spectra: dict[Resolution, Spectrum | NoValue] = {} if spectrum is None else {"standard": spectrum}
+        self.computed: list[Spectrum] = []
+        self.attempted = False
+
+    def __call__(self, name: str, node: Node) -> Any:
+        """Give a core input of the matrix, or of its layer."""
+        match name:
+            case "n_rows":
+                return self._plan.rows
+            case "n_cols":
+                return self._plan.cols
+            case "rng":
+                return generator(self._subject.tensor, self._subject.index, node.qualified, self._layer.seed)
+            case "matrix":
+                return self._matrix(batched=node.quantity.batched)
+            case "singular_values":
+                return self._spectrum(node.quantity.resolution).singular_values
+            case "noise_floor":
+                return self._spectrum(node.quantity.resolution).noise_floor
+            case "eigenvalues":
+                return _eigenvalues(self._spectrum(node.quantity.resolution))
+            case "randomized_eigenvalues":
+                return self._randomized(node.quantity.resolution)
+            case _:
+                return self._layer(name, node)
+
+    def _matrix(self, *, batched: bool) -> npt.NDArray[Any]:
+        matrix = self._matrices[self._subject.index]
+        if batched:
+            return _float64(matrix.entries)
+        if matrix.entries.shape[0] != 1:
+            raise NotApplicable(
+                f"{matrix.entries.shape[0]} matrices are pooled here: a metric of one matrix needs an extractor "
+                "that keeps them apart, or batched=True"
+            )
+        return _float64(matrix.entries[0])
+
+    def _spectrum(self, resolution: Resolution) -> Spectrum:
+        if resolution not in self._spectra:
+            self.attempted = True
+            matrix = self._matrices[self._subject.index]
+            try:
+                self._spectra[resolution] = self._decompose(matrix.entries, matrix, resolution)
+                self.computed.append(self._spectrum(resolution))
+            except NoValue as missing:
+                self._spectra[resolution] = missing
+        spectrum = self._spectra[resolution]
+        if isinstance(spectrum, NoValue):
+            raise spectrum
+        return spectrum
+
+    def _decompose(self, entries: npt.NDArray[Any], matrix: Matrix, resolution: Resolution) -> Spectrum:
+        from ww_core.spectral.singular_values import spectrum_of
+
+        dtype = self._layer.layer.weight.dtype
+        spectrum = spectrum_of(entries, matrix.multiplicities, stored_dtype=dtype, resolution=resolution)
+        spectrum.singular_values.flags.writeable = False  # every metric sees the same array
+        return spectrum
+
+    def _randomized(self, resolution: Resolution) -> npt.NDArray[np.float64]:
+        from ww_core.spectral.permutation import permuted
+
+        matrix = self._matrices[self._subject.index]
+        key = key_of(self._subject.tensor, self._subject.index, "randomized_eigenvalues", self._layer.seed)
+        return _eigenvalues(self._decompose(permuted(matrix.entries, key), matrix, resolution))
+
+
+class MatrixSequence:
+    """The matrices that a variant makes of a layer, made in order as far as they are asked for; one is held at a time."""
+
+    def __init__(self, inputs: LayerInputs, variant: ExtractorVariant, plan: MatrixPlan) -> None:
+        self._inputs = inputs
+        self._variant = variant
+        self._plan = plan
+        self._remaining: Iterator[Matrix] | None = None
+        self._current: Matrix | None = None
+        self._lost: Lost | None = None
+
+    def __getitem__(self, index: int) -> Matrix:
+        """Return the matrix of an index that is not below the last one asked for.
+
+        Raises:
+            Lost: The tensor could not be read, or the extractor broke its promise.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if self._remaining is None:
+            weight = self._inputs.stored(self._inputs.layer.weight)
+            self._remaining = self._variant.extractor.matrices(weight, self._inputs.layer)
+        while self._current is None or self._current.index < index:
+            self._current = self._next(0 if self._current is None else self._current.index + 1)
+        return self._current
+
+    def _next(self, index: int) -> Matrix:
+        try:
+            matrix = next(self._remaining or iter(()))
+            shape = (self._plan.entries, self._plan.rows, self._plan.cols)
+            if matrix.index != index or matrix.entries.shape != shape:
+                raise ValueError(f"it promised {shape} at {index} and made {matrix.entries.shape} at {matrix.index}")
+        except Exception as error:  # noqa: BLE001 - an extractor is a plugin: it may raise anything
+            text = "it made fewer matrices than it promised" if isinstance(error, StopIteration) else str(error)
+            layer = self._inputs.layer.name
+            self._inputs.failures.append(Failure("extract", self._variant.qualified, layer, text))
+            self._lost = Lost(text)
+            raise self._lost from error
+        return matrix
+
+
+def key_of(content: str, index: int, name: str, seed: int) -> bytes:
+    """Return the 16-byte key of the randomness of a metric on a piece of content."""
+    digest = digest_of("seed", {"content": content, "index": index, "name": name, "seed": seed})
+    return bytes.fromhex(digest)[:16]
+
+
+def generator(content: str, index: int, name: str, seed: int) -> np.random.Generator:
+    """Return the generator of a metric on a piece of content: the same wherever and whenever it runs."""
+    import numpy as np
+
+    key = np.frombuffer(key_of(content, index, name, seed), dtype="<u8")
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def _eigenvalues(spectrum: Spectrum) -> npt.NDArray[np.float64]:
+    import numpy as np
+
+    largest = float(spectrum.singular_values[0]) if spectrum.singular_values.size else 0.0
+    if largest > 0 and not np.finfo(np.float64).tiny <= largest * largest < np.inf:
+        raise Refused(f"the largest eigenvalue, {largest:g} squared, is outside the range of float64")
+    eigenvalues = spectrum.eigenvalues
+    eigenvalues.flags.writeable = False
+    return eigenvalues
+
+
+def _float64(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    import numpy as np
+
+    wide = np.array(array, dtype=np.complex128 if np.iscomplexobj(array) else np.float64)
+    wide.flags.writeable = False
+    return wide
+
+
+def aligned(values: Sequence[Any], missing: Sequence[bool], kind: str) -> np.ma.MaskedArray[Any, Any]:
+    """Return values in order as a masked array, masked where there is none."""
+    import numpy as np
+
+    dtype: Any = {"int": np.int64, "bool": np.bool_, "text": object}.get(kind, np.float64)
+    filled = [("" if kind == "text" else 0) if lost else value for value, lost in zip(values, missing, strict=True)]
+    return np.ma.MaskedArray(np.array(filled, dtype=dtype), mask=np.array(missing, dtype=bool))

@@ -1,0 +1,136 @@
+"""Metrics of the whole model, from the stored columns of its matrices and layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ww_core.analysis.evaluate import Evaluator, Lost
+from ww_core.analysis.inputs import aligned, generator
+from ww_core.domain.outcome import Outcome, State
+from ww_core.domain.quantity import Column, Scope
+from ww_core.domain.subject import LayerSubject, MatrixPlace, MatrixSubject, ModelSubject
+from ww_core.store import queries
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ww_core.analysis.planning import PlannedLayer
+    from ww_core.domain.layer import Layer
+    from ww_core.domain.report import Failure
+    from ww_core.plugins.links import Need
+    from ww_core.plugins.resolver import Node
+    from ww_core.plugins.selection import Selection
+    from ww_core.store.recording import Keys
+
+
+def evaluate_model(
+    connection: Connection,
+    planned: Sequence[PlannedLayer],
+    selection: Selection,
+    checkpoint: str,
+    keys: Keys,
+    failures: list[Failure],
+    seed: int,
+) -> tuple[ModelSubject, dict[tuple[str, str], Outcome]] | None:
+    """Evaluate the model metrics of a selection.
+
+    The matrices a model consists of are those of the primary extractor of each layer; another choice of layers or
+    extractors is another subject.
+
+    Returns:
+        The subject, and what is new of it by (identity digest, column); None if no model metric is selected.
+    """
+    nodes = selection.wanted(Scope.MODEL)
+    if not nodes:
+        return None
+    layers = [(own.layer, own.subject) for own in planned if own.subject is not None]
+    matrices = [
+        (own, made.variant.label, subject)
+        for own in planned
+        if own.subject is not None
+        for made in own.matrices[:1]
+        for subject in made.subjects
+    ]
+    subject = ModelSubject.of(checkpoint, layers, [(own.layer, matrix) for own, _, matrix in matrices])
+    identities = {node.identity for node in selection.nodes.values()}
+    columns = {key: pair for pair, key in keys.columns.items() if pair[0] in identities}
+    wanted = [subject.digest, *(own.digest for _, own in layers), *(matrix.digest for _, _, matrix in matrices)]
+    wanted += [own.in_context(matrix).digest for own, _, matrix in matrices]
+    stored = queries.stored_outcomes(connection, wanted, columns)
+    columns_of = _ColumnArrays(selection, stored, [s for _, s in layers], [(own, m) for own, _, m in matrices])
+    places = tuple(
+        MatrixPlace(
+            layer=own.layer.name,
+            kind=str(own.layer.kind),
+            shape=own.layer.shape,
+            groups=own.layer.groups,
+            extractor=label,
+            index=matrix.index,
+            rows=matrix.rows,
+            cols=matrix.cols,
+        )
+        for own, label, matrix in matrices
+    )
+    inputs = _ModelInputs(tuple(layer for layer, _ in layers), places, subject.digest, seed)
+    evaluator = Evaluator(selection.nodes, inputs, {}, "the model", failures, elsewhere=columns_of)
+    fresh: dict[tuple[str, str], Outcome] = {}
+    for node in nodes:
+        if all((node.identity, column.name) in stored.get(subject.digest, {}) for column in node.quantity.columns):
+            continue
+        try:
+            outcomes = evaluator.outcomes(node.qualified)
+        except Lost:
+            continue
+        fresh |= {(node.identity, name): outcome for name, outcome in outcomes.items()}
+    return subject, fresh
+
+
+class _ModelInputs:
+    """Core inputs of a model."""
+
+    def __init__(self, layers: tuple[Layer, ...], matrices: tuple[MatrixPlace, ...], digest: str, seed: int) -> None:
+        self._given = {"layers": layers, "matrices": matrices}
+        self._digest = digest
+        self._seed = seed
+
+    def __call__(self, name: str, node: Node) -> Any:
+        if name == "rng":
+            return generator(self._digest, 0, node.qualified, self._seed)
+        return self._given[name]
+
+
+class _ColumnArrays:
+    """Columns of matrices and layers as masked arrays, in the order of the model."""
+
+    def __init__(
+        self,
+        selection: Selection,
+        stored: Mapping[str, Mapping[tuple[str, str], Outcome]],
+        layers: Sequence[LayerSubject],
+        matrices: Sequence[tuple[PlannedLayer, MatrixSubject]],
+    ) -> None:
+        self._selection = selection
+        self._stored = stored
+        self._layers = layers
+        self._matrices = matrices
+
+    def __call__(self, need: Need) -> Any:
+        node = self._selection.nodes[need.quantity]
+        column = next(column for column in node.quantity.columns if column.name == need.column)
+        if node.quantity.scope is Scope.LAYER:
+            subjects = [subject.digest for subject in self._layers]
+        else:
+            subjects = [(own.in_context(m) if node.in_context else m).digest for own, m in self._matrices]
+        outcomes = [self._stored.get(subject, {}).get((node.identity, column.name)) for subject in subjects]
+        return _aligned([_present(outcome, column) for outcome in outcomes], column)
+
+
+def _present(outcome: Outcome | None, column: Column) -> Outcome:
+    if outcome is None or outcome.state is State.FAILED:
+        raise Lost(column.name)
+    return outcome
+
+
+def _aligned(outcomes: Sequence[Outcome], column: Column) -> Any:
+    return aligned([outcome.value for outcome in outcomes], [not outcome.is_ok for outcome in outcomes], column.type)

@@ -1,0 +1,269 @@
+"""From layers, a selection and what is stored to the tasks that remain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ww_core.analysis.work import Known, LayerTask, MatrixTask
+from ww_core.domain.identity import spectrum_identity
+from ww_core.domain.outcome import Outcome
+from ww_core.domain.quantity import Scope
+from ww_core.domain.subject import LayerSubject, MatrixSubject
+from ww_core.errors import NotApplicable
+from ww_core.plugins.resolver import SPECTRAL_INPUTS
+from ww_core.store import queries
+from ww_core.store.recording import CoverageRecord, IdentityRecord
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ww_core.analysis.digests import Digests
+    from ww_core.domain.checkpoint import Checkpoint
+    from ww_core.domain.layer import Layer
+    from ww_core.domain.matrix import MatrixPlan
+    from ww_core.plugins.resolver import Node
+    from ww_core.plugins.selection import ExtractorVariant, Selection
+    from ww_core.store.recording import Keys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedMatrices:
+    """What one extractor variant will make of a layer, with the subjects by index."""
+
+    variant: ExtractorVariant
+    plan: MatrixPlan
+    subjects: tuple[MatrixSubject, ...]
+
+
+@dataclass(slots=True, eq=False)
+class PlannedLayer:
+    """A selected layer: its content, its matrices by variant, and why a variant makes none.
+
+    ``subject`` is None where a tensor could not be read.
+    """
+
+    layer: Layer
+    subject: LayerSubject | None
+    matrices: list[PlannedMatrices] = field(default_factory=list)
+    reasons: list[tuple[ExtractorVariant, str]] = field(default_factory=list)
+
+    def in_context(self, subject: MatrixSubject) -> MatrixSubject:
+        """Return a matrix of this layer as it stands in it."""
+        return replace(subject, context=self.subject.digest if self.subject else "")
+
+
+def plan_layers(layers: Sequence[Layer], selection: Selection, digests: Mapping[str, str]) -> list[PlannedLayer]:
+    """Plan every layer from its header and the digests of its tensors."""
+    planned = []
+    for layer in layers:
+        weight = digests.get(layer.weight.name, "")
+        bias = digests.get(layer.bias.name, "") if layer.bias else ""
+        readable = bool(weight) and (layer.bias is None or bool(bias))
+        subject = LayerSubject(str(layer.kind), layer.groups, weight, bias) if readable else None
+        own = PlannedLayer(layer, subject)
+        for variant in selection.extractors[layer.kind] if selection.wanted(Scope.MATRIX) else ():
+            try:
+                plan = variant.extractor.plan(layer)
+            except NotApplicable as missing:
+                own.reasons.append((variant, missing.reason))
+                continue
+            subjects = tuple(_matrix_subject(layer, weight, variant, plan, index) for index in range(plan.matrices))
+            own.matrices.append(PlannedMatrices(variant, plan, subjects))
+        planned.append(own)
+    return planned
+
+
+def _matrix_subject(
+    layer: Layer, weight: str, variant: ExtractorVariant, plan: MatrixPlan, index: int
+) -> MatrixSubject:
+    return MatrixSubject(
+        tensor=weight,
+        groups=layer.groups,
+        split=layer.split,
+        extractor=variant.identity,
+        index=index,
+        rows=plan.rows,
+        cols=plan.cols,
+        entries=plan.entries,
+    )
+
+
+def coverage_of(
+    planned: Sequence[PlannedLayer], checkpoint: Checkpoint, unselected: Iterable[Layer], selection: Selection
+) -> list[CoverageRecord]:
+    """Say of every layer and tensor what is done with it: nothing stays without a reason."""
+    statistics = bool(selection.wanted(Scope.LAYER))
+    records = []
+    for own in planned:
+        layer = own.layer
+        if own.subject is None:
+            records.append(CoverageRecord(layer.name, layer.size, "skipped", "it could not be read"))
+            continue
+        records += [
+            CoverageRecord(
+                layer.name, layer.size, "analyzed", "", layer, made.variant.label, made.variant.identity
+            )
+            for made in own.matrices
+        ]
+        state = "statistics" if statistics else "skipped"
+        records += [
+            CoverageRecord(layer.name, layer.size, state, reason, layer, variant.label, variant.identity)
+            for variant, reason in own.reasons
+        ]
+        if not own.matrices and not own.reasons:
+            records.append(CoverageRecord(layer.name, layer.size, state, "no metric of a matrix is selected", layer))
+    records += [CoverageRecord(layer.name, layer.size, "skipped", "not selected") for layer in unselected]
+    records += [
+        CoverageRecord(spec.name, spec.size, "skipped", "a buffer, no weight of a layer") for spec in checkpoint.buffers
+    ]
+    for tensor in checkpoint.skipped:
+        size = 1
+        for side in tensor.shape:
+            size *= side
+        records.append(CoverageRecord(tensor.name, size, "skipped", tensor.reason))
+    return records
+
+
+def identity_records(selection: Selection) -> list[IdentityRecord]:
+    """Return the identities of a selection: metrics, extractors, spectra."""
+    records = [
+        IdentityRecord(
+            digest=node.identity,
+            kind="metric",
+            name=node.qualified,
+            version=node.quantity.version,
+            parameters=node.parameters,
+            needs=node.need_identities,
+            source_digest=node.quantity.source_digest(),
+            columns=tuple((column.name, column.type, column.better, column.unit) for column in node.quantity.columns),
+        )
+        for node in selection.nodes.values()
+        if node.quantity.is_metric
+    ]
+    variants = {v.identity: v for by_kind in selection.extractors.values() for v in by_kind}
+    records += [
+        IdentityRecord(
+            digest=variant.identity,
+            kind="extractor",
+            name=variant.qualified,
+            version=variant.extractor.version,
+            parameters=variant.extractor.values,
+            needs={},
+            source_digest="",
+        )
+        for variant in variants.values()
+    ]
+    records += [
+        IdentityRecord(spectrum_identity(resolution), "spectrum", f"ww:{resolution}", "1", {}, {}, "")
+        for resolution in ("standard", "full")
+    ]
+    return records
+
+
+def plan_tasks(
+    connection: Connection, planned: Sequence[PlannedLayer], selection: Selection, digests: Digests, keys: Keys
+) -> tuple[list[LayerTask], dict[str, Known]]:
+    """Find what the store lacks.
+
+    Returns:
+        Tasks, the most costly first, each subject in one of them only; and what is stored, by subject digest.
+    """
+    names = {node.identity: node.qualified for node in selection.nodes.values()}
+    columns = {key: pair for pair, key in keys.columns.items() if pair[0] in names}
+    stored = queries.stored_outcomes(connection, list(_subject_digests(planned)), columns)
+    known = {subject: _by_name(outcomes, names) for subject, outcomes in stored.items()}
+    matrix_nodes, layer_nodes = selection.wanted(Scope.MATRIX), selection.wanted(Scope.LAYER)
+    seen: set[str] = set()
+    tasks = []
+    for own in planned:
+        if own.subject is None:
+            continue
+        missing = () if own.subject.digest in seen else _missing(layer_nodes, known.get(own.subject.digest, {}))
+        seen.add(own.subject.digest)
+        matrices, cost = [], 0.0
+        for made in own.matrices:
+            fresh = [task for task in _matrix_tasks(own, made, matrix_nodes, known) if _first(task, seen)]
+            matrices += fresh
+            cost += made.plan.cost * len(fresh) / made.plan.matrices
+        if missing or matrices:
+            specs = [spec for spec in (own.layer.weight, own.layer.bias) if spec is not None]
+            tasks.append(
+                LayerTask(
+                    layer=own.layer,
+                    subject=own.subject,
+                    stamps={spec.name: digests.stamps[spec.name] for spec in specs},
+                    missing=missing,
+                    known=known.get(own.subject.digest, {}),
+                    matrices=tuple(matrices),
+                    cost=cost + own.layer.size,
+                )
+            )
+    return _with_spectra(connection, tasks, selection, keys), known
+
+
+def _first(task: MatrixTask, seen: set[str]) -> bool:
+    key = task.in_context.digest if task.in_context.context else task.subject.digest
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
+
+
+def _matrix_tasks(
+    own: PlannedLayer, made: PlannedMatrices, nodes: Sequence[Node], known: Mapping[str, Known]
+) -> Iterator[MatrixTask]:
+    contextual = any(node.in_context for node in nodes)
+    for subject in made.subjects:
+        in_context = own.in_context(subject) if contextual else subject
+        plain = known.get(subject.digest, {})
+        all_known = {**plain, **(known.get(in_context.digest, {}) if contextual else {})}
+        missing = _missing(nodes, all_known)
+        if missing:
+            yield MatrixTask(subject, in_context, made.variant.identity, missing, all_known)
+
+
+def _missing(nodes: Sequence[Node], known: Known) -> tuple[str, ...]:
+    return tuple(
+        node.qualified
+        for node in nodes
+        if any(column.name not in known.get(node.qualified, {}) for column in node.quantity.columns)
+    )
+
+
+def _with_spectra(
+    connection: Connection, tasks: Sequence[LayerTask], selection: Selection, keys: Keys
+) -> list[LayerTask]:
+    """Add stored spectra, so that what needs no more than them does not read the weights."""
+    spectral = {q for q, node in selection.nodes.items() if any(need.core in SPECTRAL_INPUTS for need in node.needs)}
+    subjects = [matrix.subject.digest for task in tasks for matrix in task.matrices if spectral]
+    found = queries.stored_spectra(connection, subjects, keys.identities[spectrum_identity("standard")])
+    tasks = [
+        replace(
+            task,
+            matrices=tuple(
+                replace(matrix, spectrum=found.get(matrix.subject.digest)) for matrix in task.matrices
+            ),
+        )
+        for task in tasks
+    ]
+    return sorted(tasks, key=lambda task: -task.cost)
+
+
+def _subject_digests(planned: Sequence[PlannedLayer]) -> Iterator[str]:
+    for own in planned:
+        if own.subject is None:
+            continue
+        yield own.subject.digest
+        for made in own.matrices:
+            for subject in made.subjects:
+                yield subject.digest
+                yield own.in_context(subject).digest
+
+
+def _by_name(outcomes: Mapping[tuple[str, str], Outcome], names: Mapping[str, str]) -> Known:
+    known: dict[str, dict[str, Outcome]] = {}
+    for (identity, column), outcome in outcomes.items():
+        known.setdefault(names[identity], {})[column] = outcome
+    return known

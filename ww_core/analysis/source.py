@@ -1,0 +1,132 @@
+"""From what a person names to an opened checkpoint."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from ww_core.domain.layer import Layer
+from ww_core.errors import NoLoaderError, SourceError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from ww_core.domain.checkpoint import Checkpoint, Loader
+    from ww_core.plugins.registry import Owned, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A path that exists, or a Python object.
+
+    Attributes:
+        target: The path or the object.
+        name: How it is named to people.
+        stem: Default name of the model.
+    """
+
+    target: Path | object
+    name: str
+    stem: str
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is a Python object, which no other process can open."""
+        return not isinstance(self.target, Path)
+
+
+def resolve_source(source: object) -> Source:
+    """Resolve a path, a ``file:`` URI or an object.
+
+    Raises:
+        SourceError: The path does not exist or cannot be looked at.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return Source(source, f"<{type(source).__name__} object>", type(source).__name__)
+    text = os.fspath(source)
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    if not text:
+        raise SourceError("the source is empty: name a file or a folder")
+    parts = urlsplit(text)
+    if parts.scheme == "file":
+        text = unquote(parts.path)
+    elif "://" in text:
+        raise SourceError(f"{text}: nothing opens {parts.scheme}:// addresses: download it and name the file")
+    path = Path(text)
+    try:
+        if not path.exists():
+            raise SourceError(f"{path}: there is no such file or folder")
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{text!r} cannot be looked at: {error}") from None
+    resolved = path.resolve()
+    return Source(path, str(path), resolved.name if path.is_dir() else Path(path.name).stem or resolved.name)
+
+
+def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tuple[Checkpoint, str]:
+    """Open a source with the loader that recognises it best, or with the one named.
+
+    Returns:
+        The checkpoint and the qualified name of its loader.
+
+    Raises:
+        SourceError: No loader recognises it, or the one that does cannot read it.
+        UnknownNameError: No loader has the name.
+    """
+    owned = registry.loaders.find(loader) if loader else _best_loader(source, registry)
+    return owned.object.open(source.target), owned.qualified
+
+
+def _best_loader(source: Source, registry: Registry) -> Owned[Loader]:
+    sure: list[tuple[float, Owned[Loader]]] = []
+    for owned in registry.loaders:
+        try:
+            confidence = owned.object.probe(source.target)
+        except Exception as error:  # noqa: BLE001 - one loader's guess must not cost the others'
+            raise SourceError(f"{source.name}: loader {owned.qualified} failed to look at it: {error}") from error
+        if confidence > 0:
+            sure.append((confidence, owned))
+    if not sure:
+        formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
+        if isinstance(source.target, Path) and source.target.is_dir():
+            content = sorted(entry.name for entry in source.target.iterdir())
+            found = f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"  # noqa: PLR2004
+            raise NoLoaderError(f"{source.name}: no loader recognises this folder ({found}); there are: {formats}")
+        raise NoLoaderError(f"{source.name}: no loader recognises it; there are: {formats}")
+    return max(sure, key=lambda pair: pair[0])[1]
+
+
+def choose_layers(layers: Sequence[Layer], globs: Sequence[str]) -> list[Layer]:
+    """Return the layers whose names match any of the globs; all of them for no globs.
+
+    Raises:
+        UnknownNameError: A glob matches nothing.
+    """
+    if not globs:
+        return list(layers)
+    names = [layer.name for layer in layers]
+    for glob in globs:
+        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+            raise UnknownNameError("layer", glob, names, "ww describe")
+    return [layer for layer in layers if any(fnmatch.fnmatchcase(layer.name, glob) for glob in globs)]
+
+
+def with_groups(layers: Sequence[Layer], groups: Sequence[tuple[str, int]]) -> list[Layer]:
+    """Return the layers with the groups a person gave: pairs of a glob and a count.
+
+    Raises:
+        UsageError: A count does not divide the layer's output channels, or the layer is no convolution.
+        UnknownNameError: A glob matches no layer.
+    """
+    given: dict[str, int] = {}
+    for glob, count in groups:
+        for layer in choose_layers(layers, [glob]):
+            if not layer.kind.is_convolution:
+                raise UsageError(f"layer {layer.name!r} is {layer.kind}: only convolutions have groups")
+            if count < 1 or layer.shape[0] % count:
+                raise UsageError(f"layer {layer.name!r} has {layer.shape[0]} output channels: not {count} groups")
+            given[layer.name] = count
+    return [replace(layer, groups=given.get(layer.name, layer.groups)) for layer in layers]

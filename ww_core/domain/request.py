@@ -1,0 +1,30 @@
+"""What a person asks of an analysis, besides the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Plain data, so that a worker process can be told the same.
+
+    Attributes:
+        profile: Name of the profile.
+        extractors: Variants that replace the profile's choice for convolutions, the first being the primary one, which
+            summaries and model metrics speak of; empty for the profile's own.
+        metrics: Names of metrics or columns that replace the profile's selection; empty for the profile's own.
+        parameters: Pairs of ``"metric.parameter"`` and a value, or its text.
+        layers: Globs that select layers by name; empty for all.
+        groups: Pairs of a glob and the count of groups of the convolutions it names.
+        seed: Seed of everything random.
+    """
+
+    profile: str = "default"
+    extractors: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    parameters: tuple[tuple[str, Any], ...] = ()
+    layers: tuple[str, ...] = ()
+    groups: tuple[tuple[str, int], ...] = ()
+    seed: int = 0

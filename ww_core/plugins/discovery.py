@@ -1,0 +1,284 @@
+"""Finding plugins and loading each in isolation: one that is broken is reported, and never stops the others."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import inspect
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from ww_core.domain.checkpoint import Loader
+from ww_core.domain.execution import Executor, RunObserver
+from ww_core.domain.matrix import Extractor
+from ww_core.domain.profile import Profile
+from ww_core.domain.quantity import ANY_SCOPE_INPUTS, CORE_INPUTS, Quantity
+from ww_core.errors import PluginError, near_names
+from ww_core.plugins import hookspecs
+from ww_core.plugins.links import link_needs
+from ww_core.plugins.markers import PROJECT
+from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+BLOCK_VARIABLE = "WW_BLOCK_PLUGINS"
+"""Environment variable: plugins that are not loaded, by name or distribution, separated by commas."""
+
+ONLY_VARIABLE = "WW_ONLY_PLUGINS"
+"""Environment variable: the only installed plugins that are loaded besides ww's own; set and empty loads none."""
+
+OWN_DISTRIBUTION = "ww"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plugin before it is loaded."""
+
+    name: str
+    distribution: str
+    version: str
+    origin: str
+    load: Callable[[], object]
+
+    @property
+    def builtin(self) -> bool:
+        """Whether it came with ww itself."""
+        return self.distribution == OWN_DISTRIBUTION
+
+    def info(self) -> PluginInfo:
+        """Return the listing of this plugin as far as it is known."""
+        return PluginInfo(self.name, self.distribution, self.version, self.origin, self.builtin)
+
+
+def load_plugins(
+    *,
+    files: Sequence[str | Path] = (),
+    objects: Sequence[object] = (),
+    strict: bool = False,
+    environ: Mapping[str, str] | None = None,
+) -> Registry:
+    """Load every plugin that can be found.
+
+    Args:
+        files: Python files given by ``--plugin``; a file is executed, so name only files that are trusted.
+        objects: Modules or objects given from Python.
+        strict: Raise on the first problem instead of reporting it.
+        environ: Environment to read ``WW_BLOCK_PLUGINS`` and ``WW_ONLY_PLUGINS`` from; default the process's own.
+
+    Returns:
+        The registry; what went wrong is in ``registry.plugins``.
+
+    Raises:
+        PluginError: ``strict``, and something was wrong; the message lists all of it.
+    """
+    environ = os.environ if environ is None else environ
+    registry = Registry()
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    candidates = [*_installed(), *map(_from_file, files), *map(_from_object, objects)]
+    for candidate in sorted(candidates, key=lambda each: not each.builtin):
+        _load(candidate, manager, registry, environ)
+    link_needs(registry)
+    if strict and registry.problems():
+        sentences = "; ".join(f"plugin {info.name}: {problem.message}" for info, problem in registry.problems())
+        raise PluginError(sentences)
+    return registry
+
+
+def command_entry_points() -> list[importlib.metadata.EntryPoint]:
+    """Return the entry points of command plugins, by name; nothing is imported."""
+    return sorted(importlib.metadata.entry_points(group="ww.commands"), key=lambda point: point.name)
+
+
+def _installed() -> Iterator[Candidate]:
+    seen = set()
+    for point in importlib.metadata.entry_points(group=PROJECT):
+        distribution = point.dist.name if point.dist else ""
+        if (point.name, point.value, distribution) not in seen:  # one distribution can stand on the path twice
+            seen.add((point.name, point.value, distribution))
+            version = point.dist.version if point.dist else ""
+            yield Candidate(point.name, distribution, version, point.value, point.load)
+
+
+def _from_file(file: str | Path) -> Candidate:
+    path = Path(file)
+
+    def load() -> object:
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        module_name = f"ww_plugin_{path.stem}"
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module  # dataclasses and pickle look their module up by name
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[module_name]
+            raise
+        return module
+
+    return Candidate(path.stem, "", "", str(path), load)
+
+
+def _from_object(thing: object) -> Candidate:
+    name = getattr(thing, "__name__", type(thing).__name__)
+    return Candidate(name, "", "", f"object {name}", lambda: thing)
+
+
+def _blocked_by(candidate: Candidate, environ: Mapping[str, str]) -> str:
+    names = {candidate.name, candidate.distribution} - {""}
+    if names & _listed(environ.get(BLOCK_VARIABLE, "")):
+        return BLOCK_VARIABLE
+    installed = bool(candidate.distribution) and not candidate.builtin
+    if installed and ONLY_VARIABLE in environ and not names & _listed(environ[ONLY_VARIABLE]):
+        return ONLY_VARIABLE
+    return ""
+
+
+def _listed(text: str) -> set[str]:
+    return {name.strip() for name in text.split(",") if name.strip()}
+
+
+def _load(
+    candidate: Candidate, manager: pluggy.PluginManager, registry: Registry, environ: Mapping[str, str]
+) -> None:
+    info = candidate.info()
+    registry.plugins.append(info)
+    if variable := _blocked_by(candidate, environ):
+        info.state = "blocked"
+        info.problems.clear()
+        info.origin += f" (blocked by {variable})"
+        return
+    if any(other.name == info.name and other.state != "blocked" for other in registry.plugins[:-1]):
+        rival = next(other for other in registry.plugins if other.name == info.name)
+        _fail(info, "name", f"the plugin name {info.name!r} is taken by {rival.distribution or rival.origin}")
+        return
+    try:
+        plugin = candidate.load()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may raise anything
+        _fail(info, "import", _cause(error))
+        return
+    version = getattr(plugin, "WW_API_VERSION", hookspecs.API_VERSION)
+    if not isinstance(version, int) or version > hookspecs.API_VERSION:
+        _fail(
+            info, "register", f"it is written for plugin API {version}, this ww has {hookspecs.API_VERSION}: upgrade ww"
+        )
+        return
+    try:
+        manager.register(plugin, name=info.name)
+    except Exception as error:  # noqa: BLE001 - pluggy raises more than its own errors on odd objects
+        if manager.get_plugin(info.name) is not None:  # a refused plugin may be left half registered
+            manager.unregister(name=info.name)
+        _fail(info, "register", _cause(error))
+        return
+    _report_misspelt_hooks(plugin, manager, info)
+    for hook in info.hooks:
+        for thing in _call(manager, plugin, hook, info):
+            _add(thing, hook, registry, info)
+
+
+def _report_misspelt_hooks(plugin: object, manager: pluggy.PluginManager, info: PluginInfo) -> None:
+    specified = [name for name in vars(hookspecs) if name.startswith("ww_register_")]
+    callers = manager.get_hookcallers(plugin) or []
+    info.hooks = sorted(caller.name for caller in callers if caller.name in specified)
+    marked = {caller.name for caller in callers}
+    unmarked = {name for name in dir(plugin) if name.startswith("ww_register")} - marked
+    for name in sorted(marked - set(specified)):
+        near = near_names(name, specified)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(specified)}"
+        info.problems.append(Problem("register", f"there is no hook {name}: {hint}"))
+    info.problems += [
+        Problem("register", f"{name} is not marked with @ww.hookimpl, so it is not called") for name in sorted(unmarked)
+    ]
+    if not info.hooks and not info.problems:
+        _fail(info, "register", "it implements no hook of ww: mark a function such as ww_register_metrics with @ww.hookimpl")
+
+
+def _call(manager: pluggy.PluginManager, plugin: object, hook: str, info: PluginInfo) -> Iterable[Any]:
+    others = [other for other in manager.get_plugins() if other is not plugin]
+    try:
+        answers = manager.subset_hook_caller(hook, remove_plugins=others)()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's hook may raise anything
+        info.problems.append(Problem("call", f"{hook} failed: {_cause(error)}"))
+        return []
+    things = answers[0] if answers else []
+    if not isinstance(things, (list, tuple)):
+        info.problems.append(Problem("call", f"{hook} must return a list, not {type(things).__name__}"))
+        return []
+    return things
+
+
+def _add(thing: Any, hook: str, registry: Registry, info: PluginInfo) -> None:
+    kind = hook.removeprefix("ww_register_")
+    fault = _fault(thing, kind)
+    if fault:
+        info.problems.append(Problem("object", f"{hook}: {fault}"))
+        return
+    if kind == "observers":
+        registry.observers.append(Owned(info.name, type(thing).__name__, info.builtin, thing))
+        info.objects.append(f"observer {type(thing).__name__}")
+        return
+    table: Names[Any] = registry.quantities if kind == "metrics" else getattr(registry, kind)
+    try:
+        clashes = table.add(Owned(info.name, thing.name, info.builtin, thing))
+    except ValueError as error:
+        info.problems.append(Problem("name", str(error)))
+        return
+    info.problems += [Problem("name", clash) for clash in clashes]
+    what = "quantity" if isinstance(thing, Quantity) and not thing.is_metric else table.what
+    info.objects.append(f"{what} {thing.name}")
+
+
+def _fault(thing: Any, kind: str) -> str:
+    """Say what is wrong with an object of this kind; empty if nothing is."""
+    types: dict[str, type] = {"loaders": Loader, "profiles": Profile, "executors": Executor, "observers": RunObserver}
+    if kind in types:
+        wanted = types[kind]
+        if not isinstance(thing, wanted):
+            return f"{thing!r} is no instance of ww_core.{wanted.__name__}"
+    elif kind == "extractors":
+        if not (inspect.isclass(thing) and issubclass(thing, Extractor)):
+            return f"{thing!r} is no subclass of ww_core.Extractor"
+        if inspect.isabstract(thing):
+            return f"extractor {thing.__name__} does not define plan and matrices"
+        if not thing.is_declared():
+            return f"extractor {thing.__name__} has annotated parameters but is no dataclass"
+        try:
+            thing.parameters()
+        except TypeError as error:
+            return f"extractor {thing.__name__}: {error}"
+    elif kind == "metrics":
+        if not isinstance(thing, Quantity):
+            return f"{getattr(thing, '__name__', thing)!r} is no metric: decorate it with @ww.metric(version=...)"
+        reserved = {thing.name, *(column.name for column in thing.columns)} & (CORE_INPUTS.keys() | ANY_SCOPE_INPUTS)
+        if reserved:
+            return f"metric {thing.name!r} takes the name of the core input {sorted(reserved)[0]!r}"
+    elif not (isinstance(getattr(thing, "name", None), str) and isinstance(getattr(thing, "version", None), str)):
+        return f"{thing!r} needs the texts name and version"
+    if kind in {"loaders", "profiles", "executors"} and not isinstance(getattr(thing, "name", None), str):
+        return f"{thing!r} has no name"
+    return ""
+
+
+def _fail(info: PluginInfo, stage: Any, message: str) -> None:
+    info.state = "failed"
+    info.problems.append(Problem(stage, message))
+
+
+def _cause(error: BaseException) -> str:
+    """Return the error as one line, with the place in the plugin's own file where there is one."""
+    text = " ".join(str(error).split()) or "no message"
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        place = f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {text}{place}"

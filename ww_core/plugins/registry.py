@@ -1,0 +1,186 @@
+"""The registry: every object of every loaded plugin, by name, with its owner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from ww_core.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from ww_core.domain.checkpoint import Loader
+    from ww_core.domain.execution import Executor, RunObserver
+    from ww_core.domain.matrix import Extractor
+    from ww_core.domain.profile import Profile
+    from ww_core.domain.quantity import Quantity
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Owned(Generic[T]):
+    """An object and the plugin that registered it."""
+
+    plugin: str
+    name: str
+    builtin: bool
+    object: T
+
+    @property
+    def qualified(self) -> str:
+        """``plugin:name``, which is always unique."""
+        return f"{self.plugin}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with a plugin: where it showed, and its cause in one sentence."""
+
+    stage: Literal["discover", "import", "register", "call", "object", "name", "need"]
+    message: str
+
+
+@dataclass(slots=True)
+class PluginInfo:
+    """What ``ww plugins`` lists of a plugin.
+
+    Attributes:
+        name: Name of its entry point, file stem or object.
+        distribution: Distribution it came with; empty for files and objects.
+        version: Version of that distribution.
+        origin: What was loaded: a module, a file, an object.
+        builtin: Whether it came with ww itself.
+        state: ``loaded``, ``failed`` (nothing of it is used) or ``blocked``.
+        hooks: Hooks it implements.
+        objects: What it registered, as ``"metric alpha"``.
+        problems: What was wrong with it.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    origin: str
+    builtin: bool
+    state: Literal["loaded", "failed", "blocked"] = "loaded"
+    hooks: list[str] = field(default_factory=list)
+    objects: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+class Names(Generic[T]):
+    """Objects of one kind by name. A short name works while it is unique; ``plugin:name`` always works.
+
+    A name that comes with ww stays its own when a third party takes it too: installing a plugin must not change what an
+    existing name means. The newcomer is reached by its qualified name.
+    """
+
+    def __init__(self, what: str, where: str, names_of: Callable[[T], tuple[str, ...]]) -> None:
+        self.what = what
+        self.where = where
+        self._names_of = names_of
+        self._owned: dict[str, Owned[T]] = {}
+        self._by_name: dict[str, list[Owned[T]]] = {}
+
+    def __iter__(self) -> Iterator[Owned[T]]:
+        return iter(self._owned.values())
+
+    def __len__(self) -> int:
+        return len(self._owned)
+
+    def __getitem__(self, qualified: str) -> Owned[T]:
+        return self._owned[qualified]
+
+    def add(self, owned: Owned[T]) -> list[str]:
+        """Add an object.
+
+        Returns:
+            Clashes, one sentence each: another plugin's object carries a name too. Both stay reachable.
+
+        Raises:
+            ValueError: The same plugin registered the name twice; the first stays.
+        """
+        names = self._names_of(owned.object)
+        own = [name for name in names if any(other.plugin == owned.plugin for other in self._by_name.get(name, ()))]
+        if own:
+            raise ValueError(f"{self.what} {owned.name!r} is left out: this plugin has {own[0]!r} already")
+        clashes = []
+        for name in names:
+            others = self._by_name.setdefault(name, [])
+            if others:
+                rivals = ", ".join(f"{other.plugin}:{name}" for other in others)
+                clashes.append(f"{self.what} {name!r} clashes with {rivals}: reach it as {owned.plugin}:{name}")
+            others.append(owned)
+        self._owned[owned.qualified] = owned
+        return clashes
+
+    def remove(self, qualified: str) -> None:
+        """Take an object out again."""
+        owned = self._owned.pop(qualified)
+        for name in self._names_of(owned.object):
+            self._by_name[name].remove(owned)
+            if not self._by_name[name]:
+                del self._by_name[name]
+
+    def find(self, name: str, *, plugin: str = "") -> Owned[T]:
+        """Return the object that ``name`` means, seen from ``plugin``, whose own objects come first.
+
+        Raises:
+            UnknownNameError: Nothing carries the name.
+            UsageError: Several do, and none has precedence.
+        """
+        if ":" in name:
+            owner, _, short = name.rpartition(":")
+            matches = [owned for owned in self._by_name.get(short, ()) if owned.plugin == owner]
+        else:
+            matches = list(self._by_name.get(name, ()))
+            matches = (
+                [owned for owned in matches if owned.plugin == plugin]
+                or [owned for owned in matches if owned.builtin]
+                or matches
+            )
+        if not matches:
+            raise UnknownNameError(self.what, name, self.known(), self.where)
+        if len(matches) > 1:
+            choices = " or ".join(f"{owned.plugin}:{name}" for owned in matches)
+            raise UsageError(f"{self.what} {name!r} is registered by several plugins: name it as {choices}")
+        return matches[0]
+
+    def display(self, owned: Owned[T], name: str) -> str:
+        """Return the shortest text that means ``name`` of ``owned``."""
+        try:
+            return name if self.find(name) is owned else f"{owned.plugin}:{name}"
+        except UsageError:
+            return f"{owned.plugin}:{name}"
+
+    def known(self) -> list[str]:
+        """Return every name that may be typed, short where that is enough."""
+        return sorted(self.display(owned, name) for owned in self for name in self._names_of(owned.object))
+
+
+def _quantity_names(quantity: Quantity) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((quantity.name, *(column.name for column in quantity.columns))))
+
+
+def _own_name(thing: Any) -> tuple[str, ...]:
+    return (thing.name,)
+
+
+class Registry:
+    """Everything plugins gave, by kind."""
+
+    def __init__(self) -> None:
+        self.plugins: list[PluginInfo] = []
+        self.loaders: Names[Loader] = Names("loader", "ww loaders", _own_name)
+        self.extractors: Names[type[Extractor]] = Names("extractor", "ww extractors", _own_name)
+        self.quantities: Names[Quantity] = Names("metric", "ww metrics", _quantity_names)
+        self.profiles: Names[Profile] = Names("profile", "ww plugins", _own_name)
+        self.executors: Names[Executor] = Names("executor", "ww plugins", _own_name)
+        self.estimators: Names[Any] = Names("estimator", "ww plugins", _own_name)
+        self.importers: Names[Any] = Names("importer", "ww plugins", _own_name)
+        self.transforms: Names[Any] = Names("transform", "ww plugins", _own_name)
+        self.observers: list[Owned[RunObserver]] = []
+
+    def problems(self) -> list[tuple[PluginInfo, Problem]]:
+        """Return every problem of every plugin."""
+        return [(info, problem) for info in self.plugins for problem in info.problems]

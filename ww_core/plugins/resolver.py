@@ -1,0 +1,123 @@
+"""Resolving a selection of quantities: all they need, in order, each with its parameters and identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ww_core.domain.identity import NUMERICS_VERSION, PRECISION, digest_of
+from ww_core.domain.quantity import CORE_INPUTS, Quantity, Scope
+from ww_core.plugins.links import Need, needs_of
+
+if TYPE_CHECKING:
+    from ww_core.plugins.registry import Registry
+
+SPECTRAL_INPUTS = frozenset({"singular_values", "eigenvalues", "noise_floor", "randomized_eigenvalues"})
+SEEDED_INPUTS = frozenset({"rng", "randomized_eigenvalues"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A quantity with everything fixed.
+
+    Attributes:
+        qualified: ``plugin:name``.
+        quantity: The quantity itself.
+        needs: What its positional parameters get.
+        parameters: Values of its parameters.
+        identity: Digest of name, version, parameters and the identities of its needs.
+        need_identities: What of each need went into the identity, by parameter.
+        context: The widest scope among all it needs, directly or not, but no wider than a layer for a matrix metric.
+        overrides: Parameters here or further up that differ from the profile's, as label parts.
+    """
+
+    qualified: str
+    quantity: Quantity
+    needs: tuple[Need, ...]
+    parameters: Mapping[str, Any]
+    identity: str
+    need_identities: Mapping[str, Any]
+    context: Scope
+    overrides: tuple[str, ...]
+
+    @property
+    def in_context(self) -> bool:
+        """Whether its value depends on more than its own subject."""
+        return self.context.width > self.quantity.scope.width
+
+
+def resolve(
+    registry: Registry,
+    selected: Iterable[str],
+    profile_parameters: Mapping[str, Mapping[str, Any]],
+    parameters: Mapping[str, Mapping[str, Any]],
+    seed: int,
+) -> dict[str, Node]:
+    """Return the nodes of all selected quantities and of all they need, each after its needs.
+
+    Args:
+        registry: Where the quantities are; its needs are linked, so nothing is missing and there is no cycle.
+        selected: Qualified names.
+        profile_parameters: Values the profile fixes, by qualified name and parameter.
+        parameters: Values that override them.
+        seed: Seed of what is random; part of the identity of what depends on it.
+    """
+    nodes: dict[str, Node] = {}
+
+    def visit(qualified: str) -> Node:
+        if qualified in nodes:
+            return nodes[qualified]
+        owned = registry.quantities[qualified]
+        quantity = owned.object
+        needs = needs_of(owned, registry)
+        upstream = [(need, visit(need.quantity)) for need in needs if need.quantity]
+        base = {p.name: p.default for p in quantity.parameters} | dict(profile_parameters.get(qualified, {}))
+        values = base | dict(parameters.get(qualified, {}))
+        identities: dict[str, Any] = {need.parameter: _core_identity(need, quantity, seed) for need in needs if need.core}
+        identities |= {need.parameter: {"identity": node.identity, "column": need.column} for need, node in upstream}
+        content = {"name": qualified, "version": quantity.version, "parameters": values, "needs": identities}
+        own_overrides = [f"{key}={values[key]}" for key in sorted(values) if values[key] != base[key]]
+        nodes[qualified] = Node(
+            qualified=qualified,
+            quantity=quantity,
+            needs=needs,
+            parameters=values,
+            identity=digest_of("quantity", content),
+            need_identities=identities,
+            context=_context(quantity, needs, [node for _, node in upstream]),
+            overrides=(*own_overrides, *_inherited([node for _, node in upstream])),
+        )
+        return nodes[qualified]
+
+    for qualified in selected:
+        visit(qualified)
+    return nodes
+
+
+def _core_identity(need: Need, quantity: Quantity, seed: int) -> dict[str, Any]:
+    identity: dict[str, Any] = {"core": need.core, "numerics": NUMERICS_VERSION, "precision": PRECISION}
+    if need.core in SPECTRAL_INPUTS:
+        identity["resolution"] = quantity.resolution
+    if need.core in SEEDED_INPUTS:
+        identity["seed"] = seed
+    if need.core == "matrix":
+        identity["batched"] = quantity.batched
+    return identity
+
+
+def _context(quantity: Quantity, needs: Iterable[Need], upstream: Iterable[Node]) -> Scope:
+    scopes = [quantity.scope]
+    scopes += [CORE_INPUTS[need.core] for need in needs if need.core in CORE_INPUTS]
+    scopes += [node.context for node in upstream]
+    return max(scopes, key=lambda scope: scope.width)
+
+
+def _inherited(upstream: Iterable[Node]) -> Iterator[str]:
+    seen = set()
+    for node in upstream:
+        for part in node.overrides:
+            name = part if "." in part.partition("=")[0] else f"{node.quantity.name}.{part}"
+            if name not in seen:
+                seen.add(name)
+                yield name

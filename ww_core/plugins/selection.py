@@ -1,0 +1,183 @@
+"""What a profile and a request come to: extractor variants by kind of layer, columns, and the nodes behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ww_core.domain.identity import digest_of
+from ww_core.domain.layer import LayerKind
+from ww_core.domain.matrix import Extractor, variant_label
+from ww_core.domain.quantity import Column, Scope
+from ww_core.errors import UnknownNameError, UsageError
+from ww_core.plugins.resolver import Node, resolve
+
+if TYPE_CHECKING:
+    from ww_core.domain.parameter import Parameter
+    from ww_core.domain.profile import Profile
+    from ww_core.domain.request import Request
+    from ww_core.plugins.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExtractorVariant:
+    """An extractor with its parameters fixed."""
+
+    label: str
+    qualified: str
+    extractor: Extractor
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedColumn:
+    """A column that is asked for, under the label it is shown by."""
+
+    label: str
+    qualified: str
+    column: Column
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """Everything a profile and a request select.
+
+    Attributes:
+        profile: The profile.
+        nodes: Selected quantities and all they need, each after its needs, by qualified name.
+        columns: Columns asked for, in the order of display.
+        extractors: Variants by kind of layer, the primary one first.
+    """
+
+    profile: Profile
+    nodes: Mapping[str, Node]
+    columns: tuple[SelectedColumn, ...]
+    extractors: Mapping[LayerKind, tuple[ExtractorVariant, ...]]
+
+    def wanted(self, scope: Scope) -> list[Node]:
+        """Return the nodes of this scope whose columns are stored: those asked for and the metrics they need."""
+        return [node for node in self.nodes.values() if node.quantity.scope is scope and node.quantity.is_metric]
+
+    def columns_of(self, scope: Scope) -> list[SelectedColumn]:
+        """Return the columns of this scope, in the order of display."""
+        return [column for column in self.columns if column.scope is scope]
+
+
+def select(registry: Registry, request: Request) -> Selection:
+    """Bring a request to names, parameters and identities.
+
+    Raises:
+        UsageError: A profile, metric, extractor or parameter is unknown, ambiguous, or has a value it cannot have.
+    """
+    profile = registry.profiles.find(request.profile).object
+    profile_parameters = _parameters(registry, profile.parameters.items())
+    parameters = _parameters(registry, request.parameters)
+    chosen = _chosen_columns(registry, request.metrics or profile.metrics)
+    nodes = resolve(registry, dict.fromkeys(q for q, _ in chosen), profile_parameters, parameters, request.seed)
+    unused = [qualified for qualified in parameters if qualified not in nodes]
+    if unused:
+        name = unused[0].rpartition(":")[2]
+        raise UsageError(f"parameter of {name!r} has no effect: nothing that is selected uses {name}")
+    return Selection(
+        profile=profile,
+        nodes=nodes,
+        columns=tuple(_selected_column(registry, nodes[qualified], column) for qualified, column in chosen),
+        extractors={kind: _variants(registry, profile, request, kind) for kind in LayerKind},
+    )
+
+
+def _chosen_columns(registry: Registry, names: Sequence[str] | None) -> list[tuple[str, Column]]:
+    if names is None:
+        return [
+            (owned.qualified, column)
+            for owned in registry.quantities
+            if not owned.object.on_request
+            for column in owned.object.columns
+        ]
+    chosen: dict[tuple[str, str], Column] = {}
+    for name in names:
+        owned = registry.quantities.find(name)
+        if not owned.object.is_metric:
+            raise UsageError(f"{name!r} is a quantity, which is not stored: name a metric that uses it")
+        short = name.rpartition(":")[2]
+        columns = [column for column in owned.object.columns if column.name == short] or owned.object.columns
+        chosen |= {(owned.qualified, column.name): column for column in columns}
+    return [(qualified, column) for (qualified, _), column in chosen.items()]
+
+
+def _selected_column(registry: Registry, node: Node, column: Column) -> SelectedColumn:
+    name = registry.quantities.display(registry.quantities[node.qualified], column.name)
+    label = f"{name}[{','.join(node.overrides)}]" if node.overrides else name
+    return SelectedColumn(label, node.qualified, column, node.quantity.scope)
+
+
+def _parameters(registry: Registry, pairs: Iterable[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in pairs:
+        name, dot, parameter_name = key.rpartition(".")
+        if not dot:
+            raise UsageError(f"parameter {key!r} is not of the form METRIC.PARAMETER")
+        owned = registry.quantities.find(name)
+        declared = {parameter.name: parameter for parameter in owned.object.parameters}
+        found.setdefault(owned.qualified, {})[parameter_name] = _value(name, parameter_name, value, declared)
+    return found
+
+
+def _value(owner: str, name: str, value: Any, declared: Mapping[str, Parameter]) -> Any:
+    if name not in declared:
+        if not declared:
+            raise UsageError(f"{owner!r} has no parameters")
+        raise UnknownNameError(f"parameter of {owner}", name, declared)
+    parameter = declared[name]
+    # A text is a value as typed, except where the parameter itself is a text.
+    return parameter.parse(value) if isinstance(value, str) else parameter.check(value)
+
+
+def _variants(
+    registry: Registry, profile: Profile, request: Request, kind: LayerKind
+) -> tuple[ExtractorVariant, ...]:
+    specs = request.extractors if request.extractors and kind.is_convolution else (profile.extractor_for(kind),)
+    own_spec = profile.extractor_for(kind)
+    variants = [_variant(registry, spec, own_spec) for spec in specs]
+    return tuple({variant.identity: variant for variant in variants}.values())
+
+
+def _variant(registry: Registry, spec: str, profile_spec: str) -> ExtractorVariant:
+    name, values = _read_spec(spec)
+    profile_name, profile_values = _read_spec(profile_spec)
+    owned = registry.extractors.find(name)
+    declared = {parameter.name: parameter for parameter in owned.object.parameters()}
+    given = {key: _value(name, key, text, declared) for key, text in values.items()}
+    base = {}
+    if name == profile_name:
+        base = {key: _value(name, key, text, declared) for key, text in profile_values.items()}
+    extractor = owned.object(**(base | given))
+    defaults = {parameter.name: parameter.default for parameter in declared.values()} | base
+    return ExtractorVariant(
+        label=variant_label(registry.extractors.display(owned, owned.name), extractor.values, defaults),
+        qualified=owned.qualified,
+        extractor=extractor,
+        identity=digest_of(
+            "extractor",
+            {"name": owned.qualified, "version": extractor.version, "parameters": dict(extractor.values)},
+        ),
+    )
+
+
+def _read_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """Split ``fft[n=32,m=2]`` into its name and its parameters."""
+    match = re.fullmatch(r"\s*([^\[\]]+?)\s*(?:\[(.*)\])?\s*", spec)
+    if not match:
+        raise UsageError(f"extractor {spec!r} is not of the form NAME or NAME[PARAMETER=VALUE,...]")
+    values = {}
+    for part in filter(None, (match[2] or "").split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"extractor {spec!r}: {part!r} is not of the form PARAMETER=VALUE")
+        values[key.strip()] = value.strip()
+    return match[1], values
+
+

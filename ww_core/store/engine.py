@@ -1,0 +1,239 @@
+"""Where a store lies, how to connect to it, and what the database's errors mean to a person."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from ww_core.errors import MissingExtraError, NotAStoreError, ReadOnlyStoreError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MINIMUM_SQLITE = (3, 35, 0)  # the first with RETURNING
+SECRETS = {"password", "sslpassword"}
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a store lies: a file, a server, or, with neither, the memory of this process."""
+
+    path: Path | None = None
+    url: URL | None = None
+
+    @classmethod
+    def of(cls, location: str | os.PathLike[str] | None) -> Location:
+        """Read a path, ``sqlite:///path``, a ``postgresql://`` URL, or None for memory.
+
+        What follows ``sqlite:///`` is a path as it stands: nothing in it is escaped, and it has no query.
+
+        Raises:
+            NotAStoreError: It is a URL of another kind, or one that cannot be read.
+        """
+        text = ":memory:" if location is None else os.fspath(location)
+        if not isinstance(location, os.PathLike):
+            if text in {":memory:", "sqlite://", "sqlite:///", "sqlite:///:memory:"}:
+                return cls()
+            if text.startswith("sqlite:///"):
+                text = text.removeprefix("sqlite:///")
+            elif "://" in text:
+                return cls(url=_server_url(text))
+        return cls(path=Path(text).expanduser().absolute())
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the store ends with the process."""
+        return self.path is None and self.url is None
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return str(self.path)
+        if self.url is None:
+            return ":memory:"
+        shown = self.url.set(drivername="postgresql").difference_update_query(SECRETS)
+        return shown.render_as_string(hide_password=True)
+
+
+def _server_url(text: str) -> URL:
+    scheme = text.partition("://")[0]
+    if scheme not in {"postgresql", "postgresql+psycopg", "postgres"}:
+        raise NotAStoreError(f"{scheme}:// is no store: give a path, sqlite:///path or postgresql://user@host/database")
+    try:
+        url = make_url("postgresql" + text[len(scheme) :])
+    except (ArgumentError, ValueError):  # its message may quote a part of the password
+        raise NotAStoreError(
+            "the postgresql:// URL cannot be read: write it as postgresql://user:password@host:port/database, "
+            "with special characters of the password as %XX"
+        ) from None
+    return url.set(drivername="postgresql+psycopg")
+
+
+def connect(location: Location, *, read_only: bool = False, immutable: bool = False) -> Engine:
+    """Make the engine for a store. Nothing is opened before its first connection.
+
+    Connections of an SQLite engine begin a transaction as the execution option ``sqlite_begin`` says: DEFERRED
+    unless it is ``"IMMEDIATE"``.
+
+    Args:
+        location: Where the store lies.
+        read_only: Refuse every write, also those that SQLite would make on its own.
+        immutable: Read an SQLite file without any lock, for folders in which no lock can be made.
+
+    Raises:
+        StoreError: This Python's SQLite is too old.
+        MissingExtraError: psycopg is not installed.
+    """
+    if location.url is not None:
+        return _connect_server(location.url)
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        needed = ".".join(map(str, MINIMUM_SQLITE))
+        raise StoreError(
+            f"ww needs SQLite {needed} or newer, this Python has {sqlite3.sqlite_version}: use a newer Python"
+        )
+
+    def open_file() -> sqlite3.Connection:
+        # The driver would begin transactions on its own, late, and never around DDL: BEGIN is ours.
+        if location.path is None:
+            return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        if not read_only:
+            return sqlite3.connect(location.path, isolation_level=None, check_same_thread=False)
+        uri = location.path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+    pool = StaticPool if location.in_memory else QueuePool
+    engine = create_engine("sqlite://", creator=open_file, poolclass=pool)
+
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.execute("PRAGMA busy_timeout = 30000")  # first: the others may have to wait for a lock
+        connection.execute("PRAGMA foreign_keys = ON")  # off by default
+        connection.execute("PRAGMA legacy_alter_table = OFF")  # a renamed table takes its references with it
+        connection.execute(
+            "PRAGMA synchronous = NORMAL"
+        )  # with WAL, a power cut loses the last commits and never the file
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
+
+    return engine
+
+
+def _connect_server(url: URL) -> Engine:
+    defaults = {"application_name": "ww", "connect_timeout": 10}
+    try:
+        return create_engine(
+            url,
+            pool_pre_ping=True,  # an analysis may outlive a restart of the server
+            connect_args={name: value for name, value in defaults.items() if name not in url.query},
+        )
+    except ImportError as error:
+        raise MissingExtraError("a PostgreSQL store needs psycopg: pip install 'ww[postgres]'") from error
+
+
+def prefer_wal(engine: Engine) -> None:
+    """Let readers and the writer of an SQLite file work at the same time, where the folder allows it.
+
+    The mode stays with the file, so it is set after the file is known to be a store, not at every connection. On a
+    network folder there is no WAL: the file then keeps its rollback journal.
+    """
+    with engine.connect() as connection, contextlib.suppress(sqlite3.OperationalError):
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA journal_mode = WAL").fetchone()
+
+
+def must_be_immutable(path: Path) -> bool:
+    """Whether an SQLite file can be read only without locks, because no lock can be made in its folder.
+
+    Raises:
+        StoreError: A part of the content is in the write-ahead log, which cannot be read without locks.
+    """
+    with contextlib.closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True)) as connection:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            if _code(error) not in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+                raise
+            log = path.with_name(path.name + "-wal")
+            if log.exists() and log.stat().st_size:
+                raise StoreError(
+                    f"{path} was not closed and its folder cannot be written: copy it with {log.name} to another folder"
+                ) from error
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def explained(location: Location) -> Iterator[None]:
+    """Turn the database's errors into one sentence with the next step; those that can only be our fault pass.
+
+    Raises:
+        NotAStoreError: The file is no database.
+        ReadOnlyStoreError: The place cannot be written.
+        StoreError: The disk is full, the store is locked or damaged, or the server is gone.
+    """
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        explanation = (_explain_sqlite if isinstance(cause, sqlite3.Error) else _explain_postgresql)(cause, location)
+        if explanation is None:
+            raise
+        raise explanation from error
+
+
+def _code(error: BaseException | None) -> int:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF  # without its extension
+
+
+def _explain_sqlite(error: BaseException | None, location: Location) -> StoreError | None:
+    match _code(error):
+        case sqlite3.SQLITE_FULL:
+            return StoreError(
+                f"no room left on the disk for {location}: free some space and run the same command again"
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return ReadOnlyStoreError(f"{location} cannot be written: check its permissions and those of its folder")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreError(f"{location} is locked by another program: run the same command again when it is done")
+        case sqlite3.SQLITE_NOTADB:
+            return NotAStoreError(f"{location} is not a ww store: it is no SQLite database")
+        case sqlite3.SQLITE_CORRUPT:
+            return StoreError(
+                f"{location} is damaged: restore a copy, or save what is left with `sqlite3 FILE .recover`"
+            )
+        case sqlite3.SQLITE_CANTOPEN:
+            return StoreError(f"{location} cannot be opened: check its permissions and those of its folder")
+        case sqlite3.SQLITE_IOERR:
+            return StoreError(f"reading or writing {location} failed ({error}): check the disk and its free space")
+        case _:
+            return None
+
+
+def _explain_postgresql(error: BaseException | None, location: Location) -> StoreError | None:
+    state: str | None = getattr(error, "sqlstate", None)
+    cause = str(error).partition("\n")[0]
+    if state is None or state[:2] in {"08", "28", "57"}:
+        # Without a state it never reached the server, or lost it.
+        lost = type(error).__name__ == "OperationalError" or state is not None
+        return StoreError(f"no connection to {location}: {cause}") if lost else None
+    if state in {"25006", "42501"}:
+        return ReadOnlyStoreError(f"{location} cannot be written: {cause}")
+    if state[:2] == "53":
+        return StoreError(f"the server of {location} has run out of a resource: {cause}")
+    if state[:2] in {"40", "55"}:
+        return StoreError(f"{location} is locked by another program: run the same command again when it is done")
+    if state[:2] in {"58", "XX"}:
+        return StoreError(f"the server of {location} failed: {cause}")
+    return None

@@ -1,0 +1,263 @@
+"""The store of results: open it, read and write it in transactions, close it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+import platformdirs
+from sqlalchemy import Connection, Engine, func, select
+
+from ww_core.errors import NotAStoreError, ReadOnlyStoreError, StoreError
+from ww_core.store import migrate, tables
+from ww_core.store.engine import Location, connect, explained, must_be_immutable, prefer_wal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What a store is, in numbers.
+
+    Attributes:
+        location: Where it lies, without a password.
+        dialect: ``sqlite`` or ``postgresql``.
+        revision: Revision of its schema.
+        size: Bytes on disk, the write-ahead log included; None if it is no file.
+        counts: Number of rows by table: model, label, checkpoint, tensor, subject, value, spectrum, run.
+    """
+
+    location: str
+    dialect: str
+    revision: str
+    size: int | None
+    counts: Mapping[str, int]
+
+
+class Store:
+    """An open store. Close it, or use it as a context manager. Made by `open_store`.
+
+    Any thread may use it. A thread has one transaction at a time: they do not nest.
+
+    Attributes:
+        location: Where it lies, without a password.
+        read_only: Whether it was opened for reading.
+    """
+
+    def __init__(self, location: Location, engine: Engine, *, read_only: bool) -> None:
+        self.location = str(location)
+        self.read_only = read_only
+        self._location = location
+        self._engine = engine
+        self._closed = False
+        self._thread = threading.local()
+        self._turn = threading.Lock() if location.in_memory else contextlib.nullcontext()
+        if engine.dialect.name == "postgresql":
+            # One snapshot for all queries of a transaction, as SQLite has it.
+            self._reader: Engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        else:
+            self._reader = engine
+        self._writer = engine.execution_options(sqlite_begin="IMMEDIATE")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections. Closing twice is no error."""
+        self._closed = True
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the store and blocks no writer.
+
+        Raises:
+            StoreError: The database could not be read; a subclass or the message says why.
+            RuntimeError: This thread has a transaction open already.
+        """
+        with self._transaction(self._reader) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes: committed at the end, undone if an exception leaves it.
+
+        Raises:
+            ReadOnlyStoreError: The store was opened for reading, or cannot be written.
+            StoreError: The database could not be written; the message says why.
+            RuntimeError: This thread has a transaction open already.
+        """
+        if self.read_only:
+            raise ReadOnlyStoreError(f"{self.location} was opened for reading")
+        with self._transaction(self._writer) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        if self._closed:
+            raise StoreError(f"{self.location} is closed")
+        # In memory there is one connection, and with a rollback journal a thread's reader would block its own writer.
+        if getattr(self._thread, "busy", False):
+            raise RuntimeError("transactions of a store do not nest: end the open one first")
+        self._thread.busy = True
+        try:
+            with self._turn, explained(self._location), engine.begin() as connection:
+                yield connection
+        finally:
+            self._thread.busy = False
+
+    def info(self) -> StoreInfo:
+        """Count what is stored.
+
+        Raises:
+            StoreError: The database could not be read.
+        """
+        counted = ("model", "label", "checkpoint", "tensor", "subject", "value", "spectrum", "run")
+        counts = [select(func.count()).select_from(tables.metadata.tables[name]).scalar_subquery() for name in counted]
+        with self.reading() as connection:
+            numbers = connection.execute(select(*counts)).one()
+        return StoreInfo(
+            location=self.location,
+            dialect=self._engine.dialect.name,
+            revision=migrate.SCHEMA_HEAD,
+            size=_size(self._location.path),
+            counts=dict(zip(counted, numbers, strict=True)),
+        )
+
+
+def default_location() -> str:
+    """Where the command line keeps its store: WW_STORE, else one file in the user's data directory."""
+    return os.environ.get("WW_STORE") or str(Path(platformdirs.user_data_dir("ww", appauthor=False)) / "ww.sqlite")
+
+
+def open_store(location: str | os.PathLike[str] | None = None, *, mode: Literal["write", "read"] = "write") -> Store:
+    """Open a store.
+
+    For writing, a missing store is made, and an older one is upgraded after a copy of its file was taken. For
+    reading, nothing is made or changed.
+
+    Args:
+        location: A path, ``sqlite:///path`` or a ``postgresql://`` URL. None is a new store in memory.
+        mode: ``"write"`` or ``"read"``.
+
+    Raises:
+        NotAStoreError: There is no store to read, or something else is in its place.
+        SchemaTooNewError: The store was made by a newer program.
+        SchemaTooOldError: It was made by an older one, and is opened for reading.
+        ReadOnlyStoreError: The place cannot be written, and is opened for writing.
+        StoreError: The store cannot be opened; the message says why.
+        MissingExtraError: psycopg is not installed, and the store is on a PostgreSQL server.
+    """
+    if mode not in {"write", "read"}:
+        raise ValueError(f"mode is 'write' or 'read', not {mode!r}")
+    where = Location.of(location)
+    engine = _open_for_reading(where) if mode == "read" else _open_for_writing(where)
+    return Store(where, engine, read_only=mode == "read")
+
+
+def upgrade_store(location: str | os.PathLike[str]) -> tuple[str, str, Path | None]:
+    """Bring an existing store to this program's schema.
+
+    Returns:
+        Its revision before and after, and the copy of the file as it was, if one was made.
+
+    Raises:
+        NotAStoreError: There is no store.
+        SchemaTooNewError: The store was made by a newer program.
+        StoreError: The store could not be upgraded, and is as it was.
+    """
+    where = Location.of(location)
+    if where.path is not None:
+        _check_file(where.path)
+        _check_writable(where.path)
+    engine = connect(where)
+    try:
+        with explained(where), engine.connect() as connection:
+            before = migrate.existing_revision(connection, where)
+        copy = None if before == migrate.SCHEMA_HEAD else migrate.upgrade(engine, where)
+    finally:
+        engine.dispose()
+    return before, migrate.SCHEMA_HEAD, copy
+
+
+def _open_for_reading(where: Location) -> Engine:
+    if where.in_memory:
+        raise NotAStoreError("a new store in memory has nothing to read: open it for writing")
+    immutable = False
+    if where.path is not None:
+        _check_file(where.path)
+        with explained(where):
+            immutable = must_be_immutable(where.path)
+    engine = connect(where, read_only=True, immutable=immutable)
+    with _disposed_on_failure(engine), explained(where), engine.connect() as connection:
+        migrate.check_readable(connection, where)
+    return engine
+
+
+def _open_for_writing(where: Location) -> Engine:
+    if where.path is not None:
+        _make_folder(where.path)
+        if where.path.exists():
+            _check_file(where.path)
+        _check_writable(where.path)
+    engine = connect(where)
+    with _disposed_on_failure(engine):
+        with explained(where), engine.connect() as connection:
+            revision = migrate.current_revision(connection, where)
+        if where.path is not None:
+            prefer_wal(engine)
+        if revision != migrate.SCHEMA_HEAD:
+            migrate.upgrade(engine, where)
+    return engine
+
+
+@contextlib.contextmanager
+def _disposed_on_failure(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _check_file(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotAStoreError(f"there is no store at {path}: `ww analyze` makes one") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise NotAStoreError(f"{path} is a folder or a device: a store is a file")
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        kind = ReadOnlyStoreError if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS} else StoreError
+        raise kind(f"no folder can be made for {path}: {error.strerror}") from error
+
+
+def _check_writable(path: Path) -> None:
+    # SQLite makes its journal beside the file, so the folder counts too.
+    for place in (path, path.parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise ReadOnlyStoreError(f"{path} cannot be written: {place} is read-only for this user")
+
+
+def _size(path: Path | None) -> int | None:
+    if path is None:
+        return None
+    log = path.with_name(path.name + "-wal")
+    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)

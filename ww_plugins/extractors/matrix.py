@@ -1,0 +1,50 @@
+"""Weights that are matrices already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ww_core as ww
+from ww_core.domain.layer import LayerKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class MatrixExtractor(ww.Extractor):
+    """The weight itself where it has two axes; one matrix per expert where experts are stacked along a third."""
+
+    name = "matrix"
+    version = "1"
+
+    def plan(self, layer: ww.Layer) -> ww.MatrixPlan:
+        """One matrix of the weight's shape, or (experts, out, in) as that many.
+
+        Raises:
+            NotApplicable: The weight is a number, a vector, a kernel or empty.
+        """
+        match layer.shape:
+            case () | (_,):
+                raise ww.NotApplicable(f"a {'vector' if layer.shape else 'number'} has no spectrum")
+            case (rows, cols):
+                matrices = 1
+            case (matrices, rows, cols) if layer.kind is LayerKind.EXPERT:
+                pass
+            case _:
+                raise ww.NotApplicable(
+                    f"matrix takes weights with two axes; this {layer.kind} weight has {len(layer.shape)}"
+                )
+        if 0 in layer.shape:
+            raise ww.NotApplicable(f"a weight of shape {'x'.join(map(str, layer.shape))} is empty")
+        return ww.MatrixPlan(matrices=matrices, entries=1, rows=rows, cols=cols)
+
+    def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
+        """Yield views of ``weight``."""
+        plan = self.plan(layer)
+        by_matrix = weight.reshape(plan.matrices, plan.rows, plan.cols)
+        for index in range(plan.matrices):
+            yield ww.Matrix(index, by_matrix[index : index + 1])

@@ -1,0 +1,39 @@
+"""Names that come out of files: their order, and how they may be shown."""
+
+from __future__ import annotations
+
+import re
+
+
+def natural_order(name: str) -> tuple[tuple[str | int, ...], str]:
+    """Return a sorting key that puts ``layer.2`` before ``layer.10``, for sources without an order of their own."""
+    parts = re.split(r"([0-9]+)", name)
+    # Numbers are compared as (length, digits): int() refuses runs of thousands of digits, and a file may hold some.
+    key: list[str | int] = [parts[0]]
+    for number, text in zip(parts[1::2], parts[2::2], strict=True):
+        digits = number.lstrip("0")
+        key += [len(digits), digits, text]
+    return tuple(key), name
+
+
+def fault_of_name(name: str) -> str:
+    """Tell why a tensor must not have this name, or return an empty text.
+
+    Names go to terminals, tables and files: what cannot be printed could move a cursor or pass for another name.
+    """
+    if not name:
+        return "a tensor has an empty name"
+    if not name.isprintable():
+        return f"the tensor name {quoted(name)} has characters that cannot be printed"
+    return ""
+
+
+def quoted(content: object) -> str:
+    """Return what a file says for a message: quoted, escaped, and cut where it is too long to read."""
+    text = ascii(content)
+    return text if len(text) <= 80 else f"{text[:60]}...{text[-10:]}"
+
+
+def legible(text: str) -> str:
+    """Return ``text`` for a message: as it is if it can be printed, else escaped."""
+    return text if text.isprintable() else ascii(text)[1:-1]

@@ -1,0 +1,144 @@
+"""From the names of a state dict to layers: the rules of every format that tells names, dtypes and shapes, and no more.
+
+**What is analysed.** Tensors of float16, bfloat16, float32 and float64. Every other tensor is skipped, with its reason.
+Running statistics and tables that follow from a configuration (``running_mean``, ``inv_freq``, ...) are buffers.
+
+**Which tensors make a layer.** A tensor ``X.weight`` makes the layer ``X``, with ``X.bias`` as its bias if there is
+one. ``in_proj_weight``, ``weight_ih_l0``, ``weight_hh_l0_reverse`` and their like take the bias of the same name with
+"bias" for "weight"; they keep their full names. Every other tensor is a layer of its own under its full name, a bias
+without a weight too. Where ``X.weight`` would share its layer's name with a tensor ``X``, it keeps its full name.
+
+**Kinds.** The first line that fits, by name and shape:
+
+========= ==============================================================================================================
+recurrent ``weight_ih``, ``weight_hh``, ``weight_hr``, with or without ``_l0``, ``_l0_reverse``; 2-D
+qkv       ``in_proj_weight``; 2-D
+norm      1-D, and the name speaks of a norm (norm, bn1, ln_f, gamma, ...) or a running statistic stands beside it
+embedding 2-D, and the module's own name is that of a table (embed, wte, token_type_embeddings, ...); names of
+          projections beside one (embed_out, embed_proj) and modules inside of one (patch_embed.proj) are not
+dense     every other 2-D tensor
+expert    3-D, and "experts" is in the name
+other     three axes or more, the first of length 1, no ``.weight`` in the name: position tables, class tokens, masks
+conv1d    every other 3-D tensor; then conv2d for 4-D and conv3d for 5-D
+other     the rest
+========= ==============================================================================================================
+
+Groups are 1: a shape does not tell them. The layers stand in the order of the tensors that were given.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ww_core as ww
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+_BUFFERS = frozenset({
+    "running_mean", "running_var", "running_std", "running_min", "running_max",
+    "moving_mean", "moving_var", "moving_variance",
+    "inv_freq", "cos_cached", "sin_cached",
+})  # fmt: skip
+_RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l[0-9]+(_reverse)?)?")
+_NORM = re.compile(r"norm|gamma|(^|[._])(bn|ln|gn)[0-9]*([._]|$)", re.IGNORECASE)
+_TABLE = re.compile(r"embeddings?$|embeddings?_|(^|_)(embeds?|embs?|wte|wpe|token_type)(_|$)", re.IGNORECASE)
+_BESIDE_A_TABLE = re.compile(r"(^|_)(out|proj|project|projection|mapping|linear|dense)(_|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class StateDict:
+    """The tensors of a state dict, each in its place."""
+
+    layers: tuple[ww.Layer, ...]
+    buffers: tuple[ww.TensorSpec, ...]
+    skipped: tuple[ww.SkippedTensor, ...]
+
+
+def sort_state_dict(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> StateDict:
+    """Sort ``(name, dtype, shape)`` of all tensors into layers, buffers and skipped tensors, keeping their order.
+
+    Names are unique, dtypes are NumPy's names (``float32``, ``bfloat16``, ``float8_e4m3fn``) and shapes are canonical.
+    """
+    floating: dict[str, ww.TensorSpec] = {}
+    buffers: list[ww.TensorSpec] = []
+    skipped: list[ww.SkippedTensor] = []
+    names = set()
+    for name, dtype, shape in tensors:
+        names.add(name)
+        if dtype not in ww.ITEM_SIZES:
+            skipped.append(ww.SkippedTensor(name, dtype, shape, _reason(dtype)))
+        elif _last(name) in _BUFFERS:
+            buffers.append(ww.TensorSpec(name, dtype, shape))
+        else:
+            floating[name] = ww.TensorSpec(name, dtype, shape)
+
+    bias_of = {weight: bias for weight in floating if (bias := _bias_name(weight)) in floating}
+    biases = set(bias_of.values())
+    layers = [
+        ww.Layer(
+            name=_layer_name(name, floating),
+            kind=_kind(name, weight.shape, names),
+            weight=weight,
+            bias=floating[bias_of[name]] if name in bias_of else None,
+        )
+        for name, weight in floating.items()
+        if name not in biases
+    ]
+    return StateDict(tuple(layers), tuple(buffers), tuple(skipped))
+
+
+def _reason(dtype: str) -> str:
+    if dtype.startswith(("float", "bfloat", "complex")):
+        return f"dtype {dtype} is not supported"
+    return f"dtype {dtype} is not floating point"
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _bias_name(name: str) -> str | None:
+    path, dot, last = name.rpartition(".")
+    if last in {"weight", "in_proj_weight"} or _RECURRENT.fullmatch(last):
+        return f"{path}{dot}{last.replace('weight', 'bias')}"
+    return None
+
+
+def _layer_name(name: str, taken: Collection[str]) -> str:
+    short = name.removesuffix(".weight")
+    return short if short and short not in taken else name
+
+
+def _kind(name: str, shape: tuple[int, ...], names: Collection[str]) -> ww.LayerKind:
+    match len(shape):
+        case 1:
+            return ww.LayerKind.NORM if _is_norm(name, names) else ww.LayerKind.OTHER
+        case 2:
+            return _matrix_kind(name)
+        case 3 if "experts" in name:
+            return ww.LayerKind.EXPERT
+        case axes if axes >= 3 and shape[0] == 1 and _last(name) != "weight":
+            return ww.LayerKind.OTHER
+        case axes:
+            kinds = {3: ww.LayerKind.CONV1D, 4: ww.LayerKind.CONV2D, 5: ww.LayerKind.CONV3D}
+            return kinds.get(axes, ww.LayerKind.OTHER)
+
+
+def _is_norm(name: str, names: Collection[str]) -> bool:
+    path, dot, _ = name.rpartition(".")
+    return bool(_NORM.search(name)) or any(f"{path}{dot}{statistic}" in names for statistic in _BUFFERS)
+
+
+def _matrix_kind(name: str) -> ww.LayerKind:
+    last = _last(name)
+    if _RECURRENT.fullmatch(last):
+        return ww.LayerKind.RECURRENT
+    if last == "in_proj_weight":
+        return ww.LayerKind.QKV
+    module = _last(name.removesuffix(".weight"))
+    if _TABLE.search(module) and not _BESIDE_A_TABLE.search(module):
+        return ww.LayerKind.EMBEDDING
+    return ww.LayerKind.DENSE

@@ -1,0 +1,33 @@
+"""The metrics ww comes with."""
+
+from __future__ import annotations
+
+import ww_core as ww
+from ww_plugins.metrics import model, norms, ranks, statistics, tails
+
+
+@ww.hookimpl
+def ww_register_metrics() -> list[ww.Quantity]:
+    """The built-in metrics."""
+    return [
+        norms.frobenius_norm,
+        norms.spectral_norm,
+        norms.log_norm,
+        norms.log_spectral_norm,
+        norms.alpha_norm,
+        norms.log_alpha_norm,
+        ranks.stable_rank,
+        ranks.hard_rank,
+        ranks.entropy,
+        ranks.smallest_singular_value,
+        tails.power_law,
+        tails.alpha_weighted,
+        tails.num_pl_spikes,
+        tails.warning,
+        tails.short_tail,
+        statistics.weight_moments,
+        statistics.weight_quantiles,
+        statistics.bias_moments,
+        statistics.bias_quantiles,
+        model.log_prod_spectral_norm,
+    ]

@@ -1,0 +1,103 @@
+"""The power-law tail of a spectrum and what is read from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+import ww_core as ww
+from ww_core.spectral.power_law import fit_power_law
+
+SingularValues = npt.NDArray[np.float64]
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """Columns of the tail fit p(lambda) ~ lambda**-alpha on lambda >= xmin."""
+
+    alpha: float = ww.column(better="lower", doc="Exponent of the density of eigenvalues in the tail")
+    D: float = ww.column(better="lower", doc="Kolmogorov-Smirnov distance of the tail from the fit, 0 to 1")
+    sigma: float = ww.column(doc="Standard error of alpha, (alpha - 1) / sqrt(n_tail)")
+    xmin: float = ww.column(unit="weight^2", doc="Smallest eigenvalue of the tail")
+    xmax: float = ww.column(unit="weight^2", doc="Largest eigenvalue")
+    n_tail: int = ww.column(unit="count", doc="Eigenvalues in the tail")
+
+
+@ww.metric(version="1")
+def power_law(
+    singular_values: SingularValues,
+    noise_floor: float,
+    n_rows: int,
+    n_cols: int,
+    *,
+    ks: Literal["lower", "two-sided"] = "lower",
+) -> PowerLaw:
+    """Power-law fit of the eigenvalues' tail: every distinct eigenvalue but the largest is tried as its start.
+
+    alpha = 1 + n_tail / sum(ln(lambda_i / xmin)); the start with the smallest Kolmogorov-Smirnov distance D wins, the
+    longer tail where two are equal. Eigenvalues below the noise floor are cut; those that differ by no more than
+    max(n_rows, n_cols) * 2**-52 * lambda_max, the rounding of the spectrum itself, are ties and become one.
+
+    A. Clauset, C. R. Shalizi, M. E. J. Newman, SIAM Review 51 (2009); for weights C. H. Martin, M. W. Mahoney, Journal
+    of Machine Learning Research 22 (2021).
+
+    Args:
+        singular_values: Descending; unit of the weights.
+        noise_floor: Same unit.
+        n_rows: Rows of an entry.
+        n_cols: Columns of an entry.
+        ks: Which steps of the empirical distribution D looks at.
+
+    Raises:
+        NotApplicable: Fewer than two distinct eigenvalues are above the noise floor.
+    """
+    # Scaled by a power of two, which changes no digit, squares neither overflow nor underflow.
+    exponent = math.frexp(float(singular_values[0]))[1]
+    with np.errstate(under="ignore"):
+        eigenvalues = np.square(np.ldexp(singular_values, -exponent))
+    fit = fit_power_law(
+        eigenvalues,
+        floor=math.ldexp(noise_floor, -exponent) ** 2,
+        tie_tolerance=max(n_rows, n_cols) * EPS * float(eigenvalues[0]),
+        ks=ks,
+    )
+    with np.errstate(over="ignore", under="ignore"):
+        xmin, xmax = np.ldexp([fit.xmin, fit.xmax], 2 * exponent).tolist()
+    return PowerLaw(alpha=fit.alpha, D=fit.D, sigma=fit.sigma, xmin=xmin, xmax=xmax, n_tail=fit.n_tail)
+
+
+@ww.metric(version="1", better="lower", unit="log10 weight^(2 alpha)")
+def alpha_weighted(alpha: float, log_spectral_norm: float) -> float:
+    """Exponent of the tail times log10 of the largest eigenvalue, alpha * log10(lambda_max).
+
+    From C. H. Martin, T. Peng, M. W. Mahoney, Nature Communications 12, 4122 (2021).
+    """
+    return alpha * log_spectral_norm
+
+
+@ww.metric(version="1", unit="count", on_request=True)
+def num_pl_spikes(n_tail: int) -> int:
+    """Eigenvalues not below xmin: WeightWatcher's name for ``n_tail``."""
+    return n_tail
+
+
+@ww.metric(version="1")
+def warning(alpha: float, *, over_trained: float = 2.0, under_trained: float = 6.0) -> str:
+    """``over-trained`` for alpha below 2, ``under-trained`` for alpha above 6, empty between.
+
+    The thresholds are WeightWatcher's; C. H. Martin, M. W. Mahoney, Journal of Machine Learning Research 22 (2021).
+    """
+    if alpha < over_trained:
+        return "over-trained"
+    return "under-trained" if alpha > under_trained else ""
+
+
+@ww.metric(version="1")
+def short_tail(n_tail: int, *, below: int = 10) -> bool:
+    """Whether the tail has fewer than 10 eigenvalues, too few for alpha to say much."""
+    return n_tail < below
