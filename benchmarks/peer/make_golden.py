@@ -6,9 +6,9 @@ It runs in an environment of its own, because WeightWatcher needs an older power
     /tmp/peer/bin/pip install weightwatcher==0.7.7 powerlaw==1.5 torch==2.13.0
     /tmp/peer/bin/python benchmarks/peer/make_golden.py
 
-The matrices come from numpy's frozen legacy streams; ``tests/metrics/test_peer.py`` makes them again by ``weights``. All
-are of full rank without ties, with every eigenvalue above the peer's absolute cut of 1e-5 and with at least 20 of them,
-below which 0.7.7 takes another estimator.
+The matrices come from numpy's frozen legacy streams; ``tests/metrics/test_peer.py`` makes them again by ``weights``.
+All are of full rank without ties, with every eigenvalue above the peer's absolute cut of 1e-5 and with at least 20 of
+them, below which 0.7.7 takes another estimator.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ COLUMNS = [
 
 def weights(recipe: dict[str, Any]) -> npt.NDArray[np.float64]:
     """Make the matrix or kernel of a recipe, float64."""
-    stream = np.random.RandomState(recipe["seed"])  # noqa: NPY002 - its numbers never change
+    stream = np.random.RandomState(recipe["seed"])
     shape = tuple(recipe["shape"])
     drawn = stream.standard_t(recipe["freedom"], shape) if "freedom" in recipe else stream.randn(*shape)
     return np.asarray(recipe["scale"] * drawn, dtype=np.float64)
@@ -77,7 +77,9 @@ def main() -> None:
         frame = weightwatcher.WeightWatcher().analyze(model={"a.weight": entry})
         (row,) = frame.to_dict("records")
         results[name] = {"recipe": recipe, "values": {column: float(row[column]) for column in COLUMNS}}
-    versions = {package: importlib.metadata.version(package) for package in ("weightwatcher", "powerlaw", "numpy", "scipy")}
+    versions = {
+        package: importlib.metadata.version(package) for package in ("weightwatcher", "powerlaw", "numpy", "scipy")
+    }
     golden = {"versions": {"python": platform.python_version(), **versions}, "results": results}
     GOLDEN.write_text(json.dumps(golden, indent=1) + "\n")
     print(f"wrote {GOLDEN}")

@@ -375,7 +375,7 @@ def upgrade() -> None:
         sa.Column("extractor", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.CheckConstraint("state IN ('analyzed', 'statistics', 'skipped')", name=op.f("ck_coverage_state")),
+        sa.CheckConstraint("state IN ('analyzed', 'statistics', 'skipped', 'failed')", name=op.f("ck_coverage_state")),
         sa.ForeignKeyConstraint(["analysis_id"], ["analysis.id"], name=op.f("fk_coverage_analysis_id")),
         sa.ForeignKeyConstraint(["extractor_id"], ["identity.id"], name=op.f("fk_coverage_extractor_id")),
         sa.ForeignKeyConstraint(["layer_id"], ["layer.id"], name=op.f("fk_coverage_layer_id")),

@@ -289,17 +289,16 @@ def test_a_view_outlives_its_context_and_the_checkpoint(tmp_path, loader):
     del checkpoint, array
     gc.collect()
     assert row.tolist() == [3.0, 4.0, 5.0]
-    with pytest.raises(ValueError, match="read-only|WRITEABLE"):
+    with pytest.raises(ValueError, match="read-only"):
         row[0] = 1
     with pytest.raises(ValueError, match="WRITEABLE"):
         row.flags.writeable = True
 
 
-def test_the_array_is_freed_though_its_user_fails(tmp_path, loader):
+def test_a_failure_of_the_reader_passes_through(tmp_path, loader):
     checkpoint = loader.open(small(tmp_path / "m.safetensors"))
-    with pytest.raises(ZeroDivisionError), checkpoint.read(checkpoint.layers[0].weight) as array:
-        array[0, 0] / 0
-        raise ZeroDivisionError
+    with pytest.raises(IndexError), checkpoint.read(checkpoint.layers[0].weight) as array:
+        array[7]
 
 
 def test_many_threads_read_at_once(tmp_path, loader):
@@ -327,8 +326,8 @@ def test_no_file_stays_open(tmp_path, loader):
     with checkpoint.read(checkpoint.layers[0].weight):
         pass
     gc.collect()
-    held = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
-    assert not [name for name in held if str(tmp_path) in name]
+    held = [entry.readlink() for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    assert not [path for path in held if path.is_relative_to(tmp_path)]
 
 
 def cut(path: Path) -> None:

@@ -55,7 +55,7 @@ def test_agrees_with_the_definition_in_plain_python(name, ks):
     fit = fit_power_law(values, ks=ks)
     assert (fit.xmin, fit.n_tail, fit.xmax) == (xmin, n_tail, values.max())
     assert fit.alpha == pytest.approx(alpha, rel=1e-12)
-    assert fit.D == pytest.approx(distance, abs=1e-13)
+    assert abs(fit.D - distance) < 1e-13
     assert fit.sigma == pytest.approx((alpha - 1) / math.sqrt(n_tail), rel=1e-12)
 
 
@@ -67,7 +67,7 @@ def test_agrees_with_the_definition_in_plain_python(name, ks):
 def test_agrees_with_the_definition_on_any_whole_numbers(values, ks):
     fit = fit_power_law(np.array(values, dtype=float), ks=ks)
     alpha, distance, xmin, n_tail = slow_fit([float(value) for value in values], ks)
-    assert fit.D == pytest.approx(distance, abs=1e-12)
+    assert abs(fit.D - distance) < 1e-12
     if (fit.xmin, fit.n_tail) == (xmin, n_tail):  # else two candidates whose D differ by rounding
         assert fit.alpha == pytest.approx(alpha, rel=1e-11)
 
@@ -77,7 +77,8 @@ def test_agrees_with_the_powerlaw_package(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what powerlaw and its own imports warn of is not ours
         powerlaw = pytest.importorskip("powerlaw")
-        theirs = powerlaw.Fit(SPECTRA[name], verbose=False)
+        # powerlaw 2.0 looks for alpha between 1 and 3 unless told otherwise
+        theirs = powerlaw.Fit(SPECTRA[name], verbose=False, parameter_ranges={"alpha": [1, 1e9]})
         theirs_alpha, theirs_sigma, theirs_distance = (
             theirs.power_law.alpha,
             theirs.power_law.sigma,
@@ -85,9 +86,9 @@ def test_agrees_with_the_powerlaw_package(name):
         )
     fit = fit_power_law(SPECTRA[name])
     assert fit.xmin == pytest.approx(theirs.xmin, rel=1e-14)
-    assert fit.alpha == pytest.approx(theirs_alpha, rel=1e-10)
-    assert fit.sigma == pytest.approx(theirs_sigma, rel=1e-10)
-    assert fit.D == pytest.approx(theirs_distance, abs=1e-10)
+    assert fit.alpha == pytest.approx(theirs_alpha, rel=1e-13)
+    assert fit.sigma == pytest.approx(theirs_sigma, rel=1e-13)
+    assert abs(fit.D - theirs_distance) < 1e-13
 
 
 @pytest.mark.parametrize("name", [name for name in SPECTRA if "tied" not in name])
@@ -96,7 +97,7 @@ def test_two_sided_distance_is_that_of_scipy(name):
     fit = fit_power_law(SPECTRA[name], ks="two-sided")
     tail = SPECTRA[name][SPECTRA[name] >= fit.xmin]
     theirs = scipy_stats.kstest(tail, lambda x: 1 - (x / fit.xmin) ** (1 - fit.alpha))
-    assert fit.D == pytest.approx(theirs.statistic, abs=1e-13)
+    assert abs(fit.D - theirs.statistic) < 1e-13
 
 
 @pytest.mark.parametrize("alpha", [1.5, 2.0, 3.5, 6.0])
@@ -153,22 +154,13 @@ def test_rounding_of_equal_values_is_merged():
     assert merged.n_tail == exact.n_tail
     assert merged.alpha == pytest.approx(exact.alpha, rel=1e-11)
     assert merged.xmax == noisy.max()
-    assert merged.D < fit_power_law(noisy).D
+    assert fit_power_law(noisy).n_tail != exact.n_tail
 
 
 def test_a_group_of_ties_is_its_smallest_member():
     fit = fit_power_law(np.array([1.0, 1.25, 1.5, 4.0]), tie_tolerance=0.25)
     assert (fit.xmin, fit.n_tail) == (1.0, 4)
     assert fit.alpha == pytest.approx(1 + 4 / math.log(4))
-
-
-def test_of_equal_distances_the_larger_tail_wins():
-    # Each of the two lower values starts a tail of two distinct ones with the same counts and the same ratio.
-    values = np.array([1.0, 1.0, 1e300, 1e300])
-    assert fit_power_law(values).n_tail == 4
-    geometric = 2.0 ** np.arange(40)
-    alphas = fit_power_law(geometric)
-    assert alphas.n_tail == slow_fit(geometric.tolist(), "lower")[3]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, insert, select, text
+from sqlalchemy import insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from ww_core.store import migrate, tables
@@ -67,7 +67,7 @@ def test_downgrade_leaves_nothing_and_upgrade_comes_back(store_url):
         assert store.info().revision == migrate.SCHEMA_HEAD
 
 
-# --- constraints -------------------------------------------------------------------------------------------------------
+# --- constraints ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_a_score_speaks_of_one_thing(store, target):
         connection.execute(insert(tables.score).values(score | target))
 
 
-# --- the view ----------------------------------------------------------------------------------------------------------
+# --- the view ---------------------------------------------------------------------------------------------------------
 
 
 def fill_view(connection) -> None:

@@ -417,6 +417,7 @@ class _Run:
                 "extractors": every,
                 "primary": sorted({variant.label for variant in primary.values()}),
                 "columns": [[column.label, str(column.scope)] for column in self.selection.columns],
+                "headline": [column.label for column in self.selection.columns if column.headline],
                 "layers": sorted(self.request.layers),
                 "groups": sorted(self.request.groups),
                 "kinds": [[layer.name, str(layer.kind), layer.groups] for layer in self.layers],

@@ -99,7 +99,7 @@ def coverage_of(
     for own in planned:
         layer = own.layer
         if own.subject is None:
-            records.append(CoverageRecord(layer.name, layer.size, "skipped", "it could not be read"))
+            records.append(CoverageRecord(layer.name, layer.size, "failed", "it could not be read"))
             continue
         records += [
             CoverageRecord(
@@ -114,7 +114,7 @@ def coverage_of(
         ]
         if not own.matrices and not own.reasons:
             records.append(CoverageRecord(layer.name, layer.size, state, "no metric of a matrix is selected", layer))
-    records += [CoverageRecord(layer.name, layer.size, "skipped", "not selected") for layer in unselected]
+    records += [CoverageRecord(layer.name, layer.size, "skipped", "not selected", layer) for layer in unselected]
     records += [
         CoverageRecord(spec.name, spec.size, "skipped", "a buffer, no weight of a layer") for spec in checkpoint.buffers
     ]

@@ -23,6 +23,7 @@ class Profile:
         convolution_extractor: Variant for convolutions, such as ``"pool"`` or ``"fft[n=32]"``.
         metrics: Names of the selected metrics; None selects every registered one except those on request.
         parameters: Values by ``"quantity.parameter"``, where they differ from the defaults.
+        headline: Columns that tables for people show, besides those of third parties; all of them are in JSON and CSV.
         extractors_by_kind: Variants for single kinds, before the two above.
     """
 
@@ -32,6 +33,7 @@ class Profile:
     convolution_extractor: str = "pool"
     metrics: tuple[str, ...] | None = None
     parameters: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    headline: tuple[str, ...] = ()
     extractors_by_kind: Mapping[LayerKind, str] = field(default_factory=lambda: _NONE)
 
     def extractor_for(self, kind: LayerKind) -> str:

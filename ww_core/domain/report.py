@@ -122,7 +122,7 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisReport:
-    """Everything one analysis says. ``to_dict`` is what ``--json`` prints."""
+    """Everything one analysis says. ``to_dict`` is what ``--json`` prints; ``headline`` names the columns of its table."""
 
     source: str
     model: str
@@ -134,6 +134,7 @@ class AnalysisReport:
     layer_metrics: tuple[LayerRow, ...]
     model_metrics: Mapping[str, Outcome]
     summary: Mapping[str, Aggregate]
+    headline: tuple[str, ...]
     failures: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
 

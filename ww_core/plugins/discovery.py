@@ -91,11 +91,6 @@ def load_plugins(
     return registry
 
 
-def command_entry_points() -> list[importlib.metadata.EntryPoint]:
-    """Return the entry points of command plugins, by name; nothing is imported."""
-    return sorted(importlib.metadata.entry_points(group="ww.commands"), key=lambda point: point.name)
-
-
 def _installed() -> Iterator[Candidate]:
     seen = set()
     for point in importlib.metadata.entry_points(group=PROJECT):

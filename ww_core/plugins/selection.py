@@ -33,12 +33,13 @@ class ExtractorVariant:
 
 @dataclass(frozen=True, slots=True)
 class SelectedColumn:
-    """A column that is asked for, under the label it is shown by."""
+    """A column that is asked for, under the label it is shown by; tables for people show those of the headline."""
 
     label: str
     qualified: str
     column: Column
     scope: Scope
+    headline: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +85,10 @@ def select(registry: Registry, request: Request) -> Selection:
     return Selection(
         profile=profile,
         nodes=nodes,
-        columns=tuple(_selected_column(registry, nodes[qualified], column) for qualified, column in chosen),
+        columns=tuple(
+            _selected_column(registry, nodes[qualified], column, () if request.metrics else profile.headline)
+            for qualified, column in chosen
+        ),
         extractors={kind: _variants(registry, profile, request, kind) for kind in LayerKind},
     )
 
@@ -108,10 +112,14 @@ def _chosen_columns(registry: Registry, names: Sequence[str] | None) -> list[tup
     return [(qualified, column) for (qualified, _), column in chosen.items()]
 
 
-def _selected_column(registry: Registry, node: Node, column: Column) -> SelectedColumn:
-    name = registry.quantities.display(registry.quantities[node.qualified], column.name)
+def _selected_column(
+    registry: Registry, node: Node, column: Column, headline: Sequence[str]
+) -> SelectedColumn:
+    owned = registry.quantities[node.qualified]
+    name = registry.quantities.display(owned, column.name)
     label = f"{name}[{','.join(node.overrides)}]" if node.overrides else name
-    return SelectedColumn(label, node.qualified, column, node.quantity.scope)
+    shown = not headline or not owned.builtin or column.name in headline
+    return SelectedColumn(label, node.qualified, column, node.quantity.scope, shown)
 
 
 def _parameters(registry: Registry, pairs: Iterable[tuple[str, Any]]) -> dict[str, dict[str, Any]]:

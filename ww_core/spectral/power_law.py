@@ -79,7 +79,7 @@ def fit_power_law(
 
     best_distance, best_start, best_alpha = math.inf, 0, math.nan
     for start in range(distinct.size - 1):
-        n_tail = kept.size - starts[start]
+        n_tail = kept.size - int(starts[start])
         logs = _log_ratios(distinct[start:])
         exponent = n_tail / float(counts[start:] @ logs)
         with np.errstate(under="ignore"):
@@ -91,7 +91,7 @@ def fit_power_law(
         if distance < best_distance:
             best_distance, best_start, best_alpha = distance, start, 1.0 + exponent
 
-    n_tail = int(kept.size - starts[best_start])
+    n_tail = kept.size - int(starts[best_start])
     return PowerLawFit(
         alpha=best_alpha,
         D=best_distance,
@@ -103,8 +103,8 @@ def fit_power_law(
 
 
 def _log_ratios(tail: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """ln(x / x_0) of ascending positive ``tail``: of the ratio, since the logs of close neighbours would cancel."""
+    """ln(x / x_0) of ascending positive ``tail``, exact for close neighbours too, whose ratio rounds to 1."""
     with np.errstate(over="ignore"):
-        ratios = tail / tail[0]
-    logs: npt.NDArray[np.float64] = np.log(tail) - np.log(tail[0]) if np.isinf(ratios[-1]) else np.log(ratios)
+        excess = (tail - tail[0]) / tail[0]
+    logs: npt.NDArray[np.float64] = np.log(tail) - np.log(tail[0]) if np.isinf(excess[-1]) else np.log1p(excess)
     return logs

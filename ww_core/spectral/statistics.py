@@ -33,8 +33,9 @@ class Moments:
 def moments(array: npt.NDArray[Any]) -> Moments:
     """Compute the moments of all numbers of ``array`` in two passes over blocks.
 
-    Each block's mean and squared deviations are taken by themselves and merged as Chan, Golub and LeVeque (1983) do, so
-    that a mean much larger than the spread costs no digits. Numbers near the limits of float64 do not overflow.
+    Numbers are taken relative to the first one, so that a mean much larger than the spread costs no digits; the blocks'
+    means and squared deviations are merged as Chan, Golub and LeVeque (1983) do. Numbers near the limits of float64 do
+    not overflow.
 
     Args:
         array: Any shape and layout, real, any stored dtype.
@@ -43,26 +44,31 @@ def moments(array: npt.NDArray[Any]) -> Moments:
         NotApplicable: The array is empty.
         Refused: A number is NaN or infinite.
     """
-    _check(array)
-    low, high = math.inf, -math.inf
-    for block in float64_blocks(array):
-        low, high = min(low, float(block.min())), max(high, float(block.max()))
+    _require_numbers(array)
+    extremes = np.array([(block.min(), block.max()) for block in float64_blocks(array)])
+    low, high = float(extremes[:, 0].min()), float(extremes[:, 1].max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise non_finite(array)
     if low == high:
         return Moments(mean=low, std=0.0, min=low, max=high)
     exponent = int(scaling_exponents(max(abs(low), abs(high))))
-    count, mean, squares = 0, 0.0, 0.0
+    first = math.ldexp(float(array.flat[0]), -exponent)
+    count, mean, squares = 0, 0.0, 0.0  # of the numbers so far, less the first
     for block in float64_blocks(array):
         with np.errstate(under="ignore"):
-            scaled = np.ldexp(block, -exponent) if exponent else block
-            block_mean = float(scaled.mean())
-            block_squares = float(np.square(scaled - block_mean).sum())
+            relative = (np.ldexp(block, -exponent) if exponent else block) - first
+            block_mean = float(relative.mean())
+            block_squares = float(np.square(relative - block_mean).sum())
         total = count + block.size
         shift = block_mean - mean
         mean += shift * (block.size / total)
         squares += block_squares + shift * shift * (count * block.size / total)
         count = total
     return Moments(
-        mean=math.ldexp(mean, exponent), std=math.ldexp(math.sqrt(squares / count), exponent), min=low, max=high
+        mean=math.ldexp(first + mean, exponent),
+        std=math.ldexp(math.sqrt(squares / count), exponent),
+        min=low,
+        max=high,
     )
 
 
@@ -80,18 +86,18 @@ def quantiles(array: npt.NDArray[Any], q: Sequence[float] = (0.25, 0.5, 0.75)) -
         NotApplicable: The array is empty.
         Refused: A number is NaN or infinite.
     """
-    _check(array)
+    _require_numbers(array)
+    if not all(np.isfinite(block).all() for block in stored_blocks(array)):
+        raise non_finite(array)
     positions = [(array.size - 1) * probability for probability in q]
     neighbours = sorted({rank for at in positions for rank in (math.floor(at), math.ceil(at))})
     value_at = dict(zip(neighbours, _order_statistics(array, neighbours), strict=True))
     return tuple(_between(value_at[math.floor(at)], value_at[math.ceil(at)], at - math.floor(at)) for at in positions)
 
 
-def _check(array: npt.NDArray[Any]) -> None:
+def _require_numbers(array: npt.NDArray[Any]) -> None:
     if not array.size:
         raise NotApplicable("a tensor without numbers has no statistics")
-    if not all(np.isfinite(block).all() for block in stored_blocks(array)):
-        raise non_finite(array)
 
 
 def _between(low: float, high: float, share: float) -> float:

@@ -116,9 +116,7 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
         connection.execute("PRAGMA busy_timeout = 30000")  # first: the others may have to wait for a lock
         connection.execute("PRAGMA foreign_keys = ON")  # off by default
         connection.execute("PRAGMA legacy_alter_table = OFF")  # a renamed table takes its references with it
-        connection.execute(
-            "PRAGMA synchronous = NORMAL"
-        )  # with WAL, a power cut loses the last commits and never the file
+        connection.execute("PRAGMA synchronous = NORMAL")  # with WAL a power cut costs the last commits, not the file
         if read_only:
             connection.execute("PRAGMA query_only = ON")
 
@@ -141,22 +139,37 @@ def _connect_server(url: URL) -> Engine:
         raise MissingExtraError("a PostgreSQL store needs psycopg: pip install 'ww[postgres]'") from error
 
 
-def prefer_wal(engine: Engine) -> None:
+def prefer_wal(path: Path) -> None:
     """Let readers and the writer of an SQLite file work at the same time, where the folder allows it.
 
-    The mode stays with the file, so it is set after the file is known to be a store, not at every connection. On a
-    network folder there is no WAL: the file then keeps its rollback journal.
+    The mode stays with the file, so it is set once it is known to be a store, not at every connection. Without the
+    shared memory that WAL needs, as in many network folders, the file keeps its rollback journal.
+
+    Raises:
+        sqlite3.Error: The file can be used in neither mode.
     """
-    with engine.connect() as connection, contextlib.suppress(sqlite3.OperationalError):
-        driver: Any = connection.connection.driver_connection
-        driver.execute("PRAGMA journal_mode = WAL").fetchone()
+    with contextlib.closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as connection:
+        if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+            return
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")  # SQLite finds no shared memory only when it needs some
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            if _code(error) == sqlite3.SQLITE_BUSY:  # another program is at work: the next one to open will do
+                return
+        else:
+            return
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # the one way to leave WAL without shared memory
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def must_be_immutable(path: Path) -> bool:
     """Whether an SQLite file can be read only without locks, because no lock can be made in its folder.
 
     Raises:
-        StoreError: A part of the content is in the write-ahead log, which cannot be read without locks.
+        StoreError: A part of the content is in a journal, which cannot be read without locks.
     """
     with contextlib.closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True)) as connection:
         try:
@@ -164,11 +177,12 @@ def must_be_immutable(path: Path) -> bool:
         except sqlite3.OperationalError as error:
             if _code(error) not in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
                 raise
-            log = path.with_name(path.name + "-wal")
-            if log.exists() and log.stat().st_size:
-                raise StoreError(
-                    f"{path} was not closed and its folder cannot be written: copy it with {log.name} to another folder"
-                ) from error
+            for log in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-journal")):
+                if log.exists() and log.stat().st_size:
+                    raise StoreError(
+                        f"{path} was not closed, and is not repaired by reading: open it for writing, "
+                        f"or copy it with {log.name} to a folder that can be written"
+                    ) from error
             return True
     return False
 

@@ -6,7 +6,7 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -30,6 +30,8 @@ from ww_core.store.recording import CHUNK
 
 MIN_PREFIX = 6
 """Shortest digest prefix that names a checkpoint."""
+
+_NUMBERS: dict[str, type[int]] = {"int": int, "bool": bool}
 
 LOST = Outcome(State.FAILED, reason="lost to an exception: see failures")
 
@@ -251,7 +253,7 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
     by_scope: dict[str, dict[str, int]] = {"matrix": {}, "layer": {}, "model": {}}
     content = _plan_content(connection, run.plan_id)
     for label, scope in content["columns"]:
-        by_scope[scope][label] = next(key for key, name in columns.items() if name == label)
+        by_scope[scope][label] = next(key for key, column in columns.items() if column.label == label)
     matrix_rows, layer_rows = [], []
     states: dict[int, str] = {}
     reasons: list[Skip] = []
@@ -274,7 +276,8 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
             reasons.append(Skip(row.name, row.reason))
             if row.layer_id is not None:
                 states.setdefault(row.layer_id, row.state)
-        if row.layer_id is not None and row.layer_id in layer_subjects and row.name not in shown and by_scope["layer"]:
+        covered_whole = row.state != "skipped" and row.layer_id in layer_subjects and by_scope["layer"]
+        if covered_whole and row.name not in shown:
             shown.add(row.name)
             outcomes = {
                 label: values.get(layer_subjects[row.layer_id], {}).get(key, LOST)
@@ -297,7 +300,7 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
             parameters_analyzed=parameters_analyzed,
             analyzed=counts["analyzed"],
             statistics_only=counts["statistics"],
-            skipped=counts["skipped"] + sum(1 for row in covered if row.layer_id is None),
+            skipped=counts["skipped"],
             failed=counts["failed"],
             reasons=tuple(reasons),
         ),
@@ -305,6 +308,7 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
         layer_metrics=tuple(layer_rows),
         model_metrics=model_metrics,
         summary=summarize(matrix_rows, content["primary"], list(by_scope["matrix"])),
+        headline=tuple(content["headline"]),
         failures=failures,
     )
 
@@ -316,7 +320,7 @@ def summarize(rows: Sequence[MatrixRow], primary: Sequence[str], labels: Sequenc
         outcomes = [row.metrics[label] for row in rows if row.extractor in primary]
         if not outcomes or any(outcome.text is not None for outcome in outcomes):
             continue
-        numbers = [outcome.number for outcome in outcomes if outcome.number is not None]
+        numbers = [float(outcome.number) for outcome in outcomes if outcome.number is not None]
         summary[label] = Aggregate(
             mean=statistics.fmean(numbers) if numbers else None,
             median=statistics.median(numbers) if numbers else None,
@@ -328,15 +332,22 @@ def summarize(rows: Sequence[MatrixRow], primary: Sequence[str], labels: Sequenc
     return summary
 
 
-def _columns_of_plan(connection: Connection, plan_id: int) -> dict[int, str]:
-    """Labels by column key, in the order of display."""
+@dataclass(frozen=True, slots=True)
+class _PlannedColumn:
+    label: str
+    type: str
+
+
+def _columns_of_plan(connection: Connection, plan_id: int) -> dict[int, _PlannedColumn]:
+    """Columns by key, in the order of display."""
     query = (
-        select(t.variant.c.column_id, t.variant.c.name)
+        select(t.variant.c.column_id, t.variant.c.name, t.metric_column.c.type)
         .join(t.plan_variant, t.plan_variant.c.variant_id == t.variant.c.id)
+        .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
         .where(t.plan_variant.c.plan_id == plan_id)
         .order_by(t.plan_variant.c.position)
     )
-    return dict(connection.execute(query).tuples().all())
+    return {key: _PlannedColumn(label, kind) for key, label, kind in connection.execute(query)}
 
 
 def _plan_content(connection: Connection, plan_id: int) -> dict[str, Any]:
@@ -400,13 +411,17 @@ def _context_layers(connection: Connection, rows: Sequence[Row[Any]]) -> dict[in
 
 
 def _values(
-    connection: Connection, subjects: Sequence[int], columns: Mapping[int, str]
+    connection: Connection, subjects: Sequence[int], columns: Mapping[int, _PlannedColumn]
 ) -> dict[int, dict[int, Outcome]]:
     found: dict[int, dict[int, Outcome]] = defaultdict(dict)
     for chunk in _chunks(sorted(set(subjects))):
         for row in connection.execute(select(t.value).where(t.value.c.subject_id.in_(chunk))):
             if row.column_id in columns:
-                found[row.subject_id][row.column_id] = _outcome(row)
+                outcome = _outcome(row)
+                kind = _NUMBERS.get(columns[row.column_id].type)
+                if kind is not None and outcome.number is not None:
+                    outcome = replace(outcome, number=kind(outcome.number))
+                found[row.subject_id][row.column_id] = outcome
     return dict(found)
 
 
@@ -431,7 +446,7 @@ def _merged(
     values: Mapping[int, Mapping[int, Outcome]],
     rows: Sequence[Row[Any]],
     wanted: Mapping[str, int],
-    columns: Mapping[int, str],
+    columns: Mapping[int, _PlannedColumn],
 ) -> tuple[Row[Any], dict[str, Outcome]]:
     known: dict[int, Outcome] = {}
     for row in rows:

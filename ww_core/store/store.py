@@ -21,6 +21,8 @@ from ww_core.store.engine import Location, connect, explained, must_be_immutable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+MAGIC = b"SQLite format 3\0"
+
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
@@ -215,7 +217,8 @@ def _open_for_writing(where: Location) -> Engine:
         with explained(where), engine.connect() as connection:
             revision = migrate.current_revision(connection, where)
         if where.path is not None:
-            prefer_wal(engine)
+            with explained(where):
+                prefer_wal(where.path)
         if revision != migrate.SCHEMA_HEAD:
             migrate.upgrade(engine, where)
     return engine
@@ -233,12 +236,16 @@ def _disposed_on_failure(engine: Engine) -> Iterator[None]:
 def _check_file(path: Path) -> None:
     try:
         mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise NotAStoreError(f"{path} is a folder or a device: a store is a file")
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC))
     except (FileNotFoundError, NotADirectoryError):
         raise NotAStoreError(f"there is no store at {path}: `ww analyze` makes one") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
-    if not stat.S_ISREG(mode):
-        raise NotAStoreError(f"{path} is a folder or a device: a store is a file")
+    if not MAGIC.startswith(head):  # looked at here, because SQLite takes a file of one byte for an empty one
+        raise NotAStoreError(f"{path} is not a ww store: it is no SQLite database")
 
 
 def _make_folder(path: Path) -> None:

@@ -340,7 +340,7 @@ coverage = Table(
     Column("extractor", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False),
-    CheckConstraint("state IN ('analyzed', 'statistics', 'skipped')", name="state"),
+    CheckConstraint("state IN ('analyzed', 'statistics', 'skipped', 'failed')", name="state"),
     Index(None, "layer_id"),
 )
 

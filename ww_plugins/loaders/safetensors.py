@@ -295,7 +295,10 @@ def _read_header(file: RegularFile) -> list[_StoredTensor]:
     _refuse_impostor(file)
     if file.size < 8:
         raise ww.CorruptFileError(f"{file.label}: cut short: {file.size} bytes, and the length of the header takes 8")
-    length = int.from_bytes(file.head(8), "little")
+    head = file.head(9)
+    if head[8:] not in {b"", b"{"}:
+        raise ww.CorruptFileError(f"{file.label}: not safetensors, or damaged: no header begins at its ninth byte")
+    length = int.from_bytes(head[:8], "little")
     if length > _MAX_HEADER:
         raise ww.CorruptFileError(
             f"{file.label}: not safetensors, or damaged: a header of {length} bytes; the limit is {_MAX_HEADER}"

@@ -15,5 +15,17 @@ def ww_register_profiles() -> list[ww.Profile]:
             extractor="matrix",
             convolution_extractor="pool",
             metrics=None,
+            headline=(
+                "alpha",
+                "D",
+                "sigma",
+                "n_tail",
+                "stable_rank",
+                "log_spectral_norm",
+                "alpha_weighted",
+                "entropy",
+                "warning",
+                "short_tail",
+            ),
         )
     ]

@@ -1,0 +1,107 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ww_core.errors import NotApplicable
+from ww_core.spectral import fit_power_law, spectrum_of
+from ww_plugins.metrics import tails
+
+
+def fit_of(matrix, stored_dtype="float64", **parameters):
+    spectrum = spectrum_of(matrix[np.newaxis], stored_dtype=stored_dtype)
+    return tails.power_law(spectrum.singular_values, spectrum.noise_floor, *matrix.shape, **parameters)
+
+
+HEAVY = 0.1 * np.random.default_rng(0).standard_t(2, (80, 60))
+
+
+@pytest.mark.parametrize("ks", ["lower", "two-sided"])
+def test_the_fit_is_that_of_the_eigenvalues(ks):
+    eigenvalues = np.linalg.svd(HEAVY, compute_uv=False) ** 2
+    direct, found = fit_power_law(eigenvalues, ks=ks), fit_of(HEAVY, ks=ks)
+    for name in ("alpha", "D", "sigma", "xmin", "xmax", "n_tail"):
+        assert getattr(found, name) == pytest.approx(getattr(direct, name), rel=1e-12), name
+    assert isinstance(found.n_tail, int)
+
+
+@given(exponent=st.integers(-900, 900))
+@settings(deadline=None)
+def test_alpha_does_not_depend_on_the_scale(exponent):
+    base, found = fit_of(HEAVY), fit_of(np.ldexp(HEAVY, exponent))
+    assert found.alpha == pytest.approx(base.alpha, rel=1e-12)
+    assert (found.n_tail, found.D) == (base.n_tail, pytest.approx(base.D, abs=1e-12))
+    assert not math.isnan(found.xmin)
+
+
+def test_the_unit_of_xmin_is_the_square_of_the_weights():
+    base, huge, tiny = fit_of(HEAVY), fit_of(np.ldexp(HEAVY, 20)), fit_of(np.ldexp(HEAVY, 1000))
+    assert huge.xmin == pytest.approx(math.ldexp(base.xmin, 40), rel=1e-12)
+    assert huge.xmax == pytest.approx(math.ldexp(base.xmax, 40), rel=1e-12)
+    assert tiny.xmin == tiny.xmax == math.inf
+    assert fit_of(np.ldexp(HEAVY, -1000)).xmax == 0.0
+
+
+def test_transposing_changes_nothing():
+    assert fit_of(HEAVY.T).alpha == pytest.approx(fit_of(HEAVY).alpha, rel=1e-12)
+
+
+def test_what_lies_below_the_noise_floor_is_no_tail():
+    rng = np.random.default_rng(1)
+    low_rank = rng.standard_normal((60, 12)) @ rng.standard_normal((12, 40))
+    found = fit_of(low_rank)
+    assert found.n_tail <= 12
+    expected = fit_power_law(np.linalg.svd(low_rank, compute_uv=False)[:12] ** 2)
+    assert found.alpha == pytest.approx(expected.alpha, rel=1e-12)
+
+
+def test_equal_singular_values_are_one_value():
+    rng = np.random.default_rng(2)
+    left, right = (np.linalg.qr(rng.standard_normal((40, 40)))[0] for _ in range(2))
+    values = np.repeat(np.sort(rng.pareto(3.0, 20) + 1)[::-1], 2)
+    expected = fit_power_law(values**2)
+    found = fit_of((left * values) @ right)
+    assert found.n_tail == expected.n_tail
+    assert found.alpha == pytest.approx(expected.alpha, rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "reason"),
+    [
+        (np.zeros((4, 5)), "no eigenvalue"),
+        (np.eye(6), "equal"),
+        (np.linalg.qr(np.random.default_rng(3).standard_normal((30, 30)))[0], "equal"),
+        (np.full((5, 5), 3.0), "equal"),
+        (np.array([[1.0, 2.0, 3.0]]), "equal"),
+    ],
+)
+def test_one_value_has_no_tail(matrix, reason):
+    with pytest.raises(NotApplicable, match=reason):
+        fit_of(matrix)
+
+
+def test_alpha_weighted_is_a_product():
+    assert tails.alpha_weighted(2.5, -1.5) == -3.75
+
+
+@pytest.mark.parametrize(
+    ("alpha", "text"),
+    [(1.99, "over-trained"), (2.0, ""), (4.0, ""), (6.0, ""), (6.01, "under-trained")],
+)
+def test_the_warning_stands_outside_two_to_six(alpha, text):
+    assert tails.warning(alpha) == text
+
+
+def test_the_thresholds_are_parameters():
+    assert tails.warning(3.0, over_trained=3.5) == "over-trained"
+    assert tails.warning(5.5, under_trained=5.0) == "under-trained"
+    assert tails.short_tail(12, below=15) is True
+
+
+def test_tails_under_ten_are_short():
+    assert tails.short_tail(9) is True
+    assert tails.short_tail(10) is False
+    assert tails.num_pl_spikes(10) == 10
+    assert tails.num_pl_spikes.on_request

@@ -1,0 +1,81 @@
+"""``ww analyze``: from a source to results in the store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ww_core.cli import options
+from ww_core.command import Output, Session, store_location
+
+
+def analyze(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder or a file: URI.")],
+    name: Annotated[str, typer.Option("--name", help="Model name.  [default: stem of the source]")] = "",
+    version: Annotated[str, typer.Option("--version", help="Its label.  [default: kept, or next integer]")] = "",
+    series: Annotated[str, typer.Option("--series", help="Family that the model belongs to.")] = "",
+    profile: options.Profile = "default",
+    extractor: options.Extractor = "",
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metrics", metavar="A,B", help="Metrics or columns, in place of the profile's."),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="METRIC.PARAM=VALUE", help="A metric's parameter; repeatable."),
+    ] = None,
+    layers: options.Layers = None,
+    groups: options.Groups = None,
+    loader: options.Loader = "",
+    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)] = 0,
+    executor: Annotated[str, typer.Option("--executor", metavar="NAME", help="Where the work runs.")] = "threads",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
+    spectra: Annotated[
+        bool, typer.Option("--spectra/--no-spectra", help="Store spectra, so that metrics can be added later.")
+    ] = True,
+    rehash: Annotated[bool, typer.Option("--rehash", help="Read every tensor, even of an unchanged file.")] = False,
+    move_label: Annotated[bool, typer.Option("--move-label", help="Let --version leave other weights.")] = False,
+    store: options.Store = "",
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """Analyse the weights of SOURCE and store every result; what is stored already is not computed again."""
+    from ww_core.analysis.analyze import analyze as run
+    from ww_core.cli.progress import progress_observers
+    from ww_core.cli.report import print_report
+    from ww_core.errors import LostResultsError
+
+    output = Output(as_json=as_json, as_csv=as_csv)
+    session: Session = ctx.obj
+    registry = session.registry()
+    parameters = options.pairs(param, "--param", "METRIC.PARAM=VALUE")
+    with progress_observers() as observers:
+        report = run(
+            source,
+            store=store_location(store),
+            name=name,
+            version=version,
+            series=series,
+            profile=profile,
+            extractors=options.listed([extractor]),
+            metrics=options.listed(metrics),
+            parameters=parameters,
+            layers=options.listed(layers),
+            groups=options.groups_of(groups),
+            seed=seed,
+            jobs=jobs,
+            executor=executor,
+            loader=loader,
+            keep_spectra=spectra,
+            rehash=rehash,
+            move_label=move_label,
+            observers=observers,
+            registry=registry,
+            plugin_files=session.plugin_files,
+        )
+    print_report(report, output)
+    lost = [failure for failure in report.failures if failure.stage != "observer"]
+    if lost:
+        raise LostResultsError(f"{len(lost)} of what was selected was lost to exceptions (above); the rest is stored")

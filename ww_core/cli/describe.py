@@ -1,0 +1,51 @@
+"""``ww describe``: the layers of a source, and what would be made of them, without computing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ww_core.cli import options
+from ww_core.command import Output, Session, say
+
+
+def describe(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder or a file: URI.")],
+    profile: options.Profile = "default",
+    extractor: options.Extractor = "",
+    layers: options.Layers = None,
+    groups: options.Groups = None,
+    loader: options.Loader = "",
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """List the layers of SOURCE and the matrices an analysis would make; only headers are read."""
+    from ww_core.analysis.describe import describe as look
+
+    output = Output(as_json=as_json, as_csv=as_csv)
+    session: Session = ctx.obj
+    description = look(
+        source,
+        profile=profile,
+        extractors=options.listed([extractor]),
+        layers=options.listed(layers),
+        groups=options.groups_of(groups),
+        loader=loader,
+        registry=session.registry(),
+    )
+    for warning in description.warnings:
+        say(f"warning: {warning}")
+    if output.format == "json":
+        output.json(description.to_dict())
+        return
+    rows = description.rows()
+    if output.format == "csv":
+        output.csv(rows)
+        return
+    output.line(f"{description.source}  {description.format}")
+    output.line()
+    output.table(rows)
+    output.line()
+    output.line(f"{len(description.layers)} layers, {description.parameters:,} parameters")

@@ -1,0 +1,74 @@
+"""``ww metrics``, ``ww extractors``, ``ww loaders``, ``ww plugins``: what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ww_core.cli import options
+from ww_core.command import Output, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def metrics(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+    """List every column of every metric: scope, direction, unit, version, needs, parameters."""
+    from ww_core.analysis.listings import list_metrics
+
+    session: Session = ctx.obj
+    _print(list_metrics(session.registry()), Output(as_json=as_json, as_csv=as_csv))
+
+
+def extractors(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+    """List the ways to make matrices of a layer."""
+    from ww_core.analysis.listings import list_extractors
+
+    session: Session = ctx.obj
+    _print(list_extractors(session.registry()), Output(as_json=as_json, as_csv=as_csv))
+
+
+def loaders(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+    """List the formats that can be read."""
+    from ww_core.analysis.listings import list_loaders
+
+    session: Session = ctx.obj
+    _print(list_loaders(session.registry()), Output(as_json=as_json, as_csv=as_csv))
+
+
+def plugins(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+    """List plugins: distribution, version, hooks, objects, and what is wrong with them."""
+    from ww_core.analysis.listings import list_plugins
+
+    session: Session = ctx.obj
+    output = Output(as_json=as_json, as_csv=as_csv)
+    rows = list_plugins(session.registry(report=False))
+    if output.format != "table":
+        _print(rows, output)
+        return
+    for row in rows:
+        origin = " ".join(filter(None, [row["distribution"], row["version"]])) or row["origin"]
+        output.line(f"{row['name']}  {row['state']}  {origin}")
+        for title, items in (("hooks", row["hooks"]), ("objects", row["objects"])):
+            if items:
+                output.line(f"  {title}: {', '.join(items)}")
+        for problem in row["problems"]:
+            output.line(f"  problem: {problem}")
+
+
+def _print(rows: Sequence[Mapping[str, Any]], output: Output) -> None:
+    if output.format == "json":
+        output.json(list(rows))
+        return
+    flat = [{key: _flat(value) for key, value in row.items()} for row in rows]
+    if output.format == "csv":
+        output.csv(flat)
+    else:
+        output.table(flat)
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={item}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,86 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ww_core.errors import UsageError
+
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        metavar="PATH|URL",
+        envvar="WW_STORE",
+        show_envvar=True,
+        help="The store: a SQLite file or a postgresql:// URL.  [default: one file in the user's data directory]",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layers", metavar="GLOB", help="Only layers whose names match; repeatable, or separated by commas."),
+]
+Extractor = Annotated[
+    str,
+    typer.Option(
+        "--extractor",
+        metavar="A,B",
+        help="Extractors for convolutions, as slice or stack; summaries speak of the first.",
+    ),
+]
+Groups = Annotated[
+    list[str] | None,
+    typer.Option("--groups", metavar="GLOB=N", help="Groups of a grouped convolution; repeatable."),
+]
+Loader = Annotated[str, typer.Option("--loader", metavar="NAME", help="The format, where it is not recognised.")]
+Profile = Annotated[str, typer.Option("--profile", metavar="NAME", help="The profile.")]
+
+
+def listed(texts: list[str] | None) -> tuple[str, ...]:
+    """Split repeatable options at commas outside of brackets."""
+    parts = []
+    for text in texts or ():
+        depth, part = 0, ""
+        for letter in text:
+            depth += (letter == "[") - (letter == "]")
+            if letter == "," and depth == 0:
+                parts.append(part)
+                part = ""
+            else:
+                part += letter
+        parts.append(part)
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def pairs(texts: list[str] | None, option: str, form: str) -> dict[str, str]:
+    """Read repeatable options of the form KEY=VALUE.
+
+    Raises:
+        UsageError: One has no ``=`` or no key.
+    """
+    found = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"{option} {text!r} is not of the form {form}")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def groups_of(texts: list[str] | None) -> dict[str, int]:
+    """Read ``--groups``.
+
+    Raises:
+        UsageError: One is not of the form GLOB=N.
+    """
+    found = {}
+    for key, value in pairs(texts, "--groups", "GLOB=N").items():
+        if not value.isdecimal():
+            raise UsageError(f"--groups {key}={value}: {value!r} is not a whole number")
+        found[key] = int(value)
+    return found

@@ -1,0 +1,62 @@
+"""A live progress bar on stderr, where stderr is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ww_core.domain.execution import LayerDone, RunObserver, RunStart
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ww_core.domain.report import AnalysisReport
+
+
+class ProgressBar(RunObserver):
+    """Shows layers done, the share of the cost, and the time left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def on_start(self, start: RunStart) -> None:
+        """Show the bar, unless there is nothing to do."""
+        if start.layers:
+            self._progress.start()
+            self._task = self._progress.add_task("", total=start.cost, layers=0, of=start.layers)
+            self._done = 0
+
+    def on_layer(self, layer: LayerDone) -> None:
+        """Advance by the layer's share."""
+        self._done += 1
+        self._progress.update(self._task, advance=layer.cost, layers=self._done)
+
+    def on_end(self, report: AnalysisReport) -> None:  # noqa: ARG002 - the report is printed elsewhere
+        """Take the bar away."""
+        self._progress.stop()
+
+
+@contextmanager
+def progress_observers() -> Iterator[list[RunObserver]]:
+    """Give the observers that show a run's progress: none where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield []
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    progress = Progress(
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[layers]} of {task.fields[of]} layers"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    try:
+        yield [ProgressBar(progress)]
+    finally:
+        progress.stop()

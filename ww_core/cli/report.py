@@ -1,0 +1,85 @@
+"""Rendering a report: the table of matrices, what it comes to, what was left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ww_core.command import say
+
+if TYPE_CHECKING:
+    from ww_core.command import Output
+    from ww_core.domain.report import AnalysisReport, MatrixRow
+
+DIGEST_SHOWN = 12
+
+
+def print_report(report: AnalysisReport, output: Output) -> None:
+    """Print a report in the format of ``output``; warnings and failures go to stderr."""
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    if output.format == "json":
+        output.json(report.to_dict())
+    elif output.format == "csv":
+        output.csv(report.rows())
+    else:
+        _print_tables(report, output)
+    for failure in report.failures:
+        say(f"failed: {failure.subject}: {failure.message} ({failure.stage}, {failure.plugin})")
+
+
+def _print_tables(report: AnalysisReport, output: Output) -> None:
+    name = f"{report.model}@{report.version}" if report.model else "unnamed"
+    output.line(f"{name}  {report.source}  digest {report.digest[:DIGEST_SHOWN]}  profile {report.run.profile}")
+    output.line()
+    several = len({row.index for row in report.layers}) > 1
+    rows = [_row(row, report.headline, with_index=several) for row in report.layers]
+    output.table(rows)
+    if rows:
+        output.line()
+    means = [
+        f"{label} {summary.mean:.4g}" + (f" ({summary.count} of {summary.count + summary.missing})" if summary.missing else "")
+        for label, summary in report.summary.items()
+        if label in report.headline and summary.mean is not None and label not in _flags(report)
+    ]
+    if means:
+        output.line(f"mean: {', '.join(means)}")
+    whole = [
+        f"{label} {outcome.number:.4g}" if outcome.number is not None else f"{label} {outcome.explain()}"
+        for label, outcome in report.model_metrics.items()
+    ]
+    if whole:
+        output.line(f"model: {', '.join(whole)}")
+    cover = report.coverage
+    skipped = f", {cover.skipped} skipped" if cover.skipped else ""
+    failed = f", {cover.failed} failed" if cover.failed else ""
+    output.line(
+        f"layers: {cover.analyzed} analysed, {cover.statistics_only} with statistics only{skipped}{failed}; "
+        f"{cover.parameters_analyzed:,} of {cover.parameters:,} parameters"
+    )
+    for reason, count in Counter(skip.reason for skip in cover.reasons).most_common():
+        names = [skip.name for skip in cover.reasons if skip.reason == reason]
+        output.line(f"  without spectrum: {reason}: {count} ({', '.join(names[:3])}{', ...' if count > 3 else ''})")  # noqa: PLR2004
+    run = report.run
+    output.line(f"spectra: {run.computed} computed, {run.reused} reused, in {run.seconds:.2f} s")
+
+
+def _flags(report: AnalysisReport) -> set[str]:
+    """Labels whose mean says nothing: yes or no."""
+    return {
+        label for row in report.layers[:1] for label, outcome in row.metrics.items() if isinstance(outcome.number, bool)
+    }
+
+
+def _row(row: MatrixRow, headline: tuple[str, ...], *, with_index: bool) -> dict[str, Any]:
+    place: dict[str, Any] = {
+        "layer": row.name,
+        "kind": row.kind,
+        "shape": "x".join(map(str, row.shape)),
+        "extractor": row.extractor,
+    }
+    if with_index:
+        place["index"] = row.index
+    place |= {"N": row.N, "M": row.M}
+    metrics = {label: row.metrics[label] for label in headline if label in row.metrics}
+    return place | {label: o.value if o.is_ok else f"{o.state}".replace("_", " ") for label, o in metrics.items()}

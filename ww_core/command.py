@@ -1,0 +1,159 @@
+"""Public: what a command needs, ww's own and those of command plugins.
+
+A command plugin is a ``typer.Typer`` under an entry point in group ``ww.commands``. Its functions parse, make one call and
+render through an ``Output``; errors of ww's tree become one sentence and the right exit code by themselves, because the
+program's error boundary lies around every command.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ww_core.errors import UsageError, WWError
+
+if TYPE_CHECKING:
+    from ww_core.plugins.registry import Registry
+
+INTERRUPTED = 130
+DEBUG_VARIABLE = "WW_DEBUG"
+"""Environment variable: set, errors keep their traceback."""
+
+Format = Literal["table", "json", "csv"]
+
+
+@dataclass(slots=True)
+class Session:
+    """What the global options said; a command finds it as ``typer.Context.obj``."""
+
+    plugin_files: tuple[str, ...] = ()
+    strict_plugins: bool = False
+    _registry: Registry | None = field(default=None, repr=False)
+
+    def registry(self, *, report: bool = True) -> Registry:
+        """Load plugins once, and report what is wrong with them on stderr, unless the command does that itself.
+
+        Raises:
+            PluginError: Something is, and ``--strict-plugins`` was given.
+        """
+        if self._registry is None:
+            from ww_core.plugins.discovery import load_plugins
+
+            self._registry = load_plugins(files=self.plugin_files, strict=self.strict_plugins)
+            for info, problem in self._registry.problems() if report else ():
+                say(f"warning: plugin {info.name}: {problem.message}")
+        return self._registry
+
+
+class Output:
+    """Where a command's data goes: stdout, as a table for people, as JSON or as CSV. Messages go to stderr by ``say``."""
+
+    def __init__(self, *, as_json: bool = False, as_csv: bool = False) -> None:
+        if as_json and as_csv:
+            raise UsageError("--json and --csv exclude each other: give one")
+        self.format: Format = "json" if as_json else "csv" if as_csv else "table"
+
+    def json(self, content: Any) -> None:
+        """Print one JSON value: full precision, no NaN."""
+        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def csv(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Print rows with one header; what is None is an empty field."""
+        headers = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(sys.stdout, headers, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+    def line(self, text: str = "") -> None:
+        """Print one line of text for people."""
+        sys.stdout.write(printable(text) + "\n")
+
+    def table(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Print rows as a table: on a terminal fitted to it, anywhere else never cut, wrapped or coloured."""
+        if not rows:
+            return
+        headers = list(dict.fromkeys(key for row in rows for key in row))
+        cells = [[cell(row.get(header)) for header in headers] for row in rows]
+        numeric = [all(isinstance(row.get(header), (int, float, type(None))) for row in rows) for header in headers]
+        if sys.stdout.isatty():
+            _print_fitted(headers, cells, numeric)
+            return
+        widths = [max(len(line[i]) for line in [headers, *cells]) for i in range(len(headers))]
+        for line in [headers, *cells]:
+            padded = [
+                text.rjust(width) if right else text.ljust(width)
+                for text, width, right in zip(line, widths, numeric, strict=True)
+            ]
+            sys.stdout.write("  ".join(padded).rstrip() + "\n")
+
+
+def _print_fitted(headers: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for header, right in zip(headers, numeric, strict=True):
+        # Numbers stay whole; a long name folds.
+        table.add_column(Text(header), justify="right" if right else "left", no_wrap=right, overflow="fold")
+    for line in cells:
+        table.add_row(*map(Text, line))  # Text, so that a name with brackets is no markup
+    Console().print(table)
+
+
+def cell(value: Any) -> str:
+    """Return a value as people read it in a table: four digits, yes for true, nothing for none."""
+    if value is None or value is False:
+        return ""
+    if value is True:
+        return "yes"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters escaped: names come from strangers' files."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(text: str) -> None:
+    """Print one line on stderr."""
+    sys.stderr.write(printable(text) + "\n")
+
+
+def run_guarded(main: Callable[[], int | None]) -> int:
+    """Run a program's main function inside the error boundary, and return its exit code.
+
+    Errors of ww's tree become one sentence on stderr and their exit code; an unknown error keeps its traceback.
+    """
+    try:
+        return main() or 0
+    except WWError as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        say(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("interrupted: what was computed is stored; the same command goes on from there")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Who reads the output has seen enough; the interpreter's own flush at exit must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def store_location(option: str) -> str | Path:
+    """Return where the store is: the option, else ``WW_STORE``, else one file in the user's data directory."""
+    if option:
+        return option
+    from ww_core.store.store import default_location
+
+    return default_location()
