@@ -2,8 +2,8 @@
 
     python examples/train_digits_cnn.py --epochs 30 --out digits-cnn.safetensors
 
-Two 3x3 convolutions (1 -> 32 -> 64 channels), each with ReLU and 2x2 max pooling, and a dense layer. Needs scikit-learn,
-for the data only.
+Two 3x3 convolutions (1 -> 32 -> 64 channels), each with ReLU and 2x2 max pooling, and a dense layer. scikit-learn is
+needed for the data only.
 """
 
 from __future__ import annotations

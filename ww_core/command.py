@@ -1,8 +1,8 @@
 """Public: what a command needs, ww's own and those of command plugins.
 
-A command plugin is a ``typer.Typer`` under an entry point in group ``ww.commands``. Its functions parse, make one call and
-render through an ``Output``; errors of ww's tree become one sentence and the right exit code by themselves, because the
-program's error boundary lies around every command.
+A command plugin is a ``typer.Typer`` under an entry point in group ``ww.commands``. Its functions parse, make one call
+and render through an ``Output``; errors of ww's tree become one sentence and the right exit code by themselves, because
+the program's error boundary lies around every command.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Session:
 
 
 class Output:
-    """Where a command's data goes: stdout, as a table for people, as JSON or as CSV. Messages go to stderr by ``say``."""
+    """Where a command's data goes: stdout, as a table, as JSON or as CSV. Messages go to stderr by ``say``."""
 
     def __init__(self, *, as_json: bool = False, as_csv: bool = False) -> None:
         if as_json and as_csv:

@@ -1,25 +1,25 @@
 """Every error ww raises on purpose, and the exit code each one ends the program with.
 
-    WWError                       4
-    ├── UsageError                2   unknown option value, parameter, label in use
-    │   ├── UnknownNameError      2   unknown metric, layer, profile, extractor, loader, executor
-    │   └── PluginError           2   a plugin that is wrong (only under --strict-plugins, or when one is declared)
-    ├── SourceError               3   a path or object that cannot be analysed
-    │   ├── NoLoaderError         3   no loader recognises it
-    │   ├── MissingExtraError     3   the format's package is not installed
-    │   ├── CorruptFileError      3   the file contradicts itself or is cut short
-    │   └── NothingToAnalyzeError 3   it was read, and holds no layer with a spectrum
-    ├── StoreError                3
-    │   ├── NotAStoreError        3   the path or URL does not hold a store
-    │   ├── SchemaTooNewError     3   made by a newer program
-    │   ├── SchemaTooOldError     3   made by an older program, opened for reading
-    │   ├── ReadOnlyStoreError    3   writing was asked where it is not possible
-    │   └── NotStoredError        3   the model, version or digest is not in the store
-    └── LostResultsError          4   something selected was lost to an exception
+WWError                       4
+├── UsageError                2   unknown option value, parameter, label in use
+│   ├── UnknownNameError      2   unknown metric, layer, profile, extractor, loader, executor
+│   └── PluginError           2   a plugin that is wrong (only under --strict-plugins, or when one is declared)
+├── SourceError               3   a path or object that cannot be analysed
+│   ├── NoLoaderError         3   no loader recognises it
+│   ├── MissingExtraError     3   the format's package is not installed
+│   ├── CorruptFileError      3   the file contradicts itself or is cut short
+│   └── NothingToAnalyzeError 3   it was read, and holds no layer with a spectrum
+├── StoreError                3
+│   ├── NotAStoreError        3   the path or URL does not hold a store
+│   ├── SchemaTooNewError     3   made by a newer program
+│   ├── SchemaTooOldError     3   made by an older program, opened for reading
+│   ├── ReadOnlyStoreError    3   writing was asked where it is not possible
+│   └── NotStoredError        3   the model, version or digest is not in the store
+└── LostResultsError          4   something selected was lost to an exception
 
-    NoValue                           not errors: what a metric raises instead of returning a number
-    ├── NotApplicable                 the quantity makes no sense here
-    └── Refused                       it could not be computed so that one may trust it
+NoValue                           not errors: what a metric raises instead of returning a number
+├── NotApplicable                 the quantity makes no sense here
+└── Refused                       it could not be computed so that one may trust it
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ SELECT
     layer.name AS layer,
     layer.kind AS kind,
     identity.name AS extractor,
-    matrix_subject."index" AS matrix_index,
+    matrix_subject.matrix_index,
     metric_column.name AS metric,
     value.state AS state,
     value.number AS value,
@@ -196,6 +196,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_analysis")),
         sa.UniqueConstraint("checkpoint_id", "plan_id", name=op.f("uq_analysis_checkpoint_id_plan_id")),
     )
+    op.create_index(op.f("ix_analysis_model_subject_id"), "analysis", ["model_subject_id"], unique=False)
     op.create_table(
         "label",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -236,6 +237,8 @@ def upgrade() -> None:
             name=op.f("uq_layer_checkpoint_id_name_kind_groups_split"),
         ),
     )
+    op.create_index(op.f("ix_layer_weight_id"), "layer", ["weight_id"], unique=False)
+    op.create_index(op.f("ix_layer_bias_id"), "layer", ["bias_id"], unique=False)
     op.create_table(
         "layer_subject",
         sa.Column("subject_id", sa.Integer(), nullable=False),
@@ -248,6 +251,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["weight_id"], ["tensor.id"], name=op.f("fk_layer_subject_weight_id")),
         sa.PrimaryKeyConstraint("subject_id", name=op.f("pk_layer_subject")),
     )
+    op.create_index(op.f("ix_layer_subject_bias_id"), "layer_subject", ["bias_id"], unique=False)
     op.create_index(op.f("ix_layer_subject_weight_id"), "layer_subject", ["weight_id"], unique=False)
     op.create_table(
         "matrix_subject",
@@ -256,7 +260,7 @@ def upgrade() -> None:
         sa.Column("groups", sa.Integer(), nullable=False),
         sa.Column("split", sa.String(length=64), nullable=False),
         sa.Column("extractor_id", sa.Integer(), nullable=False),
-        sa.Column("index", sa.Integer(), nullable=False),
+        sa.Column("matrix_index", sa.Integer(), nullable=False),
         sa.Column("context_id", sa.Integer(), nullable=True),
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("cols", sa.Integer(), nullable=False),
@@ -267,6 +271,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["tensor_id"], ["tensor.id"], name=op.f("fk_matrix_subject_tensor_id")),
         sa.PrimaryKeyConstraint("subject_id", name=op.f("pk_matrix_subject")),
     )
+    op.create_index(op.f("ix_matrix_subject_context_id"), "matrix_subject", ["context_id"], unique=False)
     op.create_index(
         op.f("ix_matrix_subject_tensor_id_extractor_id"), "matrix_subject", ["tensor_id", "extractor_id"], unique=False
     )
@@ -354,7 +359,7 @@ def upgrade() -> None:
         "spectrum",
         sa.Column("subject_id", sa.Integer(), nullable=False),
         sa.Column("identity_id", sa.Integer(), nullable=False),
-        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("length", sa.BigInteger(), nullable=False),
         sa.Column("noise_floor", sa.Double(), nullable=False),
         sa.Column("route", sa.String(length=64), nullable=False),
         sa.Column("seconds", sa.Double(), nullable=False),
@@ -460,7 +465,7 @@ def upgrade() -> None:
         sa.Column("selection", sa.String(length=64), nullable=False),
         sa.Column("aggregate", sa.String(length=16), nullable=False),
         sa.Column("value", sa.Double(), nullable=True),
-        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("present", sa.Integer(), nullable=False),
         sa.Column("missing", sa.Integer(), nullable=False),
         sa.Column("partial", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_summary_checkpoint_id")),

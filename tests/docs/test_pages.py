@@ -86,11 +86,6 @@ class World:
         self.failed: Block | None = None
         self.state = folder.parent / f"{folder.name}.sh"
         self.state.write_text(f"cd {shlex.quote(str(folder))}\n")
-        shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(ROOT / "docs/plugins", folder / "docs/plugins", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copyfile(ROOT / "examples/digits-cnn.safetensors", folder / "model.safetensors")
-        derive = [sys.executable, "examples/derive_version.py", "model.safetensors", "model-2.safetensors", "*"]
-        subprocess.run(derive, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
     def run_up_to(self, block: Block) -> None:
         """Run this block, after those before it that have not run yet."""
@@ -157,8 +152,19 @@ def worlds(tmp_path_factory):
     """The world of a page, made when its first block runs."""
 
     @functools.cache
+    def furnished() -> Path:
+        folder = tmp_path_factory.mktemp("furnished")
+        for name in ("examples", "docs/plugins"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copyfile(ROOT / "examples/digits-cnn.safetensors", folder / "model.safetensors")
+        derive = [sys.executable, "examples/derive_version.py", "model.safetensors", "model-2.safetensors"]
+        subprocess.run(derive, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        return folder
+
+    @functools.cache
     def world(page: Path) -> World:
-        return World(page, tmp_path_factory.mktemp(page.stem))
+        folder = tmp_path_factory.mktemp(page.stem)
+        return World(page, shutil.copytree(furnished(), folder, dirs_exist_ok=True))
 
     return world
 

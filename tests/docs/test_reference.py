@@ -50,3 +50,10 @@ def test_every_hook_has_a_heading(hook):
 def test_the_page_of_hooks_names_no_hook_that_is_not():
     named = set(re.findall(r"\bww_register_\w+", (REFERENCE / "hooks.md").read_text(encoding="utf-8")))
     assert named <= set(HOOKS)
+
+
+@pytest.mark.parametrize("kind", ["metrics", "extractors"])
+def test_every_column_and_extractor_is_described(kind):
+    page = REFERENCE / "metrics.md"
+    names = {row["column" if kind == "metrics" else "extractor"] for row in listed(kind)}
+    assert sorted(names - headings_of(page) - rows_of(page)) == []

@@ -1,1 +1,1 @@
-"""Use cases: resolve a source, digest it, plan, compute, record, answer. The only place where plugins meet the store."""
+"""Use cases: resolve a source, digest it, plan, compute, record, answer. The one place where plugins meet the store."""

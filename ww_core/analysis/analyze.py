@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ww_core.analysis.digests import digest_checkpoint, tensors_of
@@ -177,9 +178,7 @@ class _Run:
 
     def register(self, name: str, version: str, series: str, *, rehash: bool, move_label: bool) -> None:
         """Digest the weights; store the checkpoint, its label, what was asked and what is covered."""
-        self.digests = digest_checkpoint(
-            self.checkpoint, self.store, loader=self.loader, rehash=rehash, jobs=self.jobs
-        )
+        self.digests = digest_checkpoint(self.checkpoint, self.store, loader=self.loader, rehash=rehash, jobs=self.jobs)
         self.failures += self.digests.failures
         self.warnings += self.checkpoint.warnings
         self.planned = plan_layers(self.layers, self.selection, self.digests.tensors)
@@ -193,8 +192,8 @@ class _Run:
                 recording.record_series(connection, series, name)
             changed = recording.record_identities(connection, identity_records(self.selection), self.keys)
             self.warnings += [
-                f"{changed_name}: its code changed and its version did not, so stored values stand; give it a new version"
-                for changed_name in changed
+                f"{metric}: its code changed and its version did not, so stored values stand; give it a new version"
+                for metric in changed
             ]
             self.plan_id = recording.record_plan(connection, self._plan_record(), self.keys)
             self.analysis_id = recording.record_analysis(
@@ -204,9 +203,7 @@ class _Run:
                 self.keys,
             )
             request = asdict(self.request)
-            self.run_id = recording.start_run(
-                connection, self.analysis_id, self.source.name, request, _program()
-            )
+            self.run_id = recording.start_run(connection, self.analysis_id, self.source.name, request, _program())
 
     def execute(self) -> AnalysisReport:
         """Compute what the store lacks, store it as it comes, and put the report together."""
@@ -238,28 +235,45 @@ class _Run:
         last_flush = time.perf_counter()
         try:
             for result in self._results(tasks):
-                pending.append(result)
-                if time.perf_counter() - last_flush >= FLUSH_SECONDS:
+                pending += [result] if result is not None else []
+                if result is None or time.perf_counter() - last_flush >= FLUSH_SECONDS:
                     self._flush(pending)
                     last_flush = time.perf_counter()
         finally:
             self._flush(pending)
 
-    def _results(self, tasks: Sequence[LayerTask]) -> Iterator[LayerResult]:
+    def _results(self, tasks: Sequence[LayerTask]) -> Iterator[LayerResult | None]:
+        """Yield results as they come, and None when none came for a while: what there is can then be written."""
         if not tasks:
             return
+        finished: SimpleQueue[concurrent.futures.Future[LayerResult]] = SimpleQueue()
         with self._pool(min(self.jobs, len(tasks))) as (pool, compute):
-            futures = [pool.submit(*compute, task) for task in tasks]
+            futures = {pool.submit(compute, task): task for task in tasks}
+            for future in futures:
+                future.add_done_callback(finished.put)
             try:
-                for future in as_completed(futures):
-                    yield future.result()
+                for _ in tasks:
+                    while True:
+                        try:
+                            future = finished.get(timeout=FLUSH_SECONDS)
+                            break
+                        except Empty:
+                            yield None
+                    yield self._result(future, futures.pop(future))
             except BaseException:
                 for future in futures:
                     future.cancel()
                 raise
 
+    def _result(self, future: concurrent.futures.Future[LayerResult], task: LayerTask) -> LayerResult:
+        try:
+            return future.result()
+        except Exception as error:  # noqa: BLE001 - a worker that died costs its layer, and not the others'
+            failure = Failure("execute", self.executor, task.layer.name, f"{type(error).__name__}: {error}")
+            return LayerResult(task, failures=[failure])
+
     @contextmanager
-    def _pool(self, jobs: int) -> Iterator[tuple[concurrent.futures.Executor, tuple[Any, ...]]]:
+    def _pool(self, jobs: int) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
         from threadpoolctl import threadpool_limits
 
         executor = self.registry.executors.find(self.executor).object
@@ -271,12 +285,12 @@ class _Run:
 
             worker = Worker(self.checkpoint, self.loader, self.selection, self.request.seed)
             with threadpool_limits(1, user_api="blas"), executor.create(jobs, _prepare_thread, ()) as pool:
-                yield pool, (worker.compute,)
+                yield pool, worker.compute
         else:
             path: Path = self.source.target  # type: ignore[assignment]  # not in memory, so it is a path
             recipe = Recipe(self.plugin_files, path.resolve(), self.loader, self.request)
             with executor.create(jobs, prepare_process, (recipe,)) as pool:
-                yield pool, (compute_in_process, recipe)
+                yield pool, partial(compute_in_process, recipe)
 
     def _flush(self, pending: list[LayerResult]) -> None:
         if not pending:
@@ -417,7 +431,7 @@ class _Run:
                 "extractors": every,
                 "primary": sorted({variant.label for variant in primary.values()}),
                 "columns": [[column.label, str(column.scope)] for column in self.selection.columns],
-                "headline": [column.label for column in self.selection.columns if column.headline],
+                "headline": self.selection.headline(),
                 "layers": sorted(self.request.layers),
                 "groups": sorted(self.request.groups),
                 "kinds": [[layer.name, str(layer.kind), layer.groups] for layer in self.layers],
@@ -437,7 +451,9 @@ def _prepare_thread() -> None:
 def _check_names(name: str, version: str) -> None:
     for what, text in (("--name", name), ("--version", version)):
         if text != text.strip() or "@" in text or not text.isprintable():
-            raise UsageError(f"{what} {text!r} cannot be used: '@', blanks at the ends and control characters are not allowed")
+            raise UsageError(
+                f"{what} {text!r} cannot be used: '@', blanks at the ends and control characters are not allowed"
+            )
 
 
 def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Layer], selection: Selection) -> None:
@@ -456,10 +472,8 @@ def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Lay
         return
     reasons += [f"{tensor.name} {_shape(tensor.shape)} ({tensor.reason})" for tensor in checkpoint.skipped]
     reasons += [f"{spec.name} {_shape(spec.shape)} (a buffer)" for spec in checkpoint.buffers]
-    shown = "; ".join(reasons[:8]) + (f"; and {len(reasons) - 8} more" if len(reasons) > 8 else "")  # noqa: PLR2004
-    raise NothingToAnalyzeError(
-        f"{source.name}: nothing in it can be analysed; found: {shown or 'no tensor at all'}"
-    )
+    shown = "; ".join(reasons[:8]) + (f"; and {len(reasons) - 8} more" if len(reasons) > 8 else "")
+    raise NothingToAnalyzeError(f"{source.name}: nothing in it can be analysed; found: {shown or 'no tensor at all'}")
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -65,9 +65,7 @@ def _change(old: StoredLayer | None, new: StoredLayer | None) -> Change:
     return "same" if (old.weight, old.bias) == (new.weight, new.bias) else "changed"
 
 
-def _layer_changes(
-    changes: Mapping[str, Change], old: AnalysisReport, new: AnalysisReport
-) -> Iterator[LayerChange]:
+def _layer_changes(changes: Mapping[str, Change], old: AnalysisReport, new: AnalysisReport) -> Iterator[LayerChange]:
     old_rows, new_rows = _rows_by_layer(old), _rows_by_layer(new)
     for name, change in changes.items():
         before, after = old_rows.get(name, {}), new_rows.get(name, {})

@@ -114,7 +114,7 @@ def digest_tensor(array: npt.NDArray[Any], dtype: str, jobs: int = 1) -> str:
     import numpy as np
 
     hasher = blake3.blake3(f"ww:tensor\0{dtype}\0{canonical_json(list(array.shape))}\0".encode(), max_threads=jobs)
-    content = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
     for start in range(0, len(content), BLOCK):
         hasher.update(content[start : start + BLOCK])
     return hasher.hexdigest()

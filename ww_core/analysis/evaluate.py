@@ -109,7 +109,7 @@ class Evaluator:
                 return node.quantity.function(*arguments, **node.parameters)
         except NoValue:
             raise
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the rest goes on
+        except Exception as error:
             raise self._lost(node.qualified, f"{type(error).__name__}: {error}") from error
 
     def _need(self, node: Node, need: Need) -> Any:
@@ -118,7 +118,7 @@ class Evaluator:
                 return self._inputs(need.core, node)
             except (NoValue, Lost):
                 raise
-            except Exception as error:  # noqa: BLE001 - reading, extracting and decomposing meet strangers' content
+            except Exception as error:
                 raise self._lost(need.core, f"{type(error).__name__}: {error}") from error
         if self._nodes[need.quantity].quantity.scope is not node.quantity.scope:
             return self._elsewhere(need)
@@ -172,6 +172,6 @@ def _typed(column: Column, value: Any) -> Outcome:
     outcome = Outcome.of(value)
     if (outcome.text is not None) != (column.type == "text"):
         raise TypeError(f"column {column.name} is declared {column.type} and got {value!r}")
-    if column.type == "int" and outcome.number is not None and not outcome.number.is_integer():
+    if column.type == "int" and outcome.number is not None and not float(outcome.number).is_integer():
         raise TypeError(f"column {column.name} is declared int and got {value!r}")
     return outcome

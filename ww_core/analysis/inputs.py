@@ -36,9 +36,7 @@ class LayerInputs:
         failures: Where exceptions are recorded.
     """
 
-    def __init__(
-        self, checkpoint: Checkpoint, layer: Layer, seed: int, digest: str, failures: list[Failure]
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, layer: Layer, seed: int, digest: str, failures: list[Failure]) -> None:
         self.layer = layer
         self.seed = seed
         self.failures = failures
@@ -175,7 +173,7 @@ class MatrixInputs:
 
 
 class MatrixSequence:
-    """The matrices that a variant makes of a layer, made in order as far as they are asked for; one is held at a time."""
+    """The matrices that a variant makes of a layer, in order, as far as they are asked for; one is held at a time."""
 
     def __init__(self, inputs: LayerInputs, variant: ExtractorVariant, plan: MatrixPlan) -> None:
         self._inputs = inputs
@@ -206,7 +204,7 @@ class MatrixSequence:
             shape = (self._plan.entries, self._plan.rows, self._plan.cols)
             if matrix.index != index or matrix.entries.shape != shape:
                 raise ValueError(f"it promised {shape} at {index} and made {matrix.entries.shape} at {matrix.index}")
-        except Exception as error:  # noqa: BLE001 - an extractor is a plugin: it may raise anything
+        except Exception as error:
             text = "it made fewer matrices than it promised" if isinstance(error, StopIteration) else str(error)
             layer = self._inputs.layer.name
             self._inputs.failures.append(Failure("extract", self._variant.qualified, layer, text))

@@ -102,9 +102,7 @@ def coverage_of(
             records.append(CoverageRecord(layer.name, layer.size, "failed", "it could not be read"))
             continue
         records += [
-            CoverageRecord(
-                layer.name, layer.size, "analyzed", "", layer, made.variant.label, made.variant.identity
-            )
+            CoverageRecord(layer.name, layer.size, "analyzed", "", layer, made.variant.label, made.variant.identity)
             for made in own.matrices
         ]
         state = "statistics" if statistics else "skipped"
@@ -242,9 +240,7 @@ def _with_spectra(
     tasks = [
         replace(
             task,
-            matrices=tuple(
-                replace(matrix, spectrum=found.get(matrix.subject.digest)) for matrix in task.matrices
-            ),
+            matrices=tuple(replace(matrix, spectrum=found.get(matrix.subject.digest)) for matrix in task.matrices),
         )
         for task in tasks
     ]

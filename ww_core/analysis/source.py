@@ -85,7 +85,7 @@ def _best_loader(source: Source, registry: Registry) -> Owned[Loader]:
     for owned in registry.loaders:
         try:
             confidence = owned.object.probe(source.target)
-        except Exception as error:  # noqa: BLE001 - one loader's guess must not cost the others'
+        except Exception as error:
             raise SourceError(f"{source.name}: loader {owned.qualified} failed to look at it: {error}") from error
         if confidence > 0:
             sure.append((confidence, owned))
@@ -93,7 +93,9 @@ def _best_loader(source: Source, registry: Registry) -> Owned[Loader]:
         formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
         if isinstance(source.target, Path) and source.target.is_dir():
             content = sorted(entry.name for entry in source.target.iterdir())
-            found = f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"  # noqa: PLR2004
+            found = (
+                f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
+            )
             raise NoLoaderError(f"{source.name}: no loader recognises this folder ({found}); there are: {formats}")
         raise NoLoaderError(f"{source.name}: no loader recognises it; there are: {formats}")
     return max(sure, key=lambda pair: pair[0])[1]

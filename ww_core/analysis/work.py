@@ -145,7 +145,7 @@ class Worker:
             )
 
     def _changed(self, task: LayerTask, failures: list[Failure]) -> bool:
-        """Tell whether the file is no longer the one that was digested: its content is then not what it is said to be."""
+        """Tell whether the file is no longer the one that was digested: its content would get a wrong address."""
         specs = [spec for spec in (task.layer.weight, task.layer.bias) if spec is not None]
         try:
             same = all(stamp_of(self._checkpoint, spec, self._loader) == task.stamps[spec.name] for spec in specs)
@@ -217,4 +217,3 @@ def prepare_process(recipe: Recipe) -> None:
 def compute_in_process(recipe: Recipe, task: LayerTask) -> LayerResult:
     """Compute a task in a worker process that was prepared for the recipe."""
     return _workers[recipe].compute(task)
-

@@ -29,7 +29,9 @@ def analyze(
     layers: options.Layers = None,
     groups: options.Groups = None,
     loader: options.Loader = "",
-    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)] = 0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)
+    ] = 0,
     executor: Annotated[str, typer.Option("--executor", metavar="NAME", help="Where the work runs.")] = "threads",
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
     spectra: Annotated[

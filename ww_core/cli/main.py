@@ -10,9 +10,11 @@ from typer.core import TyperGroup
 
 from ww_core.cli import analyze, db, describe, diff, listings, show
 from ww_core.command import INTERRUPTED, Session, run_guarded, say
+from ww_core.errors import UsageError
 from ww_core.plugins.entry_points import command_entry_points
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from importlib.metadata import EntryPoint
 
 
@@ -100,9 +102,12 @@ def main() -> int:
 def _run() -> int:
     try:
         code = app(standalone_mode=False, prog_name="ww")
-    except typer.TyperException as error:  # wrong usage: typer has the sentence, the usage line and the code
-        error.show()
-        return int(error.exit_code)
+    except typer.TyperException as error:
+        show: Callable[[], None] | None = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()  # wrong usage: typer has the sentence, the usage line and the code
+        return int(getattr(error, "exit_code", UsageError.exit_code))
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

@@ -38,7 +38,8 @@ def _print_tables(report: AnalysisReport, output: Output) -> None:
     if rows:
         output.line()
     means = [
-        f"{label} {summary.mean:.4g}" + (f" ({summary.count} of {summary.count + summary.missing})" if summary.missing else "")
+        f"{label} {summary.mean:.4g}"
+        + (f" ({summary.count} of {summary.count + summary.missing})" if summary.missing else "")
         for label, summary in report.summary.items()
         if label in report.headline and summary.mean is not None and label not in _flags(report)
     ]
@@ -59,16 +60,14 @@ def _print_tables(report: AnalysisReport, output: Output) -> None:
     )
     for reason, count in Counter(skip.reason for skip in cover.reasons).most_common():
         names = [skip.name for skip in cover.reasons if skip.reason == reason]
-        output.line(f"  without spectrum: {reason}: {count} ({', '.join(names[:3])}{', ...' if count > 3 else ''})")  # noqa: PLR2004
+        output.line(f"  without spectrum: {reason}: {count} ({', '.join(names[:3])}{', ...' if count > 3 else ''})")
     run = report.run
     output.line(f"spectra: {run.computed} computed, {run.reused} reused, in {run.seconds:.2f} s")
 
 
 def _flags(report: AnalysisReport) -> set[str]:
     """Labels whose mean says nothing: yes or no."""
-    return {
-        label for row in report.layers[:1] for label, outcome in row.metrics.items() if isinstance(outcome.number, bool)
-    }
+    return {label for row in report.layers for label, outcome in row.metrics.items() if type(outcome.number) is bool}
 
 
 def _row(row: MatrixRow, headline: tuple[str, ...], *, with_index: bool) -> dict[str, Any]:

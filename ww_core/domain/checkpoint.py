@@ -30,7 +30,7 @@ class Checkpoint(ABC):
     Attributes:
         format: Name of the format, as people know it.
         layers: All layers, in the order of the source. Tied layers name the same tensor.
-        buffers: Floating-point tensors that are no layer's weight or bias, such as running means: digested, not analysed.
+        buffers: Floating-point tensors of no layer, such as running means: digested, not analysed.
         skipped: Tensors that are not analysed, each with its reason.
         warnings: Sentences the user should see.
     """

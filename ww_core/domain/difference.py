@@ -81,7 +81,5 @@ class Difference:
                 }
                 for change in self.layers
             ],
-            "summary": {
-                label: {"first": first, "second": second} for label, (first, second) in self.summary.items()
-            },
+            "summary": {label: {"first": first, "second": second} for label, (first, second) in self.summary.items()},
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -121,7 +120,7 @@ class Extractor(ABC):
     @classmethod
     def is_declared(cls) -> bool:
         """Whether the class is a dataclass, as its parameters must be fields."""
-        return dataclasses.is_dataclass(cls) or not getattr(cls, "__annotations__", {})
+        return "__dataclass_fields__" in vars(cls) or not vars(cls).get("__annotations__")
 
 
 def variant_label(name: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ class Outcome:
     """
 
     state: State
-    number: float | None = None
+    number: float | bool | None = None
     text: str | None = None
     reason: str = ""
 
@@ -51,7 +51,11 @@ class Outcome:
         if math.isnan(number):
             return cls(State.NAN, reason="the result is not a number")
         if math.isinf(number):
-            return cls(State.INF, reason="the result is inf") if number > 0 else cls(State.NEGATIVE_INF, reason="the result is -inf")
+            return (
+                cls(State.INF, reason="the result is inf")
+                if number > 0
+                else cls(State.NEGATIVE_INF, reason="the result is -inf")
+            )
         return cls(State.OK, number=number)
 
     @property

@@ -63,7 +63,11 @@ class Parameter:
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         fits = isinstance(value, self.type) and not (self.type is int and isinstance(value, bool))
-        if not fits or (self.choices and value not in self.choices) or (self.type is float and not math.isfinite(value)):
+        if (
+            not fits
+            or (self.choices and value not in self.choices)
+            or (self.type is float and not math.isfinite(value))
+        ):
             raise UsageError(f"parameter {self.name} takes {self.type_name}, not {value!r}")
         return value
 

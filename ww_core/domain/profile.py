@@ -9,7 +9,7 @@ from typing import Any
 
 from ww_core.domain.layer import LayerKind
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
+_NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

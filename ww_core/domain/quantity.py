@@ -167,9 +167,9 @@ def metric(function: Decorated | None = None, /, **options: Any) -> Any:
     Args:
         function: Never given; it is here to refuse ``@metric`` without a version in one sentence.
         **options: ``version`` is required: a text that changes whenever the number's meaning does. ``name``: default
-            the function's. ``scope``: ``matrix``, ``layer`` or ``model``. ``needs``: name needed by parameter, where the
-            parameter's own name is not it. ``better``: ``lower``, ``higher`` or ``none``. ``unit``: unit or log base.
-            ``resolution``: ``full`` for a spectrum that is exact at the small end (such a metric is on request).
+            the function's. ``scope``: ``matrix``, ``layer`` or ``model``. ``needs``: name needed by parameter, where
+            the parameter's own name is not it. ``better``: ``lower``, ``higher`` or ``none``. ``unit``: unit or log
+            base. ``resolution``: ``full`` for a spectrum that is exact at the small end (such a metric is on request).
             ``batched``: ``matrix`` comes as (B, rows, cols). ``on_request``: left out unless selected by name.
 
     Returns:

@@ -122,7 +122,7 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisReport:
-    """Everything one analysis says. ``to_dict`` is what ``--json`` prints; ``headline`` names the columns of its table."""
+    """All that one analysis says. ``to_dict`` is what ``--json`` prints; ``headline`` names its table's columns."""
 
     source: str
     model: str

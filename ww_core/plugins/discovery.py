@@ -142,9 +142,7 @@ def _listed(text: str) -> set[str]:
     return {name.strip() for name in text.split(",") if name.strip()}
 
 
-def _load(
-    candidate: Candidate, manager: pluggy.PluginManager, registry: Registry, environ: Mapping[str, str]
-) -> None:
+def _load(candidate: Candidate, manager: pluggy.PluginManager, registry: Registry, environ: Mapping[str, str]) -> None:
     info = candidate.info()
     registry.plugins.append(info)
     if variable := _blocked_by(candidate, environ):
@@ -194,7 +192,11 @@ def _report_misspelt_hooks(plugin: object, manager: pluggy.PluginManager, info: 
         Problem("register", f"{name} is not marked with @ww.hookimpl, so it is not called") for name in sorted(unmarked)
     ]
     if not info.hooks and not info.problems:
-        _fail(info, "register", "it implements no hook of ww: mark a function such as ww_register_metrics with @ww.hookimpl")
+        _fail(
+            info,
+            "register",
+            "it implements no hook of ww: mark a function such as ww_register_metrics with @ww.hookimpl",
+        )
 
 
 def _call(manager: pluggy.PluginManager, plugin: object, hook: str, info: PluginInfo) -> Iterable[Any]:

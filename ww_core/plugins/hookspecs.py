@@ -2,7 +2,7 @@
 
 A plugin is a module (or any object) whose functions carry ``@ww.hookimpl``. It is found by an entry point in group
 ``ww``, by ``ww --plugin FILE``, or given as ``plugins=[...]`` from Python. Every hook takes nothing and returns a list;
-it is called once, when plugins are loaded, and a failure in it is reported under the plugin's name and stops nothing else.
+it is called once, when plugins are loaded, and a failure in it is reported under the plugin's name and stops no other.
 
 Commands are no hook: a ``typer.Typer`` under an entry point in group ``ww.commands`` becomes ``ww NAME``.
 

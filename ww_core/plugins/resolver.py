@@ -74,7 +74,9 @@ def resolve(
         upstream = [(need, visit(need.quantity)) for need in needs if need.quantity]
         base = {p.name: p.default for p in quantity.parameters} | dict(profile_parameters.get(qualified, {}))
         values = base | dict(parameters.get(qualified, {}))
-        identities: dict[str, Any] = {need.parameter: _core_identity(need, quantity, seed) for need in needs if need.core}
+        identities: dict[str, Any] = {
+            need.parameter: _core_identity(need, quantity, seed) for need in needs if need.core
+        }
         identities |= {need.parameter: {"identity": node.identity, "column": need.column} for need, node in upstream}
         content = {"name": qualified, "version": quantity.version, "parameters": values, "needs": identities}
         own_overrides = [f"{key}={values[key]}" for key in sorted(values) if values[key] != base[key]]

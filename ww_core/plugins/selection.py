@@ -62,9 +62,12 @@ class Selection:
         """Return the nodes of this scope whose columns are stored: those asked for and the metrics they need."""
         return [node for node in self.nodes.values() if node.quantity.scope is scope and node.quantity.is_metric]
 
-    def columns_of(self, scope: Scope) -> list[SelectedColumn]:
-        """Return the columns of this scope, in the order of display."""
-        return [column for column in self.columns if column.scope is scope]
+    def headline(self) -> list[str]:
+        """Return the labels that tables for people show, in the profile's order, then those of third parties."""
+        order = {name: position for position, name in enumerate(self.profile.headline)}
+        shown = [column for column in self.columns if column.headline]
+        shown.sort(key=lambda column: order.get(column.column.name, len(order)))
+        return [column.label for column in shown]
 
 
 def select(registry: Registry, request: Request) -> Selection:
@@ -112,9 +115,7 @@ def _chosen_columns(registry: Registry, names: Sequence[str] | None) -> list[tup
     return [(qualified, column) for (qualified, _), column in chosen.items()]
 
 
-def _selected_column(
-    registry: Registry, node: Node, column: Column, headline: Sequence[str]
-) -> SelectedColumn:
+def _selected_column(registry: Registry, node: Node, column: Column, headline: Sequence[str]) -> SelectedColumn:
     owned = registry.quantities[node.qualified]
     name = registry.quantities.display(owned, column.name)
     label = f"{name}[{','.join(node.overrides)}]" if node.overrides else name
@@ -144,9 +145,7 @@ def _value(owner: str, name: str, value: Any, declared: Mapping[str, Parameter])
     return parameter.parse(value) if isinstance(value, str) else parameter.check(value)
 
 
-def _variants(
-    registry: Registry, profile: Profile, request: Request, kind: LayerKind
-) -> tuple[ExtractorVariant, ...]:
+def _variants(registry: Registry, profile: Profile, request: Request, kind: LayerKind) -> tuple[ExtractorVariant, ...]:
     specs = request.extractors if request.extractors and kind.is_convolution else (profile.extractor_for(kind),)
     own_spec = profile.extractor_for(kind)
     variants = [_variant(registry, spec, own_spec) for spec in specs]
@@ -187,5 +186,3 @@ def _read_spec(spec: str) -> tuple[str, dict[str, str]]:
             raise UsageError(f"extractor {spec!r}: {part!r} is not of the form PARAMETER=VALUE")
         values[key.strip()] = value.strip()
     return match[1], values
-
-

@@ -58,7 +58,7 @@ def spectrum_of(
     started = time.perf_counter()
     count, rows, cols = entries.shape
     if not entries.size:
-        raise NotApplicable(f"{count} x {rows} x {cols} numbers are none: nothing has no spectrum")
+        raise NotApplicable(f"{count} matrices of shape {rows}x{cols} have no elements and no spectrum")
     exponents = _exponents(entries)
     per_chunk = max(1, BLOCK_BYTES // (8 * rows * cols))
     values = np.empty((count, min(rows, cols)))

@@ -1,4 +1,4 @@
-"""Reading from the store: one function per question, each inside the caller's transaction, answering with frozen data."""
+"""Reading from the store: one function per question, inside the caller's transaction, answering with frozen data."""
 
 from __future__ import annotations
 
@@ -128,7 +128,13 @@ def stored_versions(connection: Connection) -> list[StoredVersion]:
     for model_id, name in connection.execute(series):
         members[model_id].append(name)
     query = (
-        select(t.label, t.model.c.name.label("model"), t.checkpoint.c.digest, t.checkpoint.c.format, t.checkpoint.c.parameters)
+        select(
+            t.label,
+            t.model.c.name.label("model"),
+            t.checkpoint.c.digest,
+            t.checkpoint.c.format,
+            t.checkpoint.c.parameters,
+        )
         .join(t.model, t.model.c.id == t.label.c.model_id)
         .join(t.checkpoint, t.checkpoint.c.id == t.label.c.checkpoint_id)
         .order_by(t.model.c.name, t.label.c.position)
@@ -205,7 +211,7 @@ def stored_spectra(connection: Connection, subjects: Sequence[str], identity_id:
             )
         )
         for row in connection.execute(query):
-            values = decode_spectrum(row.encoding, row.singular_values, row.count)
+            values = decode_spectrum(row.encoding, row.singular_values, row.length)
             found[row.digest] = Spectrum(values, row.noise_floor, route=row.route, seconds=row.seconds)
     return found
 
@@ -383,7 +389,7 @@ def _matrix_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dic
     m = t.matrix_subject
     contexts = _context_layers(connection, analyzed)
     for chunk in _chunks(sorted({row.weight_id for row in analyzed})):
-        for row in connection.execute(select(m).where(m.c.tensor_id.in_(chunk)).order_by(m.c.index)):
+        for row in connection.execute(select(m).where(m.c.tensor_id.in_(chunk)).order_by(m.c.matrix_index)):
             found[row.groups, row.split, row.tensor_id, row.extractor_id].append(row)
     return {
         (row.layer_id, row.extractor_id): [
@@ -437,7 +443,7 @@ def _by_index(rows: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
     """Group subjects of one index: the plain one and the one in context."""
     by_index: dict[int, list[Row[Any]]] = defaultdict(list)
     for row in rows:
-        by_index[row.index].append(row)
+        by_index[row.matrix_index].append(row)
     for index in sorted(by_index):
         yield by_index[index]
 
@@ -471,7 +477,7 @@ def _matrix_row(row: Row[Any], subject: Row[Any], outcomes: Mapping[str, Outcome
         shape=_shape(row),
         groups=row.groups,
         extractor=row.extractor,
-        index=subject.index,
+        index=subject.matrix_index,
         N=max(subject.rows, subject.cols),
         M=min(subject.rows, subject.cols),
         metrics=outcomes,

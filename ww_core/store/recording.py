@@ -1,6 +1,6 @@
 """Writing to the store: content first, then what points at it. Every function works inside the caller's transaction.
 
-All of it may run twice, and in several processes at once: rows are inserted where they are missing, and found otherwise.
+All of it may run twice, and in several processes at once: rows are inserted where they are missing, else found.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def now() -> str:
 
 
 def known_digests(connection: Connection, host: str, path: str) -> dict[str, tuple[str, str]]:
-    """Return (stamp, digest) of the tensors of a file, by tensor name, as they were when the file was last read here."""
+    """Return (stamp, digest) of the tensors of a file by name, as they were when the file was last read here."""
     query = select(t.file_digest.c.tensor, t.file_digest.c.stamp, t.file_digest.c.digest).where(
         t.file_digest.c.host == host, t.file_digest.c.path == path
     )
@@ -273,7 +273,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
         for identity_id, name, key in connection.execute(query.where(t.metric_column.c.identity_id.in_(chunk))):
             keys.columns[digest_of_key[identity_id], name] = key
         stored = select(t.identity.c.digest, t.identity.c.source_digest).where(t.identity.c.id.in_(chunk))
-        sources = dict(connection.execute(stored).tuples().all())
+        sources = {row.digest: row.source_digest for row in connection.execute(stored)}
         changed += [
             record.name
             for record in records
@@ -285,7 +285,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
 def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
     """Store a plan and its variants, and return its key."""
     extractors = canonical_json(dict(record.extractors))
-    variants = [
+    variants: list[dict[str, Any]] = [
         {
             "digest": digest_of(
                 "variant",
@@ -320,7 +320,7 @@ def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[Cov
     query = select(t.analysis.c.id).where(
         t.analysis.c.checkpoint_id == keys.checkpoint, t.analysis.c.plan_id == plan_id
     )
-    analysis_id = connection.execute(query).scalar_one()
+    analysis_id = int(connection.execute(query).scalar_one())
     rows = [
         {
             "analysis_id": analysis_id,
@@ -436,7 +436,7 @@ def _matrix_row(subject: MatrixSubject, keys: Keys) -> dict[str, Any]:
         "groups": subject.groups,
         "split": subject.split,
         "extractor_id": keys.identities[subject.extractor],
-        "index": subject.index,
+        "matrix_index": subject.index,
         "context_id": keys.subjects[subject.context] if subject.context else None,
         "rows": subject.rows,
         "cols": subject.cols,
@@ -449,7 +449,7 @@ def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, *, keep: bool)
     return {
         "subject_id": keys.subjects[result.subject.digest],
         "identity_id": keys.identities[spectrum_identity(spectrum.resolution)],
-        "count": spectrum.singular_values.size,
+        "length": spectrum.singular_values.size,
         "noise_floor": spectrum.noise_floor,
         "route": spectrum.route,
         "seconds": spectrum.seconds,
@@ -502,7 +502,7 @@ def record_summaries(
         .join(t.plan_variant, t.plan_variant.c.variant_id == t.variant.c.id)
         .where(t.plan_variant.c.plan_id == plan_id)
     )
-    variants = dict(connection.execute(query).tuples().all())
+    variants = {row.name: row.id for row in connection.execute(query)}
     rows = [
         {
             "checkpoint_id": checkpoint_id,
@@ -510,14 +510,14 @@ def record_summaries(
             "selection": digest_of("layers", {"globs": sorted(layers)}) if layers else "all",
             "aggregate": name,
             "value": number,
-            "count": aggregate.count,
+            "present": aggregate.count,
             "missing": aggregate.missing,
             "partial": partial,
         }
         for label, aggregate in summaries.items()
         for name, number in aggregate.numbers().items()
     ]
-    _upsert(connection, t.summary, rows, update_columns=("value", "count", "missing", "partial"))
+    _upsert(connection, t.summary, rows, update_columns=("value", "present", "missing", "partial"))
 
 
 def _record_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -536,7 +536,7 @@ def _keys_by_digest(connection: Connection, table: Table, digests: Sequence[str]
     keys: dict[str, int] = {}
     for chunk in _chunks(digests):
         query = select(table.c.digest, table.c.id).where(table.c.digest.in_(chunk))
-        keys |= dict(connection.execute(query).tuples().all())
+        keys |= {row.digest: row.id for row in connection.execute(query)}
     return keys
 
 

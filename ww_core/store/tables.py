@@ -1,9 +1,9 @@
 """All tables of the store, as one picture. The migrations make them; a test compares the two.
 
-Results belong to content. A ``subject`` is something a value speaks of, named by the digest of its content; an ``identity``
-is a metric, quantity or extractor with version, parameters and the identities of all it needs; a ``value`` is keyed by
-(subject, column of an identity). Runs, labels and models only point at content. All times are UTC, ISO 8601 with ``Z``.
-Digests are 64 hex digits of blake3. JSON is canonical text.
+Results belong to content. A ``subject`` is something a value speaks of, named by the digest of its content; an
+``identity`` is a metric or extractor with version, parameters and the identities of all it needs; a ``value`` is keyed
+by (subject, column of an identity). Runs, labels and models only point at content. All times are UTC, ISO 8601 with
+``Z``. Digests are 64 hex digits of blake3. JSON is canonical text.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _ref(name: str, target: str, *, primary_key: bool = False, nullable: bool = 
     return Column(name, Integer, ForeignKey(f"{target}.id"), primary_key=primary_key, nullable=nullable)
 
 
-# --- content: tensors, checkpoints, the layers in them -----------------------------------------------------------------
+# --- content: tensors, checkpoints, the layers in them ----------------------------------------------------------------
 
 tensor = Table(
     "tensor",
@@ -85,6 +85,8 @@ layer = Table(
     _ref("weight_id", "tensor"),
     _ref("bias_id", "tensor", nullable=True),
     UniqueConstraint("checkpoint_id", "name", "kind", "groups", "split"),
+    Index(None, "weight_id"),  # this and its like: without it every tensor or subject that is deleted costs a scan
+    Index(None, "bias_id"),
 )
 
 file_digest = Table(
@@ -97,7 +99,7 @@ file_digest = Table(
     Column("digest", String(64), nullable=False),
 )
 
-# --- names: models, their versions, families, reported scores ----------------------------------------------------------
+# --- names: models, their versions, families, reported scores ---------------------------------------------------------
 
 model = Table(
     "model",
@@ -136,7 +138,7 @@ series_member = Table(
     _ref("model_id", "model", primary_key=True),
 )
 
-# --- subjects: what a value speaks of ----------------------------------------------------------------------------------
+# --- subjects: what a value speaks of ---------------------------------------------------------------------------------
 
 subject = Table(
     "subject",
@@ -171,12 +173,13 @@ matrix_subject = Table(
     Column("groups", Integer, nullable=False),
     Column("split", String(64), nullable=False),
     _ref("extractor_id", "identity"),
-    Column("index", Integer, nullable=False),
+    Column("matrix_index", Integer, nullable=False),
     _ref("context_id", "subject", nullable=True),  # the layer, for values that need more of it than the weight
     Column("rows", Integer, nullable=False),
     Column("cols", Integer, nullable=False),
     Column("entries", Integer, nullable=False),
     Index(None, "tensor_id", "extractor_id"),
+    Index(None, "context_id"),
 )
 
 layer_subject = Table(
@@ -188,6 +191,7 @@ layer_subject = Table(
     _ref("weight_id", "tensor"),
     _ref("bias_id", "tensor", nullable=True),
     Index(None, "weight_id"),
+    Index(None, "bias_id"),
 )
 
 model_subject = Table(
@@ -220,7 +224,7 @@ reported_subject = Table(
     UniqueConstraint("source", "row", "provider"),
 )
 
-# --- results -----------------------------------------------------------------------------------------------------------
+# --- results ----------------------------------------------------------------------------------------------------------
 
 metric_column = Table(
     "metric_column",
@@ -259,7 +263,7 @@ spectrum = Table(
     metadata,
     _ref("subject_id", "subject", primary_key=True),
     _ref("identity_id", "identity", primary_key=True),
-    Column("count", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
     Column("noise_floor", Double, nullable=False),
     Column("route", String(64), nullable=False),
     Column("seconds", Double, nullable=False),
@@ -286,7 +290,7 @@ score = Table(
     UniqueConstraint("subject_id", "name", "dataset", "source"),
 )
 
-# --- what was asked, and what became of it -----------------------------------------------------------------------------
+# --- what was asked, and what became of it ----------------------------------------------------------------------------
 
 # A variant is a column of an identity over one choice of extractors: what a series in time is made of.
 variant = Table(
@@ -326,6 +330,7 @@ analysis = Table(
     _ref("plan_id", "plan"),
     _ref("model_subject_id", "subject", nullable=True),
     UniqueConstraint("checkpoint_id", "plan_id"),
+    Index(None, "model_subject_id"),
 )
 
 coverage = Table(
@@ -383,7 +388,7 @@ summary = Table(
     Column("selection", String(64), primary_key=True),  # "all", or the digest of the globs that chose the layers
     Column("aggregate", String(16), primary_key=True),
     Column("value", Double, nullable=True),
-    Column("count", Integer, nullable=False),
+    Column("present", Integer, nullable=False),
     Column("missing", Integer, nullable=False),
     Column("partial", Boolean, nullable=False),
     Index(None, "variant_id", "aggregate", "value"),

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import reprlib
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxstring, _BRIEF.maxlong, _BRIEF.maxother = 1, 8, 80, 40, 80
 
 
 def natural_order(name: str) -> tuple[tuple[str | int, ...], str]:
@@ -30,8 +34,7 @@ def fault_of_name(name: str) -> str:
 
 def quoted(content: object) -> str:
     """Return what a file says for a message: quoted, escaped, and cut where it is too long to read."""
-    text = ascii(content)
-    return text if len(text) <= 80 else f"{text[:60]}...{text[-10:]}"
+    return legible(_BRIEF.repr(content))
 
 
 def legible(text: str) -> str:

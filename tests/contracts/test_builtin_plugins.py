@@ -1,0 +1,76 @@
+"""ww's own plugins keep the contracts that ww ships for everybody's."""
+
+from pathlib import Path
+
+from safetensors.numpy import save_file
+
+import ww_core as ww
+import ww_plugins.executors
+import ww_plugins.extractors
+import ww_plugins.loaders
+import ww_plugins.metrics
+import ww_plugins.profiles
+from ww_core.testing import (
+    ExecutorContract,
+    ExtractorContract,
+    LoaderContract,
+    MetricContract,
+    ObserverContract,
+    ProfileContract,
+)
+
+
+class TestMetrics(MetricContract):
+    plugin = ww_plugins.metrics
+
+
+class TestExtractors(ExtractorContract):
+    plugin = ww_plugins.extractors
+
+
+class TestProfiles(ProfileContract):
+    plugin = ww_plugins.profiles
+
+
+class TestExecutors(ExecutorContract):
+    plugin = ww_plugins.executors
+
+
+class TestSafetensors(LoaderContract):
+    plugin = ww_plugins.loaders
+    name = "safetensors"
+
+    def write(self, weights, folder):
+        path = Path(folder) / "sample.safetensors"
+        save_file(dict(weights), path)
+        return path
+
+
+class TestArrays(LoaderContract):
+    plugin = ww_plugins.loaders
+    name = "arrays"
+
+    def write(self, weights, folder):
+        return dict(weights)
+
+
+class Watching:
+    """An observer plugin, as a third party would write one."""
+
+    @ww.hookimpl
+    def ww_register_observers(self):
+        class Watcher(ww.RunObserver):
+            def on_start(self, start):
+                self.left = start.layers
+
+            def on_layer(self, layer):
+                self.left -= 1
+
+            def on_end(self, report):
+                assert self.left == 0
+
+        return [Watcher()]
+
+
+class TestObservers(ObserverContract):
+    plugin = Watching()

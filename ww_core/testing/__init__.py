@@ -1,0 +1,31 @@
+"""Public: contract tests for plugin authors. Needs pytest.
+
+Subclass the class of each kind of object your plugin registers, and say where the plugin is:
+
+    import my_plugin
+    from ww_core.testing import MetricContract
+
+    class TestMyMetrics(MetricContract):
+        plugin = my_plugin
+
+ww's own plugins pass the same classes.
+"""
+
+from __future__ import annotations
+
+from ww_core.testing.execution import ExecutorContract, ObserverContract
+from ww_core.testing.extractors import ExtractorContract
+from ww_core.testing.loaders import LoaderContract
+from ww_core.testing.metrics import MetricContract
+from ww_core.testing.plugins import PluginContract
+from ww_core.testing.profiles import ProfileContract
+
+__all__ = [
+    "ExecutorContract",
+    "ExtractorContract",
+    "LoaderContract",
+    "MetricContract",
+    "ObserverContract",
+    "PluginContract",
+    "ProfileContract",
+]

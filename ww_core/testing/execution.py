@@ -1,0 +1,77 @@
+"""The contracts of executors and observers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ww_core.analysis.analyze import analyze
+from ww_core.domain.execution import LayerDone, RunObserver, RunStart
+from ww_core.testing.metrics import sample_weights
+from ww_core.testing.plugins import PluginContract
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ww_core.domain.report import AnalysisReport
+
+
+class ExecutorContract(PluginContract):
+    """Tests that every executor of a plugin must pass. Set ``plugin``."""
+
+    def test_it_gives_the_numbers_of_one_thread(self, tmp_path: Path) -> None:
+        """Where the work runs changes no bit."""
+        from safetensors.numpy import save_file
+
+        source = tmp_path / "sample.safetensors"
+        save_file(sample_weights(), source)
+        registry = self.registry()
+        expected = analyze(source, jobs=1, registry=registry)
+        for owned in self.own(registry.executors):
+            report = analyze(source, jobs=2, executor=owned.qualified, registry=registry)
+            assert not report.failures, report.failures
+            assert report.layers == expected.layers
+            assert report.layer_metrics == expected.layer_metrics
+
+    def test_it_runs_the_initializer(self) -> None:
+        """What a worker needs is prepared before its first task."""
+        for owned in self.own(self.registry().executors):
+            with owned.object.create(1, _prepare, (5,)) as pool:
+                assert pool.submit(_prepared).result(timeout=60) == 5
+
+
+_given: list[Any] = []
+
+
+def _prepare(number: int) -> None:
+    _given.append(number)
+
+
+def _prepared() -> Any:
+    return _given[-1]
+
+
+class ObserverContract(PluginContract):
+    """Tests that every observer of a plugin must pass. Set ``plugin``."""
+
+    def test_it_takes_every_call(self) -> None:
+        """Start, layers and end, in this order, without an exception."""
+        registry = self.registry()
+        calls: list[str] = []
+        report = analyze(sample_weights(), registry=registry, observers=[_Recorder(calls)])
+        assert calls[0] == "start"
+        assert calls[-1] == "end"
+        assert not [failure for failure in report.failures if failure.stage == "observer"]
+
+
+class _Recorder(RunObserver):
+    def __init__(self, calls: list[str]) -> None:
+        self._calls = calls
+
+    def on_start(self, start: RunStart) -> None:
+        self._calls.append("start" if start.layers else "nothing to do")
+
+    def on_layer(self, layer: LayerDone) -> None:
+        self._calls.append(layer.name)
+
+    def on_end(self, report: AnalysisReport) -> None:
+        self._calls.append("end" if report.digest else "no digest")

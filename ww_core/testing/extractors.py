@@ -1,0 +1,102 @@
+"""The contract of extractors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ww_core.domain.layer import Layer, LayerKind, TensorSpec
+from ww_core.errors import NotApplicable
+from ww_core.testing.plugins import PluginContract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from ww_core.domain.matrix import Extractor, MatrixPlan
+
+SAMPLES: tuple[tuple[LayerKind, tuple[int, ...], int], ...] = (
+    (LayerKind.DENSE, (12, 8), 1),
+    (LayerKind.DENSE, (1, 8), 1),
+    (LayerKind.EMBEDDING, (30, 8), 1),
+    (LayerKind.CONV1D, (12, 8, 3), 1),
+    (LayerKind.CONV2D, (12, 8, 3, 3), 1),
+    (LayerKind.CONV2D, (8, 12, 3, 2), 1),
+    (LayerKind.CONV2D, (12, 4, 3, 3), 2),
+    (LayerKind.CONV2D, (12, 1, 3, 3), 12),
+    (LayerKind.CONV2D, (12, 8, 1, 1), 1),
+    (LayerKind.CONV3D, (6, 4, 2, 3, 3), 1),
+    (LayerKind.EXPERT, (4, 12, 8), 1),
+    (LayerKind.NORM, (12,), 1),
+    (LayerKind.OTHER, (), 1),
+    (LayerKind.DENSE, (0, 8), 1),
+    (LayerKind.CONV2D, (7, 4, 3, 3), 2),
+)
+"""Kind, shape (out, in / groups, *kernel) and groups of layers that an extractor meets; the last cannot be right."""
+
+
+class ExtractorContract(PluginContract):
+    """Tests that every extractor of a plugin must pass, with its default parameters. Set ``plugin``."""
+
+    def variants(self) -> list[Extractor]:
+        """The variants that are tested."""
+        return [owned.object() for owned in self.own(self.registry().extractors)]
+
+    def test_it_makes_something(self) -> None:
+        """At least one of the sample layers is its business."""
+        for extractor in self.variants():
+            assert list(_planned(extractor)), f"{extractor.name} makes nothing of any sample layer"
+
+    def test_it_keeps_what_it_promised(self) -> None:
+        """Count, order, shapes and multiplicities are those of the plan."""
+        for extractor in self.variants():
+            for layer, plan in _planned(extractor):
+                made = list(extractor.matrices(_weight(layer), layer))
+                assert [matrix.index for matrix in made] == list(range(plan.matrices))
+                for matrix in made:
+                    assert matrix.entries.shape == (plan.entries, plan.rows, plan.cols)
+                    assert (matrix.entries.dtype.kind == "c") == plan.is_complex
+                    given = None if matrix.multiplicities is None else tuple(matrix.multiplicities)
+                    assert given == plan.multiplicities
+
+    def test_it_is_the_same_again(self) -> None:
+        """The same weight gives the same matrices, and is left as it was."""
+        for extractor in self.variants():
+            for layer, _ in _planned(extractor):
+                weight = _weight(layer)
+                before = weight.tobytes()
+                first = [matrix.entries.tobytes() for matrix in extractor.matrices(weight, layer)]
+                second = [matrix.entries.tobytes() for matrix in extractor.matrices(weight, layer)]
+                assert first == second
+                assert weight.tobytes() == before
+
+    def test_it_refuses_with_a_reason(self) -> None:
+        """What it makes nothing of is NotApplicable with a sentence, never another exception."""
+        for extractor in self.variants():
+            for layer in _layers():
+                try:
+                    extractor.plan(layer)
+                except NotApplicable as refusal:
+                    assert refusal.reason.strip()
+
+
+def _layers() -> Iterator[Layer]:
+    for number, (kind, shape, groups) in enumerate(SAMPLES):
+        yield Layer(f"layer{number}", kind, TensorSpec(f"layer{number}.weight", "float32", shape), groups=groups)
+
+
+def _planned(extractor: Extractor) -> Iterator[tuple[Layer, MatrixPlan]]:
+    for layer in _layers():
+        try:
+            yield layer, extractor.plan(layer)
+        except NotApplicable:
+            continue
+
+
+def _weight(layer: Layer) -> npt.NDArray[Any]:
+    import numpy as np
+
+    random = np.random.Generator(np.random.Philox(len(layer.shape)))
+    weight = random.standard_normal(layer.shape).astype(np.float32)
+    weight.flags.writeable = False
+    return weight

@@ -1,0 +1,92 @@
+"""The contract of loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ww_core.analysis.digests import tensors_of
+from ww_core.errors import SourceError
+from ww_core.testing.metrics import sample_weights
+from ww_core.testing.plugins import PluginContract
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ww_core.domain.checkpoint import Loader
+
+TRUNCATIONS = 20
+
+
+class LoaderContract(PluginContract):
+    """Tests that a loader must pass. Set ``plugin`` and ``name``, and define ``write``."""
+
+    name: str
+
+    def write(self, weights: Mapping[str, npt.NDArray[Any]], folder: Path) -> Path | object:
+        """Write weights in the loader's format, and return the source."""
+        raise NotImplementedError(f"{type(self).__name__} must define write")
+
+    def loader(self) -> Loader:
+        """Return the loader under test."""
+        return self.registry().loaders.find(self.name).object
+
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> Path | object:
+        """A source that holds the sample weights."""
+        return self.write(sample_weights(), tmp_path)
+
+    def test_it_knows_its_own(self, source: Path | object) -> None:
+        """The probe is sure of its own format, and says no to everything else."""
+        assert 0 < self.loader().probe(source) <= 1
+
+    def test_it_says_no_to_others(self, tmp_path: Path) -> None:
+        """A text, a folder, an object: no, and no exception."""
+        text = tmp_path / "notes.txt"
+        text.write_text("nothing of interest\n")
+        for other in (text, tmp_path, object(), 3):
+            assert self.loader().probe(other) == 0
+
+    def test_it_gives_back_what_was_written(self, source: Path | object) -> None:
+        """Every tensor has its shape, dtype and bytes, is read-only, and is the same when read again."""
+        weights = sample_weights()
+        with self.loader().open(source) as checkpoint:
+            specs = {spec.name: spec for spec in tensors_of(checkpoint)}
+            assert set(specs) == set(weights)
+            for name, weight in weights.items():
+                assert specs[name].shape == weight.shape
+                assert specs[name].dtype == str(weight.dtype)
+                for _ in range(2):
+                    with checkpoint.read(specs[name]) as array:
+                        assert array.shape == weight.shape
+                        assert not array.flags.writeable
+                        assert array.tobytes() == weight.tobytes()
+
+    def test_biases_belong_to_their_layers(self, source: Path | object) -> None:
+        """A layer is named without ``.weight`` and has its bias."""
+        with self.loader().open(source) as checkpoint:
+            layers = {layer.name: layer for layer in checkpoint.layers}
+        assert set(layers) == {"square", "tall", "wide", "half", "conv", "norm"}
+        assert layers["square"].bias is not None
+        assert layers["tall"].bias is None
+
+    def test_closing_twice_is_no_error(self, source: Path | object) -> None:
+        """``close`` may be called again."""
+        checkpoint = self.loader().open(source)
+        checkpoint.close()
+        checkpoint.close()
+
+    def test_what_is_cut_short_is_refused(self, source: Path | object) -> None:
+        """A truncated file is a SourceError that names it: when it is opened, or when what is missing is read."""
+        if not (isinstance(source, Path) and source.is_file()):
+            pytest.skip("the source is no single file")
+        whole = source.read_bytes()
+        for part in range(TRUNCATIONS):
+            source.write_bytes(whole[: len(whole) * part // TRUNCATIONS])
+            with pytest.raises(SourceError, match=source.name), self.loader().open(source) as checkpoint:
+                for spec in tensors_of(checkpoint):
+                    with checkpoint.read(spec):
+                        pass

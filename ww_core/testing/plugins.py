@@ -1,0 +1,59 @@
+"""The contract of every plugin: it loads, and nothing about it is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ww_core.plugins.discovery import load_plugins
+
+if TYPE_CHECKING:
+    from ww_core.plugins.registry import Names, Owned, PluginInfo, Registry
+
+
+class PluginContract:
+    """Tests that any plugin must pass.
+
+    Attributes:
+        plugin: The module or object that carries the hooks. It is found in the registry whether it is installed or not.
+    """
+
+    plugin: ClassVar[Any] = None
+
+    def registry(self) -> Registry:
+        """Load all plugins, this one among them."""
+        if self.plugin is None:
+            raise AssertionError(f"{type(self).__name__} must set the class attribute `plugin`")
+        installed = load_plugins()
+        if any(info.origin == _name(self.plugin) for info in installed.plugins):
+            return installed
+        return load_plugins(objects=[self.plugin])
+
+    def info(self) -> PluginInfo:
+        """Return what the registry says of this plugin."""
+        name = _name(self.plugin)
+        return next(info for info in self.registry().plugins if name in {info.origin, info.name})
+
+    def own(self, names: Names[Any]) -> list[Owned[Any]]:
+        """Return this plugin's objects of one kind, at least one.
+
+        Raises:
+            AssertionError: It has none.
+        """
+        found = [owned for owned in names if owned.plugin == self.info().name]
+        assert found, f"the plugin registers no {names.what}"
+        return found
+
+    def test_it_loads_without_a_problem(self) -> None:
+        """Every hook is known and marked, every object keeps its form, every need resolves, no name clashes."""
+        info = self.info()
+        assert info.state == "loaded", [problem.message for problem in info.problems]
+        assert not info.problems, [problem.message for problem in info.problems]
+        assert info.hooks
+
+    def test_hooks_answer_the_same_twice(self) -> None:
+        """Loading again gives objects of the same names."""
+        assert self.info().objects == self.info().objects
+
+
+def _name(plugin: object) -> str:
+    return str(getattr(plugin, "__name__", type(plugin).__name__))
