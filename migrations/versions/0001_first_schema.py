@@ -44,7 +44,8 @@ TABLES = [
 ]
 
 # Values belong to content: a layer of a version shows those of every matrix of its weight, and its own as a whole, for
-# which extractor and matrix_index are NULL. A matrix with a context only speaks for layers that are that context.
+# which extractor and matrix_index are NULL. A matrix with a context only speaks for layers that are that context. Two
+# variants of one metric differ in the column identity.
 VIEW = """
 CREATE VIEW v_layer_metrics AS
 SELECT
@@ -52,13 +53,14 @@ SELECT
     label.name AS version,
     layer.name AS layer,
     layer.kind AS kind,
-    identity.name AS extractor,
+    extractor.name AS extractor,
     matrix_subject.matrix_index,
     metric_column.name AS metric,
     value.state AS state,
     value.number AS value,
     value.text AS text,
-    value.reason AS reason
+    value.reason AS reason,
+    meaning.digest AS identity
 FROM model
 JOIN label ON label.model_id = model.id
 JOIN layer ON layer.checkpoint_id = label.checkpoint_id
@@ -66,9 +68,10 @@ JOIN matrix_subject
     ON matrix_subject.tensor_id = layer.weight_id
     AND matrix_subject."groups" = layer."groups"
     AND matrix_subject.split = layer.split
-JOIN identity ON identity.id = matrix_subject.extractor_id
+JOIN identity AS extractor ON extractor.id = matrix_subject.extractor_id
 JOIN value ON value.subject_id = matrix_subject.subject_id
 JOIN metric_column ON metric_column.id = value.column_id
+JOIN identity AS meaning ON meaning.id = metric_column.identity_id
 WHERE matrix_subject.context_id IS NULL OR EXISTS (
     SELECT 1
     FROM layer_subject
@@ -90,7 +93,8 @@ SELECT
     value.state,
     value.number,
     value.text,
-    value.reason
+    value.reason,
+    meaning.digest
 FROM model
 JOIN label ON label.model_id = model.id
 JOIN layer ON layer.checkpoint_id = label.checkpoint_id
@@ -101,6 +105,7 @@ JOIN layer_subject
     AND coalesce(layer_subject.bias_id, 0) = coalesce(layer.bias_id, 0)
 JOIN value ON value.subject_id = layer_subject.subject_id
 JOIN metric_column ON metric_column.id = value.column_id
+JOIN identity AS meaning ON meaning.id = metric_column.identity_id
 """
 
 

@@ -74,7 +74,7 @@ def test_unknown_encoding_is_refused():
 
 
 def test_a_bomb_is_not_inflated():
-    bomb = zlib.compress(bytes(200_000_000), 9)
+    bomb = zlib.compress(bytes(50_000_000))
     tracemalloc.start()
     with pytest.raises(StoreError, match="damaged"):
         decode_spectrum("f8-shuffle-zlib", bomb, 10)

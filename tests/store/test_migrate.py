@@ -207,6 +207,7 @@ with open_store(sys.argv[1]) as store:
 """
 
 
+@pytest.mark.slow
 def test_eight_processes_open_a_new_store(store_url):
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     processes = [

@@ -118,6 +118,7 @@ def analyze(
     _check_names(name, version)
     registry = registry or load_plugins(files=plugin_files, objects=plugins)
     selection = select(registry, request)
+    registry.executors.find(executor)
     with ExitStack() as stack:
         found = resolve_source(source)
         checkpoint, loader_name = open_checkpoint(found, registry, loader)

@@ -63,6 +63,14 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from ww_core import __version__
+
+        typer.echo(f"ww {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def global_options(
     ctx: typer.Context,
@@ -72,14 +80,11 @@ def global_options(
     strict_plugins: Annotated[
         bool, typer.Option("--strict-plugins", help="Stop if anything is wrong with any plugin.")
     ] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    version: Annotated[  # noqa: ARG001 - its callback has done the work
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Judge trained neural networks from their weights alone."""
-    if version:
-        from ww_core import __version__
-
-        typer.echo(f"ww {__version__}")
-        raise typer.Exit
     ctx.obj = Session(plugin_files=tuple(plugin or ()), strict_plugins=strict_plugins)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from ww_core.errors import MissingExtraError, NotAStoreError, ReadOnlyStoreError, StoreError
@@ -200,18 +200,20 @@ def explained(location: Location) -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        explanation = (_explain_sqlite if isinstance(cause, sqlite3.Error) else _explain_postgresql)(cause, location)
+        if isinstance(cause, sqlite3.Error):
+            explanation = _explain_sqlite(cause, location)
+        else:
+            explanation = _explain_postgresql(cause, location, lost=isinstance(error, OperationalError))
         if explanation is None:
             raise
         raise explanation from error
 
 
-def _code(error: BaseException | None) -> int:
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF  # without its extension
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # without its extension; the driver's own errors have none
 
 
-def _explain_sqlite(error: BaseException | None, location: Location) -> StoreError | None:
+def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | None:
     match _code(error):
         case sqlite3.SQLITE_FULL:
             return StoreError(
@@ -235,19 +237,21 @@ def _explain_sqlite(error: BaseException | None, location: Location) -> StoreErr
             return None
 
 
-def _explain_postgresql(error: BaseException | None, location: Location) -> StoreError | None:
-    state: str | None = getattr(error, "sqlstate", None)
+def _explain_postgresql(error: BaseException | None, location: Location, *, lost: bool) -> StoreError | None:
+    state: str | None = getattr(error, "sqlstate", None)  # None: the server was not reached, or is gone
     cause = str(error).partition("\n")[0]
-    if state is None or state[:2] in {"08", "28", "57"}:
-        # Without a state it never reached the server, or lost it.
-        lost = type(error).__name__ == "OperationalError" or state is not None
+    if state is None:
         return StoreError(f"no connection to {location}: {cause}") if lost else None
     if state in {"25006", "42501"}:
         return ReadOnlyStoreError(f"{location} cannot be written: {cause}")
-    if state[:2] == "53":
-        return StoreError(f"the server of {location} has run out of a resource: {cause}")
-    if state[:2] in {"40", "55"}:
-        return StoreError(f"{location} is locked by another program: run the same command again when it is done")
-    if state[:2] in {"58", "XX"}:
-        return StoreError(f"the server of {location} failed: {cause}")
-    return None
+    match state[:2]:
+        case "08" | "28" | "57":
+            return StoreError(f"the server of {location} ended the work: {cause}")
+        case "53":
+            return StoreError(f"the server of {location} has run out of a resource: {cause}")
+        case "40" | "55":
+            return StoreError(f"{location} is locked by another program: run the same command again when it is done")
+        case "58" | "XX":
+            return StoreError(f"the server of {location} failed: {cause}")
+        case _:
+            return None

@@ -21,7 +21,7 @@ from ww_core.store.engine import Location, connect, explained, must_be_immutable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-MAGIC = b"SQLite format 3\0"
+SQLITE_HEADER = 100  # bytes of the smallest file that can be a database
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def upgrade_store(location: str | os.PathLike[str]) -> tuple[str, str, Path | No
     where = Location.of(location)
     if where.path is not None:
         _check_file(where.path)
-        _check_writable(where.path)
+        _check_writable(where.path, where.path.parent)
     engine = connect(where)
     try:
         with explained(where), engine.connect() as connection:
@@ -208,10 +208,7 @@ def _open_for_reading(where: Location) -> Engine:
 
 def _open_for_writing(where: Location) -> Engine:
     if where.path is not None:
-        _make_folder(where.path)
-        if where.path.exists():
-            _check_file(where.path)
-        _check_writable(where.path)
+        _make_room(where.path)
     engine = connect(where)
     with _disposed_on_failure(engine):
         with explained(where), engine.connect() as connection:
@@ -234,33 +231,38 @@ def _disposed_on_failure(engine: Engine) -> Iterator[None]:
 
 
 def _check_file(path: Path) -> None:
+    # Only looked at, not opened: closing it again would drop the locks of a store that this process has open there.
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise NotAStoreError(f"{path} is a folder or a device: a store is a file")
-        with path.open("rb") as file:
-            head = file.read(len(MAGIC))
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise NotAStoreError(f"there is no store at {path}: `ww analyze` makes one") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
-    if not MAGIC.startswith(head):  # looked at here, because SQLite takes a file of one byte for an empty one
+    if not stat.S_ISREG(status.st_mode):
+        raise NotAStoreError(f"{path} is a folder or a device: a store is a file")
+    if 0 < status.st_size < SQLITE_HEADER:  # SQLite takes a file of one byte for an empty one
         raise NotAStoreError(f"{path} is not a ww store: it is no SQLite database")
 
 
-def _make_folder(path: Path) -> None:
+def _make_room(path: Path) -> None:
+    """Make the folder of a store that may be missing, and check what is in its place."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        missing = not path.exists()
     except OSError as error:
         kind = ReadOnlyStoreError if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS} else StoreError
-        raise kind(f"no folder can be made for {path}: {error.strerror}") from error
+        raise kind(f"no store can be made at {path}: {error.strerror}") from error
+    if missing:
+        _check_writable(path.parent)
+    else:
+        _check_file(path)
+        _check_writable(path, path.parent)
 
 
-def _check_writable(path: Path) -> None:
-    # SQLite makes its journal beside the file, so the folder counts too.
-    for place in (path, path.parent):
-        if place.exists() and not os.access(place, os.W_OK):
-            raise ReadOnlyStoreError(f"{path} cannot be written: {place} is read-only for this user")
+def _check_writable(*places: Path) -> None:
+    for place in places:  # the folder too: SQLite keeps its journal there
+        if not os.access(place, os.W_OK):
+            raise ReadOnlyStoreError(f"{place} is read-only for this user: a store is written in place")
 
 
 def _size(path: Path | None) -> int | None:

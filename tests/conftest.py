@@ -1,0 +1,70 @@
+"""Fixtures that several folders of tests share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+OWN_VARIABLES = ("WW_STORE", "WW_BLOCK_PLUGINS", "WW_ONLY_PLUGINS", "WW_DEBUG")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(monkeypatch):
+    for variable in OWN_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def weights():
+    """A small network: two dense layers, a convolution, a norm, and two names for one tensor."""
+    random = np.random.Generator(np.random.Philox(1))
+    first = random.standard_normal((40, 30)).astype(np.float32)
+    return {
+        "first.weight": first,
+        "first.bias": random.standard_normal(40).astype(np.float32),
+        "second.weight": random.standard_t(3, (30, 20)).astype(np.float32),
+        "conv.weight": random.standard_normal((16, 8, 3, 3)).astype(np.float32),
+        "norm.weight": np.ones(30, dtype=np.float32),
+        "steps": np.arange(4),
+    }
+
+
+@pytest.fixture
+def model_file(weights, tmp_path):
+    """The same network as a safetensors file."""
+    path = tmp_path / "net.safetensors"
+    save_file(weights, path)
+    return path
+
+
+class Program:
+    """Runs ``ww`` as a user does: in a process of its own, with pipes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "store.sqlite"
+
+    def __call__(self, *arguments, environ=None, store=True, timeout=120):
+        variables = {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES}
+        if store:
+            variables["WW_STORE"] = str(self.store)
+        variables |= environ or {}
+        return subprocess.run(
+            [sys.executable, "-m", "ww_core", *map(str, arguments)],
+            cwd=self.folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+
+@pytest.fixture
+def ww_program(tmp_path):
+    """The program, with a store of its own."""
+    return Program(tmp_path)
