@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ww_core.domain.difference import Change, Difference, LayerChange
-from ww_core.store import queries
 from ww_core.store.store import open_store
 
 if TYPE_CHECKING:
@@ -25,13 +24,11 @@ def diff(first: str, second: str, *, store: str | os.PathLike[str], profile: str
         NotStoredError: One is not stored, or was never analysed under the profile.
         StoreError: The store cannot be read.
     """
-    with open_store(store, mode="read") as opened, opened.reading() as connection:
-        old, new = (queries.find_checkpoint(connection, name) for name in (first, second))
-        new_report = queries.report_of_run(connection, queries.newest_run(connection, new.id, profile), new)
-        same_profile = new_report.run.profile
-        old_report = queries.report_of_run(connection, queries.newest_run(connection, old.id, same_profile), old)
-        old_layers = {layer.name: layer for layer in queries.stored_layers(connection, old.id)}
-        new_layers = {layer.name: layer for layer in queries.stored_layers(connection, new.id)}
+    with open_store(store, mode="read") as opened:
+        new_report = opened.report(second, profile)
+        old_report = opened.report(first, new_report.run.profile)
+        old_layers = {layer.name: layer for layer in opened.layers(first)}
+        new_layers = {layer.name: layer for layer in opened.layers(second)}
     changes = {name: _change(old_layers.get(name), new_layers.get(name)) for name in {**new_layers, **old_layers}}
     labels = [*new_report.summary, *(label for label in old_report.summary if label not in new_report.summary)]
     means = {
@@ -42,10 +39,10 @@ def diff(first: str, second: str, *, store: str | os.PathLike[str], profile: str
     }
     return Difference(
         first_name=_name(old_report),
-        first_digest=old.digest,
+        first_digest=old_report.digest,
         second_name=_name(new_report),
-        second_digest=new.digest,
-        profile=same_profile,
+        second_digest=new_report.digest,
+        profile=new_report.run.profile,
         headline=new_report.headline,
         layers=tuple(_layer_changes(changes, old_report, new_report)),
         counts={c: list(changes.values()).count(c) for c in ("same", "changed", "added", "removed")},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -20,15 +21,15 @@ def show(
     as_csv: options.AsCsv = False,
 ) -> None:
     """Show the stored analysis of MODEL; without MODEL, list every version of every model."""
-    from ww_core.analysis.show import show as look
-    from ww_core.analysis.show import versions
     from ww_core.cli.report import DIGEST_SHOWN, print_report
+    from ww_core.store.store import open_store
 
     output = Output(as_json=as_json, as_csv=as_csv)
-    if model:
-        print_report(look(model, store=store_location(store), profile=profile), output)
-        return
-    rows = versions(store=store_location(store))
+    with open_store(store_location(store), mode="read") as opened:
+        if model:
+            print_report(opened.report(model, profile), output)
+            return
+        rows = [asdict(version) for version in opened.versions()]
     if output.format == "json":
         output.json(rows)
     elif output.format == "csv":

@@ -15,11 +15,14 @@ import platformdirs
 from sqlalchemy import Connection, Engine, func, select
 
 from ww_core.errors import NotAStoreError, ReadOnlyStoreError, StoreError
-from ww_core.store import migrate, tables
+from ww_core.store import migrate, queries, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, prefer_wal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from ww_core.domain.report import AnalysisReport
+    from ww_core.store.queries import StoredLayer, StoredVersion
 
 SQLITE_HEADER = 100  # bytes of the smallest file that can be a database
 
@@ -117,6 +120,40 @@ class Store:
                 yield connection
         finally:
             self._thread.busy = False
+
+    def versions(self) -> list[StoredVersion]:
+        """List every version of every model, models by name, versions in their order.
+
+        Raises:
+            StoreError: The database could not be read.
+        """
+        with self.reading() as connection:
+            return queries.stored_versions(connection)
+
+    def layers(self, name: str) -> list[StoredLayer]:
+        """List the layers of ``MODEL``, ``MODEL@VERSION`` or a digest prefix, with the digests of their tensors.
+
+        Raises:
+            NotStoredError: Nothing carries the name.
+            StoreError: The database could not be read.
+        """
+        with self.reading() as connection:
+            return queries.stored_layers(connection, queries.find_checkpoint(connection, name).id)
+
+    def report(self, name: str, profile: str = "") -> AnalysisReport:
+        """Return the newest analysis of ``MODEL``, ``MODEL@VERSION`` or a digest prefix.
+
+        Args:
+            name: What names the checkpoint.
+            profile: Name of the profile it was analysed under; empty for the newest run's.
+
+        Raises:
+            NotStoredError: There is none.
+            StoreError: The database could not be read.
+        """
+        with self.reading() as connection:
+            ref = queries.find_checkpoint(connection, name)
+            return queries.report_of_run(connection, queries.newest_run(connection, ref.id, profile), ref)
 
     def info(self) -> StoreInfo:
         """Count what is stored.
