@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,12 @@ DEBUG_VARIABLE = "WW_DEBUG"
 """Environment variable: set, errors keep their traceback."""
 
 Format = Literal["table", "json", "csv"]
+
+GAP = 2
+"""Blanks between columns."""
+
+FOLDED = 24
+"""Characters a text column keeps at least, before it folds."""
 
 
 @dataclass(slots=True)
@@ -74,36 +81,62 @@ class Output:
         """Print one line of text for people."""
         sys.stdout.write(printable(text) + "\n")
 
-    def table(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Print rows as a table: on a terminal fitted to it, anywhere else never cut, wrapped or coloured."""
+    def table(self, rows: Sequence[Mapping[str, Any]], *, optional: Sequence[str] = ()) -> None:
+        """Print rows as a table: on a terminal fitted to its width, anywhere else never cut, wrapped or coloured.
+
+        Args:
+            rows: One mapping per row, by header.
+            optional: Headers that a terminal too narrow may leave out, the first one first; it is told what was.
+        """
         if not rows:
             return
         headers = list(dict.fromkeys(key for row in rows for key in row))
-        cells = [[cell(row.get(header)) for header in headers] for row in rows]
-        numeric = [all(isinstance(row.get(header), (int, float, type(None))) for row in rows) for header in headers]
-        if sys.stdout.isatty():
-            _print_fitted(headers, cells, numeric)
+        cells = {header: [cell(row.get(header)) for row in rows] for header in headers}
+        widths = {header: max(map(len, [header, *column])) for header, column in cells.items()}
+        right = {h for h in headers if all(isinstance(row.get(h), (int, float, type(None))) for row in rows)}
+        if not sys.stdout.isatty():
+            for line in (headers, *zip(*cells.values(), strict=True)):
+                padded = [
+                    text.rjust(widths[header]) if header in right else text.ljust(widths[header])
+                    for header, text in zip(headers, line, strict=True)
+                ]
+                sys.stdout.write("  ".join(padded).rstrip() + "\n")
             return
-        widths = [max(len(line[i]) for line in [headers, *cells]) for i in range(len(headers))]
-        for line in [headers, *cells]:
-            padded = [
-                text.rjust(width) if right else text.ljust(width)
-                for text, width, right in zip(line, widths, numeric, strict=True)
-            ]
-            sys.stdout.write("  ".join(padded).rstrip() + "\n")
+        left_out = _too_much(widths, shutil.get_terminal_size().columns, optional)
+        _print_fitted({header: cells[header] for header in headers if header not in left_out}, right)
+        if left_out:
+            self.line(f"(no room for {', '.join(left_out)}: see a wider terminal, --csv or --json)")
 
 
-def _print_fitted(headers: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> None:
-    from rich.box import SIMPLE_HEAD
+def _too_much(widths: Mapping[str, int], room: int, optional: Sequence[str]) -> list[str]:
+    """Choose the headers to leave out, so that the rest has room, as far as they are optional."""
+    left_out: list[str] = []
+    for header in (header for header in optional if header in widths):
+        kept = [width for other, width in widths.items() if other not in left_out]
+        if sum(kept) + GAP * (len(kept) - 1) <= room:
+            break
+        left_out.append(header)
+    return left_out
+
+
+def _print_fitted(cells: Mapping[str, Sequence[str]], right: set[str]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for header, right in zip(headers, numeric, strict=True):
-        # Numbers stay whole; a long name folds.
-        table.add_column(Text(header), justify="right" if right else "left", no_wrap=right, overflow="fold")
-    for line in cells:
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    texts = {header: max(map(len, column)) for header, column in cells.items() if header not in right}
+    folded = max(texts, key=lambda header: texts[header], default="")
+    for header in cells:
+        # Only the longest text may fold; numbers and short texts stay whole.
+        table.add_column(
+            Text(header),
+            justify="right" if header in right else "left",
+            no_wrap=header != folded,
+            overflow="fold",
+            min_width=min(FOLDED, texts[folded]) if header == folded else None,
+        )
+    for line in zip(*cells.values(), strict=True):
         table.add_row(*map(Text, line))  # Text, so that a name with brackets is no markup
     Console().print(table)
 

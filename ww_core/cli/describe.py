@@ -46,6 +46,6 @@ def describe(
         return
     output.line(f"{description.source}  {description.format}")
     output.line()
-    output.table(rows)
+    output.table(rows, optional=("groups", "dtype", "entries", "eigenvalues", "kind", "matrices"))
     output.line()
     output.line(f"{len(description.layers)} layers, {description.parameters:,} parameters")

@@ -36,7 +36,9 @@ def diff(
         return
     output.line(f"{difference.first_name} > {difference.second_name}  profile {difference.profile}")
     output.line()
-    output.table([_row(change, difference.headline) for change in listed])
+    pairs = [column for label in reversed(difference.headline) for column in (f"> {label}", label)]
+    optional = ["extractor", *(column for column in pairs if not column.endswith("alpha"))]
+    output.table([_row(change, difference.headline) for change in listed], optional=optional)
     if listed:
         output.line()
     _print_summary(difference, output)

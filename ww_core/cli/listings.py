@@ -18,7 +18,8 @@ def metrics(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
     from ww_core.analysis.listings import list_metrics
 
     session: Session = ctx.obj
-    _print(list_metrics(session.registry()), Output(as_json=as_json, as_csv=as_csv))
+    optional = ("needs", "metric", "type", "version", "parameters", "on_request", "unit")
+    _print(list_metrics(session.registry()), Output(as_json=as_json, as_csv=as_csv), optional)
 
 
 def extractors(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
@@ -57,7 +58,7 @@ def plugins(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
             output.line(f"  problem: {problem}")
 
 
-def _print(rows: Sequence[Mapping[str, Any]], output: Output) -> None:
+def _print(rows: Sequence[Mapping[str, Any]], output: Output, optional: Sequence[str] = ()) -> None:
     if output.format == "json":
         output.json(list(rows))
         return
@@ -65,7 +66,7 @@ def _print(rows: Sequence[Mapping[str, Any]], output: Output) -> None:
     if output.format == "csv":
         output.csv(flat)
     else:
-        output.table(flat)
+        output.table(flat, optional=optional)
 
 
 def _flat(value: Any) -> Any:

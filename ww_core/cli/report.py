@@ -9,7 +9,7 @@ from ww_core.command import say
 
 if TYPE_CHECKING:
     from ww_core.command import Output
-    from ww_core.domain.report import AnalysisReport, MatrixRow
+    from ww_core.domain.report import Aggregate, AnalysisReport, MatrixRow
 
 DIGEST_SHOWN = 12
 
@@ -34,14 +34,14 @@ def _print_tables(report: AnalysisReport, output: Output) -> None:
     output.line()
     several = len({row.index for row in report.layers}) > 1
     rows = [_row(row, report.headline, with_index=several) for row in report.layers]
-    output.table(rows)
+    output.table(rows, optional=_optional(report))
     if rows:
         output.line()
+    flags = _flags(report)
     means = [
-        f"{label} {summary.mean:.4g}"
-        + (f" ({summary.count} of {summary.count + summary.missing})" if summary.missing else "")
-        for label, summary in report.summary.items()
-        if label in report.headline and summary.mean is not None and label not in _flags(report)
+        _mean(label, report.summary[label])
+        for label in report.headline
+        if label in report.summary and report.summary[label].count and label not in flags
     ]
     if means:
         output.line(f"mean: {', '.join(means)}")
@@ -63,6 +63,20 @@ def _print_tables(report: AnalysisReport, output: Output) -> None:
         output.line(f"  without spectrum: {reason}: {count} ({', '.join(names[:3])}{', ...' if count > 3 else ''})")
     run = report.run
     output.line(f"spectra: {run.computed} computed, {run.reused} reused, in {run.seconds:.2f} s")
+
+
+def _mean(label: str, summary: Aggregate) -> str:
+    of = f" ({summary.count} of {summary.count + summary.missing})" if summary.missing else ""
+    return f"{label} {summary.mean:.4g}{of}"
+
+
+def _optional(report: AnalysisReport) -> list[str]:
+    """Columns that a narrow terminal leaves out: what the name tells already, then metrics from the last on."""
+    places = ["shape", "kind"]
+    if len({(row.name, row.extractor) for row in report.layers}) == len({row.name for row in report.layers}):
+        places.append("extractor")
+    metrics = [label for label in reversed(report.headline) if label not in {"alpha", "warning"}]
+    return [*places, *metrics, "N", "M"]
 
 
 def _flags(report: AnalysisReport) -> set[str]:
