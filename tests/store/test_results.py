@@ -1,0 +1,138 @@
+"""An analysis gives the same answers from SQLite and from PostgreSQL."""
+
+import multiprocessing
+
+import numpy as np
+import pytest
+
+import ww_core as ww
+from ww_core.analysis.diff import diff
+from ww_core.store.store import open_store
+
+
+def outcomes(report):
+    return [(row.name, row.extractor, row.index, dict(row.metrics)) for row in report.layers]
+
+
+def changed(weights):
+    return weights | {"second.weight": weights["second.weight"] * np.float32(1.5)}
+
+
+def test_a_round_trip_through_the_store(store_url, weights):
+    expected = ww.analyze(weights, name="net")
+    first = ww.analyze(weights, store=store_url, name="net", series="nets")
+    again = ww.analyze(weights, store=store_url, name="net")
+    second = ww.analyze(changed(weights), store=store_url, name="net", extractors=["slice", "pool"])
+    assert outcomes(first) == outcomes(again) == outcomes(expected)
+    assert (again.run.computed, again.run.reused) == (0, 3)
+    assert (second.version, second.run.computed, second.run.reused) == ("2", 10, 2)
+    with open_store(store_url, mode="read") as store:
+        assert [(v.model, v.version, v.series) for v in store.versions()] == [
+            ("net", "1", ("nets",)),
+            ("net", "2", ("nets",)),
+        ]
+        assert outcomes(store.report("net@1")) == outcomes(expected)
+        assert store.report("net").digest == second.digest
+        assert store.report(second.digest[:12]).version == "2"
+        with pytest.raises(ww.StoreError, match="no model 'nest'"):
+            store.report("nest")
+    difference = diff("net@1", "net@2", store=store_url)
+    assert difference.counts == {"same": 3, "changed": 1, "added": 0, "removed": 0}
+
+
+def test_every_state_is_kept(store_url):
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_metrics(self):
+            return [not_a_number, endless, backwards, nothing, doubtful, words, many, truth]
+
+    weights = {"w.weight": np.random.default_rng(0).standard_normal((12, 8))}
+    names = ["not_a_number", "endless", "backwards", "nothing", "doubtful", "words", "many", "truth"]
+    for _ in range(2):
+        report = ww.analyze(weights, store=store_url, plugins=[Plugin()], metrics=names)
+        metrics = report.layers[0].metrics
+        assert {name: str(metrics[name].state) for name in names} == {
+            "not_a_number": "nan",
+            "endless": "inf",
+            "backwards": "-inf",
+            "nothing": "not_applicable",
+            "doubtful": "refused",
+            "words": "ok",
+            "many": "ok",
+            "truth": "ok",
+        }
+        assert metrics["doubtful"].explain() == "refused: not today"
+        assert (metrics["words"].value, metrics["many"].value, metrics["truth"].value) == ("naïve ✓", 7, True)
+        assert report.to_dict()["layers"][0]["metrics"]["endless"] is None
+
+
+@ww.metric(version="1")
+def not_a_number(singular_values):
+    """NaN."""
+    return float("nan")
+
+
+@ww.metric(version="1")
+def endless(singular_values):
+    """Infinity."""
+    return singular_values[0] / 0.0
+
+
+@ww.metric(version="1")
+def backwards(singular_values):
+    """Negative infinity."""
+    return -np.inf
+
+
+@ww.metric(version="1")
+def nothing(singular_values):
+    """Never applicable."""
+    raise ww.NotApplicable("it makes no sense")
+
+
+@ww.metric(version="1")
+def doubtful(singular_values):
+    """Always refused."""
+    raise ww.Refused("not today")
+
+
+@ww.metric(version="1")
+def words(singular_values) -> str:
+    """A text."""
+    return "naïve ✓"
+
+
+@ww.metric(version="1")
+def many(singular_values) -> int:
+    """A count."""
+    return 7
+
+
+@ww.metric(version="1")
+def truth(singular_values) -> bool:
+    """A truth."""
+    return True
+
+
+def analyze_one(arguments):
+    url, number = arguments
+    random = np.random.default_rng(number)
+    weights = {f"{i}.weight": random.standard_normal((20, 10)).astype(np.float32) for i in range(5)}
+    # One layer is everybody's: all of them want to write it.
+    weights["shared.weight"] = np.random.default_rng(99).standard_normal((30, 20)).astype(np.float32)
+    report = ww.analyze(weights, store=url, name=f"model{number}", jobs=1)
+    return report.digest, [dict(row.metrics) for row in report.layers], report.failures
+
+
+def test_eight_processes_write_one_new_store(store_url):
+    with multiprocessing.get_context("spawn").Pool(8) as pool:
+        found = pool.map(analyze_one, [(store_url, number) for number in range(8)], chunksize=1)
+    with open_store(store_url, mode="read") as store:
+        assert len(store.versions()) == 8
+        assert store.info().counts["spectrum"] == 8 * 5 + 1
+        for number, (digest, metrics, failures) in enumerate(found):
+            report = store.report(f"model{number}")
+            assert not failures
+            assert report.digest == digest
+            assert [dict(row.metrics) for row in report.layers] == metrics
+            assert all(outcome.reason or outcome.is_ok for row in metrics for outcome in row.values())
