@@ -13,6 +13,8 @@ TEST := $(VENV)/.ww-test
 MINILM := $(VENV)/.ww-minilm
 PINS := pyproject.toml constraints.txt
 
+unexport PYTHONDONTWRITEBYTECODE  # what is not compiled at install is compiled once, at its first import
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # installs share one environment, and the gates' output is read from top to bottom

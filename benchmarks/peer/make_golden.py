@@ -2,9 +2,9 @@
 
 It runs in an environment of its own, because WeightWatcher needs an older powerlaw than anything else here:
 
-    python -m venv /tmp/peer
-    /tmp/peer/bin/pip install weightwatcher==0.7.7 powerlaw==1.5 torch==2.13.0
-    /tmp/peer/bin/python benchmarks/peer/make_golden.py
+    python -m venv .venv-peer
+    .venv-peer/bin/pip install weightwatcher==0.7.7 powerlaw==1.5 torch==2.13.0
+    .venv-peer/bin/python benchmarks/peer/make_golden.py
 
 The matrices come from numpy's frozen legacy streams; ``tests/metrics/test_peer.py`` makes them again by ``weights``.
 All are of full rank without ties, with every eigenvalue above the peer's absolute cut of 1e-5 and with at least 20 of

@@ -5,6 +5,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import ww_core as ww
+from ww_core.analysis.diff import diff
 from ww_core.domain.request import Request
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import select
@@ -174,6 +175,21 @@ def test_a_metric_that_came_later_needs_no_weights(model_file, tmp_path):
     assert (report.run.computed, report.run.reused) == (0, 3)
     metrics = report.layers[0].metrics
     assert metrics["late"].number == pytest.approx(metrics["alpha"].number * metrics["spectral_norm"].number)
+
+
+def test_a_narrow_run_hides_nothing_of_a_wide_one(weights, tmp_path):
+    store = tmp_path / "s.sqlite"
+    wide = ww.analyze(weights, store=store, name="net")
+    ww.analyze(weights | {"second.weight": weights["second.weight"] * 2}, store=store, name="net")
+    narrow = ww.analyze(weights, store=store, name="net", version="1", metrics=["log_norm"])
+    assert (narrow.run.computed, narrow.run.reused) == (0, 3)
+    ww.analyze(weights, store=store, name="net", version="1", extractors=["slice"])
+    difference = diff("net@1", "net@2", store=store)
+    assert all(change.first and change.second for change in difference.layers if change.extractor)
+    with ww.open_store(store, mode="read") as opened:
+        assert opened.report("net@1").layers != wide.layers  # the newest wide run is the one by slices
+        assert {row.extractor for row in opened.report("net@1").layers} == {"matrix", "slice"}
+        assert list(opened.report("net@1").layers[0].metrics) == list(wide.layers[0].metrics)
 
 
 def test_without_stored_spectra_values_are_the_same(model_file, tmp_path):

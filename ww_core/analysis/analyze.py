@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -24,6 +24,7 @@ from ww_core.analysis.work import (
     prepare_process,
 )
 from ww_core.domain.execution import LayerDone, RunObserver, RunStart
+from ww_core.domain.identity import digest_of
 from ww_core.domain.quantity import Scope
 from ww_core.domain.report import AnalysisReport, Failure
 from ww_core.domain.request import Request
@@ -217,13 +218,15 @@ class _Run:
             self._compute_model()
             state = "done"
         finally:
+            with self.store.reading() as connection:
+                available = queries.subjects_with_spectra(connection, list(self._first_rows())) | known.keys()
             with self.store.writing() as connection:
                 recording.finish_run(
                     connection,
                     self.run_id,
                     state=state,
                     computed=sum(subject in self.computed for subject in self._first_rows()),
-                    reused=self._reused(known),
+                    reused=self._reused(available),
                     seconds=time.perf_counter() - self.started,
                     failures=self.failures,
                 )
@@ -384,11 +387,11 @@ class _Run:
                 for made in own.matrices:
                     yield from (subject.digest for subject in made.subjects)
 
-    def _reused(self, known: Mapping[str, Any]) -> int:
+    def _reused(self, available: Collection[str]) -> int:
         """Count matrices whose spectrum did not have to be made in this run: stored before, or shared with another."""
         rows = list(self._rows())
-        made = {subject for subject in rows if subject in self.computed}
-        return sum(subject in made or subject in known for subject in rows) - len(made)
+        made = self.computed.intersection(rows)
+        return sum(subject in made or subject in available for subject in rows) - len(made)
 
     def _unselected(self) -> list[Layer]:
         chosen = {layer.name for layer in self.layers}
@@ -425,6 +428,9 @@ class _Run:
         primary = {str(kind): variants[0] for kind, variants in self.selection.extractors.items()}
         every = {str(kind): [v.identity for v in own] for kind, own in self.selection.extractors.items()}
         nodes = self.selection.nodes
+        columns = [
+            (column.label, nodes[column.qualified].identity, column.column.name) for column in self.selection.columns
+        ]
         return recording.PlanRecord(
             profile=self.selection.profile.name,
             content={
@@ -433,15 +439,14 @@ class _Run:
                 "primary": sorted({variant.label for variant in primary.values()}),
                 "columns": [[column.label, str(column.scope)] for column in self.selection.columns],
                 "headline": self.selection.headline(),
+                "narrowed": bool(self.request.metrics or self.request.layers),
+                "comparable": digest_of("comparable", {"extractors": every, "columns": columns}),
                 "layers": sorted(self.request.layers),
                 "groups": sorted(self.request.groups),
                 "kinds": [[layer.name, str(layer.kind), layer.groups] for layer in self.layers],
             },
             extractors={kind: variant.identity for kind, variant in primary.items()},
-            columns=[
-                (column.label, nodes[column.qualified].identity, column.column.name)
-                for column in self.selection.columns
-            ],
+            columns=columns,
         )
 
 

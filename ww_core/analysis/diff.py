@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 def diff(first: str, second: str, *, store: str | os.PathLike[str], profile: str = "") -> Difference:
     """Compare two checkpoints, each named as ``MODEL``, ``MODEL@VERSION`` or by a digest prefix.
 
-    Layers are matched by name. Their metrics are those of the newest run of the second, under the same profile.
+    Layers are matched by name. Their metrics are those of the newest runs that asked for the same of both.
 
     Raises:
         NotStoredError: One is not stored, or was never analysed under the profile.
         StoreError: The store cannot be read.
     """
     with open_store(store, mode="read") as opened:
-        new_report = opened.report(second, profile)
-        old_report = opened.report(first, new_report.run.profile)
+        old_report, new_report = opened.comparable_reports(first, second, profile)
         old_layers = {layer.name: layer for layer in opened.layers(first)}
         new_layers = {layer.name: layer for layer in opened.layers(second)}
     changes = {name: _change(old_layers.get(name), new_layers.get(name)) for name in {**new_layers, **old_layers}}
-    labels = [*new_report.summary, *(label for label in old_report.summary if label not in new_report.summary)]
+    first_labels = [label for label in new_report.headline if label in new_report.summary]
+    labels = dict.fromkeys([*first_labels, *new_report.summary, *old_report.summary])
     means = {
         label: tuple(
             report.summary[label].mean if label in report.summary else None for report in (old_report, new_report)

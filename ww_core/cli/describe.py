@@ -48,4 +48,5 @@ def describe(
     output.line()
     output.table(rows, optional=("groups", "dtype", "entries", "eigenvalues", "kind", "matrices"))
     output.line()
-    output.line(f"{len(description.layers)} layers, {description.parameters:,} parameters")
+    count = len(description.layers)
+    output.line(f"{count} layer{'' if count == 1 else 's'}, {description.parameters:,} parameters")

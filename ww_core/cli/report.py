@@ -37,11 +37,10 @@ def _print_tables(report: AnalysisReport, output: Output) -> None:
     output.table(rows, optional=_optional(report))
     if rows:
         output.line()
-    flags = _flags(report)
     means = [
         _mean(label, report.summary[label])
         for label in report.headline
-        if label in report.summary and report.summary[label].count and label not in flags
+        if label in report.summary and report.summary[label].count
     ]
     if means:
         output.line(f"mean: {', '.join(means)}")
@@ -77,11 +76,6 @@ def _optional(report: AnalysisReport) -> list[str]:
         places.append("extractor")
     metrics = [label for label in reversed(report.headline) if label not in {"alpha", "warning"}]
     return [*places, *metrics, "N", "M"]
-
-
-def _flags(report: AnalysisReport) -> set[str]:
-    """Labels whose mean says nothing: yes or no."""
-    return {label for row in report.layers for label, outcome in row.metrics.items() if type(outcome.number) is bool}
 
 
 def _row(row: MatrixRow, headline: tuple[str, ...], *, with_index: bool) -> dict[str, Any]:

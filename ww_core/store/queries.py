@@ -216,25 +216,63 @@ def stored_spectra(connection: Connection, subjects: Sequence[str], identity_id:
     return found
 
 
-def newest_run(connection: Connection, checkpoint_id: int, profile: str = "") -> int:
-    """Return the key of a checkpoint's newest run, under a profile if one is named.
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run of a checkpoint.
+
+    Attributes:
+        id: Its key.
+        profile: Name of its profile.
+        narrowed: Whether it was asked for some metrics or layers only.
+        comparable: Equal for runs that asked for the same columns of the same extractors.
+    """
+
+    id: int
+    profile: str
+    narrowed: bool
+    comparable: str
+
+
+def stored_runs(connection: Connection, checkpoint_id: int, profile: str = "") -> list[StoredRun]:
+    """List the runs of a checkpoint, under a profile if one is named: the newest first, narrowed ones last.
 
     Raises:
         NotStoredError: There is none; the message lists the profiles there are.
     """
     query = (
-        select(t.run.c.id, t.plan.c.profile)
+        select(t.run.c.id, t.plan.c.profile, t.plan.c.content)
         .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
         .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
         .where(t.analysis.c.checkpoint_id == checkpoint_id)
         .order_by(t.run.c.id.desc())
     )
-    runs = list(connection.execute(query))
-    named = [run.id for run in runs if not profile or run.profile == profile]
+    runs = []
+    for row in connection.execute(query):
+        content = json.loads(row.content)
+        runs.append(StoredRun(row.id, row.profile, content["narrowed"], content["comparable"]))
+    named = [run for run in runs if not profile or run.profile == profile]
     if not named:
         profiles = ", ".join(sorted({run.profile for run in runs})) or "none"
         raise NotStoredError(f"it was never analysed under profile {profile!r}: there is {profiles}")
-    return int(named[0])
+    return sorted(named, key=lambda run: run.narrowed)
+
+
+def comparable_runs(
+    connection: Connection, first: CheckpointRef, second: CheckpointRef, profile: str = ""
+) -> tuple[int, int]:
+    """Return the newest runs of two checkpoints that asked for the same; the newest of each if there are none such.
+
+    Raises:
+        NotStoredError: One was never analysed under the profile.
+    """
+    new_runs = stored_runs(connection, second.id, profile)
+    old_runs = stored_runs(connection, first.id, profile)
+    for new in new_runs:
+        for old in old_runs:
+            if new.comparable == old.comparable:
+                return old.id, new.id
+    same_profile = stored_runs(connection, first.id, new_runs[0].profile)
+    return same_profile[0].id, new_runs[0].id
 
 
 def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None = None) -> AnalysisReport:
@@ -324,7 +362,7 @@ def summarize(rows: Sequence[MatrixRow], primary: Sequence[str], labels: Sequenc
     summary = {}
     for label in labels:
         outcomes = [row.metrics[label] for row in rows if row.extractor in primary]
-        if not outcomes or any(outcome.text is not None for outcome in outcomes):
+        if not outcomes or any(outcome.text is not None or type(outcome.number) is bool for outcome in outcomes):
             continue
         numbers = [float(outcome.number) for outcome in outcomes if outcome.number is not None]
         summary[label] = Aggregate(
@@ -429,6 +467,19 @@ def _values(
                     outcome = replace(outcome, number=kind(outcome.number))
                 found[row.subject_id][row.column_id] = outcome
     return dict(found)
+
+
+def subjects_with_spectra(connection: Connection, subjects: Sequence[str]) -> set[str]:
+    """Return the digests of those subjects whose spectrum was made, whether its values were kept or not."""
+    found: set[str] = set()
+    for chunk in _chunks(subjects):
+        query = (
+            select(t.subject.c.digest)
+            .join(t.spectrum, t.spectrum.c.subject_id == t.subject.c.id)
+            .where(t.subject.c.digest.in_(chunk))
+        )
+        found |= set(connection.scalars(query))
+    return found
 
 
 def _with_spectrum(connection: Connection, subjects: Sequence[int]) -> set[int]:

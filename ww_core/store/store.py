@@ -143,6 +143,8 @@ class Store:
     def report(self, name: str, profile: str = "") -> AnalysisReport:
         """Return the newest analysis of ``MODEL``, ``MODEL@VERSION`` or a digest prefix.
 
+        A run that was asked for some metrics or layers only is returned where there is no other.
+
         Args:
             name: What names the checkpoint.
             profile: Name of the profile it was analysed under; empty for the newest run's.
@@ -153,7 +155,20 @@ class Store:
         """
         with self.reading() as connection:
             ref = queries.find_checkpoint(connection, name)
-            return queries.report_of_run(connection, queries.newest_run(connection, ref.id, profile), ref)
+            return queries.report_of_run(connection, queries.stored_runs(connection, ref.id, profile)[0].id, ref)
+
+    def comparable_reports(self, first: str, second: str, profile: str = "") -> tuple[AnalysisReport, AnalysisReport]:
+        """Return analyses of two checkpoints that asked for the same, as far as there are such.
+
+        Raises:
+            NotStoredError: One is not stored, or was never analysed under the profile.
+            StoreError: The database could not be read.
+        """
+        with self.reading() as connection:
+            refs = [queries.find_checkpoint(connection, name) for name in (first, second)]
+            runs = queries.comparable_runs(connection, refs[0], refs[1], profile)
+            old, new = (queries.report_of_run(connection, run, ref) for run, ref in zip(runs, refs, strict=True))
+            return old, new
 
     def info(self) -> StoreInfo:
         """Count what is stored.
