@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ww_core.domain.quantity import Column, Quantity, Scope, column, metric, quantity
     from ww_core.domain.report import AnalysisReport
     from ww_core.domain.spectrum import Spectrum
+    from ww_core.domain.subject import MatrixPlace
     from ww_core.errors import (
         CorruptFileError,
         MissingExtraError,
@@ -52,6 +53,7 @@ _HOMES = {
     "ww_core.domain.quantity": ["Column", "Quantity", "Scope", "column", "metric", "quantity"],
     "ww_core.domain.report": ["AnalysisReport"],
     "ww_core.domain.spectrum": ["Spectrum"],
+    "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.errors": [
         "CorruptFileError",
         "MissingExtraError",
@@ -85,6 +87,7 @@ __all__ = [
     "LayerKind",
     "Loader",
     "Matrix",
+    "MatrixPlace",
     "MatrixPlan",
     "MissingExtraError",
     "NoLoaderError",
@@ -116,12 +119,14 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'ww_core' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME_OF[name]), name)
-    globals()[name] = value  # the next use does not come here
-    return value
+if not TYPE_CHECKING:  # to a type checker it would say that every name is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME_OF:
+            raise AttributeError(f"module 'ww_core' has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOME_OF[name]), name)
+        globals()[name] = value  # the next use does not come here
+        return value
 
 
 def __dir__() -> list[str]:

@@ -22,9 +22,7 @@ TABLES = [
     "series",
     "subject",
     "tensor",
-    "analysis",
     "label",
-    "layer",
     "layer_subject",
     "matrix_subject",
     "metric_column",
@@ -34,13 +32,17 @@ TABLES = [
     "score",
     "series_member",
     "spectrum",
-    "coverage",
-    "run",
+    "structure",
+    "analysis",
+    "layer",
+    "skipped_tensor",
     "value",
     "variant",
+    "coverage",
     "plan_variant",
-    "run_failure",
+    "run",
     "summary",
+    "run_failure",
 ]
 
 # Values belong to content: a layer of a version shows those of every matrix of its weight, and its own as a whole, for
@@ -63,7 +65,10 @@ SELECT
     meaning.digest AS identity
 FROM model
 JOIN label ON label.model_id = model.id
-JOIN layer ON layer.checkpoint_id = label.checkpoint_id
+JOIN structure ON structure.id = (
+    SELECT max(newest.id) FROM structure AS newest WHERE newest.checkpoint_id = label.checkpoint_id
+)
+JOIN layer ON layer.structure_id = structure.id
 JOIN matrix_subject
     ON matrix_subject.tensor_id = layer.weight_id
     AND matrix_subject."groups" = layer."groups"
@@ -97,7 +102,10 @@ SELECT
     meaning.digest
 FROM model
 JOIN label ON label.model_id = model.id
-JOIN layer ON layer.checkpoint_id = label.checkpoint_id
+JOIN structure ON structure.id = (
+    SELECT max(newest.id) FROM structure AS newest WHERE newest.checkpoint_id = label.checkpoint_id
+)
+JOIN layer ON layer.structure_id = structure.id
 JOIN layer_subject
     ON layer_subject.weight_id = layer.weight_id
     AND layer_subject.kind = layer.kind
@@ -112,31 +120,28 @@ JOIN identity AS meaning ON meaning.id = metric_column.identity_id
 def upgrade() -> None:
     op.create_table(
         "checkpoint",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("provisional", sa.Boolean(), nullable=False),
-        sa.Column("format", sa.String(length=32), nullable=False),
-        sa.Column("parameters", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_checkpoint")),
         sa.UniqueConstraint("digest", name=op.f("uq_checkpoint_digest")),
     )
     op.create_table(
         "file_digest",
-        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
-        sa.Column("tensor", sa.Text(), nullable=False),
         sa.Column("stamp", sa.Text(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint("host", "path", "tensor", name=op.f("pk_file_digest")),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_file_digest")),
     )
     op.create_table(
         "identity",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
-        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
         sa.Column("parameters", sa.Text(), nullable=False),
         sa.Column("needs", sa.Text(), nullable=False),
         sa.Column("source_digest", sa.String(length=64), nullable=False),
@@ -148,31 +153,33 @@ def upgrade() -> None:
     op.create_index(op.f("ix_identity_name"), "identity", ["name"], unique=False)
     op.create_table(
         "model",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("created_at", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model")),
         sa.UniqueConstraint("name", name=op.f("uq_model_name")),
     )
     op.create_table(
         "plan",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("profile", sa.String(length=255), nullable=False),
+        sa.Column("profile", sa.Text(), nullable=False),
+        sa.Column("narrowed", sa.Boolean(), nullable=False),
+        sa.Column("comparable", sa.String(length=64), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_plan")),
         sa.UniqueConstraint("digest", name=op.f("uq_plan_digest")),
     )
     op.create_table(
         "series",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_series")),
         sa.UniqueConstraint("name", name=op.f("uq_series_name")),
     )
     op.create_table(
         "subject",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.CheckConstraint("kind IN ('matrix', 'layer', 'model', 'pair', 'reported')", name=op.f("ck_subject_kind")),
@@ -181,7 +188,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "tensor",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("dtype", sa.String(length=16), nullable=False),
         sa.Column("shape", sa.Text(), nullable=False),
@@ -190,25 +197,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name=op.f("uq_tensor_digest")),
     )
     op.create_table(
-        "analysis",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("checkpoint_id", sa.Integer(), nullable=False),
-        sa.Column("plan_id", sa.Integer(), nullable=False),
-        sa.Column("model_subject_id", sa.Integer(), nullable=True),
-        sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_analysis_checkpoint_id")),
-        sa.ForeignKeyConstraint(["model_subject_id"], ["subject.id"], name=op.f("fk_analysis_model_subject_id")),
-        sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_analysis_plan_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_analysis")),
-        sa.UniqueConstraint("checkpoint_id", "plan_id", name=op.f("uq_analysis_checkpoint_id_plan_id")),
-    )
-    op.create_index(op.f("ix_analysis_model_subject_id"), "analysis", ["model_subject_id"], unique=False)
-    op.create_table(
         "label",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("model_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("model_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("checkpoint_id", sa.Integer(), nullable=False),
+        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("created_at", sa.String(length=32), nullable=False),
         sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_label_checkpoint_id")),
@@ -219,38 +213,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_label_checkpoint_id"), "label", ["checkpoint_id"], unique=False)
     op.create_table(
-        "layer",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("checkpoint_id", sa.Integer(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("groups", sa.Integer(), nullable=False),
-        sa.Column("split", sa.String(length=64), nullable=False),
-        sa.Column("weight_id", sa.Integer(), nullable=False),
-        sa.Column("bias_id", sa.Integer(), nullable=True),
-        sa.ForeignKeyConstraint(["bias_id"], ["tensor.id"], name=op.f("fk_layer_bias_id")),
-        sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_layer_checkpoint_id")),
-        sa.ForeignKeyConstraint(["weight_id"], ["tensor.id"], name=op.f("fk_layer_weight_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_layer")),
-        sa.UniqueConstraint(
-            "checkpoint_id",
-            "name",
-            "kind",
-            "groups",
-            "split",
-            name=op.f("uq_layer_checkpoint_id_name_kind_groups_split"),
-        ),
-    )
-    op.create_index(op.f("ix_layer_weight_id"), "layer", ["weight_id"], unique=False)
-    op.create_index(op.f("ix_layer_bias_id"), "layer", ["bias_id"], unique=False)
-    op.create_table(
         "layer_subject",
-        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("groups", sa.Integer(), nullable=False),
-        sa.Column("weight_id", sa.Integer(), nullable=False),
-        sa.Column("bias_id", sa.Integer(), nullable=True),
+        sa.Column("weight_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("bias_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.ForeignKeyConstraint(["bias_id"], ["tensor.id"], name=op.f("fk_layer_subject_bias_id")),
         sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_layer_subject_subject_id")),
         sa.ForeignKeyConstraint(["weight_id"], ["tensor.id"], name=op.f("fk_layer_subject_weight_id")),
@@ -260,13 +228,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_layer_subject_weight_id"), "layer_subject", ["weight_id"], unique=False)
     op.create_table(
         "matrix_subject",
-        sa.Column("subject_id", sa.Integer(), nullable=False),
-        sa.Column("tensor_id", sa.Integer(), nullable=False),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("tensor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("groups", sa.Integer(), nullable=False),
         sa.Column("split", sa.String(length=64), nullable=False),
-        sa.Column("extractor_id", sa.Integer(), nullable=False),
+        sa.Column("extractor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("matrix_index", sa.Integer(), nullable=False),
-        sa.Column("context_id", sa.Integer(), nullable=True),
+        sa.Column("context_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("cols", sa.Integer(), nullable=False),
         sa.Column("entries", sa.Integer(), nullable=False),
@@ -277,17 +245,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject_id", name=op.f("pk_matrix_subject")),
     )
     op.create_index(op.f("ix_matrix_subject_context_id"), "matrix_subject", ["context_id"], unique=False)
+    op.create_index(op.f("ix_matrix_subject_extractor_id"), "matrix_subject", ["extractor_id"], unique=False)
     op.create_index(
         op.f("ix_matrix_subject_tensor_id_extractor_id"), "matrix_subject", ["tensor_id", "extractor_id"], unique=False
     )
     op.create_table(
         "metric_column",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("identity_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("identity_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("type", sa.String(length=8), nullable=False),
         sa.Column("better", sa.String(length=8), nullable=False),
-        sa.Column("unit", sa.String(length=64), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
         sa.CheckConstraint("better IN ('lower', 'higher', 'none')", name=op.f("ck_metric_column_better")),
         sa.CheckConstraint("type IN ('float', 'int', 'bool', 'text')", name=op.f("ck_metric_column_type")),
         sa.ForeignKeyConstraint(["identity_id"], ["identity.id"], name=op.f("fk_metric_column_identity_id")),
@@ -297,8 +266,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_metric_column_name"), "metric_column", ["name"], unique=False)
     op.create_table(
         "model_subject",
-        sa.Column("subject_id", sa.Integer(), nullable=False),
-        sa.Column("checkpoint_id", sa.Integer(), nullable=False),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_model_subject_checkpoint_id")),
         sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_model_subject_subject_id")),
         sa.PrimaryKeyConstraint("subject_id", name=op.f("pk_model_subject")),
@@ -306,36 +275,38 @@ def upgrade() -> None:
     op.create_index(op.f("ix_model_subject_checkpoint_id"), "model_subject", ["checkpoint_id"], unique=False)
     op.create_table(
         "pair_subject",
-        sa.Column("subject_id", sa.Integer(), nullable=False),
-        sa.Column("first_id", sa.Integer(), nullable=False),
-        sa.Column("second_id", sa.Integer(), nullable=False),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("first_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("second_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.ForeignKeyConstraint(["first_id"], ["checkpoint.id"], name=op.f("fk_pair_subject_first_id")),
         sa.ForeignKeyConstraint(["second_id"], ["checkpoint.id"], name=op.f("fk_pair_subject_second_id")),
         sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_pair_subject_subject_id")),
         sa.PrimaryKeyConstraint("subject_id", name=op.f("pk_pair_subject")),
     )
-    op.create_index(op.f("ix_pair_subject_first_id_second_id"), "pair_subject", ["first_id", "second_id"], unique=False)
+    op.create_index(op.f("ix_pair_subject_first_id"), "pair_subject", ["first_id"], unique=False)
+    op.create_index(op.f("ix_pair_subject_second_id"), "pair_subject", ["second_id"], unique=False)
     op.create_table(
         "reported_subject",
-        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("row", sa.Integer(), nullable=False),
-        sa.Column("provider", sa.String(length=255), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("layer", sa.Text(), nullable=False),
-        sa.Column("checkpoint_id", sa.Integer(), nullable=True),
+        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_reported_subject_checkpoint_id")),
         sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_reported_subject_subject_id")),
         sa.PrimaryKeyConstraint("subject_id", name=op.f("pk_reported_subject")),
-        sa.UniqueConstraint("source", "row", "provider", name=op.f("uq_reported_subject_source_row_provider")),
     )
+    op.create_index(op.f("ix_reported_subject_checkpoint_id"), "reported_subject", ["checkpoint_id"], unique=False)
     op.create_table(
         "score",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("checkpoint_id", sa.Integer(), nullable=True),
-        sa.Column("subject_id", sa.Integer(), nullable=True),
-        sa.Column("name", sa.String(length=255), nullable=False),
-        sa.Column("dataset", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("dataset", sa.Text(), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
         sa.Column("better", sa.String(length=8), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -345,76 +316,97 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_score_checkpoint_id")),
         sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_score_subject_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_score")),
-        sa.UniqueConstraint(
-            "checkpoint_id", "name", "dataset", "source", name=op.f("uq_score_checkpoint_id_name_dataset_source")
-        ),
-        sa.UniqueConstraint(
-            "subject_id", "name", "dataset", "source", name=op.f("uq_score_subject_id_name_dataset_source")
-        ),
+        sa.UniqueConstraint("digest", name=op.f("uq_score_digest")),
     )
+    op.create_index(op.f("ix_score_checkpoint_id"), "score", ["checkpoint_id"], unique=False)
+    op.create_index(op.f("ix_score_subject_id"), "score", ["subject_id"], unique=False)
     op.create_table(
         "series_member",
-        sa.Column("series_id", sa.Integer(), nullable=False),
-        sa.Column("model_id", sa.Integer(), nullable=False),
+        sa.Column("series_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("model_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_series_member_model_id")),
         sa.ForeignKeyConstraint(["series_id"], ["series.id"], name=op.f("fk_series_member_series_id")),
         sa.PrimaryKeyConstraint("series_id", "model_id", name=op.f("pk_series_member")),
     )
+    op.create_index(op.f("ix_series_member_model_id"), "series_member", ["model_id"], unique=False)
     op.create_table(
         "spectrum",
-        sa.Column("subject_id", sa.Integer(), nullable=False),
-        sa.Column("identity_id", sa.Integer(), nullable=False),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("identity_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("length", sa.BigInteger(), nullable=False),
         sa.Column("noise_floor", sa.Double(), nullable=False),
-        sa.Column("route", sa.String(length=64), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
         sa.Column("seconds", sa.Double(), nullable=False),
-        sa.Column("encoding", sa.String(length=32), nullable=False),
+        sa.Column("encoding", sa.Text(), nullable=False),
         sa.Column("singular_values", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["identity_id"], ["identity.id"], name=op.f("fk_spectrum_identity_id")),
         sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_spectrum_subject_id")),
         sa.PrimaryKeyConstraint("subject_id", "identity_id", name=op.f("pk_spectrum")),
     )
+    op.create_index(op.f("ix_spectrum_identity_id"), "spectrum", ["identity_id"], unique=False)
     op.create_table(
-        "coverage",
-        sa.Column("analysis_id", sa.Integer(), nullable=False),
+        "structure",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("parameters", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_structure_checkpoint_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_structure")),
+        sa.UniqueConstraint("digest", name=op.f("uq_structure_digest")),
+    )
+    op.create_index(op.f("ix_structure_checkpoint_id"), "structure", ["checkpoint_id"], unique=False)
+    op.create_table(
+        "analysis",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("plan_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("model_subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(["model_subject_id"], ["subject.id"], name=op.f("fk_analysis_model_subject_id")),
+        sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_analysis_plan_id")),
+        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_analysis_structure_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_analysis")),
+        sa.UniqueConstraint("structure_id", "plan_id", name=op.f("uq_analysis_structure_id_plan_id")),
+    )
+    op.create_index(op.f("ix_analysis_model_subject_id"), "analysis", ["model_subject_id"], unique=False)
+    op.create_index(op.f("ix_analysis_plan_id"), "analysis", ["plan_id"], unique=False)
+    op.create_table(
+        "layer",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("layer_id", sa.Integer(), nullable=True),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("groups", sa.Integer(), nullable=False),
+        sa.Column("split", sa.String(length=64), nullable=False),
+        sa.Column("shape", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("extractor_id", sa.Integer(), nullable=True),
-        sa.Column("extractor", sa.Text(), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.CheckConstraint("state IN ('analyzed', 'statistics', 'skipped', 'failed')", name=op.f("ck_coverage_state")),
-        sa.ForeignKeyConstraint(["analysis_id"], ["analysis.id"], name=op.f("fk_coverage_analysis_id")),
-        sa.ForeignKeyConstraint(["extractor_id"], ["identity.id"], name=op.f("fk_coverage_extractor_id")),
-        sa.ForeignKeyConstraint(["layer_id"], ["layer.id"], name=op.f("fk_coverage_layer_id")),
-        sa.PrimaryKeyConstraint("analysis_id", "position", name=op.f("pk_coverage")),
+        sa.Column("weight_name", sa.Text(), nullable=False),
+        sa.Column("weight_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("bias_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(["bias_id"], ["tensor.id"], name=op.f("fk_layer_bias_id")),
+        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_layer_structure_id")),
+        sa.ForeignKeyConstraint(["weight_id"], ["tensor.id"], name=op.f("fk_layer_weight_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_layer")),
+        sa.UniqueConstraint("structure_id", "position", name=op.f("uq_layer_structure_id_position")),
     )
-    op.create_index(op.f("ix_coverage_layer_id"), "coverage", ["layer_id"], unique=False)
+    op.create_index(op.f("ix_layer_bias_id"), "layer", ["bias_id"], unique=False)
+    op.create_index(op.f("ix_layer_weight_id"), "layer", ["weight_id"], unique=False)
     op.create_table(
-        "run",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("analysis_id", sa.Integer(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("request", sa.Text(), nullable=False),
-        sa.Column("program", sa.String(length=64), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("started_at", sa.String(length=32), nullable=False),
-        sa.Column("finished_at", sa.String(length=32), nullable=True),
-        sa.Column("computed", sa.Integer(), nullable=False),
-        sa.Column("reused", sa.Integer(), nullable=False),
-        sa.Column("failed", sa.Integer(), nullable=False),
-        sa.Column("seconds", sa.Double(), nullable=False),
-        sa.CheckConstraint("state IN ('running', 'done', 'interrupted')", name=op.f("ck_run_state")),
-        sa.ForeignKeyConstraint(["analysis_id"], ["analysis.id"], name=op.f("fk_run_analysis_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
+        "skipped_tensor",
+        sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("dtype", sa.Text(), nullable=False),
+        sa.Column("shape", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_skipped_tensor_structure_id")),
+        sa.PrimaryKeyConstraint("structure_id", "position", name=op.f("pk_skipped_tensor")),
     )
-    op.create_index(op.f("ix_run_analysis_id"), "run", ["analysis_id"], unique=False)
     op.create_table(
         "value",
-        sa.Column("subject_id", sa.Integer(), nullable=False),
-        sa.Column("column_id", sa.Integer(), nullable=False),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("column_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("number", sa.Double(), nullable=True),
         sa.Column("text", sa.Text(), nullable=True),
@@ -432,41 +424,77 @@ def upgrade() -> None:
     op.create_index(op.f("ix_value_column_id"), "value", ["column_id"], unique=False)
     op.create_table(
         "variant",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("profile", sa.String(length=255), nullable=False),
-        sa.Column("column_id", sa.Integer(), nullable=False),
+        sa.Column("profile", sa.Text(), nullable=False),
+        sa.Column("column_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("extractors", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["column_id"], ["metric_column.id"], name=op.f("fk_variant_column_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_variant")),
         sa.UniqueConstraint("digest", name=op.f("uq_variant_digest")),
     )
-    op.create_index(op.f("ix_variant_name_profile"), "variant", ["name", "profile"], unique=False)
+    op.create_index(op.f("ix_variant_column_id"), "variant", ["column_id"], unique=False)
+    op.create_table(
+        "coverage",
+        sa.Column("analysis_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("layer_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("extractor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("extractor", sa.Text(), nullable=False),
+        sa.Column("is_primary", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("matrices", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("cols", sa.Integer(), nullable=False),
+        sa.CheckConstraint("state IN ('analyzed', 'statistics', 'skipped', 'failed')", name=op.f("ck_coverage_state")),
+        sa.ForeignKeyConstraint(["analysis_id"], ["analysis.id"], name=op.f("fk_coverage_analysis_id")),
+        sa.ForeignKeyConstraint(["extractor_id"], ["identity.id"], name=op.f("fk_coverage_extractor_id")),
+        sa.ForeignKeyConstraint(["layer_id"], ["layer.id"], name=op.f("fk_coverage_layer_id")),
+        sa.PrimaryKeyConstraint("analysis_id", "position", name=op.f("pk_coverage")),
+    )
+    op.create_index(op.f("ix_coverage_extractor_id"), "coverage", ["extractor_id"], unique=False)
+    op.create_index(op.f("ix_coverage_layer_id"), "coverage", ["layer_id"], unique=False)
     op.create_table(
         "plan_variant",
-        sa.Column("plan_id", sa.Integer(), nullable=False),
+        sa.Column("plan_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("variant_id", sa.Integer(), nullable=False),
+        sa.Column("variant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("scope", sa.String(length=8), nullable=False),
+        sa.Column("headline", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_plan_variant_plan_id")),
         sa.ForeignKeyConstraint(["variant_id"], ["variant.id"], name=op.f("fk_plan_variant_variant_id")),
         sa.PrimaryKeyConstraint("plan_id", "position", name=op.f("pk_plan_variant")),
     )
+    op.create_index(op.f("ix_plan_variant_variant_id"), "plan_variant", ["variant_id"], unique=False)
     op.create_table(
-        "run_failure",
-        sa.Column("run_id", sa.Integer(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("stage", sa.String(length=32), nullable=False),
-        sa.Column("plugin", sa.String(length=255), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_failure_run_id")),
-        sa.PrimaryKeyConstraint("run_id", "position", name=op.f("pk_run_failure")),
+        "run",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("analysis_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("label_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("program", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("started_at", sa.String(length=32), nullable=False),
+        sa.Column("finished_at", sa.String(length=32), nullable=True),
+        sa.Column("computed", sa.Integer(), nullable=False),
+        sa.Column("reused", sa.Integer(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("warnings", sa.Text(), nullable=False),
+        sa.CheckConstraint("state IN ('running', 'done', 'interrupted')", name=op.f("ck_run_state")),
+        sa.ForeignKeyConstraint(["analysis_id"], ["analysis.id"], name=op.f("fk_run_analysis_id")),
+        sa.ForeignKeyConstraint(["label_id"], ["label.id"], name=op.f("fk_run_label_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
     )
+    op.create_index(op.f("ix_run_analysis_id"), "run", ["analysis_id"], unique=False)
+    op.create_index(op.f("ix_run_label_id"), "run", ["label_id"], unique=False)
     op.create_table(
         "summary",
-        sa.Column("checkpoint_id", sa.Integer(), nullable=False),
-        sa.Column("variant_id", sa.Integer(), nullable=False),
+        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("variant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("selection", sa.String(length=64), nullable=False),
         sa.Column("aggregate", sa.String(length=16), nullable=False),
         sa.Column("value", sa.Double(), nullable=True),
@@ -480,6 +508,18 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_summary_variant_id_aggregate_value"), "summary", ["variant_id", "aggregate", "value"], unique=False
     )
+    op.create_table(
+        "run_failure",
+        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("stage", sa.Text(), nullable=False),
+        sa.Column("plugin", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_failure_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "position", name=op.f("pk_run_failure")),
+    )
+    # ### end Alembic commands ###
     op.execute(VIEW)
 
 

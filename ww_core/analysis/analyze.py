@@ -6,14 +6,23 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ww_core.analysis.blas import one_blas_thread
 from ww_core.analysis.digests import digest_checkpoint, tensors_of
 from ww_core.analysis.model_metrics import evaluate_model
-from ww_core.analysis.planning import PlannedLayer, coverage_of, identity_records, plan_layers, plan_tasks
+from ww_core.analysis.planning import (
+    PlannedLayer,
+    coverage_of,
+    identity_records,
+    plan_layers,
+    plan_record,
+    plan_tasks,
+    skipped_tensors,
+)
 from ww_core.analysis.source import Source, choose_layers, open_checkpoint, resolve_source, with_groups
 from ww_core.analysis.work import (
     LayerResult,
@@ -24,7 +33,7 @@ from ww_core.analysis.work import (
     prepare_process,
 )
 from ww_core.domain.execution import LayerDone, RunObserver, RunStart
-from ww_core.domain.identity import digest_of
+from ww_core.domain.outcome import State
 from ww_core.domain.quantity import Scope
 from ww_core.domain.report import AnalysisReport, Failure
 from ww_core.domain.request import Request
@@ -43,6 +52,9 @@ if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
     from ww_core.plugins.registry import Registry
     from ww_core.store.recording import Keys
+
+LONGEST_NAME = 200
+"""Characters of the name of a model, version or series."""
 
 FLUSH_SECONDS = 0.05
 """Results are written in transactions that gather about this long, so that other writers wait no longer."""
@@ -111,15 +123,16 @@ def analyze(
         profile=profile,
         extractors=tuple(extractors),
         metrics=tuple(metrics),
-        parameters=tuple((parameters or {}).items()),
+        parameters=tuple((key, _plain(value)) for key, value in (parameters or {}).items()),
         layers=tuple(layers),
-        groups=tuple((groups or {}).items()),
-        seed=seed,
+        groups=tuple((glob, int(count)) for glob, count in (groups or {}).items()),
+        seed=int(seed),
     )
-    _check_names(name, version)
+    _check_names(name=name, version=version, series=series)
     registry = registry or load_plugins(files=plugin_files, objects=plugins)
     selection = select(registry, request)
     registry.executors.find(executor)
+    owned_profile = registry.profiles.find(profile)
     with ExitStack() as stack:
         found = resolve_source(source)
         checkpoint, loader_name = open_checkpoint(found, registry, loader)
@@ -130,6 +143,7 @@ def analyze(
         run = _Run(
             registry=registry,
             selection=selection,
+            profile=registry.profiles.display(owned_profile, owned_profile.name),
             request=request,
             source=found,
             checkpoint=checkpoint,
@@ -139,11 +153,9 @@ def analyze(
             jobs=jobs or _cores(),
             executor=executor,
             keep_spectra=keep_spectra,
-            plugin_files=tuple(plugin_files),
-            objects=bool(plugins),
             observers=[*((owned.plugin, owned.object) for owned in registry.observers), *(("", o) for o in observers)],
         )
-        run.register(name or found.stem, version, series, rehash=rehash, move_label=move_label)
+        run.register(name or _usable(found.stem), version, series, rehash=rehash, move_label=move_label)
         return run.execute()
 
 
@@ -153,6 +165,7 @@ class _Run:
 
     registry: Registry
     selection: Selection
+    profile: str
     request: Request
     source: Source
     checkpoint: Checkpoint
@@ -162,8 +175,6 @@ class _Run:
     jobs: int
     executor: str
     keep_spectra: bool
-    plugin_files: tuple[str, ...]
-    objects: bool
     observers: Sequence[tuple[str, RunObserver]]
     started: float = field(default_factory=time.perf_counter)
     model: str = ""
@@ -184,10 +195,11 @@ class _Run:
         self.failures += self.digests.failures
         self.warnings += self.checkpoint.warnings
         self.planned = plan_layers(self.layers, self.selection, self.digests.tensors)
+        self.failures += [failure for own in self.planned for failure in own.failures]
         with self.store.writing() as connection:
             self.keys = recording.record_checkpoint(connection, self._checkpoint_record())
             self.model = name
-            self.version = recording.record_label(
+            self.version, label_id = recording.record_label(
                 connection, name, version, self.keys.checkpoint, self.source.name, move=move_label
             )
             if series:
@@ -197,15 +209,14 @@ class _Run:
                 f"{metric}: its code changed and its version did not, so stored values stand; give it a new version"
                 for metric in changed
             ]
-            self.plan_id = recording.record_plan(connection, self._plan_record(), self.keys)
-            self.analysis_id = recording.record_analysis(
-                connection,
-                self.plan_id,
-                coverage_of(self.planned, self.checkpoint, self._unselected(), self.selection),
-                self.keys,
-            )
+            plan = plan_record(self.selection, self.request, self.profile)
+            self.plan_id = recording.record_plan(connection, plan, self.keys)
+            coverage = coverage_of(self.planned, self._unselected(), self.selection)
+            self.analysis_id = recording.record_analysis(connection, self.plan_id, coverage, self.keys)
             request = asdict(self.request)
-            self.run_id = recording.start_run(connection, self.analysis_id, self.source.name, request, _program())
+            self.run_id = recording.start_run(
+                connection, self.analysis_id, label_id, self.source.name, request, _program()
+            )
 
     def execute(self) -> AnalysisReport:
         """Compute what the store lacks, store it as it comes, and put the report together."""
@@ -218,21 +229,28 @@ class _Run:
             self._compute_model()
             state = "done"
         finally:
-            with self.store.reading() as connection:
-                available = queries.subjects_with_spectra(connection, list(self._first_rows())) | known.keys()
-            with self.store.writing() as connection:
-                recording.finish_run(
-                    connection,
-                    self.run_id,
-                    state=state,
-                    computed=sum(subject in self.computed for subject in self._first_rows()),
-                    reused=self._reused(available),
-                    seconds=time.perf_counter() - self.started,
-                    failures=self.failures,
-                )
-        report = self._report()
-        self._observe("on_end", report)
-        return replace(report, failures=tuple(self.failures), warnings=tuple(self.warnings))
+            self._finish(state, known)
+        before = len(self.failures)
+        self._observe("on_end", self._report())
+        if len(self.failures) > before:
+            self._finish(state, known)
+        return self._report()
+
+    def _finish(self, state: str, known: Collection[str]) -> None:
+        rows = list(dict.fromkeys(self._rows()))
+        with self.store.reading() as connection:
+            available = queries.subjects_with_spectra(connection, rows).union(known)
+        with self.store.writing() as connection:
+            recording.finish_run(
+                connection,
+                self.run_id,
+                state=state,
+                computed=len(self.computed.intersection(rows)),
+                reused=self._reused(available),
+                seconds=time.perf_counter() - self.started,
+                failures=self.failures,
+                warnings=self.warnings,
+            )
 
     def _compute(self, tasks: Sequence[LayerTask]) -> None:
         pending: list[LayerResult] = []
@@ -278,21 +296,17 @@ class _Run:
 
     @contextmanager
     def _pool(self, jobs: int) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
-        from threadpoolctl import threadpool_limits
-
         executor = self.registry.executors.find(self.executor).object
-        if not executor.shares_memory and (self.source.in_memory or self.objects):
+        if not executor.shares_memory and (self.source.in_memory or self.registry.has_objects):
             self.warnings.append(f"executor {self.executor!r} cannot see Python objects: threads were used")
             executor = self.registry.executors.find("threads").object
         if executor.shares_memory:
-            import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
-
             worker = Worker(self.checkpoint, self.loader, self.selection, self.request.seed)
-            with threadpool_limits(1, user_api="blas"), executor.create(jobs, _prepare_thread, ()) as pool:
+            with one_blas_thread(), executor.create(jobs, _prepare_thread, ()) as pool:
                 yield pool, worker.compute
         else:
             path: Path = self.source.target  # type: ignore[assignment]  # not in memory, so it is a path
-            recipe = Recipe(self.plugin_files, path.resolve(), self.loader, self.request)
+            recipe = Recipe(self.registry.plugin_files, path.absolute(), self.loader, self.request)
             with executor.create(jobs, prepare_process, (recipe,)) as pool:
                 yield pool, partial(compute_in_process, recipe)
 
@@ -344,6 +358,7 @@ class _Run:
                 self.request.seed,
             )
         report = self._report()
+        lost = {label for row in report.layers for label, o in row.metrics.items() if o.state is State.FAILED}
         with self.store.writing() as connection:
             if evaluated is not None:
                 subject, outcomes = evaluated
@@ -354,9 +369,10 @@ class _Run:
                 connection,
                 self.keys.checkpoint,
                 self.plan_id,
-                self.request.layers,
+                self.request.chosen(),
                 report.summary,
-                partial=bool(self.failures),
+                # A layer that could not be read is missing from every column.
+                report.summary if self.digests.failures else lost,
             )
 
     def _report(self) -> AnalysisReport:
@@ -375,11 +391,7 @@ class _Run:
 
     def _run_start(self, tasks: Sequence[LayerTask]) -> RunStart:
         cost = sum(task.cost for task in tasks)
-        return RunStart(self.source.name, self.model, self.version, self.request.profile, len(tasks), cost)
-
-    def _first_rows(self) -> Iterator[str]:
-        """Yield the subject of each matrix of the plan once."""
-        yield from dict.fromkeys(self._rows())
+        return RunStart(self.source.name, self.model, self.version, self.profile, len(tasks), cost)
 
     def _rows(self) -> Iterator[str]:
         for own in self.planned:
@@ -399,67 +411,50 @@ class _Run:
 
     def _checkpoint_record(self) -> recording.CheckpointRecord:
         specs = {spec.name: spec for spec in tensors_of(self.checkpoint)}
-        skipped = 0
-        for tensor in self.checkpoint.skipped:
-            size = 1
-            for side in tensor.shape:
-                size *= side
-            skipped += size
         read = self.digests.tensors
-        grouped = {layer.name: layer for layer in self.layers}
+        chosen = {layer.name: layer for layer in self.layers}
         return recording.CheckpointRecord(
             digest=self.digests.checkpoint,
             provisional=bool(self.digests.failures),
             format=self.checkpoint.format,
-            parameters=sum(spec.size for spec in specs.values()) + skipped,
+            parameters=sum(spec.size for spec in specs.values()) + sum(own.size for own in self.checkpoint.skipped),
             tensors={digest: specs[name] for name, digest in read.items()},
-            layers=[
-                (
-                    grouped.get(layer.name, layer),
-                    read[layer.weight.name],
-                    read[layer.bias.name] if layer.bias else "",
-                )
-                for layer in self.checkpoint.layers
-                if layer.weight.name in read and (layer.bias is None or layer.bias.name in read)
-            ],
+            layers=[_readable(chosen.get(layer.name, layer), read) for layer in self.checkpoint.layers],
+            skipped=skipped_tensors(self.checkpoint),
         )
 
-    def _plan_record(self) -> recording.PlanRecord:
-        primary = {str(kind): variants[0] for kind, variants in self.selection.extractors.items()}
-        every = {str(kind): [v.identity for v in own] for kind, own in self.selection.extractors.items()}
-        nodes = self.selection.nodes
-        columns = [
-            (column.label, nodes[column.qualified].identity, column.column.name) for column in self.selection.columns
-        ]
-        return recording.PlanRecord(
-            profile=self.selection.profile.name,
-            content={
-                "profile": self.selection.profile.name,
-                "extractors": every,
-                "primary": sorted({variant.label for variant in primary.values()}),
-                "columns": [[column.label, str(column.scope)] for column in self.selection.columns],
-                "headline": self.selection.headline(),
-                "narrowed": bool(self.request.metrics or self.request.layers),
-                "comparable": digest_of("comparable", {"extractors": every, "columns": columns}),
-                "layers": sorted(self.request.layers),
-                "groups": sorted(self.request.groups),
-                "kinds": [[layer.name, str(layer.kind), layer.groups] for layer in self.layers],
-            },
-            extractors={kind: variant.identity for kind, variant in primary.items()},
-            columns=columns,
-        )
+
+def _readable(layer: Layer, read: Mapping[str, str]) -> tuple[Layer, str, str]:
+    """A layer with the digests of weight and bias: both empty if either could not be read."""
+    weight = read.get(layer.weight.name, "")
+    bias = read.get(layer.bias.name, "") if layer.bias else ""
+    return (layer, weight, bias) if weight and (bias or layer.bias is None) else (layer, "", "")
 
 
 def _prepare_thread() -> None:
     """A worker thread shares all it needs."""
 
 
-def _check_names(name: str, version: str) -> None:
-    for what, text in (("--name", name), ("--version", version)):
+def _check_names(**names: str) -> None:
+    for option, text in names.items():
+        what = f"--{option}"
+        if len(text) > LONGEST_NAME:
+            raise UsageError(f"{what} has {len(text)} characters: {LONGEST_NAME} are allowed")
         if text != text.strip() or "@" in text or not text.isprintable():
             raise UsageError(
                 f"{what} {text!r} cannot be used: '@', blanks at the ends and control characters are not allowed"
             )
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as plain Python, which a scalar of NumPy's is not."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _usable(stem: str) -> str:
+    """The stem of a source as the name of a model: what a name must not hold becomes ``-``."""
+    kept = "".join("-" if letter == "@" or not letter.isprintable() else letter for letter in stem)
+    return kept.strip()[:LONGEST_NAME] or "model"
 
 
 def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Layer], selection: Selection) -> None:

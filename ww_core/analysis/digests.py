@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ww_core.analysis.reading import read_tensor, sentence_of
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.domain.report import Failure
-from ww_core.errors import WWError
 from ww_core.store import recording
 
 if TYPE_CHECKING:
@@ -62,13 +62,16 @@ def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, reha
     for spec in tensors_of(checkpoint):
         where = checkpoint.locate(spec)
         by_path[str(where.path.resolve()) if where else ""].append(spec)
-        digests.stamps[spec.name] = stamp_of(checkpoint, spec, loader)
+        try:
+            digests.stamps[spec.name] = stamp_of(checkpoint, spec, loader)
+        except OSError:
+            digests.stamps[spec.name] = ""  # it is gone, as reading it will say
     host = platform.node()
     for path, specs in by_path.items():
         known: Mapping[str, tuple[str, str]] = {}
         if path and not rehash:
             with store.reading() as connection:
-                known = recording.known_digests(connection, host, path)
+                known = recording.known_digests(connection, host, path, [spec.name for spec in specs])
         fresh = {}
         for spec in specs:
             stamp, digest = known.get(spec.name, ("", ""))
@@ -101,10 +104,10 @@ def _file_stamp(path: Path) -> Iterable[int]:
 
 def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec, jobs: int, failures: list[Failure]) -> str:
     try:
-        with checkpoint.read(spec) as array:
+        with read_tensor(checkpoint, spec) as array:
             return digest_tensor(array, spec.dtype, jobs)
-    except (WWError, OSError) as error:
-        failures.append(Failure("read", checkpoint.format, spec.name, str(error)))
+    except Exception as error:  # noqa: BLE001 - a loader is a plugin: it may raise anything
+        failures.append(Failure("read", checkpoint.format, spec.name, sentence_of(error)))
         return ""
 
 

@@ -90,14 +90,14 @@ class Evaluator:
             Lost: An exception cost it.
         """
         if qualified in self._missing:
-            raise self._missing[qualified]
+            raise fresh(self._missing[qualified])
         if qualified not in self._results:
             node = self._nodes[qualified]
             try:
                 arguments = [self._need(node, need) for need in node.needs]
                 self._results[qualified] = self._call(node, arguments)
             except (NoValue, Lost) as missing:
-                self._missing[qualified] = missing
+                self._missing[qualified] = fresh(missing)
                 raise
         return self._results[qualified]
 
@@ -109,7 +109,7 @@ class Evaluator:
                 return node.quantity.function(*arguments, **node.parameters)
         except NoValue:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._lost(node.qualified, f"{type(error).__name__}: {error}") from error
 
     def _need(self, node: Node, need: Need) -> Any:
@@ -133,14 +133,21 @@ class Evaluator:
             raise self._lost(qualified, f"it declares several columns and returned {type(result).__name__}")
         try:
             return {column.name: _typed(column, values[column.name]) for column in quantity.columns}
-        except TypeError as error:
-            raise self._lost(qualified, str(error)) from error
+        except Exception as error:
+            raise self._lost(qualified, f"{type(error).__name__}: {error}") from error
 
     def _lost(self, qualified: str, message: str) -> Lost:
         plugin, _, name = qualified.rpartition(":")
         sentence = f"{name}: {' '.join(message.split())}"
         self._failures.append(Failure("metric" if plugin else "input", plugin or "ww", self._subject, sentence))
         return Lost(sentence)
+
+
+def fresh(missing: NoValue | Lost) -> NoValue | Lost:
+    """Return the same exception without its traceback, whose frames would keep the tensors of a layer alive."""
+    if isinstance(missing, NotApplicable):
+        return NotApplicable(missing.reason)
+    return Refused(missing.reason) if isinstance(missing, NoValue) else Lost(str(missing))
 
 
 def value_of(outcome: Outcome, column: Column) -> Any:

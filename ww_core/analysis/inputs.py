@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from ww_core.analysis.evaluate import Lost, fresh
+from ww_core.analysis.reading import read_tensor, sentence_of
 from ww_core.domain.identity import digest_of
 from ww_core.domain.layer import Layer, LayerContent, TensorSpec
 from ww_core.domain.report import Failure
-from ww_core.errors import NotApplicable, NoValue, Refused, WWError
+from ww_core.errors import NotApplicable, NoValue, Refused
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from ww_core.domain.subject import MatrixSubject
     from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import ExtractorVariant
-
-from ww_core.analysis.evaluate import Lost
 
 
 class LayerInputs:
@@ -58,13 +58,13 @@ class LayerInputs:
         """
         if spec.name not in self._arrays:
             try:
-                self._arrays[spec.name] = self._open.enter_context(self._checkpoint.read(spec))
-            except (WWError, OSError) as error:
-                self.failures.append(Failure("read", self._checkpoint.format, spec.name, str(error)))
-                self._arrays[spec.name] = Lost(str(error))
+                self._arrays[spec.name] = self._open.enter_context(read_tensor(self._checkpoint, spec))
+            except Exception as error:  # noqa: BLE001 - a loader is a plugin: it may raise anything
+                self.failures.append(Failure("read", self._checkpoint.format, spec.name, sentence_of(error)))
+                self._arrays[spec.name] = Lost(spec.name)
         array = self._arrays[spec.name]
         if isinstance(array, Lost):
-            raise array
+            raise fresh(array)
         return array
 
     def __call__(self, name: str, node: Node) -> Any:
@@ -105,7 +105,7 @@ class MatrixInputs:
         self._matrices = matrices
         self._plan = plan
         self._subject = subject
-        self._spectra: dict[Resolution, Spectrum | NoValue] = {} if spectrum is None else {"standard": spectrum}
+        self._spectra: dict[Resolution, Spectrum | NoValue | Lost] = {} if spectrum is None else {"standard": spectrum}
         self.computed: list[Spectrum] = []
         self.attempted = False
 
@@ -150,10 +150,10 @@ class MatrixInputs:
                 self._spectra[resolution] = self._decompose(matrix.entries, matrix, resolution)
                 self.computed.append(self._spectrum(resolution))
             except NoValue as missing:
-                self._spectra[resolution] = missing
+                self._spectra[resolution] = fresh(missing)
         spectrum = self._spectra[resolution]
-        if isinstance(spectrum, NoValue):
-            raise spectrum
+        if isinstance(spectrum, Exception):
+            raise fresh(spectrum)
         return spectrum
 
     def _decompose(self, entries: npt.NDArray[Any], matrix: Matrix, resolution: Resolution) -> Spectrum:
@@ -181,35 +181,40 @@ class MatrixSequence:
         self._plan = plan
         self._remaining: Iterator[Matrix] | None = None
         self._current: Matrix | None = None
-        self._lost: Lost | None = None
+        self._missing: NoValue | Lost | None = None
 
     def __getitem__(self, index: int) -> Matrix:
         """Return the matrix of an index that is not below the last one asked for.
 
         Raises:
+            NoValue: The extractor makes nothing of this weight after all.
             Lost: The tensor could not be read, or the extractor broke its promise.
         """
-        if self._lost is not None:
-            raise self._lost
-        if self._remaining is None:
-            weight = self._inputs.stored(self._inputs.layer.weight)
-            self._remaining = self._variant.extractor.matrices(weight, self._inputs.layer)
+        if self._missing is not None:
+            raise fresh(self._missing)
         while self._current is None or self._current.index < index:
             self._current = self._next(0 if self._current is None else self._current.index + 1)
         return self._current
 
     def _next(self, index: int) -> Matrix:
+        weight = self._inputs.stored(self._inputs.layer.weight)
         try:
-            matrix = next(self._remaining or iter(()))
+            if self._remaining is None:
+                self._remaining = iter(self._variant.extractor.matrices(weight, self._inputs.layer))
+            matrix = next(self._remaining)
             shape = (self._plan.entries, self._plan.rows, self._plan.cols)
             if matrix.index != index or matrix.entries.shape != shape:
                 raise ValueError(f"it promised {shape} at {index} and made {matrix.entries.shape} at {matrix.index}")
-        except Exception as error:
-            text = "it made fewer matrices than it promised" if isinstance(error, StopIteration) else str(error)
+        except NoValue as missing:
+            self._missing = fresh(missing)
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an extractor is a plugin: it may raise anything
+            fewer = isinstance(error, StopIteration)
+            text = "it made fewer matrices than it promised" if fewer else sentence_of(error)
             layer = self._inputs.layer.name
             self._inputs.failures.append(Failure("extract", self._variant.qualified, layer, text))
-            self._lost = Lost(text)
-            raise self._lost from error
+            self._missing = Lost(text)
+            raise fresh(self._missing) from None
         return matrix
 
 

@@ -46,11 +46,10 @@ def evaluate_model(
         return None
     layers = [(own.layer, own.subject) for own in planned if own.subject is not None]
     matrices = [
-        (own, made.variant.label, subject)
+        (own, own.primary.variant.label, subject)
         for own in planned
-        if own.subject is not None
-        for made in own.matrices[:1]
-        for subject in made.subjects
+        if own.subject is not None and own.primary is not None
+        for subject in own.primary.subjects
     ]
     subject = ModelSubject.of(checkpoint, layers, [(own.layer, matrix) for own, _, matrix in matrices])
     identities = {node.identity for node in selection.nodes.values()}

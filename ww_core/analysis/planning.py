@@ -6,15 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ww_core.analysis.reading import sentence_of
 from ww_core.analysis.work import Known, LayerTask, MatrixTask
 from ww_core.domain.identity import spectrum_identity
+from ww_core.domain.layer import LayerKind, SkippedTensor
+from ww_core.domain.matrix import MatrixPlan
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.quantity import Scope
+from ww_core.domain.report import Failure
 from ww_core.domain.subject import LayerSubject, MatrixSubject
-from ww_core.errors import NotApplicable
+from ww_core.errors import NotApplicable, NoValue
 from ww_core.plugins.resolver import SPECTRAL_INPUTS
 from ww_core.store import queries
-from ww_core.store.recording import CoverageRecord, IdentityRecord
+from ww_core.store.recording import ColumnRecord, CoverageRecord, IdentityRecord, PlanRecord
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from ww_core.analysis.digests import Digests
     from ww_core.domain.checkpoint import Checkpoint
     from ww_core.domain.layer import Layer
-    from ww_core.domain.matrix import MatrixPlan
+    from ww_core.domain.request import Request
     from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import ExtractorVariant, Selection
     from ww_core.store.recording import Keys
@@ -48,6 +52,12 @@ class PlannedLayer:
     subject: LayerSubject | None
     matrices: list[PlannedMatrices] = field(default_factory=list)
     reasons: list[tuple[ExtractorVariant, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def primary(self) -> PlannedMatrices | None:
+        """The matrices that summaries and model metrics speak of: those of the first variant that makes any."""
+        return self.matrices[0] if self.matrices else None
 
     def in_context(self, subject: MatrixSubject) -> MatrixSubject:
         """Return a matrix of this layer as it stands in it."""
@@ -65,14 +75,25 @@ def plan_layers(layers: Sequence[Layer], selection: Selection, digests: Mapping[
         own = PlannedLayer(layer, subject)
         for variant in selection.extractors[layer.kind] if selection.wanted(Scope.MATRIX) else ():
             try:
-                plan = variant.extractor.plan(layer)
-            except NotApplicable as missing:
+                plan = _checked(variant.extractor.plan(layer))
+            except NoValue as missing:
                 own.reasons.append((variant, missing.reason))
-                continue
-            subjects = tuple(_matrix_subject(layer, weight, variant, plan, index) for index in range(plan.matrices))
-            own.matrices.append(PlannedMatrices(variant, plan, subjects))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - an extractor is a plugin
+                own.reasons.append((variant, f"extractor {variant.label} failed: {sentence_of(error)}"))
+                own.failures.append(Failure("extract", variant.qualified, layer.name, sentence_of(error)))
+            else:
+                subjects = tuple(_matrix_subject(layer, weight, variant, plan, index) for index in range(plan.matrices))
+                own.matrices.append(PlannedMatrices(variant, plan, subjects))
         planned.append(own)
     return planned
+
+
+def _checked(plan: object) -> MatrixPlan:
+    if not isinstance(plan, MatrixPlan):
+        raise TypeError(f"plan must return a MatrixPlan, not {type(plan).__name__}")
+    if min(plan.matrices, plan.entries, plan.rows, plan.cols) < 1:
+        raise NotApplicable("it makes no matrix of this layer")
+    return plan
 
 
 def _matrix_subject(
@@ -91,37 +112,92 @@ def _matrix_subject(
 
 
 def coverage_of(
-    planned: Sequence[PlannedLayer], checkpoint: Checkpoint, unselected: Iterable[Layer], selection: Selection
+    planned: Sequence[PlannedLayer], unselected: Iterable[Layer], selection: Selection
 ) -> list[CoverageRecord]:
-    """Say of every layer and tensor what is done with it: nothing stays without a reason."""
-    statistics = bool(selection.wanted(Scope.LAYER))
+    """Say of every layer what is done with it: nothing stays without a reason."""
+    without = "statistics" if selection.wanted(Scope.LAYER) else "skipped"
     records = []
     for own in planned:
         layer = own.layer
         if own.subject is None:
-            records.append(CoverageRecord(layer.name, layer.size, "failed", "it could not be read"))
+            records.append(CoverageRecord(layer, "failed", "it could not be read"))
             continue
+        failed = {failure.plugin for failure in own.failures}
         records += [
-            CoverageRecord(layer.name, layer.size, "analyzed", "", layer, made.variant.label, made.variant.identity)
+            CoverageRecord(
+                layer=layer,
+                state="analyzed",
+                extractor=made.variant.label,
+                extractor_identity=made.variant.identity,
+                is_primary=made is own.primary,
+                matrices=made.plan.matrices,
+                rows=made.plan.rows,
+                cols=made.plan.cols,
+            )
             for made in own.matrices
         ]
-        state = "statistics" if statistics else "skipped"
         records += [
-            CoverageRecord(layer.name, layer.size, state, reason, layer, variant.label, variant.identity)
+            CoverageRecord(
+                layer=layer,
+                state="failed" if variant.qualified in failed else without,
+                reason=reason,
+                extractor=variant.label,
+                extractor_identity=variant.identity,
+            )
             for variant, reason in own.reasons
         ]
         if not own.matrices and not own.reasons:
-            records.append(CoverageRecord(layer.name, layer.size, state, "no metric of a matrix is selected", layer))
-    records += [CoverageRecord(layer.name, layer.size, "skipped", "not selected", layer) for layer in unselected]
-    records += [
-        CoverageRecord(spec.name, spec.size, "skipped", "a buffer, no weight of a layer") for spec in checkpoint.buffers
-    ]
-    for tensor in checkpoint.skipped:
-        size = 1
-        for side in tensor.shape:
-            size *= side
-        records.append(CoverageRecord(tensor.name, size, "skipped", tensor.reason))
+            records.append(CoverageRecord(layer, without, "no metric of a matrix is selected"))
+    records += [CoverageRecord(layer, "skipped", "not selected") for layer in unselected]
     return records
+
+
+def skipped_tensors(checkpoint: Checkpoint) -> list[SkippedTensor]:
+    """Return the tensors that belong to no layer, with their reasons."""
+    buffers = [
+        SkippedTensor(spec.name, spec.dtype, spec.shape, "a buffer, no weight of a layer")
+        for spec in checkpoint.buffers
+    ]
+    return [*checkpoint.skipped, *buffers]
+
+
+def plan_record(selection: Selection, request: Request, profile: str) -> PlanRecord:
+    """Return what was asked, as it is stored; ``profile`` is the name that the profile goes by."""
+    roles = _roles(selection)
+    headline = {label: place for place, label in enumerate(selection.headline())}
+    return PlanRecord(
+        profile=profile,
+        narrowed=bool(request.metrics or request.layers),
+        content=request.chosen(),
+        extractors={role: variants[0].identity for role, variants in roles.items()},
+        every_extractor={role: [variant.identity for variant in variants] for role, variants in roles.items()},
+        columns=[
+            ColumnRecord(
+                label=column.label,
+                scope=str(column.scope),
+                identity=selection.nodes[column.qualified].identity,
+                column=column.column.name,
+                headline=headline.get(column.label),
+            )
+            for column in selection.columns
+        ],
+    )
+
+
+def _roles(selection: Selection) -> dict[str, Sequence[ExtractorVariant]]:
+    """Extractor variants by role: convolutions, all other kinds, and single kinds that differ from these.
+
+    A kind that a later version adds then changes no variant of today.
+    """
+    roles: dict[str, Sequence[ExtractorVariant]] = {
+        "convolution": selection.extractors[LayerKind.CONV2D],
+        "other": selection.extractors[LayerKind.DENSE],
+    }
+    for kind, variants in selection.extractors.items():
+        usual = roles["convolution" if kind.is_convolution else "other"]
+        if [variant.identity for variant in variants] != [variant.identity for variant in usual]:
+            roles[str(kind)] = variants
+    return roles
 
 
 def identity_records(selection: Selection) -> list[IdentityRecord]:
@@ -161,7 +237,11 @@ def identity_records(selection: Selection) -> list[IdentityRecord]:
 
 
 def plan_tasks(
-    connection: Connection, planned: Sequence[PlannedLayer], selection: Selection, digests: Digests, keys: Keys
+    connection: Connection,
+    planned: Sequence[PlannedLayer],
+    selection: Selection,
+    digests: Digests,
+    keys: Keys,
 ) -> tuple[list[LayerTask], dict[str, Known]]:
     """Find what the store lacks.
 
@@ -171,7 +251,7 @@ def plan_tasks(
     names = {node.identity: node.qualified for node in selection.nodes.values()}
     columns = {key: pair for pair, key in keys.columns.items() if pair[0] in names}
     stored = queries.stored_outcomes(connection, list(_subject_digests(planned)), columns)
-    known = {subject: _by_name(outcomes, names) for subject, outcomes in stored.items()}
+    known = {subject: _complete(_by_name(outcomes, names), selection) for subject, outcomes in stored.items()}
     matrix_nodes, layer_nodes = selection.wanted(Scope.MATRIX), selection.wanted(Scope.LAYER)
     seen: set[str] = set()
     tasks = []
@@ -182,7 +262,7 @@ def plan_tasks(
         seen.add(own.subject.digest)
         matrices, cost = [], 0.0
         for made in own.matrices:
-            fresh = [task for task in _matrix_tasks(own, made, matrix_nodes, known) if _first(task, seen)]
+            fresh = list(_matrix_tasks(own, made, matrix_nodes, known, seen))
             matrices += fresh
             cost += made.plan.cost * len(fresh) / made.plan.matrices
         if missing or matrices:
@@ -201,23 +281,19 @@ def plan_tasks(
     return _with_spectra(connection, tasks, selection, keys), known
 
 
-def _first(task: MatrixTask, seen: set[str]) -> bool:
-    key = task.in_context.digest if task.in_context.context else task.subject.digest
-    if key in seen:
-        return False
-    seen.add(key)
-    return True
-
-
 def _matrix_tasks(
-    own: PlannedLayer, made: PlannedMatrices, nodes: Sequence[Node], known: Mapping[str, Known]
+    own: PlannedLayer, made: PlannedMatrices, nodes: Sequence[Node], known: Mapping[str, Known], seen: set[str]
 ) -> Iterator[MatrixTask]:
-    contextual = any(node.in_context for node in nodes)
+    """Yield a task for each matrix of which something is missing that no task before has taken on."""
+    contextual = [node for node in nodes if node.in_context]
+    plain = [node for node in nodes if not node.in_context]
     for subject in made.subjects:
         in_context = own.in_context(subject) if contextual else subject
-        plain = known.get(subject.digest, {})
-        all_known = {**plain, **(known.get(in_context.digest, {}) if contextual else {})}
-        missing = _missing(nodes, all_known)
+        all_known = {**known.get(subject.digest, {}), **known.get(in_context.digest, {})}
+        missing = () if subject.digest in seen else _missing(plain, all_known)
+        if contextual and in_context.digest not in seen:
+            missing += _missing(contextual, all_known)
+        seen |= {subject.digest, in_context.digest}
         if missing:
             yield MatrixTask(subject, in_context, made.variant.identity, missing, all_known)
 
@@ -256,6 +332,15 @@ def _subject_digests(planned: Sequence[PlannedLayer]) -> Iterator[str]:
             for subject in made.subjects:
                 yield subject.digest
                 yield own.in_context(subject).digest
+
+
+def _complete(known: Known, selection: Selection) -> Known:
+    """Leave out metrics of which some columns are missing: they are computed again as a whole."""
+    return {
+        qualified: columns
+        for qualified, columns in known.items()
+        if all(column.name in columns for column in selection.nodes[qualified].quantity.columns)
+    }
 
 
 def _by_name(outcomes: Mapping[tuple[str, str], Outcome], names: Mapping[str, str]) -> Known:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from ww_core.analysis.reading import sentence_of
 from ww_core.domain.layer import Layer
-from ww_core.errors import NoLoaderError, SourceError, UnknownNameError, UsageError
+from ww_core.errors import NoLoaderError, SourceError, UnknownNameError, UsageError, WWError
 
 if TYPE_CHECKING:
     from ww_core.domain.checkpoint import Checkpoint, Loader
@@ -74,23 +75,34 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
 
     Raises:
         SourceError: No loader recognises it, or the one that does cannot read it.
-        UnknownNameError: No loader has the name.
+        UsageError: No loader has the name, or several are equally sure.
     """
-    owned = registry.loaders.find(loader) if loader else _best_loader(source, registry)
-    return owned.object.open(source.target), owned.qualified
+    warnings: list[str] = []
+    owned = registry.loaders.find(loader) if loader else _best_loader(source, registry, warnings)
+    try:
+        checkpoint = owned.object.open(source.target)
+    except WWError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{source.name}: loader {owned.qualified} failed: {sentence_of(error)}") from error
+    checkpoint.warnings = (*checkpoint.warnings, *warnings)
+    return checkpoint, owned.qualified
 
 
-def _best_loader(source: Source, registry: Registry) -> Owned[Loader]:
+def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Owned[Loader]:
     sure: list[tuple[float, Owned[Loader]]] = []
     for owned in registry.loaders:
         try:
-            confidence = owned.object.probe(source.target)
-        except Exception as error:
-            raise SourceError(f"{source.name}: loader {owned.qualified} failed to look at it: {error}") from error
+            confidence = float(owned.object.probe(source.target))
+        except Exception as error:  # noqa: BLE001 - one loader's guess must not cost the others'
+            warnings.append(f"loader {owned.qualified} failed to look at {source.name}: {sentence_of(error)}")
+            continue
         if confidence > 0:
             sure.append((confidence, owned))
     if not sure:
         formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
+        if warnings:
+            raise NoLoaderError(f"{source.name}: no loader recognises it, and {'; '.join(warnings)}")
         if isinstance(source.target, Path) and source.target.is_dir():
             content = sorted(entry.name for entry in source.target.iterdir())
             found = (
@@ -98,7 +110,12 @@ def _best_loader(source: Source, registry: Registry) -> Owned[Loader]:
             )
             raise NoLoaderError(f"{source.name}: no loader recognises this folder ({found}); there are: {formats}")
         raise NoLoaderError(f"{source.name}: no loader recognises it; there are: {formats}")
-    return max(sure, key=lambda pair: pair[0])[1]
+    highest = max(confidence for confidence, _ in sure)
+    best = [owned for confidence, owned in sure if confidence == highest]
+    if len(best) > 1:
+        names = " or ".join(owned.qualified for owned in best)
+        raise UsageError(f"{source.name}: several loaders are equally sure of it: choose by --loader {names}")
+    return best[0]
 
 
 def choose_layers(layers: Sequence[Layer], globs: Sequence[str]) -> list[Layer]:

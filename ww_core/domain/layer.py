@@ -58,6 +58,11 @@ class SkippedTensor:
     shape: tuple[int, ...]
     reason: str
 
+    @property
+    def size(self) -> int:
+        """Count of numbers."""
+        return math.prod(self.shape)
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:

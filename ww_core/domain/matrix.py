@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -79,6 +80,10 @@ class Extractor(ABC):
 
     The same plan must follow from the header as from the weight: ``matrices`` yields ``plan(layer).matrices`` objects
     with indices 0, 1, ... in order.
+
+    Results belong to content, so what is made may depend on the weight's shape and dtype, the layer's groups and its
+    split alone. The kind may only be used to refuse, and the name and the bias not at all: the same weight elsewhere,
+    under another name or kind, shares what is stored.
     """
 
     name: ClassVar[str]
@@ -86,7 +91,7 @@ class Extractor(ABC):
 
     @abstractmethod
     def plan(self, layer: Layer) -> MatrixPlan:
-        """Tell what will be made of ``layer``.
+        """Tell what will be made of ``layer``, from its weight's shape and dtype, its groups and its split.
 
         Raises:
             NotApplicable: This extractor makes nothing of such a layer; the reason says why.
@@ -94,7 +99,10 @@ class Extractor(ABC):
 
     @abstractmethod
     def matrices(self, weight: npt.NDArray[Any], layer: Layer) -> Iterator[Matrix]:
-        """Yield the matrices of ``weight``, shape (out, in / groups, *kernel), in the stored dtype, read-only."""
+        """Yield the matrices of ``weight``, shape (out, in / groups, *kernel), in the stored dtype, read-only.
+
+        Of ``layer`` it may look at what ``plan`` may look at.
+        """
 
     @classmethod
     def parameters(cls) -> tuple[Parameter, ...]:
@@ -113,6 +121,8 @@ class Extractor(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if inspect.isabstract(cls):  # a common base of several: those have names
+            return
         for attribute in ("name", "version"):
             if not isinstance(getattr(cls, attribute, None), str):
                 raise TypeError(f"extractor {cls.__qualname__} must set the class attribute {attribute!r} to a string")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -53,15 +54,20 @@ class Parameter:
             raise UsageError(f"parameter {self.name} takes {self.type_name}, not {text!r}") from None
 
     def check(self, value: Any) -> Any:
-        """Return ``value`` if the parameter may have it.
+        """Return ``value``, a scalar of NumPy as a plain value, if the parameter may have it.
 
         Raises:
             UsageError: It may not.
         """
         if value is None and self.optional:
             return None
+        if getattr(value, "shape", None) == () and hasattr(value, "item"):  # NumPy's, without importing it
+            value = value.item()
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            try:
+                value = float(value)
+            except OverflowError:
+                raise UsageError(f"parameter {self.name} takes {self.type_name}, not a number of that size") from None
         fits = isinstance(value, self.type) and not (self.type is int and isinstance(value, bool))
         if (
             not fits
@@ -73,19 +79,19 @@ class Parameter:
 
 
 def parameters_of_function(function: Callable[..., Any]) -> tuple[Parameter, ...]:
-    """Return the keyword-only parameters of ``function``.
+    """Return the keyword-only parameters of ``function``. Annotations of the others are not looked at.
 
     Raises:
         TypeError: One has no default, no annotation, or a type that cannot be part of an identity.
     """
-    hints = typing.get_type_hints(function)
+    namespace = namespace_of(function)
     found = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not parameter.KEYWORD_ONLY:
             continue
-        if parameter.default is parameter.empty or parameter.name not in hints:
+        if parameter.default is parameter.empty or parameter.annotation is parameter.empty:
             raise TypeError(f"parameter {parameter.name!r} must have a type and a default")
-        found.append(_declared(parameter.name, hints[parameter.name], parameter.default))
+        found.append(_declared(parameter.name, parameter.annotation, namespace, parameter.default))
     return tuple(found)
 
 
@@ -97,14 +103,45 @@ def parameters_of_fields(cls: type) -> tuple[Parameter, ...]:
     """
     if not dataclasses.is_dataclass(cls):
         return ()
-    hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         if field.default is dataclasses.MISSING:
             raise TypeError(f"parameter {field.name!r} must have a default")
-    return tuple(_declared(field.name, hints[field.name], field.default) for field in dataclasses.fields(cls))
+    return tuple(
+        _declared(field.name, field.type, namespace_of_field(cls, field.name), field.default)
+        for field in dataclasses.fields(cls)
+    )
 
 
-def _declared(name: str, hint: Any, default: Any) -> Parameter:
+def namespace_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the names that the annotations of ``function`` may use: those of its module."""
+    return getattr(inspect.unwrap(function), "__globals__", {})
+
+
+def namespace_of_field(cls: type, name: str) -> dict[str, Any]:
+    """Return the names that the annotation of a dataclass field may use: those of the class that declares it."""
+    owner = next((base for base in cls.__mro__ if name in inspect.get_annotations(base)), cls)
+    module = sys.modules.get(owner.__module__)
+    return {**(vars(module) if module else {}), **vars(owner)}
+
+
+def resolved(annotation: Any, namespace: dict[str, Any]) -> Any:
+    """Return what an annotation, which may be a text, means among these names.
+
+    Raises:
+        TypeError: It means nothing there, such as a name that is imported for type checkers only.
+    """
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return typing.get_type_hints(holder, namespace)["it"]
+    except Exception as error:  # noqa: BLE001 - an annotation is an expression, which may raise anything
+        raise TypeError(f"type {annotation!r} cannot be resolved: {error}") from None
+
+
+def _declared(name: str, annotation: Any, namespace: dict[str, Any], default: Any) -> Parameter:
+    try:
+        hint = resolved(annotation, namespace)
+    except TypeError as error:
+        raise TypeError(f"parameter {name!r}: {error}") from None
     optional = False
     if typing.get_origin(hint) in {Union, types.UnionType}:
         rest = [option for option in typing.get_args(hint) if option is not type(None)]
@@ -112,10 +149,13 @@ def _declared(name: str, hint: Any, default: Any) -> Parameter:
         hint = rest[0] if len(rest) == 1 else hint
     choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
     kind = type(choices[0]) if choices else hint
-    if kind not in {bool, int, float, str}:
+    if kind not in {bool, int, float, str} or any(type(choice) is not kind for choice in choices):
         raise TypeError(f"parameter {name!r} has type {hint!r}; it must be bool, int, float, str or a Literal of them")
     parameter = Parameter(name, kind, default, choices, optional)
-    return dataclasses.replace(parameter, default=parameter.check(default))
+    try:
+        return dataclasses.replace(parameter, default=parameter.check(default))
+    except UsageError as error:
+        raise TypeError(f"the default does not fit: {error}") from None
 
 
 def _read_bool(text: str) -> bool:

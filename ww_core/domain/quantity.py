@@ -7,12 +7,18 @@ import functools
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, cast
 
-from ww_core.domain.parameter import Parameter, parameters_of_function
+from ww_core.domain.parameter import (
+    Parameter,
+    namespace_of,
+    namespace_of_field,
+    parameters_of_function,
+    resolved,
+)
 from ww_core.domain.spectrum import Resolution
 
 Better = Literal["lower", "higher", "none"]
@@ -52,6 +58,9 @@ CORE_INPUTS: Mapping[str, Scope] = {
 
 ANY_SCOPE_INPUTS = frozenset({"rng"})
 
+ROW_KEYS = frozenset({"name", "layer", "kind", "shape", "groups", "extractor", "index", "N", "M", "Q"})
+"""What a row of a report says besides its columns, in CSV beside them: no column may have such a name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -89,6 +98,7 @@ class Quantity:
         needs: Name needed, by positional parameter.
         parameters: Keyword-only parameters.
         columns: Stored columns; empty for a quantity that is only an intermediate.
+        result: The dataclass whose fields are the columns; None if the metric has one column.
         resolution: ``full`` asks for a spectrum that is exact at the small end.
         batched: Whether ``matrix`` is given as (B, rows, cols).
         on_request: Whether a profile that selects everything leaves it out.
@@ -104,6 +114,7 @@ class Quantity:
     resolution: Resolution = "standard"
     batched: bool = False
     on_request: bool = False
+    result: type | None = None
 
     def __post_init__(self) -> None:
         for attribute in functools.WRAPPER_ASSIGNMENTS:  # functools.update_wrapper cannot write to a frozen object
@@ -129,14 +140,19 @@ class Quantity:
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     def source_digest(self) -> str:
-        """Digest of the source text, or of the byte code where there is no source."""
+        """Digest of the source of function and result class; of what can be had where there is no source."""
         import blake3
 
-        try:
-            content = inspect.getsource(self.function).encode()
-        except (OSError, TypeError):
-            content = self.function.__code__.co_code
-        return blake3.blake3(content).hexdigest()
+        parts = [_source(self.function), *([_source(self.result)] if self.result else [])]
+        return blake3.blake3(b"\0".join(parts)).hexdigest()
+
+
+def _source(thing: Callable[..., Any]) -> bytes:
+    try:
+        return inspect.getsource(thing).encode()
+    except (OSError, TypeError):
+        code = getattr(thing, "__code__", None)
+        return code.co_code if code else repr(inspect.get_annotations(thing)).encode()
 
 
 def _by_name(module: str, qualname: str) -> Any:
@@ -144,11 +160,32 @@ def _by_name(module: str, qualname: str) -> Any:
 
 
 Decorated = Callable[..., Any]
+Declarer = TypeVar("Declarer", bound=Callable[..., Any])
 
 
-@overload
-def metric(function: Decorated, /) -> Quantity: ...
-@overload
+def _declares(*, stored: bool) -> Callable[[Declarer], Declarer]:
+    """Give a signature its meaning: it says which options there are, and a declaration is judged as a whole.
+
+    Python itself would name one wrong option at a time, and ``@metric`` without a version in no helpful sentence.
+    """
+
+    def decorate(signature: Declarer) -> Declarer:
+        kind = signature.__name__
+        defaults = {p.name: p.default for p in inspect.signature(signature).parameters.values()}
+
+        @functools.wraps(signature)
+        def declare(function: Decorated | None = None, /, **options: Any) -> Callable[[Decorated], Quantity]:
+            if function is not None:
+                raise TypeError(f'a {kind} needs a version: write @ww.{kind}(version="1")')
+            unknown = sorted(options.keys() - defaults.keys())
+            return functools.partial(_declare, stored=stored, options=defaults | options, unknown=unknown)
+
+        return cast("Declarer", declare)
+
+    return decorate
+
+
+@_declares(stored=True)
 def metric(
     *,
     version: str,
@@ -160,17 +197,24 @@ def metric(
     resolution: Resolution = "standard",
     batched: bool = False,
     on_request: bool = False,
-) -> Callable[[Decorated], Quantity]: ...
-def metric(function: Decorated | None = None, /, **options: Any) -> Any:
+) -> Callable[[Decorated], Quantity]:
     """Make a metric of a function whose positional parameters name what it needs.
 
+    The return annotation says the columns: the fields of a dataclass, or one column of type int, bool, text (str) or
+    else float. Of a function's annotations only this one and those of keyword-only parameters are resolved. A return
+    annotation that cannot be, as of a name that is imported under ``TYPE_CHECKING``, counts as float: import a result
+    dataclass for real.
+
     Args:
-        function: Never given; it is here to refuse ``@metric`` without a version in one sentence.
-        **options: ``version`` is required: a text that changes whenever the number's meaning does. ``name``: default
-            the function's. ``scope``: ``matrix``, ``layer`` or ``model``. ``needs``: name needed by parameter, where
-            the parameter's own name is not it. ``better``: ``lower``, ``higher`` or ``none``. ``unit``: unit or log
-            base. ``resolution``: ``full`` for a spectrum that is exact at the small end (such a metric is on request).
-            ``batched``: ``matrix`` comes as (B, rows, cols). ``on_request``: left out unless selected by name.
+        version: A text that changes whenever the number's meaning does.
+        name: Its name; default the function's.
+        scope: What it speaks of.
+        needs: Name needed by parameter, where the parameter's own name is not it.
+        better: Which direction is better; fields of a dataclass say it themselves.
+        unit: Unit or log base; fields of a dataclass say it themselves.
+        resolution: ``full`` for a spectrum that is exact at the small end (such a metric is on request).
+        batched: ``matrix`` comes as (B, rows, cols).
+        on_request: Left out unless selected by name.
 
     Returns:
         A decorator; what it returns is still callable on arrays.
@@ -178,60 +222,78 @@ def metric(function: Decorated | None = None, /, **options: Any) -> Any:
     Raises:
         TypeError: The declaration breaks the contract; the message lists every fault.
     """
-    if function is not None:
-        raise TypeError('a metric needs a version: write @ww.metric(version="1")')
-    return functools.partial(_declare, stored=True, options=options)
+    raise NotImplementedError
 
 
-def quantity(**options: Any) -> Callable[[Decorated], Quantity]:
+@_declares(stored=False)
+def quantity(
+    *,
+    version: str,
+    name: str | None = None,
+    scope: Literal["matrix", "layer", "model"] = "matrix",
+    needs: Mapping[str, str] | None = None,
+    resolution: Resolution = "standard",
+    batched: bool = False,
+    on_request: bool = False,
+) -> Callable[[Decorated], Quantity]:
     """Make a quantity: like a metric, computed once and shared, but not stored. Options as for ``metric``."""
-    return functools.partial(_declare, stored=False, options=options)
+    raise NotImplementedError
 
 
-_OPTIONS = frozenset({"version", "name", "scope", "needs", "better", "unit", "resolution", "batched", "on_request"})
-
-
-def _declare(function: Decorated, *, stored: bool, options: dict[str, Any]) -> Quantity:
-    name = options.get("name") or function.__name__
-    faults = [f"unknown option {option!r}" for option in sorted(set(options) - _OPTIONS)]
-    if not isinstance(options.get("version"), str) or not options.get("version"):
-        faults.append('version is missing: give a text such as version="1"')
-    if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
-        faults.append(f"name {name!r} is not made of letters, digits, '_' and '-'")
-    if options.get("scope", "matrix") not in list(Scope):
-        faults.append(f"scope {options.get('scope')!r} is none of {', '.join(Scope)}")
-    if options.get("better", "none") not in typing.get_args(Better):
-        faults.append(f"better={options.get('better')!r} is none of {', '.join(typing.get_args(Better))}")
-    if options.get("resolution", "standard") not in typing.get_args(Resolution):
-        faults.append(f"resolution={options.get('resolution')!r} is none of {', '.join(typing.get_args(Resolution))}")
-    needs, need_faults = _needs(function, options.get("needs") or {})
+def _declare(function: Any, *, stored: bool, options: Mapping[str, Any], unknown: list[str]) -> Quantity:
+    kind = "metric" if stored else "quantity"
+    if not (callable(function) and all(hasattr(function, each) for each in functools.WRAPPER_ASSIGNMENTS)):
+        raise TypeError(f"a {kind} is made of a function, not of a {type(function).__name__}")
+    name = options["name"] or function.__name__
+    faults = [f"unknown option {option!r}" for option in unknown]
+    faults += _option_faults(name, options)
+    needs, need_faults = _needs(function, options["needs"] or {})
     faults += need_faults
     parameters: tuple[Parameter, ...] = ()
     columns: tuple[Column, ...] = ()
+    result: type | None = None
     try:
         parameters = parameters_of_function(function)
-        columns = _columns(function, name, options) if stored else ()
-    except (TypeError, NameError) as error:
+        if stored:
+            result = _result_class(function)
+            columns = tuple(_columns_of(result)) if result else (_column_of(function, name, options),)
+            faults += _column_faults(columns, result, options)
+    except TypeError as error:
         faults.append(str(error))
     if faults:
-        kind = "metric" if stored else "quantity"
         raise TypeError(f"{kind} {name!r}: {'; '.join(faults)}")
-    resolution = options.get("resolution", "standard")
     return Quantity(
         name=name,
         function=function,
         version=options["version"],
-        scope=Scope(options.get("scope", "matrix")),
+        scope=Scope(options["scope"]),
         needs=needs,
         parameters=parameters,
         columns=columns,
-        resolution=resolution,
-        batched=options.get("batched", False),
-        on_request=options.get("on_request", False) or resolution == "full",
+        resolution=options["resolution"],
+        batched=options["batched"],
+        on_request=options["on_request"] or options["resolution"] == "full",
+        result=result,
     )
 
 
-def _needs(function: Decorated, renamed: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def _option_faults(name: Any, options: Mapping[str, Any]) -> Iterator[str]:
+    if not isinstance(options["version"], str) or not options["version"]:
+        yield 'version is missing: give a text such as version="1"'
+    if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
+        yield f"name {name!r} is not made of letters, digits, '_' and '-'"
+    if options["scope"] not in list(Scope):
+        yield f"scope {options['scope']!r} is none of {', '.join(Scope)}"
+    if options["resolution"] not in typing.get_args(Resolution):
+        yield f"resolution={options['resolution']!r} is none of {', '.join(typing.get_args(Resolution))}"
+    for switch in ("batched", "on_request"):
+        if not isinstance(options[switch], bool):
+            yield f"{switch} is True or False, not {options[switch]!r}"
+
+
+def _needs(function: Decorated, renamed: Any) -> tuple[dict[str, str], list[str]]:
+    if not isinstance(renamed, Mapping):
+        return {}, ["needs is no mapping of parameters to names"]
     needs, faults = {}, []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
@@ -241,23 +303,58 @@ def _needs(function: Decorated, renamed: Mapping[str, str]) -> tuple[dict[str, s
             if parameter.default is not parameter.empty:
                 faults.append(f"need {parameter.name!r} has a default: parameters are keyword-only, after a '*'")
     faults += [f"needs names {name!r}, which is no positional parameter" for name in renamed if name not in needs]
+    faults += [f"need {key!r} is no text" for key, name in needs.items() if not isinstance(name, str)]
     if not needs:
         faults.append("it needs nothing: name at least one need as a positional parameter")
     return needs, faults
 
 
-def _columns(function: Decorated, name: str, options: Mapping[str, Any]) -> tuple[Column, ...]:
-    returned = typing.get_type_hints(function).get("return")
-    if isinstance(returned, type) and dataclasses.is_dataclass(returned):
-        hints = typing.get_type_hints(returned)
-        return tuple(
-            Column(field.name, _column_type(hints[field.name]), **field.metadata.get("ww", {}))
-            for field in dataclasses.fields(returned)
-        )
+def _returned(function: Decorated) -> Any:
+    """Return what the function's return annotation means; None if it has none, or none that can be resolved."""
+    annotation = inspect.signature(function).return_annotation
+    if annotation is inspect.Signature.empty:
+        return None
+    try:
+        return resolved(annotation, namespace_of(function))
+    except TypeError:
+        return None
+
+
+def _result_class(function: Decorated) -> type | None:
+    returned = _returned(function)
+    return returned if isinstance(returned, type) and dataclasses.is_dataclass(returned) else None
+
+
+def _columns_of(result: type) -> Iterator[Column]:
+    for field in dataclasses.fields(result):
+        try:
+            hint = resolved(field.type, namespace_of_field(result, field.name))
+        except TypeError:
+            hint = None
+        yield Column(field.name, _column_type(hint), **field.metadata.get("ww", {}))
+
+
+def _column_of(function: Decorated, name: str, options: Mapping[str, Any]) -> Column:
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
-    return (Column(name, _column_type(returned), options.get("better", "none"), options.get("unit", ""), doc),)
+    return Column(name, _column_type(_returned(function)), options["better"], options["unit"], doc)
+
+
+def _column_faults(columns: tuple[Column, ...], result: type | None, options: Mapping[str, Any]) -> Iterator[str]:
+    if not columns:
+        yield "its result has no fields: it would have no column"
+    if result and (options["better"], options["unit"]) != ("none", ""):
+        yield f"better and unit are said by the fields of {result.__name__}: declare them there with ww.column"
+    for column in columns:
+        if column.better not in typing.get_args(Better):
+            yield f"better={column.better!r} is none of {', '.join(typing.get_args(Better))}"
+        texts: tuple[Any, ...] = (column.unit, column.doc)
+        if not all(isinstance(text, str) for text in texts):
+            yield f"unit and doc of column {column.name!r} are texts"
 
 
 def _column_type(hint: Any) -> Literal["float", "int", "bool", "text"]:
-    by_hint: dict[Any, Literal["float", "int", "bool", "text"]] = {int: "int", bool: "bool", str: "text"}
-    return by_hint.get(hint, "float")
+    if hint is int:
+        return "int"
+    if hint is bool:
+        return "bool"
+    return "text" if hint is str else "float"

@@ -27,7 +27,7 @@ class Failure:
     """Something that was lost to an exception or could not be loaded.
 
     Attributes:
-        stage: Where: ``read``, ``extract``, ``spectrum``, ``metric``, ``observer``, ``plugin``.
+        stage: Where: ``read``, ``extract``, ``input``, ``metric``, ``execute``, ``observer``.
         plugin: Name of the plugin.
         subject: Layer, matrix or object that it happened to.
         message: One sentence with the cause.
@@ -41,10 +41,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """The run that a report shows. ``computed`` and ``reused`` count spectra."""
+    """The run that a report shows: ``done``, or ``interrupted``. ``computed`` and ``reused`` count spectra."""
 
     id: int
     profile: str
+    state: str
     computed: int
     reused: int
     seconds: float
@@ -60,7 +61,7 @@ class Coverage:
         analyzed: Layers with a spectrum.
         statistics_only: Layers with metrics of the whole layer and no spectrum.
         skipped: Layers without either.
-        failed: Layers that lost something to an exception.
+        failed: Layers of which an exception or an interruption left nothing.
         reasons: Every layer or tensor without a spectrum, with the reason.
     """
 

@@ -28,3 +28,8 @@ class Request:
     layers: tuple[str, ...] = ()
     groups: tuple[tuple[str, int], ...] = ()
     seed: int = 0
+
+    def chosen(self) -> dict[str, Any]:
+        """What chooses other matrices than the source and the profile do, as plain data; empty if nothing does."""
+        chosen = {"layers": sorted(self.layers), "groups": sorted(map(list, self.groups))}
+        return {key: value for key, value in chosen.items() if value}

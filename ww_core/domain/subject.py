@@ -42,13 +42,14 @@ class MatrixSubject:
 
     @property
     def digest(self) -> str:
-        """Content address. Shape and entries follow from the rest."""
+        """Content address. Shape and entries follow from the rest, unless an extractor looks at what it should not."""
         content = {
             "tensor": self.tensor,
             "groups": self.groups,
             "split": self.split,
             "extractor": self.extractor,
             "index": self.index,
+            "entries": [self.entries, self.rows, self.cols],
             "context": self.context,
         }
         return digest_of("matrix", content)

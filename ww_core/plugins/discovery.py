@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import inspect
 import os
 import sys
 from dataclasses import dataclass
@@ -13,19 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ww_core.domain.checkpoint import Loader
-from ww_core.domain.execution import Executor, RunObserver
-from ww_core.domain.matrix import Extractor
-from ww_core.domain.profile import Profile
-from ww_core.domain.quantity import ANY_SCOPE_INPUTS, CORE_INPUTS, Quantity
+from ww_core.domain.quantity import Quantity
 from ww_core.errors import PluginError, near_names
 from ww_core.plugins import hookspecs
+from ww_core.plugins.checks import fault_of
 from ww_core.plugins.links import link_needs
 from ww_core.plugins.markers import PROJECT
-from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry
+from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 BLOCK_VARIABLE = "WW_BLOCK_PLUGINS"
 """Environment variable: plugins that are not loaded, by name or distribution, separated by commas."""
@@ -34,6 +30,9 @@ ONLY_VARIABLE = "WW_ONLY_PLUGINS"
 """Environment variable: the only installed plugins that are loaded besides ww's own; set and empty loads none."""
 
 OWN_DISTRIBUTION = "ww"
+
+ANYTHING = (Exception, SystemExit)
+"""What a stranger's code may raise, and what stays a problem of that plugin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +77,12 @@ def load_plugins(
         PluginError: ``strict``, and something was wrong; the message lists all of it.
     """
     environ = os.environ if environ is None else environ
-    registry = Registry()
+    registry = Registry(plugin_files=tuple(str(Path(file).absolute()) for file in files), has_objects=bool(objects))
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     candidates = [*_installed(), *map(_from_file, files), *map(_from_object, objects)]
     for candidate in sorted(candidates, key=lambda each: not each.builtin):
-        _load(candidate, manager, registry, environ)
+        _load(candidate, registry, environ)
     link_needs(registry)
     if strict and registry.problems():
         sentences = "; ".join(f"plugin {info.name}: {problem.message}" for info, problem in registry.problems())
@@ -124,7 +123,12 @@ def _from_file(file: str | Path) -> Candidate:
 
 
 def _from_object(thing: object) -> Candidate:
-    name = getattr(thing, "__name__", type(thing).__name__)
+    try:
+        name = getattr(thing, "__name__", None)
+    except Exception:  # noqa: BLE001 - a stranger's attribute may raise anything
+        name = None
+    if not isinstance(name, str):
+        name = type(thing).__name__
     return Candidate(name, "", "", f"object {name}", lambda: thing)
 
 
@@ -142,40 +146,55 @@ def _listed(text: str) -> set[str]:
     return {name.strip() for name in text.split(",") if name.strip()}
 
 
-def _load(candidate: Candidate, manager: pluggy.PluginManager, registry: Registry, environ: Mapping[str, str]) -> None:
+def _load(candidate: Candidate, registry: Registry, environ: Mapping[str, str]) -> None:
+    """Load one plugin. Whatever it raises is its own problem."""
     info = candidate.info()
+    rival = next((other for other in registry.plugins if other.name == info.name and other.state != "blocked"), None)
     registry.plugins.append(info)
     if variable := _blocked_by(candidate, environ):
         info.state = "blocked"
-        info.problems.clear()
         info.origin += f" (blocked by {variable})"
+        registry.blocked.append(f"plugin {info.name} is blocked by {variable}")
         return
-    if any(other.name == info.name and other.state != "blocked" for other in registry.plugins[:-1]):
-        rival = next(other for other in registry.plugins if other.name == info.name)
+    if rival:
         _fail(info, "name", f"the plugin name {info.name!r} is taken by {rival.distribution or rival.origin}")
         return
+    stage: Stage = "import"
     try:
         plugin = candidate.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may raise anything
-        _fail(info, "import", _cause(error))
-        return
-    version = getattr(plugin, "WW_API_VERSION", hookspecs.API_VERSION)
-    if not isinstance(version, int) or version > hookspecs.API_VERSION:
-        _fail(
-            info, "register", f"it is written for plugin API {version}, this ww has {hookspecs.API_VERSION}: upgrade ww"
-        )
-        return
-    try:
+        if twin := registry.info_of(plugin):
+            _fail(info, "name", f"it is loaded already, as plugin {twin.name!r}")
+            return
+        registry.loaded[info.name] = plugin
+        stage = "register"
+        _check_version(plugin)
+        manager = _manager()
         manager.register(plugin, name=info.name)
-    except Exception as error:  # noqa: BLE001 - pluggy raises more than its own errors on odd objects
-        if manager.get_plugin(info.name) is not None:  # a refused plugin may be left half registered
-            manager.unregister(name=info.name)
-        _fail(info, "register", _cause(error))
+        _report_misspelt_hooks(plugin, manager, info)
+    except ANYTHING as error:
+        _fail(info, stage, str(error) if isinstance(error, PluginError) else _cause(error))
         return
-    _report_misspelt_hooks(plugin, manager, info)
     for hook in info.hooks:
-        for thing in _call(manager, plugin, hook, info):
-            _add(thing, hook, registry, info)
+        for position, thing in enumerate(_call(manager, hook, info), 1):
+            try:
+                _add(thing, hook, registry, info)
+            except ANYTHING as error:
+                info.problems.append(Problem("object", f"{hook}: object {position} of its list: {_cause(error)}"))
+
+
+def _manager() -> pluggy.PluginManager:
+    """Return a manager for one plugin: pluggy compares and hashes plugins, which a stranger's may not survive."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _check_version(plugin: object) -> None:
+    version = getattr(plugin, "WW_API_VERSION", hookspecs.API_VERSION)
+    if not isinstance(version, int):
+        raise PluginError(f"WW_API_VERSION is a whole number, not of type {type(version).__name__}")
+    if version > hookspecs.API_VERSION:
+        raise PluginError(f"it is written for plugin API {version}, this ww has {hookspecs.API_VERSION}: upgrade ww")
 
 
 def _report_misspelt_hooks(plugin: object, manager: pluggy.PluginManager, info: PluginInfo) -> None:
@@ -199,24 +218,23 @@ def _report_misspelt_hooks(plugin: object, manager: pluggy.PluginManager, info: 
         )
 
 
-def _call(manager: pluggy.PluginManager, plugin: object, hook: str, info: PluginInfo) -> Iterable[Any]:
-    others = [other for other in manager.get_plugins() if other is not plugin]
+def _call(manager: pluggy.PluginManager, hook: str, info: PluginInfo) -> list[Any]:
     try:
-        answers = manager.subset_hook_caller(hook, remove_plugins=others)()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's hook may raise anything
+        answers = getattr(manager.hook, hook)() or [None]  # pluggy leaves out what is None
+        for answer in answers:
+            if not isinstance(answer, (list, tuple)):
+                raise PluginError(f"{hook} must return a list, not {type(answer).__name__}")
+        return [thing for answer in answers for thing in answer]
+    except PluginError as error:
+        info.problems.append(Problem("call", str(error)))
+    except ANYTHING as error:
         info.problems.append(Problem("call", f"{hook} failed: {_cause(error)}"))
-        return []
-    things = answers[0] if answers else []
-    if not isinstance(things, (list, tuple)):
-        info.problems.append(Problem("call", f"{hook} must return a list, not {type(things).__name__}"))
-        return []
-    return things
+    return []
 
 
 def _add(thing: Any, hook: str, registry: Registry, info: PluginInfo) -> None:
     kind = hook.removeprefix("ww_register_")
-    fault = _fault(thing, kind)
-    if fault:
+    if fault := fault_of(thing, kind):
         info.problems.append(Problem("object", f"{hook}: {fault}"))
         return
     if kind == "observers":
@@ -224,55 +242,28 @@ def _add(thing: Any, hook: str, registry: Registry, info: PluginInfo) -> None:
         info.objects.append(f"observer {type(thing).__name__}")
         return
     table: Names[Any] = registry.quantities if kind == "metrics" else getattr(registry, kind)
+    name = thing.name
     try:
-        clashes = table.add(Owned(info.name, thing.name, info.builtin, thing))
+        clashes = table.add(Owned(info.name, name, info.builtin, thing))
     except ValueError as error:
         info.problems.append(Problem("name", str(error)))
         return
     info.problems += [Problem("name", clash) for clash in clashes]
     what = "quantity" if isinstance(thing, Quantity) and not thing.is_metric else table.what
-    info.objects.append(f"{what} {thing.name}")
+    info.objects.append(f"{what} {name}")
 
 
-def _fault(thing: Any, kind: str) -> str:
-    """Say what is wrong with an object of this kind; empty if nothing is."""
-    types: dict[str, type] = {"loaders": Loader, "profiles": Profile, "executors": Executor, "observers": RunObserver}
-    if kind in types:
-        wanted = types[kind]
-        if not isinstance(thing, wanted):
-            return f"{thing!r} is no instance of ww_core.{wanted.__name__}"
-    elif kind == "extractors":
-        if not (inspect.isclass(thing) and issubclass(thing, Extractor)):
-            return f"{thing!r} is no subclass of ww_core.Extractor"
-        if inspect.isabstract(thing):
-            return f"extractor {thing.__name__} does not define plan and matrices"
-        if not thing.is_declared():
-            return f"extractor {thing.__name__} has annotated parameters but is no dataclass"
-        try:
-            thing.parameters()
-        except TypeError as error:
-            return f"extractor {thing.__name__}: {error}"
-    elif kind == "metrics":
-        if not isinstance(thing, Quantity):
-            return f"{getattr(thing, '__name__', thing)!r} is no metric: decorate it with @ww.metric(version=...)"
-        reserved = {thing.name, *(column.name for column in thing.columns)} & (CORE_INPUTS.keys() | ANY_SCOPE_INPUTS)
-        if reserved:
-            return f"metric {thing.name!r} takes the name of the core input {sorted(reserved)[0]!r}"
-    elif not (isinstance(getattr(thing, "name", None), str) and isinstance(getattr(thing, "version", None), str)):
-        return f"{thing!r} needs the texts name and version"
-    if kind in {"loaders", "profiles", "executors"} and not isinstance(getattr(thing, "name", None), str):
-        return f"{thing!r} has no name"
-    return ""
-
-
-def _fail(info: PluginInfo, stage: Any, message: str) -> None:
+def _fail(info: PluginInfo, stage: Stage, message: str) -> None:
     info.state = "failed"
     info.problems.append(Problem(stage, message))
 
 
 def _cause(error: BaseException) -> str:
     """Return the error as one line, with the place in the plugin's own file where there is one."""
-    text = " ".join(str(error).split()) or "no message"
+    try:
+        text = " ".join(str(error).split()) or "no message"
+    except Exception:  # noqa: BLE001 - a stranger's error may not even have a text
+        text = "no message"
     place = ""
     trace = error.__traceback__
     while trace is not None:

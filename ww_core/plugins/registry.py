@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Stage = Literal["import", "register", "call", "object", "name", "need"]
+"""Where a problem of a plugin showed."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Owned(Generic[T]):
     """An object and the plugin that registered it."""
 
@@ -37,7 +40,7 @@ class Owned(Generic[T]):
 class Problem:
     """Something wrong with a plugin: where it showed, and its cause in one sentence."""
 
-    stage: Literal["discover", "import", "register", "call", "object", "name", "need"]
+    stage: Stage
     message: str
 
 
@@ -73,13 +76,23 @@ class Names(Generic[T]):
 
     A name that comes with ww stays its own when a third party takes it too: installing a plugin must not change what an
     existing name means. The newcomer is reached by its qualified name.
+
+    Args:
+        what: The kind, as people know it.
+        where: The command that lists all of it.
+        names_of: Gives the names that an object goes by.
+        blocked: Sentences on plugins that were not loaded: what is unknown may be theirs.
     """
 
-    def __init__(self, what: str, where: str, names_of: Callable[[T], tuple[str, ...]]) -> None:
+    def __init__(
+        self, what: str, where: str, names_of: Callable[[T], tuple[str, ...]], blocked: Sequence[str] = ()
+    ) -> None:
         self.what = what
         self.where = where
+        self.blocked = blocked
         self._names_of = names_of
         self._owned: dict[str, Owned[T]] = {}
+        self._own_names: dict[str, tuple[str, ...]] = {}  # asked once: an object is a stranger's
         self._by_name: dict[str, list[Owned[T]]] = {}
 
     def __iter__(self) -> Iterator[Owned[T]]:
@@ -112,13 +125,14 @@ class Names(Generic[T]):
                 clashes.append(f"{self.what} {name!r} clashes with {rivals}: reach it as {owned.plugin}:{name}")
             others.append(owned)
         self._owned[owned.qualified] = owned
+        self._own_names[owned.qualified] = names
         return clashes
 
     def remove(self, qualified: str) -> None:
         """Take an object out again."""
         owned = self._owned.pop(qualified)
-        for name in self._names_of(owned.object):
-            self._by_name[name].remove(owned)
+        for name in self._own_names.pop(qualified):
+            self._by_name[name] = [other for other in self._by_name[name] if other is not owned]
             if not self._by_name[name]:
                 del self._by_name[name]
 
@@ -140,7 +154,10 @@ class Names(Generic[T]):
                 or matches
             )
         if not matches:
-            raise UnknownNameError(self.what, name, self.known(), self.where)
+            unknown = UnknownNameError(self.what, name, self.known(), self.where)
+            if self.blocked:
+                unknown.args = ("; ".join((str(unknown), *self.blocked)),)
+            raise unknown
         if len(matches) > 1:
             choices = " or ".join(f"{owned.plugin}:{name}" for owned in matches)
             raise UsageError(f"{self.what} {name!r} is registered by several plugins: name it as {choices}")
@@ -155,7 +172,7 @@ class Names(Generic[T]):
 
     def known(self) -> list[str]:
         """Return every name that may be typed, short where that is enough."""
-        return sorted(self.display(owned, name) for owned in self for name in self._names_of(owned.object))
+        return sorted(self.display(owned, name) for owned in self for name in self._own_names[owned.qualified])
 
 
 def _quantity_names(quantity: Quantity) -> tuple[str, ...]:
@@ -167,19 +184,36 @@ def _own_name(thing: Any) -> tuple[str, ...]:
 
 
 class Registry:
-    """Everything plugins gave, by kind."""
+    """Everything plugins gave, by kind, and how another process comes to the same.
 
-    def __init__(self) -> None:
+    Attributes:
+        plugins: What was found, and what was wrong with it.
+        loaded: What was loaded under each name: a module or an object.
+        blocked: A sentence for each plugin that was not to be loaded.
+        plugin_files: Absolute paths of the files that were given: another process loads them too.
+        has_objects: Whether objects were given, which cannot travel to another process.
+    """
+
+    def __init__(self, *, plugin_files: tuple[str, ...] = (), has_objects: bool = False) -> None:
+        self.plugin_files = plugin_files
+        self.has_objects = has_objects
         self.plugins: list[PluginInfo] = []
-        self.loaders: Names[Loader] = Names("loader", "ww loaders", _own_name)
-        self.extractors: Names[type[Extractor]] = Names("extractor", "ww extractors", _own_name)
-        self.quantities: Names[Quantity] = Names("metric", "ww metrics", _quantity_names)
-        self.profiles: Names[Profile] = Names("profile", "ww plugins", _own_name)
-        self.executors: Names[Executor] = Names("executor", "ww plugins", _own_name)
-        self.estimators: Names[Any] = Names("estimator", "ww plugins", _own_name)
-        self.importers: Names[Any] = Names("importer", "ww plugins", _own_name)
-        self.transforms: Names[Any] = Names("transform", "ww plugins", _own_name)
+        self.loaded: dict[str, object] = {}
+        self.blocked: list[str] = []
+        self.loaders: Names[Loader] = Names("loader", "ww loaders", _own_name, self.blocked)
+        self.extractors: Names[type[Extractor]] = Names("extractor", "ww extractors", _own_name, self.blocked)
+        self.quantities: Names[Quantity] = Names("metric", "ww metrics", _quantity_names, self.blocked)
+        self.profiles: Names[Profile] = Names("profile", "ww plugins", _own_name, self.blocked)
+        self.executors: Names[Executor] = Names("executor", "ww plugins", _own_name, self.blocked)
+        self.estimators: Names[Any] = Names("estimator", "ww plugins", _own_name, self.blocked)
+        self.importers: Names[Any] = Names("importer", "ww plugins", _own_name, self.blocked)
+        self.transforms: Names[Any] = Names("transform", "ww plugins", _own_name, self.blocked)
         self.observers: list[Owned[RunObserver]] = []
+
+    def info_of(self, plugin: object) -> PluginInfo | None:
+        """Return what is known of the plugin that this module or object is; None if it was not loaded."""
+        names = {name for name, loaded in self.loaded.items() if loaded is plugin}
+        return next((info for info in self.plugins if info.name in names and info.state != "blocked"), None)
 
     def problems(self) -> list[tuple[PluginInfo, Problem]]:
         """Return every problem of every plugin."""

@@ -26,7 +26,7 @@ class Node:
         quantity: The quantity itself.
         needs: What its positional parameters get.
         parameters: Values of its parameters.
-        identity: Digest of name, version, parameters and the identities of its needs.
+        identity: Digest of name, version, parameters, columns (names and types) and the identities of its needs.
         need_identities: What of each need went into the identity, by parameter.
         context: The widest scope among all it needs, directly or not, but no wider than a layer for a matrix metric.
         overrides: Parameters here or further up that differ from the profile's, as label parts.
@@ -78,7 +78,13 @@ def resolve(
             need.parameter: _core_identity(need, quantity, seed) for need in needs if need.core
         }
         identities |= {need.parameter: {"identity": node.identity, "column": need.column} for need, node in upstream}
-        content = {"name": qualified, "version": quantity.version, "parameters": values, "needs": identities}
+        content = {
+            "name": qualified,
+            "version": quantity.version,
+            "parameters": values,
+            "needs": identities,
+            "columns": [[column.name, column.type] for column in quantity.columns],
+        }
         own_overrides = [f"{key}={values[key]}" for key in sorted(values) if values[key] != base[key]]
         nodes[qualified] = Node(
             qualified=qualified,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ww_core.domain.parameter import Parameter
     from ww_core.domain.profile import Profile
     from ww_core.domain.request import Request
-    from ww_core.plugins.registry import Registry
+    from ww_core.plugins.registry import Owned, Registry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,10 +76,14 @@ def select(registry: Registry, request: Request) -> Selection:
     Raises:
         UsageError: A profile, metric, extractor or parameter is unknown, ambiguous, or has a value it cannot have.
     """
-    profile = registry.profiles.find(request.profile).object
-    profile_parameters = _parameters(registry, profile.parameters.items())
+    owned = registry.profiles.find(request.profile)
+    profile = owned.object
+    profile_parameters = _parameters(registry, profile.parameters.items(), owned.plugin)
     parameters = _parameters(registry, request.parameters)
-    chosen = _chosen_columns(registry, request.metrics or profile.metrics)
+    if request.metrics:
+        chosen = _chosen_columns(registry, request.metrics)
+    else:
+        chosen = _chosen_columns(registry, profile.metrics, owned.plugin)
     nodes = resolve(registry, dict.fromkeys(q for q, _ in chosen), profile_parameters, parameters, request.seed)
     unused = [qualified for qualified in parameters if qualified not in nodes]
     if unused:
@@ -92,11 +96,11 @@ def select(registry: Registry, request: Request) -> Selection:
             _selected_column(registry, nodes[qualified], column, () if request.metrics else profile.headline)
             for qualified, column in chosen
         ),
-        extractors={kind: _variants(registry, profile, request, kind) for kind in LayerKind},
+        extractors={kind: _variants(registry, owned, request, kind) for kind in LayerKind},
     )
 
 
-def _chosen_columns(registry: Registry, names: Sequence[str] | None) -> list[tuple[str, Column]]:
+def _chosen_columns(registry: Registry, names: Sequence[str] | None, plugin: str = "") -> list[tuple[str, Column]]:
     if names is None:
         return [
             (owned.qualified, column)
@@ -106,7 +110,7 @@ def _chosen_columns(registry: Registry, names: Sequence[str] | None) -> list[tup
         ]
     chosen: dict[tuple[str, str], Column] = {}
     for name in names:
-        owned = registry.quantities.find(name)
+        owned = registry.quantities.find(name, plugin=plugin)
         if not owned.object.is_metric:
             raise UsageError(f"{name!r} is a quantity, which is not stored: name a metric that uses it")
         short = name.rpartition(":")[2]
@@ -123,13 +127,13 @@ def _selected_column(registry: Registry, node: Node, column: Column, headline: S
     return SelectedColumn(label, node.qualified, column, node.quantity.scope, shown)
 
 
-def _parameters(registry: Registry, pairs: Iterable[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
+def _parameters(registry: Registry, pairs: Iterable[tuple[str, Any]], plugin: str = "") -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for key, value in pairs:
         name, dot, parameter_name = key.rpartition(".")
         if not dot:
             raise UsageError(f"parameter {key!r} is not of the form METRIC.PARAMETER")
-        owned = registry.quantities.find(name)
+        owned = registry.quantities.find(name, plugin=plugin)
         declared = {parameter.name: parameter for parameter in owned.object.parameters}
         found.setdefault(owned.qualified, {})[parameter_name] = _value(name, parameter_name, value, declared)
     return found
@@ -145,33 +149,54 @@ def _value(owner: str, name: str, value: Any, declared: Mapping[str, Parameter])
     return parameter.parse(value) if isinstance(value, str) else parameter.check(value)
 
 
-def _variants(registry: Registry, profile: Profile, request: Request, kind: LayerKind) -> tuple[ExtractorVariant, ...]:
-    specs = request.extractors if request.extractors and kind.is_convolution else (profile.extractor_for(kind),)
-    own_spec = profile.extractor_for(kind)
-    variants = [_variant(registry, spec, own_spec) for spec in specs]
+def _variants(
+    registry: Registry, profile: Owned[Profile], request: Request, kind: LayerKind
+) -> tuple[ExtractorVariant, ...]:
+    own_spec = profile.object.extractor_for(kind)
+    if request.extractors and kind.is_convolution:
+        variants = [_variant(registry, spec, "", profile.plugin, own_spec) for spec in request.extractors]
+    else:
+        variants = [_variant(registry, own_spec, profile.plugin, profile.plugin, own_spec)]
     return tuple({variant.identity: variant for variant in variants}.values())
 
 
-def _variant(registry: Registry, spec: str, profile_spec: str) -> ExtractorVariant:
+def _variant(registry: Registry, spec: str, seen_from: str, profile_plugin: str, profile_spec: str) -> ExtractorVariant:
+    """Make a variant of a spec as one plugin sees it; the profile's parameters hold where it means the same extractor.
+
+    Raises:
+        UsageError: The extractor is unknown, or cannot have these parameters.
+    """
     name, values = _read_spec(spec)
-    profile_name, profile_values = _read_spec(profile_spec)
-    owned = registry.extractors.find(name)
+    owned = registry.extractors.find(name, plugin=seen_from)
     declared = {parameter.name: parameter for parameter in owned.object.parameters()}
     given = {key: _value(name, key, text, declared) for key, text in values.items()}
+    profile_name, profile_values = _read_spec(profile_spec)
     base = {}
-    if name == profile_name:
+    if _is_named(registry, owned, profile_name, profile_plugin):
         base = {key: _value(name, key, text, declared) for key, text in profile_values.items()}
-    extractor = owned.object(**(base | given))
     defaults = {parameter.name: parameter.default for parameter in declared.values()} | base
-    return ExtractorVariant(
-        label=variant_label(registry.extractors.display(owned, owned.name), extractor.values, defaults),
-        qualified=owned.qualified,
-        extractor=extractor,
-        identity=digest_of(
-            "extractor",
-            {"name": owned.qualified, "version": extractor.version, "parameters": dict(extractor.values)},
-        ),
-    )
+    try:
+        extractor = owned.object(**(base | given))
+        return ExtractorVariant(
+            label=variant_label(registry.extractors.display(owned, owned.name), extractor.values, defaults),
+            qualified=owned.qualified,
+            extractor=extractor,
+            identity=digest_of(
+                "extractor",
+                {"name": owned.qualified, "version": extractor.version, "parameters": dict(extractor.values)},
+            ),
+        )
+    except Exception as error:  # the class is a stranger's: it may refuse a value in any way
+        raise UsageError(
+            f"extractor {spec!r} ({owned.qualified}) cannot be made: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _is_named(registry: Registry, owned: Owned[type[Extractor]], name: str, plugin: str) -> bool:
+    try:
+        return registry.extractors.find(name, plugin=plugin) is owned
+    except UsageError:  # the profile's own extractor is not there: it fixes nothing
+        return False
 
 
 def _read_spec(spec: str) -> tuple[str, dict[str, str]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import statistics
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, case, func, select
 
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.report import (
@@ -34,6 +34,7 @@ MIN_PREFIX = 6
 _NUMBERS: dict[str, type[int]] = {"int": int, "bool": bool}
 
 LOST = Outcome(State.FAILED, reason="lost to an exception: see failures")
+NOT_REACHED = Outcome(State.FAILED, reason="not computed: the run did not end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class StoredVersion:
 
 @dataclass(frozen=True, slots=True)
 class StoredLayer:
-    """A layer of a stored checkpoint, with the digests of its tensors (empty for no bias)."""
+    """A layer of a stored checkpoint, with the digests of its tensors (empty for no bias, or for what was not read)."""
 
     name: str
     kind: str
@@ -132,11 +133,12 @@ def stored_versions(connection: Connection) -> list[StoredVersion]:
             t.label,
             t.model.c.name.label("model"),
             t.checkpoint.c.digest,
-            t.checkpoint.c.format,
-            t.checkpoint.c.parameters,
+            t.structure.c.format,
+            t.structure.c.parameters,
         )
         .join(t.model, t.model.c.id == t.label.c.model_id)
         .join(t.checkpoint, t.checkpoint.c.id == t.label.c.checkpoint_id)
+        .join(t.structure, t.structure.c.id == _newest_structure(t.checkpoint.c.id))
         .order_by(t.model.c.name, t.label.c.position)
     )
     return [
@@ -155,20 +157,24 @@ def stored_versions(connection: Connection) -> list[StoredVersion]:
 
 
 def stored_layers(connection: Connection, checkpoint_id: int) -> list[StoredLayer]:
-    """List the layers of a checkpoint in order, each name once."""
+    """List the layers of a checkpoint in order, as the newest source presented them."""
     weight, bias = t.tensor.alias("weight"), t.tensor.alias("bias")
     query = (
-        select(t.layer.c.name, t.layer.c.kind, weight.c.shape, weight.c.digest, bias.c.digest.label("bias"))
-        .join(weight, weight.c.id == t.layer.c.weight_id)
+        select(t.layer, weight.c.digest, bias.c.digest.label("bias"))
+        .outerjoin(weight, weight.c.id == t.layer.c.weight_id)
         .outerjoin(bias, bias.c.id == t.layer.c.bias_id)
-        .where(t.layer.c.checkpoint_id == checkpoint_id)
-        .order_by(t.layer.c.position, t.layer.c.id)
+        .where(t.layer.c.structure_id == _newest_structure(checkpoint_id))
+        .order_by(t.layer.c.position)
     )
-    layers = [
-        StoredLayer(row.name, row.kind, tuple(json.loads(row.shape)), row.digest, row.bias or "")
+    return [
+        StoredLayer(row.name, row.kind, tuple(json.loads(row.shape)), row.digest or "", row.bias or "")
         for row in connection.execute(query)
     ]
-    return list({layer.name: layer for layer in layers}.values())
+
+
+def _newest_structure(checkpoint_id: Any) -> Any:
+    newest = t.structure.alias("newest")
+    return select(func.max(newest.c.id)).where(newest.c.checkpoint_id == checkpoint_id).scalar_subquery()
 
 
 def stored_outcomes(
@@ -223,38 +229,36 @@ class StoredRun:
     Attributes:
         id: Its key.
         profile: Name of its profile.
-        narrowed: Whether it was asked for some metrics or layers only.
         comparable: Equal for runs that asked for the same columns of the same extractors.
     """
 
     id: int
     profile: str
-    narrowed: bool
     comparable: str
 
 
 def stored_runs(connection: Connection, checkpoint_id: int, profile: str = "") -> list[StoredRun]:
-    """List the runs of a checkpoint, under a profile if one is named: the newest first, narrowed ones last.
+    """List the runs of a checkpoint, under a profile if one is named.
+
+    The newest come first; after all others, those that did not end, and those that asked for some metrics or layers.
 
     Raises:
         NotStoredError: There is none; the message lists the profiles there are.
     """
     query = (
-        select(t.run.c.id, t.plan.c.profile, t.plan.c.content)
+        select(t.run.c.id, t.plan.c.profile, t.plan.c.comparable)
         .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+        .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
         .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
-        .where(t.analysis.c.checkpoint_id == checkpoint_id)
-        .order_by(t.run.c.id.desc())
+        .where(t.structure.c.checkpoint_id == checkpoint_id)
+        .order_by(case((t.run.c.state == "done", 0), else_=1), t.plan.c.narrowed, t.run.c.id.desc())
     )
-    runs = []
-    for row in connection.execute(query):
-        content = json.loads(row.content)
-        runs.append(StoredRun(row.id, row.profile, content["narrowed"], content["comparable"]))
+    runs = [StoredRun(*row) for row in connection.execute(query)]
     named = [run for run in runs if not profile or run.profile == profile]
     if not named:
         profiles = ", ".join(sorted({run.profile for run in runs})) or "none"
         raise NotStoredError(f"it was never analysed under profile {profile!r}: there is {profiles}")
-    return sorted(named, key=lambda run: run.narrowed)
+    return named
 
 
 def comparable_runs(
@@ -278,142 +282,210 @@ def comparable_runs(
 def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None = None) -> AnalysisReport:
     """Put together what a run says, under the name ``ref`` if one is given."""
     run = connection.execute(
-        select(t.run, t.analysis.c.checkpoint_id, t.analysis.c.plan_id, t.analysis.c.model_subject_id, t.plan.c.profile)
+        select(
+            t.run,
+            t.analysis.c.structure_id,
+            t.analysis.c.plan_id,
+            t.analysis.c.model_subject_id,
+            t.structure.c.checkpoint_id,
+            t.structure.c.parameters,
+            t.checkpoint.c.digest,
+            t.plan.c.profile,
+        )
         .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+        .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
+        .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
         .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
         .where(t.run.c.id == run_id)
     ).one()
-    checkpoint = connection.execute(select(t.checkpoint).where(t.checkpoint.c.id == run.checkpoint_id)).one()
     columns = _columns_of_plan(connection, run.plan_id)
     covered = _covered_layers(connection, run.analysis_id)
     matrices = _matrix_subjects(connection, covered)
-    layer_subjects = _layer_subjects(connection, covered)
+    wholes = _layer_subjects(connection, covered)
     subjects = [row.subject_id for rows in matrices.values() for row in rows]
-    subjects += list(layer_subjects.values())
-    subjects += [run.model_subject_id] if run.model_subject_id else []
+    subjects += [*wholes.values(), *([run.model_subject_id] if run.model_subject_id else [])]
     values = _values(connection, subjects, columns)
-    with_spectrum = _with_spectrum(connection, subjects)
+    lost = NOT_REACHED if run.state != "done" else LOST
 
-    by_scope: dict[str, dict[str, int]] = {"matrix": {}, "layer": {}, "model": {}}
-    content = _plan_content(connection, run.plan_id)
-    for label, scope in content["columns"]:
-        by_scope[scope][label] = next(key for key, column in columns.items() if column.label == label)
-    matrix_rows, layer_rows = [], []
-    states: dict[int, str] = {}
-    reasons: list[Skip] = []
-    parameters_analyzed = 0
-    shown: set[str] = set()
+    layers: dict[int, _LayerAnswer] = {}
+    matrix_rows: list[MatrixRow] = []
+    primary_rows: list[MatrixRow] = []
+    layer_rows: list[LayerRow] = []
     for row in covered:
-        if row.state == "analyzed":
-            own = matrices.get((row.layer_id, row.extractor_id), [])
-            merged = [_merged(values, own_row, by_scope["matrix"], columns) for own_row in _by_index(own)]
-            has_spectrum = any(r.subject_id in with_spectrum for r in own)
-            state, reason = _layer_state([outcomes for _, outcomes in merged], has_spectrum=has_spectrum)
-            matrix_rows += [_matrix_row(row, first, outcomes) for first, outcomes in merged]
-            if state == "analyzed" and states.get(row.layer_id) != "analyzed":
-                parameters_analyzed += row.weight_size
-            if reason:
-                reasons.append(Skip(row.name, reason))
-            if states.get(row.layer_id) != "analyzed":
-                states[row.layer_id] = state
-        else:
-            reasons.append(Skip(row.name, row.reason))
-            if row.layer_id is not None:
-                states.setdefault(row.layer_id, row.state)
-        covered_whole = row.state != "skipped" and row.layer_id in layer_subjects and by_scope["layer"]
-        if covered_whole and row.name not in shown:
-            shown.add(row.name)
-            outcomes = {
-                label: values.get(layer_subjects[row.layer_id], {}).get(key, LOST)
-                for label, key in by_scope["layer"].items()
-            }
+        layer = layers.setdefault(row.layer_id, _LayerAnswer(row.name, row.weight_name, math.prod(_shape(row))))
+        made = _rows_of(row, matrices.get((row.layer_id, row.extractor_id), []), values, columns["matrix"], lost)
+        matrix_rows += made
+        primary_rows += made if row.is_primary else []
+        layer.add(row, made)
+        if columns["layer"] and row.state in {"analyzed", "statistics"} and not layer.shown:
+            layer.shown = True
+            known = values.get(wholes.get(row.layer_id, 0), {})
+            outcomes = _outcomes(columns["layer"], known, lost)
             layer_rows.append(LayerRow(row.name, row.kind, _shape(row), row.groups, outcomes))
-    model_values = values.get(run.model_subject_id, {}) if run.model_subject_id else {}
-    model_metrics = {label: model_values.get(key, LOST) for label, key in by_scope["model"].items()}
-    failures = _failures(connection, run_id)
-    counts = {state: list(states.values()).count(state) for state in ("analyzed", "statistics", "skipped", "failed")}
-    name = ref or _name_of(connection, run.checkpoint_id, checkpoint.digest)
+    name = ref or _name_of(connection, run.checkpoint_id, run.digest)
+    skipped = connection.execute(
+        select(t.skipped_tensor)
+        .where(t.skipped_tensor.c.structure_id == run.structure_id)
+        .order_by(t.skipped_tensor.c.position)
+    )
+    states = [layer.state for layer in layers.values()]
+    weights = {layer.weight: layer.size for layer in layers.values() if layer.state == "analyzed"}
+    headline = sorted(
+        (column for by_scope in columns.values() for column in by_scope if column.headline is not None),
+        key=lambda column: column.headline or 0,
+    )
     return AnalysisReport(
         source=run.source,
         model=name.model,
         version=name.version,
-        digest=checkpoint.digest,
-        run=RunInfo(run.id, run.profile, run.computed, run.reused, run.seconds),
+        digest=run.digest,
+        run=RunInfo(run.id, run.profile, run.state, run.computed, run.reused, run.seconds),
         coverage=Coverage(
-            parameters=checkpoint.parameters,
-            parameters_analyzed=parameters_analyzed,
-            analyzed=counts["analyzed"],
-            statistics_only=counts["statistics"],
-            skipped=counts["skipped"],
-            failed=counts["failed"],
-            reasons=tuple(reasons),
+            parameters=run.parameters,
+            parameters_analyzed=sum(weights.values()),
+            analyzed=states.count("analyzed"),
+            statistics_only=states.count("statistics"),
+            skipped=states.count("skipped"),
+            failed=states.count("failed"),
+            reasons=(
+                *(Skip(layer.name, layer.reason) for layer in layers.values() if layer.state != "analyzed"),
+                *(Skip(row.name, row.reason) for row in skipped),
+            ),
         ),
         layers=tuple(matrix_rows),
         layer_metrics=tuple(layer_rows),
-        model_metrics=model_metrics,
-        summary=summarize(matrix_rows, content["primary"], list(by_scope["matrix"])),
-        headline=tuple(content["headline"]),
-        failures=failures,
+        model_metrics=_outcomes(columns["model"], values.get(run.model_subject_id, {}), lost),
+        summary=summarize(primary_rows, [column.label for column in columns["matrix"]]),
+        headline=tuple(column.label for column in headline),
+        failures=_failures(connection, run_id),
+        warnings=tuple(json.loads(run.warnings)),
     )
 
 
-def summarize(rows: Sequence[MatrixRow], primary: Sequence[str], labels: Sequence[str]) -> dict[str, Aggregate]:
-    """Aggregate number columns over the matrices that the primary extractors made; what has no value is counted."""
+@dataclass(slots=True)
+class _LayerAnswer:
+    """What became of a layer under all its extractors: the best of it counts."""
+
+    name: str
+    weight: str
+    size: int
+    state: str = ""
+    reason: str = ""
+    shown: bool = False
+
+    def add(self, row: Row[Any], made: Sequence[MatrixRow]) -> None:
+        """Take one row of coverage and the matrices behind it into account."""
+        state, reason = row.state, row.reason
+        if state == "analyzed":
+            state, reason = _answered([matrix.metrics for matrix in made])
+        order = ("analyzed", "failed", "statistics", "skipped", "")
+        if order.index(state) < order.index(self.state):
+            self.state, self.reason = state, reason
+
+
+def _answered(outcomes: Sequence[Mapping[str, Outcome]]) -> tuple[str, str]:
+    """Tell what became of a layer that was to be analysed: its state, and the reason if it has no value at all."""
+    flat = [outcome for by_label in outcomes for outcome in by_label.values()]
+    if any(outcome.state not in {State.FAILED, State.REFUSED} for outcome in flat):
+        return "analyzed", ""
+    if not flat:  # columns of the model alone were asked for
+        return "analyzed", ""
+    lost = [outcome for outcome in flat if outcome.state is State.FAILED]
+    if lost:
+        return "failed", lost[0].reason
+    return "skipped", flat[0].explain()
+
+
+def _rows_of(
+    row: Row[Any],
+    subjects: Sequence[Row[Any]],
+    values: Mapping[int, Mapping[int, Outcome]],
+    columns: Sequence[_PlannedColumn],
+    lost: Outcome,
+) -> list[MatrixRow]:
+    """Make the rows of a covered layer: one per matrix that was planned, whether anything is stored of it or not."""
+    known: dict[int, dict[int, Outcome]] = defaultdict(dict)
+    for subject in subjects:  # the matrix itself, and as it stands in its layer
+        known[subject.matrix_index] |= values.get(subject.subject_id, {})
+    return [
+        MatrixRow(
+            name=row.name,
+            kind=row.kind,
+            shape=_shape(row),
+            groups=row.groups,
+            extractor=row.extractor,
+            index=index,
+            N=max(row.rows, row.cols),
+            M=min(row.rows, row.cols),
+            metrics=_outcomes(columns, known[index], lost),
+        )
+        for index in range(row.matrices)
+    ]
+
+
+def _outcomes(columns: Sequence[_PlannedColumn], known: Mapping[int, Outcome], lost: Outcome) -> dict[str, Outcome]:
+    return {column.label: known.get(column.key, lost) for column in columns}
+
+
+def summarize(rows: Sequence[MatrixRow], labels: Sequence[str]) -> dict[str, Aggregate]:
+    """Aggregate number columns over matrices; what has no value is counted."""
     summary = {}
     for label in labels:
-        outcomes = [row.metrics[label] for row in rows if row.extractor in primary]
+        outcomes = [row.metrics[label] for row in rows]
         if not outcomes or any(outcome.text is not None or type(outcome.number) is bool for outcome in outcomes):
             continue
-        numbers = [float(outcome.number) for outcome in outcomes if outcome.number is not None]
+        numbers = sorted(float(outcome.number) for outcome in outcomes if outcome.number is not None)
+        count = len(numbers)
         summary[label] = Aggregate(
-            mean=statistics.fmean(numbers) if numbers else None,
-            median=statistics.median(numbers) if numbers else None,
-            min=min(numbers, default=None),
-            max=max(numbers, default=None),
-            count=len(numbers),
-            missing=len(outcomes) - len(numbers),
+            # Divided before they are added, so that no sum overflows.
+            mean=math.fsum(number / count for number in numbers) if numbers else None,
+            median=numbers[count // 2] / 2 + numbers[(count - 1) // 2] / 2 if numbers else None,
+            min=numbers[0] if numbers else None,
+            max=numbers[-1] if numbers else None,
+            count=count,
+            missing=len(outcomes) - count,
         )
     return summary
 
 
 @dataclass(frozen=True, slots=True)
 class _PlannedColumn:
+    key: int
     label: str
     type: str
+    headline: int | None
 
 
-def _columns_of_plan(connection: Connection, plan_id: int) -> dict[int, _PlannedColumn]:
-    """Columns by key, in the order of display."""
+def _columns_of_plan(connection: Connection, plan_id: int) -> dict[str, list[_PlannedColumn]]:
+    """Columns by scope, in the order of display."""
     query = (
-        select(t.variant.c.column_id, t.variant.c.name, t.metric_column.c.type)
-        .join(t.plan_variant, t.plan_variant.c.variant_id == t.variant.c.id)
+        select(t.plan_variant, t.variant.c.column_id, t.metric_column.c.type)
+        .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
         .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
         .where(t.plan_variant.c.plan_id == plan_id)
         .order_by(t.plan_variant.c.position)
     )
-    return {key: _PlannedColumn(label, kind) for key, label, kind in connection.execute(query)}
-
-
-def _plan_content(connection: Connection, plan_id: int) -> dict[str, Any]:
-    content = connection.execute(select(t.plan.c.content).where(t.plan.c.id == plan_id)).scalar_one()
-    return dict(json.loads(content))
+    columns: dict[str, list[_PlannedColumn]] = {"matrix": [], "layer": [], "model": []}
+    for row in connection.execute(query):
+        columns[row.scope].append(_PlannedColumn(row.column_id, row.label, row.type, row.headline))
+    return columns
 
 
 def _covered_layers(connection: Connection, analysis_id: int) -> list[Row[Any]]:
-    weight = t.tensor.alias("weight")
+    layer = t.layer.c
     query = (
         select(
             t.coverage,
-            t.layer.c.kind,
-            t.layer.c.groups,
-            t.layer.c.split,
-            t.layer.c.weight_id,
-            t.layer.c.bias_id,
-            weight.c.shape,
-            weight.c.size.label("weight_size"),
+            layer.name,
+            layer.kind,
+            layer.groups,
+            layer.split,
+            layer.shape,
+            layer.weight_name,
+            layer.weight_id,
+            layer.bias_id,
         )
-        .outerjoin(t.layer, t.layer.c.id == t.coverage.c.layer_id)
-        .outerjoin(weight, weight.c.id == t.layer.c.weight_id)
+        .join(t.layer, layer.id == t.coverage.c.layer_id)
         .where(t.coverage.c.analysis_id == analysis_id)
         .order_by(t.coverage.c.position)
     )
@@ -425,7 +497,7 @@ def _matrix_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dic
     analyzed = [row for row in covered if row.state == "analyzed"]
     found: dict[tuple[int, str, int, int], list[Row[Any]]] = defaultdict(list)
     m = t.matrix_subject
-    contexts = _context_layers(connection, analyzed)
+    contexts = _layer_subjects(connection, analyzed)
     for chunk in _chunks(sorted({row.weight_id for row in analyzed})):
         for row in connection.execute(select(m).where(m.c.tensor_id.in_(chunk)).order_by(m.c.matrix_index)):
             found[row.groups, row.split, row.tensor_id, row.extractor_id].append(row)
@@ -441,28 +513,24 @@ def _matrix_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dic
 
 def _layer_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dict[int, int]:
     """Keys of layer subjects by layer key."""
-    return _context_layers(connection, [row for row in covered if row.layer_id is not None])
-
-
-def _context_layers(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, int]:
     s = t.layer_subject
     by_content: dict[tuple[str, int, int, int | None], int] = {}
-    for chunk in _chunks(sorted({row.weight_id for row in rows})):
+    for chunk in _chunks(sorted({row.weight_id for row in covered if row.weight_id is not None})):
         for found in connection.execute(select(s).where(s.c.weight_id.in_(chunk))):
             by_content[found.kind, found.groups, found.weight_id, found.bias_id] = found.subject_id
-    keys = {row.layer_id: by_content.get((row.kind, row.groups, row.weight_id, row.bias_id)) for row in rows}
+    keys = {row.layer_id: by_content.get((row.kind, row.groups, row.weight_id, row.bias_id)) for row in covered}
     return {layer_id: key for layer_id, key in keys.items() if key is not None}
 
 
 def _values(
-    connection: Connection, subjects: Sequence[int], columns: Mapping[int, _PlannedColumn]
+    connection: Connection, subjects: Sequence[int], columns: Mapping[str, Sequence[_PlannedColumn]]
 ) -> dict[int, dict[int, Outcome]]:
+    types = {column.key: _NUMBERS.get(column.type) for by_scope in columns.values() for column in by_scope}
     found: dict[int, dict[int, Outcome]] = defaultdict(dict)
     for chunk in _chunks(sorted(set(subjects))):
         for row in connection.execute(select(t.value).where(t.value.c.subject_id.in_(chunk))):
-            if row.column_id in columns:
-                outcome = _outcome(row)
-                kind = _NUMBERS.get(columns[row.column_id].type)
+            if row.column_id in types:
+                outcome, kind = _outcome(row), types[row.column_id]
                 if kind is not None and outcome.number is not None:
                     outcome = replace(outcome, number=kind(outcome.number))
                 found[row.subject_id][row.column_id] = outcome
@@ -480,59 +548,6 @@ def subjects_with_spectra(connection: Connection, subjects: Sequence[str]) -> se
         )
         found |= set(connection.scalars(query))
     return found
-
-
-def _with_spectrum(connection: Connection, subjects: Sequence[int]) -> set[int]:
-    found: set[int] = set()
-    for chunk in _chunks(sorted(set(subjects))):
-        query = select(t.spectrum.c.subject_id).where(t.spectrum.c.subject_id.in_(chunk))
-        found |= set(connection.scalars(query))
-    return found
-
-
-def _by_index(rows: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
-    """Group subjects of one index: the plain one and the one in context."""
-    by_index: dict[int, list[Row[Any]]] = defaultdict(list)
-    for row in rows:
-        by_index[row.matrix_index].append(row)
-    for index in sorted(by_index):
-        yield by_index[index]
-
-
-def _merged(
-    values: Mapping[int, Mapping[int, Outcome]],
-    rows: Sequence[Row[Any]],
-    wanted: Mapping[str, int],
-    columns: Mapping[int, _PlannedColumn],
-) -> tuple[Row[Any], dict[str, Outcome]]:
-    known: dict[int, Outcome] = {}
-    for row in rows:
-        known |= values.get(row.subject_id, {})
-    return rows[0], {label: known.get(key, LOST) for label, key in wanted.items() if key in columns}
-
-
-def _layer_state(outcomes: Sequence[Mapping[str, Outcome]], *, has_spectrum: bool) -> tuple[str, str]:
-    """Tell what became of a layer that was to be analysed: its state, and the reason if it has no spectrum."""
-    flat = [outcome for by_label in outcomes for outcome in by_label.values()]
-    if has_spectrum or any(outcome.is_ok for outcome in flat):
-        return "analyzed", ""
-    if not flat or any(outcome.state is State.FAILED for outcome in flat):
-        return "failed", "lost to an exception: see failures"
-    return "skipped", flat[0].explain()
-
-
-def _matrix_row(row: Row[Any], subject: Row[Any], outcomes: Mapping[str, Outcome]) -> MatrixRow:
-    return MatrixRow(
-        name=row.name,
-        kind=row.kind,
-        shape=_shape(row),
-        groups=row.groups,
-        extractor=row.extractor,
-        index=subject.matrix_index,
-        N=max(subject.rows, subject.cols),
-        M=min(subject.rows, subject.cols),
-        metrics=outcomes,
-    )
 
 
 def _shape(row: Row[Any]) -> tuple[int, ...]:

@@ -5,7 +5,8 @@ All of it may run twice, and in several processes at once: rows are inserted whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ww_core.store import tables as t
 from ww_core.store.encoding import encode_spectrum
 
 if TYPE_CHECKING:
-    from ww_core.domain.layer import Layer, TensorSpec
+    from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
     from ww_core.domain.report import Aggregate, Failure
     from ww_core.domain.spectrum import Spectrum
 
@@ -31,7 +32,7 @@ CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRecord:
-    """A checkpoint with its layers.
+    """A checkpoint as its source presents it.
 
     Attributes:
         digest: Its content address.
@@ -39,7 +40,9 @@ class CheckpointRecord:
         format: Format it was read from.
         parameters: Numbers in all its tensors.
         tensors: Tensors that were read, by digest.
-        layers: Layers whose tensors were read, with the digests of weight and bias (empty for none).
+        layers: All layers in order, with the digests of weight and bias (empty for no bias, or for what could not be
+            read).
+        skipped: Tensors that belong to no layer, with their reasons.
     """
 
     digest: str
@@ -48,6 +51,7 @@ class CheckpointRecord:
     parameters: int
     tensors: Mapping[str, TensorSpec]
     layers: Sequence[tuple[Layer, str, str]]
+    skipped: Sequence[SkippedTensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,33 +69,50 @@ class IdentityRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnRecord:
+    """A column that is asked for: its label, what it is, and its place among the columns of tables for people."""
+
+    label: str
+    scope: str
+    identity: str
+    column: str
+    headline: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanRecord:
     """What was asked, fully resolved.
 
     Attributes:
         profile: Name of the profile.
+        narrowed: Whether only some metrics or layers were asked for.
         content: Everything that tells this plan from others, as plain data.
-        extractors: Identity of the primary extractor by kind of layer: part of what a variant is.
-        columns: Label, identity digest and column name of each column asked for, in order.
+        extractors: Identities of the primary extractors by role: part of what a variant is.
+        every_extractor: Identities of all extractors by role.
+        columns: The columns asked for, in order.
     """
 
     profile: str
+    narrowed: bool
     content: Mapping[str, Any]
     extractors: Mapping[str, str]
-    columns: Sequence[tuple[str, str, str]]
+    every_extractor: Mapping[str, Sequence[str]]
+    columns: Sequence[ColumnRecord]
 
 
 @dataclass(frozen=True, slots=True)
 class CoverageRecord:
-    """One layer under one extractor, or one skipped tensor: analysed, statistics only, or skipped with its reason."""
+    """One layer under one extractor: what is to be made of it, or why nothing is."""
 
-    name: str
-    size: int
+    layer: Layer
     state: str
     reason: str = ""
-    layer: Layer | None = None
     extractor: str = ""
     extractor_identity: str = ""
+    is_primary: bool = False
+    matrices: int = 0
+    rows: int = 0
+    cols: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,11 +129,12 @@ class Keys:
     """Integer keys of what is stored, by content."""
 
     tensors: dict[str, int] = field(default_factory=dict)
-    layers: dict[tuple[str, str, int, str], int] = field(default_factory=dict)
+    layers: dict[str, int] = field(default_factory=dict)
     identities: dict[str, int] = field(default_factory=dict)
     columns: dict[tuple[str, str], int] = field(default_factory=dict)
     subjects: dict[str, int] = field(default_factory=dict)
     checkpoint: int = 0
+    structure: int = 0
 
 
 def now() -> str:
@@ -120,21 +142,27 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def known_digests(connection: Connection, host: str, path: str) -> dict[str, tuple[str, str]]:
-    """Return (stamp, digest) of the tensors of a file by name, as they were when the file was last read here."""
-    query = select(t.file_digest.c.tensor, t.file_digest.c.stamp, t.file_digest.c.digest).where(
-        t.file_digest.c.host == host, t.file_digest.c.path == path
-    )
-    return {name: (stamp, digest) for name, stamp, digest in connection.execute(query)}
+def known_digests(connection: Connection, host: str, path: str, tensors: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return (stamp, digest) of tensors of a file by name, as they were when the file was last read on this host."""
+    names = {_file_key(host, path, name): name for name in tensors}
+    known = {}
+    for chunk in _chunks(list(names)):
+        for row in connection.execute(select(t.file_digest).where(t.file_digest.c.key.in_(chunk))):
+            known[names[row.key]] = (row.stamp, row.digest)
+    return known
 
 
 def record_digests(connection: Connection, host: str, path: str, digests: Mapping[str, tuple[str, str]]) -> None:
     """Remember (stamp, digest) of the tensors of a file, by tensor name."""
     rows = [
-        {"host": host, "path": path, "tensor": name, "stamp": stamp, "digest": digest}
+        {"key": _file_key(host, path, name), "path": path, "stamp": stamp, "digest": digest}
         for name, (stamp, digest) in digests.items()
     ]
     _upsert(connection, t.file_digest, rows, update_columns=("stamp", "digest"))
+
+
+def _file_key(host: str, path: str, tensor: str) -> str:
+    return digest_of("file", {"host": host, "path": clean(path), "tensor": clean(tensor)})
 
 
 def record_checkpoint(connection: Connection, record: CheckpointRecord) -> Keys:
@@ -148,38 +176,64 @@ def record_checkpoint(connection: Connection, record: CheckpointRecord) -> Keys:
             for digest, spec in record.tensors.items()
         ],
     )
+    row = {"digest": record.digest, "provisional": record.provisional, "created_at": now()}
+    keys.checkpoint = _record_by_digest(connection, t.checkpoint, [row])[record.digest]
+    layers = [_layer_fields(*layer) for layer in record.layers]
+    skipped = [
+        {
+            "name": tensor.name,
+            "dtype": tensor.dtype,
+            "shape": canonical_json(list(tensor.shape)),
+            "reason": tensor.reason,
+        }
+        for tensor in record.skipped
+    ]
+    content = {"checkpoint": record.digest, "format": record.format, "layers": layers, "skipped": skipped}
+    structure = digest_of("structure", json.loads(clean(canonical_json(content))))
     row = {
-        "digest": record.digest,
-        "provisional": record.provisional,
+        "digest": structure,
+        "checkpoint_id": keys.checkpoint,
         "format": record.format,
         "parameters": record.parameters,
-        "created_at": now(),
     }
-    keys.checkpoint = _record_by_digest(connection, t.checkpoint, [row])[record.digest]
-    rows = [
-        {
-            "checkpoint_id": keys.checkpoint,
-            "position": position,
-            "name": layer.name,
-            "kind": str(layer.kind),
-            "groups": layer.groups,
-            "split": layer.split,
-            "weight_id": keys.tensors[weight],
-            "bias_id": keys.tensors[bias] if bias else None,
-        }
-        for position, (layer, weight, bias) in enumerate(record.layers)
-    ]
+    keys.structure = _record_by_digest(connection, t.structure, [row])[structure]
+    rows = []
+    for position, fields in enumerate(layers):
+        weight, bias = fields.pop("weight"), fields.pop("bias")
+        ids = {"weight_id": keys.tensors.get(weight), "bias_id": keys.tensors.get(bias)}
+        rows.append({"structure_id": keys.structure, "position": position, **fields, **ids})
     _insert_missing(connection, t.layer, rows)
-    columns = (t.layer.c.name, t.layer.c.kind, t.layer.c.groups, t.layer.c.split, t.layer.c.id)
-    query = select(*columns).where(t.layer.c.checkpoint_id == keys.checkpoint)
-    keys.layers = {(name, kind, groups, split): key for name, kind, groups, split, key in connection.execute(query)}
+    _insert_missing(
+        connection,
+        t.skipped_tensor,
+        [{"structure_id": keys.structure, "position": position, **fields} for position, fields in enumerate(skipped)],
+    )
+    query = select(t.layer.c.position, t.layer.c.id).where(t.layer.c.structure_id == keys.structure)
+    names = [layer.name for layer, _, _ in record.layers]
+    keys.layers = {names[row.position]: row.id for row in connection.execute(query)}
     return keys
+
+
+def _layer_fields(layer: Layer, weight: str, bias: str) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "kind": str(layer.kind),
+        "groups": layer.groups,
+        "split": layer.split,
+        "shape": canonical_json(list(layer.shape)),
+        "size": layer.size,
+        "weight_name": layer.weight.name,
+        "weight": weight,
+        "bias": bias,
+    }
 
 
 def record_label(
     connection: Connection, model: str, version: str, checkpoint_id: int, source: str, *, move: bool
-) -> str:
+) -> tuple[str, int]:
     """Label a checkpoint as a version of a model; both are made if they are new.
+
+    A label that stands on a checkpoint of which not all could be read goes without being asked to.
 
     Args:
         connection: An open transaction.
@@ -190,7 +244,7 @@ def record_label(
         move: Let the label leave another checkpoint.
 
     Returns:
-        The label.
+        The label and its key.
 
     Raises:
         UsageError: The label stands on another checkpoint, and ``move`` is not set.
@@ -198,35 +252,39 @@ def record_label(
     _insert_missing(connection, t.model, [{"name": model, "created_at": now()}])
     # The row lock keeps two processes on a server from taking the same next version.
     model_id = connection.scalar(select(t.model.c.id).where(t.model.c.name == model).with_for_update())
-    query = select(t.label).where(t.label.c.model_id == model_id).order_by(t.label.c.position)
+    query = (
+        select(t.label, t.checkpoint.c.provisional)
+        .join(t.checkpoint, t.checkpoint.c.id == t.label.c.checkpoint_id)
+        .where(t.label.c.model_id == model_id)
+        .order_by(t.label.c.position)
+    )
     labels = list(connection.execute(query))
     if not version:
-        kept = [row.name for row in labels if row.checkpoint_id == checkpoint_id]
+        kept = [row for row in labels if row.checkpoint_id == checkpoint_id]
         if kept:
-            return str(kept[-1])
+            return str(kept[-1].name), int(kept[-1].id)
         integers = [int(row.name) for row in labels if row.name.isascii() and row.name.isdigit()]
         version = str(max(integers, default=0) + 1)
     standing = next((row for row in labels if row.name == version), None)
     if standing is None:
-        position = labels[-1].position + 1 if labels else 1
         row = {
             "model_id": model_id,
             "name": version,
-            "position": position,
+            "position": labels[-1].position + 1 if labels else 1,
             "checkpoint_id": checkpoint_id,
-            "source": source,
+            "source": clean(source),
             "created_at": now(),
         }
-        connection.execute(t.label.insert().values(row))
-    elif standing.checkpoint_id != checkpoint_id:
-        if not move:
+        return version, int(connection.execute(t.label.insert().values(row).returning(t.label.c.id)).scalar_one())
+    if standing.checkpoint_id != checkpoint_id:
+        if not (move or standing.provisional):
             raise UsageError(
                 f"{model}@{version} stands on other weights (from {standing.source}): "
                 "take another --version, or --move-label to let it go"
             )
-        moved = {"checkpoint_id": checkpoint_id, "source": source, "created_at": now()}
+        moved = {"checkpoint_id": checkpoint_id, "source": clean(source), "created_at": now()}
         connection.execute(update(t.label).where(t.label.c.id == standing.id).values(moved))
-    return version
+    return version, int(standing.id)
 
 
 def record_series(connection: Connection, series: str, model: str) -> None:
@@ -284,71 +342,91 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
 
 def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
     """Store a plan and its variants, and return its key."""
-    extractors = canonical_json(dict(record.extractors))
-    variants: list[dict[str, Any]] = [
-        {
-            "digest": digest_of(
-                "variant",
-                {"profile": record.profile, "extractors": extractors, "identity": identity, "column": column},
-            ),
-            "name": label,
+    variants: list[dict[str, Any]] = []
+    for column in record.columns:
+        extractors = {} if column.scope == "layer" else dict(record.extractors)
+        content = {
             "profile": record.profile,
-            "column_id": keys.columns[identity, column],
             "extractors": extractors,
+            "identity": column.identity,
+            "column": column.column,
         }
-        for label, identity, column in record.columns
-    ]
+        variant = {
+            "digest": digest_of("variant", content),
+            "profile": record.profile,
+            "column_id": keys.columns[column.identity, column.column],
+            "extractors": canonical_json(extractors),
+        }
+        variants.append(variant)
     variant_ids = _record_by_digest(connection, t.variant, variants)
-    content = canonical_json(dict(record.content))
-    digest = digest_of("plan", {"content": content, "variants": [variant["digest"] for variant in variants]})
-    row = {"digest": digest, "profile": record.profile, "content": content}
-    plan_id = _record_by_digest(connection, t.plan, [row])[digest]
+    same = {
+        "extractors": {role: list(identities) for role, identities in record.every_extractor.items()},
+        "columns": [[column.label, column.identity] for column in record.columns],
+    }
+    comparable = digest_of("comparable", {"profile": record.profile, **same})
+    shown = [[column.label, column.headline] for column in record.columns]
+    asked: dict[str, Any] = {"comparable": comparable, "shown": shown, "content": dict(record.content)}
+    row: dict[str, Any] = {
+        "digest": digest_of("plan", asked),
+        "profile": record.profile,
+        "narrowed": record.narrowed,
+        "comparable": comparable,
+        "content": canonical_json(dict(record.content)),
+    }
+    plan_id = _record_by_digest(connection, t.plan, [row])[row["digest"]]
     _insert_missing(
         connection,
         t.plan_variant,
         [
-            {"plan_id": plan_id, "position": position, "variant_id": variant_ids[variant["digest"]]}
-            for position, variant in enumerate(variants)
+            {
+                "plan_id": plan_id,
+                "position": position,
+                "variant_id": variant_ids[variant["digest"]],
+                "label": column.label,
+                "scope": column.scope,
+                "headline": column.headline,
+            }
+            for position, (column, variant) in enumerate(zip(record.columns, variants, strict=True))
         ],
     )
     return plan_id
 
 
 def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[CoverageRecord], keys: Keys) -> int:
-    """Store what a plan covers of the checkpoint of ``keys``, and return the key of the pair."""
-    _insert_missing(connection, t.analysis, [{"checkpoint_id": keys.checkpoint, "plan_id": plan_id}])
-    query = select(t.analysis.c.id).where(
-        t.analysis.c.checkpoint_id == keys.checkpoint, t.analysis.c.plan_id == plan_id
-    )
+    """Store what a plan covers of the structure of ``keys``, and return the key of the pair."""
+    _insert_missing(connection, t.analysis, [{"structure_id": keys.structure, "plan_id": plan_id}])
+    query = select(t.analysis.c.id).where(t.analysis.c.structure_id == keys.structure, t.analysis.c.plan_id == plan_id)
     analysis_id = int(connection.execute(query).scalar_one())
     rows = [
         {
             "analysis_id": analysis_id,
             "position": position,
-            "layer_id": _layer_key(record.layer, keys),
-            "name": record.name,
-            "size": record.size,
+            "layer_id": keys.layers[record.layer.name],
             "extractor_id": keys.identities.get(record.extractor_identity),
             "extractor": record.extractor,
+            "is_primary": record.is_primary,
             "state": record.state,
             "reason": record.reason,
+            "matrices": record.matrices,
+            "rows": record.rows,
+            "cols": record.cols,
         }
         for position, record in enumerate(coverage)
     ]
-    _insert_missing(connection, t.coverage, rows)
+    # Replaced, because what an extractor said by an exception it may say otherwise next time.
+    _upsert(connection, t.coverage, rows, update_columns=("state", "reason", "matrices", "rows", "cols"))
     return analysis_id
 
 
-def _layer_key(layer: Layer | None, keys: Keys) -> int | None:
-    return None if layer is None else keys.layers.get((layer.name, str(layer.kind), layer.groups, layer.split))
-
-
-def start_run(connection: Connection, analysis_id: int, source: str, request: Mapping[str, Any], program: str) -> int:
+def start_run(
+    connection: Connection, analysis_id: int, label_id: int, source: str, request: Mapping[str, Any], program: str
+) -> int:
     """Write the row of a run that begins, and return its key."""
     row = {
         "analysis_id": analysis_id,
-        "source": source,
-        "request": canonical_json(dict(request)),
+        "label_id": label_id,
+        "source": clean(source),
+        "request": clean(canonical_json(dict(request))),
         "program": program,
         "state": "running",
         "started_at": now(),
@@ -356,6 +434,7 @@ def start_run(connection: Connection, analysis_id: int, source: str, request: Ma
         "reused": 0,
         "failed": 0,
         "seconds": 0.0,
+        "warnings": "[]",
     }
     return int(connection.execute(t.run.insert().values(row).returning(t.run.c.id)).scalar_one())
 
@@ -369,8 +448,9 @@ def finish_run(
     reused: int,
     seconds: float,
     failures: Sequence[Failure],
+    warnings: Sequence[str],
 ) -> None:
-    """Write how a run ended, with its failures."""
+    """Write how a run ended, with its failures and warnings; called again, it adds what came later."""
     ended = {
         "state": state,
         "finished_at": now(),
@@ -378,6 +458,7 @@ def finish_run(
         "reused": reused,
         "failed": len(failures),
         "seconds": seconds,
+        "warnings": canonical_json([clean(warning) for warning in warnings]),
     }
     connection.execute(update(t.run).where(t.run.c.id == run_id).values(ended))
     rows = [
@@ -409,11 +490,12 @@ def record_results(connection: Connection, results: Sequence[Result], keys: Keys
         t.model_subject,
         [{"subject_id": keys.subjects[subject.digest], "checkpoint_id": keys.checkpoint} for subject in models],
     )
-    _insert_missing(
-        connection,
-        t.spectrum,
-        [_spectrum_row(r, r.spectrum, keys, keep=keep_spectra) for r in results if r.spectrum is not None],
-    )
+    spectra = [_spectrum_row(r, r.spectrum, keys, keep=keep_spectra) for r in results if r.spectrum is not None]
+    if keep_spectra:
+        # What was left out once is filled in.
+        _upsert(connection, t.spectrum, spectra, update_columns=("encoding", "singular_values"))
+    else:
+        _insert_missing(connection, t.spectrum, spectra)
     values = [row for result in results for row in _value_rows(result, keys)]
     values.sort(key=lambda row: (row["subject_id"], row["column_id"]))
     _insert_missing(connection, t.value, values)
@@ -482,41 +564,37 @@ def record_summaries(
     connection: Connection,
     checkpoint_id: int,
     plan_id: int,
-    layers: Sequence[str],
+    chosen: Mapping[str, Any],
     summaries: Mapping[str, Aggregate],
-    *,
-    partial: bool,
+    partial: Collection[str],
 ) -> None:
-    """Store aggregates by column label and name, in place of what stood there.
+    """Store aggregates by column label, in place of what stood there.
 
     Args:
         connection: An open transaction.
         checkpoint_id: The checkpoint.
         plan_id: The plan whose variants the labels belong to.
-        layers: Globs that chose the layers; empty for all.
+        chosen: What chose layers and groups; empty if nothing did.
         summaries: Aggregates by label.
-        partial: Whether something is missing that a complete run would hold.
+        partial: Labels of which something is missing that a complete run would hold.
     """
-    query = (
-        select(t.variant.c.name, t.variant.c.id)
-        .join(t.plan_variant, t.plan_variant.c.variant_id == t.variant.c.id)
-        .where(t.plan_variant.c.plan_id == plan_id)
-    )
-    variants = {row.name: row.id for row in connection.execute(query)}
+    query = select(t.plan_variant.c.label, t.plan_variant.c.variant_id).where(t.plan_variant.c.plan_id == plan_id)
+    variants = {row.label: row.variant_id for row in connection.execute(query)}
     rows = [
         {
             "checkpoint_id": checkpoint_id,
             "variant_id": variants[label],
-            "selection": digest_of("layers", {"globs": sorted(layers)}) if layers else "all",
+            "selection": digest_of("chosen", chosen) if chosen else "all",
             "aggregate": name,
             "value": number,
             "present": aggregate.count,
             "missing": aggregate.missing,
-            "partial": partial,
+            "partial": label in partial,
         }
         for label, aggregate in summaries.items()
         for name, number in aggregate.numbers().items()
     ]
+    rows.sort(key=lambda row: (row["variant_id"], row["aggregate"]))
     _upsert(connection, t.summary, rows, update_columns=("value", "present", "missing", "partial"))
 
 
@@ -542,7 +620,7 @@ def _keys_by_digest(connection: Connection, table: Table, digests: Sequence[str]
 
 def _insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
-        connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
+        connection.execute(_insert(connection, table).on_conflict_do_nothing(), [_clean_row(row) for row in rows])
 
 
 def _upsert(
@@ -552,11 +630,22 @@ def _upsert(
         insert = _insert(connection, table)
         replaced = {name: insert.excluded[name] for name in update_columns}
         statement = insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=replaced)
-        connection.execute(statement, list(rows))
+        connection.execute(statement, [_clean_row(row) for row in rows])
 
 
 def _insert(connection: Connection, table: Table) -> Any:
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def clean(text: str) -> str:
+    """Return text that every database takes: lone surrogates and NUL are written out."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _clean_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: clean(value) if type(value) is str else value for key, value in row.items()}
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

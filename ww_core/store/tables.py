@@ -36,16 +36,25 @@ metadata = MetaData(
 )
 
 
+# SQLite counts rows in 64 bits only where the key is called INTEGER.
+_Key = BigInteger().with_variant(Integer, "sqlite")
+
+
 def _id() -> Column[int]:
-    return Column("id", Integer, primary_key=True)
+    return Column("id", _Key, primary_key=True)
 
 
 def _digest() -> Column[str]:
     return Column("digest", String(64), nullable=False, unique=True)
 
 
-def _ref(name: str, target: str, *, primary_key: bool = False, nullable: bool = False) -> Column[int]:
-    return Column(name, Integer, ForeignKey(f"{target}.id"), primary_key=primary_key, nullable=nullable)
+def _ref(
+    name: str, target: str, *, primary_key: bool = False, nullable: bool = False, index: bool = True
+) -> Column[int]:
+    # Indexed unless another index begins with it: deleting what is pointed at must not scan what points at it.
+    return Column(
+        name, _Key, ForeignKey(f"{target}.id"), primary_key=primary_key, nullable=nullable, index=index or None
+    )
 
 
 # --- content: tensors, checkpoints, the layers in them ----------------------------------------------------------------
@@ -66,35 +75,55 @@ checkpoint = Table(
     _id(),
     _digest(),
     Column("provisional", Boolean, nullable=False),  # some tensor could not be read: never ranked
-    Column("format", String(32), nullable=False),
-    Column("parameters", BigInteger, nullable=False),
     Column("created_at", String(32), nullable=False),
 )
 
-# Kind and groups come from the source, and one content may come from a source that knows more than another.
+# How a source presents a checkpoint. Kinds, groups, which bias goes with which weight, what was skipped: these come
+# from the source, and one content may come from sources that know more or less of it.
+structure = Table(
+    "structure",
+    metadata,
+    _id(),
+    _digest(),
+    _ref("checkpoint_id", "checkpoint"),
+    Column("format", Text, nullable=False),
+    Column("parameters", BigInteger, nullable=False),
+)
+
 layer = Table(
     "layer",
     metadata,
     _id(),
-    _ref("checkpoint_id", "checkpoint"),
+    _ref("structure_id", "structure", index=False),
     Column("position", Integer, nullable=False),
     Column("name", Text, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("groups", Integer, nullable=False),
     Column("split", String(64), nullable=False),
-    _ref("weight_id", "tensor"),
+    Column("shape", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("weight_name", Text, nullable=False),
+    _ref("weight_id", "tensor", nullable=True),  # NULL: it could not be read
     _ref("bias_id", "tensor", nullable=True),
-    UniqueConstraint("checkpoint_id", "name", "kind", "groups", "split"),
-    Index(None, "weight_id"),  # this and its like: without it every tensor or subject that is deleted costs a scan
-    Index(None, "bias_id"),
+    UniqueConstraint("structure_id", "position"),
+)
+
+skipped_tensor = Table(
+    "skipped_tensor",
+    metadata,
+    _ref("structure_id", "structure", primary_key=True, index=False),
+    Column("position", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("dtype", Text, nullable=False),
+    Column("shape", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 file_digest = Table(
     "file_digest",
     metadata,
-    Column("host", String(255), primary_key=True),
-    Column("path", Text, primary_key=True),
-    Column("tensor", Text, primary_key=True),
+    Column("key", String(64), primary_key=True),  # digest of host, path and tensor name, which may be long
+    Column("path", Text, nullable=False),
     Column("stamp", Text, nullable=False),  # size, times, inode, offset, dtype and shape the digest was taken under
     Column("digest", String(64), nullable=False),
 )
@@ -105,7 +134,7 @@ model = Table(
     "model",
     metadata,
     _id(),
-    Column("name", String(255), nullable=False, unique=True),
+    Column("name", Text, nullable=False, unique=True),
     Column("created_at", String(32), nullable=False),
 )
 
@@ -113,28 +142,27 @@ label = Table(
     "label",
     metadata,
     _id(),
-    _ref("model_id", "model"),
-    Column("name", String(255), nullable=False),
+    _ref("model_id", "model", index=False),
+    Column("name", Text, nullable=False),
     Column("position", Integer, nullable=False),  # order of the versions of a model, from 1
     _ref("checkpoint_id", "checkpoint"),
     Column("source", Text, nullable=False),
     Column("created_at", String(32), nullable=False),
     UniqueConstraint("model_id", "name"),
     UniqueConstraint("model_id", "position"),
-    Index(None, "checkpoint_id"),
 )
 
 series = Table(
     "series",
     metadata,
     _id(),
-    Column("name", String(255), nullable=False, unique=True),
+    Column("name", Text, nullable=False, unique=True),
 )
 
 series_member = Table(
     "series_member",
     metadata,
-    _ref("series_id", "series", primary_key=True),
+    _ref("series_id", "series", primary_key=True, index=False),
     _ref("model_id", "model", primary_key=True),
 )
 
@@ -155,8 +183,8 @@ identity = Table(
     _id(),
     _digest(),
     Column("kind", String(16), nullable=False),
-    Column("name", String(255), nullable=False),  # plugin:name
-    Column("version", String(64), nullable=False),
+    Column("name", Text, nullable=False),  # plugin:name
+    Column("version", Text, nullable=False),
     Column("parameters", Text, nullable=False),
     Column("needs", Text, nullable=False),
     Column("source_digest", String(64), nullable=False),
@@ -168,8 +196,8 @@ identity = Table(
 matrix_subject = Table(
     "matrix_subject",
     metadata,
-    _ref("subject_id", "subject", primary_key=True),
-    _ref("tensor_id", "tensor"),
+    _ref("subject_id", "subject", primary_key=True, index=False),
+    _ref("tensor_id", "tensor", index=False),
     Column("groups", Integer, nullable=False),
     Column("split", String(64), nullable=False),
     _ref("extractor_id", "identity"),
@@ -179,49 +207,43 @@ matrix_subject = Table(
     Column("cols", Integer, nullable=False),
     Column("entries", Integer, nullable=False),
     Index(None, "tensor_id", "extractor_id"),
-    Index(None, "context_id"),
 )
 
 layer_subject = Table(
     "layer_subject",
     metadata,
-    _ref("subject_id", "subject", primary_key=True),
+    _ref("subject_id", "subject", primary_key=True, index=False),
     Column("kind", String(16), nullable=False),
     Column("groups", Integer, nullable=False),
     _ref("weight_id", "tensor"),
     _ref("bias_id", "tensor", nullable=True),
-    Index(None, "weight_id"),
-    Index(None, "bias_id"),
 )
 
 model_subject = Table(
     "model_subject",
     metadata,
-    _ref("subject_id", "subject", primary_key=True),
+    _ref("subject_id", "subject", primary_key=True, index=False),
     _ref("checkpoint_id", "checkpoint"),
-    Index(None, "checkpoint_id"),
 )
 
 pair_subject = Table(
     "pair_subject",
     metadata,
-    _ref("subject_id", "subject", primary_key=True),
+    _ref("subject_id", "subject", primary_key=True, index=False),
     _ref("first_id", "checkpoint"),
     _ref("second_id", "checkpoint"),
-    Index(None, "first_id", "second_id"),
 )
 
 reported_subject = Table(
     "reported_subject",
     metadata,
-    _ref("subject_id", "subject", primary_key=True),
+    _ref("subject_id", "subject", primary_key=True, index=False),
     Column("source", Text, nullable=False),
     Column("row", Integer, nullable=False),
-    Column("provider", String(255), nullable=False),
+    Column("provider", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("layer", Text, nullable=False),
     _ref("checkpoint_id", "checkpoint", nullable=True),
-    UniqueConstraint("source", "row", "provider"),
 )
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -230,11 +252,11 @@ metric_column = Table(
     "metric_column",
     metadata,
     _id(),
-    _ref("identity_id", "identity"),
-    Column("name", String(255), nullable=False),
+    _ref("identity_id", "identity", index=False),
+    Column("name", Text, nullable=False),
     Column("type", String(8), nullable=False),
     Column("better", String(8), nullable=False),
-    Column("unit", String(64), nullable=False),
+    Column("unit", Text, nullable=False),
     UniqueConstraint("identity_id", "name"),
     CheckConstraint("type IN ('float', 'int', 'bool', 'text')", name="type"),
     CheckConstraint("better IN ('lower', 'higher', 'none')", name="better"),
@@ -245,7 +267,7 @@ metric_column = Table(
 value = Table(
     "value",
     metadata,
-    _ref("subject_id", "subject", primary_key=True),
+    _ref("subject_id", "subject", primary_key=True, index=False),
     _ref("column_id", "metric_column", primary_key=True),
     Column("state", String(16), nullable=False),
     Column("number", Double, nullable=True),
@@ -254,20 +276,19 @@ value = Table(
     CheckConstraint("state IN ('ok', 'nan', 'inf', '-inf', 'not_applicable', 'refused')", name="state"),
     CheckConstraint("(state = 'ok') = ((number IS NULL) <> (text IS NULL))", name="value"),
     CheckConstraint("state = 'ok' OR (number IS NULL AND text IS NULL)", name="empty"),
-    Index(None, "column_id"),
     sqlite_with_rowid=False,
 )
 
 spectrum = Table(
     "spectrum",
     metadata,
-    _ref("subject_id", "subject", primary_key=True),
+    _ref("subject_id", "subject", primary_key=True, index=False),
     _ref("identity_id", "identity", primary_key=True),
     Column("length", BigInteger, nullable=False),
     Column("noise_floor", Double, nullable=False),
-    Column("route", String(64), nullable=False),
+    Column("route", Text, nullable=False),
     Column("seconds", Double, nullable=False),
-    Column("encoding", String(32), nullable=False),
+    Column("encoding", Text, nullable=False),
     Column("singular_values", LargeBinary, nullable=True),  # NULL: left out on request
 )
 
@@ -275,34 +296,30 @@ score = Table(
     "score",
     metadata,
     _id(),
+    _digest(),  # of target, name, dataset and source: one number each
     _ref("checkpoint_id", "checkpoint", nullable=True),
     _ref("subject_id", "subject", nullable=True),
-    Column("name", String(255), nullable=False),
-    Column("dataset", String(255), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
     Column("value", Double, nullable=False),
     Column("better", String(8), nullable=False),
     Column("source", Text, nullable=False),
     Column("created_at", String(32), nullable=False),
     CheckConstraint("(checkpoint_id IS NULL) <> (subject_id IS NULL)", name="target"),
     CheckConstraint("better IN ('lower', 'higher', 'none')", name="better"),
-    # Two, as one of the ids is always NULL and a row with a NULL is never equal to another.
-    UniqueConstraint("checkpoint_id", "name", "dataset", "source"),
-    UniqueConstraint("subject_id", "name", "dataset", "source"),
 )
 
 # --- what was asked, and what became of it ----------------------------------------------------------------------------
 
-# A variant is a column of an identity over one choice of extractors: what a series in time is made of.
+# A variant is a column of an identity under one profile and choice of extractors: what a series in time is made of.
 variant = Table(
     "variant",
     metadata,
     _id(),
     _digest(),
-    Column("name", Text, nullable=False),
-    Column("profile", String(255), nullable=False),
+    Column("profile", Text, nullable=False),
     _ref("column_id", "metric_column"),
-    Column("extractors", Text, nullable=False),
-    Index(None, "name", "profile"),
+    Column("extractors", Text, nullable=False),  # identities, by role; empty for columns of whole layers
 )
 
 plan = Table(
@@ -310,43 +327,49 @@ plan = Table(
     metadata,
     _id(),
     _digest(),
-    Column("profile", String(255), nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("narrowed", Boolean, nullable=False),  # only some metrics or layers were asked for
+    Column("comparable", String(64), nullable=False),  # equal for plans with the same columns of the same extractors
     Column("content", Text, nullable=False),
 )
 
 plan_variant = Table(
     "plan_variant",
     metadata,
-    _ref("plan_id", "plan", primary_key=True),
+    _ref("plan_id", "plan", primary_key=True, index=False),
     Column("position", Integer, primary_key=True),
     _ref("variant_id", "variant"),
+    Column("label", Text, nullable=False),
+    Column("scope", String(8), nullable=False),
+    Column("headline", Integer, nullable=True),  # place among the columns of tables for people; NULL: not among them
 )
 
 analysis = Table(
     "analysis",
     metadata,
     _id(),
-    _ref("checkpoint_id", "checkpoint"),
+    _ref("structure_id", "structure", index=False),
     _ref("plan_id", "plan"),
     _ref("model_subject_id", "subject", nullable=True),
-    UniqueConstraint("checkpoint_id", "plan_id"),
-    Index(None, "model_subject_id"),
+    UniqueConstraint("structure_id", "plan_id"),
 )
 
+# One row per layer and extractor: what is to be made of it, or why nothing is.
 coverage = Table(
     "coverage",
     metadata,
-    _ref("analysis_id", "analysis", primary_key=True),
+    _ref("analysis_id", "analysis", primary_key=True, index=False),
     Column("position", Integer, primary_key=True),
-    _ref("layer_id", "layer", nullable=True),
-    Column("name", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
+    _ref("layer_id", "layer"),
     _ref("extractor_id", "identity", nullable=True),
     Column("extractor", Text, nullable=False),
+    Column("is_primary", Boolean, nullable=False),  # summaries and model metrics speak of these matrices
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("matrices", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("cols", Integer, nullable=False),
     CheckConstraint("state IN ('analyzed', 'statistics', 'skipped', 'failed')", name="state"),
-    Index(None, "layer_id"),
 )
 
 run = Table(
@@ -354,9 +377,10 @@ run = Table(
     metadata,
     _id(),
     _ref("analysis_id", "analysis"),
+    _ref("label_id", "label", nullable=True),
     Column("source", Text, nullable=False),
     Column("request", Text, nullable=False),
-    Column("program", String(64), nullable=False),
+    Column("program", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("started_at", String(32), nullable=False),
     Column("finished_at", String(32), nullable=True),
@@ -364,17 +388,17 @@ run = Table(
     Column("reused", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
     Column("seconds", Double, nullable=False),
+    Column("warnings", Text, nullable=False),  # a JSON list
     CheckConstraint("state IN ('running', 'done', 'interrupted')", name="state"),
-    Index(None, "analysis_id"),
 )
 
 run_failure = Table(
     "run_failure",
     metadata,
-    _ref("run_id", "run", primary_key=True),
+    _ref("run_id", "run", primary_key=True, index=False),
     Column("position", Integer, primary_key=True),
-    Column("stage", String(32), nullable=False),
-    Column("plugin", String(255), nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("plugin", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("message", Text, nullable=False),
 )
@@ -383,9 +407,9 @@ run_failure = Table(
 summary = Table(
     "summary",
     metadata,
-    _ref("checkpoint_id", "checkpoint", primary_key=True),
-    _ref("variant_id", "variant", primary_key=True),
-    Column("selection", String(64), primary_key=True),  # "all", or the digest of the globs that chose the layers
+    _ref("checkpoint_id", "checkpoint", primary_key=True, index=False),
+    _ref("variant_id", "variant", primary_key=True, index=False),
+    Column("selection", String(64), primary_key=True),  # "all", or the digest of what chose layers and groups
     Column("aggregate", String(16), primary_key=True),
     Column("value", Double, nullable=True),
     Column("present", Integer, nullable=False),

@@ -1,0 +1,32 @@
+"""One BLAS thread per worker: layers run side by side, and BLAS would take the cores away from them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_lock = threading.Lock()
+_running = 0
+_limits: Any = None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread while any analysis of this process runs; the last to end restores what was."""
+    global _running, _limits
+    import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
+    from threadpoolctl import threadpool_limits
+
+    with _lock:
+        _running += 1
+        if _running == 1:
+            _limits = threadpool_limits(1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _running -= 1
+            if _running == 0:
+                _limits.restore_original_limits()

@@ -1,0 +1,131 @@
+"""The contract of what hooks return: what is wrong with an object, in one sentence."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from ww_core.domain.checkpoint import Loader
+from ww_core.domain.execution import Executor, RunObserver
+from ww_core.domain.layer import LayerKind
+from ww_core.domain.matrix import Extractor
+from ww_core.domain.parameter import Parameter
+from ww_core.domain.profile import Profile
+from ww_core.domain.quantity import ANY_SCOPE_INPUTS, CORE_INPUTS, ROW_KEYS, Column, Quantity, Scope
+
+NAME_LENGTH = 200
+
+SEPARATORS = frozenset(":@,[]")
+"""What parts names where people type them: ``plugin:name``, ``model@version``, ``a,b``, ``fft[n=32]``."""
+
+INSTANCES: Mapping[str, type] = {
+    "loaders": Loader,
+    "profiles": Profile,
+    "executors": Executor,
+    "observers": RunObserver,
+}
+
+ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
+    "loaders": {"description": str, "extra": str},
+    "profiles": {"description": str, "extractor": str, "convolution_extractor": str},
+    "executors": {"description": str, "shares_memory": bool},
+}
+"""Attributes besides the name, by kind; of all other kinds it is the version."""
+
+
+def fault_of(thing: Any, kind: str) -> str:
+    """Say what is wrong with an object of this kind (``"loaders"``, ``"metrics"``); empty if nothing is.
+
+    It is a stranger's object: reading an attribute of it may raise anything.
+    """
+    if kind in INSTANCES and not isinstance(thing, INSTANCES[kind]):
+        return f"{shown(thing)} is no instance of ww_core.{INSTANCES[kind].__name__}"
+    if kind == "extractors" and not (inspect.isclass(thing) and issubclass(thing, Extractor)):
+        return f"{shown(thing)} is no subclass of ww_core.Extractor"
+    if kind == "metrics" and not isinstance(thing, Quantity):
+        return f"{shown(thing)} is no metric: decorate it with @ww.metric(version=...)"
+    if kind == "observers":  # they have no name: the methods are all there is
+        return ""
+    if fault := name_fault(getattr(thing, "name", None)):
+        return f"{shown(thing)}: {fault}"
+    for attribute, wanted in ATTRIBUTES.get(kind, {"version": str}).items():
+        value = getattr(thing, attribute, None)
+        if not isinstance(value, wanted):
+            given = "is missing" if value is None else f"is of type {type(value).__name__}"
+            return f"{thing.name!r}: its attribute {attribute!r} {given}; it must be of type {wanted.__name__}"
+    if kind == "extractors":
+        return _extractor_fault(thing)
+    if kind == "metrics":
+        return _metric_fault(thing)
+    return _profile_fault(thing) if kind == "profiles" else ""
+
+
+def name_fault(name: object) -> str:
+    """Say what is wrong with the name of an object or a column; empty if nothing is."""
+    if not isinstance(name, str):
+        return "it has no name" if name is None else f"its name is of type {type(name).__name__}, and no text"
+    if not 1 <= len(name) <= NAME_LENGTH:
+        return f"its name has {len(name)} characters, and may have 1 to {NAME_LENGTH}"
+    if not name.isprintable() or any(character in SEPARATORS or character.isspace() for character in name):
+        return f"its name {name!r} has a blank, a control character or one of {' '.join(sorted(SEPARATORS))}"
+    return ""
+
+
+def shown(thing: object) -> str:
+    """Name an object for a message, without a stranger's ``__repr__``."""
+    if inspect.isclass(thing) or inspect.isroutine(thing):
+        return repr(thing.__name__)
+    return f"an object of type {type(thing).__name__!r}"
+
+
+def _extractor_fault(extractor: type[Extractor]) -> str:
+    if inspect.isabstract(extractor):
+        return f"extractor {extractor.__name__} does not define plan and matrices"
+    if not extractor.is_declared():
+        return f"extractor {extractor.__name__} has annotated parameters but is no dataclass"
+    try:
+        extractor.parameters()
+    except TypeError as error:
+        return f"extractor {extractor.__name__}: {error}"
+    return ""
+
+
+def _metric_fault(quantity: Any) -> str:
+    made = (
+        isinstance(quantity.scope, Scope)
+        and _is_mapping_of(quantity.needs, str, str)
+        and _is_list_of(quantity.parameters, Parameter)
+        and _is_list_of(quantity.columns, Column)
+    )
+    if not made:
+        return f"metric {quantity.name!r} was not made by @ww.metric or @ww.quantity"
+    names = [column.name for column in quantity.columns]
+    for name in names:
+        if fault := name_fault(name):
+            return f"a column of metric {quantity.name!r}: {fault}"
+        if name in ROW_KEYS:
+            return f"metric {quantity.name!r} takes the name {name!r} for a column: every row of a report has that key"
+    taken = {quantity.name, *names} & (CORE_INPUTS.keys() | ANY_SCOPE_INPUTS)
+    return f"metric {quantity.name!r} takes the name of the core input {sorted(taken)[0]!r}" if taken else ""
+
+
+def _profile_fault(profile: Any) -> str:
+    texts = {"metrics": profile.metrics if profile.metrics is not None else (), "headline": profile.headline}
+    for attribute, value in texts.items():
+        if not _is_list_of(value, str):
+            return f"profile {profile.name!r}: {attribute} must be a tuple of texts"
+    if not _is_mapping_of(profile.parameters, str, object):
+        return f"profile {profile.name!r}: parameters must be a mapping of texts to values"
+    by_kind = profile.extractors_by_kind
+    if not (_is_mapping_of(by_kind, str, str) and all(kind in list(LayerKind) for kind in by_kind)):
+        return f"profile {profile.name!r}: extractors_by_kind must be a mapping of ww_core.LayerKind to texts"
+    return ""
+
+
+def _is_list_of(value: object, wanted: type) -> bool:
+    return isinstance(value, (tuple, list)) and all(isinstance(each, wanted) for each in value)
+
+
+def _is_mapping_of(value: object, keys: type, values: type) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(k, keys) and isinstance(v, values) for k, v in value.items())
