@@ -30,7 +30,7 @@ def test_analyze_prints_the_table_and_the_name_of_its_source(ww_program, model_f
 def test_analyze_json_is_one_object_of_the_documented_form(ww_program, model_file):
     report = json.loads(ok(ww_program("analyze", model_file, "--json", "--name", "net", "--version", "v3")))
     assert (report["model"], report["version"], report["source"]) == ("net", "v3", str(model_file))
-    assert report["run"].keys() == {"id", "profile", "computed", "reused", "seconds"}
+    assert report["run"].keys() == {"id", "profile", "state", "computed", "reused", "seconds"}
     assert report["coverage"]["layers"] == {"analyzed": 3, "statistics_only": 1, "skipped": 0, "failed": 0}
     assert {"name": "steps", "reason": "dtype int64 is not floating point"} in report["coverage"]["skipped"]
     first = next(row for row in report["layers"] if row["name"] == "first")

@@ -100,13 +100,17 @@ def identity(name: str, kind: str) -> dict:
 
 
 def checkpoint(digest: str) -> dict:
-    return {
-        "digest": digest,
-        "provisional": False,
-        "format": "safetensors",
-        "parameters": 2**40,
-        "created_at": "2025-01-01T00:00:00Z",
-    }
+    return {"digest": digest, "provisional": False, "created_at": "2025-01-01T00:00:00Z"}
+
+
+def structure(checkpoint_id: int) -> dict:
+    digest = f"structure {checkpoint_id}"
+    return {"digest": digest, "checkpoint_id": checkpoint_id, "format": "safetensors", "parameters": 2**40}
+
+
+def score(**target) -> dict:
+    fixed = {"digest": "score", "name": "accuracy", "dataset": "", "value": 0.9, "better": "higher", "source": ""}
+    return fixed | {"created_at": ""} | target
 
 
 def put_value(store, **columns) -> None:
@@ -158,7 +162,7 @@ def test_a_value_that_contradicts_its_state_is_refused(store, columns):
         ("metric_column", {"identity_id": 1, "name": "beta", "type": "complex", "better": "none", "unit": ""}),
         ("metric_column", {"identity_id": 1, "name": "beta", "type": "float", "better": "more", "unit": ""}),
         ("metric_column", {"identity_id": 1, "name": "alpha", "type": "float", "better": "lower", "unit": ""}),
-        ("analysis", {"checkpoint_id": 1, "plan_id": 1}),
+        ("analysis", {"structure_id": 1, "plan_id": 1}),
     ],
 )
 def test_other_constraints_bind(store, table, columns):
@@ -168,18 +172,16 @@ def test_other_constraints_bind(store, table, columns):
 
 @pytest.mark.parametrize("target", [{"checkpoint_id": 1}, {"subject_id": 1}])
 def test_a_score_is_stored_once(store, target):
-    score = {"name": "accuracy", "dataset": "", "value": 0.9, "better": "higher", "source": "", "created_at": ""}
     with store.writing() as connection:
-        connection.execute(insert(tables.score).values(score | target))
+        connection.execute(insert(tables.score).values(score(**target)))
     with pytest.raises(IntegrityError), store.writing() as connection:
-        connection.execute(insert(tables.score).values(score | target))
+        connection.execute(insert(tables.score).values(score(**target)))
 
 
 @pytest.mark.parametrize("target", [{}, {"checkpoint_id": 1, "subject_id": 1}])
 def test_a_score_speaks_of_one_thing(store, target):
-    score = {"name": "accuracy", "dataset": "", "value": 0.9, "better": "higher", "source": "", "created_at": ""}
     with pytest.raises(IntegrityError), store.writing() as connection:
-        connection.execute(insert(tables.score).values(score | target))
+        connection.execute(insert(tables.score).values(score(**target)))
 
 
 # --- the view ---------------------------------------------------------------------------------------------------------
@@ -193,7 +195,8 @@ def fill_view(connection) -> None:
 
     def layer(number: int, of: int, name: str, groups: int, bias: int | None) -> dict:
         fixed = {"kind": "conv2d", "split": "", "weight_id": 1, "position": number}
-        return {"id": number, "checkpoint_id": of, "name": name, "groups": groups, "bias_id": bias} | fixed
+        fixed |= {"shape": "[4,4,3,3]", "size": 144, "weight_name": f"{name}.weight"}
+        return {"id": number, "structure_id": of, "name": name, "groups": groups, "bias_id": bias} | fixed
 
     def matrix(subject: int, groups: int, index: int, context: int | None) -> dict:
         fixed = {"tensor_id": 1, "split": "", "extractor_id": 1, "rows": 9, "cols": 4, "entries": 1}
@@ -204,6 +207,7 @@ def fill_view(connection) -> None:
 
     put("tensor", *({"id": n, "digest": DIGEST + str(n), "dtype": "f4", "shape": "[]", "size": 36} for n in (1, 2, 3)))
     put("checkpoint", {"id": 1, **checkpoint("1")}, {"id": 2, **checkpoint("2")})
+    put("structure", {"id": 1, **structure(1)}, {"id": 2, **structure(2)})
     put("model", {"id": 1, "name": "resnet", "created_at": ""})
     put(
         "label",

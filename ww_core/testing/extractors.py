@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.layer import Layer, LayerKind, TensorSpec
@@ -70,10 +71,26 @@ class ExtractorContract(PluginContract):
                 assert first == second
                 assert weight.tobytes() == before
 
+    def test_it_looks_at_content_alone(self) -> None:
+        """The same weight under another name, with a bias, or of another kind makes the same, or is refused by kind."""
+        for extractor in self.variants():
+            for layer, plan in _planned(extractor):
+                weight = _weight(layer)
+                made = [matrix.entries.tobytes() for matrix in extractor.matrices(weight, layer)]
+                for other in _elsewhere(layer):
+                    try:
+                        other_plan = extractor.plan(other)
+                    except NotApplicable:
+                        assert other.kind is not layer.kind, f"{extractor.label} refuses {layer.shape} by name or bias"
+                        continue
+                    assert other_plan == plan, f"{extractor.label} plans another thing of {layer.shape} as {other}"
+                    again = [matrix.entries.tobytes() for matrix in extractor.matrices(weight, other)]
+                    assert again == made, f"{extractor.label} makes another thing of {layer.shape} as {other}"
+
     def test_it_refuses_with_a_reason(self) -> None:
         """What it makes nothing of is NotApplicable with a sentence, never another exception."""
         for extractor in self.variants():
-            for layer in _layers():
+            for layer in (other for layer in _layers() for other in _elsewhere(layer)):
                 try:
                     extractor.plan(layer)
                 except NotApplicable as refusal:
@@ -83,6 +100,15 @@ class ExtractorContract(PluginContract):
 def _layers() -> Iterator[Layer]:
     for number, (kind, shape, groups) in enumerate(SAMPLES):
         yield Layer(f"layer{number}", kind, TensorSpec(f"layer{number}.weight", "float32", shape), groups=groups)
+
+
+def _elsewhere(layer: Layer) -> Iterator[Layer]:
+    """Yield layers of the same weight: the layer itself, with another name, with a bias, and of every kind."""
+    weight = TensorSpec("elsewhere.fc.weight", layer.weight.dtype, layer.shape)
+    bias = TensorSpec("elsewhere.fc.bias", layer.weight.dtype, layer.shape[:1])
+    yield layer
+    for kind in (layer.kind, *LayerKind):
+        yield replace(layer, name="elsewhere.fc", kind=kind, weight=weight, bias=bias)
 
 
 def _planned(extractor: Extractor) -> Iterator[tuple[Layer, MatrixPlan]]:

@@ -1,0 +1,137 @@
+"""What mypy --strict says of a plugin: right ones pass, and what is wrong is found before it runs."""
+
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+GOOD = """
+    from __future__ import annotations
+
+    from collections.abc import Iterator
+    from dataclasses import dataclass
+    from typing import TYPE_CHECKING, Any
+
+    import ww_core as ww
+
+    if TYPE_CHECKING:
+        import numpy as np
+        import numpy.typing as npt
+
+
+    @dataclass(frozen=True)
+    class Halves:
+        rank: int = ww.column(unit="count")
+
+
+    @ww.quantity(version="1", scope="matrix")
+    def shares(singular_values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        "Shares."
+        return singular_values / singular_values.sum()
+
+
+    @ww.metric(version="1", better="lower", unit="count")
+    def half(shares: npt.NDArray[np.float64], layer: ww.LayerContent, *, part: float = 0.5) -> float:
+        "A number."
+        return float(shares.sum()) * part
+
+
+    @ww.metric(version="1")
+    def halves(shares: npt.NDArray[np.float64]) -> Halves:
+        "Columns."
+        return Halves(rank=1)
+
+
+    @ww.metric(version="1", scope="model")
+    def widest(matrices: tuple[ww.MatrixPlace, ...], layers: tuple[ww.Layer, ...]) -> int:
+        "Largest side."
+        return max(place.rows for place in matrices)
+
+
+    @dataclass(frozen=True)
+    class Own(ww.Extractor):
+        name = "own"
+        version = "1"
+
+        def plan(self, layer: ww.Layer) -> ww.MatrixPlan:
+            if len(layer.shape) != 2:
+                raise ww.NotApplicable("two axes")
+            return ww.MatrixPlan(1, 1, *layer.shape)
+
+        def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
+            yield ww.Matrix(0, weight[None])
+
+
+    @ww.hookimpl
+    def ww_register_metrics() -> list[ww.Quantity]:
+        return [shares, half, halves, widest]
+
+
+    @ww.hookimpl
+    def ww_register_extractors() -> list[type[ww.Extractor]]:
+        return [Own]
+"""
+
+BAD = """
+    import ww_core as ww
+
+    ww.no_such_name  # attr-defined
+
+
+    @ww.metric  # call-arg
+    def bare(alpha: float) -> float:
+        return alpha
+
+
+    @ww.metric()  # call-arg
+    def versionless(alpha: float) -> float:
+        return alpha
+
+
+    @ww.metric(version=1)  # arg-type
+    def number(alpha: float) -> float:
+        return alpha
+
+
+    @ww.quantity(version="1", scope="world")  # arg-type
+    def world(alpha: float) -> float:
+        return alpha
+
+
+    @ww.quantity(version="1", better="lower")  # call-arg
+    def better(alpha: float) -> float:
+        return alpha
+"""
+
+
+def mypy(folder, source):
+    path = folder / "plugin.py"
+    path.write_text(textwrap.dedent(source).lstrip("\n"))
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={folder / 'cache'}", str(path)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False), path
+
+
+@pytest.mark.slow
+def test_a_right_plugin_passes(tmp_path):
+    pytest.importorskip("mypy")
+    done, path = mypy(tmp_path, GOOD)
+    assert done.returncode == 0, done.stdout + done.stderr
+    from ww_core.plugins.discovery import load_plugins
+
+    registry = load_plugins(files=[path])
+    assert not registry.problems()
+    assert len(registry.plugins[-1].objects) == 5
+
+
+@pytest.mark.slow
+def test_a_wrong_plugin_is_told_so(tmp_path):
+    pytest.importorskip("mypy")
+    done, path = mypy(tmp_path, BAD)
+    found = re.findall(r"plugin\.py:(\d+): error: .*\[([\w-]+)\]", done.stdout)
+    lines = path.read_text().splitlines()
+    expected = [(number, line.partition("  # ")[2]) for number, line in enumerate(lines, 1) if "  # " in line]
+    assert [number for number, _ in expected] == sorted({int(number) for number, _ in found}), done.stdout
+    for number, code in expected:
+        assert (str(number), code) in found, done.stdout
