@@ -1,6 +1,8 @@
 """What a declaration says of columns and parameters, and which part of it is looked at."""
 
+import sys
 import textwrap
+import types
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +16,7 @@ def declared(source, name="m"):
     """Run the source of a module with postponed annotations, and return one of its names."""
     scope = {"__name__": "declared"}
     text = "from __future__ import annotations\nfrom typing import TYPE_CHECKING\nimport ww_core as ww\n"
+    sys.modules.setdefault("declared", types.ModuleType("declared"))  # dataclasses look their module up
     exec(text + "if TYPE_CHECKING:\n    import numpy.typing as npt\n" + textwrap.dedent(source), scope)
     return scope[name]
 

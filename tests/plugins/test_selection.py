@@ -42,11 +42,11 @@ def extractor(own_name, allowed=range(100)):
     return Own
 
 
-def plugin(metrics=(), extractors=(), **profile):
+def plugin(quantities=(), extractors=(), **profile):
     class Mine:
         @ww.hookimpl
         def ww_register_metrics(self):
-            return list(metrics)
+            return list(quantities)
 
         @ww.hookimpl
         def ww_register_extractors(self):
@@ -113,7 +113,7 @@ def test_an_extractor_of_a_profile_that_is_not_there_can_be_replaced():
     assert selected(the_plugin, extractors=("slice",)).extractors[LayerKind.CONV2D][0].label == "slice"
 
 
-def test_an_extractor_that_refuses_a_value_is_wrong_usage(model_file, tmp_path, ww_program):
+def test_an_extractor_that_refuses_a_value_is_wrong_usage():
     the_plugin = plugin(extractors=[extractor("own", allowed=[1])])
     with pytest.raises(ww.UsageError, match=r"extractor 'own\[n=3\]' \(Mine:own\) cannot be made: ValueError: n is 3"):
         selected(the_plugin, profile="default", extractors=("own[n=3]",))
@@ -122,7 +122,7 @@ def test_an_extractor_that_refuses_a_value_is_wrong_usage(model_file, tmp_path, 
 def test_an_extractor_whose_values_cannot_be_had_is_wrong_usage():
     odd = extractor("own")
     odd.values = property(lambda self: 1 / 0)
-    with pytest.raises(ww.UsageError, match="extractor 'own' .*ZeroDivisionError"):
+    with pytest.raises(ww.UsageError, match=r"extractor 'own' .*ZeroDivisionError"):
         selected(plugin(extractors=[odd]), profile="default", extractors=("own",))
 
 

@@ -29,7 +29,7 @@ GOOD = """
     @ww.quantity(version="1", scope="matrix")
     def shares(singular_values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         "Shares."
-        return singular_values / singular_values.sum()
+        return singular_values / float(singular_values.sum())
 
 
     @ww.metric(version="1", better="lower", unit="count")
