@@ -7,17 +7,20 @@ the program's error boundary lies around every command.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ww_core.errors import UsageError, WWError
+from ww_core.errors import StoreError, UsageError, WWError
 
 if TYPE_CHECKING:
     from ww_core.plugins.registry import Registry
@@ -52,7 +55,8 @@ class Session:
         if self._registry is None:
             from ww_core.plugins.discovery import load_plugins
 
-            self._registry = load_plugins(files=self.plugin_files, strict=self.strict_plugins)
+            with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no data of ours
+                self._registry = load_plugins(files=self.plugin_files, strict=self.strict_plugins)
             for info, problem in self._registry.problems() if report else ():
                 say(f"warning: plugin {info.name}: {problem.message}")
         return self._registry
@@ -68,18 +72,25 @@ class Output:
 
     def json(self, content: Any) -> None:
         """Print one JSON value: full precision, no NaN."""
-        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        try:
+            text.encode(sys.stdout.encoding)
+        except UnicodeEncodeError:
+            text = json.dumps(content, indent=2, allow_nan=False)
+        _write(text + "\n")
 
     def csv(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Print rows with one header; what is None is an empty field."""
         headers = list(dict.fromkeys(key for row in rows for key in row))
-        writer = csv.DictWriter(sys.stdout, headers, restval="", lineterminator="\n")
+        lines = io.StringIO()
+        writer = csv.DictWriter(lines, headers, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+        _write(lines.getvalue())
 
     def line(self, text: str = "") -> None:
         """Print one line of text for people."""
-        sys.stdout.write(printable(text) + "\n")
+        _write(printable(text) + "\n")
 
     def table(self, rows: Sequence[Mapping[str, Any]], *, optional: Sequence[str] = ()) -> None:
         """Print rows as a table: on a terminal fitted to its width, anywhere else never cut, wrapped or coloured.
@@ -100,12 +111,25 @@ class Output:
                     text.rjust(widths[header]) if header in right else text.ljust(widths[header])
                     for header, text in zip(headers, line, strict=True)
                 ]
-                sys.stdout.write("  ".join(padded).rstrip() + "\n")
+                _write("  ".join(padded).rstrip() + "\n")
             return
-        left_out = _too_much(widths, shutil.get_terminal_size().columns, optional)
-        _print_fitted({header: cells[header] for header in headers if header not in left_out}, right)
+        room = shutil.get_terminal_size().columns
+        left_out = _too_much(widths, room, optional)
+        kept = {header: cells[header] for header in headers if header not in left_out}
+        _print_fitted(kept, widths, right, room)
         if left_out:
             self.line(f"(no room for {', '.join(left_out)}: see a wider terminal, --csv or --json)")
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        raise OutputClosed from None
+
+
+class OutputClosed(Exception):  # noqa: N818 - no error: who reads the output has seen enough
+    """Nobody reads the output any more."""
 
 
 def _too_much(widths: Mapping[str, int], room: int, optional: Sequence[str]) -> list[str]:
@@ -119,26 +143,28 @@ def _too_much(widths: Mapping[str, int], room: int, optional: Sequence[str]) -> 
     return left_out
 
 
-def _print_fitted(cells: Mapping[str, Sequence[str]], right: set[str]) -> None:
+def _print_fitted(cells: Mapping[str, Sequence[str]], widths: Mapping[str, int], right: set[str], room: int) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    # Numbers stay whole. The longest text folds first, and the others only where that is not enough.
+    texts = sorted((header for header in cells if header not in right), key=lambda header: -widths[header])
+    least = {header: widths[header] for header in cells}
+    total = sum(least.values()) + GAP * (len(cells) - 1)
+    for header in texts:
+        if total > room:
+            shorter = max(min(widths[header], FOLDED), widths[header] - (total - room))
+            total -= widths[header] - shorter
+            least[header] = shorter
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    texts = {header: max(map(len, column)) for header, column in cells.items() if header not in right}
-    folded = max(texts, key=lambda header: texts[header], default="")
     for header in cells:
-        # Only the longest text may fold; numbers and short texts stay whole.
-        table.add_column(
-            Text(header),
-            justify="right" if header in right else "left",
-            no_wrap=header != folded,
-            overflow="fold",
-            min_width=min(FOLDED, texts[folded]) if header == folded else None,
-        )
+        side = "right" if header in right else "left"
+        table.add_column(Text(header), justify=side, overflow="fold", width=least[header])  # type: ignore[arg-type]
     for line in zip(*cells.values(), strict=True):
         table.add_row(*map(Text, line))  # Text, so that a name with brackets is no markup
-    Console().print(table)
+    # On a terminal that has no room even so, lines wrap: better than a number that is cut.
+    Console(width=max(room, total)).print(table)
 
 
 def cell(value: Any) -> str:
@@ -167,8 +193,13 @@ def run_guarded(main: Callable[[], int | None]) -> int:
 
     Errors of ww's tree become one sentence on stderr and their exit code; an unknown error keeps its traceback.
     """
+    if sys.stdout is None:  # closed by whoever started the program
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the program runs
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return main() or 0
+        code = main() or 0
+        sys.stdout.flush()
     except WWError as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
@@ -177,10 +208,22 @@ def run_guarded(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         say("interrupted: what was computed is stored; the same command goes on from there")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Who reads the output has seen enough; the interpreter's own flush at exit must not complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OutputClosed, BrokenPipeError):
+        _give_up_stdout()
         return 0
+    except OSError as error:
+        _give_up_stdout()
+        say(f"error: the output could not be written: {error.strerror or error}")
+        return StoreError.exit_code
+    except Exception:  # noqa: BLE001 - a fault of ours, shown whole; Python's own exit code would mean a broken rule
+        traceback.print_exc()
+        return WWError.exit_code
+    return code
+
+
+def _give_up_stdout() -> None:
+    """Let stdout lead nowhere: the interpreter's own flush at exit must not complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def store_location(option: str) -> str | Path:

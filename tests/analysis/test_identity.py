@@ -162,6 +162,27 @@ def test_an_override_is_shown_in_the_name(weights):
     assert list(report.layers[0].metrics) == ["alpha[ks=two-sided]", "alpha_weighted[power_law.ks=two-sided]"]
 
 
+def test_a_stored_spectrum_is_as_read_only_as_a_fresh_one(weights, tmp_path):
+    @ww.metric(version="1")
+    def meddling(singular_values):
+        """Changes what it is given."""
+        singular_values /= singular_values[0]
+        return singular_values.sum()
+
+    @ww.metric(version="1")
+    def nuclear(singular_values):
+        """Sum of the singular values."""
+        return singular_values.sum()
+
+    store = tmp_path / "s.sqlite"
+    ww.analyze(weights, store=store)
+    for _ in range(2):
+        report = ww.analyze(weights, store=store, plugins=[plugin(meddling, nuclear)])
+        row = report.layers[0].metrics
+        assert str(row["meddling"].state) == "failed"
+        assert row["nuclear"].number > row["spectral_norm"].number
+
+
 def test_a_metric_that_came_later_needs_no_weights(model_file, tmp_path):
     store = tmp_path / "s.sqlite"
     ww.analyze(model_file, store=store)

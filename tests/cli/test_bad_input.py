@@ -1,6 +1,7 @@
 """Bad input on the command line: one sentence that names the thing, the right exit code, nothing lost."""
 
 import json
+import os
 import sqlite3
 import struct
 import subprocess
@@ -208,6 +209,62 @@ def test_a_layer_with_nan_is_refused_and_the_others_are_there(ww_program, weight
     assert "1 of 600 weights are NaN or infinite" in rows["second"]["states"]["alpha"]
     assert rows["first"]["metrics"]["alpha"] > 0
     assert report["coverage"]["layers"]["analyzed"] == 2
+
+
+def test_an_empty_choice_does_not_mean_everything(ww_program, model_file):
+    for option in ("--layers", "--metrics", "--extractor"):
+        fails(ww_program("analyze", model_file, option, ""), USAGE, f"{option} is empty")
+
+
+def test_odd_stores(ww_program, model_file):
+    fails(ww_program("show", "--store", "~nobody-of-this-name/x.sqlite"), PLACE, "~nobody-of-this-name")
+    assert ww_program("analyze", model_file).returncode == 0
+    connection = sqlite3.connect(ww_program.store)
+    connection.execute("DROP VIEW v_layer_metrics")
+    connection.execute("DROP TABLE summary")
+    connection.commit()
+    connection.close()
+    fails(ww_program("analyze", model_file), PLACE, "damaged", "summary")
+
+
+def test_output_that_cannot_be_written(ww_program, model_file):
+    assert ww_program("analyze", model_file).returncode == 0
+    command = f"{sys.executable} -m ww_core show net"
+    variables = {"WW_STORE": str(ww_program.store), "PATH": os.environ["PATH"]}
+    for redirection, code in ((">/dev/full", 3), (">&-", 0), ("| head -1", 0)):
+        script = f"set -o pipefail; {command} {redirection}"
+        result = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True, check=False)
+        assert (result.returncode, "Traceback" in result.stderr) == (code, False), (redirection, result.stderr)
+
+
+def test_names_a_terminal_cannot_show(ww_program, tmp_path):
+    path = tmp_path / "größe.safetensors"
+    save_file({"schön.weight": np.eye(8, 6, dtype=np.float32) + 1}, path)
+    for options in ((), ("--json",), ("--csv",)):
+        result = ww_program("analyze", path, *options, environ={"PYTHONIOENCODING": "ascii"})
+        assert result.returncode == 0, result.stderr
+    assert (
+        json.loads(ww_program("analyze", path, "--json", environ={"PYTHONIOENCODING": "ascii"}).stdout)["model"]
+        == "größe"
+    )
+
+
+def test_what_a_plugin_prints_is_no_data(ww_program, model_file, tmp_path):
+    (tmp_path / "chatty.py").write_text(
+        "import ww_core as ww\n"
+        "print('hello from import')\n"
+        '@ww.metric(version="1")\n'
+        "def chatty(singular_values):\n"
+        "    'One.'\n"
+        "    print('hello from a metric')\n"
+        "    return 1.0\n"
+        "@ww.hookimpl\n"
+        "def ww_register_metrics():\n"
+        "    return [chatty]\n"
+    )
+    result = ww_program("--plugin", tmp_path / "chatty.py", "analyze", model_file, "--json")
+    assert json.loads(result.stdout)["layers"][0]["metrics"]["chatty"] == 1.0
+    assert "hello from a metric" in result.stderr
 
 
 def test_output_into_a_closed_pipe(ww_program, model_file):

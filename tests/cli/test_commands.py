@@ -95,6 +95,16 @@ def test_diff_finds_what_changed(ww_program, model_file, weights):
     assert {row["layer"] for row in rows} == {"first", "second", "third"}
 
 
+def test_diff_shows_every_column_of_both(ww_program, model_file, weights):
+    ok(ww_program("analyze", model_file, "--metrics", "alpha"))
+    save_file(weights | {"first.weight": weights["first.weight"] * np.float32(2)}, model_file)
+    ok(ww_program("analyze", model_file, "--metrics", "stable_rank"))
+    for pair in (("net@1", "net@2"), ("net@2", "net@1")):
+        header = ok(ww_program("diff", *pair, "--csv", "--all")).splitlines()[0].split(",")
+        assert {"alpha", "stable_rank", "> alpha", "> stable_rank"} <= set(header)
+        assert "stable_rank" in ok(ww_program("diff", *pair))
+
+
 def test_describe_computes_nothing(ww_program, model_file):
     text = ok(ww_program("describe", model_file, "--extractor", "pool,slice,stack"))
     assert re.search(r"^conv +conv2d +float32 +16x8x3x3 +1 +slice +9 +1 +16 +8 +8", text, re.MULTILINE)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ww_core as ww
 from ww_core.errors import NotApplicable
 from ww_core.spectral import fit_power_law, spectrum_of
 from ww_plugins.metrics import tails
@@ -33,15 +34,17 @@ def test_alpha_does_not_depend_on_the_scale(exponent):
     base, found = fit_of(HEAVY), fit_of(np.ldexp(HEAVY, exponent))
     assert found.alpha == pytest.approx(base.alpha, rel=1e-12)
     assert (found.n_tail, found.D) == (base.n_tail, pytest.approx(base.D, abs=1e-12))
-    assert not math.isnan(found.xmin)
+    in_range = isinstance(found.xmin, float) and math.isfinite(found.xmin) and found.xmin > 0
+    assert in_range or isinstance(found.xmin, ww.Refused)
 
 
 def test_the_unit_of_xmin_is_the_square_of_the_weights():
     base, huge, tiny = fit_of(HEAVY), fit_of(np.ldexp(HEAVY, 20)), fit_of(np.ldexp(HEAVY, 1000))
     assert huge.xmin == pytest.approx(math.ldexp(base.xmin, 40), rel=1e-12)
     assert huge.xmax == pytest.approx(math.ldexp(base.xmax, 40), rel=1e-12)
-    assert tiny.xmin == tiny.xmax == math.inf
-    assert fit_of(np.ldexp(HEAVY, -1000)).xmax == 0.0
+    assert isinstance(tiny.xmin, ww.Refused)
+    assert isinstance(tiny.xmax, ww.Refused)
+    assert isinstance(fit_of(np.ldexp(HEAVY, -1000)).xmax, ww.Refused)
 
 
 def test_transposing_changes_nothing():

@@ -214,15 +214,20 @@ class RaisingDir:
         raise RuntimeError("no dir")
 
 
+@dataclass
 class Unhashable:
-    __hash__ = None
-
-    def __eq__(self, other):
-        raise RuntimeError("compared")
+    size: int = 1
 
     @ww.hookimpl
     def ww_register_metrics(self):
         return []
+
+
+class Incomparable(Unhashable):
+    def __eq__(self, other):
+        raise RuntimeError("compared")
+
+    __hash__ = None
 
 
 class TextVersion:
@@ -262,10 +267,12 @@ def test_an_odd_plugin_is_its_own_problem(make, message):
     list_everything(registry)
 
 
-def test_a_plugin_that_can_neither_be_compared_nor_hashed_is_loaded():
-    registry = load_plugins(objects=[plugin_of("before", []), Unhashable(), plugin_of("after", [])])
+def test_a_plugin_that_cannot_be_hashed_or_compared_troubles_no_other():
+    plugins = [plugin_of("before", []), Unhashable(), Incomparable(), plugin_of("after", [])]
+    registry = load_plugins(objects=plugins)
     assert not messages(registry, "before")
     assert not messages(registry, "Unhashable")
+    assert messages(registry, "Incomparable")[0].startswith("RuntimeError: compared")
     assert info_of(registry, "after").objects == ["metric good"]
 
 
@@ -352,10 +359,21 @@ def test_one_object_is_loaded_once(monkeypatch):
     assert registry.info_of(object()) is None
 
 
-def test_a_name_of_a_blocked_plugin_says_so(weights):
+HOOK = "ww_register_metrics"
+
+
+@ww.metric(version="1")
+def shifted(alpha):
+    """One more."""
+    return alpha + 1
+
+
+def test_a_name_of_a_blocked_plugin_says_so():
     registry = load_plugins(environ={"WW_BLOCK_PLUGINS": "ww.executors"})
     with pytest.raises(ww.UsageError, match=r"unknown executor 'threads'.*ww.executors is blocked by WW_BLOCK_PLUGINS"):
         registry.executors.find("threads")
+    needing = load_plugins(environ={"WW_BLOCK_PLUGINS": "ww.metrics"}, objects=[plugin_of("needing", [shifted], HOOK)])
+    assert any("'alpha'" in text and "ww.metrics is blocked" in text for text in messages(needing, "needing"))
     with pytest.raises(ww.UsageError) as caught:
         load_plugins().executors.find("thread")
     assert "blocked" not in str(caught.value)

@@ -23,6 +23,7 @@ from ww_core.analysis.planning import (
     plan_tasks,
     skipped_tensors,
 )
+from ww_core.analysis.reading import sentence_of
 from ww_core.analysis.source import Source, choose_layers, open_checkpoint, resolve_source, with_groups
 from ww_core.analysis.work import (
     LayerResult,
@@ -37,7 +38,7 @@ from ww_core.domain.outcome import State
 from ww_core.domain.quantity import Scope
 from ww_core.domain.report import AnalysisReport, Failure
 from ww_core.domain.request import Request
-from ww_core.errors import NothingToAnalyzeError, UsageError
+from ww_core.errors import NothingToAnalyzeError, PluginError, UsageError
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, select
 from ww_core.store import queries, recording
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from ww_core.analysis.digests import Digests
     from ww_core.domain.checkpoint import Checkpoint
+    from ww_core.domain.execution import Executor
     from ww_core.domain.layer import Layer
     from ww_core.plugins.registry import Registry
     from ww_core.store.recording import Keys
@@ -121,15 +123,20 @@ def analyze(
     """
     request = Request(
         profile=profile,
-        extractors=tuple(extractors),
-        metrics=tuple(metrics),
+        extractors=_texts(extractors, "extractors"),
+        metrics=_texts(metrics, "metrics"),
         parameters=tuple((key, _plain(value)) for key, value in (parameters or {}).items()),
-        layers=tuple(layers),
+        layers=_texts(layers, "layers"),
         groups=tuple((glob, int(count)) for glob, count in (groups or {}).items()),
         seed=int(seed),
     )
     _check_names(name=name, version=version, series=series)
-    registry = registry or load_plugins(files=plugin_files, objects=plugins)
+    if jobs < 0:
+        raise UsageError(f"jobs={jobs} is negative: 0 takes one worker per core")
+    warnings: list[str] = []
+    if registry is None:
+        registry = load_plugins(files=plugin_files, objects=plugins)
+        warnings += [f"plugin {info.name}: {problem.message}" for info, problem in registry.problems()]
     selection = select(registry, request)
     registry.executors.find(executor)
     owned_profile = registry.profiles.find(profile)
@@ -153,6 +160,7 @@ def analyze(
             jobs=jobs or _cores(),
             executor=executor,
             keep_spectra=keep_spectra,
+            warnings=warnings,
             observers=[*((owned.plugin, owned.object) for owned in registry.observers), *(("", o) for o in observers)],
         )
         run.register(name or _usable(found.stem), version, series, rehash=rehash, move_label=move_label)
@@ -191,7 +199,8 @@ class _Run:
 
     def register(self, name: str, version: str, series: str, *, rehash: bool, move_label: bool) -> None:
         """Digest the weights; store the checkpoint, its label, what was asked and what is covered."""
-        self.digests = digest_checkpoint(self.checkpoint, self.store, loader=self.loader, rehash=rehash, jobs=self.jobs)
+        jobs = min(self.jobs, _cores())
+        self.digests = digest_checkpoint(self.checkpoint, self.store, loader=self.loader, rehash=rehash, jobs=jobs)
         self.failures += self.digests.failures
         self.warnings += self.checkpoint.warnings
         self.planned = plan_layers(self.layers, self.selection, self.digests.tensors)
@@ -302,12 +311,12 @@ class _Run:
             executor = self.registry.executors.find("threads").object
         if executor.shares_memory:
             worker = Worker(self.checkpoint, self.loader, self.selection, self.request.seed)
-            with one_blas_thread(), executor.create(jobs, _prepare_thread, ()) as pool:
+            with one_blas_thread(), _created(executor, jobs, _prepare_thread, ()) as pool:
                 yield pool, worker.compute
         else:
             path: Path = self.source.target  # type: ignore[assignment]  # not in memory, so it is a path
             recipe = Recipe(self.registry.plugin_files, path.absolute(), self.loader, self.request)
-            with executor.create(jobs, prepare_process, (recipe,)) as pool:
+            with _created(executor, jobs, prepare_process, (recipe,)) as pool:
                 yield pool, partial(compute_in_process, recipe)
 
     def _flush(self, pending: list[LayerResult]) -> None:
@@ -431,6 +440,15 @@ def _readable(layer: Layer, read: Mapping[str, str]) -> tuple[Layer, str, str]:
     return (layer, weight, bias) if weight and (bias or layer.bias is None) else (layer, "", "")
 
 
+def _created(
+    executor: Executor, jobs: int, initializer: Callable[..., None], initargs: tuple[Any, ...]
+) -> concurrent.futures.Executor:
+    try:
+        return executor.create(jobs, initializer, initargs)
+    except Exception as error:
+        raise PluginError(f"executor {executor.name!r} could not be started: {sentence_of(error)}") from error
+
+
 def _prepare_thread() -> None:
     """A worker thread shares all it needs."""
 
@@ -438,12 +456,21 @@ def _prepare_thread() -> None:
 def _check_names(**names: str) -> None:
     for option, text in names.items():
         what = f"--{option}"
+        if not isinstance(text, str):
+            raise UsageError(f"{what} must be a text, not {text!r}")
         if len(text) > LONGEST_NAME:
             raise UsageError(f"{what} has {len(text)} characters: {LONGEST_NAME} are allowed")
         if text != text.strip() or "@" in text or not text.isprintable():
             raise UsageError(
                 f"{what} {text!r} cannot be used: '@', blanks at the ends and control characters are not allowed"
             )
+
+
+def _texts(texts: Sequence[str], what: str) -> tuple[str, ...]:
+    found = (texts,) if isinstance(texts, str) else tuple(map(str, texts))
+    if not all(text.strip() for text in found):
+        raise UsageError(f"{what} must be texts that are not empty: leave it out to take the profile's choice")
+    return found
 
 
 def _plain(value: Any) -> Any:

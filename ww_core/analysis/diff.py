@@ -43,7 +43,7 @@ def diff(first: str, second: str, *, store: str | os.PathLike[str], profile: str
         second_name=_name(new_report),
         second_digest=new_report.digest,
         profile=new_report.run.profile,
-        headline=new_report.headline,
+        headline=tuple(dict.fromkeys([*new_report.headline, *old_report.headline])),
         layers=tuple(_layer_changes(changes, old_report, new_report)),
         counts={c: list(changes.values()).count(c) for c in ("same", "changed", "added", "removed")},
         summary={label: (pair[0], pair[1]) for label, pair in means.items()},

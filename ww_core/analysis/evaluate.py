@@ -176,6 +176,8 @@ def _outcome_of(missing: NoValue) -> Outcome:
 def _typed(column: Column, value: Any) -> Outcome:
     if value is None:
         raise TypeError(f"column {column.name} has no value: raise NotApplicable or Refused instead of returning None")
+    if isinstance(value, NoValue):
+        return _outcome_of(value)
     outcome = Outcome.of(value)
     if (outcome.text is not None) != (column.type == "text"):
         raise TypeError(f"column {column.name} is declared {column.type} and got {value!r}")

@@ -105,7 +105,11 @@ class MatrixInputs:
         self._matrices = matrices
         self._plan = plan
         self._subject = subject
-        self._spectra: dict[Resolution, Spectrum | NoValue | Lost] = {} if spectrum is None else {"standard": spectrum}
+        self._spectra: dict[Resolution, Spectrum | NoValue | Lost] = {}
+        if spectrum is not None:
+            # A spectrum from the store is as read-only as a fresh one, also after a journey to another process.
+            spectrum.singular_values.flags.writeable = False
+            self._spectra["standard"] = spectrum
         self.computed: list[Spectrum] = []
         self.attempted = False
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ww_core.analysis.reading import sentence_of
+from ww_core.plugins.entry_points import all_command_entry_points, blocked_by, distribution_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from importlib.metadata import EntryPoint
 
     from ww_core.domain.parameter import Parameter
     from ww_core.plugins.registry import Registry
@@ -68,6 +73,47 @@ def list_plugins(registry: Registry) -> list[dict[str, Any]]:
         row["problems"] = [f"{problem.stage}: {problem.message}" for problem in info.problems]
         rows.append(row)
     return rows
+
+
+def list_commands(own: Iterable[str]) -> list[dict[str, Any]]:
+    """Return one row per command plugin, in the form of ``list_plugins``; each is imported to see whether it can be.
+
+    Args:
+        own: Names of ww's own commands, which no plugin can take.
+    """
+    taken = dict.fromkeys(own, "ww itself")
+    rows = []
+    for point in all_command_entry_points():
+        distribution = distribution_of(point)
+        variable = blocked_by(point.name, distribution, os.environ)
+        problems = [] if variable else _problems_of_command(point, taken)
+        state = "blocked" if variable else "failed" if problems else "loaded"
+        rows.append(
+            {
+                "name": point.name,
+                "distribution": distribution,
+                "version": point.dist.version if point.dist else "",
+                "origin": point.value + (f" (blocked by {variable})" if variable else ""),
+                "builtin": False,
+                "state": state,
+                "hooks": [],
+                "objects": [f"command {point.name}"] if state == "loaded" else [],
+                "problems": problems,
+            }
+        )
+        if not variable:
+            taken.setdefault(point.name, distribution)
+    return rows
+
+
+def _problems_of_command(point: EntryPoint, taken: Mapping[str, str]) -> list[str]:
+    if point.name in taken:
+        return [f"name: the command {point.name} is taken by {taken[point.name]}"]
+    try:
+        point.load()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may raise anything
+        return [f"import: {sentence_of(error)}"]
+    return []
 
 
 def _parameters(parameters: Iterable[Parameter]) -> dict[str, Any]:

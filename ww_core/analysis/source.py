@@ -104,7 +104,10 @@ def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Own
         if warnings:
             raise NoLoaderError(f"{source.name}: no loader recognises it, and {'; '.join(warnings)}")
         if isinstance(source.target, Path) and source.target.is_dir():
-            content = sorted(entry.name for entry in source.target.iterdir())
+            try:
+                content = sorted(entry.name for entry in source.target.iterdir())
+            except OSError as error:
+                raise SourceError(f"{source.name}: the folder cannot be read: {error.strerror}") from None
             found = (
                 f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
             )
@@ -128,9 +131,13 @@ def choose_layers(layers: Sequence[Layer], globs: Sequence[str]) -> list[Layer]:
         return list(layers)
     names = [layer.name for layer in layers]
     for glob in globs:
-        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+        if not any(_matches(name, glob) for name in names):
             raise UnknownNameError("layer", glob, names, "ww describe")
-    return [layer for layer in layers if any(fnmatch.fnmatchcase(layer.name, glob) for glob in globs)]
+    return [layer for layer in layers if any(_matches(layer.name, glob) for glob in globs)]
+
+
+def _matches(name: str, glob: str) -> bool:
+    return name == glob or fnmatch.fnmatchcase(name, glob)  # a name with brackets means itself
 
 
 def with_groups(layers: Sequence[Layer], groups: Sequence[tuple[str, int]]) -> list[Layer]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Annotated
 
 import typer
@@ -17,7 +19,7 @@ def analyze(
     version: Annotated[str, typer.Option("--version", help="Its label.  [default: kept, or next integer]")] = "",
     series: Annotated[str, typer.Option("--series", help="Family that the model belongs to.")] = "",
     profile: options.Profile = "default",
-    extractor: options.Extractor = "",
+    extractor: options.Extractor = None,
     metrics: Annotated[
         list[str] | None,
         typer.Option("--metrics", metavar="A,B", help="Metrics or columns, in place of the profile's."),
@@ -53,7 +55,8 @@ def analyze(
     session: Session = ctx.obj
     registry = session.registry()
     parameters = options.pairs(param, "--param", "METRIC.PARAM=VALUE")
-    with progress_observers() as observers:
+    # What a plugin prints while it computes must not stand in the data.
+    with progress_observers() as observers, contextlib.redirect_stdout(sys.stderr):
         report = run(
             source,
             store=store_location(store),
@@ -61,10 +64,10 @@ def analyze(
             version=version,
             series=series,
             profile=profile,
-            extractors=options.listed([extractor]),
-            metrics=options.listed(metrics),
+            extractors=options.listed(extractor, "--extractor"),
+            metrics=options.listed(metrics, "--metrics"),
             parameters=parameters,
-            layers=options.listed(layers),
+            layers=options.listed(layers, "--layers"),
             groups=options.groups_of(groups),
             seed=seed,
             jobs=jobs,

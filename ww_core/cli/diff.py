@@ -32,7 +32,8 @@ def diff(
         return
     listed = [change for change in difference.layers if everything or change.change != "same"]
     if output.format == "csv":
-        output.csv([_row(change, list(change.first or change.second)) for change in listed])
+        labels = list(dict.fromkeys(label for change in listed for label in [*change.second, *change.first]))
+        output.csv([_row(change, labels) for change in listed])
         return
     output.line(f"{difference.first_name} > {difference.second_name}  profile {difference.profile}")
     output.line()

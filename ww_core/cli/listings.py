@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -40,11 +42,13 @@ def loaders(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
 
 def plugins(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
     """List plugins: distribution, version, hooks, objects, and what is wrong with them."""
-    from ww_core.analysis.listings import list_plugins
+    from ww_core.analysis.listings import list_commands, list_plugins
 
     session: Session = ctx.obj
     output = Output(as_json=as_json, as_csv=as_csv)
     rows = list_plugins(session.registry(report=False))
+    with contextlib.redirect_stdout(sys.stderr):
+        rows += list_commands(ctx.parent.command.commands if ctx.parent else ())  # type: ignore[attr-defined]
     if output.format != "table":
         _print(rows, output)
         return

@@ -26,7 +26,7 @@ Layers = Annotated[
     typer.Option("--layers", metavar="GLOB", help="Only layers whose names match; repeatable, or separated by commas."),
 ]
 Extractor = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
         "--extractor",
         metavar="A,B",
@@ -41,9 +41,13 @@ Loader = Annotated[str, typer.Option("--loader", metavar="NAME", help="The forma
 Profile = Annotated[str, typer.Option("--profile", metavar="NAME", help="The profile.")]
 
 
-def listed(texts: list[str] | None) -> tuple[str, ...]:
-    """Split repeatable options at commas outside of brackets."""
-    parts = []
+def listed(texts: list[str] | None, option: str) -> tuple[str, ...]:
+    """Split a repeatable option at commas outside of brackets.
+
+    Raises:
+        UsageError: It was given and is empty, as an unset shell variable makes it: that must not mean everything.
+    """
+    parts: list[str] = []
     for text in texts or ():
         depth, part = 0, ""
         for letter in text:
@@ -54,7 +58,9 @@ def listed(texts: list[str] | None) -> tuple[str, ...]:
             else:
                 part += letter
         parts.append(part)
-    return tuple(part.strip() for part in parts if part.strip())
+    if not all(part.strip() for part in parts):
+        raise UsageError(f"{option} is empty: name something, or leave it out")
+    return tuple(part.strip() for part in parts)
 
 
 def pairs(texts: list[str] | None, option: str, form: str) -> dict[str, str]:

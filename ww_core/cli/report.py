@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ww_core.command import say
+from ww_core.command import cell, say
 
 if TYPE_CHECKING:
     from ww_core.command import Output
@@ -45,7 +45,7 @@ def _print_tables(report: AnalysisReport, output: Output) -> None:
     if means:
         output.line(f"mean: {', '.join(means)}")
     whole = [
-        f"{label} {outcome.number:.4g}" if outcome.number is not None else f"{label} {outcome.explain()}"
+        f"{label} {cell(outcome.value) or 'no' if outcome.is_ok else outcome.explain()}"
         for label, outcome in report.model_metrics.items()
     ]
     if whole:

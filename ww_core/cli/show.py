@@ -36,6 +36,6 @@ def show(
         output.csv([row | {"series": " ".join(row["series"])} for row in rows])
     else:
         shown = [row | {"digest": row["digest"][:DIGEST_SHOWN], "series": ", ".join(row["series"])} for row in rows]
-        output.table(shown)
+        output.table(shown, optional=("format", "created_at", "source", "series", "parameters", "digest"))
         if not rows:
             output.line("nothing is stored yet: `ww analyze SOURCE` makes a start")

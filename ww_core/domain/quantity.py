@@ -82,7 +82,7 @@ class Column:
 
 
 def column(*, better: Better = "none", unit: str = "", doc: str = "") -> Any:
-    """Declare a field of a metric's result dataclass as a column."""
+    """Declare a field of a metric's result dataclass as a column; a field may hold NotApplicable or Refused instead."""
     return dataclasses.field(metadata={"ww": {"better": better, "unit": unit, "doc": doc}})
 
 
@@ -150,7 +150,7 @@ class Quantity:
 def _source(thing: Callable[..., Any]) -> bytes:
     try:
         return inspect.getsource(thing).encode()
-    except (OSError, TypeError):
+    except Exception:  # noqa: BLE001 - there may be no file, or one that is no longer what was imported
         code = getattr(thing, "__code__", None)
         return code.co_code if code else repr(inspect.get_annotations(thing)).encode()
 

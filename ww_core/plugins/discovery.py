@@ -16,6 +16,7 @@ from ww_core.domain.quantity import Quantity
 from ww_core.errors import PluginError, near_names
 from ww_core.plugins import hookspecs
 from ww_core.plugins.checks import fault_of
+from ww_core.plugins.entry_points import OWN_DISTRIBUTION, blocked_by
 from ww_core.plugins.links import link_needs
 from ww_core.plugins.markers import PROJECT
 from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry, Stage
@@ -23,13 +24,6 @@ from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-BLOCK_VARIABLE = "WW_BLOCK_PLUGINS"
-"""Environment variable: plugins that are not loaded, by name or distribution, separated by commas."""
-
-ONLY_VARIABLE = "WW_ONLY_PLUGINS"
-"""Environment variable: the only installed plugins that are loaded besides ww's own; set and empty loads none."""
-
-OWN_DISTRIBUTION = "ww"
 
 ANYTHING = (Exception, SystemExit)
 """What a stranger's code may raise, and what stays a problem of that plugin."""
@@ -93,10 +87,10 @@ def load_plugins(
 def _installed() -> Iterator[Candidate]:
     seen = set()
     for point in importlib.metadata.entry_points(group=PROJECT):
-        distribution = point.dist.name if point.dist else ""
+        distribution = (point.dist and point.dist.name) or ""  # damaged metadata has no name
         if (point.name, point.value, distribution) not in seen:  # one distribution can stand on the path twice
             seen.add((point.name, point.value, distribution))
-            version = point.dist.version if point.dist else ""
+            version = (point.dist and point.dist.version) or ""
             yield Candidate(point.name, distribution, version, point.value, point.load)
 
 
@@ -115,7 +109,7 @@ def _from_file(file: str | Path) -> Candidate:
         try:
             spec.loader.exec_module(module)
         except BaseException:
-            del sys.modules[module_name]
+            sys.modules.pop(module_name, None)
             raise
         return module
 
@@ -132,26 +126,12 @@ def _from_object(thing: object) -> Candidate:
     return Candidate(name, "", "", f"object {name}", lambda: thing)
 
 
-def _blocked_by(candidate: Candidate, environ: Mapping[str, str]) -> str:
-    names = {candidate.name, candidate.distribution} - {""}
-    if names & _listed(environ.get(BLOCK_VARIABLE, "")):
-        return BLOCK_VARIABLE
-    installed = bool(candidate.distribution) and not candidate.builtin
-    if installed and ONLY_VARIABLE in environ and not names & _listed(environ[ONLY_VARIABLE]):
-        return ONLY_VARIABLE
-    return ""
-
-
-def _listed(text: str) -> set[str]:
-    return {name.strip() for name in text.split(",") if name.strip()}
-
-
 def _load(candidate: Candidate, registry: Registry, environ: Mapping[str, str]) -> None:
     """Load one plugin. Whatever it raises is its own problem."""
     info = candidate.info()
     rival = next((other for other in registry.plugins if other.name == info.name and other.state != "blocked"), None)
     registry.plugins.append(info)
-    if variable := _blocked_by(candidate, environ):
+    if variable := blocked_by(candidate.name, candidate.distribution, environ):
         info.state = "blocked"
         info.origin += f" (blocked by {variable})"
         registry.blocked.append(f"plugin {info.name} is blocked by {variable}")

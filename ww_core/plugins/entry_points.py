@@ -1,11 +1,57 @@
-"""Entry points of command plugins: names only, so that ``ww --help`` imports nothing."""
+"""Entry points and the variables that block them: names only, so that ``ww --help`` imports nothing."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BLOCK_VARIABLE = "WW_BLOCK_PLUGINS"
+"""Environment variable: plugins that are not loaded, by name or distribution, separated by commas."""
+
+ONLY_VARIABLE = "WW_ONLY_PLUGINS"
+"""Environment variable: the only installed plugins that are loaded besides ww's own; set and empty loads none."""
+
+OWN_DISTRIBUTION = "ww"
+
+
+def blocked_by(name: str, distribution: str, environ: Mapping[str, str]) -> str:
+    """Return the variable that blocks a plugin; empty if none does. Files and objects have no distribution."""
+    names = {name, distribution} - {""}
+    if names & _listed(environ.get(BLOCK_VARIABLE, "")):
+        return BLOCK_VARIABLE
+    installed = bool(distribution) and distribution != OWN_DISTRIBUTION
+    if installed and ONLY_VARIABLE in environ and not names & _listed(environ[ONLY_VARIABLE]):
+        return ONLY_VARIABLE
+    return ""
 
 
 def command_entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    """Return the entry points in group ``ww.commands`` by name, sorted."""
+    """Return the entry points in group ``ww.commands`` that are not blocked, by name, sorted.
+
+    Of two distributions with one name, the first in alphabetical order has it.
+    """
+    points: dict[str, importlib.metadata.EntryPoint] = {}
+    for point in all_command_entry_points():
+        if not blocked_by(point.name, distribution_of(point), os.environ):
+            points.setdefault(point.name, point)
+    return points
+
+
+def all_command_entry_points() -> list[importlib.metadata.EntryPoint]:
+    """Return every entry point in group ``ww.commands``, by name and distribution, each once."""
     points = importlib.metadata.entry_points(group="ww.commands")
-    return {point.name: point for point in sorted(points, key=lambda point: point.name)}
+    distinct = {(point.name, distribution_of(point), point.value): point for point in points}
+    return [distinct[key] for key in sorted(distinct)]
+
+
+def distribution_of(point: importlib.metadata.EntryPoint) -> str:
+    """Return the name of the distribution that an entry point came with."""
+    return point.dist.name if point.dist else ""
+
+
+def _listed(text: str) -> set[str]:
+    return {name.strip() for name in text.split(",") if name.strip()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.domain.quantity import ANY_SCOPE_INPUTS, CORE_INPUTS, Quantity, Scope
 from ww_core.errors import UnknownNameError, UsageError
-from ww_core.plugins.registry import Owned, Problem, Registry
+from ww_core.plugins.registry import Owned, Problem, Registry, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ def _need(owned: Owned[Quantity], parameter: str, name: str, registry: Registry)
         found = registry.quantities.find(name, plugin=owned.plugin)
     except UnknownNameError:
         known = {*registry.quantities.known(), *CORE_INPUTS, *ANY_SCOPE_INPUTS} - {own.name}
-        raise UnknownNameError("need", name, known) from None
+        raise unknown_name("need", name, known, blocked=registry.blocked) from None
     target = found.object
     _check_scope(own, name, target.scope)
     short = name.rpartition(":")[2]
@@ -74,7 +74,7 @@ def link_needs(registry: Registry) -> None:
 
     What needs a quantity that was taken out goes too, with that as its cause.
     """
-    infos = {info.name: info for info in registry.plugins}
+    infos = {info.name: info for info in registry.plugins if info.state == "loaded"}
 
     def drop(owned: Owned[Quantity], message: str) -> None:
         registry.quantities.remove(owned.qualified)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -154,10 +154,7 @@ class Names(Generic[T]):
                 or matches
             )
         if not matches:
-            unknown = UnknownNameError(self.what, name, self.known(), self.where)
-            if self.blocked:
-                unknown.args = ("; ".join((str(unknown), *self.blocked)),)
-            raise unknown
+            raise unknown_name(self.what, name, self.known(), self.where, self.blocked)
         if len(matches) > 1:
             choices = " or ".join(f"{owned.plugin}:{name}" for owned in matches)
             raise UsageError(f"{self.what} {name!r} is registered by several plugins: name it as {choices}")
@@ -173,6 +170,15 @@ class Names(Generic[T]):
     def known(self) -> list[str]:
         """Return every name that may be typed, short where that is enough."""
         return sorted(self.display(owned, name) for owned in self for name in self._own_names[owned.qualified])
+
+
+def unknown_name(
+    what: str, name: str, known: Iterable[str], where: str = "", blocked: Iterable[str] = ()
+) -> UnknownNameError:
+    """Return the error that nothing carries a name, with what was not loaded and may carry it."""
+    error = UnknownNameError(what, name, known, where)
+    error.args = ("; ".join((str(error), *blocked)),)
+    return error
 
 
 def _quantity_names(quantity: Quantity) -> tuple[str, ...]:

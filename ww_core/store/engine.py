@@ -46,7 +46,10 @@ class Location:
                 text = text.removeprefix("sqlite:///")
             elif "://" in text:
                 return cls(url=_server_url(text))
-        return cls(path=Path(text).expanduser().absolute())
+        try:
+            return cls(path=Path(text).expanduser().absolute())
+        except RuntimeError as error:
+            raise StoreError(f"{text}: {error}") from None
 
     @property
     def in_memory(self) -> bool:
@@ -233,6 +236,8 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
             return StoreError(f"{location} cannot be opened: check its permissions and those of its folder")
         case sqlite3.SQLITE_IOERR:
             return StoreError(f"reading or writing {location} failed ({error}): check the disk and its free space")
+        case sqlite3.SQLITE_ERROR if "no such" in str(error):
+            return NotAStoreError(f"{location} is damaged: it lacks a part that every store has ({error})")
         case _:
             return None
 

@@ -26,7 +26,7 @@ from ww_core.domain.spectrum import Spectrum
 from ww_core.errors import NotStoredError, UsageError, near_names
 from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum
-from ww_core.store.recording import CHUNK
+from ww_core.store.recording import CHUNK, clean
 
 MIN_PREFIX = 6
 """Shortest digest prefix that names a checkpoint."""
@@ -79,6 +79,7 @@ def find_checkpoint(connection: Connection, name: str) -> CheckpointRef:
         NotStoredError: Nothing carries the name; the message lists near ones.
         UsageError: A digest prefix fits several checkpoints.
     """
+    name = clean(name)
     model, at, version = name.partition("@")
     query = (
         select(t.label.c.checkpoint_id, t.checkpoint.c.digest, t.model.c.name, t.label.c.name.label("version"))
@@ -94,13 +95,16 @@ def find_checkpoint(connection: Connection, name: str) -> CheckpointRef:
     if labels:
         versions = ", ".join(label.version for label in reversed(labels[:12]))
         raise NotStoredError(f"model {model!r} has no version {version!r}: it has {versions}")
-    if not at and len(name) >= MIN_PREFIX and all(letter in "0123456789abcdef" for letter in name):
+    is_prefix = not at and bool(name) and all(letter in "0123456789abcdef" for letter in name)
+    if is_prefix and len(name) >= MIN_PREFIX:
         by_digest = _by_digest_prefix(connection, name)
         if by_digest:
             return by_digest
     models = [row.name for row in connection.execute(select(t.model.c.name))]
     near = near_names(model, models)
     hint = f"did you mean {', '.join(near)}?" if near else "`ww show` lists what is stored"
+    if is_prefix and len(name) < MIN_PREFIX:
+        hint += f" (the prefix of a digest has {MIN_PREFIX} digits or more)"
     raise NotStoredError(f"no model {model!r} in this store: {hint}")
 
 

@@ -90,7 +90,7 @@ class ExtractorContract(PluginContract):
     def test_it_refuses_with_a_reason(self) -> None:
         """What it makes nothing of is NotApplicable with a sentence, never another exception."""
         for extractor in self.variants():
-            for layer in (other for layer in _layers() for other in _elsewhere(layer)):
+            for layer in (other for sample in _layers() for other in _elsewhere(sample)):
                 try:
                     extractor.plan(layer)
                 except NotApplicable as refusal:

@@ -14,7 +14,7 @@ SingularValues = npt.NDArray[np.float64]
 
 @ww.metric(version="1", better="lower")
 def stable_rank(frobenius_norm: float, spectral_norm: float) -> float:
-    """Squared Frobenius norm over squared spectral norm, sum lambda_i / lambda_max; between 1 and the rank.
+    """Squared Frobenius norm over squared spectral norm, sum lambda_i / lambda_max; at least 1.
 
     From M. Rudelson, R. Vershynin, Sampling from large matrices, Journal of the ACM 54 (2007).
 

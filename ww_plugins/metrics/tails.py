@@ -66,9 +66,23 @@ def power_law(
         tie_tolerance=max(n_rows, n_cols) * EPS * float(eigenvalues[0]),
         ks=ks,
     )
+    return PowerLaw(
+        alpha=fit.alpha,
+        D=fit.D,
+        sigma=fit.sigma,
+        xmin=_unscaled(fit.xmin, 2 * exponent),
+        xmax=_unscaled(fit.xmax, 2 * exponent),
+        n_tail=fit.n_tail,
+    )
+
+
+def _unscaled(eigenvalue: float, exponent: int) -> float:
     with np.errstate(over="ignore", under="ignore"):
-        xmin, xmax = np.ldexp([fit.xmin, fit.xmax], 2 * exponent).tolist()
-    return PowerLaw(alpha=fit.alpha, D=fit.D, sigma=fit.sigma, xmin=xmin, xmax=xmax, n_tail=fit.n_tail)
+        value = float(np.ldexp(eigenvalue, exponent))
+    if not np.finfo(np.float64).tiny <= value < np.inf:
+        # A column of its own state: alpha and D are sound, as they do not depend on the scale.
+        return ww.Refused("the eigenvalue is outside the range of float64")  # type: ignore[return-value]
+    return value
 
 
 @ww.metric(version="1", better="lower", unit="log10 weight^(2 alpha)")

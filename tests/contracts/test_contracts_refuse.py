@@ -1,0 +1,129 @@
+"""The contracts that ww ships find what they are there to find."""
+
+import abc
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import ww_core as ww
+from ww_core.plugins import discovery
+from ww_core.testing import ExtractorContract, MetricContract, PluginContract
+
+
+class Peeking(ww.Extractor):
+    """Makes a matrix that depends on what it should not see."""
+
+    version = "1"
+
+    @abc.abstractmethod
+    def seen(self, layer):
+        """Whether the weight is as it is, or negative."""
+
+    def plan(self, layer):
+        if len(layer.shape) != 2 or 0 in layer.shape:
+            raise ww.NotApplicable("not two axes")
+        return ww.MatrixPlan(1, 1, *layer.shape)
+
+    def matrices(self, weight, layer):
+        yield ww.Matrix(0, np.where(self.seen(layer), weight, -weight)[None])
+
+
+def contract_of(extractor_class):
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_extractors(self):
+            return [extractor_class]
+
+    contract = ExtractorContract()
+    contract.plugin = Plugin()
+    return contract
+
+
+def peeking(own_name, look):
+    @dataclass(frozen=True)
+    class Own(Peeking):
+        name = own_name
+
+        def seen(self, layer):
+            return look(layer)
+
+    return Own
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda layer: layer.name.startswith("layer"),
+        lambda layer: layer.weight.name.startswith("layer"),
+        lambda layer: layer.bias is None,
+        lambda layer: layer.kind is ww.LayerKind.DENSE,
+    ],
+)
+def test_an_extractor_that_looks_at_more_than_content(look):
+    contract = contract_of(peeking("peeking", look))
+    contract.test_it_keeps_what_it_promised()
+    with pytest.raises(AssertionError, match="peeking makes another thing"):
+        contract.test_it_looks_at_content_alone()
+
+
+def test_an_extractor_that_refuses_by_name():
+    class Choosy(peeking("choosy", lambda layer: True)):
+        name = "choosy"
+
+        def plan(self, layer):
+            if not layer.name.startswith("layer"):
+                raise ww.NotApplicable("another name")
+            return super().plan(layer)
+
+    with pytest.raises(AssertionError, match=r"refuses .* by name or bias"):
+        contract_of(Choosy).test_it_looks_at_content_alone()
+
+
+def test_an_extractor_may_refuse_by_kind():
+    class Dense(peeking("dense-only", lambda layer: True)):
+        name = "dense-only"
+
+        def plan(self, layer):
+            if layer.kind is not ww.LayerKind.DENSE:
+                raise ww.NotApplicable("dense layers only")
+            return super().plan(layer)
+
+    contract_of(Dense).test_it_looks_at_content_alone()
+
+
+@ww.metric(version="1")
+def first(singular_values):
+    """Largest singular value."""
+    return singular_values[0]
+
+
+class Behind:
+    """What an entry point ``module:attribute`` names."""
+
+    @ww.hookimpl
+    def ww_register_metrics(self):
+        return [first]
+
+
+behind = Behind()
+
+
+@pytest.mark.parametrize("contract_class", [PluginContract, MetricContract])
+def test_a_plugin_behind_an_attribute_is_known_as_installed(contract_class, monkeypatch):
+    candidate = discovery.Candidate("installed-name", "some-dist", "1", "some_module:behind", lambda: behind)
+    installed = discovery._installed
+    monkeypatch.setattr(discovery, "_installed", lambda: [*installed(), candidate])
+    contract = contract_class()
+    contract.plugin = behind
+    contract.test_it_loads_without_a_problem()
+    assert contract.info().name == "installed-name"
+    assert [info.name for info in contract.registry().plugins].count("Behind") == 0
+    assert len(contract.own(contract.registry().quantities)) == 1
+
+
+def test_a_plugin_whose_name_is_taken_is_told_so():
+    contract = PluginContract()
+    contract.plugin = type("ww.metrics", (), {})()
+    with pytest.raises(AssertionError, match=r"'ww\.metrics' is taken"):
+        contract.test_it_loads_without_a_problem()
