@@ -74,6 +74,7 @@ def test_broken_clashing_and_blocked_commands(site):
     assert "SOURCE" in run(folder, "analyze", "--help").stdout
     listing = run(folder, "plugins").stdout
     assert "import: RuntimeError: no luck" in listing
+    assert "object: ww_odd:app is no typer.Typer" in listing
     assert "the command hello is taken by a-first" in listing
     assert "the command analyze is taken by ww itself" in listing
     assert run(folder, "hello", WW_BLOCK_PLUGINS="a-first,b-second").returncode == 2

@@ -110,7 +110,8 @@ def _problems_of_command(point: EntryPoint, taken: Mapping[str, str]) -> list[st
     if point.name in taken:
         return [f"name: the command {point.name} is taken by {taken[point.name]}"]
     try:
-        point.load()
+        if not hasattr(point.load(), "registered_commands"):  # typer stays out of this layer
+            return [f"object: {point.value} is no typer.Typer"]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may raise anything
         return [f"import: {sentence_of(error)}"]
     return []

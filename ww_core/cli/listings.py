@@ -53,7 +53,9 @@ def plugins(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
         _print(rows, output)
         return
     for row in rows:
-        origin = " ".join(filter(None, [row["distribution"], row["version"]])) or row["origin"]
+        origin = " ".join(filter(None, [row["distribution"], row["version"]]))
+        if not origin or row["state"] == "blocked":
+            origin = f"{origin} {row['origin']}".strip()
         output.line(f"{row['name']}  {row['state']}  {origin}")
         for title, items in (("hooks", row["hooks"]), ("objects", row["objects"])):
             if items:
