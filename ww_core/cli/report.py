@@ -6,12 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ww_core.command import cell, say
+from ww_core.domain.outcome import State
 
 if TYPE_CHECKING:
     from ww_core.command import Output
     from ww_core.domain.report import Aggregate, AnalysisReport, MatrixRow
 
 DIGEST_SHOWN = 12
+SHORT = {State.NOT_APPLICABLE: "n/a"}
 
 
 def print_report(report: AnalysisReport, output: Output) -> None:
@@ -89,4 +91,4 @@ def _row(row: MatrixRow, headline: tuple[str, ...], *, with_index: bool) -> dict
         place["index"] = row.index
     place |= {"N": row.N, "M": row.M}
     metrics = {label: row.metrics[label] for label in headline if label in row.metrics}
-    return place | {label: o.value if o.is_ok else f"{o.state}".replace("_", " ") for label, o in metrics.items()}
+    return place | {label: o.value if o.is_ok else SHORT.get(o.state, str(o.state)) for label, o in metrics.items()}
