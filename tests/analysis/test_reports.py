@@ -1,11 +1,13 @@
 """What the store answers is what the analysis said, whatever came before or after."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from sqlalchemy import select
 
 import ww_core as ww
-from ww_core.analysis.analyze import _Run
+from ww_core.analysis.run import Run
 from ww_core.store import tables
 
 
@@ -124,14 +126,14 @@ def test_what_was_left_out_once_is_filled_in_when_it_is_made_again(weights, tmp_
 
 def test_an_interrupted_run_says_so_and_hides_no_run_that_ended(weights, tmp_path, monkeypatch):
     path = tmp_path / "s.sqlite"
-    flush = _Run._flush
+    flush = Run._flush
 
     def interrupted(self, pending):
         flush(self, pending)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ww_core.analysis.analyze.FLUSH_SECONDS", 0)
-    monkeypatch.setattr(_Run, "_flush", interrupted)
+    monkeypatch.setattr("ww_core.analysis.run.FLUSH_SECONDS", 0)
+    monkeypatch.setattr(Run, "_flush", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ww.analyze(weights, store=path, name="net", jobs=1)
     monkeypatch.undo()
@@ -174,3 +176,52 @@ def test_scalars_of_numpy_are_parameters(weights):
         metrics=["warning", "short_tail"],
     )
     assert report.layers[0].metrics["warning[over_trained=50.0]"].text == "over-trained"
+
+
+class Twins(ww.Checkpoint):
+    """Two layers of one weight and two biases, attached as the source says."""
+
+    format = "twins"
+
+    def __init__(self, attached):
+        weight = ww.TensorSpec("w", "float64", (12, 8))
+        bias = {name: ww.TensorSpec(name, "float64", (12,)) for name in ("low", "high")}
+        self.layers = tuple(ww.Layer(name, ww.LayerKind.DENSE, weight, bias[attached[name]]) for name in "ab")
+
+    @contextmanager
+    def read(self, tensor):
+        random = np.random.default_rng(5)
+        yield (
+            random.standard_normal((12, 8))
+            if tensor.name == "w"
+            else np.full(12, {"low": -1.0, "high": 1.0}[tensor.name])
+        )
+
+
+class TwinsLoader(ww.Loader):
+    name = "twins"
+    description = "For tests."
+
+    def probe(self, source):
+        return 1.0 if isinstance(source, tuple) else 0.0
+
+    def open(self, source):
+        return Twins(dict(source))
+
+
+def test_sources_of_one_content_keep_their_own_biases(tmp_path):
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_loaders(self):
+            return [TwinsLoader()]
+
+    path = tmp_path / "s.sqlite"
+    seen = {}
+    for attached in ((("a", "low"), ("b", "high")), (("a", "high"), ("b", "low"))):
+        report = ww.analyze(attached, store=path, plugins=[Plugin()], name="net")
+        means = {row.name: row.metrics["bias_mean"].number for row in report.layer_metrics}
+        assert means == {name: {"low": -1.0, "high": 1.0}[bias] for name, bias in attached}
+        seen[attached] = report.digest
+        # One tensor under two names: counted and decomposed once.
+        assert report.coverage.parameters_analyzed == 96
+    assert len(set(seen.values())) == 1

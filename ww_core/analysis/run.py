@@ -1,0 +1,347 @@
+"""One run: digests, plan, computation, records, report."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from ww_core.analysis.blas import one_blas_thread
+from ww_core.analysis.digests import digest_checkpoint, tensors_of
+from ww_core.analysis.model_metrics import evaluate_model
+from ww_core.analysis.planning import (
+    PlannedLayer,
+    coverage_of,
+    identity_records,
+    plan_layers,
+    plan_record,
+    plan_tasks,
+    skipped_tensors,
+)
+from ww_core.analysis.reading import sentence_of
+from ww_core.analysis.source import Source
+from ww_core.analysis.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
+from ww_core.domain.execution import LayerDone, RunObserver, RunStart
+from ww_core.domain.outcome import State
+from ww_core.domain.report import AnalysisReport, Failure
+from ww_core.domain.request import Request
+from ww_core.errors import PluginError
+from ww_core.plugins.selection import Selection
+from ww_core.store import queries, recording
+from ww_core.store.store import Store
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from pathlib import Path
+
+    from ww_core.analysis.digests import Digests
+    from ww_core.domain.checkpoint import Checkpoint
+    from ww_core.domain.execution import Executor
+    from ww_core.domain.layer import Layer
+    from ww_core.plugins.registry import Registry
+    from ww_core.store.recording import Keys
+
+FLUSH_SECONDS = 0.05
+"""Results are written in transactions that gather about this long, so that other writers wait no longer."""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One run, from digests to report. Its methods are called in order: register, execute."""
+
+    registry: Registry
+    selection: Selection
+    profile: str
+    request: Request
+    source: Source
+    checkpoint: Checkpoint
+    loader: str
+    layers: Sequence[Layer]
+    store: Store
+    jobs: int
+    executor: str
+    keep_spectra: bool
+    observers: Sequence[tuple[str, RunObserver]]
+    started: float = field(default_factory=time.perf_counter)
+    model: str = ""
+    version: str = ""
+    digests: Digests = field(init=False)
+    planned: list[PlannedLayer] = field(default_factory=list)
+    keys: Keys = field(default_factory=recording.Keys)
+    plan_id: int = 0
+    analysis_id: int = 0
+    run_id: int = 0
+    computed: set[str] = field(default_factory=set)
+    failures: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def register(self, name: str, version: str, series: str, *, rehash: bool, move_label: bool) -> None:
+        """Digest the weights; store the checkpoint, its label, what was asked and what is covered."""
+        jobs = min(self.jobs, cores())
+        self.digests = digest_checkpoint(self.checkpoint, self.store, loader=self.loader, rehash=rehash, jobs=jobs)
+        self.failures += self.digests.failures
+        self.warnings += self.checkpoint.warnings
+        self.planned = plan_layers(self.layers, self.selection, self.digests.tensors)
+        self.failures += [failure for own in self.planned for failure in own.failures]
+        with self.store.writing() as connection:
+            self.keys = recording.record_checkpoint(connection, self._checkpoint_record())
+            self.model = name
+            self.version, label_id = recording.record_label(
+                connection, name, version, self.keys.checkpoint, self.source.name, move=move_label
+            )
+            if series:
+                recording.record_series(connection, series, name)
+            changed = recording.record_identities(connection, identity_records(self.selection), self.keys)
+            self.warnings += [
+                f"{metric}: its code changed and its version did not, so stored values stand; give it a new version"
+                for metric in changed
+            ]
+            plan = plan_record(self.selection, self.request, self.profile)
+            self.plan_id = recording.record_plan(connection, plan, self.keys)
+            coverage = coverage_of(self.planned, self._unselected(), self.selection)
+            self.analysis_id = recording.record_analysis(connection, self.plan_id, coverage, self.keys)
+            request = asdict(self.request)
+            self.run_id = recording.start_run(
+                connection, self.analysis_id, label_id, self.source.name, request, _program()
+            )
+
+    def execute(self) -> AnalysisReport:
+        """Compute what the store lacks, store it as it comes, and put the report together."""
+        with self.store.reading() as connection:
+            tasks, known = plan_tasks(connection, self.planned, self.selection, self.digests, self.keys)
+        state = "interrupted"
+        try:
+            self._observe("on_start", self._run_start(tasks))
+            self._compute(tasks)
+            self._compute_model()
+            state = "done"
+        finally:
+            self._finish(state, known)
+        before = len(self.failures)
+        self._observe("on_end", self._report())
+        if len(self.failures) > before:
+            self._finish(state, known)
+        return self._report()
+
+    def _finish(self, state: str, known: Collection[str]) -> None:
+        rows = list(dict.fromkeys(self._rows()))
+        with self.store.reading() as connection:
+            available = queries.subjects_with_spectra(connection, rows).union(known)
+        with self.store.writing() as connection:
+            recording.finish_run(
+                connection,
+                self.run_id,
+                state=state,
+                computed=len(self.computed.intersection(rows)),
+                reused=self._reused(available),
+                seconds=time.perf_counter() - self.started,
+                failures=self.failures,
+                warnings=self.warnings,
+            )
+
+    def _compute(self, tasks: Sequence[LayerTask]) -> None:
+        pending: list[LayerResult] = []
+        last_flush = time.perf_counter()
+        try:
+            for result in self._results(tasks):
+                pending += [result] if result is not None else []
+                if result is None or time.perf_counter() - last_flush >= FLUSH_SECONDS:
+                    self._flush(pending)
+                    last_flush = time.perf_counter()
+        finally:
+            self._flush(pending)
+
+    def _results(self, tasks: Sequence[LayerTask]) -> Iterator[LayerResult | None]:
+        """Yield results as they come, and None when none came for a while: what there is can then be written."""
+        if not tasks:
+            return
+        finished: SimpleQueue[concurrent.futures.Future[LayerResult]] = SimpleQueue()
+        with self._pool(min(self.jobs, len(tasks))) as (pool, compute):
+            futures = {pool.submit(compute, task): task for task in tasks}
+            for future in futures:
+                future.add_done_callback(finished.put)
+            try:
+                for _ in tasks:
+                    while True:
+                        try:
+                            future = finished.get(timeout=FLUSH_SECONDS)
+                            break
+                        except Empty:
+                            yield None
+                    yield self._result(future, futures.pop(future))
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+
+    def _result(self, future: concurrent.futures.Future[LayerResult], task: LayerTask) -> LayerResult:
+        try:
+            return future.result()
+        except Exception as error:  # noqa: BLE001 - a worker that died costs its layer, and not the others'
+            failure = Failure("execute", self.executor, task.layer.name, f"{type(error).__name__}: {error}")
+            return LayerResult(task, failures=[failure])
+
+    @contextmanager
+    def _pool(self, jobs: int) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
+        executor = self.registry.executors.find(self.executor).object
+        if not executor.shares_memory and (self.source.in_memory or self.registry.has_objects):
+            self.warnings.append(f"executor {self.executor!r} cannot see Python objects: threads were used")
+            executor = self.registry.executors.find("threads").object
+        if executor.shares_memory:
+            worker = Worker(self.checkpoint, self.loader, self.selection, self.request.seed)
+            with one_blas_thread(), _created(executor, jobs, _prepare_thread, ()) as pool:
+                yield pool, worker.compute
+        else:
+            path: Path = self.source.target  # type: ignore[assignment]  # not in memory, so it is a path
+            recipe = Recipe(self.registry.plugin_files, path.absolute(), self.loader, self.request)
+            with _created(executor, jobs, prepare_process, (recipe,)) as pool:
+                yield pool, partial(compute_in_process, recipe)
+
+    def _flush(self, pending: list[LayerResult]) -> None:
+        if not pending:
+            return
+        results = [stored for result in pending for stored in self._stored_results(result)]
+        with self.store.writing() as connection:
+            recording.record_results(connection, results, self.keys, keep_spectra=self.keep_spectra)
+        for result in pending:
+            self.failures += result.failures
+            self.computed |= {m.subject.digest for m in result.matrices if m.attempted}
+            done = LayerDone(result.task.layer.name, result.task.cost, bool(result.failures))
+            self._observe("on_layer", done)
+        pending.clear()
+
+    def _stored_results(self, result: LayerResult) -> Iterator[recording.Result]:
+        """Yield what of a layer's result is stored under which subject, contexts before what points at them."""
+        nodes = self.selection.nodes
+        whole = {
+            (nodes[qualified].identity, column): outcome
+            for qualified, columns in result.outcomes.items()
+            for column, outcome in columns.items()
+        }
+        if whole or any(matrix.in_context.context for matrix in result.matrices):
+            yield recording.Result(result.task.subject, outcomes=whole)
+        for matrix in result.matrices:
+            plain: dict[tuple[str, str], Any] = {}
+            context: dict[tuple[str, str], Any] = {}
+            for qualified, columns in matrix.outcomes.items():
+                target = context if nodes[qualified].in_context else plain
+                target |= {(nodes[qualified].identity, column): outcome for column, outcome in columns.items()}
+            yield recording.Result(matrix.subject, outcomes=plain)
+            for spectrum in matrix.spectra:
+                yield recording.Result(matrix.subject, spectrum=spectrum)
+            if context:
+                yield recording.Result(matrix.in_context, outcomes=context)
+
+    def _compute_model(self) -> None:
+        """Evaluate model metrics and summaries from what is stored now."""
+        with self.store.reading() as connection:
+            evaluated = evaluate_model(
+                connection,
+                self.planned,
+                self.selection,
+                self.digests.checkpoint,
+                self.keys,
+                self.failures,
+                self.request.seed,
+            )
+        report = self._report()
+        lost = {label for row in report.layers for label, o in row.metrics.items() if o.state is State.FAILED}
+        with self.store.writing() as connection:
+            if evaluated is not None:
+                subject, outcomes = evaluated
+                stored = recording.Result(subject, outcomes=outcomes)
+                recording.record_results(connection, [stored], self.keys, keep_spectra=False)
+                recording.record_model_subject(connection, self.analysis_id, subject, self.keys)
+            recording.record_summaries(
+                connection,
+                self.keys.checkpoint,
+                self.plan_id,
+                self.request.chosen(),
+                report.summary,
+                # A layer that could not be read is missing from every column.
+                report.summary if self.digests.failures else lost,
+            )
+
+    def _report(self) -> AnalysisReport:
+        ref = queries.CheckpointRef(self.keys.checkpoint, self.digests.checkpoint, self.model, self.version)
+        with self.store.reading() as connection:
+            return queries.report_of_run(connection, self.run_id, ref)
+
+    def _observe(self, method: str, argument: object) -> None:
+        for plugin, observer in self.observers:
+            try:
+                getattr(observer, method)(argument)
+            except Exception as error:  # noqa: BLE001 - who watches a run must not cost it
+                self.failures.append(
+                    Failure("observer", plugin, type(observer).__name__, f"{method}: {type(error).__name__}: {error}")
+                )
+
+    def _run_start(self, tasks: Sequence[LayerTask]) -> RunStart:
+        cost = sum(task.cost for task in tasks)
+        return RunStart(self.source.name, self.model, self.version, self.profile, len(tasks), cost)
+
+    def _rows(self) -> Iterator[str]:
+        for own in self.planned:
+            if own.subject is not None:
+                for made in own.matrices:
+                    yield from (subject.digest for subject in made.subjects)
+
+    def _reused(self, available: Collection[str]) -> int:
+        """Count matrices whose spectrum did not have to be made in this run: stored before, or shared with another."""
+        rows = list(self._rows())
+        made = self.computed.intersection(rows)
+        return sum(subject in made or subject in available for subject in rows) - len(made)
+
+    def _unselected(self) -> list[Layer]:
+        chosen = {layer.name for layer in self.layers}
+        return [layer for layer in self.checkpoint.layers if layer.name not in chosen]
+
+    def _checkpoint_record(self) -> recording.CheckpointRecord:
+        specs = {spec.name: spec for spec in tensors_of(self.checkpoint)}
+        read = self.digests.tensors
+        chosen = {layer.name: layer for layer in self.layers}
+        return recording.CheckpointRecord(
+            digest=self.digests.checkpoint,
+            provisional=bool(self.digests.failures),
+            format=self.checkpoint.format,
+            parameters=sum(spec.size for spec in specs.values()) + sum(own.size for own in self.checkpoint.skipped),
+            tensors={digest: specs[name] for name, digest in read.items()},
+            layers=[_readable(chosen.get(layer.name, layer), read) for layer in self.checkpoint.layers],
+            skipped=skipped_tensors(self.checkpoint),
+        )
+
+
+def _readable(layer: Layer, read: Mapping[str, str]) -> tuple[Layer, str, str]:
+    """A layer with the digests of weight and bias: both empty if either could not be read."""
+    weight = read.get(layer.weight.name, "")
+    bias = read.get(layer.bias.name, "") if layer.bias else ""
+    return (layer, weight, bias) if weight and (bias or layer.bias is None) else (layer, "", "")
+
+
+def _created(
+    executor: Executor, jobs: int, initializer: Callable[..., None], initargs: tuple[Any, ...]
+) -> concurrent.futures.Executor:
+    try:
+        return executor.create(jobs, initializer, initargs)
+    except Exception as error:
+        raise PluginError(f"executor {executor.name!r} could not be started: {sentence_of(error)}") from error
+
+
+def _prepare_thread() -> None:
+    """A worker thread shares all it needs."""
+
+
+def cores() -> int:
+    """Count the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _program() -> str:
+    from ww_core import __version__
+
+    return f"ww {__version__}"
