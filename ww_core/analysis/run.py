@@ -122,11 +122,12 @@ class Run:
             state = "done"
         finally:
             self._finish(state, known)
-        before = len(self.failures)
-        self._observe("on_end", self._report())
+        report, before = self._report(), len(self.failures)
+        self._observe("on_end", report)
         if len(self.failures) > before:
             self._finish(state, known)
-        return self._report()
+            report = self._report()
+        return report
 
     def _finish(self, state: str, known: Collection[str]) -> None:
         rows = list(dict.fromkeys(self._rows()))
