@@ -15,12 +15,12 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ww_core.errors import StoreError, UsageError, WWError
+from ww_core.errors import OutputError, UsageError, WWError
 
 if TYPE_CHECKING:
     from ww_core.plugins.registry import Registry
@@ -122,10 +122,18 @@ class Output:
 
 
 def _write(text: str) -> None:
-    try:
+    with _explained():
         sys.stdout.write(text)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise OutputClosed from None
+    except OSError as error:
+        raise OutputError(f"the output could not be written: {error.strerror or error}") from None
 
 
 class OutputClosed(Exception):  # noqa: N818 - no error: who reads the output has seen enough
@@ -199,8 +207,11 @@ def run_guarded(main: Callable[[], int | None]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main() or 0
-        sys.stdout.flush()
+        with _explained():
+            sys.stdout.flush()
     except WWError as error:
+        if isinstance(error, OutputError):
+            _give_up_stdout()
         if os.environ.get(DEBUG_VARIABLE):
             raise
         say(f"error: {error}")
@@ -208,13 +219,9 @@ def run_guarded(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         say("interrupted: what was computed is stored; the same command goes on from there")
         return INTERRUPTED
-    except (OutputClosed, BrokenPipeError):
+    except OutputClosed:
         _give_up_stdout()
         return 0
-    except OSError as error:
-        _give_up_stdout()
-        say(f"error: the output could not be written: {error.strerror or error}")
-        return StoreError.exit_code
     except Exception:  # noqa: BLE001 - a fault of ours, shown whole; Python's own exit code would mean a broken rule
         traceback.print_exc()
         return WWError.exit_code

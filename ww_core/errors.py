@@ -15,7 +15,8 @@ WWError                       4
 │   ├── SchemaTooOldError     3   made by an older program, opened for reading
 │   ├── ReadOnlyStoreError    3   writing was asked where it is not possible
 │   └── NotStoredError        3   the model, version or digest is not in the store
-└── LostResultsError          4   something selected was lost to an exception
+├── LostResultsError          4   something selected was lost to an exception
+└── OutputError               3   the output cannot be written
 
 NoValue                           not errors: what a metric raises instead of returning a number
 ├── NotApplicable                 the quantity makes no sense here
@@ -40,6 +41,7 @@ __all__ = [
     "NotApplicable",
     "NotStoredError",
     "NothingToAnalyzeError",
+    "OutputError",
     "PluginError",
     "ReadOnlyStoreError",
     "Refused",
@@ -137,6 +139,12 @@ class NotStoredError(StoreError):
 
 class LostResultsError(WWError):
     """Something selected was lost to an exception; the rest is stored."""
+
+
+class OutputError(WWError):
+    """What the program prints cannot be written, as on a full disk."""
+
+    exit_code = 3
 
 
 class NoValue(Exception):  # noqa: N818 - an outcome, not an error

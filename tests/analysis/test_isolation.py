@@ -231,6 +231,25 @@ def test_an_extractor_that_breaks_its_word_costs_its_matrices(options, stages, s
     assert {row.name for row in report.layers} >= {"first", "second"}
 
 
+def test_describe_survives_what_an_extractor_raises(weights):
+    plugin = Plugin(extractors=[extractor_of(plan=raise_in_plan)])
+    description = ww.describe(weights, plugins=[plugin], extractors=["made"])
+    made = {layer.name: layer.matrices[0] for layer in description.layers}
+    assert made["conv"].reason == "extractor made failed: ValueError: I cannot plan"
+    assert made["first"].matrices == 1
+
+
+def test_coverage_follows_an_extractor_that_changes_its_mind(weights, tmp_path):
+    moods = iter([raise_in_plan, lambda layer: ww.MatrixPlan(1, 1, 16, 8)])
+    store = tmp_path / "s.sqlite"
+    for state in ("failed", "analyzed"):
+        plan = next(moods)
+        made = extractor_of(plan=plan, matrices=lambda weight: iter([ww.Matrix(0, weight[None, :, :, 0, 0])]))
+        report = ww.analyze(weights, plugins=[Plugin(extractors=[made])], extractors=["made", "pool"], store=store)
+        extractors = [row.extractor for row in report.layers if row.name == "conv"]
+        assert extractors == {"failed": ["pool"], "analyzed": ["made", "pool"]}[state]
+
+
 def test_an_observer_that_raises_is_reported_and_stored(weights, tmp_path):
     class Nervous(ww.RunObserver):
         def on_layer(self, layer):

@@ -172,7 +172,8 @@ def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Lay
     """
     reasons = []
     if selection.wanted(Scope.MATRIX):
-        for own in plan_layers(layers, selection, {}):
+        for layer in layers:
+            (own,) = plan_layers([layer], selection, {})
             if own.matrices:
                 return
             reasons += [f"{own.layer.name} {_shape(own.layer.shape)} ({reason})" for _, reason in own.reasons]

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ww_core.analysis.planning import NoPlan, plan_of, skipped_tensors
 from ww_core.analysis.source import choose_layers, open_checkpoint, resolve_source, with_groups
 from ww_core.domain.request import Request
-from ww_core.errors import NotApplicable
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import select
 
@@ -127,8 +127,7 @@ def describe(
     checkpoint, _ = open_checkpoint(found, registry, loader)
     with checkpoint:
         chosen = choose_layers(with_groups(checkpoint.layers, request.groups), layers)
-        skipped = [(t.name, t.dtype, t.shape, t.reason) for t in checkpoint.skipped]
-        skipped += [(t.name, t.dtype, t.shape, "a buffer, no weight of a layer") for t in checkpoint.buffers]
+        skipped = [(t.name, t.dtype, t.shape, t.reason) for t in skipped_tensors(checkpoint)]
         return Description(
             source=found.name,
             format=checkpoint.format,
@@ -152,10 +151,9 @@ def _described(layer: Layer, variants: Sequence[ExtractorVariant]) -> LayerDescr
 
 
 def _made(layer: Layer, variant: ExtractorVariant) -> MatrixDescription:
-    try:
-        plan = variant.extractor.plan(layer)
-    except NotApplicable as missing:
-        return MatrixDescription(variant.label, reason=missing.reason)
+    plan = plan_of(layer, variant)
+    if isinstance(plan, NoPlan):
+        return MatrixDescription(variant.label, reason=plan.reason)
     return MatrixDescription(
         extractor=variant.label,
         matrices=plan.matrices,

@@ -74,18 +74,37 @@ def plan_layers(layers: Sequence[Layer], selection: Selection, digests: Mapping[
         subject = LayerSubject(str(layer.kind), layer.groups, weight, bias) if readable else None
         own = PlannedLayer(layer, subject)
         for variant in selection.extractors[layer.kind] if selection.wanted(Scope.MATRIX) else ():
-            try:
-                plan = _checked(variant.extractor.plan(layer))
-            except NoValue as missing:
-                own.reasons.append((variant, missing.reason))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - an extractor is a plugin
-                own.reasons.append((variant, f"extractor {variant.label} failed: {sentence_of(error)}"))
-                own.failures.append(Failure("extract", variant.qualified, layer.name, sentence_of(error)))
+            plan = plan_of(layer, variant)
+            if isinstance(plan, NoPlan):
+                own.reasons.append((variant, plan.reason))
+                own.failures += [plan.failure] if plan.failure else []
             else:
                 subjects = tuple(_matrix_subject(layer, weight, variant, plan, index) for index in range(plan.matrices))
                 own.matrices.append(PlannedMatrices(variant, plan, subjects))
         planned.append(own)
     return planned
+
+
+@dataclass(frozen=True, slots=True)
+class NoPlan:
+    """Why a variant makes nothing of a layer, with the failure if it was an exception."""
+
+    reason: str
+    failure: Failure | None = None
+
+
+def plan_of(layer: Layer, variant: ExtractorVariant) -> MatrixPlan | NoPlan:
+    """Return what a variant will make of a layer, whatever its extractor raises."""
+    try:
+        return _checked(variant.extractor.plan(layer))
+    except NoValue as missing:
+        return NoPlan(missing.reason)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - an extractor is a plugin
+        sentence = sentence_of(error)
+        return NoPlan(
+            f"extractor {variant.label} failed: {sentence}",
+            Failure("extract", variant.qualified, layer.name, sentence),
+        )
 
 
 def _checked(plan: object) -> MatrixPlan:
@@ -250,9 +269,10 @@ def plan_tasks(
     """
     names = {node.identity: node.qualified for node in selection.nodes.values()}
     columns = {key: pair for pair, key in keys.columns.items() if pair[0] in names}
-    stored = queries.stored_outcomes(connection, list(_subject_digests(planned)), columns)
-    known = {subject: _complete(_by_name(outcomes, names), selection) for subject, outcomes in stored.items()}
     matrix_nodes, layer_nodes = selection.wanted(Scope.MATRIX), selection.wanted(Scope.LAYER)
+    contextual = any(node.in_context for node in matrix_nodes)
+    stored = queries.stored_outcomes(connection, list(_subject_digests(planned, contextual=contextual)), columns)
+    known = {subject: _complete(_by_name(outcomes, names), selection) for subject, outcomes in stored.items()}
     seen: set[str] = set()
     tasks = []
     for own in planned:
@@ -295,7 +315,7 @@ def _matrix_tasks(
             missing += _missing(contextual, all_known)
         seen |= {subject.digest, in_context.digest}
         if missing:
-            yield MatrixTask(subject, in_context, made.variant.identity, missing, all_known)
+            yield MatrixTask(subject, in_context, missing, all_known)
 
 
 def _missing(nodes: Sequence[Node], known: Known) -> tuple[str, ...]:
@@ -323,7 +343,7 @@ def _with_spectra(
     return sorted(tasks, key=lambda task: -task.cost)
 
 
-def _subject_digests(planned: Sequence[PlannedLayer]) -> Iterator[str]:
+def _subject_digests(planned: Sequence[PlannedLayer], *, contextual: bool) -> Iterator[str]:
     for own in planned:
         if own.subject is None:
             continue
@@ -331,7 +351,8 @@ def _subject_digests(planned: Sequence[PlannedLayer]) -> Iterator[str]:
         for made in own.matrices:
             for subject in made.subjects:
                 yield subject.digest
-                yield own.in_context(subject).digest
+                if contextual:
+                    yield own.in_context(subject).digest
 
 
 def _complete(known: Known, selection: Selection) -> Known:

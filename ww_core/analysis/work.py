@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ww_core.domain.matrix import MatrixPlan
     from ww_core.plugins.links import Need
     from ww_core.plugins.registry import Registry
-    from ww_core.plugins.selection import ExtractorVariant, Selection
+    from ww_core.plugins.selection import Selection
 
 Known = Mapping[str, Mapping[str, Outcome]]
 """Outcomes that are stored already, by qualified name of the metric and column."""
@@ -35,7 +35,6 @@ class MatrixTask:
     Attributes:
         subject: The matrix.
         in_context: The same matrix in its layer, for metrics that depend on more of it than the weight.
-        extractor: Identity of the variant that makes it.
         missing: Qualified names of the metrics to compute.
         known: What is stored.
         spectrum: Its standard spectrum, if that is stored and may be needed.
@@ -43,7 +42,6 @@ class MatrixTask:
 
     subject: MatrixSubject
     in_context: MatrixSubject
-    extractor: str
     missing: tuple[str, ...]
     known: Known
     spectrum: Spectrum | None = None
@@ -131,13 +129,13 @@ class Worker:
         nodes = self._selection.nodes
         variants = {variant.identity: variant for variant in self._selection.extractors[task.layer.kind]}
         for matrix in task.matrices:
-            if matrix.extractor not in sequences:
-                variant = variants[matrix.extractor]
+            variant = variants[matrix.subject.extractor]
+            if variant.identity not in sequences:
                 plan = variant.extractor.plan(task.layer)
-                sequences[matrix.extractor] = MatrixSequence(inputs, variant, plan), plan
-            sequence, plan = sequences[matrix.extractor]
+                sequences[variant.identity] = MatrixSequence(inputs, variant, plan), plan
+            sequence, plan = sequences[variant.identity]
             own = MatrixInputs(inputs, sequence, plan, matrix.subject, matrix.spectrum)
-            name = matrix_name(task.layer, variants[matrix.extractor], matrix.subject.index)
+            name = f"{task.layer.name} {variant.label} {matrix.subject.index}"
             evaluator = Evaluator(nodes, own, matrix.known, name, result.failures, elsewhere=whole.value)
             outcomes = _outcomes(evaluator, matrix.missing)
             result.matrices.append(
@@ -155,11 +153,6 @@ class Worker:
             message = "the file changed while it was analysed: analyse it again"
             failures.append(Failure("read", self._loader, task.layer.name, message))
         return not same
-
-
-def matrix_name(layer: Layer, variant: ExtractorVariant, index: int) -> str:
-    """Return how a matrix is named in failures: ``conv1 slice 3``."""
-    return f"{layer.name} {variant.label} {index}"
 
 
 def _nowhere(need: Need) -> Any:

@@ -78,7 +78,6 @@ def analyze(
             move_label=move_label,
             observers=observers,
             registry=registry,
-            plugin_files=session.plugin_files,
         )
     print_report(report, output)
     lost = [failure for failure in report.failures if failure.stage != "observer"]

@@ -414,7 +414,9 @@ def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[Cov
         for position, record in enumerate(coverage)
     ]
     # Replaced, because what an extractor said by an exception it may say otherwise next time.
-    _upsert(connection, t.coverage, rows, update_columns=("state", "reason", "matrices", "rows", "cols"))
+    keyed = {column.name for column in t.coverage.primary_key}
+    changing = [column.name for column in t.coverage.columns if column.name not in keyed]
+    _upsert(connection, t.coverage, rows, update_columns=changing)
     return analysis_id
 
 
