@@ -31,6 +31,9 @@ from ww_core.store.recording import CHUNK, clean
 MIN_PREFIX = 6
 """Shortest digest prefix that names a checkpoint."""
 
+AVERAGED = ("float", "int")
+"""Types of columns that have a mean: of a text or a yes there is none."""
+
 _NUMBERS: dict[str, type[int]] = {"int": int, "bool": bool}
 
 LOST = Outcome(State.FAILED, reason="lost to an exception: see failures")
@@ -359,7 +362,7 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
         layers=tuple(matrix_rows),
         layer_metrics=tuple(layer_rows),
         model_metrics=_outcomes(columns["model"], values.get(run.model_subject_id, {}), lost),
-        summary=summarize(primary_rows, [column.label for column in columns["matrix"]]),
+        summary=summarize(primary_rows, [column.label for column in columns["matrix"] if column.type in AVERAGED]),
         headline=tuple(column.label for column in headline),
         failures=_failures(connection, run_id),
         warnings=tuple(json.loads(run.warnings)),
@@ -436,7 +439,7 @@ def summarize(rows: Sequence[MatrixRow], labels: Sequence[str]) -> dict[str, Agg
     summary = {}
     for label in labels:
         outcomes = [row.metrics[label] for row in rows]
-        if not outcomes or any(outcome.text is not None or type(outcome.number) is bool for outcome in outcomes):
+        if not outcomes:
             continue
         numbers = sorted(float(outcome.number) for outcome in outcomes if outcome.number is not None)
         count = len(numbers)
