@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ww_core.domain.checkpoint import Checkpoint, FileRange, Loader
     from ww_core.domain.execution import Executor, LayerDone, RunObserver, RunStart
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
-    from ww_core.domain.matrix import Extractor, Matrix, MatrixPlan
+    from ww_core.domain.matrix import Entries, Extractor, Matrix, MatrixPlan
     from ww_core.domain.outcome import Outcome, State
     from ww_core.domain.profile import Profile
     from ww_core.domain.quantity import Column, Quantity, Scope, column, metric, quantity
@@ -47,7 +47,7 @@ _HOMES = {
     "ww_core.domain.checkpoint": ["Checkpoint", "FileRange", "Loader"],
     "ww_core.domain.execution": ["Executor", "LayerDone", "RunObserver", "RunStart"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
-    "ww_core.domain.matrix": ["Extractor", "Matrix", "MatrixPlan"],
+    "ww_core.domain.matrix": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
     "ww_core.domain.outcome": ["Outcome", "State"],
     "ww_core.domain.profile": ["Profile"],
     "ww_core.domain.quantity": ["Column", "Quantity", "Scope", "column", "metric", "quantity"],

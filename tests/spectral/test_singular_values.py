@@ -1,7 +1,9 @@
 import math
 import subprocess
 import sys
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import ml_dtypes
 import numpy as np
@@ -13,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from ww_core.errors import NotApplicable, Refused
 from ww_core.spectral import singular_values as module
 from ww_core.spectral import spectrum_of
+from ww_core.spectral.lapack import two_stage
 
 DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
 SHAPES = [(1, 1, 1), (1, 1, 7), (1, 7, 1), (1, 30, 20), (1, 20, 30), (1, 25, 25), (9, 16, 12), (40, 1, 1), (5, 3, 8)]
@@ -192,8 +195,10 @@ def test_the_noise_floor_is_that_of_the_stored_precision(dtype, eps):
     largest = svd(entries)[0]
     standard = spectrum_of(entries, stored_dtype=dtype).noise_floor
     full = spectrum_of(entries, stored_dtype=dtype, resolution="full").noise_floor
-    assert standard == pytest.approx(max(storage, math.sqrt(80 * 2.0**-52) * largest), rel=1e-12)
+    single = spectrum_of(entries, stored_dtype=dtype, precision="float32").noise_floor
+    assert standard == pytest.approx(storage, rel=1e-12)
     assert full == pytest.approx(storage, rel=1e-12)
+    assert single == pytest.approx(max(storage, math.sqrt(80 * 2.0**-23) * largest), rel=1e-5)
 
 
 def test_rounding_to_bfloat16_makes_noise_of_the_size_of_the_floor():
@@ -203,17 +208,173 @@ def test_rounding_to_bfloat16_makes_noise_of_the_size_of_the_floor():
     assert 0.5 < made / spectrum_of(rounded, stored_dtype="bfloat16").noise_floor < 1.0
 
 
-def test_the_resolution_decides_how_far_down_the_small_end_is_exact():
-    rng = np.random.default_rng(10)
-    left, right = (np.linalg.qr(rng.standard_normal((40, 40)))[0] for _ in range(2))
+def with_singular_values(expected, seed=10):
+    rng = np.random.default_rng(seed)
+    left, right = (np.linalg.qr(rng.standard_normal((len(expected), len(expected))))[0] for _ in range(2))
+    return ((left * expected) @ right)[np.newaxis]
+
+
+@pytest.mark.parametrize("resolution", ["standard", "full"])
+def test_what_a_gram_matrix_hides_is_found_where_the_storage_tells_it(resolution):
     expected = np.logspace(0, -12, 40)
-    matrix = ((left * expected) @ right)[np.newaxis]
-    standard = spectrum_of(matrix, stored_dtype="float64")
-    full = spectrum_of(matrix, stored_dtype="float64", resolution="full")
-    trusted = expected > 10 * standard.noise_floor
-    np.testing.assert_allclose(standard.singular_values[trusted], expected[trusted], rtol=1e-2)
-    np.testing.assert_allclose(full.singular_values, expected, rtol=1e-2)
-    assert full.noise_floor < expected[-1] < standard.noise_floor
+    spectrum = spectrum_of(with_singular_values(expected), stored_dtype="float64", resolution=resolution)
+    np.testing.assert_allclose(spectrum.singular_values, expected, rtol=1e-2)
+    assert spectrum.noise_floor == pytest.approx(40 * 2.0**-52, rel=1e-9)
+
+
+def test_an_svd_is_made_only_of_entries_that_need_it(monkeypatch):
+    made = []
+    by_svd = module._by_svd
+    monkeypatch.setattr(module, "_by_svd", lambda piece, share: made.append(piece.shape) or by_svd(piece, share))
+    rng = np.random.default_rng(12)
+    sound = rng.standard_normal((3, 40, 40))
+    dead = sound.copy()
+    dead[:, :5] = 0.0  # units that died
+    hidden = np.concatenate([sound[:1], with_singular_values(np.logspace(0, -10, 40))])
+    found = {}
+    for name, entries in {"sound": sound, "dead": dead, "zero": np.zeros((2, 4, 4)), "hidden": hidden}.items():
+        made.clear()
+        spectrum = spectrum_of(entries, stored_dtype="float64")
+        np.testing.assert_allclose(spectrum.singular_values**2, svd(entries) ** 2, rtol=0, atol=1e-11)
+        found[name] = list(made)
+    assert found == {"sound": [], "dead": [], "zero": [], "hidden": [(1, 40, 40)]}
+    made.clear()
+    spectrum_of(hidden.astype(ml_dtypes.bfloat16), stored_dtype="bfloat16")
+    assert not made  # what is hidden is below the rounding of the storage
+
+
+def test_dead_units_have_singular_values_of_exactly_zero():
+    entries = np.random.default_rng(13).standard_normal((1, 60, 40)).astype(np.float32)
+    entries[:, :, 7:12] = 0.0
+    spectrum = spectrum_of(entries, stored_dtype="float32")
+    assert (spectrum.singular_values[-5:] == 0).all()
+    assert spectrum.singular_values[-6] > spectrum.noise_floor
+
+
+@pytest.mark.parametrize("letter", ["f", "d", "F", "D"])
+@pytest.mark.parametrize("bandwidth", [8, 32])
+def test_two_stages_agree_with_numpy(letter, bandwidth):
+    routines = two_stage(letter)
+    if routines is None:
+        pytest.skip("this NumPy's LAPACK has no two-stage routines")
+    rng = np.random.default_rng(14)
+    for size in (33, 64, 150):
+        factor = rng.standard_normal((size, size + 9)) + (1j * rng.standard_normal((size, size + 9)))
+        factor = (factor if letter in "FD" else factor.real).astype(letter)
+        gram = factor @ factor.conj().T
+        expected = np.linalg.eigvalsh(gram)
+        found = routines.eigenvalues(gram.copy(), bandwidth)
+        assert np.abs(found - expected).max() <= 200 * np.finfo(letter).eps * expected[-1]
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_large_matrices_take_two_stages_and_do_without_where_there_are_none(monkeypatch, is_complex):
+    rng = np.random.default_rng(15)
+    entries = rng.standard_normal((1, 60, 80))
+    entries = entries + 1j * rng.standard_normal(entries.shape) if is_complex else entries
+    monkeypatch.setattr(module, "TWO_STAGE_FROM", dict.fromkeys("fdFD", 50))
+    two = spectrum_of(entries, stored_dtype="float64").singular_values
+    monkeypatch.setattr(module, "two_stage", lambda letter: None)
+    one = spectrum_of(entries, stored_dtype="float64").singular_values
+    assert_same_spectrum(two, one)
+    assert (two != one).any()  # two routes indeed
+
+
+@pytest.mark.parametrize("exponent", [-520, -140, 140, 500])
+def test_extreme_scales_survive_two_stages(monkeypatch, exponent):
+    monkeypatch.setattr(module, "TWO_STAGE_FROM", dict.fromkeys("fdFD", 50))
+    entries = np.random.default_rng(16).standard_normal((1, 60, 80))
+    base = spectrum_of(entries, stored_dtype="float64").singular_values
+    scaled = spectrum_of(np.ldexp(entries, exponent), stored_dtype="float64").singular_values
+    np.testing.assert_allclose(np.ldexp(scaled, -exponent), base, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 30, 50), (9, 16, 12)])
+def test_float32_arithmetic_is_near_and_says_so(dtype, shape):
+    entries = np.random.default_rng(17).standard_normal(shape).astype(DTYPES[dtype])
+    spectrum = spectrum_of(entries, stored_dtype=dtype, precision="float32")
+    expected = svd(entries)
+    assert spectrum.precision == "float32"
+    assert np.abs(spectrum.singular_values**2 - expected**2).max() <= 2e-6 * expected[0] ** 2
+    assert (spectrum.singular_values != expected).any()
+    assert spectrum_of(entries, stored_dtype=dtype, resolution="full", precision="float32").precision == "float64"
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-25, 1e25, 1e38])
+def test_float32_arithmetic_neither_overflows_nor_vanishes(scale):
+    entries = np.random.default_rng(18).standard_normal((1, 30, 20))
+    found = spectrum_of(entries * scale, stored_dtype="float64", precision="float32").singular_values
+    np.testing.assert_allclose(found[:10], svd(entries)[:10] * scale, rtol=1e-4)
+
+
+class Pieces:
+    """Entries that are made when they are asked for."""
+
+    def __init__(self, entries):
+        self.entries, self.shape, self.dtype, self.asked = entries, entries.shape, entries.dtype, []
+
+    def __getitem__(self, piece):
+        self.asked.append(piece)
+        return self.entries[piece].copy()
+
+
+def test_entries_may_be_made_piece_by_piece(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 16 * 12 * 4)
+    entries = np.random.default_rng(19).standard_normal((10, 16, 12))
+    pieces = Pieces(entries)
+    found = spectrum_of(pieces, np.arange(1, 11), stored_dtype="float32")
+    assert pieces.asked == [slice(0, 4), slice(4, 8), slice(8, 12)]
+    expected = np.sort(np.repeat(np.linalg.svd(entries, compute_uv=False), np.arange(1, 11), axis=0), axis=None)[::-1]
+    assert_same_spectrum(found.singular_values, expected)
+    entries[5, 2, 2] = math.nan
+    with pytest.raises(Refused, match="1 of 1920"):
+        spectrum_of(pieces, stored_dtype="float32")
+
+
+def shared_by(count):
+    """Share with threads that are all there from the start."""
+
+    def share(work, items):
+        lock, remaining = threading.Lock(), iter(items)
+
+        def drawn():
+            while True:
+                with lock:
+                    item = next(remaining, None)
+                if item is None:
+                    return
+                yield item
+
+        with ThreadPoolExecutor(count) as pool:
+            for future in [pool.submit(work, drawn()) for _ in range(count)]:
+                future.result()
+
+    return share
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 3000), (1, 300, 300), (50, 16, 12)])
+def test_shared_work_gives_the_same_numbers_to_the_last_bit(monkeypatch, shape):
+    monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 40 * 64)
+    entries = np.random.default_rng(20).standard_normal(shape)
+    one = spectrum_of(entries, stored_dtype="float64").singular_values
+    for count in (2, 5):
+        many = spectrum_of(entries, stored_dtype="float64", share=shared_by(count)).singular_values
+        assert (one == many).all()
+
+
+def test_a_failure_in_one_thread_does_not_leave_the_others_waiting(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 40 * 64)
+    widened, calls = module.widened, iter(range(1000))
+
+    def failing(*arguments):
+        if next(calls) == 3:
+            raise MemoryError("no more")
+        return widened(*arguments)
+
+    monkeypatch.setattr(module, "widened", failing)
+    with pytest.raises(MemoryError):
+        spectrum_of(np.ones((1, 40, 3000)), stored_dtype="float64", share=shared_by(3))
 
 
 def test_no_float64_copy_of_the_tensor_is_made():

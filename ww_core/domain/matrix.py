@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ww_core.domain.parameter import Parameter, parameters_of_fields
 
@@ -29,6 +29,8 @@ class MatrixPlan:
         cols: Columns of an entry.
         multiplicities: How often each entry counts; None for once each.
         is_complex: Whether the entries are complex.
+        scale: Factor between the entries and the matrix they stand for: its weights and singular values are theirs
+            times this. It must follow from the extractor's parameters and what ``plan`` may look at.
     """
 
     matrices: int
@@ -37,6 +39,7 @@ class MatrixPlan:
     cols: int
     multiplicities: tuple[int, ...] | None = None
     is_complex: bool = False
+    scale: float = 1.0
 
     @property
     def n_eigenvalues(self) -> int:
@@ -52,18 +55,36 @@ class MatrixPlan:
         return self.matrices * self.entries * flops * (4 if self.is_complex else 1)
 
 
+class Entries(Protocol):
+    """A batch of shape (B, rows, cols) that is made piece by piece, because it may not fit in memory as a whole."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The three lengths (B, rows, cols)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+        ...
+
+    def __getitem__(self, piece: slice, /) -> npt.NDArray[Any]:
+        """Make the entries of a slice of step 1, shape (b, rows, cols). Several threads may ask at once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
     """One subject: a batch of equal-shaped entries that share a spectrum.
 
     Attributes:
         index: Position among the matrices of the layer, from 0.
-        entries: Shape (B, rows, cols), a view of the stored dtype where possible.
+        entries: Shape (B, rows, cols): an array, a view of the stored dtype where possible, or ``Entries``.
         multiplicities: How often each entry counts, shape (B,); None for once each.
     """
 
     index: int
-    entries: npt.NDArray[Any]
+    entries: npt.NDArray[Any] | Entries
     multiplicities: npt.NDArray[np.int64] | None = None
 
 

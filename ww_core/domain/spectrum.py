@@ -13,6 +13,10 @@ Resolution = Literal["standard", "full"]
 """How far down the small end is exact: ``standard`` to the noise floor, ``full`` to rounding of the SVD itself."""
 
 
+Precision = Literal["float64", "float32"]
+"""Of the arithmetic behind a spectrum of standard resolution; ``full`` is always in float64."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Spectrum:
     """Singular values of a matrix.
@@ -22,6 +26,7 @@ class Spectrum:
         noise_floor: Below this a singular value says nothing: the expected spectral norm of the rounding noise of the
             stored precision, or what the resolution can tell apart if that is more. Same unit as the weights.
         resolution: How it was asked for; part of the identity.
+        precision: Of the arithmetic; part of the identity.
         route: How it was computed; provenance only.
         seconds: How long that took; provenance only.
     """
@@ -29,6 +34,7 @@ class Spectrum:
     singular_values: npt.NDArray[np.float64]
     noise_floor: float
     resolution: Resolution = "standard"
+    precision: Precision = "float64"
     route: str = ""
     seconds: float = 0.0
 

@@ -49,20 +49,25 @@ def float64_blocks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]
         yield block.astype(np.float64, copy=False)
 
 
+def count_non_finite(array: npt.NDArray[Any]) -> int:
+    """Count the numbers of ``array``, real or complex, that are NaN or infinite."""
+    return sum(block.size - int(np.count_nonzero(np.isfinite(block))) for block in stored_blocks(array))
+
+
 def non_finite(array: npt.NDArray[Any]) -> Refused:
     """Return the refusal of an ``array``, real or complex, that is not all finite: it says how much of it is not."""
-    bad = sum(block.size - int(np.count_nonzero(np.isfinite(block))) for block in stored_blocks(array))
-    return Refused(f"{bad} of {array.size} weights are NaN or infinite")
+    return Refused(f"{count_non_finite(array)} of {array.size} weights are NaN or infinite")
 
 
-def scaling_exponents(peaks: npt.ArrayLike) -> npt.NDArray[np.int32]:
+def scaling_exponents(peaks: npt.ArrayLike, safe: int = SAFE_EXPONENT) -> npt.NDArray[np.int32]:
     """Return the exponents e by which numbers are to be divided by 2**e before they are squared.
 
     Args:
         peaks: Largest magnitudes, finite, any shape.
+        safe: Exponents up to this one do no harm.
 
     Returns:
         Same shape; 0 where no scaling is needed. Scaling by a power of two changes no digit.
     """
     exponents: npt.NDArray[np.int32] = np.frexp(peaks)[1]
-    return np.where(np.abs(exponents) > SAFE_EXPONENT, exponents, np.int32(0))
+    return np.where(np.abs(exponents) > safe, exponents, np.int32(0))

@@ -4,150 +4,256 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ww_core.domain.spectrum import Spectrum
 from ww_core.errors import NotApplicable, Refused
-from ww_core.spectral.blocks import BLOCK_BYTES, non_finite, scaling_exponents
+from ww_core.spectral.blocks import BLOCK_BYTES, count_non_finite
+from ww_core.spectral.lapack import two_stage
+from ww_core.spectral.scaling import SINGLES, NotFiniteError, exponents_of, unscaled, widened
+from ww_core.spectral.sharing import Turns, alone
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import numpy.typing as npt
 
-    from ww_core.domain.spectrum import Resolution
+    from ww_core.domain.matrix import Entries
+    from ww_core.domain.spectrum import Precision, Resolution
+    from ww_core.spectral.sharing import Share
+
+    Decompose = Callable[[npt.NDArray[Any], Share], npt.NDArray[np.float64]]
+    """Makes the singular values, shape (b, n) in any order, of a piece of shape (b, rows, cols)."""
 
 EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 """Distance from 1 to the next number of each stored dtype."""
 
-_EPS = EPSILONS["float64"]
+TWO_STAGE_FROM = {"f": 448, "d": 832, "F": 352, "D": 352}
+"""Short side from which two stages are faster than one, by type: measured with OpenBLAS 0.3.31 on AVX-512."""
+
+BANDWIDTH = 32
+WIDE_BANDWIDTH = 48
+WIDE_FROM = 2048
+"""Short side from which the wide band is faster, measured likewise."""
+
+EPS64 = EPSILONS["float64"]
 
 
 def spectrum_of(
-    entries: npt.NDArray[Any],
+    entries: npt.NDArray[Any] | Entries,
     multiplicities: npt.NDArray[np.int64] | None = None,
     *,
     stored_dtype: str,
     resolution: Resolution = "standard",
+    precision: Precision = "float64",
+    device: str = "cpu",
+    share: Share = alone,
 ) -> Spectrum:
     """Compute the singular values of a batch of matrices, pooled.
 
-    The standard route takes the eigenvalues of each entry's Gram matrix on its short side, in float64. Its error is of
+    The standard route takes the eigenvalues of each entry's Gram matrix on its short side. In float64 its error is of
     the order of eps64 * sigma_max**2 in an eigenvalue, so that singular values below about 1e-8 * sigma_max are lost in
-    it; ``full`` takes an SVD and resolves them to rounding.
+    it. Entries that have such, and are stored precisely enough for them to mean something, get an SVD instead. ``full``
+    takes an SVD of all.
 
-    Memory: with n the short side, two float64 n x n matrices (the Gram and either one partial product or the copy that
-    LAPACK works on), up-cast blocks of ``BLOCK_BYTES`` or a quarter of the Gram, whichever is more, and nothing of the
-    size of the tensor. ``full`` needs two float64 copies of one entry.
+    Memory: with n the short side, two n x n matrices (the Gram and either one partial product or the copy that LAPACK
+    works on), up-cast blocks of ``BLOCK_BYTES`` or a quarter of the Gram, whichever is more, and nothing of the size of
+    the tensor; for each thread that shares in the work. An SVD needs two float64 copies of one entry.
 
     Args:
         entries: Shape (B, rows, cols), real or complex, any stored dtype and layout.
         multiplicities: Shape (B,): how often each entry counts; None for once each.
         stored_dtype: Name of the dtype the weights are stored in; it sets the noise floor.
         resolution: ``standard`` or ``full``.
+        precision: Of the standard route's arithmetic. In ``float32`` nothing below about 3e-4 * sqrt(N) * sigma_max is
+            told apart.
+        device: ``cpu`` for NumPy, or a device of torch's as in ``ww_core.spectral.devices``.
+        share: Who else may take part.
 
     Returns:
         Singular values in float64, descending, with their noise floor: eps(stored) / sqrt(12) * rms(w) *
-        (sqrt(N) + sqrt(M)), where rms goes over all entries, or what the resolution can tell apart if that is more:
-        sqrt(N * eps64) * sigma_max for ``standard``, N * eps64 * sigma_max for ``full``.
+        (sqrt(N) + sqrt(M)), where rms goes over all entries, or what can be told apart if that is more:
+        N * eps64 * sigma_max, and sqrt(N * eps32) * sigma_max in float32.
 
     Raises:
         NotApplicable: An entry has no elements, or there is no entry.
         Refused: A weight is NaN or infinite, or a singular value is beyond float64.
+        UsageError: There is no such device.
     """
     started = time.perf_counter()
     count, rows, cols = entries.shape
-    if not entries.size:
+    if not count * rows * cols:
         raise NotApplicable(f"{count} matrices of shape {rows}x{cols} have no elements and no spectrum")
-    exponents = _exponents(entries)
-    per_chunk = max(1, BLOCK_BYTES // (8 * rows * cols))
+    precision = "float64" if resolution == "full" else precision
+    letter = (
+        ("f" if precision == "float32" else "d")
+        if entries.dtype.kind != "c"
+        else ("F" if precision == "float32" else "D")
+    )
+    route, decompose = _route(letter, stored_dtype, resolution, device)
     values = np.empty((count, min(rows, cols)))
-    for start in range(0, count, per_chunk):
-        chunk = slice(start, start + per_chunk)
-        route = _by_svd if resolution == "full" else _by_gram
-        found = route(entries[chunk], exponents[chunk])
-        if found is None:
-            raise non_finite(entries)
-        values[chunk] = found
-    with np.errstate(over="ignore", under="ignore"):
-        values = np.ldexp(values, exponents[:, np.newaxis])
-    if multiplicities is not None:
-        values = np.repeat(values, multiplicities, axis=0)
-    pooled = np.ascontiguousarray(np.sort(values, axis=None)[::-1])
+    per_piece = max(1, BLOCK_BYTES // (np.dtype(letter).itemsize * rows * cols))
+    pieces = [slice(start, start + per_piece) for start in range(0, count, per_piece)]
+
+    def work(own: Iterator[slice]) -> None:
+        for piece in own:
+            values[piece] = decompose(entries[piece], share if len(pieces) == 1 else alone)
+
+    try:
+        share(work, pieces)
+    except NotFiniteError:
+        bad = sum(count_non_finite(entries[piece]) for piece in pieces)
+        raise Refused(f"{bad} of {count * rows * cols} weights are NaN or infinite") from None
+    pooled = values.reshape(-1) if multiplicities is None else np.repeat(values, multiplicities, axis=0).reshape(-1)
+    pooled.sort()
+    pooled = np.ascontiguousarray(pooled[::-1])
     if np.isinf(pooled[0]):
         raise Refused("the largest singular value is beyond the range of float64")
     return Spectrum(
         singular_values=pooled,
-        noise_floor=_noise_floor(pooled, values.shape[0] * rows * cols, (rows, cols), stored_dtype, resolution),
+        noise_floor=_noise_floor(pooled, (rows, cols), stored_dtype, precision),
         resolution=resolution,
-        route="svd" if resolution == "full" else "gram+eigvalsh",
+        precision=precision,
+        route=route,
         seconds=time.perf_counter() - started,
     )
 
 
-def _exponents(entries: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Exponent of two to divide each entry by, shape (B,); only doubles reach far enough to need one."""
-    if entries.dtype not in {np.dtype(np.float64), np.dtype(np.complex128)}:
-        return np.zeros(entries.shape[0], dtype=np.int32)
-    parts = [entries.real, entries.imag] if np.iscomplexobj(entries) else [entries]
-    with np.errstate(invalid="ignore"):
-        peaks = np.max([np.maximum(part.max(axis=(1, 2)), -part.min(axis=(1, 2))) for part in parts], axis=0)
-    if not np.isfinite(peaks).all():
-        raise non_finite(entries)
-    return scaling_exponents(peaks)
+def _route(letter: str, stored_dtype: str, resolution: Resolution, device: str) -> tuple[str, Decompose]:
+    """What decomposes a piece, and its name as provenance."""
+    by_gram: Decompose = partial(_by_gram, letter)
+    by_svd: Decompose = _by_svd
+    place = ""
+    if device != "cpu":
+        from ww_core.spectral.devices import TorchDevice
+
+        torch_device = TorchDevice(device)
+        by_gram, by_svd, place = partial(torch_device.by_gram, letter), torch_device.by_svd, f" on {device}"
+    if resolution == "full":
+        return f"svd{place}", by_svd
+    if letter in SINGLES:
+        return f"gram+eigvalsh in float32{place}", by_gram
+    return f"gram+eigvalsh{place}", partial(_by_gram_or_svd, by_gram, by_svd, EPSILONS[stored_dtype])
 
 
-def _by_gram(entries: npt.NDArray[Any], exponents: npt.NDArray[np.int32]) -> npt.NDArray[np.float64] | None:
-    """Singular values of scaled entries, shape (c, n), ascending; None if something is not finite."""
-    _, rows, cols = entries.shape
+def _by_gram_or_svd(
+    by_gram: Decompose, by_svd: Decompose, epsilon: float, piece: npt.NDArray[Any], share: Share
+) -> npt.NDArray[np.float64]:
+    """Singular values by the Gram matrix, but by SVD of entries in which that hides what their storage can tell."""
+    values = by_gram(piece, share)
+    sides = piece.shape[1:]
+    hidden = math.sqrt(max(sides) * EPS64)
+    for entry in np.flatnonzero(values[:, 0] <= hidden * values[:, -1]):
+        own = values[entry]
+        if not 0.0 < _storage_floor(own, piece[entry].size, sides, epsilon) < hidden * own[-1]:
+            continue
+        # Dead units are no reason for an SVD: their vectors are zero, and so are as many singular values.
+        zeros = int(np.count_nonzero(~piece[entry].any(axis=0 if sides[0] > sides[1] else 1)))
+        own[:zeros] = 0.0
+        if own[zeros:].size and own[zeros] <= hidden * own[-1]:
+            own[:] = by_svd(piece[entry : entry + 1], share)[0]
+    return values
+
+
+def _by_gram(letter: str, piece: npt.NDArray[Any], share: Share) -> npt.NDArray[np.float64]:
+    """Singular values by the Gram matrix, ascending."""
+    exponents = exponents_of(piece, letter)
+    gram = _gram(piece, exponents, letter, share)
+    # Any NaN or infinity in a column is in its square.
+    if not math.isfinite(np.einsum("bii->", gram).real):
+        raise NotFiniteError
+    return unscaled(np.sqrt(np.maximum(_eigenvalues(gram), 0.0)), exponents)
+
+
+def _gram(piece: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str, share: Share) -> npt.NDArray[Any]:
+    """Gram matrices of scaled entries on their short side, (b, n, n)."""
+    count, rows, cols = piece.shape
     short, long = min(rows, cols), max(rows, cols)
+    along = piece if rows > cols else piece.mT
     # A quarter of the Gram at least: narrower blocks of a large matrix would spend more on adding than on multiplying.
-    width = max(BLOCK_BYTES // (8 * entries.shape[0] * short), short // 4, 1)
-    along = entries if rows > cols else entries.mT
-    total = _gram(along[:, :width], exponents)
-    for start in range(width, long, width):
-        total += _gram(along[:, start : start + width], exponents)
-    if not np.isfinite(np.diagonal(total, axis1=1, axis2=2)).all():
-        return None
-    eigenvalues = np.linalg.eigvalsh(total)
-    return np.sqrt(np.maximum(eigenvalues, 0.0))
+    width = max(BLOCK_BYTES // (np.dtype(letter).itemsize * count * short), short // 4, 1)
+    if width >= long:
+        return _product(widened(along, exponents, letter))
+    total = np.zeros((count, short, short), letter)
+    turns = Turns()
+
+    def add_block(number: int, start: int) -> None:
+        product = _product(widened(along[:, start : start + width], exponents, letter))
+        with turns.turn(number):
+            np.add(total, product, out=total)
+
+    def add(blocks: Iterator[tuple[int, int]]) -> None:
+        with turns.watched():
+            for number, start in blocks:
+                add_block(number, start)
+
+    share(add, enumerate(range(0, long, width)))
+    return total
 
 
-def _gram(part: npt.NDArray[Any], exponents: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
-    """Gram matrices of the columns of scaled ``part``, shape (c, any, n); (c, n, n)."""
-    block = _widened(part, exponents)
+def _product(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Gram matrices of the columns of ``block``, shape (b, any, n); (b, n, n)."""
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
-        # Real blocks are the same array on both sides, so that numpy takes the symmetric product: half the work.
-        product: npt.NDArray[Any] = block.conj().mT @ block
-    return product
+        if not np.iscomplexobj(block):
+            # The same array on both sides, so that numpy takes the symmetric product: half the work.
+            real: npt.NDArray[Any] = block.mT @ block
+            return real
+        # Half the work of a complex product: its real part is that of the two parts stacked, its imaginary part is
+        # a product less its transpose.
+        parts = np.concatenate([block.real, block.imag], axis=1)
+        length = block.shape[1]
+        cross = parts[:, :length].mT @ parts[:, length:]
+        gram = np.empty(cross.shape, block.dtype)
+        gram.real = parts.mT @ parts
+        gram.imag = cross - cross.mT
+        return gram
 
 
-def _by_svd(entries: npt.NDArray[Any], exponents: npt.NDArray[np.int32]) -> npt.NDArray[np.float64] | None:
-    """Singular values of scaled entries, shape (c, n), descending; None if something is not finite."""
-    block = _widened(entries, exponents)
-    return np.linalg.svd(block, compute_uv=False) if np.isfinite(block).all() else None
+def _eigenvalues(gram: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Eigenvalues of symmetric or Hermitian matrices, (b, n), ascending; the matrices may be overwritten."""
+    letter, size = gram.dtype.char, gram.shape[-1]
+    routines = two_stage(letter) if size >= TWO_STAGE_FROM[letter] else None
+    if routines is None or not _is_tame(gram):
+        return np.asarray(np.linalg.eigvalsh(gram), dtype=np.float64)
+    found = np.empty(gram.shape[:2])
+    for own, matrix in zip(found, gram, strict=True):
+        own[:] = routines.eigenvalues(matrix, BANDWIDTH if size < WIDE_FROM else WIDE_BANDWIDTH)
+    return found
 
 
-def _widened(part: npt.NDArray[Any], exponents: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
-    """Copy of ``part`` in double precision, in the order it lies in, each entry divided by two to its exponent."""
-    if abs(part.strides[1]) < abs(part.strides[2]):
-        return _widened(part.mT, exponents).mT
-    block = part.astype(np.complex128 if np.iscomplexobj(part) else np.float64, order="C")
-    if exponents.any():
-        numbers = block.view(np.float64)
-        with np.errstate(under="ignore"):
-            np.ldexp(numbers, -exponents[:, np.newaxis, np.newaxis], out=numbers)
-    return block
+def _by_svd(piece: npt.NDArray[Any], _: Share) -> npt.NDArray[np.float64]:
+    """Singular values by SVD, in float64."""
+    letter = "D" if np.iscomplexobj(piece) else "d"
+    exponents = exponents_of(piece, letter)
+    block = widened(piece, exponents, letter)
+    if not np.isfinite(block).all():
+        raise NotFiniteError
+    return unscaled(np.linalg.svd(block, compute_uv=False), exponents)
+
+
+def _is_tame(gram: npt.NDArray[Any]) -> bool:
+    """Whether nothing needs scaling on the way to eigenvalues."""
+    largest = float(np.einsum("bii->bi", gram).real.max())
+    limit = 2.0**30 if gram.dtype.char in SINGLES else 2.0**250
+    return 1.0 / limit < largest < limit
 
 
 def _noise_floor(
-    pooled: npt.NDArray[np.float64], size: int, sides: tuple[int, int], stored_dtype: str, resolution: Resolution
+    pooled: npt.NDArray[np.float64], sides: tuple[int, int], stored_dtype: str, precision: Precision
 ) -> float:
-    """Level below which a singular value says nothing; a function of the content and the resolution only."""
-    largest = float(pooled[0])
-    if largest == 0.0:
+    """Level below which a singular value says nothing; a function of the content and the precision only."""
+    size = pooled.size // min(sides) * sides[0] * sides[1]
+    told_apart = math.sqrt(max(sides) * EPSILONS["float32"]) if precision == "float32" else max(sides) * EPS64
+    return max(_storage_floor(pooled, size, sides, EPSILONS[stored_dtype]), told_apart * float(pooled.max()))
+
+
+def _storage_floor(values: npt.NDArray[np.float64], size: int, sides: tuple[int, int], epsilon: float) -> float:
+    """Expected spectral norm of the rounding of ``size`` weights that have these singular values."""
+    largest = float(values.max())
+    if not 0.0 < largest < math.inf:
         return 0.0
-    rms = largest * math.sqrt(float(np.square(pooled / largest).sum()) / size)
-    storage = EPSILONS[stored_dtype] / math.sqrt(12.0) * rms * (math.sqrt(sides[0]) + math.sqrt(sides[1]))
-    relative = max(sides) * _EPS
-    return max(storage, (relative if resolution == "full" else math.sqrt(relative)) * largest)
+    rms = largest * math.sqrt(float(np.square(values / largest).sum()) / size)
+    return epsilon / math.sqrt(12.0) * rms * (math.sqrt(sides[0]) + math.sqrt(sides[1]))
