@@ -78,6 +78,7 @@ __all__ = [
     "Checkpoint",
     "Column",
     "CorruptFileError",
+    "Entries",
     "Executor",
     "Extractor",
     "FileRange",

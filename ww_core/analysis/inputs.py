@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ww_core.analysis.evaluate import Lost, fresh
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.domain.checkpoint import Checkpoint
-    from ww_core.domain.matrix import Matrix, MatrixPlan
+    from ww_core.domain.matrix import Entries, Matrix, MatrixPlan
     from ww_core.domain.spectrum import Resolution, Spectrum
     from ww_core.domain.subject import MatrixSubject
     from ww_core.plugins.resolver import Node
@@ -34,10 +35,20 @@ class LayerInputs:
         seed: Seed of the selection.
         digest: Digest of the layer subject, from which its randomness comes.
         failures: Where exceptions are recorded.
+        decompose: Makes a spectrum: ``spectrum_of`` with precision, device and share fixed.
     """
 
-    def __init__(self, checkpoint: Checkpoint, layer: Layer, seed: int, digest: str, failures: list[Failure]) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        layer: Layer,
+        seed: int,
+        digest: str,
+        failures: list[Failure],
+        decompose: Callable[..., Spectrum],
+    ) -> None:
         self.layer = layer
+        self.decompose = decompose
         self.seed = seed
         self.failures = failures
         self._digest = digest
@@ -136,22 +147,22 @@ class MatrixInputs:
                 return self._layer(name, node)
 
     def _matrix(self, *, batched: bool) -> npt.NDArray[Any]:
-        matrix = self._matrices[self._subject.index]
-        if batched:
-            return _float64(matrix.entries)
-        if matrix.entries.shape[0] != 1:
+        entries = self._matrices[self._subject.index].entries
+        count = entries.shape[0]
+        if count != 1 and not batched:
             raise NotApplicable(
-                f"{matrix.entries.shape[0]} matrices are pooled here: a metric of one matrix needs an extractor "
-                "that keeps them apart, or batched=True"
+                f"{count} matrices are pooled here: a metric of one matrix needs an extractor that keeps them apart, "
+                "or batched=True"
             )
-        return _float64(matrix.entries[0])
+        wide = _float64(entries[0:count], self._plan.scale)
+        return wide if batched else wide[0]
 
     def _spectrum(self, resolution: Resolution) -> Spectrum:
         if resolution not in self._spectra:
             self.attempted = True
             matrix = self._matrices[self._subject.index]
             try:
-                self._spectra[resolution] = self._decompose(matrix.entries, matrix, resolution)
+                self._spectra[resolution] = self._decompose(matrix.entries, matrix.multiplicities, resolution)
                 self.computed.append(self._spectrum(resolution))
             except NoValue as missing:
                 self._spectra[resolution] = fresh(missing)
@@ -160,20 +171,34 @@ class MatrixInputs:
             raise fresh(spectrum)
         return spectrum
 
-    def _decompose(self, entries: npt.NDArray[Any], matrix: Matrix, resolution: Resolution) -> Spectrum:
-        from ww_core.spectral.singular_values import spectrum_of
-
-        dtype = self._layer.layer.weight.dtype
-        spectrum = spectrum_of(entries, matrix.multiplicities, stored_dtype=dtype, resolution=resolution)
+    def _decompose(
+        self,
+        entries: npt.NDArray[Any] | Entries,
+        multiplicities: npt.NDArray[np.int64] | None,
+        resolution: Resolution,
+    ) -> Spectrum:
+        dtype, scale = self._layer.layer.weight.dtype, self._plan.scale
+        spectrum = self._layer.decompose(entries, multiplicities, stored_dtype=dtype, resolution=resolution)
+        if scale != 1.0:
+            spectrum = replace(
+                spectrum,
+                singular_values=spectrum.singular_values * scale,
+                noise_floor=spectrum.noise_floor * scale,
+            )
         spectrum.singular_values.flags.writeable = False  # every metric sees the same array
         return spectrum
 
     def _randomized(self, resolution: Resolution) -> npt.NDArray[np.float64]:
+        import numpy as np
+
         from ww_core.spectral.permutation import permuted
 
         matrix = self._matrices[self._subject.index]
+        if not isinstance(matrix.entries, np.ndarray):
+            # The numbers of what is made piece by piece are not the weights, and permuting them would mean nothing.
+            raise NotApplicable("the entries are made of the weights one by one: they cannot be permuted in place")
         key = key_of(self._subject.tensor, self._subject.index, "randomized_eigenvalues", self._layer.seed)
-        return _eigenvalues(self._decompose(permuted(matrix.entries, key), matrix, resolution))
+        return _eigenvalues(self._decompose(permuted(matrix.entries, key), matrix.multiplicities, resolution))
 
 
 class MatrixSequence:
@@ -247,10 +272,12 @@ def _eigenvalues(spectrum: Spectrum) -> npt.NDArray[np.float64]:
     return eigenvalues
 
 
-def _float64(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _float64(array: npt.NDArray[Any], scale: float = 1.0) -> npt.NDArray[Any]:
     import numpy as np
 
     wide = np.array(array, dtype=np.complex128 if np.iscomplexobj(array) else np.float64)
+    if scale != 1.0:
+        wide *= scale
     wide.flags.writeable = False
     return wide
 

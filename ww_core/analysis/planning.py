@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.analysis.reading import sentence_of
 from ww_core.analysis.work import Known, LayerTask, MatrixTask
-from ww_core.domain.identity import spectrum_identity
+from ww_core.domain.identity import NUMERICS_VERSION, PRECISION, spectrum_identity
 from ww_core.domain.layer import LayerKind, SkippedTensor
 from ww_core.domain.matrix import MatrixPlan
 from ww_core.domain.outcome import Outcome
@@ -249,8 +249,16 @@ def identity_records(selection: Selection) -> list[IdentityRecord]:
         for variant in variants.values()
     ]
     records += [
-        IdentityRecord(spectrum_identity(resolution), "spectrum", f"ww:{resolution}", "1", {}, {}, "")
-        for resolution in ("standard", "full")
+        IdentityRecord(
+            spectrum_identity(resolution, precision),
+            "spectrum",
+            f"ww:{resolution}",
+            NUMERICS_VERSION,
+            {"precision": precision},
+            {},
+            "",
+        )
+        for resolution, precision in (("standard", selection.precision), ("full", PRECISION))
     ]
     return records
 
@@ -332,7 +340,8 @@ def _with_spectra(
     """Add stored spectra, so that what needs no more than them does not read the weights."""
     spectral = {q for q, node in selection.nodes.items() if any(need.core in SPECTRAL_INPUTS for need in node.needs)}
     subjects = [matrix.subject.digest for task in tasks for matrix in task.matrices if spectral]
-    found = queries.stored_spectra(connection, subjects, keys.identities[spectrum_identity("standard")])
+    identity = spectrum_identity("standard", selection.precision)
+    found = queries.stored_spectra(connection, subjects, keys.identities[identity], selection.precision)
     tasks = [
         replace(
             task,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.analysis.blas import one_blas_thread
 from ww_core.analysis.digests import digest_checkpoint, tensors_of
+from ww_core.analysis.idle import IdleWorkers
 from ww_core.analysis.model_metrics import evaluate_model
 from ww_core.analysis.planning import (
     PlannedLayer,
@@ -65,6 +66,7 @@ class Run:
     store: Store
     jobs: int
     executor: str
+    device: str
     keep_spectra: bool
     observers: Sequence[tuple[str, RunObserver]]
     started: float = field(default_factory=time.perf_counter)
@@ -162,7 +164,7 @@ class Run:
         if not tasks:
             return
         finished: SimpleQueue[concurrent.futures.Future[LayerResult]] = SimpleQueue()
-        with self._pool(min(self.jobs, len(tasks))) as (pool, compute):
+        with self._pool() as (pool, compute):
             futures = {pool.submit(compute, task): task for task in tasks}
             for future in futures:
                 future.add_done_callback(finished.put)
@@ -188,19 +190,20 @@ class Run:
             return LayerResult(task, failures=[failure])
 
     @contextmanager
-    def _pool(self, jobs: int) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
+    def _pool(self) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
         executor = self.registry.executors.find(self.executor).object
         if not executor.shares_memory and (self.source.in_memory or self.registry.has_objects):
             self.warnings.append(f"executor {self.executor!r} cannot see Python objects: threads were used")
             executor = self.registry.executors.find("threads").object
         if executor.shares_memory:
-            worker = Worker(self.checkpoint, self.loader, self.selection, self.request.seed)
-            with one_blas_thread(), _created(executor, jobs, _prepare_thread, ()) as pool:
+            with one_blas_thread(), _created(executor, self.jobs, _prepare_thread, ()) as pool:
+                share = IdleWorkers(pool, self.jobs) if self.jobs > 1 else None
+                worker = Worker(self.checkpoint, self.loader, self.selection, self.request.seed, self.device, share)
                 yield pool, worker.compute
         else:
             path: Path = self.source.target  # type: ignore[assignment]  # not in memory, so it is a path
-            recipe = Recipe(self.registry.plugin_files, path.absolute(), self.loader, self.request)
-            with _created(executor, jobs, prepare_process, (recipe,)) as pool:
+            recipe = Recipe(self.registry.plugin_files, path.absolute(), self.loader, self.request, self.device)
+            with _created(executor, self.jobs, prepare_process, (recipe,)) as pool:
                 yield pool, partial(compute_in_process, recipe)
 
     def _flush(self, pending: list[LayerResult]) -> None:

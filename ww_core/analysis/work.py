@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ww_core.plugins.links import Need
     from ww_core.plugins.registry import Registry
     from ww_core.plugins.selection import Selection
+    from ww_core.spectral.sharing import Share
 
 Known = Mapping[str, Mapping[str, Outcome]]
 """Outcomes that are stored already, by qualified name of the metric and column."""
@@ -99,9 +101,23 @@ class Worker:
         loader: Qualified name of its loader.
         selection: What is selected.
         seed: Seed of everything random.
+        device: Where spectra are made.
+        share: Who else may take part in making one.
     """
 
-    def __init__(self, checkpoint: Checkpoint, loader: str, selection: Selection, seed: int) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        loader: str,
+        selection: Selection,
+        seed: int,
+        device: str = "cpu",
+        share: Share | None = None,
+    ) -> None:
+        from ww_core.spectral.sharing import alone
+        from ww_core.spectral.singular_values import spectrum_of
+
+        self._decompose = partial(spectrum_of, precision=selection.precision, device=device, share=share or alone)
         self._checkpoint = checkpoint
         self._loader = loader
         self._selection = selection
@@ -111,7 +127,9 @@ class Worker:
         """Compute all that is missing of a layer. Exceptions end up in the result's failures, never here."""
         result = LayerResult(task)
         nodes = self._selection.nodes
-        inputs = LayerInputs(self._checkpoint, task.layer, self._seed, task.subject.digest, result.failures)
+        inputs = LayerInputs(
+            self._checkpoint, task.layer, self._seed, task.subject.digest, result.failures, self._decompose
+        )
         try:
             if self._changed(task, result.failures):
                 return result
@@ -178,12 +196,14 @@ class Recipe:
         path: The source.
         loader: Qualified name of the loader.
         request: What was asked.
+        device: Where spectra are made.
     """
 
     plugin_files: tuple[str, ...]
     path: Path
     loader: str
     request: Request
+    device: str
 
 
 _workers: dict[Recipe, Worker] = {}
@@ -204,7 +224,7 @@ def prepare_process(recipe: Recipe) -> None:
     import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
 
     threadpool_limits(1, user_api="blas")
-    _workers[recipe] = Worker(checkpoint, loader, selection, recipe.request.seed)
+    _workers[recipe] = Worker(checkpoint, loader, selection, recipe.request.seed, recipe.device)
 
 
 def compute_in_process(recipe: Recipe, task: LayerTask) -> LayerResult:

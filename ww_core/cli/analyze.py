@@ -35,6 +35,12 @@ def analyze(
         int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)
     ] = 0,
     executor: Annotated[str, typer.Option("--executor", metavar="NAME", help="Where the work runs.")] = "threads",
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="Where spectra are made: cpu, cuda, cuda:1, torch.")
+    ] = "cpu",
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="NAME", help="Of the spectra: float64, or float32 (faster, coarser).")
+    ] = "float64",
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
     spectra: Annotated[
         bool, typer.Option("--spectra/--no-spectra", help="Store spectra, so that metrics can be added later.")
@@ -72,6 +78,8 @@ def analyze(
             seed=seed,
             jobs=jobs,
             executor=executor,
+            device=device,
+            precision=precision,  # type: ignore[arg-type]  # it is checked where it is used
             loader=loader,
             keep_spectra=spectra,
             rehash=rehash,

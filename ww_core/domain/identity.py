@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NUMERICS_VERSION = "1"
+NUMERICS_VERSION = "2"
 """Version of what ``singular_values`` and the other core inputs mean. A new one makes every value new."""
 
 PRECISION = "float64"
-"""Precision of all arithmetic behind the core inputs."""
+"""Precision of the arithmetic behind the core inputs, unless another one is asked for of spectra."""
+
+
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(content: Any) -> str:
@@ -21,7 +25,7 @@ def canonical_json(content: Any) -> str:
     Raises:
         ValueError: A number is NaN or infinite, which JSON cannot say.
     """
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encoder.encode(content)
 
 
 def digest_of(kind: str, content: Mapping[str, Any]) -> str:
@@ -31,6 +35,7 @@ def digest_of(kind: str, content: Mapping[str, Any]) -> str:
     return blake3.blake3(f"ww:{kind}\0{canonical_json(content)}".encode()).hexdigest()
 
 
-def spectrum_identity(resolution: str) -> str:
-    """Return the identity of a spectrum of this resolution. Route and device are provenance, and no part of it."""
-    return digest_of("spectrum", {"numerics": NUMERICS_VERSION, "precision": PRECISION, "resolution": resolution})
+@functools.cache
+def spectrum_identity(resolution: str, precision: str = PRECISION) -> str:
+    """Return the identity of a spectrum. Route and device are provenance, and no part of it."""
+    return digest_of("spectrum", {"numerics": NUMERICS_VERSION, "precision": precision, "resolution": resolution})

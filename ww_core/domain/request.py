@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ww_core.domain.spectrum import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class Request:
         layers: Globs that select layers by name; empty for all.
         groups: Pairs of a glob and the count of groups of the convolutions it names.
         seed: Seed of everything random.
+        precision: Of the arithmetic behind spectra of standard resolution.
     """
 
     profile: str = "default"
@@ -28,6 +32,7 @@ class Request:
     layers: tuple[str, ...] = ()
     groups: tuple[tuple[str, int], ...] = ()
     seed: int = 0
+    precision: Precision = "float64"
 
     def chosen(self) -> dict[str, Any]:
         """What chooses other matrices than the source and the profile do, as plain data; empty if nothing does."""

@@ -16,6 +16,8 @@ Resolution = Literal["standard", "full"]
 Precision = Literal["float64", "float32"]
 """Of the arithmetic behind a spectrum of standard resolution; ``full`` is always in float64."""
 
+PRECISIONS: tuple[Precision, ...] = ("float64", "float32")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spectrum:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.identity import digest_of
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MatrixSubject:
     """A matrix: a tensor, and how it was made of it.
 
@@ -40,7 +41,7 @@ class MatrixSubject:
 
     kind = "matrix"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Content address. Shape and entries follow from the rest, unless an extractor looks at what it should not."""
         content = {
@@ -55,7 +56,7 @@ class MatrixSubject:
         return digest_of("matrix", content)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LayerSubject:
     """A whole layer: weight, bias, kind and groups; not its name."""
 
@@ -66,7 +67,7 @@ class LayerSubject:
 
     kind = "layer"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Content address."""
         content = {"kind": self.layer_kind, "groups": self.groups, "weight": self.weight, "bias": self.bias}

@@ -11,10 +11,13 @@ from ww_core.domain.quantity import CORE_INPUTS, Quantity, Scope
 from ww_core.plugins.links import Need, needs_of
 
 if TYPE_CHECKING:
+    from ww_core.domain.spectrum import Precision
     from ww_core.plugins.registry import Registry
 
 SPECTRAL_INPUTS = frozenset({"singular_values", "eigenvalues", "noise_floor", "randomized_eigenvalues"})
 SEEDED_INPUTS = frozenset({"rng", "randomized_eigenvalues"})
+OF_SPECTRA = "precision"
+"""What a label calls that which is of no metric, but of the spectra."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +56,7 @@ def resolve(
     profile_parameters: Mapping[str, Mapping[str, Any]],
     parameters: Mapping[str, Mapping[str, Any]],
     seed: int,
+    precision: Precision,
 ) -> dict[str, Node]:
     """Return the nodes of all selected quantities and of all they need, each after its needs.
 
@@ -62,6 +66,7 @@ def resolve(
         profile_parameters: Values the profile fixes, by qualified name and parameter.
         parameters: Values that override them.
         seed: Seed of what is random; part of the identity of what depends on it.
+        precision: Of spectra of standard resolution; part of the identity of what depends on them.
     """
     nodes: dict[str, Node] = {}
 
@@ -75,7 +80,7 @@ def resolve(
         base = {p.name: p.default for p in quantity.parameters} | dict(profile_parameters.get(qualified, {}))
         values = base | dict(parameters.get(qualified, {}))
         identities: dict[str, Any] = {
-            need.parameter: _core_identity(need, quantity, seed) for need in needs if need.core
+            need.parameter: _core_identity(need, quantity, seed, precision) for need in needs if need.core
         }
         identities |= {need.parameter: {"identity": node.identity, "column": need.column} for need, node in upstream}
         content = {
@@ -86,6 +91,8 @@ def resolve(
             "columns": [[column.name, column.type] for column in quantity.columns],
         }
         own_overrides = [f"{key}={values[key]}" for key in sorted(values) if values[key] != base[key]]
+        if any(identity.get("precision", PRECISION) != PRECISION for identity in identities.values()):
+            own_overrides.append(f"{OF_SPECTRA}={precision}")
         nodes[qualified] = Node(
             qualified=qualified,
             quantity=quantity,
@@ -103,10 +110,12 @@ def resolve(
     return nodes
 
 
-def _core_identity(need: Need, quantity: Quantity, seed: int) -> dict[str, Any]:
+def _core_identity(need: Need, quantity: Quantity, seed: int, precision: Precision) -> dict[str, Any]:
     identity: dict[str, Any] = {"core": need.core, "numerics": NUMERICS_VERSION, "precision": PRECISION}
     if need.core in SPECTRAL_INPUTS:
         identity["resolution"] = quantity.resolution
+        if quantity.resolution == "standard":
+            identity["precision"] = precision
     if need.core in SEEDED_INPUTS:
         identity["seed"] = seed
     if need.core == "matrix":
@@ -125,7 +134,8 @@ def _inherited(upstream: Iterable[Node]) -> Iterator[str]:
     seen = set()
     for node in upstream:
         for part in node.overrides:
-            name = part if "." in part.partition("=")[0] else f"{node.quantity.name}.{part}"
+            key = part.partition("=")[0]
+            name = part if "." in key or key == OF_SPECTRA else f"{node.quantity.name}.{part}"
             if name not in seen:
                 seen.add(name)
                 yield name

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ww_core.domain.parameter import Parameter
     from ww_core.domain.profile import Profile
     from ww_core.domain.request import Request
+    from ww_core.domain.spectrum import Precision
     from ww_core.plugins.registry import Owned, Registry
 
 
@@ -51,12 +52,14 @@ class Selection:
         nodes: Selected quantities and all they need, each after its needs, by qualified name.
         columns: Columns asked for, in the order of display.
         extractors: Variants by kind of layer, the primary one first.
+        precision: Of the arithmetic behind spectra of standard resolution.
     """
 
     profile: Profile
     nodes: Mapping[str, Node]
     columns: tuple[SelectedColumn, ...]
     extractors: Mapping[LayerKind, tuple[ExtractorVariant, ...]]
+    precision: Precision
 
     def wanted(self, scope: Scope) -> list[Node]:
         """Return the nodes of this scope whose columns are stored: those asked for and the metrics they need."""
@@ -84,7 +87,8 @@ def select(registry: Registry, request: Request) -> Selection:
         chosen = _chosen_columns(registry, request.metrics)
     else:
         chosen = _chosen_columns(registry, profile.metrics, owned.plugin)
-    nodes = resolve(registry, dict.fromkeys(q for q, _ in chosen), profile_parameters, parameters, request.seed)
+    quantities = dict.fromkeys(qualified for qualified, _ in chosen)
+    nodes = resolve(registry, quantities, profile_parameters, parameters, request.seed, request.precision)
     unused = [qualified for qualified in parameters if qualified not in nodes]
     if unused:
         name = unused[0].rpartition(":")[2]
@@ -97,6 +101,7 @@ def select(registry: Registry, request: Request) -> Selection:
             for qualified, column in chosen
         ),
         extractors={kind: _variants(registry, owned, request, kind) for kind in LayerKind},
+        precision=request.precision,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,3 +88,9 @@ class TorchDevice:
         if part.dtype == np.float32 and not exponents.any():
             return torch.from_numpy(np.array(part, order="C")).to(self._device).to(wide)
         return torch.from_numpy(np.ascontiguousarray(widened(part, exponents, letter))).to(self._device)
+
+
+@functools.cache
+def torch_device(name: str) -> TorchDevice:
+    """Return the device of a name; it is tried once."""
+    return TorchDevice(name)

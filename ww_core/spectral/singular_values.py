@@ -128,10 +128,10 @@ def _route(letter: str, stored_dtype: str, resolution: Resolution, device: str) 
     by_svd: Decompose = _by_svd
     place = ""
     if device != "cpu":
-        from ww_core.spectral.devices import TorchDevice
+        from ww_core.spectral.devices import torch_device
 
-        torch_device = TorchDevice(device)
-        by_gram, by_svd, place = partial(torch_device.by_gram, letter), torch_device.by_svd, f" on {device}"
+        found = torch_device(device)
+        by_gram, by_svd, place = partial(found.by_gram, letter), found.by_svd, f" on {device}"
     if resolution == "full":
         return f"svd{place}", by_svd
     if letter in SINGLES:

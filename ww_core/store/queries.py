@@ -22,7 +22,7 @@ from ww_core.domain.report import (
     RunInfo,
     Skip,
 )
-from ww_core.domain.spectrum import Spectrum
+from ww_core.domain.spectrum import Precision, Spectrum
 from ww_core.errors import NotStoredError, UsageError, near_names
 from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum
@@ -210,8 +210,17 @@ def stored_outcomes(
     return dict(found)
 
 
-def stored_spectra(connection: Connection, subjects: Sequence[str], identity_id: int) -> dict[str, Spectrum]:
-    """Return the stored spectra of subjects by digest; those whose singular values were left out are not there."""
+def stored_spectra(
+    connection: Connection, subjects: Sequence[str], identity_id: int, precision: Precision
+) -> dict[str, Spectrum]:
+    """Return the stored standard spectra of subjects by digest; none where the singular values were left out.
+
+    Args:
+        connection: An open transaction.
+        subjects: Digests.
+        identity_id: Key of the identity of standard spectra of this precision.
+        precision: The precision.
+    """
     found = {}
     for chunk in _chunks(subjects):
         query = (
@@ -225,7 +234,9 @@ def stored_spectra(connection: Connection, subjects: Sequence[str], identity_id:
         )
         for row in connection.execute(query):
             values = decode_spectrum(row.encoding, row.singular_values, row.length)
-            found[row.digest] = Spectrum(values, row.noise_floor, route=row.route, seconds=row.seconds)
+            found[row.digest] = Spectrum(
+                values, row.noise_floor, precision=precision, route=row.route, seconds=row.seconds
+            )
     return found
 
 

@@ -532,7 +532,7 @@ def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, *, keep: bool)
     encoding, content = encode_spectrum(spectrum.singular_values) if keep else ("", None)
     return {
         "subject_id": keys.subjects[result.subject.digest],
-        "identity_id": keys.identities[spectrum_identity(spectrum.resolution)],
+        "identity_id": keys.identities[spectrum_identity(spectrum.resolution, spectrum.precision)],
         "length": spectrum.singular_values.size,
         "noise_floor": spectrum.noise_floor,
         "route": spectrum.route,
