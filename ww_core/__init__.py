@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ww_core.analysis.analyze import analyze
+    from ww_core.analysis.compare_svd import compare_svd
     from ww_core.analysis.describe import describe
     from ww_core.domain.checkpoint import Checkpoint, FileRange, Loader
     from ww_core.domain.execution import Executor, LayerDone, RunObserver, RunStart
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ww_core.analysis.analyze": ["analyze"],
+    "ww_core.analysis.compare_svd": ["compare_svd"],
     "ww_core.analysis.describe": ["describe"],
     "ww_core.domain.checkpoint": ["Checkpoint", "FileRange", "Loader"],
     "ww_core.domain.execution": ["Executor", "LayerDone", "RunObserver", "RunStart"],
@@ -111,6 +113,7 @@ __all__ = [
     "WWError",
     "analyze",
     "column",
+    "compare_svd",
     "describe",
     "hookimpl",
     "metric",

@@ -12,6 +12,7 @@ from ww_core.analysis.reading import read_tensor, sentence_of
 from ww_core.domain.identity import digest_of
 from ww_core.domain.layer import Layer, LayerContent, TensorSpec
 from ww_core.domain.report import Failure
+from ww_core.domain.spectrum import EPSILONS
 from ww_core.errors import NotApplicable, NoValue, Refused
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ class MatrixInputs:
                 return self._spectrum(node.quantity.resolution).singular_values
             case "noise_floor":
                 return self._spectrum(node.quantity.resolution).noise_floor
+            case "epsilon":
+                return EPSILONS[self._spectrum(node.quantity.resolution).precision]
             case "eigenvalues":
                 return _eigenvalues(self._spectrum(node.quantity.resolution))
             case "randomized_eigenvalues":

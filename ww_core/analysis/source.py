@@ -7,16 +7,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ww_core.analysis.reading import sentence_of
+from ww_core.domain.comparison import ComparedLayer
 from ww_core.domain.layer import Layer
 from ww_core.errors import NoLoaderError, SourceError, UnknownNameError, UsageError, WWError
 
 if TYPE_CHECKING:
     from ww_core.domain.checkpoint import Checkpoint, Loader
     from ww_core.plugins.registry import Owned, Registry
+
+Named = TypeVar("Named", Layer, ComparedLayer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Own
     return best[0]
 
 
-def choose_layers(layers: Sequence[Layer], globs: Sequence[str]) -> list[Layer]:
+def choose_layers(layers: Sequence[Named], globs: Sequence[str]) -> list[Named]:
     """Return the layers whose names match any of the globs; all of them for no globs.
 
     Raises:

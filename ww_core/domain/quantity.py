@@ -43,6 +43,7 @@ CORE_INPUTS: Mapping[str, Scope] = {
     "singular_values": Scope.MATRIX,
     "eigenvalues": Scope.MATRIX,
     "noise_floor": Scope.MATRIX,
+    "epsilon": Scope.MATRIX,
     "n_rows": Scope.MATRIX,
     "n_cols": Scope.MATRIX,
     "randomized_eigenvalues": Scope.MATRIX,
@@ -139,6 +140,7 @@ class Quantity:
         """First line of its docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
+    @functools.cached_property
     def source_digest(self) -> str:
         """Digest of the source of function and result class; of what can be had where there is no source."""
         import blake3

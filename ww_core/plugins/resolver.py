@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.identity import NUMERICS_VERSION, PRECISION, digest_of
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
     from ww_core.domain.spectrum import Precision
     from ww_core.plugins.registry import Registry
 
-SPECTRAL_INPUTS = frozenset({"singular_values", "eigenvalues", "noise_floor", "randomized_eigenvalues"})
+SPECTRAL_INPUTS = frozenset({"singular_values", "eigenvalues", "noise_floor", "epsilon", "randomized_eigenvalues"})
 SEEDED_INPUTS = frozenset({"rng", "randomized_eigenvalues"})
 OF_SPECTRA = "precision"
 """What a label calls that which is of no metric, but of the spectra."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Node:
     """A quantity with everything fixed.
 
@@ -44,7 +45,7 @@ class Node:
     context: Scope
     overrides: tuple[str, ...]
 
-    @property
+    @cached_property
     def in_context(self) -> bool:
         """Whether its value depends on more than its own subject."""
         return self.context.width > self.quantity.scope.width

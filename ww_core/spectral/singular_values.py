@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ww_core.domain.spectrum import Spectrum
+from ww_core.domain.spectrum import EPSILONS, Spectrum
 from ww_core.errors import NotApplicable, Refused
 from ww_core.spectral.blocks import BLOCK_BYTES, count_non_finite
 from ww_core.spectral.lapack import two_stage
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     Decompose = Callable[[npt.NDArray[Any], Share], npt.NDArray[np.float64]]
     """Makes the singular values, shape (b, n) in any order, of a piece of shape (b, rows, cols)."""
-
-EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
-"""Distance from 1 to the next number of each stored dtype."""
 
 TWO_STAGE_FROM = {"f": 448, "d": 832, "F": 352, "D": 352}
 """Short side from which two stages are faster than one, by type: measured with OpenBLAS 0.3.31 on AVX-512."""

@@ -1,0 +1,153 @@
+"""``ww compare-svd``: the ways to see a convolution as matrices, side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ww_core.cli import options
+from ww_core.command import Output, Session, store_location
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ww_core.domain.comparison import ComparedLayer, Comparison, Tail
+
+REFERENCE = "pool"
+"""The extractor of profile ``default``, beside which the others are put."""
+
+COLUMNS = (
+    "layer",
+    "shape",
+    "extractor",
+    "matrices",
+    "count",
+    "alpha",
+    "sigma",
+    "spectral_norm",
+    "stable_rank",
+    "seconds",
+)
+
+
+def compare_svd(
+    ctx: typer.Context,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A file or folder; or a stored MODEL[@VERSION] compared before.")
+    ],
+    n: Annotated[int, typer.Option("--n", min=1, help="Length of the grid of the second Fourier transform.")] = 32,
+    layers: options.Layers = None,
+    groups: options.Groups = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw it too: .png, .svg or .pdf.", show_default=False),
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="Model name.  [default: stem of the source]")] = "",
+    version: Annotated[str, typer.Option("--version", help="Its label.  [default: kept, or next integer]")] = "",
+    loader: options.Loader = "",
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)
+    ] = 0,
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="Where spectra are made: cpu, cuda, cuda:1, torch.")
+    ] = "cpu",
+    store: options.Store = "",
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """Compare slice, pool, stack and fft on the convolutions of MODEL; all of it is stored."""
+    from ww_core.analysis.compare_svd import compare_svd as compare
+    from ww_core.cli.progress import progress_observers
+    from ww_core.cli.svd_plot import check_plot, draw
+    from ww_core.errors import LostResultsError
+
+    output = Output(as_json=as_json, as_csv=as_csv)
+    session: Session = ctx.obj
+    registry = session.registry()
+    if plot is not None:
+        check_plot(plot)
+    with progress_observers() as observers, contextlib.redirect_stdout(sys.stderr):
+        comparison = compare(
+            model,
+            n=n,
+            store=store_location(store),
+            layers=options.listed(layers, "--layers"),
+            groups=options.groups_of(groups),
+            name=name,
+            version=version,
+            loader=loader,
+            jobs=jobs,
+            device=device,
+            observers=observers,
+            registry=registry,
+        )
+    if plot is not None:
+        draw(comparison, plot)
+    if output.format == "json":
+        output.json(comparison.to_dict())
+    elif output.format == "csv":
+        output.csv(comparison.rows())
+    else:
+        _print(comparison, output)
+    if comparison.broken:
+        raise LostResultsError(f"{len(comparison.broken)} identities do not hold: these numbers are not to be trusted")
+
+
+def _print(comparison: Comparison, output: Output) -> None:
+    output.line(f"{comparison.model}@{comparison.version}  {comparison.source}")
+    output.line()
+    rows = [{key: row.get(key) for key in (*COLUMNS, "warning", "note")} for row in comparison.rows()]
+    output.table(rows, optional=("note", "shape", "warning", "matrices", "seconds"))
+    output.line()
+    _print_identities(comparison, output)
+    output.line()
+    _print_disagreements(comparison, output)
+
+
+def _print_identities(comparison: Comparison, output: Output) -> None:
+    found = [(layer.name, one) for layer in comparison.layers for one in layer.identities]
+    statements = dict.fromkeys(one.statement for _, one in found)
+    output.line("what must hold, with P positions of the kernel:")
+    for statement in statements:
+        own = [(name, one) for name, one in found if one.statement == statement]
+        name, worst = max(own, key=lambda pair: pair[1].deviation)
+        broken = sum(not one.holds for _, one in own)
+        verdict = f"BROKEN in {broken} of {len(own)} layers" if broken else f"holds in {len(own)} layers"
+        by = f", to {worst.deviation:.1g} ({name})" if worst.deviation else ""
+        output.line(f"  {statement}: {verdict}{by}")
+
+
+def _print_disagreements(comparison: Comparison, output: Output) -> None:
+    layers = [layer for layer in comparison.layers if layer.disagreements]
+    pairs = [one for layer in layers for one in layer.disagreements]
+    if not pairs:
+        output.line("alphas agree within their joint sigma, and so do the warnings")
+        return
+    apart = sum(one.is_significant for one in pairs)
+    warned = sum(one.first_warning != one.second_warning for one in pairs)
+    of_all = f"{len(layers)} of {len(comparison.layers)} layers"
+    output.line(f"alphas differ by more than their joint sigma in {apart} pairs, warnings in {warned}, in {of_all}")
+    output.line(f"(--json has all pairs). Beside {REFERENCE}, in joint sigmas; ! where the warning is another one:")
+    output.table([{"layer": layer.name, **_beside_reference(layer, comparison.extractors)} for layer in layers])
+
+
+def _beside_reference(layer: ComparedLayer, extractors: Sequence[str]) -> dict[str, str]:
+    tails = {view.extractor: view.tail for view in layer.views}
+    reference = tails.get(REFERENCE)
+    cells = {REFERENCE: f"{reference.alpha:.4g}" if reference else ""}
+    for extractor in extractors:
+        tail = tails.get(extractor)
+        if extractor != REFERENCE:
+            cells[extractor] = _distance(tail, reference) if tail and reference else ""
+    return cells
+
+
+def _distance(tail: Tail, reference: Tail) -> str:
+    joint = math.hypot(tail.sigma, reference.sigma)
+    distance = f"{(tail.alpha - reference.alpha) / joint:+.1f}" if joint else ""
+    return f"{distance} {'!' if tail.warning != reference.warning else ' '}"
