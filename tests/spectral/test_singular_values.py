@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from ww_core.errors import NotApplicable, Refused
 from ww_core.spectral import singular_values as module
 from ww_core.spectral import spectrum_of
-from ww_core.spectral.lapack import two_stage
+from ww_core.spectral.lapack import lapack
 
 DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
 SHAPES = [(1, 1, 1), (1, 1, 7), (1, 7, 1), (1, 30, 20), (1, 20, 30), (1, 25, 25), (9, 16, 12), (40, 1, 1), (5, 3, 8)]
@@ -252,37 +252,44 @@ def test_dead_units_have_singular_values_of_exactly_zero():
 
 
 @pytest.mark.parametrize("letter", ["f", "d", "F", "D"])
-@pytest.mark.parametrize("bandwidth", [8, 32])
-def test_two_stages_agree_with_numpy(letter, bandwidth):
-    routines = two_stage(letter)
+@pytest.mark.parametrize("size", [1, 2, 9, 33, 64, 150])
+def test_lapack_agrees_with_numpy(letter, size):
+    routines = lapack(letter)
     if routines is None:
-        pytest.skip("this NumPy's LAPACK has no two-stage routines")
+        pytest.skip("this NumPy's library has no such routines")
     rng = np.random.default_rng(14)
-    for size in (33, 64, 150):
-        factor = rng.standard_normal((size, size + 9)) + (1j * rng.standard_normal((size, size + 9)))
-        factor = (factor if letter in "FD" else factor.real).astype(letter)
-        gram = factor @ factor.conj().T
-        expected = np.linalg.eigvalsh(gram)
-        found = routines.eigenvalues(gram.copy(), bandwidth)
-        assert np.abs(found - expected).max() <= 200 * np.finfo(letter).eps * expected[-1]
+    factor = rng.standard_normal((3, size, size + 9)) + 1j * rng.standard_normal((3, size, size + 9))
+    factor = (factor if letter in "FD" else factor.real).astype(letter)
+    gram = factor @ factor.conj().mT
+    expected = np.linalg.eigvalsh(gram)
+    ways = [routines.by_one_stage(gram.copy())]
+    ways += [routines.by_two_stages(gram.copy(), bandwidth) for bandwidth in (1, 8, 32) if bandwidth < size]
+    for found in ways:
+        assert np.abs(found - expected).max() <= 200 * np.finfo(letter).eps * expected.max()
 
 
 @pytest.mark.parametrize("is_complex", [False, True])
-def test_large_matrices_take_two_stages_and_do_without_where_there_are_none(monkeypatch, is_complex):
+def test_the_routes_agree_and_numpys_is_taken_where_there_is_no_other(monkeypatch, is_complex):
     rng = np.random.default_rng(15)
-    entries = rng.standard_normal((1, 60, 80))
+    entries = rng.standard_normal((2, 60, 80))
     entries = entries + 1j * rng.standard_normal(entries.shape) if is_complex else entries
-    monkeypatch.setattr(module, "TWO_STAGE_FROM", dict.fromkeys("fdFD", 50))
-    two = spectrum_of(entries, stored_dtype="float64").singular_values
-    monkeypatch.setattr(module, "two_stage", lambda letter: None)
-    one = spectrum_of(entries, stored_dtype="float64").singular_values
-    assert_same_spectrum(two, one)
-    assert (two != one).any()  # two routes indeed
+    expected = np.sort(np.linalg.svd(entries, compute_uv=False), axis=None)[::-1]
+    found = []
+    for one, two in ((500, 900), (50, 900), (50, 50)):
+        monkeypatch.setattr(module, "ONE_STAGE_FROM", dict.fromkeys("fdFD", one))
+        monkeypatch.setattr(module, "TWO_STAGE_FROM", dict.fromkeys("fdFD", two))
+        found.append(spectrum_of(entries, stored_dtype="float64").singular_values)
+        assert_same_spectrum(found[-1], expected)
+    assert (found[0] != found[2]).any()  # two routes indeed
+    monkeypatch.setattr(module, "lapack", lambda letter: None)
+    assert (spectrum_of(entries, stored_dtype="float64").singular_values == found[0]).all()
 
 
 @pytest.mark.parametrize("exponent", [-520, -140, 140, 500])
-def test_extreme_scales_survive_two_stages(monkeypatch, exponent):
-    monkeypatch.setattr(module, "TWO_STAGE_FROM", dict.fromkeys("fdFD", 50))
+@pytest.mark.parametrize("two_stages_from", [50, 900])
+def test_extreme_scales_survive_our_call_of_lapack(monkeypatch, exponent, two_stages_from):
+    monkeypatch.setattr(module, "ONE_STAGE_FROM", dict.fromkeys("fdFD", 50))
+    monkeypatch.setattr(module, "TWO_STAGE_FROM", dict.fromkeys("fdFD", two_stages_from))
     entries = np.random.default_rng(16).standard_normal((1, 60, 80))
     base = spectrum_of(entries, stored_dtype="float64").singular_values
     scaled = spectrum_of(np.ldexp(entries, exponent), stored_dtype="float64").singular_values

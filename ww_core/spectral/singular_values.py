@@ -12,7 +12,7 @@ import numpy as np
 from ww_core.domain.spectrum import EPSILONS, Spectrum
 from ww_core.errors import NotApplicable, Refused
 from ww_core.spectral.blocks import BLOCK_BYTES, count_non_finite
-from ww_core.spectral.lapack import two_stage
+from ww_core.spectral.lapack import lapack
 from ww_core.spectral.scaling import SINGLES, NotFiniteError, exponents_of, unscaled, widened
 from ww_core.spectral.sharing import Turns, alone
 
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     Decompose = Callable[[npt.NDArray[Any], Share], npt.NDArray[np.float64]]
     """Makes the singular values, shape (b, n) in any order, of a piece of shape (b, rows, cols)."""
 
-TWO_STAGE_FROM = {"f": 448, "d": 832, "F": 352, "D": 352}
-"""Short side from which two stages are faster than one, by type: measured with OpenBLAS 0.3.31 on AVX-512."""
+ONE_STAGE_FROM = {"f": 48, "d": 96, "F": 32, "D": 64}
+"""Short side from which our call of LAPACK is faster than NumPy's, by type: OpenBLAS 0.3.31, AVX-512."""
+
+TWO_STAGE_FROM = {"f": 1024, "d": 960, "F": 896, "D": 448}
+"""Short side from which two stages are faster than one, measured likewise."""
 
 BANDWIDTH = 32
 WIDE_BANDWIDTH = 48
@@ -212,13 +215,14 @@ def _product(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _eigenvalues(gram: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Eigenvalues of symmetric or Hermitian matrices, (b, n), ascending; the matrices may be overwritten."""
     letter, size = gram.dtype.char, gram.shape[-1]
-    routines = two_stage(letter) if size >= TWO_STAGE_FROM[letter] else None
+    routines = lapack(letter) if size >= ONE_STAGE_FROM[letter] else None
     if routines is None or not _is_tame(gram):
-        return np.asarray(np.linalg.eigvalsh(gram), dtype=np.float64)
-    found = np.empty(gram.shape[:2])
-    for own, matrix in zip(found, gram, strict=True):
-        own[:] = routines.eigenvalues(matrix, BANDWIDTH if size < WIDE_FROM else WIDE_BANDWIDTH)
-    return found
+        found = np.linalg.eigvalsh(gram)
+    elif size < TWO_STAGE_FROM[letter]:
+        found = routines.by_one_stage(gram)
+    else:
+        found = routines.by_two_stages(gram, BANDWIDTH if size < WIDE_FROM else WIDE_BANDWIDTH)
+    return found.astype(np.float64, copy=False)
 
 
 def _by_svd(piece: npt.NDArray[Any], _: Share) -> npt.NDArray[np.float64]:
