@@ -39,6 +39,9 @@ WIDE_BANDWIDTH = 48
 WIDE_FROM = 2048
 """Short side from which the wide band is faster, measured likewise."""
 
+DEVICE_BYTES = 64 * 2**20
+"""Bytes of a piece that is sent to a device: it takes many small matrices to keep one busy."""
+
 EPS64 = EPSILONS["float64"]
 
 
@@ -88,14 +91,11 @@ def spectrum_of(
     if not count * rows * cols:
         raise NotApplicable(f"{count} matrices of shape {rows}x{cols} have no elements and no spectrum")
     precision = "float64" if resolution == "full" else precision
-    letter = (
-        ("f" if precision == "float32" else "d")
-        if entries.dtype.kind != "c"
-        else ("F" if precision == "float32" else "D")
-    )
+    letter = {"float32": "fF", "float64": "dD"}[precision][entries.dtype.kind == "c"]
     route, decompose = _route(letter, stored_dtype, resolution, device)
     values = np.empty((count, min(rows, cols)))
-    per_piece = max(1, BLOCK_BYTES // (np.dtype(letter).itemsize * rows * cols))
+    room = BLOCK_BYTES if device == "cpu" else DEVICE_BYTES
+    per_piece = max(1, room // (np.dtype(letter).itemsize * rows * cols))
     pieces = [slice(start, start + per_piece) for start in range(0, count, per_piece)]
 
     def work(own: Iterator[slice]) -> None:
