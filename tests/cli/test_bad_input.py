@@ -70,7 +70,7 @@ def test_a_header_that_lies(ww_program, tmp_path):
         (("--profile", "defualt"), ("unknown profile 'defualt'", "default")),
         (("--extractor", "slcie"), ("unknown extractor 'slcie'", "slice")),
         (("--extractor", "slice["), ("slice[", "form")),
-        (("--extractor", "slice[n=3]"), ("'slice' has no parameters",)),
+        (("--extractor", "slice[n=3]"), ("unknown parameter of slice 'n'", "factor")),
         (("--executor", "thread"), ("unknown executor 'thread'", "threads")),
         (("--loader", "safetensor"), ("unknown loader 'safetensor'", "safetensors")),
         (("--param", "power_law.kz=lower"), ("unknown parameter of power_law 'kz'", "ks")),

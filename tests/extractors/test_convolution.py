@@ -125,7 +125,7 @@ def test_what_is_no_convolution_is_told_why(extractor):
 
 
 def test_all_are_registered_under_their_names():
-    assert [extractor.name for extractor in ww_register_extractors()] == ["matrix", "pool", "slice", "stack"]
+    assert [extractor.name for extractor in ww_register_extractors()] == ["matrix", "pool", "slice", "stack", "fft"]
     for extractor in ww_register_extractors():
         assert extractor.is_declared()
         assert extractor().label == extractor.name

@@ -13,9 +13,10 @@ from ww_plugins.metrics import tails
 
 def fit_of(matrix, stored_dtype="float64", **parameters):
     spectrum = spectrum_of(matrix[np.newaxis], stored_dtype=stored_dtype)
-    return tails.power_law(spectrum.singular_values, spectrum.noise_floor, *matrix.shape, **parameters)
+    return tails.power_law(spectrum.singular_values, spectrum.noise_floor, EPS, *matrix.shape, **parameters)
 
 
+EPS = 2.0**-52
 HEAVY = 0.1 * np.random.default_rng(0).standard_t(2, (80, 60))
 
 
@@ -68,6 +69,50 @@ def test_equal_singular_values_are_one_value():
     found = fit_of((left * values) @ right)
     assert found.n_tail == expected.n_tail
     assert found.alpha == pytest.approx(expected.alpha, rel=1e-11)
+
+
+@given(exponent=st.integers(-480, 480))
+@settings(deadline=None)
+def test_a_cut_is_absolute(exponent):
+    eigenvalues = np.linalg.svd(HEAVY, compute_uv=False) ** 2
+    expected = fit_power_law(eigenvalues[:36])
+    found = fit_of(np.ldexp(HEAVY, exponent), cut=math.ldexp(float(eigenvalues[35]) * 0.99, 2 * exponent))
+    assert found.alpha == pytest.approx(expected.alpha, rel=1e-12)
+    assert found.n_tail == expected.n_tail
+
+
+def test_a_cut_holds_beyond_the_range_of_squares():
+    assert fit_of(np.ldexp(HEAVY, 900), cut=1e-5).alpha == pytest.approx(fit_of(HEAVY, cut=0.0).alpha, rel=1e-12)
+    with pytest.raises(NotApplicable, match="no eigenvalue is above the floor"):
+        fit_of(np.ldexp(HEAVY, -900), cut=1e-5)
+
+
+def test_a_cut_takes_the_place_of_the_noise_floor():
+    singular_values = np.linalg.svd(HEAVY, compute_uv=False)
+    eigenvalues = singular_values**2
+    found = tails.power_law(singular_values, 1.01 * singular_values[20], EPS, *HEAVY.shape, cut=float(eigenvalues[40]))
+    assert found.alpha == pytest.approx(fit_power_law(eigenvalues[:40]).alpha, rel=1e-12)  # the cut itself is cut
+    with pytest.raises(NotApplicable, match="no eigenvalue is above the floor"):
+        fit_of(HEAVY, cut=2.0 * float(eigenvalues[0]))
+
+
+def test_the_smallest_can_be_dropped_wherever_they_lie():
+    singular_values = np.linalg.svd(HEAVY, compute_uv=False)
+    found = tails.power_law(singular_values, 0.0, EPS, *HEAVY.shape, drop_smallest=50)
+    assert found.alpha == pytest.approx(fit_power_law(singular_values[:10] ** 2).alpha, rel=1e-12)
+    with_zeros = np.append(singular_values, np.zeros(3))
+    first = tails.power_law(with_zeros, 0.0, EPS, *HEAVY.shape, drop_smallest=2)
+    assert first == tails.power_law(singular_values, 0.0, EPS, *HEAVY.shape)
+    with pytest.raises(NotApplicable):
+        tails.power_law(singular_values, 0.0, EPS, *HEAVY.shape, drop_smallest=61)
+
+
+def test_ties_can_be_equal_ones_only():
+    singular_values = np.sqrt([9.0, 4.0, 2.0 + 1e-13, 2.0, 2.0, 1.0])
+    exact, merged = (tails.power_law(singular_values, 0.0, EPS, 100, 6, ties=ties).D for ties in ("exact", "rounding"))
+    assert exact == pytest.approx(fit_power_law(singular_values**2).D, rel=1e-12)
+    assert merged == pytest.approx(fit_power_law(np.array([9.0, 4.0, 2.0, 2.0, 2.0, 1.0])).D, rel=1e-12)
+    assert merged != pytest.approx(exact, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ww_core.domain.matrix import Extractor, MatrixPlan
+    from ww_core.domain.matrix import Extractor, Matrix, MatrixPlan
 
 SAMPLES: tuple[tuple[LayerKind, tuple[int, ...], int], ...] = (
     (LayerKind.DENSE, (12, 8), 1),
@@ -37,7 +37,11 @@ SAMPLES: tuple[tuple[LayerKind, tuple[int, ...], int], ...] = (
 
 
 class ExtractorContract(PluginContract):
-    """Tests that every extractor of a plugin must pass, with its default parameters. Set ``plugin``."""
+    """Tests that every extractor of a plugin must pass, with its default parameters. Set ``plugin``.
+
+    ``Matrix.entries`` may be an array or ``Entries``, which are made piece by piece: shape, dtype and pieces are what
+    both have in common, and all that is looked at. Pieces may differ from the whole by rounding.
+    """
 
     def variants(self) -> list[Extractor]:
         """The variants that are tested."""
@@ -56,9 +60,22 @@ class ExtractorContract(PluginContract):
                 assert [matrix.index for matrix in made] == list(range(plan.matrices))
                 for matrix in made:
                     assert matrix.entries.shape == (plan.entries, plan.rows, plan.cols)
+                    assert _whole(matrix).shape == matrix.entries.shape
                     assert (matrix.entries.dtype.kind == "c") == plan.is_complex
                     given = None if matrix.multiplicities is None else tuple(matrix.multiplicities)
                     assert given == plan.multiplicities
+
+    def test_its_pieces_are_parts_of_the_whole(self) -> None:
+        """A slice of step 1 gives those entries in the promised dtype, also at the end, beyond it, and of none."""
+        for extractor in self.variants():
+            for layer, plan in _planned(extractor):
+                for matrix in extractor.matrices(_weight(layer), layer):
+                    whole = _whole(matrix)
+                    for piece in _pieces(plan.entries):
+                        part, expected = matrix.entries[piece], whole[piece]
+                        assert part.shape == expected.shape, f"{extractor.label} {piece} of {layer.shape}"
+                        assert part.dtype == matrix.entries.dtype
+                        assert _are_close(part, expected), f"{extractor.label} {piece} of {layer.shape}"
 
     def test_it_is_the_same_again(self) -> None:
         """The same weight gives the same matrices, and is left as it was."""
@@ -66,8 +83,8 @@ class ExtractorContract(PluginContract):
             for layer, _ in _planned(extractor):
                 weight = _weight(layer)
                 before = weight.tobytes()
-                first = [matrix.entries.tobytes() for matrix in extractor.matrices(weight, layer)]
-                second = [matrix.entries.tobytes() for matrix in extractor.matrices(weight, layer)]
+                first = [_whole(matrix).tobytes() for matrix in extractor.matrices(weight, layer)]
+                second = [_whole(matrix).tobytes() for matrix in extractor.matrices(weight, layer)]
                 assert first == second
                 assert weight.tobytes() == before
 
@@ -76,7 +93,7 @@ class ExtractorContract(PluginContract):
         for extractor in self.variants():
             for layer, plan in _planned(extractor):
                 weight = _weight(layer)
-                made = [matrix.entries.tobytes() for matrix in extractor.matrices(weight, layer)]
+                made = [_whole(matrix).tobytes() for matrix in extractor.matrices(weight, layer)]
                 for other in _elsewhere(layer):
                     try:
                         other_plan = extractor.plan(other)
@@ -84,7 +101,7 @@ class ExtractorContract(PluginContract):
                         assert other.kind is not layer.kind, f"{extractor.label} refuses {layer.shape} by name or bias"
                         continue
                     assert other_plan == plan, f"{extractor.label} plans another thing of {layer.shape} as {other}"
-                    again = [matrix.entries.tobytes() for matrix in extractor.matrices(weight, other)]
+                    again = [_whole(matrix).tobytes() for matrix in extractor.matrices(weight, other)]
                     assert again == made, f"{extractor.label} makes another thing of {layer.shape} as {other}"
 
     def test_it_refuses_with_a_reason(self) -> None:
@@ -126,3 +143,19 @@ def _weight(layer: Layer) -> npt.NDArray[Any]:
     weight = random.standard_normal(layer.shape).astype(np.float32)
     weight.flags.writeable = False
     return weight
+
+
+def _whole(matrix: Matrix) -> npt.NDArray[Any]:
+    return matrix.entries[0 : matrix.entries.shape[0]]
+
+
+def _pieces(count: int) -> list[slice]:
+    """Slices of ``count`` entries: one, none, the middle, the end and beyond, past the end, all."""
+    middle, end, past = slice(1, count - 1), slice(count - 1, count + 5), slice(count, count + 1)
+    return [slice(0, 1), slice(0, 0), middle, end, past, slice(None)]
+
+
+def _are_close(part: npt.NDArray[Any], expected: npt.NDArray[Any]) -> bool:
+    import numpy as np
+
+    return bool(np.all(np.abs(part - expected) <= 1e-6 * np.abs(expected).max(initial=0.0)))

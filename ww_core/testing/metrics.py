@@ -24,8 +24,8 @@ def sample_weights() -> dict[str, npt.NDArray[Any]]:
 
     random = np.random.Generator(np.random.Philox(7))
     return {
-        "square.weight": random.standard_normal((48, 48)).astype(np.float32),
-        "square.bias": random.standard_normal(48).astype(np.float32),
+        "square.weight": random.standard_normal((64, 64)).astype(np.float32),
+        "square.bias": random.standard_normal(64).astype(np.float32),
         "tall.weight": random.standard_t(3, (96, 32)).astype(np.float32),
         "wide.weight": random.standard_normal((16, 80)),
         "half.weight": random.standard_normal((24, 40)).astype(np.float16),

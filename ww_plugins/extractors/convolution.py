@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
+from ww_plugins.extractors.adjustable import Adjustable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ KERNEL_AXES = {"conv1d": 1, "conv2d": 2, "conv3d": 3}
 
 
 @dataclass(frozen=True)
-class Pool(ww.Extractor):
+class Pool(Adjustable):
     """One spectrum of all kernel slices: the (out / groups, in / groups) matrices of all groups and positions."""
 
     name = "pool"
@@ -27,10 +28,11 @@ class Pool(ww.Extractor):
         """One matrix with an entry for each group and kernel position.
 
         Raises:
-            NotApplicable: The layer is no convolution that falls into its groups, or is empty.
+            NotApplicable: The layer is no convolution that falls into its groups, is empty, or is beyond a limit.
         """
-        groups, positions, rows, cols = _slices_of(self.name, layer)
-        return ww.MatrixPlan(matrices=1, entries=groups * positions, rows=rows, cols=cols)
+        groups, positions, rows, cols = slices_of(self.name, layer)
+        plan = ww.MatrixPlan(matrices=1, entries=groups * positions, rows=rows, cols=cols)
+        return self.adjusted(plan, positions)
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
         """Yield the one batch: group outer, kernel position inner. A view, or a copy if there are groups."""
@@ -39,7 +41,7 @@ class Pool(ww.Extractor):
 
 
 @dataclass(frozen=True)
-class Slice(ww.Extractor):
+class Slice(Adjustable):
     """One spectrum for each kernel slice: group outer, kernel position in C order inner."""
 
     name = "slice"
@@ -49,10 +51,11 @@ class Slice(ww.Extractor):
         """A matrix for each group and kernel position.
 
         Raises:
-            NotApplicable: The layer is no convolution that falls into its groups, or is empty.
+            NotApplicable: The layer is no convolution that falls into its groups, is empty, or is beyond a limit.
         """
-        groups, positions, rows, cols = _slices_of(self.name, layer)
-        return ww.MatrixPlan(matrices=groups * positions, entries=1, rows=rows, cols=cols)
+        groups, positions, rows, cols = slices_of(self.name, layer)
+        plan = ww.MatrixPlan(matrices=groups * positions, entries=1, rows=rows, cols=cols)
+        return self.adjusted(plan, positions)
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
         """Yield views of ``weight``."""
@@ -64,7 +67,7 @@ class Slice(ww.Extractor):
 
 
 @dataclass(frozen=True)
-class Stack(ww.Extractor):
+class Stack(Adjustable):
     """One spectrum of the kernel slices stacked on each other: a (positions * out / groups, in / groups) matrix.
 
     Groups are entries of one batch: the operator is block-diagonal, and its spectrum is the union of the blocks'.
@@ -77,10 +80,11 @@ class Stack(ww.Extractor):
         """One matrix with an entry for each group.
 
         Raises:
-            NotApplicable: The layer is no convolution that falls into its groups, or is empty.
+            NotApplicable: The layer is no convolution that falls into its groups, is empty, or is beyond a limit.
         """
-        groups, positions, rows, cols = _slices_of(self.name, layer)
-        return ww.MatrixPlan(matrices=1, entries=groups, rows=positions * rows, cols=cols)
+        groups, positions, rows, cols = slices_of(self.name, layer)
+        plan = ww.MatrixPlan(matrices=1, entries=groups, rows=positions * rows, cols=cols)
+        return self.adjusted(plan, positions)
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
         """Yield the one batch, a copy in the stored dtype unless the kernel has one position."""
@@ -88,8 +92,12 @@ class Stack(ww.Extractor):
         yield ww.Matrix(0, _by_position(weight, layer.groups).reshape(plan.entries, plan.rows, plan.cols))
 
 
-def _slices_of(extractor: str, layer: ww.Layer) -> tuple[int, int, int, int]:
-    """Groups, kernel positions, rows and columns of the kernel slices of ``layer``."""
+def slices_of(extractor: str, layer: ww.Layer) -> tuple[int, int, int, int]:
+    """Return groups, kernel positions, rows and columns of the kernel slices of ``layer``.
+
+    Raises:
+        NotApplicable: The layer is no convolution that falls into its groups, or is empty.
+    """
     if not layer.kind.is_convolution:
         raise ww.NotApplicable(f"{extractor} takes convolutions; layer is {layer.kind}")
     axes = 2 + KERNEL_AXES[layer.kind]

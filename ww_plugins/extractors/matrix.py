@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_core.domain.layer import LayerKind
+from ww_plugins.extractors.adjustable import Adjustable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MatrixExtractor(ww.Extractor):
+class MatrixExtractor(Adjustable):
     """The weight itself where it has two axes; one matrix per expert where experts are stacked along a third."""
 
     name = "matrix"
@@ -25,7 +26,7 @@ class MatrixExtractor(ww.Extractor):
         """One matrix of the weight's shape, or (experts, out, in) as that many.
 
         Raises:
-            NotApplicable: The weight is a number, a vector, a kernel or empty.
+            NotApplicable: The weight is a number, a vector, a kernel, empty, or beyond a limit.
         """
         match layer.shape:
             case () | (_,):
@@ -40,7 +41,7 @@ class MatrixExtractor(ww.Extractor):
                 )
         if 0 in layer.shape:
             raise ww.NotApplicable(f"a weight of shape {'x'.join(map(str, layer.shape))} is empty")
-        return ww.MatrixPlan(matrices=matrices, entries=1, rows=rows, cols=cols)
+        return self.adjusted(ww.MatrixPlan(matrices=matrices, entries=1, rows=rows, cols=cols))
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
         """Yield views of ``weight``."""

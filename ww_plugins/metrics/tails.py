@@ -13,7 +13,6 @@ import ww_core as ww
 from ww_core.spectral.power_law import fit_power_law
 
 SingularValues = npt.NDArray[np.float64]
-EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -32,16 +31,21 @@ class PowerLaw:
 def power_law(
     singular_values: SingularValues,
     noise_floor: float,
+    epsilon: float,
     n_rows: int,
     n_cols: int,
     *,
     ks: Literal["lower", "two-sided"] = "lower",
+    xmax: Literal["none", "largest"] = "none",
+    cut: float | None = None,
+    ties: Literal["rounding", "exact"] = "rounding",
+    drop_smallest: int = 0,
 ) -> PowerLaw:
     """Power-law fit of the eigenvalues' tail: every distinct eigenvalue but the largest is tried as its start.
 
     alpha = 1 + n_tail / sum(ln(lambda_i / xmin)); the start with the smallest Kolmogorov-Smirnov distance D wins, the
     longer tail where two are equal. Eigenvalues below the noise floor are cut; those that differ by no more than
-    max(n_rows, n_cols) * 2**-52 * lambda_max, the rounding of the spectrum itself, are ties and become one.
+    max(n_rows, n_cols) * epsilon * lambda_max, the rounding of the spectrum itself, are ties and become one.
 
     A. Clauset, C. R. Shalizi, M. E. J. Newman, SIAM Review 51 (2009); for weights C. H. Martin, M. W. Mahoney, Journal
     of Machine Learning Research 22 (2021).
@@ -49,22 +53,30 @@ def power_law(
     Args:
         singular_values: Descending; unit of the weights.
         noise_floor: Same unit.
+        epsilon: Of the arithmetic behind them, the distance from 1 to the next number.
         n_rows: Rows of an entry.
         n_cols: Columns of an entry.
         ks: Which steps of the empirical distribution D looks at.
+        xmax: Whether the largest eigenvalue also ends the fitted distribution.
+        cut: Eigenvalues that are not above it are cut, instead of those below the noise floor; weight^2.
+        ties: Whether eigenvalues are ties that differ by rounding only, or those that are equal.
+        drop_smallest: How many of the smallest eigenvalues are left out beforehand, wherever they lie.
 
     Raises:
-        NotApplicable: Fewer than two distinct eigenvalues are above the noise floor.
+        NotApplicable: Fewer than two distinct eigenvalues are left.
     """
     # Scaled by a power of two, which changes no digit, squares neither overflow nor underflow.
     exponent = math.frexp(float(singular_values[0]))[1]
-    with np.errstate(under="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         eigenvalues = np.square(np.ldexp(singular_values, -exponent))
+        floor = np.ldexp(noise_floor, -exponent) ** 2 if cut is None else np.ldexp(cut, -2 * exponent)
+    rounding = max(n_rows, n_cols) * epsilon * float(eigenvalues[0])
     fit = fit_power_law(
-        eigenvalues,
-        floor=math.ldexp(noise_floor, -exponent) ** 2,
-        tie_tolerance=max(n_rows, n_cols) * EPS * float(eigenvalues[0]),
+        eigenvalues[: max(0, eigenvalues.size - drop_smallest)],
+        floor=float(floor),
+        tie_tolerance=rounding if ties == "rounding" else 0.0,
         ks=ks,
+        xmax=xmax,
     )
     return PowerLaw(
         alpha=fit.alpha,

@@ -4,28 +4,101 @@ from __future__ import annotations
 
 import ww_core as ww
 
+DEFAULT = ww.Profile(
+    name="default",
+    description="Every registered metric but those on request; convolutions by their pooled kernel slices.",
+    extractor="matrix",
+    convolution_extractor="pool",
+    metrics=None,
+    headline=(
+        "alpha",
+        "D",
+        "sigma",
+        "n_tail",
+        "stable_rank",
+        "log_spectral_norm",
+        "alpha_weighted",
+        "entropy",
+        "warning",
+        "short_tail",
+    ),
+)
+
+PEER_LIMITS = "min_eigenvalues=10,max_eigenvalues=15000,max_N=50000"
+
+WEIGHTWATCHER = ww.Profile(
+    name="weightwatcher",
+    description="WeightWatcher 0.7.5.5's rule, factors and cuts, and 0.7.7's from 20 eigenvalues on.",
+    extractor=f"matrix[{PEER_LIMITS}]",
+    convolution_extractor=f"pool[factor=1/2,{PEER_LIMITS}]",
+    metrics=(
+        "alpha",
+        "D",
+        "sigma",
+        "xmin",
+        "xmax",
+        "num_pl_spikes",
+        "warning",
+        "frobenius_norm",
+        "log_norm",
+        "spectral_norm",
+        "log_spectral_norm",
+        "alpha_weighted",
+        "log_alpha_norm",
+        "stable_rank",
+        "hard_rank",
+        "entropy",
+    ),
+    parameters={"power_law.cut": 1e-5, "power_law.ties": "exact"},
+    headline=(
+        "alpha",
+        "D",
+        "sigma",
+        "num_pl_spikes",
+        "log_norm",
+        "log_spectral_norm",
+        "alpha_weighted",
+        "log_alpha_norm",
+        "stable_rank",
+        "warning",
+    ),
+)
+
+TRENDS_2020 = ww.Profile(
+    name="trends-2020",
+    description="The rule behind the tables of Martin, Peng and Mahoney (2021): kernel slices with M >= 50.",
+    extractor="matrix[factor=P/2,min_M=50]",
+    convolution_extractor="slice[factor=P/2,min_M=50]",
+    metrics=(
+        "alpha",
+        "D",
+        "sigma",
+        "xmin",
+        "xmax",
+        "n_tail",
+        "frobenius_norm",
+        "log_norm",
+        "spectral_norm",
+        "log_spectral_norm",
+        "alpha_weighted",
+        "log_alpha_norm",
+        "stable_rank",
+    ),
+    parameters={"power_law.drop_smallest": 1, "power_law.ties": "exact", "power_law.xmax": "largest"},
+    headline=(
+        "alpha",
+        "D",
+        "n_tail",
+        "log_norm",
+        "log_spectral_norm",
+        "alpha_weighted",
+        "log_alpha_norm",
+        "stable_rank",
+    ),
+)
+
 
 @ww.hookimpl
 def ww_register_profiles() -> list[ww.Profile]:
     """The built-in profiles."""
-    return [
-        ww.Profile(
-            name="default",
-            description="Every registered metric but those on request; convolutions by their pooled kernel slices.",
-            extractor="matrix",
-            convolution_extractor="pool",
-            metrics=None,
-            headline=(
-                "alpha",
-                "D",
-                "sigma",
-                "n_tail",
-                "stable_rank",
-                "log_spectral_norm",
-                "alpha_weighted",
-                "entropy",
-                "warning",
-                "short_tail",
-            ),
-        )
-    ]
+    return [DEFAULT, WEIGHTWATCHER, TRENDS_2020]

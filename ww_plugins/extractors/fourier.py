@@ -1,0 +1,170 @@
+"""The operator of a convolution, as its matrices at all frequencies."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import ww_core as ww
+from ww_core.spectral.blocks import BLOCK_BYTES, float64_blocks, non_finite
+from ww_plugins.extractors.convolution import slices_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Fft(ww.Extractor):
+    """One spectrum of the convolution itself, as the linear operator on an n x n grid of inputs.
+
+    With circular padding, stride 1 and dilation 1 the Fourier transform makes the operator block-diagonal: an
+    (out / groups, in / groups) matrix for each group and frequency, and their spectra together are the operator's.
+
+    H. Sedghi, V. Gupta, P. M. Long, The singular values of convolutional layers, ICLR 2019.
+
+    Attributes:
+        n: Length of the grid along each axis of the kernel; 0 for the largest length of the kernel.
+    """
+
+    name = "fft"
+    version = "1"
+
+    n: int = 0
+
+    def plan(self, layer: ww.Layer) -> ww.MatrixPlan:
+        """One matrix with an entry for each group and each distinct frequency.
+
+        The matrices at u and at -u mod n are conjugates, with the same singular values, so one counts for both.
+
+        Raises:
+            NotApplicable: The layer is no convolution that falls into its groups, is empty, or is larger than the grid.
+        """
+        groups, _, rows, cols = slices_of(self.name, layer)
+        frequencies, multiplicities = _frequencies(self._length(layer), len(layer.shape) - 2)
+        return ww.MatrixPlan(
+            matrices=1,
+            entries=groups * len(frequencies),
+            rows=rows,
+            cols=cols,
+            multiplicities=groups * tuple(multiplicities.tolist()),
+            is_complex=True,
+        )
+
+    def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
+        """Yield the one batch, which makes its entries when they are asked for: group outer, frequency inner.
+
+        Raises:
+            Refused: A weight is NaN or infinite, or so large that sums over the kernel may be.
+        """
+        groups, positions, rows, _ = slices_of(self.name, layer)
+        _check_magnitude(weight, positions)
+        n = self._length(layer)
+        frequencies, multiplicities = _frequencies(n, len(layer.shape) - 2)
+        entries = AtFrequencies(weight.reshape(groups, rows, *weight.shape[1:]), frequencies, n)
+        yield ww.Matrix(0, entries, np.tile(multiplicities, groups))
+
+    def _length(self, layer: ww.Layer) -> int:
+        kernel = layer.shape[2:]
+        n = self.n or max(kernel)
+        if n < max(kernel):
+            raise ww.NotApplicable(f"a kernel of {'x'.join(map(str, kernel))} does not fit into a grid of n = {n}")
+        return n
+
+
+class AtFrequencies:
+    """Matrices of a circular convolution at frequencies, made piece by piece: ``ww.Entries``.
+
+    That of group g at frequency u, in units of 1 / n, is the sum over the positions p of the kernel of
+    weight[g, ..., p] * exp(-2 pi i u.p / n): what ``numpy.fft.fftn`` makes of the kernel padded to the grid. Libraries
+    correlate rather than convolve, which makes it the conjugate, with the same singular values.
+
+    Args:
+        kernels: Shape (groups, rows, cols, *kernel), finite, any stored dtype and layout.
+        frequencies: Shape (F, axes of the kernel), integers from 0 to n - 1.
+        n: Length of the grid along each axis.
+    """
+
+    def __init__(self, kernels: npt.NDArray[Any], frequencies: npt.NDArray[np.int64], n: int) -> None:
+        groups, rows, cols, *kernel = kernels.shape
+        self.shape = (groups * len(frequencies), rows, cols)
+        self.dtype = np.dtype(np.complex128)
+        self._kernels = kernels
+        self._frequencies = frequencies
+        self._positions = np.indices(kernel).reshape(len(kernel), -1)
+        self._cosines, self._sines = _unit_circle(n)
+
+    def __getitem__(self, piece: slice, /) -> npt.NDArray[np.complex128]:
+        """Make the entries of a slice of step 1, group outer, frequency inner; all arithmetic is in float64.
+
+        Besides them it holds half as much, one block of the kernel, and 24 bytes per frequency and kernel position.
+        """
+        start, stop, step = piece.indices(self.shape[0])
+        if step != 1:
+            raise ValueError(f"entries are made in order: a slice has step 1, not {step}")
+        made = np.empty((max(0, stop - start), *self.shape[1:]), dtype=np.complex128)
+        done = 0
+        for groups, frequencies in _rectangles(start, stop, len(self._frequencies)):
+            kernels, own = self._kernels[groups], self._frequencies[frequencies]
+            part = made[done : done + len(kernels) * len(own)]
+            self._make(part.reshape(len(kernels), len(own), *self.shape[1:]), kernels, own)
+            done += len(part)
+        return made
+
+    def _make(
+        self, made: npt.NDArray[np.complex128], kernels: npt.NDArray[Any], frequencies: npt.NDArray[np.int64]
+    ) -> None:
+        """Fill ``made``, shape (groups, frequencies, rows, cols)."""
+        groups, rows, cols = kernels.shape[:3]
+        # Whole turns are taken away while they are integers, so that no digit of an angle is lost.
+        turns = -(frequencies @ self._positions) % len(self._cosines)
+        cosines, sines = self._cosines[turns], self._sines[turns]
+        height = max(1, BLOCK_BYTES // (8 * groups * cols * turns.shape[1]))
+        for first in range(0, rows, height):
+            stored = kernels[:, first : first + height]
+            block = np.array(stored, dtype=np.float64, order="C").reshape(groups, -1, turns.shape[1]).mT
+            target = made[:, :, first : first + height]
+            target.real = (cosines @ block).reshape(target.shape)
+            target.imag = (sines @ block).reshape(target.shape)
+
+
+def _frequencies(n: int, axes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The first of each pair u, -u mod n in C order, shape (F, axes), and how many the pair has: 1 or 2, shape (F,)."""
+    grid = np.indices((n,) * axes).reshape(axes, -1)
+    own, conjugate = np.arange(n**axes), np.ravel_multi_index(tuple(-grid % n), (n,) * axes)
+    first = own <= conjugate
+    return grid.T[first], np.where(own == conjugate, 1, 2)[first]
+
+
+def _unit_circle(n: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Cosines and sines of 2 pi k / n for k = 0 .. n - 1, exact at quarter turns."""
+    k = np.arange(n)
+    quarters = (8 * k + n) // (2 * n)
+    rest = np.pi / 2 * (4 * k - quarters * n) / n
+    cosine, sine = np.cos(rest), np.sin(rest)
+    return (
+        np.choose(quarters % 4, [cosine, -sine, -cosine, sine]),
+        np.choose(quarters % 4, [sine, cosine, -sine, -cosine]),
+    )
+
+
+def _rectangles(start: int, stop: int, width: int) -> Iterator[tuple[slice, slice]]:
+    """Cut places start .. stop - 1 of a table of that width, in C order, into parts of a row and whole rows."""
+    while start < stop:
+        row, first = divmod(start, width)
+        rows = max(1, (stop - start) // width) if first == 0 else 1
+        last = min(width, first + stop - start)
+        yield slice(row, row + rows), slice(first, last)
+        start += rows * (last - first)
+
+
+def _check_magnitude(weight: npt.NDArray[Any], positions: int) -> None:
+    largest = float(np.max([np.abs(block).max() for block in float64_blocks(weight)]))
+    if not math.isfinite(largest):
+        raise non_finite(weight)
+    if largest > np.finfo(np.float64).max / positions:
+        raise ww.Refused(f"sums of {positions} weights as large as {largest:g} may be beyond the range of float64")
