@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ww_core.errors import NotApplicable
-from ww_core.spectral.blocks import float64_blocks, non_finite, scaling_exponents, stored_blocks
+from ww_core.spectral.blocks import BLOCK_BYTES, float64_blocks, non_finite, scaling_exponents, stored_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +75,8 @@ def moments(array: npt.NDArray[Any]) -> Moments:
 def quantiles(array: npt.NDArray[Any], q: Sequence[float] = (0.25, 0.5, 0.75)) -> tuple[float, ...]:
     """Compute exact quantiles of all numbers of ``array``, interpolated linearly as ``numpy.quantile`` does.
 
-    Order statistics are found by counting 16-bit digits of the bit patterns, from the highest on: one pass over
-    16-bit dtypes, two over float32, four over float64. Memory does not depend on the size of ``array``.
+    Order statistics of more than a block are found by counting 16-bit digits of the bit patterns, from the highest on:
+    one pass over 16-bit dtypes, two over float32, four over float64. Memory does not depend on the size of ``array``.
 
     Args:
         array: Any shape and layout, real, any stored dtype.
@@ -103,11 +103,21 @@ def _require_numbers(array: npt.NDArray[Any]) -> None:
 def _between(low: float, high: float, share: float) -> float:
     """Point between two neighbours, by numpy's own rule; halved first where their distance would overflow."""
     halving = 0.5 if math.isinf(high - low) else 1.0
-    return float(np.quantile(np.array([low, high]) * halving, share)) / halving
+    low, high = low * halving, high * halving
+    between = low + (high - low) * share if share < 0.5 else high - (high - low) * (1.0 - share)
+    return between / halving
 
 
 def _order_statistics(array: npt.NDArray[Any], ranks: Sequence[int]) -> list[float]:
-    """Numbers at the given positions, from 0, of ``array`` in ascending order; one pass for each 16 bits."""
+    """Numbers at the given positions, from 0, of ``array`` in ascending order."""
+    if 8 * array.size <= BLOCK_BYTES:
+        ascending = np.partition(array.astype(np.float64).reshape(-1), ranks)
+        return [float(ascending[rank]) for rank in ranks]
+    return _by_digits(array, ranks)
+
+
+def _by_digits(array: npt.NDArray[Any], ranks: Sequence[int]) -> list[float]:
+    """The same in one pass for each 16 bits."""
     patterns = np.dtype(f"u{array.dtype.itemsize}")
     found = [0] * len(ranks)  # the leading bits of each number, as far as they are known
     left = list(ranks)  # its position among the numbers that share them
