@@ -4,13 +4,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PIP_OPTIONS := --disable-pip-version-check --no-input
+PIP := $(BIN)/python -m pip $(PIP_OPTIONS)
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
+
+PEER := .venv-peer
+PEER_INSTALL := $(PEER)/bin/python -m pip $(PIP_OPTIONS) install --quiet --constraint $(PEER)/constraints.txt
 
 # Stamps: an install is repeated when what it reads has changed.
 CORE := $(VENV)/.ww-core
 TEST := $(VENV)/.ww-test
 MINILM := $(VENV)/.ww-minilm
+BENCH := $(PEER)/.ww-peer
 PINS := pyproject.toml constraints.txt
 
 unexport PYTHONDONTWRITEBYTECODE  # what is not compiled at install is compiled once, at its first import
@@ -18,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE  # what is not compiled at install is compiled 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # installs share one environment, and the gates' output is read from top to bottom
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test lint bench docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -36,6 +41,9 @@ lint: $(TEST)  ## ruff, mypy and import-linter; stops at the first that fails
 	@echo "== mypy" && $(BIN)/mypy
 	@echo "== lint-imports" && $(BIN)/lint-imports
 
+bench: $(BENCH)  ## time ww beside WeightWatcher; OPTIONS="--help" lists what can be chosen (a quarter of an hour)
+	@$(PEER)/bin/python -m benchmarks.peer $(OPTIONS)
+
 docs: $(CORE)  ## write docs/reference/cli.md anew from `ww --help`
 	@$(BIN)/python docs/make_cli_reference.py
 
@@ -43,9 +51,9 @@ clean:  ## remove the demo's folder, builds and caches; keeps .venv
 	rm -rf demo build dist .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find ww_core ww_plugins migrations tests docs examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/python:
+$(BIN)/python $(PEER)/bin/python: %/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ww needs Python 3.11 or newer: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
-	@echo "== $(VENV)" && $(PYTHON) -m venv $(VENV)
+	@echo "== $*" && $(PYTHON) -m venv $*
 
 $(CORE): $(PINS) | $(BIN)/python
 	@echo "== installing ww and what it needs into $(VENV)"
@@ -57,6 +65,14 @@ $(CORE): $(PINS) | $(BIN)/python
 $(TEST): $(PINS) $(CORE)
 	@echo "== installing every extra and the development tools into $(VENV) (torch and tensorflow: some minutes on a slow line)"
 	@$(INSTALL) --build-constraint constraints.txt --no-compile --editable '.[all]' --group dev hatchling
+	@touch $@
+
+# WeightWatcher needs an older powerlaw than the one that is pinned for ww; all else is the same.
+$(BENCH): benchmarks/peer/requirements.txt $(PINS) | $(PEER)/bin/python
+	@echo "== installing WeightWatcher and ww into $(PEER) (torch: some minutes on a slow line)"
+	@grep -v '^powerlaw==' constraints.txt >$(PEER)/constraints.txt
+	@$(PEER_INSTALL) pip
+	@$(PEER_INSTALL) --build-constraint constraints.txt --requirement benchmarks/peer/requirements.txt --editable .
 	@touch $@
 
 # The demo does without it where it cannot be had, so this never fails; it is tried again next time.

@@ -2,8 +2,7 @@
 
 It runs in an environment of its own, because WeightWatcher needs an older powerlaw than anything else here:
 
-    python -m venv .venv-peer
-    .venv-peer/bin/pip install weightwatcher==0.7.7 powerlaw==1.5 torch==2.13.0
+    make .venv-peer/.ww-peer
     .venv-peer/bin/python benchmarks/peer/make_golden.py
 
 The matrices come from numpy's frozen legacy streams; ``tests/metrics/test_peer.py`` makes them again by ``weights``.

@@ -1,0 +1,1 @@
+"""Measurements of ww: ``memory.py`` and ``startup.py`` by itself, ``peer`` beside WeightWatcher."""
