@@ -68,8 +68,8 @@ def _schatten_norm(singular_values: SingularValues, order: float) -> float:
     largest = float(singular_values[0])
     if largest == 0.0:
         return 0.0
-    with np.errstate(under="ignore"):
-        total = float(np.sum((singular_values / largest) ** order))
+    ratios = singular_values / largest
+    total = ratios @ ratios if order == 2.0 else (ratios**order).sum()
     return largest * math.pow(total, 1.0 / order)
 
 

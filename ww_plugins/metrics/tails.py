@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,15 +66,14 @@ def power_law(
     Raises:
         NotApplicable: Fewer than two distinct eigenvalues are left.
     """
-    # Scaled by a power of two, which changes no digit, squares neither overflow nor underflow.
+    # Scaled by a power of two, which changes no digit, squares do not overflow.
     exponent = math.frexp(float(singular_values[0]))[1]
-    with np.errstate(over="ignore", under="ignore"):
-        eigenvalues = np.square(np.ldexp(singular_values, -exponent))
-        floor = np.ldexp(noise_floor, -exponent) ** 2 if cut is None else np.ldexp(cut, -2 * exponent)
+    eigenvalues = np.square(np.ldexp(singular_values, -exponent))
+    floor = math.ldexp(noise_floor, -exponent) ** 2 if cut is None else _ldexp(cut, -2 * exponent)
     rounding = max(n_rows, n_cols) * epsilon * float(eigenvalues[0])
     fit = fit_power_law(
         eigenvalues[: max(0, eigenvalues.size - drop_smallest)],
-        floor=float(floor),
+        floor=floor,
         tie_tolerance=rounding if ties == "rounding" else 0.0,
         ks=ks,
         xmax=xmax,
@@ -89,12 +89,18 @@ def power_law(
 
 
 def _unscaled(eigenvalue: float, exponent: int) -> float:
-    with np.errstate(over="ignore", under="ignore"):
-        value = float(np.ldexp(eigenvalue, exponent))
-    if not np.finfo(np.float64).tiny <= value < np.inf:
+    value = _ldexp(eigenvalue, exponent)
+    if not sys.float_info.min <= value <= sys.float_info.max:
         # A column of its own state: alpha and D are sound, as they do not depend on the scale.
         return ww.Refused("the eigenvalue is outside the range of float64")  # type: ignore[return-value]
     return value
+
+
+def _ldexp(number: float, exponent: int) -> float:
+    try:
+        return math.ldexp(number, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, number)
 
 
 @ww.metric(version="1", better="lower", unit="log10 weight^(2 alpha)")
