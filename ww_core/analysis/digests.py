@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from collections import defaultdict
@@ -116,8 +117,13 @@ def digest_tensor(array: npt.NDArray[Any], dtype: str, jobs: int = 1) -> str:
     import blake3
     import numpy as np
 
-    hasher = blake3.blake3(f"ww:tensor\0{dtype}\0{canonical_json(list(array.shape))}\0".encode(), max_threads=jobs)
+    hasher = blake3.blake3(_tensor_header(dtype, array.shape), max_threads=jobs)
     content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
     for start in range(0, len(content), BLOCK):
         hasher.update(content[start : start + BLOCK])
     return hasher.hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)
+def _tensor_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    return f"ww:tensor\0{dtype}\0{canonical_json(list(shape))}\0".encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ class Lost(Exception):  # noqa: N818 - not an error of its own: its cause is in 
 
 
 class Evaluator:
-    """Computes quantities for one subject.
+    """Computes quantities for one subject. NumPy's messages are the caller's to silence, once for many subjects.
 
     Args:
         nodes: All nodes of the selection.
@@ -79,8 +78,7 @@ class Evaluator:
         if not need.column:
             return self._result(need.quantity)
         outcome = self.outcomes(need.quantity)[need.column]
-        columns = self._nodes[need.quantity].quantity.columns
-        return value_of(outcome, next(column for column in columns if column.name == need.column))
+        return value_of(outcome, self._nodes[need.quantity].quantity.column(need.column))
 
     def _result(self, qualified: str) -> Any:
         """Return what the function returned, calling it once.
@@ -102,11 +100,8 @@ class Evaluator:
         return self._results[qualified]
 
     def _call(self, node: Node, arguments: Sequence[Any]) -> Any:
-        import numpy as np
-
         try:
-            with np.errstate(all="ignore"):  # what comes of an overflow or a division is a state, not a message
-                return node.quantity.function(*arguments, **node.parameters)
+            return node.quantity.function(*arguments, **node.parameters)
         except NoValue:
             raise
         except (Exception, SystemExit) as error:
@@ -125,14 +120,14 @@ class Evaluator:
         return self.value(need)
 
     def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
-        if len(quantity.columns) == 1 and not dataclasses.is_dataclass(result):
-            values = {quantity.columns[0].name: result}
-        elif dataclasses.is_dataclass(result):
-            values = {column.name: getattr(result, column.name, None) for column in quantity.columns}
-        else:
+        is_dataclass = hasattr(type(result), "__dataclass_fields__")
+        if not is_dataclass and len(quantity.columns) > 1:
             raise self._lost(qualified, f"it declares several columns and returned {type(result).__name__}")
         try:
-            return {column.name: _typed(column, values[column.name]) for column in quantity.columns}
+            if not is_dataclass:
+                (column,) = quantity.columns
+                return {column.name: _typed(column, result)}
+            return {column.name: _typed(column, getattr(result, column.name, None)) for column in quantity.columns}
         except Exception as error:
             raise self._lost(qualified, f"{type(error).__name__}: {error}") from error
 
@@ -161,11 +156,14 @@ def value_of(outcome: Outcome, column: Column) -> Any:
     if outcome.is_ok:
         if outcome.text is not None:
             return outcome.text
-        return {"int": int, "bool": bool}.get(column.type, float)(outcome.number)
+        return _PYTHON_TYPES.get(column.type, float)(outcome.number)
     if outcome.state is State.FAILED:
         raise Lost(column.name)
     reason = f"{column.name}: {outcome.reason}"
     raise (NotApplicable(reason) if outcome.state is State.NOT_APPLICABLE else Refused(reason))
+
+
+_PYTHON_TYPES: Mapping[str, Callable[[Any], Any]] = {"int": int, "bool": bool}
 
 
 def _outcome_of(missing: NoValue) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ww_core.analysis.evaluate import Evaluator, Lost
@@ -32,18 +32,17 @@ def evaluate_model(
     keys: Keys,
     failures: list[Failure],
     seed: int,
-) -> tuple[ModelSubject, dict[tuple[str, str], Outcome]] | None:
+) -> tuple[ModelSubject, dict[tuple[str, str], Outcome]]:
     """Evaluate the model metrics of a selection.
 
     The matrices a model consists of are those of the primary extractor of each layer; another choice of layers or
     extractors is another subject.
 
     Returns:
-        The subject, and what is new of it by (identity digest, column); None if no model metric is selected.
+        The subject, and what is new of it by (identity digest, column).
     """
-    nodes = selection.wanted(Scope.MODEL)
-    if not nodes:
-        return None
+    import numpy as np
+
     layers = [(own.layer, own.subject) for own in planned if own.subject is not None]
     matrices = [
         (own, own.primary.variant.label, subject)
@@ -52,8 +51,7 @@ def evaluate_model(
         for subject in own.primary.subjects
     ]
     subject = ModelSubject.of(checkpoint, layers, [(own.layer, matrix) for own, _, matrix in matrices])
-    identities = {node.identity for node in selection.nodes.values()}
-    columns = {key: pair for pair, key in keys.columns.items() if pair[0] in identities}
+    columns = {keys.columns[pair]: pair for pair in _columns_of(selection)}
     wanted = [subject.digest, *(own.digest for _, own in layers), *(matrix.digest for _, _, matrix in matrices)]
     wanted += [own.in_context(matrix).digest for own, _, matrix in matrices]
     stored = queries.stored_outcomes(connection, wanted, columns)
@@ -74,15 +72,24 @@ def evaluate_model(
     inputs = _ModelInputs(tuple(layer for layer, _ in layers), places, subject.digest, seed)
     evaluator = Evaluator(selection.nodes, inputs, {}, "the model", failures, elsewhere=columns_of)
     fresh: dict[tuple[str, str], Outcome] = {}
-    for node in nodes:
+    for node in selection.wanted(Scope.MODEL):
         if all((node.identity, column.name) in stored.get(subject.digest, {}) for column in node.quantity.columns):
             continue
         try:
-            outcomes = evaluator.outcomes(node.qualified)
+            with np.errstate(all="ignore"):
+                outcomes = evaluator.outcomes(node.qualified)
         except Lost:
             continue
         fresh |= {(node.identity, name): outcome for name, outcome in outcomes.items()}
     return subject, fresh
+
+
+def _columns_of(selection: Selection) -> Iterator[tuple[str, str]]:
+    """Yield identity and name of every column that model metrics have or need."""
+    for node in selection.nodes.values():
+        if node.quantity.scope is Scope.MODEL:
+            yield from ((node.identity, column.name) for column in node.quantity.columns)
+            yield from ((selection.nodes[need.quantity].identity, need.column) for need in node.needs if need.column)
 
 
 class _ModelInputs:

@@ -67,13 +67,14 @@ class PlannedLayer:
 def plan_layers(layers: Sequence[Layer], selection: Selection, digests: Mapping[str, str]) -> list[PlannedLayer]:
     """Plan every layer from its header and the digests of its tensors."""
     planned = []
+    with_matrices = bool(selection.wanted(Scope.MATRIX))
     for layer in layers:
         weight = digests.get(layer.weight.name, "")
         bias = digests.get(layer.bias.name, "") if layer.bias else ""
         readable = bool(weight) and (layer.bias is None or bool(bias))
         subject = LayerSubject(str(layer.kind), layer.groups, weight, bias) if readable else None
         own = PlannedLayer(layer, subject)
-        for variant in selection.extractors[layer.kind] if selection.wanted(Scope.MATRIX) else ():
+        for variant in selection.extractors[layer.kind] if with_matrices else ():
             plan = plan_of(layer, variant)
             if isinstance(plan, NoPlan):
                 own.reasons.append((variant, plan.reason))
@@ -229,7 +230,7 @@ def identity_records(selection: Selection) -> list[IdentityRecord]:
             version=node.quantity.version,
             parameters=node.parameters,
             needs=node.need_identities,
-            source_digest=node.quantity.source_digest(),
+            source_digest=node.quantity.source_digest,
             columns=tuple((column.name, column.type, column.better, column.unit) for column in node.quantity.columns),
         )
         for node in selection.nodes.values()
@@ -323,15 +324,11 @@ def _matrix_tasks(
             missing += _missing(contextual, all_known)
         seen |= {subject.digest, in_context.digest}
         if missing:
-            yield MatrixTask(subject, in_context, missing, all_known)
+            yield MatrixTask(made.plan, subject, in_context, missing, all_known)
 
 
 def _missing(nodes: Sequence[Node], known: Known) -> tuple[str, ...]:
-    return tuple(
-        node.qualified
-        for node in nodes
-        if any(column.name not in known.get(node.qualified, {}) for column in node.quantity.columns)
-    )
+    return tuple(node.qualified for node in nodes if node.qualified not in known)
 
 
 def _with_spectra(
@@ -342,13 +339,14 @@ def _with_spectra(
     subjects = [matrix.subject.digest for task in tasks for matrix in task.matrices if spectral]
     identity = spectrum_identity("standard", selection.precision)
     found = queries.stored_spectra(connection, subjects, keys.identities[identity], selection.precision)
-    tasks = [
-        replace(
-            task,
-            matrices=tuple(replace(matrix, spectrum=found.get(matrix.subject.digest)) for matrix in task.matrices),
-        )
-        for task in tasks
-    ]
+    if found:
+        tasks = [
+            replace(
+                task,
+                matrices=tuple(replace(matrix, spectrum=found.get(matrix.subject.digest)) for matrix in task.matrices),
+            )
+            for task in tasks
+        ]
     return sorted(tasks, key=lambda task: -task.cost)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ww_core.errors import CorruptFileError, WWError
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from ww_core.domain.checkpoint import Checkpoint
@@ -23,11 +25,16 @@ def read_tensor(checkpoint: Checkpoint, spec: TensorSpec) -> Iterator[npt.NDArra
         CorruptFileError: They are not.
     """
     with checkpoint.read(spec) as array:
-        if (str(array.dtype), array.shape) != (spec.dtype, spec.shape):
+        if (_name_of(array.dtype), array.shape) != (spec.dtype, spec.shape):
             raise CorruptFileError(
                 f"tensor {spec.name} was announced as {spec.dtype} {spec.shape} and is {array.dtype} {array.shape}"
             )
         yield array
+
+
+@functools.cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return str(dtype)
 
 
 def sentence_of(error: BaseException) -> str:

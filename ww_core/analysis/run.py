@@ -29,6 +29,7 @@ from ww_core.analysis.source import Source
 from ww_core.analysis.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
 from ww_core.domain.execution import LayerDone, RunObserver, RunStart
 from ww_core.domain.outcome import State
+from ww_core.domain.quantity import Scope
 from ww_core.domain.report import AnalysisReport, Failure
 from ww_core.domain.request import Request
 from ww_core.errors import PluginError
@@ -125,6 +126,7 @@ class Run:
         finally:
             self._finish(state, known)
         report, before = self._report(), len(self.failures)
+        self._summarize(report)
         self._observe("on_end", report)
         if len(self.failures) > before:
             self._finish(state, known)
@@ -242,9 +244,11 @@ class Run:
                 yield recording.Result(matrix.in_context, outcomes=context)
 
     def _compute_model(self) -> None:
-        """Evaluate model metrics and summaries from what is stored now."""
+        """Evaluate model metrics from what is stored now."""
+        if not self.selection.wanted(Scope.MODEL):
+            return
         with self.store.reading() as connection:
-            evaluated = evaluate_model(
+            subject, outcomes = evaluate_model(
                 connection,
                 self.planned,
                 self.selection,
@@ -253,14 +257,15 @@ class Run:
                 self.failures,
                 self.request.seed,
             )
-        report = self._report()
+        stored = recording.Result(subject, outcomes=outcomes)
+        with self.store.writing() as connection:
+            recording.record_results(connection, [stored], self.keys, keep_spectra=False)
+            recording.record_model_subject(connection, self.analysis_id, subject, self.keys)
+
+    def _summarize(self, report: AnalysisReport) -> None:
+        """Store the summary of a report: once the run has ended, for it is rebuilt from what is stored."""
         lost = {label for row in report.layers for label, o in row.metrics.items() if o.state is State.FAILED}
         with self.store.writing() as connection:
-            if evaluated is not None:
-                subject, outcomes = evaluated
-                stored = recording.Result(subject, outcomes=outcomes)
-                recording.record_results(connection, [stored], self.keys, keep_spectra=False)
-                recording.record_model_subject(connection, self.analysis_id, subject, self.keys)
             recording.record_summaries(
                 connection,
                 self.keys.checkpoint,

@@ -150,6 +150,8 @@ def with_groups(layers: Sequence[Layer], groups: Sequence[tuple[str, int]]) -> l
         UsageError: A count does not divide the layer's output channels, or the layer is no convolution.
         UnknownNameError: A glob matches no layer.
     """
+    if not groups:
+        return list(layers)
     given: dict[str, int] = {}
     for glob, count in groups:
         for layer in choose_layers(layers, [glob]):

@@ -35,6 +35,7 @@ class MatrixTask:
     """A matrix of which something is missing.
 
     Attributes:
+        plan: What its extractor promised of it.
         subject: The matrix.
         in_context: The same matrix in its layer, for metrics that depend on more of it than the weight.
         missing: Qualified names of the metrics to compute.
@@ -42,6 +43,7 @@ class MatrixTask:
         spectrum: Its standard spectrum, if that is stored and may be needed.
     """
 
+    plan: MatrixPlan
     subject: MatrixSubject
     in_context: MatrixSubject
     missing: tuple[str, ...]
@@ -125,6 +127,8 @@ class Worker:
 
     def compute(self, task: LayerTask) -> LayerResult:
         """Compute all that is missing of a layer. Exceptions end up in the result's failures, never here."""
+        import numpy as np
+
         result = LayerResult(task)
         nodes = self._selection.nodes
         inputs = LayerInputs(
@@ -134,8 +138,9 @@ class Worker:
             if self._changed(task, result.failures):
                 return result
             whole = Evaluator(nodes, inputs, task.known, task.layer.name, result.failures, elsewhere=_nowhere)
-            self._compute_matrices(task, inputs, whole, result)
-            result.outcomes |= _outcomes(whole, task.missing)
+            with np.errstate(all="ignore"):  # what comes of an overflow or a division is a state, not a message
+                self._compute_matrices(task, inputs, whole, result)
+                result.outcomes |= _outcomes(whole, task.missing)
         finally:
             inputs.close()
         if self._changed(task, result.failures):
@@ -143,16 +148,14 @@ class Worker:
         return result
 
     def _compute_matrices(self, task: LayerTask, inputs: LayerInputs, whole: Evaluator, result: LayerResult) -> None:
-        sequences: dict[str, tuple[MatrixSequence, MatrixPlan]] = {}
+        sequences: dict[str, MatrixSequence] = {}
         nodes = self._selection.nodes
         variants = {variant.identity: variant for variant in self._selection.extractors[task.layer.kind]}
         for matrix in task.matrices:
             variant = variants[matrix.subject.extractor]
             if variant.identity not in sequences:
-                plan = variant.extractor.plan(task.layer)
-                sequences[variant.identity] = MatrixSequence(inputs, variant, plan), plan
-            sequence, plan = sequences[variant.identity]
-            own = MatrixInputs(inputs, sequence, plan, matrix.subject, matrix.spectrum)
+                sequences[variant.identity] = MatrixSequence(inputs, variant, matrix.plan)
+            own = MatrixInputs(inputs, sequences[variant.identity], matrix.plan, matrix.subject, matrix.spectrum)
             name = f"{task.layer.name} {variant.label} {matrix.subject.index}"
             evaluator = Evaluator(nodes, own, matrix.known, name, result.failures, elsewhere=whole.value)
             outcomes = _outcomes(evaluator, matrix.missing)

@@ -43,20 +43,19 @@ class Outcome:
         Raises:
             TypeError: It is none of these.
         """
+        if type(value) is float and math.isfinite(value):  # nearly all values are such
+            return cls(State.OK, value)
         if isinstance(value, str):
             return cls(State.OK, text=value)
         if isinstance(value, complex) or not hasattr(value, "__float__") or getattr(value, "ndim", 0) != 0:
             raise TypeError(f"a metric returns a number, a bool or a text, not {type(value).__name__}")
         number = float(value)
+        if math.isfinite(number):
+            return cls(State.OK, number=number)
         if math.isnan(number):
             return cls(State.NAN, reason="the result is not a number")
-        if math.isinf(number):
-            return (
-                cls(State.INF, reason="the result is inf")
-                if number > 0
-                else cls(State.NEGATIVE_INF, reason="the result is -inf")
-            )
-        return cls(State.OK, number=number)
+        state = State.INF if number > 0 else State.NEGATIVE_INF
+        return cls(state, reason=f"the result is {state}")
 
     @property
     def is_ok(self) -> bool:

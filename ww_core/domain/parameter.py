@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 import sys
@@ -95,6 +96,7 @@ def parameters_of_function(function: Callable[..., Any]) -> tuple[Parameter, ...
     return tuple(found)
 
 
+@functools.cache
 def parameters_of_fields(cls: type) -> tuple[Parameter, ...]:
     """Return the dataclass fields of ``cls`` as parameters; none if it is no dataclass.
 

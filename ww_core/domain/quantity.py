@@ -135,6 +135,14 @@ class Quantity:
         """Whether it has stored columns."""
         return bool(self.columns)
 
+    def column(self, name: str) -> Column:
+        """Its column of that name."""
+        return self._columns_by_name[name]
+
+    @functools.cached_property
+    def _columns_by_name(self) -> Mapping[str, Column]:
+        return {column.name: column for column in self.columns}
+
     @property
     def summary(self) -> str:
         """First line of its docstring."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,7 @@ def select(registry: Registry, request: Request) -> Selection:
     else:
         chosen = _chosen_columns(registry, profile.metrics, owned.plugin)
     quantities = dict.fromkeys(qualified for qualified, _ in chosen)
+    variant = functools.cache(functools.partial(_variant, registry))  # most kinds of layers share one
     nodes = resolve(registry, quantities, profile_parameters, parameters, request.seed, request.precision)
     unused = [qualified for qualified in parameters if qualified not in nodes]
     if unused:
@@ -100,7 +102,7 @@ def select(registry: Registry, request: Request) -> Selection:
             _selected_column(registry, nodes[qualified], column, () if request.metrics else profile.headline)
             for qualified, column in chosen
         ),
-        extractors={kind: _variants(registry, owned, request, kind) for kind in LayerKind},
+        extractors={kind: _variants(variant, owned, request, kind) for kind in LayerKind},
         precision=request.precision,
     )
 
@@ -155,13 +157,16 @@ def _value(owner: str, name: str, value: Any, declared: Mapping[str, Parameter])
 
 
 def _variants(
-    registry: Registry, profile: Owned[Profile], request: Request, kind: LayerKind
+    variant: Callable[[str, str, str, str], ExtractorVariant],
+    profile: Owned[Profile],
+    request: Request,
+    kind: LayerKind,
 ) -> tuple[ExtractorVariant, ...]:
     own_spec = profile.object.extractor_for(kind)
     if request.extractors and kind.is_convolution:
-        variants = [_variant(registry, spec, "", profile.plugin, own_spec) for spec in request.extractors]
+        variants = [variant(spec, "", profile.plugin, own_spec) for spec in request.extractors]
     else:
-        variants = [_variant(registry, own_spec, profile.plugin, profile.plugin, own_spec)]
+        variants = [variant(own_spec, profile.plugin, profile.plugin, own_spec)]
     return tuple({variant.identity: variant for variant in variants}.values())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
             f"ww needs SQLite {needed} or newer, this Python has {sqlite3.sqlite_version}: use a newer Python"
         )
 
-    def open_file() -> sqlite3.Connection:
+    def open_file() -> Any:  # a connection of the driver's, which is none to SQLAlchemy's types
         # The driver would begin transactions on its own, late, and never around DDL: BEGIN is ours.
         if location.path is None:
             return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -111,8 +112,9 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
         uri = location.path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
         return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
-    pool = StaticPool if location.in_memory else QueuePool
-    engine = create_engine("sqlite://", creator=open_file, poolclass=pool)
+    common = _sqlite()
+    pool = (StaticPool if location.in_memory else QueuePool)(open_file, dialect=common.dialect)
+    engine = Engine(pool, common.dialect, common.url, execution_options={"compiled_cache": _compiled})
 
     @event.listens_for(engine, "connect")
     def set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
@@ -127,6 +129,19 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
 
+    return engine
+
+
+_compiled: dict[Any, Any] = {}
+"""Compiled statements of all SQLite stores of this process: as many as there are in the code."""
+
+
+@functools.cache
+def _sqlite() -> Engine:
+    """The engine whose dialect all SQLite stores share: statements are compiled for a dialect, and not for a file."""
+    engine = create_engine("sqlite://")
+    engine.connect().close()  # the dialect asks its first connection what SQLite can do
+    engine.dispose()
     return engine
 
 

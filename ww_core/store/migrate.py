@@ -7,16 +7,17 @@ Alembic is imported only when there is something to upgrade: at a normal open th
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import sqlite3
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, Engine, func, inspect, select, text
 
 from ww_core.errors import NotAStoreError, SchemaTooNewError, SchemaTooOldError, StoreError
-from ww_core.store.engine import Location, explained
+from ww_core.store.engine import Location, connect, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,6 +116,24 @@ def upgrade(engine: Engine, location: Location) -> Path | None:
     return copy
 
 
+def copy_empty_store(engine: Engine) -> None:
+    """Give our schema to a new store in memory: a copy takes a tenth of the time of an upgrade."""
+    with engine.connect() as connection:
+        _empty_store().backup(_driver(connection))
+
+
+@functools.cache
+def _empty_store() -> sqlite3.Connection:
+    engine = connect(Location())
+    upgrade(engine, Location())
+    with engine.connect() as connection:
+        return _driver(connection)
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    return cast("sqlite3.Connection", connection.connection.driver_connection)
+
+
 def _check_known(revision: str, location: Location) -> None:
     from alembic.script import ScriptDirectory
 
@@ -136,7 +155,7 @@ def _foreign_keys_off(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "sqlite":
         yield
         return
-    driver: Any = connection.connection.driver_connection
+    driver = _driver(connection)
     driver.execute("PRAGMA foreign_keys = OFF")  # no effect inside a transaction, so before it
     try:
         yield

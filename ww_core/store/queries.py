@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, select
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, select
 
+from ww_core.domain.identity import spectrum_identity
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.report import (
     Aggregate,
@@ -26,7 +28,7 @@ from ww_core.domain.spectrum import Precision, Spectrum
 from ww_core.errors import NotStoredError, UsageError, near_names
 from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum
-from ww_core.store.recording import CHUNK, clean
+from ww_core.store.recording import chunks, clean, keys_by_digest
 
 MIN_PREFIX = 6
 """Shortest digest prefix that names a checkpoint."""
@@ -174,7 +176,7 @@ def stored_layers(connection: Connection, checkpoint_id: int) -> list[StoredLaye
         .order_by(t.layer.c.position)
     )
     return [
-        StoredLayer(row.name, row.kind, tuple(json.loads(row.shape)), row.digest or "", row.bias or "")
+        StoredLayer(row.name, row.kind, _shape(row.shape), row.digest or "", row.bias or "")
         for row in connection.execute(query)
     ]
 
@@ -198,16 +200,19 @@ def stored_outcomes(
         Outcomes by subject digest, then by (identity digest, column name).
     """
     found: dict[str, dict[tuple[str, str], Outcome]] = defaultdict(dict)
-    for chunk in _chunks(subjects):
-        query = (
-            select(t.subject.c.digest, t.value)
-            .join(t.value, t.value.c.subject_id == t.subject.c.id)
-            .where(t.subject.c.digest.in_(chunk))
-        )
-        for row in connection.execute(query):
-            if row.column_id in columns:
-                found[row.digest][columns[row.column_id]] = _outcome(row)
+    stored = _digests_by_key(connection, subjects)
+    for chunk in chunks(list(stored)):
+        asked = {"subjects": chunk, "columns": list(columns)}
+        for subject, column, *content in connection.execute(_VALUES_OF_COLUMNS, asked).all():
+            found[stored[subject]][columns[column]] = _outcome(*content)
     return dict(found)
+
+
+_value = t.value.c
+_VALUES = select(_value.subject_id, _value.column_id, _value.state, _value.number, _value.text, _value.reason).where(
+    _value.subject_id.in_(bindparam("subjects", expanding=True))
+)
+_VALUES_OF_COLUMNS = _VALUES.where(_value.column_id.in_(bindparam("columns", expanding=True)))
 
 
 def stored_spectra(
@@ -222,22 +227,85 @@ def stored_spectra(
         precision: The precision.
     """
     found = {}
-    for chunk in _chunks(subjects):
-        query = (
-            select(t.subject.c.digest, t.spectrum)
-            .join(t.spectrum, t.spectrum.c.subject_id == t.subject.c.id)
-            .where(
-                t.subject.c.digest.in_(chunk),
-                t.spectrum.c.identity_id == identity_id,
-                t.spectrum.c.singular_values.is_not(None),
-            )
-        )
-        for row in connection.execute(query):
+    stored = _digests_by_key(connection, subjects)
+    for chunk in chunks(list(stored)):
+        for row in connection.execute(_SPECTRA, {"subjects": chunk, "identity": identity_id}):
             values = decode_spectrum(row.encoding, row.singular_values, row.length)
-            found[row.digest] = Spectrum(
+            found[stored[row.subject_id]] = Spectrum(
                 values, row.noise_floor, precision=precision, route=row.route, seconds=row.seconds
             )
     return found
+
+
+_SPECTRA = select(t.spectrum).where(
+    t.spectrum.c.subject_id.in_(bindparam("subjects", expanding=True)),
+    t.spectrum.c.identity_id == bindparam("identity"),
+    t.spectrum.c.singular_values.is_not(None),
+)
+
+
+def _digests_by_key(connection: Connection, subjects: Sequence[str]) -> dict[int, str]:
+    """Return the digests of those subjects that are stored, by key.
+
+    Looked up first, because of a join SQLite reads the other end: every value of a column, every spectrum there is.
+    """
+    return {key: digest for digest, key in keys_by_digest(connection, t.subject, subjects).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredLayer:
+    """What a run covers of a layer by one extractor.
+
+    Attributes:
+        layer: Name of the layer.
+        extractor: Label of the variant.
+        reason: Why it makes nothing; empty if it does.
+        eigenvalues: In the standard spectra of its matrices, in float64, multiplicities counted.
+        seconds: How long these took when they were made.
+    """
+
+    layer: str
+    extractor: str
+    reason: str
+    eigenvalues: int
+    seconds: float
+
+
+def covered_layers(connection: Connection, run_id: int) -> list[CoveredLayer]:
+    """List the layers and extractors of a run in their order, with what their standard spectra took."""
+    query = (
+        select(
+            t.layer.c.name,
+            t.coverage.c.extractor,
+            t.coverage.c.reason,
+            func.coalesce(func.sum(t.spectrum.c.length), 0),
+            func.coalesce(func.sum(t.spectrum.c.seconds), 0.0),
+        )
+        .select_from(t.run)
+        .join(t.coverage, t.coverage.c.analysis_id == t.run.c.analysis_id)
+        .join(t.layer, t.layer.c.id == t.coverage.c.layer_id)
+        .outerjoin(
+            t.matrix_subject,
+            and_(
+                t.matrix_subject.c.tensor_id == t.layer.c.weight_id,
+                t.matrix_subject.c.extractor_id == t.coverage.c.extractor_id,
+                t.matrix_subject.c.groups == t.layer.c.groups,
+                t.matrix_subject.c.split == t.layer.c.split,
+            ),
+        )
+        .outerjoin(t.identity, t.identity.c.digest == spectrum_identity("standard"))
+        .outerjoin(
+            t.spectrum,
+            and_(
+                t.spectrum.c.subject_id == t.matrix_subject.c.subject_id,
+                t.spectrum.c.identity_id == t.identity.c.id,
+            ),
+        )
+        .where(t.run.c.id == run_id, t.coverage.c.extractor != "")
+        .group_by(t.coverage.c.position, t.layer.c.name, t.coverage.c.extractor, t.coverage.c.reason)
+        .order_by(t.coverage.c.position)
+    )
+    return [CoveredLayer(*row) for row in connection.execute(query)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,27 +367,11 @@ def comparable_runs(
 
 def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None = None) -> AnalysisReport:
     """Put together what a run says, under the name ``ref`` if one is given."""
-    run = connection.execute(
-        select(
-            t.run,
-            t.analysis.c.structure_id,
-            t.analysis.c.plan_id,
-            t.analysis.c.model_subject_id,
-            t.structure.c.checkpoint_id,
-            t.structure.c.parameters,
-            t.checkpoint.c.digest,
-            t.plan.c.profile,
-        )
-        .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
-        .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
-        .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
-        .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
-        .where(t.run.c.id == run_id)
-    ).one()
+    run = connection.execute(_RUN, {"run": run_id}).one()
     columns = _columns_of_plan(connection, run.plan_id)
     covered = _covered_layers(connection, run.analysis_id)
-    matrices = _matrix_subjects(connection, covered)
     wholes = _layer_subjects(connection, covered)
+    matrices = _matrix_subjects(connection, covered, wholes)
     subjects = [row.subject_id for rows in matrices.values() for row in rows]
     subjects += [*wholes.values(), *([run.model_subject_id] if run.model_subject_id else [])]
     values = _values(connection, subjects, columns)
@@ -330,7 +382,8 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
     primary_rows: list[MatrixRow] = []
     layer_rows: list[LayerRow] = []
     for row in covered:
-        layer = layers.setdefault(row.layer_id, _LayerAnswer(row.name, row.weight_name, math.prod(_shape(row))))
+        shape = _shape(row.shape)
+        layer = layers.setdefault(row.layer_id, _LayerAnswer(row.name, row.weight_name, math.prod(shape)))
         made = _rows_of(row, matrices.get((row.layer_id, row.extractor_id), []), values, columns["matrix"], lost)
         matrix_rows += made
         primary_rows += made if row.is_primary else []
@@ -339,13 +392,9 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
             layer.shown = True
             known = values.get(wholes.get(row.layer_id, 0), {})
             outcomes = _outcomes(columns["layer"], known, lost)
-            layer_rows.append(LayerRow(row.name, row.kind, _shape(row), row.groups, outcomes))
+            layer_rows.append(LayerRow(row.name, row.kind, shape, row.groups, outcomes))
     name = ref or _name_of(connection, run.checkpoint_id, run.digest)
-    skipped = connection.execute(
-        select(t.skipped_tensor)
-        .where(t.skipped_tensor.c.structure_id == run.structure_id)
-        .order_by(t.skipped_tensor.c.position)
-    )
+    skipped = connection.execute(_SKIPPED, {"structure": run.structure_id}).all()
     states = [layer.state for layer in layers.values()]
     weights = {layer.weight: layer.size for layer in layers.values() if layer.state == "analyzed"}
     headline = sorted(
@@ -367,7 +416,7 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
             failed=states.count("failed"),
             reasons=(
                 *(Skip(layer.name, layer.reason) for layer in layers.values() if layer.state != "analyzed"),
-                *(Skip(row.name, row.reason) for row in skipped),
+                *(Skip(tensor, reason) for tensor, reason in skipped),
             ),
         ),
         layers=tuple(matrix_rows),
@@ -378,6 +427,31 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
         failures=_failures(connection, run_id),
         warnings=tuple(json.loads(run.warnings)),
     )
+
+
+_RUN = (
+    select(
+        t.run,
+        t.analysis.c.structure_id,
+        t.analysis.c.plan_id,
+        t.analysis.c.model_subject_id,
+        t.structure.c.checkpoint_id,
+        t.structure.c.parameters,
+        t.checkpoint.c.digest,
+        t.plan.c.profile,
+    )
+    .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+    .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .where(t.run.c.id == bindparam("run"))
+)
+
+_SKIPPED = (
+    select(t.skipped_tensor.c.name, t.skipped_tensor.c.reason)
+    .where(t.skipped_tensor.c.structure_id == bindparam("structure"))
+    .order_by(t.skipped_tensor.c.position)
+)
 
 
 @dataclass(slots=True)
@@ -429,7 +503,7 @@ def _rows_of(
         MatrixRow(
             name=row.name,
             kind=row.kind,
-            shape=_shape(row),
+            shape=_shape(row.shape),
             groups=row.groups,
             extractor=row.extractor,
             index=index,
@@ -476,48 +550,58 @@ class _PlannedColumn:
 
 def _columns_of_plan(connection: Connection, plan_id: int) -> dict[str, list[_PlannedColumn]]:
     """Columns by scope, in the order of display."""
-    query = (
-        select(t.plan_variant, t.variant.c.column_id, t.metric_column.c.type)
-        .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
-        .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
-        .where(t.plan_variant.c.plan_id == plan_id)
-        .order_by(t.plan_variant.c.position)
-    )
     columns: dict[str, list[_PlannedColumn]] = {"matrix": [], "layer": [], "model": []}
-    for row in connection.execute(query):
-        columns[row.scope].append(_PlannedColumn(row.column_id, row.label, row.type, row.headline))
+    for scope, *content in connection.execute(_PLANNED_COLUMNS, {"plan": plan_id}).all():
+        columns[scope].append(_PlannedColumn(*content))
     return columns
 
 
-def _covered_layers(connection: Connection, analysis_id: int) -> list[Row[Any]]:
-    layer = t.layer.c
-    query = (
-        select(
-            t.coverage,
-            layer.name,
-            layer.kind,
-            layer.groups,
-            layer.split,
-            layer.shape,
-            layer.weight_name,
-            layer.weight_id,
-            layer.bias_id,
-        )
-        .join(t.layer, layer.id == t.coverage.c.layer_id)
-        .where(t.coverage.c.analysis_id == analysis_id)
-        .order_by(t.coverage.c.position)
+_PLANNED_COLUMNS = (
+    select(
+        t.plan_variant.c.scope,
+        t.variant.c.column_id,
+        t.plan_variant.c.label,
+        t.metric_column.c.type,
+        t.plan_variant.c.headline,
     )
-    return list(connection.execute(query))
+    .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
+    .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
+    .where(t.plan_variant.c.plan_id == bindparam("plan"))
+    .order_by(t.plan_variant.c.position)
+)
 
 
-def _matrix_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dict[tuple[int, int], list[Row[Any]]]:
-    """Matrix subjects by (layer key, extractor key), plain and in context, by index."""
+def _covered_layers(connection: Connection, analysis_id: int) -> Sequence[Row[Any]]:
+    return connection.execute(_COVERED_LAYERS, {"analysis": analysis_id}).all()
+
+
+_layer = t.layer.c
+_COVERED_LAYERS = (
+    select(
+        t.coverage,
+        _layer.name,
+        _layer.kind,
+        _layer.groups,
+        _layer.split,
+        _layer.shape,
+        _layer.weight_name,
+        _layer.weight_id,
+        _layer.bias_id,
+    )
+    .join(t.layer, _layer.id == t.coverage.c.layer_id)
+    .where(t.coverage.c.analysis_id == bindparam("analysis"))
+    .order_by(t.coverage.c.position)
+)
+
+
+def _matrix_subjects(
+    connection: Connection, covered: Sequence[Row[Any]], contexts: Mapping[int, int]
+) -> dict[tuple[int, int], list[Row[Any]]]:
+    """Matrix subjects by (layer key, extractor key), plain and in the context of their layer, by index."""
     analyzed = [row for row in covered if row.state == "analyzed"]
     found: dict[tuple[int, str, int, int], list[Row[Any]]] = defaultdict(list)
-    m = t.matrix_subject
-    contexts = _layer_subjects(connection, analyzed)
-    for chunk in _chunks(sorted({row.weight_id for row in analyzed})):
-        for row in connection.execute(select(m).where(m.c.tensor_id.in_(chunk)).order_by(m.c.matrix_index)):
+    for chunk in chunks(sorted({row.weight_id for row in analyzed})):
+        for row in connection.execute(_MATRIX_SUBJECTS, {"tensors": chunk}).all():
             found[row.groups, row.split, row.tensor_id, row.extractor_id].append(row)
     return {
         (row.layer_id, row.extractor_id): [
@@ -529,15 +613,27 @@ def _matrix_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dic
     }
 
 
+_MATRIX_SUBJECTS = (
+    select(t.matrix_subject)
+    .where(t.matrix_subject.c.tensor_id.in_(bindparam("tensors", expanding=True)))
+    .order_by(t.matrix_subject.c.matrix_index)
+)
+
+
 def _layer_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dict[int, int]:
     """Keys of layer subjects by layer key."""
-    s = t.layer_subject
     by_content: dict[tuple[str, int, int, int | None], int] = {}
-    for chunk in _chunks(sorted({row.weight_id for row in covered if row.weight_id is not None})):
-        for found in connection.execute(select(s).where(s.c.weight_id.in_(chunk))):
-            by_content[found.kind, found.groups, found.weight_id, found.bias_id] = found.subject_id
+    for chunk in chunks(sorted({row.weight_id for row in covered if row.weight_id is not None})):
+        for key, *content in connection.execute(_LAYER_SUBJECTS, {"tensors": chunk}).all():
+            by_content[tuple(content)] = key
     keys = {row.layer_id: by_content.get((row.kind, row.groups, row.weight_id, row.bias_id)) for row in covered}
     return {layer_id: key for layer_id, key in keys.items() if key is not None}
+
+
+_whole = t.layer_subject.c
+_LAYER_SUBJECTS = select(_whole.subject_id, _whole.kind, _whole.groups, _whole.weight_id, _whole.bias_id).where(
+    _whole.weight_id.in_(bindparam("tensors", expanding=True))
+)
 
 
 def _values(
@@ -545,46 +641,53 @@ def _values(
 ) -> dict[int, dict[int, Outcome]]:
     types = {column.key: _NUMBERS.get(column.type) for by_scope in columns.values() for column in by_scope}
     found: dict[int, dict[int, Outcome]] = defaultdict(dict)
-    for chunk in _chunks(sorted(set(subjects))):
-        for row in connection.execute(select(t.value).where(t.value.c.subject_id.in_(chunk))):
-            if row.column_id in types:
-                outcome, kind = _outcome(row), types[row.column_id]
-                if kind is not None and outcome.number is not None:
-                    outcome = replace(outcome, number=kind(outcome.number))
-                found[row.subject_id][row.column_id] = outcome
+    for chunk in chunks(sorted(set(subjects))):
+        for subject, column, state, number, *content in connection.execute(_VALUES, {"subjects": chunk}).all():
+            if column in types:
+                kind = types[column]
+                typed = number if kind is None or number is None else kind(number)
+                found[subject][column] = _outcome(state, typed, *content)
     return dict(found)
 
 
 def subjects_with_spectra(connection: Connection, subjects: Sequence[str]) -> set[str]:
     """Return the digests of those subjects whose spectrum was made, whether its values were kept or not."""
     found: set[str] = set()
-    for chunk in _chunks(subjects):
-        query = (
-            select(t.subject.c.digest)
-            .join(t.spectrum, t.spectrum.c.subject_id == t.subject.c.id)
-            .where(t.subject.c.digest.in_(chunk))
-        )
-        found |= set(connection.scalars(query))
+    for chunk in chunks(subjects):
+        found |= set(connection.scalars(_WITH_SPECTRA, {"subjects": chunk}))
     return found
 
 
-def _shape(row: Row[Any]) -> tuple[int, ...]:
-    return tuple(json.loads(row.shape))
+_WITH_SPECTRA = (
+    select(t.subject.c.digest)
+    .join(t.spectrum, t.spectrum.c.subject_id == t.subject.c.id)
+    .where(t.subject.c.digest.in_(bindparam("subjects", expanding=True)))
+)
 
 
-def _outcome(row: Row[Any]) -> Outcome:
-    return Outcome(State(row.state), row.number, row.text, row.reason)
+@functools.lru_cache(maxsize=1024)
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(json.loads(text))
+
+
+def _outcome(state: str, number: float | None, text: str | None, reason: str) -> Outcome:
+    return Outcome(_STATES[state], number, text, reason)
+
+
+_STATES = {str(state): state for state in State}
 
 
 def _failures(connection: Connection, run_id: int) -> tuple[Failure, ...]:
-    query = select(t.run_failure).where(t.run_failure.c.run_id == run_id).order_by(t.run_failure.c.position)
-    return tuple(Failure(row.stage, row.plugin, row.subject, row.message) for row in connection.execute(query))
+    return tuple(Failure(*content) for content in connection.execute(_FAILURES, {"run": run_id}))
+
+
+_failure = t.run_failure.c
+_FAILURES = (
+    select(_failure.stage, _failure.plugin, _failure.subject, _failure.message)
+    .where(_failure.run_id == bindparam("run"))
+    .order_by(_failure.position)
+)
 
 
 def _name_of(connection: Connection, checkpoint_id: int, digest: str) -> CheckpointRef:
     return _by_digest_prefix(connection, digest) or CheckpointRef(checkpoint_id, digest, "", "")
-
-
-def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]

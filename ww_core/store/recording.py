@@ -1,18 +1,19 @@
 """Writing to the store: content first, then what points at it. Every function works inside the caller's transaction.
 
-All of it may run twice, and in several processes at once: rows are inserted where they are missing, else found.
+All of it may run twice, and in several processes at once: rows are inserted where they are missing, else found. What
+is inserted together with a row, in one transaction, is there where that row is.
 """
 
 from __future__ import annotations
 
-import json
+import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, Select, Table, bindparam, select, update
 
 from ww_core.domain.identity import canonical_json, digest_of, spectrum_identity
 from ww_core.domain.outcome import Outcome, State
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ww_core.domain.spectrum import Spectrum
 
 CHUNK = 500
-"""Digests in one ``IN (...)``: well under every server's limit on bound variables."""
+"""Rows in one statement: with a dozen columns, well under every server's limit on bound variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +147,14 @@ def known_digests(connection: Connection, host: str, path: str, tensors: Sequenc
     """Return (stamp, digest) of tensors of a file by name, as they were when the file was last read on this host."""
     names = {_file_key(host, path, name): name for name in tensors}
     known = {}
-    for chunk in _chunks(list(names)):
-        for row in connection.execute(select(t.file_digest).where(t.file_digest.c.key.in_(chunk))):
-            known[names[row.key]] = (row.stamp, row.digest)
+    for chunk in chunks(list(names)):
+        for key, stamp, digest in connection.execute(_FILE_DIGESTS, {"keys": chunk}).all():
+            known[names[key]] = (stamp, digest)
     return known
+
+
+_file = t.file_digest.c
+_FILE_DIGESTS = select(_file.key, _file.stamp, _file.digest).where(_file.key.in_(bindparam("keys", expanding=True)))
 
 
 def record_digests(connection: Connection, host: str, path: str, digests: Mapping[str, tuple[str, str]]) -> None:
@@ -172,46 +177,47 @@ def record_checkpoint(connection: Connection, record: CheckpointRecord) -> Keys:
         connection,
         t.tensor,
         [
-            {"digest": digest, "dtype": spec.dtype, "shape": canonical_json(list(spec.shape)), "size": spec.size}
+            {"digest": digest, "dtype": spec.dtype, "shape": _shape_text(spec.shape), "size": spec.size}
             for digest, spec in record.tensors.items()
         ],
     )
-    row = {"digest": record.digest, "provisional": record.provisional, "created_at": now()}
+    row: dict[str, Any] = {"digest": record.digest, "provisional": record.provisional, "created_at": now()}
     keys.checkpoint = _record_by_digest(connection, t.checkpoint, [row])[record.digest]
     layers = [_layer_fields(*layer) for layer in record.layers]
     skipped = [
         {
             "name": tensor.name,
             "dtype": tensor.dtype,
-            "shape": canonical_json(list(tensor.shape)),
+            "shape": _shape_text(tensor.shape),
             "reason": tensor.reason,
         }
         for tensor in record.skipped
     ]
     content = {"checkpoint": record.digest, "format": record.format, "layers": layers, "skipped": skipped}
-    structure = digest_of("structure", json.loads(clean(canonical_json(content))))
     row = {
-        "digest": structure,
+        "digest": digest_of("structure", content),
         "checkpoint_id": keys.checkpoint,
         "format": record.format,
         "parameters": record.parameters,
     }
-    keys.structure = _record_by_digest(connection, t.structure, [row])[structure]
-    rows = []
-    for position, fields in enumerate(layers):
-        weight, bias = fields.pop("weight"), fields.pop("bias")
-        ids = {"weight_id": keys.tensors.get(weight), "bias_id": keys.tensors.get(bias)}
-        rows.append({"structure_id": keys.structure, "position": position, **fields, **ids})
-    _insert_missing(connection, t.layer, rows)
-    _insert_missing(
-        connection,
-        t.skipped_tensor,
-        [{"structure_id": keys.structure, "position": position, **fields} for position, fields in enumerate(skipped)],
-    )
-    query = select(t.layer.c.position, t.layer.c.id).where(t.layer.c.structure_id == keys.structure)
+    stored = keys_by_digest(connection, t.structure, [row["digest"]])
+    keys.structure = (stored or _insert_by_digest(connection, t.structure, [row]))[row["digest"]]
+    if not stored:
+        rows = []
+        for position, fields in enumerate(layers):
+            weight, bias = fields.pop("weight"), fields.pop("bias")
+            ids = {"weight_id": keys.tensors.get(weight), "bias_id": keys.tensors.get(bias)}
+            rows.append({"structure_id": keys.structure, "position": position, **fields, **ids})
+        _insert_missing(connection, t.layer, rows)
+        rows = [{"structure_id": keys.structure, "position": place, **fields} for place, fields in enumerate(skipped)]
+        _insert_missing(connection, t.skipped_tensor, rows)
     names = [layer.name for layer, _, _ in record.layers]
-    keys.layers = {names[row.position]: row.id for row in connection.execute(query)}
+    found = connection.execute(_LAYERS, {"structure": keys.structure}).all()
+    keys.layers = {names[position]: key for position, key in found}
     return keys
+
+
+_LAYERS = select(t.layer.c.position, t.layer.c.id).where(t.layer.c.structure_id == bindparam("structure"))
 
 
 def _layer_fields(layer: Layer, weight: str, bias: str) -> dict[str, Any]:
@@ -220,12 +226,17 @@ def _layer_fields(layer: Layer, weight: str, bias: str) -> dict[str, Any]:
         "kind": str(layer.kind),
         "groups": layer.groups,
         "split": layer.split,
-        "shape": canonical_json(list(layer.shape)),
+        "shape": _shape_text(layer.shape),
         "size": layer.size,
         "weight_name": layer.weight.name,
         "weight": weight,
         "bias": bias,
     }
+
+
+@functools.lru_cache(maxsize=1024)
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return canonical_json(list(shape))
 
 
 def record_label(
@@ -251,14 +262,8 @@ def record_label(
     """
     _insert_missing(connection, t.model, [{"name": model, "created_at": now()}])
     # The row lock keeps two processes on a server from taking the same next version.
-    model_id = connection.scalar(select(t.model.c.id).where(t.model.c.name == model).with_for_update())
-    query = (
-        select(t.label, t.checkpoint.c.provisional)
-        .join(t.checkpoint, t.checkpoint.c.id == t.label.c.checkpoint_id)
-        .where(t.label.c.model_id == model_id)
-        .order_by(t.label.c.position)
-    )
-    labels = list(connection.execute(query))
+    model_id = connection.scalar(_MODEL.with_for_update(), {"name": model})
+    labels = list(connection.execute(_LABELS, {"model": model_id}))
     if not version:
         kept = [row for row in labels if row.checkpoint_id == checkpoint_id]
         if kept:
@@ -272,10 +277,10 @@ def record_label(
             "name": version,
             "position": labels[-1].position + 1 if labels else 1,
             "checkpoint_id": checkpoint_id,
-            "source": clean(source),
+            "source": source,
             "created_at": now(),
         }
-        return version, int(connection.execute(t.label.insert().values(row).returning(t.label.c.id)).scalar_one())
+        return version, _insert_one(connection, t.label, row)
     if standing.checkpoint_id != checkpoint_id:
         if not (move or standing.provisional):
             raise UsageError(
@@ -287,11 +292,20 @@ def record_label(
     return version, int(standing.id)
 
 
+_MODEL = select(t.model.c.id).where(t.model.c.name == bindparam("name"))
+_LABELS = (
+    select(t.label, t.checkpoint.c.provisional)
+    .join(t.checkpoint, t.checkpoint.c.id == t.label.c.checkpoint_id)
+    .where(t.label.c.model_id == bindparam("model"))
+    .order_by(t.label.c.position)
+)
+
+
 def record_series(connection: Connection, series: str, model: str) -> None:
     """Make a model, which is stored, a member of a series."""
     _insert_missing(connection, t.series, [{"name": series}])
     series_id = connection.scalar(select(t.series.c.id).where(t.series.c.name == series))
-    model_id = connection.scalar(select(t.model.c.id).where(t.model.c.name == model))
+    model_id = connection.scalar(_MODEL, {"name": model})
     _insert_missing(connection, t.series_member, [{"series_id": series_id, "model_id": model_id}])
 
 
@@ -301,64 +315,55 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
     Returns:
         Names of identities that stand with other source code: the code was changed, its version was not.
     """
-    rows = [
-        {
-            "digest": record.digest,
-            "kind": record.kind,
-            "name": record.name,
-            "version": record.version,
-            "parameters": canonical_json(dict(record.parameters)),
-            "needs": canonical_json(dict(record.needs)),
-            "source_digest": record.source_digest,
-            "created_at": now(),
-        }
-        for record in records
-    ]
-    keys.identities |= _record_by_digest(connection, t.identity, rows)
-    _insert_missing(
-        connection,
-        t.metric_column,
-        [
-            {"identity_id": keys.identities[record.digest], "name": name, "type": kind, "better": better, "unit": unit}
-            for record in records
-            for name, kind, better, unit in record.columns
-        ],
-    )
-    digest_of_key = {keys.identities[record.digest]: record.digest for record in records}
-    changed = []
-    for chunk in _chunks(list(digest_of_key)):
-        query = select(t.metric_column.c.identity_id, t.metric_column.c.name, t.metric_column.c.id)
-        for identity_id, name, key in connection.execute(query.where(t.metric_column.c.identity_id.in_(chunk))):
-            keys.columns[digest_of_key[identity_id], name] = key
-        stored = select(t.identity.c.digest, t.identity.c.source_digest).where(t.identity.c.id.in_(chunk))
-        sources = {row.digest: row.source_digest for row in connection.execute(stored)}
-        changed += [
-            record.name
-            for record in records
-            if sources.get(record.digest, record.source_digest) != record.source_digest
+    stored = _stored_identities(connection, [record.digest for record in records], keys)
+    missing = [record for record in records if record.digest not in stored]
+    if missing:
+        rows: list[dict[str, Any]] = [
+            {
+                "digest": record.digest,
+                "kind": record.kind,
+                "name": record.name,
+                "version": record.version,
+                "parameters": canonical_json(dict(record.parameters)),
+                "needs": canonical_json(dict(record.needs)),
+                "source_digest": record.source_digest,
+                "created_at": now(),
+            }
+            for record in missing
         ]
-    return changed
+        ids = _insert_by_digest(connection, t.identity, rows)
+        rows = [
+            {"identity_id": ids[record.digest], "name": name, "type": kind, "better": better, "unit": unit}
+            for record in missing
+            for name, kind, better, unit in record.columns
+        ]
+        _insert_missing(connection, t.metric_column, rows)
+        stored |= _stored_identities(connection, [record.digest for record in missing], keys)
+    return [record.name for record in records if stored[record.digest] != record.source_digest]
+
+
+def _stored_identities(connection: Connection, digests: Sequence[str], keys: Keys) -> dict[str, str]:
+    """Put the keys of those identities that are stored into ``keys``, and return their source digests."""
+    sources = {}
+    for chunk in chunks(digests):
+        for digest, key, source, name, column in connection.execute(_IDENTITIES, {"digests": chunk}).all():
+            sources[digest] = source
+            keys.identities[digest] = key
+            if column is not None:
+                keys.columns[digest, name] = column
+    return sources
+
+
+_identity, _column = t.identity.c, t.metric_column.c
+_IDENTITIES = (
+    select(_identity.digest, _identity.id, _identity.source_digest, _column.name, _column.id)
+    .outerjoin(t.metric_column, _column.identity_id == _identity.id)
+    .where(_identity.digest.in_(bindparam("digests", expanding=True)))
+)
 
 
 def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
     """Store a plan and its variants, and return its key."""
-    variants: list[dict[str, Any]] = []
-    for column in record.columns:
-        extractors = {} if column.scope == "layer" else dict(record.extractors)
-        content = {
-            "profile": record.profile,
-            "extractors": extractors,
-            "identity": column.identity,
-            "column": column.column,
-        }
-        variant = {
-            "digest": digest_of("variant", content),
-            "profile": record.profile,
-            "column_id": keys.columns[column.identity, column.column],
-            "extractors": canonical_json(extractors),
-        }
-        variants.append(variant)
-    variant_ids = _record_by_digest(connection, t.variant, variants)
     same = {
         "extractors": {role: list(identities) for role, identities in record.every_extractor.items()},
         "columns": [[column.label, column.identity] for column in record.columns],
@@ -373,30 +378,48 @@ def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
         "comparable": comparable,
         "content": canonical_json(dict(record.content)),
     }
-    plan_id = _record_by_digest(connection, t.plan, [row])[row["digest"]]
-    _insert_missing(
-        connection,
-        t.plan_variant,
-        [
-            {
-                "plan_id": plan_id,
-                "position": position,
-                "variant_id": variant_ids[variant["digest"]],
-                "label": column.label,
-                "scope": column.scope,
-                "headline": column.headline,
-            }
-            for position, (column, variant) in enumerate(zip(record.columns, variants, strict=True))
-        ],
-    )
+    stored = keys_by_digest(connection, t.plan, [row["digest"]])
+    if stored:
+        return stored[row["digest"]]
+    plan_id = _insert_by_digest(connection, t.plan, [row])[row["digest"]]
+    variants = [_variant_row(record, column, keys) for column in record.columns]
+    variant_ids = _record_by_digest(connection, t.variant, variants)
+    rows = [
+        {
+            "plan_id": plan_id,
+            "position": position,
+            "variant_id": variant_ids[variant["digest"]],
+            "label": column.label,
+            "scope": column.scope,
+            "headline": column.headline,
+        }
+        for position, (column, variant) in enumerate(zip(record.columns, variants, strict=True))
+    ]
+    _insert_missing(connection, t.plan_variant, rows)
     return plan_id
+
+
+def _variant_row(record: PlanRecord, column: ColumnRecord, keys: Keys) -> dict[str, Any]:
+    extractors = {} if column.scope == "layer" else dict(record.extractors)
+    content = {
+        "profile": record.profile,
+        "extractors": extractors,
+        "identity": column.identity,
+        "column": column.column,
+    }
+    return {
+        "digest": digest_of("variant", content),
+        "profile": record.profile,
+        "column_id": keys.columns[column.identity, column.column],
+        "extractors": canonical_json(extractors),
+    }
 
 
 def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[CoverageRecord], keys: Keys) -> int:
     """Store what a plan covers of the structure of ``keys``, and return the key of the pair."""
-    _insert_missing(connection, t.analysis, [{"structure_id": keys.structure, "plan_id": plan_id}])
-    query = select(t.analysis.c.id).where(t.analysis.c.structure_id == keys.structure, t.analysis.c.plan_id == plan_id)
-    analysis_id = int(connection.execute(query).scalar_one())
+    pair = {"structure_id": keys.structure, "plan_id": plan_id}
+    _insert_missing(connection, t.analysis, [pair])
+    analysis_id = int(connection.execute(_ANALYSIS, pair).scalar_one())
     rows = [
         {
             "analysis_id": analysis_id,
@@ -420,6 +443,11 @@ def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[Cov
     return analysis_id
 
 
+_ANALYSIS = select(t.analysis.c.id).where(
+    t.analysis.c.structure_id == bindparam("structure_id"), t.analysis.c.plan_id == bindparam("plan_id")
+)
+
+
 def start_run(
     connection: Connection, analysis_id: int, label_id: int, source: str, request: Mapping[str, Any], program: str
 ) -> int:
@@ -427,8 +455,8 @@ def start_run(
     row = {
         "analysis_id": analysis_id,
         "label_id": label_id,
-        "source": clean(source),
-        "request": clean(canonical_json(dict(request))),
+        "source": source,
+        "request": canonical_json(dict(request)),
         "program": program,
         "state": "running",
         "started_at": now(),
@@ -438,7 +466,7 @@ def start_run(
         "seconds": 0.0,
         "warnings": "[]",
     }
-    return int(connection.execute(t.run.insert().values(row).returning(t.run.c.id)).scalar_one())
+    return _insert_one(connection, t.run, row)
 
 
 def finish_run(
@@ -462,7 +490,7 @@ def finish_run(
         "seconds": seconds,
         "warnings": canonical_json([clean(warning) for warning in warnings]),
     }
-    connection.execute(update(t.run).where(t.run.c.id == run_id).values(ended))
+    connection.execute(_END_OF_RUN, {"run": run_id, **ended})
     rows = [
         {
             "run_id": run_id,
@@ -477,21 +505,12 @@ def finish_run(
     _insert_missing(connection, t.run_failure, rows)
 
 
+_END_OF_RUN = update(t.run).where(t.run.c.id == bindparam("run"))
+
+
 def record_results(connection: Connection, results: Sequence[Result], keys: Keys, *, keep_spectra: bool) -> None:
     """Store what was computed. Subjects, spectra and values that are there already stay as they are."""
-    rows = [{"digest": result.subject.digest, "kind": result.subject.kind} for result in results]
-    keys.subjects |= _record_by_digest(connection, t.subject, rows)
-    subjects = [result.subject for result in results]
-    layers = [subject for subject in subjects if isinstance(subject, LayerSubject)]
-    _insert_missing(connection, t.layer_subject, [_layer_row(subject, keys) for subject in layers])
-    matrices = [subject for subject in subjects if isinstance(subject, MatrixSubject)]
-    _insert_missing(connection, t.matrix_subject, [_matrix_row(subject, keys) for subject in matrices])
-    models = [subject for subject in subjects if isinstance(subject, ModelSubject)]
-    _insert_missing(
-        connection,
-        t.model_subject,
-        [{"subject_id": keys.subjects[subject.digest], "checkpoint_id": keys.checkpoint} for subject in models],
-    )
+    _record_subjects(connection, [result.subject for result in results], keys)
     spectra = [_spectrum_row(r, r.spectrum, keys, keep=keep_spectra) for r in results if r.spectrum is not None]
     if keep_spectra:
         # What was left out once is filled in.
@@ -499,8 +518,23 @@ def record_results(connection: Connection, results: Sequence[Result], keys: Keys
     else:
         _insert_missing(connection, t.spectrum, spectra)
     values = [row for result in results for row in _value_rows(result, keys)]
-    values.sort(key=lambda row: (row["subject_id"], row["column_id"]))
+    values.sort(key=itemgetter("subject_id", "column_id"))
     _insert_missing(connection, t.value, values)
+
+
+def _record_subjects(connection: Connection, subjects: Sequence[Subject], keys: Keys) -> None:
+    """Store subjects with what they consist of, contexts before what points at them, and put their keys in ``keys``."""
+    unknown = {subject.digest: subject for subject in subjects if subject.digest not in keys.subjects}
+    keys.subjects |= keys_by_digest(connection, t.subject, list(unknown))
+    new = [subject for digest, subject in unknown.items() if digest not in keys.subjects]
+    rows = [{"digest": subject.digest, "kind": subject.kind} for subject in new]
+    keys.subjects |= _insert_by_digest(connection, t.subject, rows)
+    layers = [_layer_row(subject, keys) for subject in new if isinstance(subject, LayerSubject)]
+    _insert_missing(connection, t.layer_subject, layers)
+    matrices = [_matrix_row(subject, keys) for subject in new if isinstance(subject, MatrixSubject)]
+    _insert_missing(connection, t.matrix_subject, matrices)
+    models = [_model_row(subject, keys) for subject in new if isinstance(subject, ModelSubject)]
+    _insert_missing(connection, t.model_subject, models)
 
 
 def _layer_row(subject: LayerSubject, keys: Keys) -> dict[str, Any]:
@@ -528,6 +562,10 @@ def _matrix_row(subject: MatrixSubject, keys: Keys) -> dict[str, Any]:
     }
 
 
+def _model_row(subject: ModelSubject, keys: Keys) -> dict[str, Any]:
+    return {"subject_id": keys.subjects[subject.digest], "checkpoint_id": keys.checkpoint}
+
+
 def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, *, keep: bool) -> dict[str, Any]:
     encoding, content = encode_spectrum(spectrum.singular_values) if keep else ("", None)
     return {
@@ -543,11 +581,12 @@ def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, *, keep: bool)
 
 
 def _value_rows(result: Result, keys: Keys) -> Iterator[dict[str, Any]]:
+    subject_id = keys.subjects[result.subject.digest]
     for column, outcome in result.outcomes.items():
         if outcome.state is State.FAILED:
             continue
         yield {
-            "subject_id": keys.subjects[result.subject.digest],
+            "subject_id": subject_id,
             "column_id": keys.columns[column],
             "state": str(outcome.state),
             "number": outcome.number,
@@ -558,8 +597,10 @@ def _value_rows(result: Result, keys: Keys) -> Iterator[dict[str, Any]]:
 
 def record_model_subject(connection: Connection, analysis_id: int, subject: ModelSubject, keys: Keys) -> None:
     """Let an analysis point at the subject of its model metrics, which is stored."""
-    row = {"model_subject_id": keys.subjects[subject.digest]}
-    connection.execute(update(t.analysis).where(t.analysis.c.id == analysis_id).values(row))
+    connection.execute(_MODEL_SUBJECT, {"analysis": analysis_id, "model_subject_id": keys.subjects[subject.digest]})
+
+
+_MODEL_SUBJECT = update(t.analysis).where(t.analysis.c.id == bindparam("analysis"))
 
 
 def record_summaries(
@@ -580,8 +621,7 @@ def record_summaries(
         summaries: Aggregates by label.
         partial: Labels of which something is missing that a complete run would hold.
     """
-    query = select(t.plan_variant.c.label, t.plan_variant.c.variant_id).where(t.plan_variant.c.plan_id == plan_id)
-    variants = {row.label: row.variant_id for row in connection.execute(query)}
+    variants = {label: key for key, label in connection.execute(_PLAN_VARIANTS, {"plan": plan_id}).all()}
     rows = [
         {
             "checkpoint_id": checkpoint_id,
@@ -600,43 +640,74 @@ def record_summaries(
     _upsert(connection, t.summary, rows, update_columns=("value", "present", "missing", "partial"))
 
 
+_PLAN_VARIANTS = select(t.plan_variant.c.variant_id, t.plan_variant.c.label).where(
+    t.plan_variant.c.plan_id == bindparam("plan")
+)
+
+
 def _record_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Insert the rows whose digest is new, and return the keys of all of them by digest."""
-    digests = list(dict.fromkeys(row["digest"] for row in rows))
-    keys = _keys_by_digest(connection, table, digests)
-    missing = {row["digest"]: row for row in rows if row["digest"] not in keys}
-    if missing:
-        # In one order everywhere, so that two processes on a server wait for each other and never in a circle.
-        _insert_missing(connection, table, [missing[digest] for digest in sorted(missing)])
-        keys |= _keys_by_digest(connection, table, list(missing))
-    return keys
+    keys = keys_by_digest(connection, table, [row["digest"] for row in rows])
+    return keys | _insert_by_digest(connection, table, [row for row in rows if row["digest"] not in keys])
 
 
-def _keys_by_digest(connection: Connection, table: Table, digests: Sequence[str]) -> dict[str, int]:
-    keys: dict[str, int] = {}
-    for chunk in _chunks(digests):
-        query = select(table.c.digest, table.c.id).where(table.c.digest.in_(chunk))
-        keys |= {row.digest: row.id for row in connection.execute(query)}
-    return keys
+def keys_by_digest(connection: Connection, table: Table, digests: Sequence[str]) -> dict[str, int]:
+    """Return the keys of those rows of a table that are stored, by digest."""
+    found = (connection.execute(_by_digest(table), {"digests": chunk}) for chunk in chunks(digests))
+    return {digest: key for rows in found for digest, key in rows.all()}
+
+
+@functools.cache
+def _by_digest(table: Table) -> Select[Any]:
+    return select(table.c.digest, table.c.id).where(table.c.digest.in_(bindparam("digests", expanding=True)))
+
+
+def _insert_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Insert rows whose digests were not there, and return their keys by digest."""
+    # In one order everywhere, so that two processes on a server wait for each other and never in a circle.
+    by_digest = {row["digest"]: row for row in sorted(rows, key=itemgetter("digest"))}
+    inserted = _insert(connection, table, list(by_digest.values()), "ON CONFLICT DO NOTHING RETURNING digest, id")
+    keys = {row.digest: row.id for row in inserted}
+    # What another process has written in the meantime is not among what was inserted.
+    return keys | keys_by_digest(connection, table, [digest for digest in by_digest if digest not in keys])
+
+
+def _insert_one(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
+    """Insert a row that is new, and return its key."""
+    return int(_insert(connection, table, [row], "RETURNING id")[0].id)
 
 
 def _insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        connection.execute(_insert(connection, table).on_conflict_do_nothing(), [_clean_row(row) for row in rows])
+    _insert(connection, table, rows, "ON CONFLICT DO NOTHING")
 
 
 def _upsert(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, update_columns: Sequence[str]
 ) -> None:
-    if rows:
-        insert = _insert(connection, table)
-        replaced = {name: insert.excluded[name] for name in update_columns}
-        statement = insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=replaced)
-        connection.execute(statement, [_clean_row(row) for row in rows])
+    keys = ", ".join(table.primary_key.columns.keys())
+    replaced = ", ".join(f"{name} = excluded.{name}" for name in update_columns)
+    _insert(connection, table, rows, f"ON CONFLICT ({keys}) DO UPDATE SET {replaced}")
 
 
-def _insert(connection: Connection, table: Table) -> Any:
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], ending: str) -> list[Row[Any]]:
+    """Insert rows of equal columns in equal order, and return what the ``ending`` of the statement says.
+
+    Many rows go into one statement: a statement for each takes several times as long, and SQLAlchemy's own that take
+    many must be compiled anew for each count of rows.
+    """
+    if not rows:
+        return []
+    mark = "%s" if connection.dialect.name == "postgresql" else "?"
+    into = f"{connection.dialect.identifier_preparer.format_table(table)} ({', '.join(rows[0])})"
+    marks = f"({', '.join([mark] * len(rows[0]))})"
+    returned: list[Row[Any]] = []
+    for chunk in chunks(rows):
+        values = [clean(value) if type(value) is str else value for row in chunk for value in row.values()]
+        # Names and endings are this module's own; values are bound.
+        statement = f"INSERT INTO {into} VALUES {', '.join([marks] * len(chunk))} {ending}"  # noqa: S608
+        answer = connection.exec_driver_sql(statement, tuple(values))
+        returned += answer.all() if answer.returns_rows else ()
+    return returned
 
 
 def clean(text: str) -> str:
@@ -646,10 +717,7 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def _clean_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: clean(value) if type(value) is str else value for key, value in row.items()}
-
-
-def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield parts of ``items`` that one statement can take."""
     for start in range(0, len(items), CHUNK):
         yield items[start : start + CHUNK]

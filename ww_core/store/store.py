@@ -263,6 +263,9 @@ def _open_for_writing(where: Location) -> Engine:
         _make_room(where.path)
     engine = connect(where)
     with _disposed_on_failure(engine):
+        if where.in_memory:
+            migrate.copy_empty_store(engine)
+            return engine
         with explained(where), engine.connect() as connection:
             revision = migrate.current_revision(connection, where)
         if where.path is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ class ArraysCheckpoint(ww.Checkpoint):
             if fault := fault_of_name(key):
                 raise ww.SourceError(f"a key of the mapping is not fit: {fault}")
             array = self._array(key)
-            tensors.append((key, array.dtype.name, array.shape))
+            tensors.append((key, _name_of(array.dtype), array.shape))
         state = sort_state_dict(tensors)
         self.layers, self.buffers, self.skipped = state.layers, state.buffers, state.skipped
 
@@ -81,9 +82,9 @@ class ArraysCheckpoint(ww.Checkpoint):
         import numpy as np
 
         array = self._array(tensor.name)
-        if (array.dtype.name, array.shape) != (tensor.dtype, tensor.shape):
+        if (_name_of(array.dtype), array.shape) != (tensor.dtype, tensor.shape):
             raise ww.CorruptFileError(
-                f"array {quoted(tensor.name)} is now {array.dtype.name} {array.shape}; "
+                f"array {quoted(tensor.name)} is now {array.dtype} {array.shape}; "
                 f"it was {tensor.dtype} {tensor.shape} when the mapping was opened"
             )
         canonical = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C").view()
@@ -95,6 +96,11 @@ class ArraysCheckpoint(ww.Checkpoint):
             return _as_numpy(self._arrays[key])
         except Exception as error:
             raise ww.SourceError(f"array {quoted(key)} cannot be read: {type(error).__name__}: {error}") from error
+
+
+@functools.cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return dtype.name  # NumPy puts it together each time
 
 
 def _offers_array(value: object) -> bool:
