@@ -143,7 +143,7 @@ def test_listings(ww_program):
     metrics = json.loads(ok(ww_program("metrics", "--json")))
     alpha = next(row for row in metrics if row["column"] == "alpha")
     assert alpha["metric"] == "ww.metrics:power_law"
-    assert alpha["parameters"] == {"ks": "lower"}
+    assert alpha["parameters"]["ks"] == "lower"
     assert {row["extractor"] for row in json.loads(ok(ww_program("extractors", "--json")))} == {
         "matrix", "pool", "slice", "stack",
     }  # fmt: skip

@@ -154,7 +154,7 @@ def test_the_digest_of_the_source_covers_the_result(tmp_path):
         module = importlib.util.module_from_spec(spec)
         __import__("sys").modules[name] = module
         spec.loader.exec_module(module)
-        return module.m.source_digest()
+        return module.m.source_digest
 
     assert digest("first", "count") == digest("second", "count")
     assert digest("first", "count") != digest("third", "share")

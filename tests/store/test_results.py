@@ -1,12 +1,16 @@
 """An analysis gives the same answers from SQLite and from PostgreSQL."""
 
+import contextlib
 import multiprocessing
+import sqlite3
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
 import ww_core as ww
 from ww_core.analysis.diff import diff
+from ww_core.store import recording
 from ww_core.store.store import open_store
 
 
@@ -38,6 +42,45 @@ def test_a_round_trip_through_the_store(store_url, weights):
             store.report("nest")
     difference = diff("net@1", "net@2", store=store_url)
     assert difference.counts == {"same": 3, "changed": 1, "added": 0, "removed": 0}
+
+
+def test_many_rows_take_several_statements(store_url, weights, monkeypatch):
+    expected = ww.analyze(weights, name="net", extractors=["slice"])
+    monkeypatch.setattr(recording, "CHUNK", 2)
+    for _ in range(2):
+        report = ww.analyze(weights, store=store_url, name="net", extractors=["slice"])
+        assert outcomes(report) == outcomes(expected)
+        assert report.summary == expected.summary
+
+
+def test_stores_in_memory_are_apart(weights):
+    with open_store() as first, open_store() as second:
+        ww.analyze(weights, store=first)
+        assert len(first.versions()) == 1
+        assert second.versions() == []
+
+
+def test_an_analysis_reads_by_key_however_large_the_store_is(tmp_path):
+    random = np.random.default_rng(0)
+    weights = {f"{i}.weight": random.standard_normal((6, 5)) for i in range(60)}  # of few, SQLite looks up each
+    path = tmp_path / "store.sqlite"
+    asked = []
+    with open_store(path) as store:
+        ww.analyze(weights, store=store, name="net")
+
+        @event.listens_for(store._engine, "before_cursor_execute")
+        def remember(connection, cursor, statement, parameters, context, executemany):
+            asked.append((statement, parameters))
+
+        ww.analyze(weights | {"0.weight": weights["0.weight"] + 1}, store=store, name="net")
+        ww.analyze(weights, store=store, name="net", metrics=["smallest_singular_value"])
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for statement, parameters in asked:
+            if statement.startswith("SELECT"):
+                steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+                # These two hold all there is of a column, and all spectra.
+                everything = ("SCAN", "ix_value_column_id (column_id=?)", "ix_spectrum_identity_id")
+                assert not [step for step in steps if any(part in step for part in everything)], (statement, steps)
 
 
 def test_every_state_is_kept(store_url):

@@ -60,9 +60,10 @@ def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, reha
     """
     digests = Digests()
     by_path: dict[str, list[TensorSpec]] = defaultdict(list)
+    resolved = functools.cache(lambda path: str(path.resolve()))  # asks the system about each of its folders
     for spec in tensors_of(checkpoint):
         where = checkpoint.locate(spec)
-        by_path[str(where.path.resolve()) if where else ""].append(spec)
+        by_path[resolved(where.path) if where else ""].append(spec)
         try:
             digests.stamps[spec.name] = stamp_of(checkpoint, spec, loader)
         except OSError:

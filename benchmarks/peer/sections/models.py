@@ -34,6 +34,7 @@ GOALS = {
     "vgg16": {"compute": Goal(2.7), "store": Goal(2.7)},
     "dense4096": {"compute": Goal(4.0), "store": Goal(4.0)},
     "embedding": {"compute": Goal(12.0), "store": Goal(12.0)},
+    "lookup": {},
 }
 
 COMPARED = ("alpha", "D", "xmin", "log_norm", "log_spectral_norm")
