@@ -145,7 +145,7 @@ def test_listings(ww_program):
     assert alpha["metric"] == "ww.metrics:power_law"
     assert alpha["parameters"]["ks"] == "lower"
     assert {row["extractor"] for row in json.loads(ok(ww_program("extractors", "--json")))} == {
-        "matrix", "pool", "slice", "stack",
+        "matrix", "pool", "slice", "stack", "fft",
     }  # fmt: skip
     assert {row["loader"] for row in json.loads(ok(ww_program("loaders", "--json")))} == {"safetensors", "arrays"}
     plugins = json.loads(ok(ww_program("plugins", "--json")))

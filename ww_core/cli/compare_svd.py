@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ww_core.cli import options
-from ww_core.command import Output, Session, store_location
+from ww_core.command import Output, Session, say, store_location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,14 +88,21 @@ def compare_svd(
         )
     if plot is not None:
         draw(comparison, plot)
+    for warning in comparison.warnings:
+        say(f"warning: {warning}")
     if output.format == "json":
         output.json(comparison.to_dict())
     elif output.format == "csv":
         output.csv(comparison.rows())
     else:
         _print(comparison, output)
+    for failure in comparison.failures:
+        say(f"failed: {failure.subject}: {failure.message} ({failure.stage}, {failure.plugin})")
     if comparison.broken:
         raise LostResultsError(f"{len(comparison.broken)} identities do not hold: these numbers are not to be trusted")
+    lost = [failure for failure in comparison.failures if failure.stage != "observer"]
+    if lost:
+        raise LostResultsError(f"{len(lost)} of what was selected was lost to exceptions (above); the rest is stored")
 
 
 def _print(comparison: Comparison, output: Output) -> None:
@@ -103,28 +110,33 @@ def _print(comparison: Comparison, output: Output) -> None:
     output.line()
     rows = [{key: row.get(key) for key in (*COLUMNS, "warning", "note")} for row in comparison.rows()]
     output.table(rows, optional=("note", "shape", "warning", "matrices", "seconds"))
-    output.line()
     _print_identities(comparison, output)
-    output.line()
     _print_disagreements(comparison, output)
 
 
 def _print_identities(comparison: Comparison, output: Output) -> None:
     found = [(layer.name, one) for layer in comparison.layers for one in layer.identities]
+    if not found:
+        return
     statements = dict.fromkeys(one.statement for _, one in found)
+    output.line()
     output.line("what must hold, with P positions of the kernel:")
     for statement in statements:
         own = [(name, one) for name, one in found if one.statement == statement]
         name, worst = max(own, key=lambda pair: pair[1].deviation)
         broken = sum(not one.holds for _, one in own)
-        verdict = f"BROKEN in {broken} of {len(own)} layers" if broken else f"holds in {len(own)} layers"
+        layers = f"{len(own)} layer{'s' if len(own) > 1 else ''}"
+        verdict = f"BROKEN in {broken} of {layers}" if broken else f"holds in {layers}"
         by = f", to {worst.deviation:.1g} ({name})" if worst.deviation else ""
         output.line(f"  {statement}: {verdict}{by}")
 
 
 def _print_disagreements(comparison: Comparison, output: Output) -> None:
+    if all(sum(view.tail is not None for view in layer.views) < 2 for layer in comparison.layers):
+        return
     layers = [layer for layer in comparison.layers if layer.disagreements]
     pairs = [one for layer in layers for one in layer.disagreements]
+    output.line()
     if not pairs:
         output.line("alphas agree within their joint sigma, and so do the warnings")
         return

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+import os
+import warnings
+from typing import TYPE_CHECKING
 
+from ww_core.command import printable
 from ww_core.errors import MissingExtraError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from matplotlib.figure import Figure
 
     from ww_core.domain.comparison import Comparison, View
 
@@ -17,19 +22,29 @@ COLORS = ("#999999", "#0072b2", "#009e73", "#e69f00", "#d55e00")
 """By extractor; they differ for the colour-blind too."""
 
 MARKERS = "osD^v"
+PANELS = ("alpha, with its standard error", "spectral norm", "stable rank", "seconds")
+WIDEST = 360
+"""Layers that the widest picture has room for; more of them stand closer, and not all have their names."""
+
+LONGEST_NAME = 48
+SMALLEST, LARGEST = 1e-100, 1e100
+"""What is drawn: matplotlib looks for ticks far beyond the data, and must find numbers there."""
 
 
 def check_plot(file: Path) -> None:
     """Raise before anything is computed if no picture can be drawn there.
 
     Raises:
-        UsageError: The name does not end as a picture's does, or its folder is missing.
+        UsageError: The name does not end as a picture's does.
+        OutputError: Its folder is missing, or it cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
     if file.suffix.lower() not in FORMATS:
         raise UsageError(f"--plot {file}: a picture's name ends in {', '.join(FORMATS)}")
     if not file.parent.is_dir():
-        raise UsageError(f"--plot {file}: there is no folder {file.parent}")
+        raise OutputError(f"--plot {file}: there is no folder {file.parent}")
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise OutputError(f"--plot {file} cannot be written: it is a folder, or read-only for this user")
     try:
         import matplotlib.figure  # noqa: F401 - whether it is there
     except ImportError:
@@ -42,17 +57,22 @@ def draw(comparison: Comparison, file: Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    from matplotlib.figure import Figure
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font has not, and of extractors that nothing is drawn of
+        figure = _figure(comparison)
+        try:
+            figure.savefig(file, dpi=130)
+        except OSError as error:
+            raise OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
 
-    names = [layer.name for layer in comparison.layers]
-    figure = Figure(figsize=(max(7.0, 2.5 + 0.32 * len(names)), 11.0), layout="constrained")
-    axes = figure.subplots(4, 1, sharex=True)
-    panels: tuple[tuple[Any, str, str], ...] = (
-        (axes[0], "alpha, with its standard error", "linear"),
-        (axes[1], "spectral norm", "log"),
-        (axes[2], "stable rank", "log"),
-        (axes[3], "seconds", "log"),
-    )
+
+def _figure(comparison: Comparison) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
+
+    names = [_shortened(layer.name) for layer in comparison.layers]
+    figure = Figure(figsize=(max(7.0, 2.5 + 0.32 * min(len(names), WIDEST)), 11.0), layout="constrained")
+    axes = figure.subplots(len(PANELS), 1, sharex=True)
     for place, extractor in enumerate(comparison.extractors):
         views = [
             (at, view)
@@ -66,29 +86,36 @@ def draw(comparison: Comparison, file: Path) -> None:
             heights = [number for number, _ in numbers]
             errors = [error for _, error in numbers]
             axis.errorbar([at + shift for at, _ in views], heights, yerr=errors, label=extractor, elinewidth=1, **style)
-    for axis, title, scale in panels:
-        axis.set_ylabel(title)
-        axis.set_yscale(scale)
-        axis.grid(axis="y", color="#dddddd", linewidth=0.6)
-        axis.set_axisbelow(True)
     for edge in (2.0, 6.0):
         axes[0].axhline(edge, color="#666666", linewidth=0.8, linestyle=":")
+    for axis, title in zip(axes, PANELS, strict=True):
+        axis.set_ylabel(title)
+        if math.isfinite(axis.dataLim.minposy):  # else nothing is drawn, and no scale fits
+            axis.set_yscale("log")
+            axis.yaxis.set_major_formatter(LogFormatter())
+            axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.5)))
+        axis.grid(axis="y", color="#dddddd", linewidth=0.6)
+        axis.set_axisbelow(True)
     axes[0].legend(ncols=len(comparison.extractors), loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
-    axes[-1].set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    named = range(0, len(names), math.ceil(len(names) / WIDEST))
+    # A name is no formula, whatever dollars it has.
+    axes[-1].set_xticks(named, [names[at] for at in named], rotation=90, fontsize=8, parse_math=False)
     axes[-1].set_xlim(-0.6, len(names) - 0.4)
-    figure.suptitle(f"{comparison.model}@{comparison.version}")
-    try:
-        figure.savefig(file, dpi=130)
-    except OSError as error:
-        raise OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
+    figure.suptitle(f"{_shortened(comparison.model)}@{_shortened(comparison.version)}", parse_math=False)
+    return figure
+
+
+def _shortened(name: str) -> str:
+    """A name that leaves room for the picture: its end tells more than its beginning."""
+    shown = printable(name)
+    return shown if len(shown) <= LONGEST_NAME else f"...{shown[3 - LONGEST_NAME :]}"
 
 
 def _numbers(view: View) -> list[tuple[float, float]]:
-    """Height and error by panel; NaN, which is not drawn, for what has no value."""
+    """Height and error by panel; NaN, which is not drawn, for what has no value or none that can be drawn."""
     tail = view.tail
+    others = (view.spectral_norm, view.stable_rank or 0.0, view.seconds)
     return [
         (tail.alpha, tail.sigma) if tail else (math.nan, 0.0),
-        (view.spectral_norm, 0.0),
-        (math.nan if view.stable_rank is None else view.stable_rank, 0.0),
-        (view.seconds or math.nan, 0.0),
+        *((number if SMALLEST < number < LARGEST else math.nan, 0.0) for number in others),
     ]

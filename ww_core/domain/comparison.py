@@ -6,7 +6,10 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ww_core.domain.report import Failure
 
 TOLERANCE = 1e-10
 """How far rounding may carry an identity, relative to its larger side."""
@@ -39,13 +42,13 @@ class View:
         extractor: Label of the variant.
         matrices: How many matrices, each with a spectrum.
         count: Eigenvalues in all spectra, multiplicities counted.
-        tail: The fits; None where there is none, and ``reason`` says why.
+        tail: The fits; None where there is none.
         spectral_norm: Largest singular value of all; unit of the weights.
         stable_rank: Mean of the matrices' stable ranks; None for a kernel of zeros.
-        frobenius_squared: Sum of the squares of all singular values, for a Fourier transform divided by the number of
-            grid points; unit of the weights, squared.
+        frobenius_norm: Root of the sum of the squares of all singular values, for a Fourier transform divided by the
+            root of the number of grid points; unit of the weights.
         seconds: How long the spectra took when they were made.
-        reason: Why there is no tail.
+        reason: Why some or all of the matrices have no tail.
     """
 
     extractor: str
@@ -54,7 +57,7 @@ class View:
     tail: Tail | None
     spectral_norm: float
     stable_rank: float | None
-    frobenius_squared: float
+    frobenius_norm: float
     seconds: float
     reason: str = ""
 
@@ -113,27 +116,31 @@ class ComparedLayer:
     def identities(self) -> tuple[Identity, ...]:
         """What must hold between the views that are there.
 
-        Squared Frobenius norms are equal, and max sigma(slice) <= sigma(stack) <= sigma(fft) <= sqrt(P) sigma(stack)
-        with P positions of the kernel: the Gram matrix of the stack is the sum of the slices', and the mean of those at
-        all frequencies; the matrix at a frequency is the stack under a row of P phases.
+        Frobenius norms are equal, and max sigma(slice) <= sigma(stack) <= sigma(fft) <= sqrt(P) sigma(stack) with P
+        positions of the kernel: the Gram matrix of the stack is the sum of the slices', and the mean of those at all
+        frequencies; the matrix at a frequency is the stack under a row of P phases.
         """
-        found = [self._equal_squares(view, self.views[0]) for view in self.views[1:]]
+        found = [self._equal_norms(view, self.views[0]) for view in self.views[1:]]
         norms = {view.extractor: view.spectral_norm for view in self.views}
         if "stack" in norms:
-            stack, bound = norms["stack"], math.sqrt(math.prod(self.shape[2:])) * norms["stack"]
+            stack, root = norms["stack"], math.sqrt(math.prod(self.shape[2:]))
             for label, norm in norms.items():
                 if label in ("slice", "pool"):
                     found.append(_at_most(f"sigma({label}) <= sigma(stack)", norm, stack))
                 elif label != "stack":
                     found.append(_at_most(f"sigma(stack) <= sigma({label})", stack, norm))
-                    found.append(_at_most(f"sigma({label}) <= sqrt(P) sigma(stack)", norm, bound))
+                    # Divided, since the product may be beyond the largest number.
+                    found.append(_at_most(f"sigma({label}) / sqrt(P) <= sigma(stack)", norm / root, stack))
         return tuple(found)
 
-    def _equal_squares(self, one: View, other: View) -> Identity:
-        per_point = f" / n^{len(self.shape) - 2}" if is_fourier(one.extractor) else ""
-        left, right = one.frobenius_squared, other.frobenius_squared
-        statement = f"sum lambda({one.extractor}){per_point} = sum lambda({other.extractor})"
-        return Identity(statement, left, right, _relative(abs(left - right), left, right))
+    def _equal_norms(self, one: View, other: View) -> Identity:
+        root = {1: "sqrt(n)", 2: "n"}.get(len(self.shape) - 2, "n^1.5")
+        norms = [
+            f"frobenius({label}){f' / {root}' if is_fourier(label) else ''}"
+            for label in (one.extractor, other.extractor)
+        ]
+        left, right = one.frobenius_norm, other.frobenius_norm
+        return Identity(" = ".join(norms), left, right, _relative(abs(left - right), left, right))
 
     @property
     def disagreements(self) -> tuple[Disagreement, ...]:
@@ -156,7 +163,18 @@ class ComparedLayer:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The convolutions of a checkpoint through several extractors. ``to_dict`` is what ``--json`` prints."""
+    """The convolutions of a checkpoint through several extractors. ``to_dict`` is what ``--json`` prints.
+
+    Attributes:
+        source: How the source is named to people.
+        model: Name of the model.
+        version: Its label.
+        digest: Digest of the checkpoint.
+        extractors: Labels of the variants.
+        layers: Convolutions of which at least one extractor makes something.
+        failures: What was lost to exceptions.
+        warnings: Sentences on the source and the plugins.
+    """
 
     source: str
     model: str
@@ -164,6 +182,8 @@ class Comparison:
     digest: str
     extractors: tuple[str, ...]
     layers: tuple[ComparedLayer, ...]
+    failures: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def broken(self) -> tuple[tuple[str, Identity], ...]:
@@ -190,6 +210,8 @@ class Comparison:
                 }
                 for layer in self.layers
             ],
+            "failures": [dataclasses.asdict(failure) for failure in self.failures],
+            "warnings": list(self.warnings),
         }
 
     def rows(self) -> list[dict[str, Any]]:
@@ -214,7 +236,7 @@ def _flat(view: View) -> dict[str, Any]:
         "alpha_max": tail.largest if tail else None,
         "spectral_norm": view.spectral_norm,
         "stable_rank": view.stable_rank,
-        "frobenius_squared": view.frobenius_squared,
+        "frobenius_norm": view.frobenius_norm,
         "seconds": view.seconds,
         "warning": tail.warning if tail else "",
         "note": view.reason,
