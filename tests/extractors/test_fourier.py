@@ -219,3 +219,9 @@ def test_what_it_makes_nothing_of_is_told_why():
     assert reason(0, (9, 3, 2, 2), 2) == "9 output channels do not fall into 2 groups"
     assert reason(0, (9, 0, 2, 2)) == "a weight of shape 9x0x2x2 is empty"
     assert Fft(32).label == "fft[n=32]"
+
+
+@pytest.mark.parametrize(("n", "groups"), [(100_000, 1), (10**30, 1), (2048, 64)])
+def test_a_grid_that_cannot_be_held_is_not_applicable(n, groups):
+    with pytest.raises(ww.NotApplicable, match="too large: take a smaller n"):
+        Fft(n=n).plan(layer((64, 1, 3, 3), groups))

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+MOST_POINTS = 2**22
+"""Points of a grid that are taken: 2048 x 2048. The spectrum of a layer with 64 channels has then 2**28 values."""
+
+MOST_ENTRIES = 2**24
+"""Entries of a matrix that are taken, over all groups."""
+
+
 @dataclass(frozen=True)
 class Fft(ww.Extractor):
     """One spectrum of the convolution itself, as the linear operator on an n x n grid of inputs.
@@ -42,10 +49,15 @@ class Fft(ww.Extractor):
         The matrices at u and at -u mod n are conjugates, with the same singular values, so one counts for both.
 
         Raises:
-            NotApplicable: The layer is no convolution that falls into its groups, is empty, or is larger than the grid.
+            NotApplicable: The layer is no convolution that falls into its groups, is empty, or is larger than the grid;
+                or the grid is too large to be held.
         """
         groups, _, rows, cols = slices_of(self.name, layer)
-        frequencies, multiplicities = _frequencies(self._length(layer), len(layer.shape) - 2)
+        n, axes = self._length(layer), len(layer.shape) - 2
+        if n**axes > MOST_POINTS or groups * n**axes > 2 * MOST_ENTRIES:
+            grid = " x ".join([str(n)] * axes)
+            raise ww.NotApplicable(f"a grid of {grid} points for {groups} groups is too large: take a smaller n")
+        frequencies, multiplicities = _frequencies(n, axes)
         return ww.MatrixPlan(
             matrices=1,
             entries=groups * len(frequencies),
