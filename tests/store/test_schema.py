@@ -247,6 +247,8 @@ def test_view_shows_what_every_layer_of_every_version_has(store_url):
         with store.reading() as connection:
             rows = connection.execute(text("SELECT * FROM v_layer_metrics")).mappings().all()
     assert {row["kind"] for row in rows} == {"conv2d"}
+    assert all((row["extractor_identity"] is None) == (row["extractor"] is None) for row in rows)
+    assert len({row["extractor_identity"] for row in rows}) == 2
     assert {row["model"] for row in rows} == {"resnet"}
     names = ("version", "layer", "extractor", "matrix_index", "metric", "state", "value", "text", "reason")
     assert sorted([tuple(row[name] for name in names) for row in rows], key=repr) == sorted(

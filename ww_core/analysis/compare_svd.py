@@ -83,6 +83,7 @@ def compare_svd(
         NotStoredError: There is no such file or stored model, or the model was not compared before.
         StoreError: The store cannot be opened or written.
     """
+    layers = (layers,) if isinstance(layers, str) else layers
     if n < 1:
         raise UsageError(f"n={n}: a grid has a length of 1 or more")
     extractors = ("slice", "pool", "stack", "fft", f"fft[n={n}]")
@@ -181,6 +182,7 @@ def _comparison(
             missing = tuple((extractor, reason) for extractor, reason in reasons if reason)
             views = tuple(_view(own, one) for own, one in made if own.extractor not in dict(missing))
             layers.append(ComparedLayer(name, first.shape, first.groups, views, missing))
+    unfinished = ["the comparison was interrupted: the same command with the file goes on"]
     return Comparison(
         source=report.source,
         model=report.model,
@@ -189,7 +191,7 @@ def _comparison(
         extractors=tuple(extractors),
         layers=tuple(layers),
         failures=report.failures,
-        warnings=report.warnings,
+        warnings=(*report.warnings, *(unfinished if report.run.state != "done" else ())),
     )
 
 

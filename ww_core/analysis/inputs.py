@@ -229,6 +229,8 @@ class MatrixSequence:
         return self._current
 
     def _next(self, index: int) -> Matrix:
+        import numpy as np
+
         weight = self._inputs.stored(self._inputs.layer.weight)
         try:
             if self._remaining is None:
@@ -237,17 +239,60 @@ class MatrixSequence:
             shape = (self._plan.entries, self._plan.rows, self._plan.cols)
             if matrix.index != index or matrix.entries.shape != shape:
                 raise ValueError(f"it promised {shape} at {index} and made {matrix.entries.shape} at {matrix.index}")
+            if (matrix.entries.dtype.kind == "c") != self._plan.is_complex:
+                raise ValueError(f"it promised is_complex={self._plan.is_complex} and made {matrix.entries.dtype}")
+            if not _same_counts(self._plan.multiplicities, matrix.multiplicities):
+                raise ValueError("it made other multiplicities than it promised")
         except NoValue as missing:
             self._missing = fresh(missing)
             raise
+        except StopIteration:
+            raise self.lost("it made fewer matrices than it promised") from None
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an extractor is a plugin: it may raise anything
-            fewer = isinstance(error, StopIteration)
-            text = "it made fewer matrices than it promised" if fewer else sentence_of(error)
+            raise self.lost(sentence_of(error)) from None
+        if isinstance(matrix.entries, np.ndarray):
+            return matrix
+        return replace(matrix, entries=_CheckedEntries(matrix.entries, self.lost))
+
+    def lost(self, text: str) -> Lost:
+        """Record that the extractor failed, once, and return what is raised from then on."""
+        if self._missing is None:
             layer = self._inputs.layer.name
             self._inputs.failures.append(Failure("extract", self._variant.qualified, layer, text))
             self._missing = Lost(text)
-            raise fresh(self._missing) from None
-        return matrix
+        return Lost(text)
+
+
+class _CheckedEntries:
+    """Entries of a plugin, each piece of which is what they said it would be."""
+
+    def __init__(self, entries: Entries, lost: Callable[[str], Lost]) -> None:
+        self.shape = entries.shape
+        self.dtype = entries.dtype
+        self._entries = entries
+        self._lost = lost
+
+    def __getitem__(self, piece: slice, /) -> npt.NDArray[Any]:
+        try:
+            made = self._entries[piece]
+            start, stop, _ = piece.indices(self.shape[0])
+            shape = (stop - start, *self.shape[1:])
+            if (type(made).__name__, made.shape, made.dtype) != ("ndarray", shape, self.dtype):
+                raise TypeError(
+                    f"its entries {start} to {stop} were to be an array of {self.dtype} {shape}, and are "
+                    f"{type(made).__name__} of {made.dtype} {made.shape}"
+                )
+        except NoValue:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an extractor is a plugin: it may raise anything
+            raise self._lost(sentence_of(error)) from None
+        return made
+
+
+def _same_counts(promised: Sequence[int] | None, made: npt.NDArray[np.int64] | None) -> bool:
+    import numpy as np
+
+    return made is None if promised is None else made is not None and np.array_equal(promised, made)
 
 
 def key_of(content: str, index: int, name: str, seed: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from ww_core.store.recording import Keys
 
 
+MOST_MATRICES = 2**20
+"""Matrices of one layer: each is a subject with a row of its own."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PlannedMatrices:
     """What one extractor variant will make of a layer, with the subjects by index."""
@@ -45,7 +50,8 @@ class PlannedMatrices:
 class PlannedLayer:
     """A selected layer: its content, its matrices by variant, and why a variant makes none.
 
-    ``subject`` is None where a tensor could not be read.
+    ``subject`` is None where a tensor could not be read. ``primary`` are the matrices that summaries and model metrics
+    speak of: those of the first variant, so that nothing of another one gets into a mean; None where it makes none.
     """
 
     layer: Layer
@@ -53,11 +59,7 @@ class PlannedLayer:
     matrices: list[PlannedMatrices] = field(default_factory=list)
     reasons: list[tuple[ExtractorVariant, str]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-
-    @property
-    def primary(self) -> PlannedMatrices | None:
-        """The matrices that summaries and model metrics speak of: those of the first variant that makes any."""
-        return self.matrices[0] if self.matrices else None
+    primary: PlannedMatrices | None = None
 
     def in_context(self, subject: MatrixSubject) -> MatrixSubject:
         """Return a matrix of this layer as it stands in it."""
@@ -74,7 +76,7 @@ def plan_layers(layers: Sequence[Layer], selection: Selection, digests: Mapping[
         readable = bool(weight) and (layer.bias is None or bool(bias))
         subject = LayerSubject(str(layer.kind), layer.groups, weight, bias) if readable else None
         own = PlannedLayer(layer, subject)
-        for variant in selection.extractors[layer.kind] if with_matrices else ():
+        for place, variant in enumerate(selection.extractors[layer.kind] if with_matrices else ()):
             plan = plan_of(layer, variant)
             if isinstance(plan, NoPlan):
                 own.reasons.append((variant, plan.reason))
@@ -82,6 +84,8 @@ def plan_layers(layers: Sequence[Layer], selection: Selection, digests: Mapping[
             else:
                 subjects = tuple(_matrix_subject(layer, weight, variant, plan, index) for index in range(plan.matrices))
                 own.matrices.append(PlannedMatrices(variant, plan, subjects))
+                if place == 0:
+                    own.primary = own.matrices[0]
         planned.append(own)
     return planned
 
@@ -111,8 +115,15 @@ def plan_of(layer: Layer, variant: ExtractorVariant) -> MatrixPlan | NoPlan:
 def _checked(plan: object) -> MatrixPlan:
     if not isinstance(plan, MatrixPlan):
         raise TypeError(f"plan must return a MatrixPlan, not {type(plan).__name__}")
-    if min(plan.matrices, plan.entries, plan.rows, plan.cols) < 1:
+    counts = (plan.matrices, plan.entries, plan.rows, plan.cols)
+    if min(counts) < 1:
         raise NotApplicable("it makes no matrix of this layer")
+    if plan.matrices > MOST_MATRICES:
+        raise ValueError(f"it promises {plan.matrices} matrices of one layer, and {MOST_MATRICES} are the most")
+    if plan.multiplicities is not None and (len(plan.multiplicities) != plan.entries or min(plan.multiplicities) < 1):
+        raise ValueError(f"multiplicities must be {plan.entries} whole numbers from 1 on, one for each entry")
+    if not 0.0 < plan.scale < math.inf:
+        raise ValueError(f"scale must be a positive number, not {plan.scale!r}")
     return plan
 
 

@@ -41,10 +41,13 @@ def check_plot(file: Path) -> None:
     """
     if file.suffix.lower() not in FORMATS:
         raise UsageError(f"--plot {file}: a picture's name ends in {', '.join(FORMATS)}")
-    if not file.parent.is_dir():
-        raise OutputError(f"--plot {file}: there is no folder {file.parent}")
-    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise OutputError(f"--plot {file} cannot be written: it is a folder, or read-only for this user")
+    try:
+        if not file.parent.is_dir():
+            raise OutputError(f"--plot {file}: there is no folder {file.parent}")
+        if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise OutputError(f"--plot {file} cannot be written: it is a folder, or read-only for this user")
+    except OSError as error:  # such as a name that is too long
+        raise OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
     try:
         import matplotlib.figure  # noqa: F401 - whether it is there
     except ImportError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-10
 """How far rounding may carry an identity, relative to its larger side."""
+
+SMALLEST = sys.float_info.min / sys.float_info.epsilon
+"""Norms below it may have lost digits, and are compared as if they were this large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,4 +257,4 @@ def _at_most(statement: str, left: float, right: float) -> Identity:
 
 
 def _relative(difference: float, left: float, right: float) -> float:
-    return difference / max(left, right) if difference else 0.0
+    return difference / max(left, right, SMALLEST) if difference else 0.0

@@ -102,7 +102,7 @@ def resolve(
             identity=digest_of("quantity", content),
             need_identities=identities,
             context=_context(quantity, needs, [node for _, node in upstream]),
-            overrides=(*own_overrides, *_inherited([node for _, node in upstream])),
+            overrides=tuple(dict.fromkeys([*own_overrides, *_inherited([node for _, node in upstream])])),
         )
         return nodes[qualified]
 

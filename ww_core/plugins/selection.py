@@ -219,5 +219,7 @@ def _read_spec(spec: str) -> tuple[str, dict[str, str]]:
         key, equals, value = part.partition("=")
         if not equals:
             raise UsageError(f"extractor {spec!r}: {part!r} is not of the form PARAMETER=VALUE")
+        if key.strip() in values:
+            raise UsageError(f"extractor {spec!r} names {key.strip()!r} twice")
         values[key.strip()] = value.strip()
     return match[1], values

@@ -62,7 +62,7 @@ def fit_power_law(
 
     Args:
         eigenvalues: 1-D, float64, any order and scale, not negative.
-        floor: Values not above it are left out; unit of the data.
+        floor: Values not above it are left out, and so are zeros; unit of the data.
         tie_tolerance: Neighbours not farther apart than this are one value, the smallest of their group.
         ks: ``lower`` compares F with the share of the tail below each distinct value, as Clauset's code and powerlaw
             do; ``two-sided`` also with the share up to and including it: the Kolmogorov-Smirnov distance proper.
@@ -85,7 +85,7 @@ def fit_power_law(
     if not finite.all():
         raise Refused(f"{data.size - np.count_nonzero(finite)} of {data.size} eigenvalues are NaN or infinite")
     kept = np.sort(data)
-    kept = kept[kept.searchsorted(floor, side="right") :]
+    kept = kept[kept.searchsorted(max(floor, 0.0), side="right") :]
     leads = np.ones(kept.size, dtype=bool)
     np.greater(kept[1:] - kept[:-1], tie_tolerance, out=leads[1:])
     starts = leads.nonzero()[0]

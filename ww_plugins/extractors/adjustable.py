@@ -27,6 +27,12 @@ class Adjustable(ww.Extractor):
     min_eigenvalues: int = 0
     max_eigenvalues: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what no count can be."""
+        for limit in ("min_M", "max_N", "min_eigenvalues", "max_eigenvalues"):
+            if getattr(self, limit) < 0:
+                raise ValueError(f"{limit} is a count: it cannot be {getattr(self, limit)}")
+
     def adjusted(self, plan: ww.MatrixPlan, positions: int = 1) -> ww.MatrixPlan:
         """Return ``plan``, of a layer with so many kernel positions, with the factor of this variant.
 

@@ -43,6 +43,11 @@ class Fft(ww.Extractor):
 
     n: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what no length can be."""
+        if self.n < 0:
+            raise ValueError(f"n is a length: it cannot be {self.n}")
+
     def plan(self, layer: ww.Layer) -> ww.MatrixPlan:
         """One matrix with an entry for each group and each distinct frequency.
 

@@ -65,6 +65,7 @@ def power_law(
 
     Raises:
         NotApplicable: Fewer than two distinct eigenvalues are left.
+        Refused: The best tail is no wider than the noise floor, as with a rounded orthogonal matrix.
     """
     # Scaled by a power of two, which changes no digit, squares do not overflow.
     exponent = math.frexp(float(singular_values[0]))[1]
@@ -78,6 +79,8 @@ def power_law(
         ks=ks,
         xmax=xmax,
     )
+    if cut is None and math.sqrt(fit.xmax) - math.sqrt(fit.xmin) <= math.ldexp(noise_floor, -exponent):
+        raise ww.Refused("the tail is no wider than the rounding of the weights")
     return PowerLaw(
         alpha=fit.alpha,
         D=fit.D,
