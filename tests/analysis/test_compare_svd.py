@@ -487,3 +487,8 @@ def test_torch_agrees(weights, comparison):
             assert (view.tail is None) == (expected.tail is None)
             if view.tail:
                 assert view.tail.alpha == pytest.approx(expected.tail.alpha, rel=1e-8)
+
+
+def test_norms_that_have_lost_their_digits_break_nothing():
+    for weight in (np.full((4, 3, 3, 3), 5e-324), 1e-320 * np.random.default_rng(0).standard_normal((4, 3, 3, 3))):
+        assert not ww.compare_svd({"a.weight": weight}, n=4).broken

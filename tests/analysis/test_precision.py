@@ -216,3 +216,10 @@ def test_a_source_of_float32_needs_no_more(weights, tmp_path):
     save_file({name: array for name, array in weights.items() if array.ndim > 1}, path)
     report = ww.analyze(path, precision="float32", metrics=["alpha"])
     assert (report.run.computed, report.failures) == (3, ())
+
+
+def test_the_precision_stands_in_a_label_once():
+    report = ww.analyze(
+        {"a.weight": np.eye(5)[:4]}, name="a", precision="float32", parameters={"power_law.ks": "two-sided"}
+    )
+    assert all(label.count("precision") == 1 for row in report.layers for label in row.metrics)

@@ -153,3 +153,17 @@ def test_tails_under_ten_are_short():
     assert tails.short_tail(10) is False
     assert tails.num_pl_spikes(10) == 10
     assert tails.num_pl_spikes.on_request
+
+
+def test_a_tail_that_rounding_made_is_refused():
+    rng = np.random.default_rng(20)
+    left, right = (np.linalg.qr(rng.normal(size=(n, 60)))[0] for n in (80, 60))
+    for values in ([5, 4, 3, 2, 1, 0.5], [1] * 6):
+        matrix = ((left * np.repeat(values, 10)) @ right.T).astype(np.float32)
+        with pytest.raises(ww.Refused, match="no wider than the rounding"):
+            fit_of(matrix, "float32")
+
+
+def test_a_negative_cut_cuts_zeros_only():
+    spectrum = np.array([3.0, 2.0, 1.0, 0.0, 0.0])
+    assert tails.power_law(spectrum, 0.0, EPS, 5, 5, cut=-1.0) == tails.power_law(spectrum, 0.0, EPS, 5, 5, cut=0.0)
