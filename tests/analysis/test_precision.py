@@ -223,3 +223,26 @@ def test_the_precision_stands_in_a_label_once():
         {"a.weight": np.eye(5)[:4]}, name="a", precision="float32", parameters={"power_law.ks": "two-sided"}
     )
     assert all(label.count("precision") == 1 for row in report.layers for label in row.metrics)
+
+
+def test_single_precision_does_not_join_what_is_apart():
+    """Ties chain: with a bound that grows with N, the bulk of a tall matrix became one value."""
+    rng = np.random.default_rng(5)
+    tall = (rng.standard_t(4, size=(20000, 200)) * np.arange(1, 201) ** -0.35).astype(np.float32)
+    double = ww.analyze({"a.weight": tall}, name="a", metrics=["alpha", "n_tail"]).layers[0].metrics
+    single = (
+        ww.analyze({"a.weight": tall}, name="a", metrics=["alpha", "n_tail"], precision="float32").layers[0].metrics
+    )
+    assert single["alpha[precision=float32]"].value == pytest.approx(double["alpha"].value, rel=1e-3)
+
+
+def test_a_decomposition_that_fails_is_said_once(monkeypatch):
+    from ww_core.spectral import singular_values
+
+    def exhausted(*_):
+        raise MemoryError("no more")
+
+    monkeypatch.setattr(singular_values, "_gram", exhausted)
+    report = ww.analyze({"a.weight": np.eye(5)[:4]}, name="a", metrics=["alpha", "spectral_norm", "hard_rank"])
+    assert [failure.message for failure in report.failures] == ["spectrum: MemoryError: no more"]
+    assert report.run.computed == 0

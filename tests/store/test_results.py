@@ -179,3 +179,21 @@ def test_eight_processes_write_one_new_store(store_url):
             assert report.digest == digest
             assert [dict(row.metrics) for row in report.layers] == metrics
             assert all(outcome.reason or outcome.is_ok for row in metrics for outcome in row.values())
+
+
+def test_a_spectrum_that_two_tasks_made_is_one_row(store_url):
+    @ww.metric(version="1")
+    def biased(singular_values, bias):
+        return float(singular_values[0] * bias[0])
+
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_metrics(self):
+            return [biased]
+
+    shared = np.random.default_rng(2).standard_normal((6, 5))
+    weights = dict.fromkeys(("a.weight", "b.weight"), shared) | {"a.bias": np.ones(6), "b.bias": 2 * np.ones(6)}
+    report = ww.analyze(weights, name="w", metrics=["biased"], plugins=[Plugin()], store=store_url)
+    first, second = (row.metrics["biased"].value for row in report.layers)
+    assert not report.failures
+    assert second == pytest.approx(2 * first)

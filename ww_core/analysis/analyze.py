@@ -75,7 +75,7 @@ def analyze(
         jobs: Workers; 0 for one per core that this process may use.
         executor: Name of the executor.
         device: Where spectra are made: ``"cpu"``, or a device of torch's: ``"cuda"``, ``"cuda:1"``, and ``"torch"`` for
-            its own routines on the CPU. The numbers agree to 1e-10 of the largest eigenvalue, and are the same results.
+            its own routines on the CPU. In float64 the numbers agree to 1e-10 of the largest eigenvalue.
         precision: ``"float32"`` for spectra in single precision: faster, results of their own, and nothing is told
             apart below about 3e-4 sqrt(N) of the largest singular value.
         loader: Name of the loader; default the one that recognises the source.

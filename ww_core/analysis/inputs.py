@@ -162,13 +162,20 @@ class MatrixInputs:
 
     def _spectrum(self, resolution: Resolution) -> Spectrum:
         if resolution not in self._spectra:
-            self.attempted = True
             matrix = self._matrices[self._subject.index]
             try:
                 self._spectra[resolution] = self._decompose(matrix.entries, matrix.multiplicities, resolution)
                 self.computed.append(self._spectrum(resolution))
+                self.attempted = True
             except NoValue as missing:
                 self._spectra[resolution] = fresh(missing)
+                self.attempted = True
+            except Lost:
+                raise
+            except Exception as error:  # noqa: BLE001 - such as too little memory: said once, not tried by each metric
+                lost = Lost(f"spectrum: {type(error).__name__}: {error}")
+                self._layer.failures.append(Failure("input", "ww", self._layer.layer.name, str(lost)))
+                self._spectra[resolution] = lost
         spectrum = self._spectra[resolution]
         if isinstance(spectrum, Exception):
             raise fresh(spectrum)

@@ -199,7 +199,7 @@ class Run:
             executor = self.registry.executors.find("threads").object
         if executor.shares_memory:
             with one_blas_thread(), _created(executor, self.jobs, _prepare_thread, ()) as pool:
-                share = IdleWorkers(pool, self.jobs) if self.jobs > 1 else None
+                share = IdleWorkers(pool, self.jobs) if executor.takes_help and self.jobs > 1 else None
                 worker = Worker(self.checkpoint, self.loader, self.selection, self.request.seed, self.device, share)
                 yield pool, worker.compute
         else:

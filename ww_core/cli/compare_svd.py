@@ -96,6 +96,8 @@ def compare_svd(
         output.csv(comparison.rows())
     else:
         _print(comparison, output)
+    if plot is not None:  # last, so that a full disk does not cost the table
+        draw(comparison, plot)
     for failure in comparison.failures:
         say(f"failed: {failure.subject}: {failure.message} ({failure.stage}, {failure.plugin})")
     if comparison.broken:

@@ -21,11 +21,14 @@ class Executor(ABC):
         description: One line on when to use it.
         shares_memory: Whether workers see the caller's objects. If not, everything is pickled, plugins are loaded anew
             by recipe in each worker, and sources given as Python objects run in threads instead.
+        takes_help: Whether a worker may itself submit to the pool, so that idle ones help with its spectrum: ``submit``
+            must not block. Only where memory is shared.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]
     shares_memory: ClassVar[bool]
+    takes_help: ClassVar[bool] = False
 
     @abstractmethod
     def create(

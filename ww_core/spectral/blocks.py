@@ -49,9 +49,16 @@ def float64_blocks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]
         yield block.astype(np.float64, copy=False)
 
 
+def all_finite(block: npt.NDArray[Any]) -> bool:
+    """Whether no number of ``block``, of any stored dtype, is NaN or infinite."""
+    with np.errstate(invalid="ignore"):  # some NaNs of bfloat16 are signalling ones
+        return bool(np.isfinite(block).all())
+
+
 def count_non_finite(array: npt.NDArray[Any]) -> int:
     """Count the numbers of ``array``, real or complex, that are NaN or infinite."""
-    return sum(block.size - int(np.count_nonzero(np.isfinite(block))) for block in stored_blocks(array))
+    with np.errstate(invalid="ignore"):  # some NaNs of bfloat16 are signalling ones
+        return sum(block.size - int(np.count_nonzero(np.isfinite(block))) for block in stored_blocks(array))
 
 
 def non_finite(array: npt.NDArray[Any]) -> Refused:

@@ -13,10 +13,11 @@ from ww_core.spectral.scaling import NotFiniteError, exponents_of, unscaled, wid
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ww_core.spectral.sharing import Share
-
 UPLOAD_BYTES = 256 * 2**20
 """Bytes of one block on the device: transfers are few, and the device's memory is not the tensor's size."""
+
+LONGEST_REASON = 160
+"""Characters of what torch says; of some devices it lists all that it knows."""
 
 ON_CPU = "torch"
 """Name of torch's own routines on the CPU."""
@@ -44,10 +45,10 @@ class TorchDevice:
             probe = torch.ones((2, 2), dtype=torch.float64, device=self._device)
             torch.linalg.eigvalsh(probe @ probe).cpu()
         except Exception as error:  # torch raises many kinds, and asserts
-            reason = str(error).partition("\n")[0]
+            reason = str(error).partition("\n")[0][:LONGEST_REASON]
             raise UsageError(f"device {name!r} cannot be used: {reason}; take cpu") from error
 
-    def by_gram(self, letter: str, piece: npt.NDArray[Any], _: Share) -> npt.NDArray[np.float64]:
+    def by_gram(self, letter: str, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Singular values by the Gram matrix, shape (b, n), ascending.
 
         Raises:
@@ -68,7 +69,7 @@ class TorchDevice:
         eigenvalues = torch.linalg.eigvalsh(total).clamp_(min=0.0).double().sqrt_()
         return unscaled(np.asarray(eigenvalues.cpu().numpy()), exponents)
 
-    def by_svd(self, piece: npt.NDArray[Any], _: Share) -> npt.NDArray[np.float64]:
+    def by_svd(self, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Singular values by SVD, in float64, shape (b, n), descending.
 
         Raises:

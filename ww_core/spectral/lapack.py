@@ -66,6 +66,7 @@ class Lapack:
         for matrix, diagonal in zip(matrices, found, strict=True):
             # C order is the transposed matrix to Fortran, and that has the same eigenvalues.
             _call(self.to_tridiagonal, b"L", size, matrix, size, diagonal, off_diagonal, scales, work, room, info)
+            _check(info)
             self._finish(size, diagonal, off_diagonal, info)
         return found
 
@@ -82,10 +83,12 @@ class Lapack:
             _call(self.to_band, *first, query, ask, info)
             work = np.empty(int(query[0].real), letter)
             _call(self.to_band, *first, work, _integer(work.size), info)
+            _check(info)
             second = (b"Y", b"N", b"L", size, width, band, leading, diagonal, off_diagonal)
             _call(self.from_band, *second, rooms, ask, query, ask, info)
             reflectors, work = np.empty(int(rooms[0].real), letter), np.empty(int(query[0].real), letter)
             _call(self.from_band, *second, reflectors, _integer(reflectors.size), work, _integer(work.size), info)
+            _check(info)
             self._finish(size, diagonal, off_diagonal, info)
         return found
 
@@ -93,8 +96,7 @@ class Lapack:
         self, size: ctypes.c_int64, diagonal: npt.NDArray[Any], off_diagonal: npt.NDArray[Any], info: ctypes.c_int64
     ) -> None:
         _call(self.to_eigenvalues, size, diagonal, off_diagonal, info)
-        if info.value:
-            raise np.linalg.LinAlgError("eigenvalues did not converge")
+        _check(info)
 
 
 @functools.cache
@@ -134,6 +136,11 @@ def _agrees_with_numpy(found: Lapack, letter: str) -> bool:
     results = (found.by_one_stage(gram.copy()), found.by_two_stages(gram.copy(), 8))
     largest = max(float(np.abs(result - expected).max()) for result in results)
     return largest <= 1e3 * float(np.finfo(letter).eps) * float(expected.max())
+
+
+def _check(info: ctypes.c_int64) -> None:
+    if info.value:
+        raise np.linalg.LinAlgError(f"LAPACK gave up on an eigenvalue problem: info = {info.value}")
 
 
 def _integer(value: int) -> ctypes.c_int64:

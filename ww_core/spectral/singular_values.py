@@ -14,7 +14,7 @@ from ww_core.errors import NotApplicable, Refused
 from ww_core.spectral.blocks import BLOCK_BYTES, count_non_finite
 from ww_core.spectral.lapack import lapack
 from ww_core.spectral.scaling import SINGLES, NotFiniteError, exponents_of, unscaled, widened
-from ww_core.spectral.sharing import Turns, alone
+from ww_core.spectral.sharing import alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ww_core.domain.spectrum import Precision, Resolution
     from ww_core.spectral.sharing import Share
 
-    Decompose = Callable[[npt.NDArray[Any], Share], npt.NDArray[np.float64]]
+    Decompose = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
     """Makes the singular values, shape (b, n) in any order, of a piece of shape (b, rows, cols)."""
 
 ONE_STAGE_FROM = {"f": 48, "d": 96, "F": 32, "D": 64}
@@ -74,7 +74,7 @@ def spectrum_of(
         precision: Of the standard route's arithmetic. In ``float32`` nothing below about 3e-4 * sqrt(N) * sigma_max is
             told apart.
         device: ``cpu`` for NumPy, or a device of torch's as in ``ww_core.spectral.devices``.
-        share: Who else may take part.
+        share: Who else may take pieces of the batch.
 
     Returns:
         Singular values in float64, descending, with their noise floor: eps(stored) / sqrt(12) * rms(w) *
@@ -100,7 +100,7 @@ def spectrum_of(
 
     def work(own: Iterator[slice]) -> None:
         for piece in own:
-            values[piece] = decompose(entries[piece], share if len(pieces) == 1 else alone)
+            values[piece] = decompose(entries[piece])
 
     try:
         share(work, pieces)
@@ -140,10 +140,10 @@ def _route(letter: str, stored_dtype: str, resolution: Resolution, device: str) 
 
 
 def _by_gram_or_svd(
-    by_gram: Decompose, by_svd: Decompose, epsilon: float, piece: npt.NDArray[Any], share: Share
+    by_gram: Decompose, by_svd: Decompose, epsilon: float, piece: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
     """Singular values by the Gram matrix, but by SVD of entries in which that hides what their storage can tell."""
-    values = by_gram(piece, share)
+    values = by_gram(piece)
     sides = piece.shape[1:]
     hidden = math.sqrt(max(sides) * EPS64)
     for entry in np.flatnonzero(values[:, 0] <= hidden * values[:, -1]):
@@ -151,46 +151,37 @@ def _by_gram_or_svd(
         if not 0.0 < _storage_floor(own, piece[entry].size, sides, epsilon) < hidden * own[-1]:
             continue
         # Dead units are no reason for an SVD: their vectors are zero, and so are as many singular values.
-        zeros = int(np.count_nonzero(~piece[entry].any(axis=0 if sides[0] > sides[1] else 1)))
+        short_axes = [axis for axis in (0, 1) if sides[axis] == min(sides)]
+        zeros = max(int(np.count_nonzero(~piece[entry].any(axis=1 - axis))) for axis in short_axes)
         own[:zeros] = 0.0
         if own[zeros:].size and own[zeros] <= hidden * own[-1]:
-            own[:] = by_svd(piece[entry : entry + 1], share)[0]
+            own[:] = by_svd(piece[entry : entry + 1])[0]
     return values
 
 
-def _by_gram(letter: str, piece: npt.NDArray[Any], share: Share) -> npt.NDArray[np.float64]:
+def _by_gram(letter: str, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Singular values by the Gram matrix, ascending."""
     exponents = exponents_of(piece, letter)
-    gram = _gram(piece, exponents, letter, share)
+    gram = _gram(piece, exponents, letter)
     # Any NaN or infinity in a column is in its square.
     if not math.isfinite(np.einsum("bii->", gram).real):
         raise NotFiniteError
     return unscaled(np.sqrt(np.maximum(_eigenvalues(gram), 0.0)), exponents)
 
 
-def _gram(piece: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str, share: Share) -> npt.NDArray[Any]:
+def _gram(piece: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str) -> npt.NDArray[Any]:
     """Gram matrices of scaled entries on their short side, (b, n, n)."""
     count, rows, cols = piece.shape
     short, long = min(rows, cols), max(rows, cols)
     along = piece if rows > cols else piece.mT
     # A quarter of the Gram at least: narrower blocks of a large matrix would spend more on adding than on multiplying.
     width = max(BLOCK_BYTES // (np.dtype(letter).itemsize * count * short), short // 4, 1)
-    if width >= long:
-        return _product(widened(along, exponents, letter))
-    total = np.zeros((count, short, short), letter)
-    turns = Turns()
-
-    def add_block(number: int, start: int) -> None:
+    total = _product(widened(along[:, :width], exponents, letter))
+    for start in range(width, long, width):
         product = _product(widened(along[:, start : start + width], exponents, letter))
-        with turns.turn(number):
+        with np.errstate(invalid="ignore", over="ignore"):
             np.add(total, product, out=total)
-
-    def add(blocks: Iterator[tuple[int, int]]) -> None:
-        with turns.watched():
-            for number, start in blocks:
-                add_block(number, start)
-
-    share(add, enumerate(range(0, long, width)))
+        del product  # else it would lie beside the next one
     return total
 
 
@@ -225,7 +216,7 @@ def _eigenvalues(gram: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return found.astype(np.float64, copy=False)
 
 
-def _by_svd(piece: npt.NDArray[Any], _: Share) -> npt.NDArray[np.float64]:
+def _by_svd(piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Singular values by SVD, in float64."""
     letter = "D" if np.iscomplexobj(piece) else "d"
     exponents = exponents_of(piece, letter)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ww_core.errors import NotApplicable
-from ww_core.spectral.blocks import BLOCK_BYTES, float64_blocks, non_finite, scaling_exponents, stored_blocks
+from ww_core.spectral.blocks import (
+    BLOCK_BYTES,
+    all_finite,
+    float64_blocks,
+    non_finite,
+    scaling_exponents,
+    stored_blocks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +94,7 @@ def quantiles(array: npt.NDArray[Any], q: Sequence[float] = (0.25, 0.5, 0.75)) -
         Refused: A number is NaN or infinite.
     """
     _require_numbers(array)
-    if not all(np.isfinite(block).all() for block in stored_blocks(array)):
+    if not all(all_finite(block) for block in stored_blocks(array)):
         raise non_finite(array)
     positions = [(array.size - 1) * probability for probability in q]
     neighbours = sorted({rank for at in positions for rank in (math.floor(at), math.ceil(at))})

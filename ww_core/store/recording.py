@@ -511,7 +511,10 @@ _END_OF_RUN = update(t.run).where(t.run.c.id == bindparam("run"))
 def record_results(connection: Connection, results: Sequence[Result], keys: Keys, *, keep_spectra: bool) -> None:
     """Store what was computed. Subjects, spectra and values that are there already stay as they are."""
     _record_subjects(connection, [result.subject for result in results], keys)
-    spectra = [_spectrum_row(r, r.spectrum, keys, keep=keep_spectra) for r in results if r.spectrum is not None]
+    # Two tasks may have made the same one, and a server takes a row once in a statement, in one order for all writers.
+    made = [_spectrum_row(r, r.spectrum, keys, keep=keep_spectra) for r in results if r.spectrum is not None]
+    by_key = {(row["subject_id"], row["identity_id"]): row for row in made}
+    spectra = [by_key[key] for key in sorted(by_key)]
     if keep_spectra:
         # What was left out once is filled in.
         _upsert(connection, t.spectrum, spectra, update_columns=("encoding", "singular_values"))

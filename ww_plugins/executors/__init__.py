@@ -17,6 +17,7 @@ class Threads(ww.Executor):
     name = "threads"
     description = "Threads of this process; the default."
     shares_memory = True
+    takes_help = True
 
     def create(
         self, jobs: int, initializer: Callable[..., None], initargs: tuple[Any, ...]

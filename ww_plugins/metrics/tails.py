@@ -46,7 +46,8 @@ def power_law(
 
     alpha = 1 + n_tail / sum(ln(lambda_i / xmin)); the start with the smallest Kolmogorov-Smirnov distance D wins, the
     longer tail where two are equal. Eigenvalues below the noise floor are cut; those that differ by no more than
-    max(n_rows, n_cols) * epsilon * lambda_max, the rounding of the spectrum itself, are ties and become one.
+    max(n_rows, n_cols) * epsilon * lambda_max, the rounding of the spectrum itself, are ties and become one; in single
+    precision it is 16 * epsilon * lambda_max.
 
     A. Clauset, C. R. Shalizi, M. E. J. Newman, SIAM Review 51 (2009); for weights C. H. Martin, M. W. Mahoney, Journal
     of Machine Learning Research 22 (2021).
@@ -71,7 +72,9 @@ def power_law(
     exponent = math.frexp(float(singular_values[0]))[1]
     eigenvalues = np.square(np.ldexp(singular_values, -exponent))
     floor = math.ldexp(noise_floor, -exponent) ** 2 if cut is None else _ldexp(cut, -2 * exponent)
-    rounding = max(n_rows, n_cols) * epsilon * float(eigenvalues[0])
+    # In single precision the bound would join what is apart: the error measured there is below 10 units.
+    units = max(n_rows, n_cols) if epsilon == sys.float_info.epsilon else 16
+    rounding = units * epsilon * float(eigenvalues[0])
     fit = fit_power_law(
         eigenvalues[: max(0, eigenvalues.size - drop_smallest)],
         floor=floor,
