@@ -129,3 +129,25 @@ def test_means_speak_of_the_first_extractor_only():
     assert both.summary["spectral_norm"] == alone.summary["spectral_norm"]
     label = "log_prod_spectral_norm"
     assert both.model_metrics[label] == alone.model_metrics[label]
+
+
+def test_a_factor_reaches_everything_a_metric_sees():
+    @ww.metric(version="1")
+    def floor(noise_floor):
+        return noise_floor
+
+    @ww.metric(version="1")
+    def entry(matrix):
+        return float(matrix[0, 0])
+
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_metrics(self):
+            return [floor, entry]
+
+    def seen(extractor):
+        report = ww.analyze(WEIGHTS, name="w", extractors=[extractor], metrics=["floor", "entry"], plugins=[Plugin()])
+        return {name: outcome.value for name, outcome in report.layers[0].metrics.items()}
+
+    plain, scaled = seen("slice"), seen("slice[factor=P/2]")
+    assert scaled == pytest.approx({name: value * math.sqrt(9 / 2) for name, value in plain.items()})

@@ -1,6 +1,7 @@
 """Spectra in single precision and on other devices: which results are new ones, which are the same, what is refused."""
 
 import json
+import sqlite3
 import sys
 
 import numpy as np
@@ -246,3 +247,26 @@ def test_a_decomposition_that_fails_is_said_once(monkeypatch):
     report = ww.analyze({"a.weight": np.eye(5)[:4]}, name="a", metrics=["alpha", "spectral_norm", "hard_rank"])
     assert [failure.message for failure in report.failures] == ["spectrum: MemoryError: no more"]
     assert report.run.computed == 0
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_the_device_arrives_where_spectra_are_made(tmp_path, executor):
+    pytest.importorskip("torch")
+    save_file({"a.weight": np.random.default_rng(0).standard_normal((8, 6))}, tmp_path / "a.safetensors")
+    ww.analyze(str(tmp_path / "a.safetensors"), store=tmp_path / "s.sqlite", device="torch", executor=executor, jobs=1)
+    with sqlite3.connect(tmp_path / "s.sqlite") as store:
+        assert {route for (route,) in store.execute("SELECT route FROM spectrum")} == {"gram+eigvalsh on torch"}
+
+
+def test_a_spectrum_of_another_precision_is_not_reused(monkeypatch, tmp_path):
+    from ww_core.spectral import singular_values
+
+    weights = {"a.weight": np.random.default_rng(0).standard_normal((8, 6))}
+    ww.analyze(weights, store=tmp_path / "s.sqlite", name="a")
+
+    def exhausted(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(singular_values, "_gram", exhausted)
+    run = ww.analyze(weights, store=tmp_path / "s.sqlite", name="a", precision="float32").run
+    assert (run.computed, run.reused) == (0, 0)

@@ -28,6 +28,7 @@ from ww_core.analysis.reading import sentence_of
 from ww_core.analysis.source import Source
 from ww_core.analysis.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
 from ww_core.domain.execution import LayerDone, RunObserver, RunStart
+from ww_core.domain.identity import PRECISION, spectrum_identity
 from ww_core.domain.outcome import State
 from ww_core.domain.quantity import Scope
 from ww_core.domain.report import AnalysisReport, Failure
@@ -136,7 +137,7 @@ class Run:
     def _finish(self, state: str, known: Collection[str]) -> None:
         rows = list(dict.fromkeys(self._rows()))
         with self.store.reading() as connection:
-            available = queries.subjects_with_spectra(connection, rows).union(known)
+            available = queries.subjects_with_spectra(connection, rows, self._spectrum_keys()).union(known)
         with self.store.writing() as connection:
             recording.finish_run(
                 connection,
@@ -293,6 +294,11 @@ class Run:
     def _run_start(self, tasks: Sequence[LayerTask]) -> RunStart:
         cost = sum(task.cost for task in tasks)
         return RunStart(self.source.name, self.model, self.version, self.profile, len(tasks), cost)
+
+    def _spectrum_keys(self) -> list[int]:
+        """Keys of the spectra that this run makes or takes."""
+        pairs = (("standard", self.selection.precision), ("full", PRECISION))
+        return [self.keys.identities[spectrum_identity(resolution, precision)] for resolution, precision in pairs]
 
     def _rows(self) -> Iterator[str]:
         for own in self.planned:

@@ -650,16 +650,18 @@ def _values(
     return dict(found)
 
 
-def subjects_with_spectra(connection: Connection, subjects: Sequence[str]) -> set[str]:
-    """Return the digests of those subjects whose spectrum was made, whether its values were kept or not."""
+def subjects_with_spectra(connection: Connection, subjects: Sequence[str], identities: Sequence[int]) -> set[str]:
+    """Return the digests of those subjects that have a spectrum of these identities, with its values or without."""
     found: set[str] = set()
     for chunk in chunks(subjects):
-        found |= set(connection.scalars(_WITH_SPECTRA, {"subjects": chunk}))
+        rows = connection.execute(_WITH_SPECTRA, {"subjects": chunk})
+        # Chosen here: SQLite would go through all spectra of an identity instead of those of the subjects.
+        found |= {row.digest for row in rows if row.identity_id in identities}
     return found
 
 
 _WITH_SPECTRA = (
-    select(t.subject.c.digest)
+    select(t.subject.c.digest, t.spectrum.c.identity_id)
     .join(t.spectrum, t.spectrum.c.subject_id == t.subject.c.id)
     .where(t.subject.c.digest.in_(bindparam("subjects", expanding=True)))
 )
