@@ -343,7 +343,9 @@ class TestPlot:
             ww_program("compare-svd", model_file, "--n", 6, "--plot", "/proc/a.png"), PLACE, "--plot /proc/a.png cannot"
         )
         Path(ww_program.folder / "full.png").symlink_to("/dev/full")
-        fails(ww_program("compare-svd", model_file, "--n", 6, "--plot", "full.png"), PLACE, "No space left on device")
+        result = ww_program("compare-svd", model_file, "--n", 6, "--plot", "full.png")
+        fails(result, PLACE, "No space left on device")
+        assert "what must hold" in result.stdout  # the table is not lost with the picture
 
     def test_without_matplotlib(self, ww_program, model_file):
         (ww_program.folder / "matplotlib.py").write_text("raise ImportError('blocked')\n")

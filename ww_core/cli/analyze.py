@@ -15,8 +15,8 @@ from ww_core.command import Output, Session, store_location
 def analyze(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder or a file: URI.")],
-    name: Annotated[str, typer.Option("--name", help="Model name.  [default: stem of the source]")] = "",
-    version: Annotated[str, typer.Option("--version", help="Its label.  [default: kept, or next integer]")] = "",
+    name: options.Name = "",
+    version: options.Version = "",
     series: Annotated[str, typer.Option("--series", help="Family that the model belongs to.")] = "",
     profile: options.Profile = "default",
     extractor: options.Extractor = None,
@@ -31,13 +31,9 @@ def analyze(
     layers: options.Layers = None,
     groups: options.Groups = None,
     loader: options.Loader = "",
-    jobs: Annotated[
-        int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)
-    ] = 0,
+    jobs: options.Jobs = 0,
     executor: Annotated[str, typer.Option("--executor", metavar="NAME", help="Where the work runs.")] = "threads",
-    device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="Where spectra are made: cpu, cuda, cuda:1, torch.")
-    ] = "cpu",
+    device: options.Device = "cpu",
     precision: Annotated[
         str, typer.Option("--precision", metavar="NAME", help="Of the spectra: float64, or float32 (faster, coarser).")
     ] = "float64",

@@ -47,15 +47,11 @@ def compare_svd(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw it too: .png, .svg or .pdf.", show_default=False),
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="Model name.  [default: stem of the source]")] = "",
-    version: Annotated[str, typer.Option("--version", help="Its label.  [default: kept, or next integer]")] = "",
+    name: options.Name = "",
+    version: options.Version = "",
     loader: options.Loader = "",
-    jobs: Annotated[
-        int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)
-    ] = 0,
-    device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="Where spectra are made: cpu, cuda, cuda:1, torch.")
-    ] = "cpu",
+    jobs: options.Jobs = 0,
+    device: options.Device = "cpu",
     store: options.Store = "",
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -86,8 +82,6 @@ def compare_svd(
             observers=observers,
             registry=registry,
         )
-    if plot is not None:
-        draw(comparison, plot)
     for warning in comparison.warnings:
         say(f"warning: {warning}")
     if output.format == "json":

@@ -37,6 +37,12 @@ Groups = Annotated[
     list[str] | None,
     typer.Option("--groups", metavar="GLOB=N", help="Groups of a grouped convolution; repeatable."),
 ]
+Name = Annotated[str, typer.Option("--name", help="Model name.  [default: stem of the source]")]
+Version = Annotated[str, typer.Option("--version", help="Its label.  [default: kept, or next integer]")]
+Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Where spectra are made: cpu, cuda, cuda:1, torch.")
+]
 Loader = Annotated[str, typer.Option("--loader", metavar="NAME", help="The format, where it is not recognised.")]
 Profile = Annotated[str, typer.Option("--profile", metavar="NAME", help="The profile.")]
 

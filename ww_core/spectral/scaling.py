@@ -15,8 +15,10 @@ SAFE_SINGLE_EXPONENT = 30
 """The same as ``SAFE_EXPONENT`` for float32."""
 
 DOUBLES = frozenset("dD")
+"""NumPy's letters of double precision, real and complex."""
+
 SINGLES = frozenset("fF")
-"""NumPy's letters of the types of arithmetic: real, complex."""
+"""The same of single precision."""
 
 
 class NotFiniteError(ArithmeticError):

@@ -64,7 +64,7 @@ def spectrum_of(
 
     Memory: with n the short side, two n x n matrices (the Gram and either one partial product or the copy that LAPACK
     works on), up-cast blocks of ``BLOCK_BYTES`` or a quarter of the Gram, whichever is more, and nothing of the size of
-    the tensor; for each thread that shares in the work. An SVD needs two float64 copies of one entry.
+    the tensor; for each thread that takes part. An SVD needs two float64 copies of one entry.
 
     Args:
         entries: Shape (B, rows, cols), real or complex, any stored dtype and layout.
