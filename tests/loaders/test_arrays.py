@@ -103,10 +103,6 @@ def test_an_empty_mapping_has_no_layers(loader):
         np.array(["2020-01-01"], "datetime64[D]"),
         np.zeros(2, np.complex64),
         np.zeros(2, ml_dtypes.float8_e4m3fn),
-        {"nested": 1},
-        3,
-        "text",
-        None,
     ],
     ids=repr,
 )
@@ -118,7 +114,7 @@ def test_what_is_not_floating_point_is_skipped_with_a_reason(value, loader):
     assert "is not floating point" in skip.reason or "is not supported" in skip.reason
 
 
-@pytest.mark.parametrize("key", [1, None, b"w", ("a", "b"), "", "a\nb", "a\0", "\x1b[0m", "\ud800"])
+@pytest.mark.parametrize("key", [None, b"w", ("a", "b"), "", "a\nb", "a\0", "\x1b[0m", "\ud800"])
 def test_keys_must_be_fit_to_name_a_tensor(key, loader):
     with pytest.raises(ww.SourceError) as caught:
         loader.open({key: BASE})

@@ -35,8 +35,8 @@ def names(checkpoint):
     return [layer.name for layer in checkpoint.layers]
 
 
-def test_the_plugin_registers_both_loaders():
-    assert [loader.name for loader in ww_register_loaders()] == ["safetensors", "arrays"]
+def test_the_plugin_registers_its_loaders():
+    assert [loader.name for loader in ww_register_loaders()] == ["safetensors", "pytorch", "torch-module", "arrays"]
     assert all(loader.extra == "" and loader.description for loader in ww_register_loaders())
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from ww_plugins.loaders.names import fault_of_name, natural_order, quoted
-from ww_plugins.loaders.state_dict import sort_state_dict
+from ww_plugins.loaders.state_dict import FoundTensor, sort_state_dict
+
+
+def sort_tuples(tensors, modules=None):
+    return sort_state_dict([FoundTensor(*tensor) for tensor in tensors], modules or {})
 
 
 def kind_of(name, shape, *others):
-    state = sort_state_dict([(name, "float32", shape), *((other, "float32", (4,)) for other in others)])
+    state = sort_tuples([(name, "float32", shape), *((other, "float32", (4,)) for other in others)])
     return state.layers[0].kind.value
 
 
@@ -110,7 +114,7 @@ PAIRS = [
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_weight_takes_its_bias(weight, bias, layer, turned):
     tensors = [(weight, "float32", (8, 2)), (bias, "float32", (8,))]
-    state = sort_state_dict(tensors[::-1] if turned else tensors)
+    state = sort_tuples(tensors[::-1] if turned else tensors)
     assert [(found.name, found.weight.name, found.bias.name) for found in state.layers] == [(layer, weight, bias)]
 
 
@@ -127,20 +131,20 @@ def test_a_weight_takes_its_bias(weight, bias, layer, turned):
     ],
 )
 def test_a_strange_bias_is_a_layer_of_its_own(first, second):
-    state = sort_state_dict([(first, "float32", (8, 2)), (second, "float32", (8,))])
+    state = sort_tuples([(first, "float32", (8, 2)), (second, "float32", (8,))])
     assert [layer.bias for layer in state.layers] == [None, None]
     assert state.layers[1].name == second
 
 
 def test_a_bias_whose_weight_is_skipped_is_a_layer_of_its_own():
-    state = sort_state_dict([("fc.weight", "int8", (8, 2)), ("fc.bias", "float32", (8,))])
+    state = sort_tuples([("fc.weight", "int8", (8, 2)), ("fc.bias", "float32", (8,))])
     assert [layer.name for layer in state.layers] == ["fc.bias"]
     assert [skip.name for skip in state.skipped] == ["fc.weight"]
 
 
 def test_names_of_layers_are_unique():
     names = ["a", "a.weight", "b.weight", ".weight", "weight", "a.weight.weight"]
-    state = sort_state_dict([(name, "float32", (2, 2)) for name in names])
+    state = sort_tuples([(name, "float32", (2, 2)) for name in names])
     assert [layer.name for layer in state.layers] == ["a", "a.weight", "b", ".weight", "weight", "a.weight.weight"]
 
 
@@ -158,7 +162,7 @@ def test_names_of_layers_are_unique():
     ],
 )
 def test_other_dtypes_are_skipped_with_a_reason(dtype, reason):
-    state = sort_state_dict([("fc.weight", dtype, (3, 2))])
+    state = sort_tuples([("fc.weight", dtype, (3, 2))])
     assert not state.layers
     assert [(skip.name, skip.dtype, skip.shape, skip.reason) for skip in state.skipped] == [
         ("fc.weight", dtype, (3, 2), reason)
@@ -167,25 +171,25 @@ def test_other_dtypes_are_skipped_with_a_reason(dtype, reason):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_these_dtypes_are_layers(dtype):
-    assert [layer.weight.dtype for layer in sort_state_dict([("w", dtype, (3, 2))]).layers] == [dtype]
+    assert [layer.weight.dtype for layer in sort_tuples([("w", dtype, (3, 2))]).layers] == [dtype]
 
 
 @pytest.mark.parametrize("name", ["bn.running_mean", "bn.running_var", "running_var", "rotary_emb.inv_freq"])
 def test_running_statistics_are_buffers(name):
-    state = sort_state_dict([(name, "float32", (4,)), ("bn.num_batches_tracked", "int64", ())])
+    state = sort_tuples([(name, "float32", (4,)), ("bn.num_batches_tracked", "int64", ())])
     assert [tensor.name for tensor in state.buffers] == [name]
     assert not state.layers
     assert [skip.name for skip in state.skipped] == ["bn.num_batches_tracked"]
 
 
 def test_groups_are_never_guessed():
-    state = sort_state_dict([("depthwise.weight", "float32", (32, 1, 3, 3))])
+    state = sort_tuples([("depthwise.weight", "float32", (32, 1, 3, 3))])
     assert [(layer.groups, layer.split) for layer in state.layers] == [(1, "")]
 
 
 def test_the_order_given_is_kept():
     names = ["z", "b.bias", "a.weight", "b.weight", "layer.10", "layer.2"]
-    state = sort_state_dict([(name, "float32", (2, 2)) for name in names])
+    state = sort_tuples([(name, "float32", (2, 2)) for name in names])
     assert [layer.name for layer in state.layers] == ["z", "a", "b", "layer.10", "layer.2"]
 
 

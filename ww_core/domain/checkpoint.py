@@ -29,9 +29,9 @@ class Checkpoint(ABC):
 
     Attributes:
         format: Name of the format, as people know it.
-        layers: All layers, in the order of the source. Tied layers name the same tensor.
+        layers: All layers, in the order of the source. Weights that are tied make one layer, under the first name.
         buffers: Floating-point tensors of no layer, such as running means: digested, not analysed.
-        skipped: Tensors that are not analysed, each with its reason.
+        skipped: Tensors that are not analysed, each with its reason; the other names of tied weights too.
         warnings: Sentences the user should see.
     """
 

@@ -51,17 +51,26 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class SkippedTensor:
-    """A tensor that is not analysed, and why."""
+    """A tensor that is not analysed, and why.
+
+    Attributes:
+        name: Its name there.
+        dtype: Its dtype.
+        shape: Its shape.
+        reason: Why it is not analysed.
+        tied_to: Name of the tensor whose numbers these are; empty if they are its own.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     reason: str
+    tied_to: str = ""
 
     @property
     def size(self) -> int:
-        """Count of numbers."""
-        return math.prod(self.shape)
+        """Count of its own numbers."""
+        return 0 if self.tied_to else math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Regular files, read by mapping: what loaders share that read tensors where they lie.
+"""Tensors in regular files, read by mapping: what loaders share that read tensors where they lie.
 
 Nothing is held open between two readings. Each opens the file anew, makes sure that it is the one whose header was
 read, and maps the bytes of one tensor; so any number of threads may read, and a file that was cut short, rewritten or
@@ -10,22 +10,172 @@ stay valid, and read the file again where they are touched.
 from __future__ import annotations
 
 import errno
+import math
 import mmap
 import os
 import stat
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import ww_core as ww
-from ww_plugins.loaders.names import legible
+from ww_plugins.loaders.names import legible, natural_order, quoted
+from ww_plugins.loaders.state_dict import FoundTensor, Module, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor as the header of its file tells of it; what it says was checked against the file.
+
+    Attributes:
+        name: Its name in the file.
+        dtype: NumPy's name, as ``bfloat16``.
+        shape: Its shape.
+        file: Where it lies.
+        offset: Of its first number.
+        strides: From one number to the next, in numbers, along each axis; empty where they lie in C order.
+        big_endian: Whether the bytes of a number are.
+        content: Its bytes, where they are not in the file as they are.
+        fault: Why it cannot be read; empty if it can.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: RegularFile
+    offset: int = 0
+    strides: tuple[int, ...] = ()
+    big_endian: bool = False
+    content: bytes | None = None
+    fault: str = ""
+
+    @property
+    def place(self) -> tuple[object, ...] | None:
+        """Equal for tensors that are the same numbers; None if that cannot be."""
+        if self.content is not None or self.fault or 0 in self.shape:
+            return None
+        return (self.file.real, self.offset, self.dtype, self.shape, self.strides)
+
+    @property
+    def range(self) -> ww.FileRange | None:
+        """Where its bytes lie, if that is one range of the file and they are canonical."""
+        if self.strides or self.big_endian or self.content is not None:
+            return None
+        return ww.FileRange(self.file.real, self.offset, math.prod(self.shape) * _numpy_dtype(self.dtype).itemsize)
+
+    @contextmanager
+    def read(self) -> Iterator[npt.NDArray[Any]]:
+        """Give the numbers, little-endian and in C order, read-only; mapped if they lie so, else a copy."""
+        import numpy as np
+
+        dtype = _numpy_dtype(self.dtype).newbyteorder(">" if self.big_endian else "<")
+        with self._numbers(dtype) as numbers:
+            if self.strides:
+                steps = [stride * dtype.itemsize for stride in self.strides]
+                shaped = np.lib.stride_tricks.as_strided(numbers, self.shape, steps)
+            else:
+                shaped = numbers.reshape(self.shape)
+            if self.strides or self.big_endian:
+                shaped = np.array(shaped, dtype=dtype.newbyteorder("<"), order="C")
+                shaped.flags.writeable = False
+            yield shaped
+
+    def _numbers(self, dtype: np.dtype[Any]) -> AbstractContextManager[npt.NDArray[Any]]:
+        """Give all numbers from the first to the last one, in a row."""
+        import numpy as np
+
+        if self.content is not None:
+            return nullcontext(np.frombuffer(self.content, dtype))
+        if not self.strides:
+            return self.file.array(self.offset, dtype, (math.prod(self.shape),))
+        span = 1 + sum((length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True))
+        return self.file.array(self.offset, dtype, (span,))
+
+
+@dataclass(frozen=True, slots=True)
+class MappedFile:
+    """What a file holds.
+
+    Attributes:
+        file: The file.
+        tensors: Its tensors, in its order.
+        modules: What the file says of the modules that hold them, by path.
+        warnings: Sentences the user should see.
+    """
+
+    file: RegularFile
+    tensors: tuple[StoredTensor, ...]
+    modules: Mapping[str, Module] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class MappedCheckpoint(ww.Checkpoint):
+    """The tensors of one or several files, each read where it lies."""
+
+    def __init__(
+        self, format_name: str, files: Iterable[MappedFile], warnings: Iterable[str] = (), *, ordered: bool
+    ) -> None:
+        """Gather the tensors of ``files``, whose headers are sound.
+
+        Args:
+            format_name: The format, as people know it.
+            files: The files.
+            warnings: What to say besides what the files have to say.
+            ordered: Whether the order of the tensors in a file is that of the model; if not, they get the natural
+                order of their names.
+
+        Raises:
+            CorruptFileError: Two files hold the same tensor.
+        """
+        self.format = format_name
+        found: dict[str, StoredTensor] = {}
+        modules: dict[str, Module] = {}
+        said = list(warnings)
+        for content in files:
+            for tensor in content.tensors:
+                if tensor.name in found:
+                    other = found[tensor.name].file.label
+                    raise ww.CorruptFileError(f"{content.file.label}: tensor {quoted(tensor.name)} is also in {other}")
+                found[tensor.name] = tensor
+            modules |= content.modules
+            said += content.warnings
+        names = list(found) if ordered else sorted(found, key=natural_order)
+        plain = plain_names(names)
+        self._places = {plain[name]: found[name] for name in names}
+        state = sort_state_dict(
+            (FoundTensor(name, t.dtype, t.shape, t.place, t.fault) for name, t in self._places.items()),
+            {_path(plain[name]): modules[_path(name)] for name in names if _path(name) in modules},
+        )
+        self.layers, self.buffers, self.skipped = state.layers, state.buffers, state.skipped
+        self.warnings = tuple(said)
+
+    def read(self, tensor: ww.TensorSpec) -> AbstractContextManager[npt.NDArray[Any]]:
+        """Map one tensor; the page's headline says what happens when the file changes."""
+        return self._places[tensor.name].read()
+
+    def locate(self, tensor: ww.TensorSpec) -> ww.FileRange | None:
+        """Tell file, offset and length, if that is one range; the path is absolute and without symbolic links."""
+        return self._places[tensor.name].range
+
+
+def _path(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _numpy_dtype(name: str) -> np.dtype[Any]:
+    import ml_dtypes
+    import numpy as np
+
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -112,8 +262,6 @@ class RegularFile:
         Raises:
             SourceError: They cannot be had.
         """
-        import math
-
         import numpy as np
 
         size = math.prod(shape)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import reprlib
 
+LONGEST_NAME = 2000
+"""Characters of a tensor's name."""
+
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxstring, _BRIEF.maxlong, _BRIEF.maxother = 1, 8, 80, 40, 80
 
@@ -27,6 +30,8 @@ def fault_of_name(name: str) -> str:
     """
     if not name:
         return "a tensor has an empty name"
+    if len(name) > LONGEST_NAME:
+        return f"the tensor name {quoted(name)} has {len(name)} characters, and {LONGEST_NAME} are the most"
     if not name.isprintable():
         return f"the tensor name {quoted(name)} has characters that cannot be printed"
     return ""
@@ -34,7 +39,10 @@ def fault_of_name(name: str) -> str:
 
 def quoted(content: object) -> str:
     """Return what a file says for a message: quoted, escaped, and cut where it is too long to read."""
-    return legible(_BRIEF.repr(content))
+    try:
+        return legible(_BRIEF.repr(content))
+    except (ValueError, RecursionError):  # a number of more digits than Python writes, lists within lists
+        return f"<{type(content).__name__}>"
 
 
 def legible(text: str) -> str:

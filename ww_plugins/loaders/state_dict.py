@@ -23,19 +23,24 @@ conv1d    every other 3-D tensor; then conv2d for 4-D and conv3d for 5-D
 other     the rest
 ========= ==============================================================================================================
 
-Groups are 1: a shape does not tell them. The layers stand in the order of the tensors that were given.
+Groups are 1: a shape does not tell them. Where the source tells of the module that holds a ``weight``, its kind and its
+groups are the module's. The layers stand in the order of the tensors that were given.
+
+**Names** are the model's own: what wrappers put into them is taken out, see ``plain_names``.
+
+**Tied weights.** Tensors that are the same numbers in the same place make one layer, under the first name.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import ww_core as ww
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 _BUFFERS = frozenset({
     "running_mean", "running_var", "running_std", "running_min", "running_max",
@@ -48,6 +53,43 @@ _TABLE = re.compile(r"embeddings?$|embeddings?_|(^|_)(embeds?|embs?|wte|wpe|toke
 _BESIDE_A_TABLE = re.compile(r"(^|_)(out|proj|project|projection|mapping|linear|dense)(_|$)", re.IGNORECASE)
 
 
+_WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+_PARALLEL = "module."
+_AXES = {
+    ww.LayerKind.DENSE: 2, ww.LayerKind.EMBEDDING: 2, ww.LayerKind.RECURRENT: 2,
+    ww.LayerKind.CONV1D: 3, ww.LayerKind.CONV2D: 4, ww.LayerKind.CONV3D: 5,
+}  # fmt: skip
+
+
+class FoundTensor(NamedTuple):
+    """A tensor that a source holds.
+
+    Attributes:
+        name: Its name; unique.
+        dtype: NumPy's name (``float32``, ``bfloat16``, ``float8_e4m3fn``).
+        shape: Its canonical shape.
+        place: Equal for tensors that are the same numbers; None where that is not known.
+        fault: Why it cannot be read; empty if it can.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    place: Hashable = None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What a source says of a module: its kind, and the groups of a convolution."""
+
+    kind: ww.LayerKind
+    groups: int = 1
+
+
+_NO_MODULES: Mapping[str, Module] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class StateDict:
     """The tensors of a state dict, each in its place."""
@@ -57,19 +99,25 @@ class StateDict:
     skipped: tuple[ww.SkippedTensor, ...]
 
 
-def sort_state_dict(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> StateDict:
-    """Sort ``(name, dtype, shape)`` of all tensors into layers, buffers and skipped tensors, keeping their order.
+def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module] = _NO_MODULES) -> StateDict:
+    """Sort all tensors into layers, buffers and skipped tensors, keeping their order.
 
-    Names are unique, dtypes are NumPy's names (``float32``, ``bfloat16``, ``float8_e4m3fn``) and shapes are canonical.
+    Args:
+        tensors: The tensors.
+        modules: What is known of the modules that hold them, by path.
     """
     floating: dict[str, ww.TensorSpec] = {}
     buffers: list[ww.TensorSpec] = []
     skipped: list[ww.SkippedTensor] = []
     names = set()
-    for name, dtype, shape in tensors:
+    first_at: dict[Hashable, str] = {}
+    for name, dtype, shape, place, fault in tensors:
         names.add(name)
-        if dtype not in ww.ITEM_SIZES:
-            skipped.append(ww.SkippedTensor(name, dtype, shape, _reason(dtype)))
+        if fault or dtype not in ww.ITEM_SIZES:
+            skipped.append(ww.SkippedTensor(name, dtype, shape, fault or _reason(dtype)))
+        elif place is not None and first_at.setdefault(place, name) != name:
+            tied_to = first_at[place]
+            skipped.append(ww.SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
         elif _last(name) in _BUFFERS:
             buffers.append(ww.TensorSpec(name, dtype, shape))
         else:
@@ -77,17 +125,42 @@ def sort_state_dict(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> Stat
 
     bias_of = {weight: bias for weight in floating if (bias := _bias_name(weight)) in floating}
     biases = set(bias_of.values())
-    layers = [
-        ww.Layer(
-            name=_layer_name(name, floating),
-            kind=_kind(name, weight.shape, names),
-            weight=weight,
-            bias=floating[bias_of[name]] if name in bias_of else None,
+    layers = []
+    for name, weight in floating.items():
+        if name in biases:
+            continue
+        module = modules.get(name.rpartition(".")[0])
+        told = module if module is not None and _fits(module, name, weight.shape) else None
+        layers.append(
+            ww.Layer(
+                name=_layer_name(name, floating),
+                kind=told.kind if told else _kind(name, weight.shape, names),
+                weight=weight,
+                bias=floating[bias_of[name]] if name in bias_of else None,
+                groups=told.groups if told else 1,
+            )
         )
-        for name, weight in floating.items()
-        if name not in biases
-    ]
     return StateDict(tuple(layers), tuple(buffers), tuple(skipped))
+
+
+def plain_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the model's own names of the tensors of a model, by the names they have in its source.
+
+    ``module.`` goes where all names begin with it (data parallel training), and ``_orig_mod`` (``torch.compile``),
+    ``_fsdp_wrapped_module`` and ``_checkpoint_wrapped_module`` wherever they stand. Where two tensors would then have
+    one name, all keep theirs.
+    """
+    plain = [".".join(part for part in name.split(".") if part not in _WRAPPERS) for name in names]
+    while plain and all(name.startswith(_PARALLEL) for name in plain):
+        plain = [name.removeprefix(_PARALLEL) for name in plain]
+    return dict(zip(names, plain if all(plain) and len(set(plain)) == len(plain) else names, strict=True))
+
+
+def _fits(module: Module, name: str, shape: tuple[int, ...]) -> bool:
+    last = _last(name)
+    if last != "weight" and not (module.kind is ww.LayerKind.RECURRENT and _RECURRENT.fullmatch(last)):
+        return False
+    return _AXES.get(module.kind, len(shape)) == len(shape) and module.groups >= 1 and shape[0] % module.groups == 0
 
 
 def _reason(dtype: str) -> str:

@@ -1,0 +1,137 @@
+"""Tensors in memory: where they are held, and how any framework's are read, without importing one."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ww_core as ww
+from ww_plugins.loaders.names import quoted
+from ww_plugins.loaders.state_dict import FoundTensor, Module, plain_names, sort_state_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """A place in a mapping. Its value is looked up each time, so that a mapping may make its values on demand."""
+
+    mapping: Mapping[Any, Any]
+    key: Any
+
+    def value(self) -> Any:
+        """Look the value up."""
+        return self.mapping[self.key]
+
+
+class HeldCheckpoint(ww.Checkpoint):
+    """Tensors in memory. Each is looked up, and copied only where it is not contiguous and little-endian."""
+
+    def __init__(
+        self, format_name: str, slots: Mapping[str, Slot], modules: Mapping[str, Module], warnings: Iterable[str] = ()
+    ) -> None:
+        """Look at every value.
+
+        Args:
+            format_name: What the source is.
+            slots: The tensors by name, in order.
+            modules: What is known of the modules that hold them, by path.
+            warnings: Sentences the user should see.
+
+        Raises:
+            SourceError: A value is not to be had.
+        """
+        self.format = format_name
+        plain = plain_names(list(slots))
+        self._slots = {plain[name]: slot for name, slot in slots.items()}
+        state = sort_state_dict(
+            [_found(name, slot) for name, slot in self._slots.items()],
+            {_path(plain[name]): modules[_path(name)] for name in slots if _path(name) in modules},
+        )
+        self.layers, self.buffers, self.skipped = state.layers, state.buffers, state.skipped
+        self.warnings = tuple(warnings)
+
+    @contextmanager
+    def read(self, tensor: ww.TensorSpec) -> Iterator[npt.NDArray[Any]]:
+        """Give a read-only view, or a copy where the array is not contiguous and little-endian."""
+        import numpy as np
+
+        array = _array(tensor.name, self._slots[tensor.name])
+        if (_name_of(array.dtype), array.shape) != (tensor.dtype, tensor.shape):
+            raise ww.CorruptFileError(
+                f"array {quoted(tensor.name)} is now {array.dtype} {array.shape}; "
+                f"it was {tensor.dtype} {tensor.shape} when it was looked at first"
+            )
+        canonical = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C").view()
+        canonical.flags.writeable = False
+        yield canonical
+
+
+def offers_array(value: object) -> bool:
+    """Whether an object is an array, or offers itself as one."""
+    return hasattr(value, "__array__") or hasattr(value, "__dlpack__")
+
+
+def _path(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _found(name: str, slot: Slot) -> FoundTensor:
+    value = slot.value()
+    torch = _torch_of(value)
+    if torch is not None:
+        dtype, shape = str(value.dtype).removeprefix("torch."), tuple(value.shape)
+        if value.layout is not torch.strided or value.is_quantized or value.device.type == "meta":
+            what = "of the device meta" if value.device.type == "meta" else f"of layout {value.layout}"
+            return FoundTensor(name, dtype, shape, fault=f"the tensor is {what}: its numbers do not lie in a row")
+        return FoundTensor(name, dtype, shape, _place(value))
+    array = _array(name, slot)
+    return FoundTensor(name, _name_of(array.dtype), array.shape)
+
+
+def _place(value: Any) -> Hashable:
+    # Of tensors only: PyTorch ties weights by sharing them, and in a dict of arrays one may well stand twice.
+    return (value.data_ptr(), str(value.dtype), tuple(value.shape), value.stride()) if value.numel() else None
+
+
+def _array(name: str, slot: Slot) -> npt.NDArray[Any]:
+    try:
+        return _as_numpy(slot.value())
+    except Exception as error:
+        raise ww.SourceError(f"array {quoted(name)} cannot be read: {type(error).__name__}: {error}") from error
+
+
+@functools.cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return dtype.name  # NumPy puts it together each time
+
+
+def _torch_of(value: Any) -> Any:
+    """PyTorch, if the value is a tensor of its: then it is imported already."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(value, torch.Tensor) else None
+
+
+def _as_numpy(value: Any) -> npt.NDArray[np.generic]:
+    import numpy as np
+
+    torch = _torch_of(value)
+    if torch is not None:
+        value = value.detach().cpu().resolve_conj().resolve_neg()
+        if value.dtype == torch.bfloat16:
+            import ml_dtypes
+
+            bits: npt.NDArray[np.int16] = value.contiguous().view(torch.int16).numpy()
+            return bits.view(ml_dtypes.bfloat16)
+        return np.asarray(value.numpy())
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        return np.from_dlpack(value)
+    return np.asarray(value)

@@ -1,0 +1,65 @@
+"""The loader of PyTorch's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ww_core as ww
+from ww_plugins.loaders.mapped import RegularFile
+from ww_plugins.loaders.pytorch.archives import LEGACY_MAGIC, ZIP_MAGIC
+from ww_plugins.loaders.pytorch.files import read_file
+from ww_plugins.loaders.shards import FileFormat
+
+if TYPE_CHECKING:
+    from ww_plugins.loaders.mapped import MappedCheckpoint
+
+_HEAD = 4096  # enough to recognise a format
+_FORMAT = FileFormat(
+    name="pytorch",
+    suffixes=(".bin", ".pt", ".pth", ".th", ".ckpt", ".pkl", ".pickle"),
+    read=read_file,
+    ordered=True,
+    preferred=("pytorch_model.bin", "adapter_model.bin", "diffusion_pytorch_model.bin"),
+)
+
+
+class PyTorchLoader(ww.Loader):
+    """Reads what ``torch.save`` or ``pickle.dump`` wrote, a folder with such a file or its shards, or their index."""
+
+    name = "pytorch"
+    description = (
+        "PyTorch files (.pt .pth .th .bin .ckpt), sharded or not: read without torch, nothing in them is executed"
+    )
+
+    def probe(self, source: Path | object) -> float:
+        """Judge a file by its first bytes. For its suffix a damaged one is claimed too: open can say what is wrong."""
+        if not isinstance(source, Path):
+            return 0.0
+        named = 0.1 if _FORMAT.claims(source.name) else 0.0
+        try:
+            if source.is_dir():
+                return 0.5 if _FORMAT.is_in(source) else 0.0
+            head = RegularFile.at(source).head(_HEAD)
+        except (OSError, ValueError, ww.SourceError):
+            return named
+        if head.startswith(LEGACY_MAGIC) or _FORMAT.is_index(head):
+            return 1.0
+        if head.startswith(ZIP_MAGIC):
+            return 0.9 if b"/data.pkl" in head else named
+        # A pickle says so by one byte and its protocol.
+        return max(named, 0.4) if head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"} else named
+
+    def open(self, source: Path | object) -> MappedCheckpoint:
+        """Read the pickles, and check every tensor's place.
+
+        Raises:
+            SourceError: What was named is no file or folder that can be read, does not say which file is meant, or
+                holds no tensor.
+            CorruptFileError: A file is damaged, or contradicts itself or its index.
+        """
+        if not isinstance(source, Path):
+            raise ww.SourceError(
+                f"PyTorch files are read from a path, not from an object of type {type(source).__name__}"
+            )
+        return _FORMAT.open(source, _HEAD)

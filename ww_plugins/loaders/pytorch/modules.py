@@ -1,0 +1,85 @@
+"""PyTorch's modules: what the class of one says of its weight, in memory and in a pickle."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import ww_core as ww
+from ww_plugins.loaders.in_memory import HeldCheckpoint, Slot
+from ww_plugins.loaders.state_dict import Module
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_KINDS = {
+    "Linear": ww.LayerKind.DENSE,
+    "Conv1d": ww.LayerKind.CONV1D, "ConvTranspose1d": ww.LayerKind.CONV1D,
+    "Conv2d": ww.LayerKind.CONV2D, "ConvTranspose2d": ww.LayerKind.CONV2D,
+    "Conv3d": ww.LayerKind.CONV3D, "ConvTranspose3d": ww.LayerKind.CONV3D,
+    "Embedding": ww.LayerKind.EMBEDDING, "EmbeddingBag": ww.LayerKind.EMBEDDING,
+    "RNNBase": ww.LayerKind.RECURRENT, "RNNCellBase": ww.LayerKind.RECURRENT,
+    "RNN": ww.LayerKind.RECURRENT, "LSTM": ww.LayerKind.RECURRENT, "GRU": ww.LayerKind.RECURRENT,
+    "RNNCell": ww.LayerKind.RECURRENT, "LSTMCell": ww.LayerKind.RECURRENT, "GRUCell": ww.LayerKind.RECURRENT,
+    "LayerNorm": ww.LayerKind.NORM, "GroupNorm": ww.LayerKind.NORM, "RMSNorm": ww.LayerKind.NORM,
+    "BatchNorm1d": ww.LayerKind.NORM, "BatchNorm2d": ww.LayerKind.NORM, "BatchNorm3d": ww.LayerKind.NORM,
+    "SyncBatchNorm": ww.LayerKind.NORM, "InstanceNorm1d": ww.LayerKind.NORM, "InstanceNorm2d": ww.LayerKind.NORM,
+    "InstanceNorm3d": ww.LayerKind.NORM,
+}  # fmt: skip
+_HOME = "torch.nn.modules."
+
+
+class ModuleLoader(ww.Loader):
+    """Reads a ``torch.nn.Module`` in memory: names as in its state dict, kinds and groups from its modules."""
+
+    name = "torch-module"
+    description = "a torch.nn.Module in memory"
+
+    def probe(self, source: Path | object) -> float:
+        """Tell by the class, if torch is imported: else there can be no module."""
+        return 1.0 if _is_module(source) else 0.0
+
+    def open(self, source: Path | object) -> HeldCheckpoint:
+        """List parameters and buffers. They stay where they are, on whatever device, and are copied one at a time.
+
+        Raises:
+            SourceError: ``source`` is no module, or a tensor is not to be had.
+        """
+        if not _is_module(source):
+            raise ww.SourceError(f"an object of type {type(source).__name__} is no torch.nn.Module")
+        module: Any = source
+        slots: dict[str, Slot] = {}
+        modules: dict[str, Module] = {}
+        for path, inner in module.named_modules(remove_duplicate=False):
+            classes = [(base.__module__, base.__name__) for base in type(inner).__mro__]
+            if (told := told_by(classes, getattr(inner, "groups", 1))) is not None:
+                modules[path] = told
+            transient = inner._non_persistent_buffers_set  # noqa: SLF001 - what is not in a state dict
+            held = [(inner._parameters, key) for key in inner._parameters]  # noqa: SLF001 - in a state dict's order
+            held += [(inner._buffers, key) for key in inner._buffers if key not in transient]  # noqa: SLF001 - the same
+            slots |= {
+                f"{path}.{key}" if path else key: Slot(mapping, key)
+                for mapping, key in held
+                if mapping[key] is not None
+            }
+        return HeldCheckpoint("torch-module", slots, modules)
+
+
+def _is_module(source: object) -> bool:
+    torch = sys.modules.get("torch")
+    module = getattr(getattr(torch, "nn", None), "Module", None)  # torch may be imported at this very moment
+    return module is not None and isinstance(source, module)
+
+
+def told_by(classes: list[tuple[str, str]], groups: object) -> Module | None:
+    """Return what a module says of its weight.
+
+    Args:
+        classes: (module, name) of its class and of those it descends from, as far as they are known, nearest first.
+        groups: Its attribute ``groups``.
+    """
+    for module, name in classes:
+        if module.startswith(_HOME) and name in _KINDS:
+            kind = _KINDS[name]
+            return Module(kind, groups if kind.is_convolution and type(groups) is int else 1)
+    return None

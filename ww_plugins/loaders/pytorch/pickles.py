@@ -1,0 +1,364 @@
+"""Pickles, read and not obeyed.
+
+A pickle is a program for a small stack machine, and two of its instructions, REDUCE and BUILD, let it do whatever
+Python can. Here the same program runs on a machine that has no such instructions: a call becomes a `Call` that says
+what was to be called with what, and that is all that ever happens. Nothing is imported, no class is made, no method of
+anything is called; what comes out are Python's own constants, lists, tuples and dicts, and the classes below. It may be
+nested to any depth, and contain itself: whoever goes through it must not recur, and the classes do not show their
+content.
+
+The instructions are decoded by the standard library's ``pickletools.genops``, which executes nothing either.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+MOST_OPERATIONS = 3_000_000
+"""Instructions of one pickle: a checkpoint takes some thirty for each tensor; so many take seconds."""
+
+LONGEST_NAME = 1000
+_KEPT = 4096  # bytes; longer constants stay in the file
+_LENGTH_BYTES = {"SHORT_BINBYTES": 1, "BINBYTES": 4, "BINBYTES8": 8, "BYTEARRAY8": 8, "BINSTRING": 4}
+_SMALL = 2**60  # integers below have hashes of their own; larger ones can be made to share one
+
+
+class PickleFault(Exception):  # noqa: N818 - a reason, put into a sentence by who knows the file
+    """Why a pickle cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """Something of a module, by name: a class, a function, a dtype. It is never looked up."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Call:
+    """A call that did not happen, and what was then to be put into its result.
+
+    Attributes:
+        function: What was to be called: a `Global`, or anything else, which is a fault of the file.
+        arguments: The positional arguments.
+        state: What the result was to be built from; None for nothing.
+        items: Entries it was to be given, as a dict is.
+        elements: What was to be appended to it, as to a list.
+    """
+
+    function: Any
+    arguments: tuple[Any, ...]
+    state: Any = None
+    items: dict[Any, Any] | None = None
+    elements: list[Any] | None = None
+
+    def calls(self, *names: str) -> bool:
+        """Whether it is a call of one of these, named with their modules."""
+        return isinstance(self.function, Global) and str(self.function) in names
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Persistent:
+    """What the pickle names by an identifier and does not hold."""
+
+    id: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A constant of bytes: where it lies in the file, and its content if that is short."""
+
+    offset: int
+    length: int
+    content: bytes | None
+
+
+class OddKey:
+    """A key of a dict that is no text and no small number: kept apart, and never hashed by its content."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+
+@dataclass(slots=True)
+class Pickle:
+    """What a pickle comes to.
+
+    Attributes:
+        root: The object it describes.
+        called: Everything that was to be called, in order, each once.
+        persistent: Everything that it names and does not hold, in order.
+    """
+
+    root: Any = None
+    called: dict[str, None] = field(default_factory=dict)
+    persistent: list[Persistent] = field(default_factory=list)
+
+
+def read_pickle(file: BinaryIO, end: int) -> Pickle:
+    """Read one pickle from where a file stands; the file then stands behind it.
+
+    Args:
+        file: A file, opened for reading.
+        end: Where the pickle must have ended.
+
+    Raises:
+        PickleFault: It is no pickle, is damaged, or is larger than any checkpoint's.
+    """
+    return _Machine(_Span(file, end)).run()
+
+
+class _Span:
+    """What ``genops`` reads from: a file up to an offset, so that no claimed length is believed beyond it."""
+
+    def __init__(self, file: BinaryIO, end: int) -> None:
+        self._file = file
+        self._end = end
+        self.tell = file.tell
+
+    def read(self, count: int) -> bytes:
+        if count > self._end - self.tell():
+            raise PickleFault("it is cut short")
+        return self._file.read(count)
+
+    def readline(self) -> bytes:
+        return self._file.readline(min(self._end - self.tell(), 1_000_000))
+
+
+_MARK = object()
+
+
+class _Machine:
+    """The machine. An instruction has its method in ``_instructions``, or pushes the constant that it carries."""
+
+    def __init__(self, stream: _Span) -> None:
+        self._stream = stream
+        self._result = Pickle()
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+        push = self._stack.append
+        self._instructions: dict[str, Callable[[Any], None]] = {
+            "NONE": lambda _: push(None), "NEWTRUE": lambda _: push(True), "NEWFALSE": lambda _: push(False),
+            "EMPTY_LIST": lambda _: push([]), "EMPTY_DICT": lambda _: push({}), "EMPTY_SET": lambda _: push([]),
+            "EMPTY_TUPLE": lambda _: push(()), "TUPLE1": self._tuple_of(1), "TUPLE2": self._tuple_of(2),
+            "TUPLE3": self._tuple_of(3), "TUPLE": self._tuple, "LIST": self._list, "FROZENSET": self._list,
+            "DICT": self._dict, "APPEND": self._append, "APPENDS": self._appends, "ADDITEMS": self._appends,
+            "SETITEM": self._set_item, "SETITEMS": self._set_items, "MARK": self._mark, "POP": self._pop,
+            "POP_MARK": self._pop_mark, "DUP": self._dup, "GET": self._get, "BINGET": self._get,
+            "LONG_BINGET": self._get, "PUT": self._put, "BINPUT": self._put, "LONG_BINPUT": self._put,
+            "MEMOIZE": self._put, "GLOBAL": self._global, "STACK_GLOBAL": self._stack_global,
+            "EXT1": self._extension, "EXT2": self._extension, "EXT4": self._extension, "REDUCE": self._reduce,
+            "NEWOBJ": self._reduce, "NEWOBJ_EX": self._new_object_ex, "INST": self._instance, "OBJ": self._object,
+            "BUILD": self._build, "PERSID": self._persistent, "BINPERSID": self._bin_persistent,
+        }  # fmt: skip
+
+    def run(self) -> Pickle:
+        """Run the program to its end."""
+        try:
+            # What it asks of a file is in _Span; its own type names more.
+            operations = pickletools.genops(self._stream)  # type: ignore[arg-type]
+            for count, (opcode, argument, position) in enumerate(operations):
+                if count > MOST_OPERATIONS:
+                    raise PickleFault(f"it has more than {MOST_OPERATIONS} instructions")
+                self._execute(opcode.name, argument, position or 0)
+        except IndexError:
+            raise PickleFault("it takes from an empty stack") from None
+        except (ValueError, ArithmeticError) as error:
+            raise PickleFault(f"it is damaged: {_first_line(error)}") from None
+        if not self._stack:
+            raise PickleFault("it takes from an empty stack")
+        self._result.root = self._stack[-1]
+        return self._result
+
+    def _execute(self, name: str, argument: Any, position: int) -> None:
+        instruction = self._instructions.get(name)
+        if instruction is not None:
+            instruction(argument)
+        elif name in _LENGTH_BYTES and (len(argument) > _KEPT or not isinstance(argument, str)):
+            length = len(argument)
+            content = bytes(argument) if length <= _KEPT else None
+            self._stack.append(Extent(position + 1 + _LENGTH_BYTES[name], length, content))
+        elif name in _CONSTANTS:
+            self._stack.append(argument)
+        elif name not in _IGNORED:
+            raise PickleFault(f"it has the instruction {name}, which no checkpoint needs")
+
+    def _pop_to_mark(self) -> list[Any]:
+        place = len(self._stack) - 1
+        while self._stack[place] is not _MARK:
+            place -= 1
+            if place < 0:
+                raise PickleFault("it takes from an empty stack")
+        items = self._stack[place + 1 :]
+        del self._stack[place:]
+        return items
+
+    def _call(self, function: Any, arguments: Any) -> None:
+        if isinstance(function, Persistent) and isinstance(function.id, tuple) and function.id[:1] == ("module",):
+            function = function.id[1] if len(function.id) > 1 else function  # a class, with its source beside it
+        self._note(function)
+        if isinstance(function, Global) and function.name == "_reconstructor" and isinstance(arguments, tuple):
+            self._note(*arguments[:1])
+        self._stack.append(Call(function, arguments if isinstance(arguments, tuple) else (arguments,)))
+
+    def _note(self, function: Any = None) -> None:
+        if isinstance(function, Global):
+            self._result.called[str(function)] = None
+        elif not isinstance(function, Call):  # the call it is of has been noted
+            self._result.called["something that cannot be called"] = None
+
+    # --- the instructions ---
+
+    def _put(self, index: int | None) -> None:
+        self._memo[len(self._memo) if index is None else index] = self._stack[-1]
+
+    def _get(self, index: int) -> None:
+        try:
+            self._stack.append(self._memo[index])
+        except KeyError:
+            raise PickleFault("it asks for what it never kept") from None
+
+    def _mark(self, _: Any) -> None:
+        self._stack.append(_MARK)
+
+    def _pop(self, _: Any) -> None:
+        self._stack.pop()
+
+    def _pop_mark(self, _: Any) -> None:
+        self._pop_to_mark()
+
+    def _dup(self, _: Any) -> None:
+        self._stack.append(self._stack[-1])
+
+    def _list(self, _: Any) -> None:
+        self._stack.append(self._pop_to_mark())
+
+    def _tuple(self, _: Any) -> None:
+        self._stack.append(tuple(self._pop_to_mark()))
+
+    def _tuple_of(self, count: int) -> Callable[[Any], None]:
+        def make(_: Any) -> None:
+            if len(self._stack) < count:
+                raise IndexError
+            self._stack[-count:] = [tuple(self._stack[-count:])]
+
+        return make
+
+    def _dict(self, _: Any) -> None:
+        items = self._pop_to_mark()
+        self._stack.append({})
+        self._add_items(items)
+
+    def _append(self, _: Any) -> None:
+        self._extend([self._stack.pop()])
+
+    def _appends(self, _: Any) -> None:
+        self._extend(self._pop_to_mark())
+
+    def _extend(self, items: Iterable[Any]) -> None:
+        target = self._stack[-1]
+        if isinstance(target, list):
+            target.extend(items)
+        elif isinstance(target, Call):
+            if target.elements is None:
+                target.elements = []
+            target.elements.extend(items)
+        else:
+            raise PickleFault("it appends to what is no list")
+
+    def _set_item(self, _: Any) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        self._add_items([key, value])
+
+    def _set_items(self, _: Any) -> None:
+        self._add_items(self._pop_to_mark())
+
+    def _add_items(self, items: list[Any]) -> None:
+        entries = self._stack[-1]
+        if isinstance(entries, Call):
+            if entries.items is None:
+                entries.items = {}
+            entries = entries.items
+        if not isinstance(entries, dict) or len(items) % 2:
+            raise PickleFault("it puts entries into what is no dict")
+        entries.update(pairs_of(items[::2], items[1::2]))
+
+    def _global(self, argument: str) -> None:
+        module, _, name = argument.partition(" ")
+        self._push_global(module, name)
+
+    def _stack_global(self, _: Any) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        self._push_global(module, name)
+
+    def _push_global(self, module: Any, name: Any) -> None:
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise PickleFault("it names something by what is no text")
+        if len(module) + len(name) > LONGEST_NAME:
+            raise PickleFault(f"it names something by more than {LONGEST_NAME} characters")
+        self._stack.append(Global(module, name))
+
+    def _extension(self, code: int) -> None:
+        self._stack.append(Global("copyreg", f"extension {code}"))
+
+    def _reduce(self, _: Any) -> None:
+        arguments, function = self._stack.pop(), self._stack.pop()
+        self._call(function, arguments)
+
+    def _new_object_ex(self, _: Any) -> None:
+        self._stack.pop()  # its keyword arguments
+        self._reduce(None)
+
+    def _instance(self, argument: str) -> None:
+        arguments = tuple(self._pop_to_mark())
+        self._global(argument)
+        self._call(self._stack.pop(), arguments)
+
+    def _object(self, _: Any) -> None:
+        function, *arguments = self._pop_to_mark() or [None]
+        self._call(function, tuple(arguments))
+
+    def _build(self, _: Any) -> None:
+        state, target = self._stack.pop(), self._stack[-1]
+        if isinstance(target, Call):
+            target.state = state
+        else:
+            self._note(target)
+
+    def _persistent(self, identifier: str) -> None:
+        self._push_persistent(identifier)
+
+    def _bin_persistent(self, _: Any) -> None:
+        self._push_persistent(self._stack.pop())
+
+    def _push_persistent(self, identifier: Any) -> None:
+        named = Persistent(identifier)
+        self._result.persistent.append(named)
+        self._stack.append(named)
+
+
+def pairs_of(keys: Iterable[Any], values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Pair keys and values; what a stranger could make slow or deep to hash becomes an `OddKey`."""
+    for key, value in zip(keys, values, strict=False):
+        simple = isinstance(key, (str, bool)) or (isinstance(key, int) and abs(key) < _SMALL)
+        yield (key if simple else OddKey(key)), value
+
+
+_CONSTANTS = frozenset({
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+})  # fmt: skip
+_IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:100] or type(error).__name__

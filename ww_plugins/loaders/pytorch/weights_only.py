@@ -1,0 +1,119 @@
+"""Tensors that are no rows of numbers, such as quantized and sparse ones, read by ``torch.load(weights_only=True)``.
+
+PyTorch runs in a process of its own, with a limit of memory and of time: what its C++ makes of a stranger's file must
+not cost more than this tensor. That process turns the tensors into plain ones and hands them over as safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ww_plugins.loaders.trees import Tree, find_weights
+
+if TYPE_CHECKING:
+    from ww_plugins.loaders.mapped import RegularFile
+
+_SAFE_SINCE = (2, 6)  # before, weights_only could be made to execute code: CVE-2025-32434
+_SECONDS = 120
+_CPU_SECONDS = 8  # importing PyTorch takes two of them
+_MEMORY = 6 << 30  # of address space; importing PyTorch takes a good part of it
+_MOST_BYTES = 1 << 30
+
+
+def unavailable() -> str:
+    """Say why PyTorch cannot be used for this; an empty text if it can."""
+    try:
+        found = tuple(int(part) for part in version("torch").split(".")[:2])
+    except PackageNotFoundError:
+        return "reading it needs PyTorch: pip install 'ww[torch]'"
+    return "" if found >= _SAFE_SINCE else "reading it safely needs PyTorch 2.6 or newer: pip install --upgrade torch"
+
+
+def load_apart(file: RegularFile, names: Sequence[str]) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    """Read some tensors of a file in a process of its own.
+
+    Args:
+        file: The file.
+        names: Names of the tensors, as ``find_weights`` gives them.
+
+    Returns:
+        dtype, shape and bytes by name; nothing of what could not be read.
+    """
+    from safetensors.numpy import load_file
+
+    with tempfile.TemporaryDirectory(prefix="ww-") as folder:
+        target = Path(folder) / "tensors.safetensors"
+        # -P: the folder one stands in, which may be a stranger's, must not be where modules are found.
+        command = [sys.executable, "-P", "-m", __name__, str(file.real), str(target)]
+        try:
+            subprocess.run(  # noqa: S603 - this very module, on paths
+                command, input=json.dumps(list(names)).encode(), timeout=_SECONDS, capture_output=True, check=True
+            )
+            arrays = load_file(target)
+        except (subprocess.SubprocessError, OSError, ValueError):
+            return {}
+    return {name: (array.dtype.name, array.shape, array.tobytes()) for name, array in arrays.items()}
+
+
+def main(source: str, target: str, names: Sequence[str]) -> None:
+    """Read the named tensors of ``source``, and write them to ``target`` as plain ones."""
+    _limit_this_process()
+    import torch
+    from safetensors.torch import save_file
+
+    root = torch.load(source, map_location="cpu", weights_only=True)
+    plain: dict[str, torch.Tensor] = {}
+    room = _MOST_BYTES
+    for name, tensor in find_weights(root, _LoadedTree(torch.Tensor), source).tensors:
+        if name not in names:
+            continue
+        room -= tensor.numel() * 8  # a sparse tensor is as large as it says only once it is dense
+        if room >= 0:
+            dense = tensor.dequantize() if tensor.is_quantized else tensor.to_dense()
+            plain[name] = dense.detach().contiguous().clone()
+    save_file(plain, target)
+
+
+def _limit_this_process() -> None:
+    try:
+        import resource
+    except ImportError:  # not on this system: the time limit remains
+        return
+    limits = {
+        resource.RLIMIT_AS: _MEMORY,
+        resource.RLIMIT_CPU: _CPU_SECONDS,
+        resource.RLIMIT_FSIZE: 2 * _MOST_BYTES,
+        resource.RLIMIT_CORE: 0,
+    }
+    for limit, most in limits.items():
+        resource.setrlimit(limit, (most, most))
+
+
+class _LoadedTree(Tree):
+    """What ``torch.load`` gives: tensors in dicts, lists and tuples."""
+
+    def __init__(self, tensor_type: type) -> None:
+        self._tensor_type = tensor_type
+
+    def is_tensor(self, node: Any) -> bool:
+        return isinstance(node, self._tensor_type)
+
+    def is_dict(self, node: Any) -> bool:
+        return isinstance(node, Mapping)
+
+    def entries(self, node: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(node, Mapping):
+            yield from ((str(key), inner) for key, inner in node.items() if type(key) in {str, int})
+        elif isinstance(node, (list, tuple)):
+            yield from ((str(place), inner) for place, inner in enumerate(node))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], json.loads(sys.stdin.read()))

@@ -1,0 +1,153 @@
+"""From what people save to the weights in it: dicts in dicts, checkpoints of training, whole modules.
+
+**Which tensors are the weights.** Where the outermost object is a dict and one of the usual keys (``state_dict``,
+``model``, ...; the first in ``USUAL_KEYS``) leads to tensors, they are what lies under it, and so on inside. Where
+only one entry leads to tensors, they are what lies under it. Otherwise all tensors are weights, without those of
+optimizers, schedulers and the like. What else holds tensors is named in a warning.
+
+**Names** are the keys on the way, joined by dots, from there on; those of a module are the names in its state dict.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import ww_core as ww
+from ww_plugins.loaders.names import fault_of_name, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ww_plugins.loaders.state_dict import Module
+
+USUAL_KEYS = (
+    "state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "weights", "params",
+    "parameters", "ema", "state_dict_ema", "model_ema", "params_ema",
+)  # fmt: skip
+"""Keys under which people keep the weights of one model, the first that is there first."""
+
+_TRAINING = re.compile(
+    r"(^|.*_)(optim\w*|\w*sched\w*|scaler|rng|amp|callbacks|loops|hyper_parameters|hparams|args)(_.*|$)", re.IGNORECASE
+)
+_DEEPEST = 64
+_MOST_WRAPPERS = 8
+_LISTED = 5
+
+
+class Tree(ABC):
+    """How one kind of nested objects is looked into. It may contain itself, and things of any kind."""
+
+    @abstractmethod
+    def is_tensor(self, node: Any) -> bool:
+        """Whether it is a tensor or an array."""
+
+    @abstractmethod
+    def is_dict(self, node: Any) -> bool:
+        """Whether it is a dict that may hold the weights among other things; a module is none."""
+
+    @abstractmethod
+    def entries(self, node: Any) -> Iterable[tuple[str, Any]]:
+        """Return what is in a node by key, in order; nothing for what holds nothing."""
+
+    def module(self, node: Any) -> Module | None:  # noqa: ARG002 - most trees hold no modules
+        """Tell what a node says of itself, if it is a module."""
+        return None
+
+
+@dataclass(slots=True)
+class Weights:
+    """The weights of a model.
+
+    Attributes:
+        tensors: Name and node of each tensor, in order.
+        modules: What is known of the modules that hold them, by path.
+        beside: Keys of what holds tensors too, and may be weights.
+        deep: Whether something lies deeper than anybody looks.
+    """
+
+    tensors: list[tuple[str, Any]] = field(default_factory=list)
+    modules: dict[str, Module] = field(default_factory=dict)
+    beside: list[str] = field(default_factory=list)
+    deep: bool = False
+
+    def warnings(self, label: str) -> Iterator[str]:
+        """Yield what the user should know of the choice."""
+        if self.beside:
+            more = ", ..." if len(self.beside) > _LISTED else ""
+            shown = ", ".join(quoted(key) for key in self.beside[:_LISTED])
+            yield f"{label}: tensors under these keys are not among the weights that are read: {shown}{more}"
+        if self.deep:
+            yield f"{label}: what is nested more than {_DEEPEST} deep is not looked into"
+
+
+def find_weights(root: Any, tree: Tree, label: str) -> Weights:
+    """Choose the weights among all that a tree holds.
+
+    Args:
+        root: The outermost object.
+        tree: How it is looked into.
+        label: The source, for messages.
+
+    Raises:
+        CorruptFileError: A name is not fit to be shown.
+    """
+    weights = Weights()
+    for _ in range(_MOST_WRAPPERS):
+        chosen = _wrapped(root, tree, weights.beside) if tree.is_dict(root) else None
+        if chosen is None:
+            break
+        root = chosen
+    for path, node in _walk(root, tree, weights):
+        name = ".".join(path) if path else "weight"
+        if not tree.is_tensor(node):
+            module = tree.module(node)
+            if module is not None:
+                weights.modules[".".join(path)] = module
+        elif not (len(path) > 1 and tree.is_dict(root) and _TRAINING.fullmatch(path[0])):
+            if fault := fault_of_name(name):
+                raise ww.CorruptFileError(f"{label}: {fault}")
+            weights.tensors.append((name, node))
+    return weights
+
+
+def _wrapped(root: Any, tree: Tree, beside: list[str]) -> Any | None:
+    """Return the one entry of a dict that holds the weights, and add the others that hold tensors; None for no such."""
+    holding = {path[0]: None for path, node in _walk(root, tree, Weights()) if path and tree.is_tensor(node)}
+    entries = {key: node for key, node in tree.entries(root) if key in holding}
+    candidates = [key for key, node in entries.items() if tree.is_tensor(node) or not _TRAINING.fullmatch(key)]
+    usual = [key for key in USUAL_KEYS if key in candidates and not tree.is_tensor(entries[key])]
+    if not usual and len(candidates) != 1:
+        return None
+    chosen = (usual or candidates)[0]
+    if tree.is_tensor(entries[chosen]):
+        return None
+    beside += [key for key in candidates if key != chosen]
+    return entries[chosen]
+
+
+def _walk(root: Any, tree: Tree, weights: Weights) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield all that is in a tree with its path, parents first; a container once: it may be shared, or hold itself."""
+    seen: dict[int, Any] = {}  # by identity, and kept: what an object gives anew each time must not take its place
+    waiting: list[Iterator[tuple[tuple[str, ...], Any]]] = [iter([((), root)])]
+    while waiting:
+        following = next(waiting[-1], None)
+        if following is None:
+            waiting.pop()
+            continue
+        path, node = following
+        if tree.is_tensor(node):
+            yield path, node
+            continue
+        if id(node) in seen:
+            continue
+        if len(path) >= _DEEPEST:
+            weights.deep = True
+            continue
+        inner = list(tree.entries(node))
+        if inner:
+            seen[id(node)] = node
+            yield path, node
+            waiting.append(iter([((*path, key), child) for key, child in inner]))
