@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from safetensors.numpy import save_file
 
 import ww_core as ww
@@ -44,6 +45,42 @@ class TestSafetensors(LoaderContract):
         path = Path(folder) / "sample.safetensors"
         save_file(dict(weights), path)
         return path
+
+
+class TestPyTorch(LoaderContract):
+    plugin = ww_plugins.loaders
+    name = "pytorch"
+
+    def write(self, weights, folder):
+        torch = pytest.importorskip("torch")
+        path = Path(folder) / "sample.pt"
+        torch.save({name: torch.from_numpy(weight.copy()) for name, weight in weights.items()}, path)
+        return path
+
+
+class TestLegacyPyTorch(TestPyTorch):
+    def write(self, weights, folder):
+        path = Path(folder) / "sample.th"
+        torch = pytest.importorskip("torch")
+        state = {name: torch.from_numpy(weight.copy()) for name, weight in weights.items()}
+        torch.save(state, path, _use_new_zipfile_serialization=False)
+        return path
+
+
+class TestModule(LoaderContract):
+    plugin = ww_plugins.loaders
+    name = "torch-module"
+
+    def write(self, weights, folder):
+        torch = pytest.importorskip("torch")
+        root = torch.nn.Module()
+        for name, weight in weights.items():
+            *path, last = name.split(".")
+            module = root
+            for part in path:
+                module = module._modules.setdefault(part, torch.nn.Module())  # add_module refuses the name "half"
+            module.register_parameter(last, torch.nn.Parameter(torch.from_numpy(weight.copy())))
+        return root
 
 
 class TestArrays(LoaderContract):

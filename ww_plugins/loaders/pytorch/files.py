@@ -27,7 +27,7 @@ _HARMLESS = re.compile(
     r"(torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type(_v2)?|torch\.Size|torch\.device|torch\.serialization\._get_layout"
     r"|torch\.per_(tensor|channel)_affine|torch\.storage\._load_from_bytes|torch\.nn\.parameter\.\w*Parameter"
     r"|torch\.nn\.modules\.\w+\.[A-Z]\w*"
-    r"|collections\.(OrderedDict|defaultdict|Counter|deque)|(builtins|__builtin__)\.(set|frozenset|bytearray|complex)"
+    r"|collections\.(OrderedDict|defaultdict|Counter|deque)|(builtins|__builtin__)\.(set|frozenset|bytes|bytearray|complex)"
     r"|numpy(\._?core)?\.(multiarray\._reconstruct|multiarray\.scalar|numeric\._frombuffer)|numpy\.(dtype|ndarray)"
     r"|torch\.jit\._pickle\.\w+|_codecs\.encode|copyreg\._reconstructor|copy_reg\._reconstructor)"
 )

@@ -33,7 +33,7 @@ _EXOTIC = {
 }
 _ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 _BUFFERS = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
-_BYTES = ("_codecs.encode", "builtins.bytearray", "__builtin__.bytearray")
+_BYTES = ("_codecs.encode", "builtins.bytearray", "__builtin__.bytearray", "builtins.bytes", "__builtin__.bytes")
 _KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex"}
 
 
@@ -221,8 +221,8 @@ def _numpy_type(kind: Any) -> _NumPyType | None:
 
 def _held(content: Any) -> Extent | bytes:
     """The bytes of an array: a constant, or a text that Python 2 or an old protocol wrote in their place."""
-    if isinstance(content, Call) and content.calls(*_BYTES) and content.arguments:
-        content = content.arguments[0]
+    if isinstance(content, Call) and content.calls(*_BYTES):
+        content = content.arguments[0] if content.arguments else ""
     if isinstance(content, Extent):
         return content
     if isinstance(content, str):
