@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ww_core.analysis.analyze import analyze
+    from ww_core.analysis.backfill import backfill
     from ww_core.analysis.compare_svd import compare_svd
     from ww_core.analysis.describe import describe
     from ww_core.domain.checkpoint import Checkpoint, FileRange, Loader
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ww_core.analysis.analyze": ["analyze"],
+    "ww_core.analysis.backfill": ["backfill"],
     "ww_core.analysis.compare_svd": ["compare_svd"],
     "ww_core.analysis.describe": ["describe"],
     "ww_core.domain.checkpoint": ["Checkpoint", "FileRange", "Loader"],
@@ -112,6 +114,7 @@ __all__ = [
     "UsageError",
     "WWError",
     "analyze",
+    "backfill",
     "column",
     "compare_svd",
     "describe",

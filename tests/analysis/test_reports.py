@@ -225,3 +225,35 @@ def test_sources_of_one_content_keep_their_own_biases(tmp_path):
         # One tensor under two names: counted and decomposed once.
         assert report.coverage.parameters_analyzed == 96
     assert len(set(seen.values())) == 1
+
+
+def test_a_run_is_done_only_with_its_summaries(weights, tmp_path, monkeypatch):
+    path = tmp_path / "s.sqlite"
+
+    def crash(*arguments):
+        raise RuntimeError("the power went")
+
+    monkeypatch.setattr("ww_core.store.recording.record_summaries", crash)
+    with pytest.raises(RuntimeError, match="the power went"):
+        ww.analyze(weights, store=path, name="net")
+    monkeypatch.undo()
+    with ww.open_store(path, mode="read") as store, store.reading() as connection:
+        assert connection.execute(select(tables.run.c.state)).scalars().all() == ["interrupted"]
+    assert ww.analyze(weights, store=path, name="net").run.computed == 0
+
+
+def test_what_an_observer_loses_at_the_end_is_in_the_report_and_the_summaries_stand(weights, tmp_path):
+    path = tmp_path / "s.sqlite"
+
+    class Nervous(ww.RunObserver):
+        def on_end(self, report):
+            with ww.open_store(path, mode="read") as store, store.reading() as connection:
+                seen.append(len(connection.execute(select(tables.summary)).all()))
+            raise RuntimeError("at last")
+
+    seen = []
+    report = ww.analyze(weights, store=path, name="net", observers=[Nervous()])
+    assert [failure.stage for failure in report.failures] == ["observer"]
+    assert seen[0] > 0
+    with ww.open_store(path, mode="read") as store:
+        assert store.report("net") == report

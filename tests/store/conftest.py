@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import multiprocessing
 import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
+from sqlalchemy import select
+
+from ww_core.cli.main import main
+from ww_core.store import tables
+from ww_core.store.store import open_store
 
 _numbers = itertools.count()
 
@@ -102,3 +111,106 @@ def make_store_url(request, tmp_path):
 def store_url(make_store_url):
     """Location of a new, empty store: an SQLite file, and a database on a PostgreSQL server."""
     return make_store_url()
+
+
+class ForkedProgram:
+    """Starts ``ww`` in processes of their own, forked from one that has all imports done: they begin at once."""
+
+    READY = (
+        "ww_core.cli.main", "ww_core.analysis.analyze", "ww_core.store.store", "alembic.command", "typer._adapters",
+        "ww_plugins.loaders", "ww_plugins.extractors", "ww_plugins.metrics", "safetensors.numpy", "scipy.linalg",
+    )  # fmt: skip
+
+    def __init__(self, folder: Path) -> None:
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload(list(self.READY))
+        self._output = folder / "output"
+
+    def __call__(self, *arguments, largest_file=None):
+        """Start the program; no file that it writes gets larger than so many bytes."""
+        texts = [str(argument) for argument in arguments]
+        process = self._processes.Process(target=_run_program, args=(texts, self._output, largest_file))
+        process.start()
+        return process
+
+    def output(self, process):
+        """Wait for its end, and return its exit code and what it has printed, errors included."""
+        process.join(60)
+        return process.exitcode, self._output.read_text()
+
+
+def _run_program(arguments, output, largest_file):
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    if largest_file is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    sys.argv = ["ww", *arguments]
+    sys.exit(main())
+
+
+@pytest.fixture
+def forked_ww(tmp_path):
+    """The program, in processes that begin at once."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system does not fork")
+    return ForkedProgram(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def many_layers(tmp_path_factory):
+    """A model of 60 small layers, of which rows are written all the time."""
+    drawn = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("model") / "net.safetensors"
+    shapes = [(160 + number, 128) for number in range(60)]
+    save_file({f"{i}.weight": drawn.standard_normal(shape, dtype=np.float32) for i, shape in enumerate(shapes)}, path)
+    return path
+
+
+@pytest.fixture(params=["WAL", "rollback journal"])
+def new_store(request, tmp_path):
+    """A function that returns the path of a store yet to be made, in a new folder, with one journal or the other."""
+
+    def path() -> Path:
+        store = tmp_path / f"stores-{next(_numbers)}" / "store.sqlite"
+        store.parent.mkdir()
+        if request.param != "WAL":
+            store.with_name("store.sqlite-shm").mkdir()  # no shared memory, as in many network folders
+        return store
+
+    return path
+
+
+@pytest.fixture
+def content_of():
+    """A function that returns all rows of a store but those of runs, by table, as they are in any store.
+
+    Keys are replaced by what they point at, and times are left out, so that stores with equal content are equal.
+    """
+
+    def content(location) -> dict:
+        names, found = {}, {}
+        with open_store(location, mode="read") as store, store.reading() as connection:
+            for table in tables.metadata.sorted_tables:  # what is pointed at comes first
+                if table.name in {"run", "run_failure"}:
+                    continue
+                found[table.name] = set()
+                for row in connection.execute(select(table)).mappings():
+                    fields = tuple(
+                        names[reference.column.table.name, row[column.name]]
+                        if (reference := next(iter(column.foreign_keys), None)) and row[column.name] is not None
+                        else row[column.name]
+                        for column in table.columns
+                        if column.name not in TIMES and column.name != "id"
+                    )
+                    found[table.name].add(fields)
+                    if "id" in row:
+                        names[table.name, row["id"]] = row.get("digest", fields)
+        return found
+
+    return content
+
+
+TIMES = {"created_at", "seconds"}

@@ -372,6 +372,38 @@ def test_a_full_disk(tmp_path):
         assert store.info().counts["model"] == 0
 
 
+@pytest.mark.parametrize("journal", ["WAL", "rollback"])
+@pytest.mark.parametrize("event", ["removed", "moved", "folder removed", "replaced"])
+def test_a_store_that_is_no_longer_where_it_was_opened(tmp_path, journal, event):
+    path = tmp_path / "folder" / "x.db"
+    path.parent.mkdir()
+    if journal == "rollback":
+        path.with_name("x.db-shm").mkdir()
+    open_store(tmp_path / "other.db").close()
+    with open_store(path) as store:
+        add_model(store, "resnet")
+        match event:
+            case "removed":
+                path.unlink()
+            case "moved":
+                path.rename(tmp_path / "moved.db")
+            case "folder removed":
+                shutil.rmtree(path.parent)
+            case "replaced":
+                (tmp_path / "other.db").replace(path)
+        with pytest.raises(StoreError, match=f"{path} was moved, removed or replaced"):
+            add_model(store, "lenet")
+
+
+def test_a_store_under_a_link_and_one_that_another_program_has_written(tmp_path):
+    (tmp_path / "link.db").symlink_to(tmp_path / "x.db")
+    with open_store(tmp_path / "link.db") as store, open_store(tmp_path / "x.db") as other:
+        for number in range(3):
+            add_model(store, f"store-{number}")
+            add_model(other, f"other-{number}")
+        assert store.info().counts["model"] == other.info().counts["model"] == 6
+
+
 @pytest.mark.parametrize("mode", ["read", "write"])
 def test_a_damaged_store(tmp_path, mode):
     path = tmp_path / "x.db"

@@ -3,12 +3,16 @@
 import contextlib
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from sqlalchemy import event
 
 import ww_core as ww
+from ww_core.analysis import run
 from ww_core.analysis.diff import diff
 from ww_core.store import recording
 from ww_core.store.store import open_store
@@ -109,6 +113,32 @@ def test_every_state_is_kept(store_url):
         assert report.to_dict()["layers"][0]["metrics"]["endless"] is None
 
 
+def test_a_backfill_says_what_an_analysis_would(store_url, weights):
+    class Late:
+        @ww.hookimpl
+        def ww_register_metrics(self):
+            return [many, doubtful, words, whole]
+
+    for name, arrays in (("net", weights), ("net", changed(weights)), ("it's \\ 100%", weights)):
+        ww.analyze(arrays, store=store_url, name=name, extractors=["slice", "pool"])
+    report = ww.backfill(store_url, plugins=[Late()])
+    assert (report.versions, report.versions_filled) == (2, 2)
+    assert (report.needs_weights, report.not_repeatable) == ((), ())
+    fresh = ww.analyze(changed(weights), extractors=["slice", "pool"], plugins=[Late()])
+    with open_store(store_url, mode="read") as store:
+        filled = store.report("net@2")
+    assert outcomes(filled) == outcomes(fresh)
+    assert (filled.model_metrics, filled.summary) == (fresh.model_metrics, fresh.summary)
+    assert not ww.backfill(store_url, plugins=[Late()]).filled
+    assert ww.backfill(store_url, models=["it's \\ 100%"]).versions == 1
+
+
+@ww.metric(version="1", scope="model")
+def whole(many, alpha):
+    """Of columns of all matrices."""
+    return (many * alpha).sum()
+
+
 @ww.metric(version="1")
 def not_a_number(singular_values):
     """NaN."""
@@ -179,6 +209,76 @@ def test_eight_processes_write_one_new_store(store_url):
             assert report.digest == digest
             assert [dict(row.metrics) for row in report.layers] == metrics
             assert all(outcome.reason or outcome.is_ok for row in metrics for outcome in row.values())
+
+
+@pytest.fixture
+def family(tmp_path):
+    """Eight models: some layers are everybody's, some a neighbour's too, and some their own."""
+
+    def layers(seed, count):
+        drawn = np.random.default_rng(seed)
+        return {f"{seed}.{i}.weight": drawn.standard_normal((40 + i, 30), dtype=np.float32) for i in range(count)}
+
+    paths = [tmp_path / f"model{number}.safetensors" for number in range(8)]
+    for number, path in enumerate(paths):
+        save_file(layers(100, 4) | layers(number, 4) | layers(number + 1, 4) | layers(200 + number, 2), path)
+    return paths
+
+
+def run_at_once(models, store):
+    """Analyse every model in a program of its own, all of them at once."""
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "ww_core", "analyze", str(model), "--store", str(store)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for model in models
+    ]
+    return [(program.communicate(timeout=120)[1], program.returncode) for program in programs]
+
+
+def content_of_separate_stores(models, tmp_path, content_of):
+    content = {}
+    for model in models:
+        ww.analyze(model, store=tmp_path / f"{model.stem}.sqlite")
+        for table, rows in content_of(tmp_path / f"{model.stem}.sqlite").items():
+            content.setdefault(table, set()).update(rows)
+    return content
+
+
+@pytest.mark.slow
+def test_eight_programs_at_once_store_what_each_would_store_alone(store_url, family, tmp_path, content_of):
+    assert run_at_once(family, store_url) == [("", 0)] * 8
+    assert content_of(store_url) == content_of_separate_stores(family, tmp_path, content_of)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("new_store", ["rollback journal"], indirect=True)
+def test_four_programs_at_once_take_turns_with_a_rollback_journal(new_store, family, tmp_path, content_of):
+    store = new_store()
+    assert run_at_once(family[:4], store) == [("", 0)] * 4
+    assert content_of(store) == content_of_separate_stores(family[:4], tmp_path, content_of)
+
+
+def test_what_an_interruption_undoes_is_written_again(store_url, weights, monkeypatch, content_of, tmp_path):
+    record_results, interrupted = recording.record_results, []
+
+    def interrupt_once(*arguments, **options):
+        record_results(*arguments, **options)
+        if not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(recording, "record_results", interrupt_once)
+    monkeypatch.setattr(run, "FLUSH_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        ww.analyze(weights, store=store_url, name="net", jobs=1)
+    report = ww.analyze(weights, store=store_url, name="net", jobs=1)
+    assert report.run.reused == 1
+    ww.analyze(weights, store=tmp_path / "undisturbed.sqlite", name="net")
+    assert content_of(store_url) == content_of(tmp_path / "undisturbed.sqlite")
 
 
 def test_a_spectrum_that_two_tasks_made_is_one_row(store_url):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ww_core.analysis.planning import plan_layers
+from ww_core.analysis.digests import digest_checkpoint
+from ww_core.analysis.planning import NoPlan, plan_layers, plan_of, plan_tasks
 from ww_core.analysis.run import Run, cores
 from ww_core.analysis.source import Source, choose_layers, open_checkpoint, resolve_source, with_groups
+from ww_core.analysis.weights import checkpoint_record, opened_weights
 from ww_core.domain.execution import RunObserver
+from ww_core.domain.name import LONGEST_NAME, check_name
 from ww_core.domain.quantity import Scope
 from ww_core.domain.report import AnalysisReport
 from ww_core.domain.request import Request
@@ -18,6 +22,8 @@ from ww_core.domain.spectrum import PRECISIONS
 from ww_core.errors import NothingToAnalyzeError, UnknownNameError, UsageError
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, select
+from ww_core.store import recording
+from ww_core.store.queries import CheckpointRef
 from ww_core.store.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -25,9 +31,6 @@ if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
     from ww_core.domain.spectrum import Precision
     from ww_core.plugins.registry import Registry
-
-LONGEST_NAME = 200
-"""Characters of the name of a model, version or series."""
 
 
 def analyze(
@@ -97,15 +100,16 @@ def analyze(
     """
     request = Request(
         profile=profile,
-        extractors=_texts(extractors, "extractors"),
-        metrics=_texts(metrics, "metrics"),
+        extractors=texts_of(extractors, "extractors"),
+        metrics=texts_of(metrics, "metrics"),
         parameters=tuple((key, _plain(value)) for key, value in (parameters or {}).items()),
-        layers=_texts(layers, "layers"),
+        layers=texts_of(layers, "layers"),
         groups=tuple((glob, int(count)) for glob, count in (groups or {}).items()),
         seed=int(seed),
         precision=precision,
     )
-    _check_names(name=name, version=version, series=series)
+    for option, text in {"--name": name, "--version": version, "--series": series}.items():
+        check_name(option, text)
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", str(precision), PRECISIONS)
     if jobs < 0:
@@ -117,7 +121,6 @@ def analyze(
     selection = select(registry, request)
     registry.executors.find(executor)
     check_device(device)
-    owned_profile = registry.profiles.find(profile)
     with ExitStack() as stack:
         found = resolve_source(source)
         checkpoint, loader_name = open_checkpoint(found, registry, loader)
@@ -125,38 +128,52 @@ def analyze(
         chosen = choose_layers(with_groups(checkpoint.layers, request.groups), request.layers)
         _refuse_nothing(found, checkpoint, chosen, selection)
         opened = store if isinstance(store, Store) else stack.enter_context(open_store(store))
+        started, jobs = time.perf_counter(), jobs or cores()
+        digests = digest_checkpoint(checkpoint, opened, loader=loader_name, rehash=rehash, jobs=min(jobs, cores()))
+        weights = opened_weights(found, checkpoint, loader_name, chosen, digests)
         run = Run(
             registry=registry,
             selection=selection,
-            profile=registry.profiles.display(owned_profile, owned_profile.name),
+            profile=profile_name(registry, profile),
             request=request,
-            source=found,
-            checkpoint=checkpoint,
-            loader=loader_name,
-            layers=chosen,
+            weights=weights,
+            planned=plan_layers(chosen, selection, weights.contents),
             store=opened,
-            jobs=jobs or cores(),
+            jobs=jobs,
             executor=executor,
+            observers=observers_of(registry, observers),
             device=device,
             keep_spectra=keep_spectra,
-            warnings=warnings,
-            observers=[*((owned.plugin, owned.object) for owned in registry.observers), *(("", o) for o in observers)],
+            started=started,
+            warnings=[*warnings, *checkpoint.warnings],
         )
-        run.register(name or _usable(found.stem), version, series, rehash=rehash, move_label=move_label)
-        return run.execute()
-
-
-def _check_names(**names: str) -> None:
-    for option, text in names.items():
-        what = f"--{option}"
-        if not isinstance(text, str):
-            raise UsageError(f"{what} must be a text, not {text!r}")
-        if len(text) > LONGEST_NAME:
-            raise UsageError(f"{what} has {len(text)} characters: {LONGEST_NAME} are allowed")
-        if text != text.strip() or "@" in text or not text.isprintable():
-            raise UsageError(
-                f"{what} {text!r} cannot be used: '@', blanks at the ends and control characters are not allowed"
+        with opened.writing() as connection:
+            keys = recording.record_checkpoint(connection, checkpoint_record(weights, digests))
+            model = name or _usable(found.stem)
+            version, label_id = recording.record_label(
+                connection, model, version, keys.checkpoint, found.name, move=move_label
             )
+            if series:
+                recording.record_series(connection, series, model)
+            run.begin(connection, CheckpointRef(keys.checkpoint, weights.digest, model, version, label_id), keys)
+        with opened.reading() as connection:
+            tasks, known = plan_tasks(connection, run.planned, selection, weights.stamps, keys)
+        return run.execute(tasks, known)
+
+
+def profile_name(registry: Registry, name: str) -> str:
+    """Return the name that a profile goes by, whichever of its names was given.
+
+    Raises:
+        UsageError: Nothing carries it, or several do.
+    """
+    owned = registry.profiles.find(name)
+    return registry.profiles.display(owned, owned.name)
+
+
+def observers_of(registry: Registry, observers: Sequence[RunObserver]) -> list[tuple[str, RunObserver]]:
+    """Return everybody's observers, those of plugins with the plugin's name."""
+    return [*((owned.plugin, owned.object) for owned in registry.observers), *(("", own) for own in observers)]
 
 
 def check_device(device: str) -> None:
@@ -172,7 +189,12 @@ def check_device(device: str) -> None:
         torch_device(device)
 
 
-def _texts(texts: Sequence[str], what: str) -> tuple[str, ...]:
+def texts_of(texts: Sequence[str], what: str) -> tuple[str, ...]:
+    """Return names that a person gave, one or several, as a tuple.
+
+    Raises:
+        UsageError: One is empty.
+    """
     found = (texts,) if isinstance(texts, str) else tuple(map(str, texts))
     if not all(text.strip() for text in found):
         raise UsageError(f"{what} must be texts that are not empty: leave it out to take the profile's choice")
@@ -199,10 +221,11 @@ def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Lay
     reasons = []
     if selection.wanted(Scope.MATRIX):
         for layer in layers:
-            (own,) = plan_layers([layer], selection, {})
-            if own.matrices:
-                return
-            reasons += [f"{own.layer.name} {_shape(own.layer.shape)} ({reason})" for _, reason in own.reasons]
+            for variant in selection.extractors[layer.kind]:
+                plan = plan_of(layer, variant)
+                if not isinstance(plan, NoPlan):
+                    return
+                reasons.append(f"{layer.name} {_shape(layer.shape)} ({plan.reason})")
     elif layers:
         return
     reasons += [f"{tensor.name} {_shape(tensor.shape)} ({tensor.reason})" for tensor in checkpoint.skipped]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ww_core.domain.subject import MatrixSubject
     from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import ExtractorVariant
+
+FROM_SPECTRUM = frozenset({"singular_values", "eigenvalues", "noise_floor", "epsilon"})
+"""Core inputs of a matrix that its spectrum gives, be it fresh or stored."""
 
 
 class LayerInputs:
@@ -85,13 +89,22 @@ class LayerInputs:
             return generator(self._digest, 0, node.qualified, self.seed)
         if name == "layer":
             return LayerContent.of(self.layer)
-        spec = self.layer.weight if name.endswith("weight") else self.layer.bias
-        if spec is None:
-            raise NotApplicable("the layer has no bias")
-        if spec.size == 0:
-            raise NotApplicable(f"the tensor has shape {spec.shape}: it holds no number")
-        array = self.stored(spec)
+        array = self.stored(tensor_behind(name, self.layer))
         return array if name.startswith("stored_") else _float64(array)
+
+
+def tensor_behind(name: str, layer: Layer) -> TensorSpec:
+    """Return the tensor that a core input such as ``stored_weight`` gives, from the header alone.
+
+    Raises:
+        NotApplicable: The layer has none, or it holds no number.
+    """
+    spec = layer.weight if name.endswith("weight") else layer.bias
+    if spec is None:
+        raise NotApplicable("the layer has no bias")
+    if spec.size == 0:
+        raise NotApplicable(f"the tensor has shape {spec.shape}: it holds no number")
+    return spec
 
 
 class MatrixInputs:
@@ -102,7 +115,7 @@ class MatrixInputs:
         matrices: Gives the matrix itself.
         plan: What the extractor promised.
         subject: The subject.
-        spectrum: Its standard spectrum, if it is stored.
+        spectra: Those of its spectra that are stored.
     """
 
     def __init__(
@@ -111,17 +124,17 @@ class MatrixInputs:
         matrices: MatrixSequence,
         plan: MatrixPlan,
         subject: MatrixSubject,
-        spectrum: Spectrum | None,
+        spectra: Sequence[Spectrum],
     ) -> None:
         self._layer = layer
         self._matrices = matrices
         self._plan = plan
         self._subject = subject
         self._spectra: dict[Resolution, Spectrum | NoValue | Lost] = {}
-        if spectrum is not None:
+        for spectrum in spectra:
             # A spectrum from the store is as read-only as a fresh one, also after a journey to another process.
             spectrum.singular_values.flags.writeable = False
-            self._spectra["standard"] = spectrum
+            self._spectra[spectrum.resolution] = spectrum
         self.computed: list[Spectrum] = []
         self.attempted = False
 
@@ -195,6 +208,8 @@ class MatrixInputs:
                 singular_values=spectrum.singular_values * scale,
                 noise_floor=spectrum.noise_floor * scale,
             )
+            if spectrum.singular_values[0] == math.inf:
+                raise Refused("the largest singular value is beyond the range of float64")
         spectrum.singular_values.flags.writeable = False  # every metric sees the same array
         return spectrum
 

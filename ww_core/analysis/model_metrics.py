@@ -44,13 +44,8 @@ def evaluate_model(
     import numpy as np
 
     layers = [(own.layer, own.subject) for own in planned if own.subject is not None]
-    matrices = [
-        (own, own.primary.variant.label, subject)
-        for own in planned
-        if own.subject is not None and own.primary is not None
-        for subject in own.primary.subjects
-    ]
-    subject = ModelSubject.of(checkpoint, layers, [(own.layer, matrix) for own, _, matrix in matrices])
+    matrices = list(_primary_matrices(planned))
+    subject = model_subject(planned, checkpoint)
     columns = {keys.columns[pair]: pair for pair in _columns_of(selection)}
     wanted = [subject.digest, *(own.digest for _, own in layers), *(matrix.digest for _, _, matrix in matrices)]
     wanted += [own.in_context(matrix).digest for own, _, matrix in matrices]
@@ -82,6 +77,20 @@ def evaluate_model(
             continue
         fresh |= {(node.identity, name): outcome for name, outcome in outcomes.items()}
     return subject, fresh
+
+
+def model_subject(planned: Sequence[PlannedLayer], checkpoint: str) -> ModelSubject:
+    """Return the subject that the readable layers of a checkpoint and their primary matrices make up."""
+    layers = [(own.layer, own.subject) for own in planned if own.subject is not None]
+    return ModelSubject.of(checkpoint, layers, [(own.layer, matrix) for own, _, matrix in _primary_matrices(planned)])
+
+
+def _primary_matrices(planned: Sequence[PlannedLayer]) -> Iterator[tuple[PlannedLayer, str, MatrixSubject]]:
+    """Yield the matrices a model consists of, each with its layer and the label of the extractor."""
+    for own in planned:
+        if own.subject is not None and own.primary is not None:
+            for subject in own.primary.subjects:
+                yield own, own.primary.variant.label, subject
 
 
 def _columns_of(selection: Selection) -> Iterator[tuple[str, str]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ww_core.analysis.inputs import FROM_SPECTRUM
 from ww_core.analysis.reading import sentence_of
 from ww_core.analysis.work import Known, LayerTask, MatrixTask
 from ww_core.domain.identity import NUMERICS_VERSION, PRECISION, spectrum_identity
@@ -17,17 +20,16 @@ from ww_core.domain.quantity import Scope
 from ww_core.domain.report import Failure
 from ww_core.domain.subject import LayerSubject, MatrixSubject
 from ww_core.errors import NotApplicable, NoValue
-from ww_core.plugins.resolver import SPECTRAL_INPUTS
 from ww_core.store import queries
 from ww_core.store.recording import ColumnRecord, CoverageRecord, IdentityRecord, PlanRecord
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from ww_core.analysis.digests import Digests
     from ww_core.domain.checkpoint import Checkpoint
     from ww_core.domain.layer import Layer
     from ww_core.domain.request import Request
+    from ww_core.domain.spectrum import Precision, Resolution, Spectrum
     from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import ExtractorVariant, Selection
     from ww_core.store.recording import Keys
@@ -66,27 +68,28 @@ class PlannedLayer:
         return replace(subject, context=self.subject.digest if self.subject else "")
 
 
-def plan_layers(layers: Sequence[Layer], selection: Selection, digests: Mapping[str, str]) -> list[PlannedLayer]:
-    """Plan every layer from its header and the digests of its tensors."""
+def plan_layers(
+    layers: Sequence[Layer], selection: Selection, contents: Mapping[str, LayerSubject]
+) -> list[PlannedLayer]:
+    """Plan every layer from its header and its content, by name; nothing is planned of what could not be read."""
     planned = []
     with_matrices = bool(selection.wanted(Scope.MATRIX))
     for layer in layers:
-        weight = digests.get(layer.weight.name, "")
-        bias = digests.get(layer.bias.name, "") if layer.bias else ""
-        readable = bool(weight) and (layer.bias is None or bool(bias))
-        subject = LayerSubject(str(layer.kind), layer.groups, weight, bias) if readable else None
+        subject = contents.get(layer.name)
         own = PlannedLayer(layer, subject)
-        for place, variant in enumerate(selection.extractors[layer.kind] if with_matrices else ()):
+        planned.append(own)
+        if subject is None or not with_matrices:
+            continue
+        for place, variant in enumerate(selection.extractors[layer.kind]):
             plan = plan_of(layer, variant)
             if isinstance(plan, NoPlan):
                 own.reasons.append((variant, plan.reason))
                 own.failures += [plan.failure] if plan.failure else []
             else:
-                subjects = tuple(_matrix_subject(layer, weight, variant, plan, index) for index in range(plan.matrices))
-                own.matrices.append(PlannedMatrices(variant, plan, subjects))
+                made = (_matrix_subject(layer, subject, variant, plan, index) for index in range(plan.matrices))
+                own.matrices.append(PlannedMatrices(variant, plan, tuple(made)))
                 if place == 0:
                     own.primary = own.matrices[0]
-        planned.append(own)
     return planned
 
 
@@ -128,10 +131,10 @@ def _checked(plan: object) -> MatrixPlan:
 
 
 def _matrix_subject(
-    layer: Layer, weight: str, variant: ExtractorVariant, plan: MatrixPlan, index: int
+    layer: Layer, content: LayerSubject, variant: ExtractorVariant, plan: MatrixPlan, index: int
 ) -> MatrixSubject:
     return MatrixSubject(
-        tensor=weight,
+        tensor=content.weight,
         groups=layer.groups,
         split=layer.split,
         extractor=variant.identity,
@@ -270,29 +273,38 @@ def identity_records(selection: Selection) -> list[IdentityRecord]:
             {},
             "",
         )
-        for resolution, precision in (("standard", selection.precision), ("full", PRECISION))
+        for resolution, precision in spectra_of(selection)
     ]
     return records
+
+
+def spectra_of(selection: Selection) -> tuple[tuple[Resolution, Precision], ...]:
+    """Return resolution and precision of the spectra that a selection makes or takes."""
+    return (("standard", selection.precision), ("full", PRECISION))
 
 
 def plan_tasks(
     connection: Connection,
     planned: Sequence[PlannedLayer],
     selection: Selection,
-    digests: Digests,
+    stamps: Mapping[str, str],
     keys: Keys,
 ) -> tuple[list[LayerTask], dict[str, Known]]:
     """Find what the store lacks.
 
+    Args:
+        connection: An open transaction.
+        planned: The layers.
+        selection: What is selected.
+        stamps: Stamps of the tensors that lie in files, by name.
+        keys: Keys of the identities, as far as these are stored.
+
     Returns:
         Tasks, the most costly first, each subject in one of them only; and what is stored, by subject digest.
     """
-    names = {node.identity: node.qualified for node in selection.nodes.values()}
-    columns = {key: pair for pair, key in keys.columns.items() if pair[0] in names}
     matrix_nodes, layer_nodes = selection.wanted(Scope.MATRIX), selection.wanted(Scope.LAYER)
     contextual = any(node.in_context for node in matrix_nodes)
-    stored = queries.stored_outcomes(connection, list(_subject_digests(planned, contextual=contextual)), columns)
-    known = {subject: _complete(_by_name(outcomes, names), selection) for subject, outcomes in stored.items()}
+    known = known_of(connection, list(_subject_digests(planned, contextual=contextual)), selection, keys)
     seen: set[str] = set()
     tasks = []
     for own in planned:
@@ -311,7 +323,7 @@ def plan_tasks(
                 LayerTask(
                     layer=own.layer,
                     subject=own.subject,
-                    stamps={spec.name: digests.stamps[spec.name] for spec in specs},
+                    stamps={spec.name: stamps.get(spec.name, "") for spec in specs},
                     missing=missing,
                     known=known.get(own.subject.digest, {}),
                     matrices=tuple(matrices),
@@ -319,6 +331,14 @@ def plan_tasks(
                 )
             )
     return _with_spectra(connection, tasks, selection, keys), known
+
+
+def known_of(connection: Connection, subjects: Sequence[str], selection: Selection, keys: Keys) -> dict[str, Known]:
+    """Return what is stored of subjects, by digest: the metrics of a selection of which every column is there."""
+    names = {node.identity: node.qualified for node in selection.nodes.values()}
+    columns = {key: pair for pair, key in keys.columns.items() if pair[0] in names}
+    stored = queries.stored_outcomes(connection, subjects, columns)
+    return {subject: _complete(_by_name(outcomes, names), selection) for subject, outcomes in stored.items()}
 
 
 def _matrix_tasks(
@@ -345,20 +365,43 @@ def _missing(nodes: Sequence[Node], known: Known) -> tuple[str, ...]:
 def _with_spectra(
     connection: Connection, tasks: Sequence[LayerTask], selection: Selection, keys: Keys
 ) -> list[LayerTask]:
-    """Add stored spectra, so that what needs no more than them does not read the weights."""
-    spectral = {q for q, node in selection.nodes.items() if any(need.core in SPECTRAL_INPUTS for need in node.needs)}
-    subjects = [matrix.subject.digest for task in tasks for matrix in task.matrices if spectral]
-    identity = spectrum_identity("standard", selection.precision)
-    found = queries.stored_spectra(connection, subjects, keys.identities[identity], selection.precision)
+    """Add the stored spectra that are needed, so that what needs no more than them does not read the weights."""
+    needed = functools.cache(functools.partial(_resolutions, selection.nodes))  # most matrices lack the same
+    subjects: dict[Resolution, list[str]] = defaultdict(list)
+    for matrix in (matrix for task in tasks for matrix in task.matrices):
+        for resolution in needed(matrix.missing, frozenset(matrix.known)):
+            subjects[resolution].append(matrix.subject.digest)
+    found: dict[str, tuple[Spectrum, ...]] = defaultdict(tuple)
+    for resolution, precision in spectra_of(selection):
+        identity = keys.identities.get(spectrum_identity(resolution, precision))
+        if identity is not None:
+            stored = queries.stored_spectra(connection, subjects[resolution], identity, resolution, precision)
+            for digest, spectrum in stored.items():
+                found[digest] += (spectrum,)
     if found:
         tasks = [
             replace(
                 task,
-                matrices=tuple(replace(matrix, spectrum=found.get(matrix.subject.digest)) for matrix in task.matrices),
+                matrices=tuple(replace(matrix, spectra=found[matrix.subject.digest]) for matrix in task.matrices),
             )
             for task in tasks
         ]
     return sorted(tasks, key=lambda task: -task.cost)
+
+
+def _resolutions(nodes: Mapping[str, Node], missing: Sequence[str], known: frozenset[str]) -> set[Resolution]:
+    """Return the resolutions of the spectra behind what is missing, short of what is known."""
+    found: set[Resolution] = set()
+    reached = list(dict.fromkeys(missing))
+    for qualified in reached:  # which grows
+        node = nodes[qualified]
+        if any(need.core in FROM_SPECTRUM for need in node.needs):
+            found.add(node.quantity.resolution)
+        for need in node.needs:
+            is_known = need.column and need.quantity in known
+            if need.quantity and not is_known and need.quantity not in reached:
+                reached.append(need.quantity)
+    return found
 
 
 def _subject_digests(planned: Sequence[PlannedLayer], *, contextual: bool) -> Iterator[str]:

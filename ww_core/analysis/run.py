@@ -1,10 +1,10 @@
-"""One run: digests, plan, computation, records, report."""
+"""One run of planned layers: computation, records, report."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -12,23 +12,20 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ww_core.analysis.blas import one_blas_thread
-from ww_core.analysis.digests import digest_checkpoint, tensors_of
 from ww_core.analysis.idle import IdleWorkers
 from ww_core.analysis.model_metrics import evaluate_model
 from ww_core.analysis.planning import (
     PlannedLayer,
     coverage_of,
     identity_records,
-    plan_layers,
     plan_record,
-    plan_tasks,
-    skipped_tensors,
+    spectra_of,
 )
 from ww_core.analysis.reading import sentence_of
-from ww_core.analysis.source import Source
+from ww_core.analysis.weights import Weights
 from ww_core.analysis.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
 from ww_core.domain.execution import LayerDone, RunObserver, RunStart
-from ww_core.domain.identity import PRECISION, spectrum_identity
+from ww_core.domain.identity import spectrum_identity
 from ww_core.domain.outcome import State
 from ww_core.domain.quantity import Scope
 from ww_core.domain.report import AnalysisReport, Failure
@@ -40,13 +37,13 @@ from ww_core.store.store import Store
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from pathlib import Path
 
-    from ww_core.analysis.digests import Digests
-    from ww_core.domain.checkpoint import Checkpoint
+    from sqlalchemy import Connection
+
     from ww_core.domain.execution import Executor
     from ww_core.domain.layer import Layer
     from ww_core.plugins.registry import Registry
+    from ww_core.store.queries import CheckpointRef
     from ww_core.store.recording import Keys
 
 FLUSH_SECONDS = 0.05
@@ -55,100 +52,108 @@ FLUSH_SECONDS = 0.05
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One run, from digests to report. Its methods are called in order: register, execute."""
+    """One run, from planned layers to a report. Its methods are called in order: begin, execute.
+
+    It is told what to compute, of which weights, and as what these are stored; it asks for none of it.
+    """
 
     registry: Registry
     selection: Selection
     profile: str
     request: Request
-    source: Source
-    checkpoint: Checkpoint
-    loader: str
-    layers: Sequence[Layer]
+    weights: Weights
+    planned: Sequence[PlannedLayer]
     store: Store
     jobs: int
     executor: str
-    device: str
-    keep_spectra: bool
     observers: Sequence[tuple[str, RunObserver]]
+    device: str = "cpu"
+    keep_spectra: bool = True
     started: float = field(default_factory=time.perf_counter)
-    model: str = ""
-    version: str = ""
-    digests: Digests = field(init=False)
-    planned: list[PlannedLayer] = field(default_factory=list)
-    keys: Keys = field(default_factory=recording.Keys)
+    warnings: list[str] = field(default_factory=list)
+    ref: CheckpointRef = field(init=False)
+    keys: Keys = field(init=False)
     plan_id: int = 0
     analysis_id: int = 0
     run_id: int = 0
     computed: set[str] = field(default_factory=set)
+    values: int = 0
     failures: list[Failure] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
-    def register(self, name: str, version: str, series: str, *, rehash: bool, move_label: bool) -> None:
-        """Digest the weights; store the checkpoint, its label, what was asked and what is covered."""
-        jobs = min(self.jobs, cores())
-        self.digests = digest_checkpoint(self.checkpoint, self.store, loader=self.loader, rehash=rehash, jobs=jobs)
-        self.failures += self.digests.failures
-        self.warnings += self.checkpoint.warnings
-        self.planned = plan_layers(self.layers, self.selection, self.digests.tensors)
+    def begin(self, connection: Connection, ref: CheckpointRef, keys: Keys) -> None:
+        """Store what was asked, what is covered, and that the run has begun.
+
+        Args:
+            connection: A transaction that writes.
+            ref: The stored checkpoint, under the label of this run.
+            keys: Keys of the checkpoint, its structure, layers and tensors; those of identities are added.
+        """
+        self.ref, self.keys = ref, keys
+        self.failures += self.weights.failures
         self.failures += [failure for own in self.planned for failure in own.failures]
-        with self.store.writing() as connection:
-            self.keys = recording.record_checkpoint(connection, self._checkpoint_record())
-            self.model = name
-            self.version, label_id = recording.record_label(
-                connection, name, version, self.keys.checkpoint, self.source.name, move=move_label
-            )
-            if series:
-                recording.record_series(connection, series, name)
-            changed = recording.record_identities(connection, identity_records(self.selection), self.keys)
-            self.warnings += [
-                f"{metric}: its code changed and its version did not, so stored values stand; give it a new version"
-                for metric in changed
-            ]
-            plan = plan_record(self.selection, self.request, self.profile)
-            self.plan_id = recording.record_plan(connection, plan, self.keys)
-            coverage = coverage_of(self.planned, self._unselected(), self.selection)
-            self.analysis_id = recording.record_analysis(connection, self.plan_id, coverage, self.keys)
-            request = asdict(self.request)
-            self.run_id = recording.start_run(
-                connection, self.analysis_id, label_id, self.source.name, request, _program()
-            )
+        changed = recording.record_identities(connection, identity_records(self.selection), keys)
+        self.warnings += [
+            f"{metric}: its code changed and its version did not, so stored values stand; give it a new version"
+            for metric in changed
+        ]
+        plan = plan_record(self.selection, self.request, self.profile)
+        self.plan_id = recording.record_plan(connection, plan, keys)
+        coverage = coverage_of(self.planned, self._unselected(), self.selection)
+        self.analysis_id = recording.record_analysis(connection, self.plan_id, coverage, keys)
+        self.run_id = recording.start_run(
+            connection, self.analysis_id, ref.label_id, self.weights.source, asdict(self.request), _program()
+        )
 
-    def execute(self) -> AnalysisReport:
-        """Compute what the store lacks, store it as it comes, and put the report together."""
-        with self.store.reading() as connection:
-            tasks, known = plan_tasks(connection, self.planned, self.selection, self.digests, self.keys)
-        state = "interrupted"
+    def execute(self, tasks: Sequence[LayerTask], known: Collection[str]) -> AnalysisReport:
+        """Do the tasks, store what comes of them as it comes, and put the report together.
+
+        Args:
+            tasks: What the store lacks, and this run is to compute.
+            known: Digests of the subjects of which something is stored.
+        """
         try:
             self._observe("on_start", self._run_start(tasks))
             self._compute(tasks)
             self._compute_model()
-            state = "done"
-        finally:
-            self._finish(state, known)
-        report, before = self._report(), len(self.failures)
-        self._summarize(report)
+            report = self._end(known)
+        except BaseException:
+            with self.store.writing() as connection:
+                self._finish(connection, "interrupted", known)
+            raise
+        before = len(self.failures)
         self._observe("on_end", report)
-        if len(self.failures) > before:
-            self._finish(state, known)
-            report = self._report()
+        return self._end(known) if len(self.failures) > before else report
+
+    def _end(self, known: Collection[str]) -> AnalysisReport:
+        """End the run as done, in one transaction: a run that is done has its summaries, however the program ends."""
+        with self.store.writing() as connection:
+            self._finish(connection, "done", known)
+            report = queries.report_of_run(connection, self.run_id, self.ref)
+            lost = {label for row in report.layers for label, o in row.metrics.items() if o.state is State.FAILED}
+            recording.record_summaries(
+                connection,
+                self.keys.checkpoint,
+                self.plan_id,
+                self.request.chosen(),
+                report.summary,
+                # A layer that could not be read is missing from every column.
+                report.summary if self.weights.provisional else lost,
+            )
         return report
 
-    def _finish(self, state: str, known: Collection[str]) -> None:
+    def _finish(self, connection: Connection, state: str, known: Collection[str]) -> None:
         rows = list(dict.fromkeys(self._rows()))
-        with self.store.reading() as connection:
-            available = queries.subjects_with_spectra(connection, rows, self._spectrum_keys()).union(known)
-        with self.store.writing() as connection:
-            recording.finish_run(
-                connection,
-                self.run_id,
-                state=state,
-                computed=len(self.computed.intersection(rows)),
-                reused=self._reused(available),
-                seconds=time.perf_counter() - self.started,
-                failures=self.failures,
-                warnings=self.warnings,
-            )
+        available = queries.subjects_with_spectra(connection, rows, self._spectrum_keys()).union(known)
+        recording.finish_run(
+            connection,
+            self.run_id,
+            state=state,
+            computed=len(self.computed.intersection(rows)),
+            reused=self._reused(available),
+            seconds=time.perf_counter() - self.started,
+            failures=self.failures,
+            warnings=self.warnings,
+        )
 
     def _compute(self, tasks: Sequence[LayerTask]) -> None:
         pending: list[LayerResult] = []
@@ -195,17 +200,20 @@ class Run:
     @contextmanager
     def _pool(self) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
         executor = self.registry.executors.find(self.executor).object
-        if not executor.shares_memory and (self.source.in_memory or self.registry.has_objects):
-            self.warnings.append(f"executor {self.executor!r} cannot see Python objects: threads were used")
+        weights, path = self.weights, self.weights.path
+        if not executor.shares_memory and (path is None or self.registry.has_objects):
+            self.warnings.append(
+                f"executor {self.executor!r} sees neither Python objects nor the store: threads were used"
+            )
             executor = self.registry.executors.find("threads").object
-        if executor.shares_memory:
+        if executor.shares_memory or path is None:
             with one_blas_thread(), _created(executor, self.jobs, _prepare_thread, ()) as pool:
                 share = IdleWorkers(pool, self.jobs) if executor.takes_help and self.jobs > 1 else None
-                worker = Worker(self.checkpoint, self.loader, self.selection, self.request.seed, self.device, share)
+                seed = self.request.seed
+                worker = Worker(weights.checkpoint, weights.loader, self.selection, seed, self.device, share)
                 yield pool, worker.compute
         else:
-            path: Path = self.source.target  # type: ignore[assignment]  # not in memory, so it is a path
-            recipe = Recipe(self.registry.plugin_files, path.absolute(), self.loader, self.request, self.device)
+            recipe = Recipe(self.registry.plugin_files, path.absolute(), weights.loader, self.request, self.device)
             with _created(executor, self.jobs, prepare_process, (recipe,)) as pool:
                 yield pool, partial(compute_in_process, recipe)
 
@@ -215,6 +223,7 @@ class Run:
         results = [stored for result in pending for stored in self._stored_results(result)]
         with self.store.writing() as connection:
             recording.record_results(connection, results, self.keys, keep_spectra=self.keep_spectra)
+        self.values += sum(len(stored.outcomes) for stored in results)
         for result in pending:
             self.failures += result.failures
             self.computed |= {m.subject.digest for m in result.matrices if m.attempted}
@@ -253,34 +262,16 @@ class Run:
                 connection,
                 self.planned,
                 self.selection,
-                self.digests.checkpoint,
+                self.weights.digest,
                 self.keys,
                 self.failures,
                 self.request.seed,
             )
+        self.values += len(outcomes)
         stored = recording.Result(subject, outcomes=outcomes)
         with self.store.writing() as connection:
             recording.record_results(connection, [stored], self.keys, keep_spectra=False)
             recording.record_model_subject(connection, self.analysis_id, subject, self.keys)
-
-    def _summarize(self, report: AnalysisReport) -> None:
-        """Store the summary of a report: once the run has ended, for it is rebuilt from what is stored."""
-        lost = {label for row in report.layers for label, o in row.metrics.items() if o.state is State.FAILED}
-        with self.store.writing() as connection:
-            recording.record_summaries(
-                connection,
-                self.keys.checkpoint,
-                self.plan_id,
-                self.request.chosen(),
-                report.summary,
-                # A layer that could not be read is missing from every column.
-                report.summary if self.digests.failures else lost,
-            )
-
-    def _report(self) -> AnalysisReport:
-        ref = queries.CheckpointRef(self.keys.checkpoint, self.digests.checkpoint, self.model, self.version)
-        with self.store.reading() as connection:
-            return queries.report_of_run(connection, self.run_id, ref)
 
     def _observe(self, method: str, argument: object) -> None:
         for plugin, observer in self.observers:
@@ -293,12 +284,11 @@ class Run:
 
     def _run_start(self, tasks: Sequence[LayerTask]) -> RunStart:
         cost = sum(task.cost for task in tasks)
-        return RunStart(self.source.name, self.model, self.version, self.profile, len(tasks), cost)
+        return RunStart(self.weights.source, self.ref.model, self.ref.version, self.profile, len(tasks), cost)
 
     def _spectrum_keys(self) -> list[int]:
         """Keys of the spectra that this run makes or takes."""
-        pairs = (("standard", self.selection.precision), ("full", PRECISION))
-        return [self.keys.identities[spectrum_identity(resolution, precision)] for resolution, precision in pairs]
+        return [self.keys.identities[spectrum_identity(*spectrum)] for spectrum in spectra_of(self.selection)]
 
     def _rows(self) -> Iterator[str]:
         for own in self.planned:
@@ -313,29 +303,8 @@ class Run:
         return sum(subject in made or subject in available for subject in rows) - len(made)
 
     def _unselected(self) -> list[Layer]:
-        chosen = {layer.name for layer in self.layers}
-        return [layer for layer in self.checkpoint.layers if layer.name not in chosen]
-
-    def _checkpoint_record(self) -> recording.CheckpointRecord:
-        specs = {spec.name: spec for spec in tensors_of(self.checkpoint)}
-        read = self.digests.tensors
-        chosen = {layer.name: layer for layer in self.layers}
-        return recording.CheckpointRecord(
-            digest=self.digests.checkpoint,
-            provisional=bool(self.digests.failures),
-            format=self.checkpoint.format,
-            parameters=sum(spec.size for spec in specs.values()) + sum(own.size for own in self.checkpoint.skipped),
-            tensors={digest: specs[name] for name, digest in read.items()},
-            layers=[_readable(chosen.get(layer.name, layer), read) for layer in self.checkpoint.layers],
-            skipped=skipped_tensors(self.checkpoint),
-        )
-
-
-def _readable(layer: Layer, read: Mapping[str, str]) -> tuple[Layer, str, str]:
-    """A layer with the digests of weight and bias: both empty if either could not be read."""
-    weight = read.get(layer.weight.name, "")
-    bias = read.get(layer.bias.name, "") if layer.bias else ""
-    return (layer, weight, bias) if weight and (bias or layer.bias is None) else (layer, "", "")
+        chosen = {own.layer.name for own in self.planned}
+        return [layer for layer in self.weights.layers if layer.name not in chosen]
 
 
 def _created(

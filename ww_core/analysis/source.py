@@ -36,11 +36,6 @@ class Source:
     name: str
     stem: str
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether it is a Python object, which no other process can open."""
-        return not isinstance(self.target, Path)
-
 
 def resolve_source(source: object) -> Source:
     """Resolve a path, a ``file:`` URI or an object.
@@ -49,7 +44,7 @@ def resolve_source(source: object) -> Source:
         SourceError: The path does not exist or cannot be looked at.
     """
     if not isinstance(source, (str, os.PathLike)):
-        return Source(source, f"<{type(source).__name__} object>", type(source).__name__)
+        return Source(source, _OBJECT.format(type(source).__name__), type(source).__name__)
     text = os.fspath(source)
     if isinstance(text, bytes):
         text = os.fsdecode(text)
@@ -68,6 +63,15 @@ def resolve_source(source: object) -> Source:
         raise SourceError(f"{text!r} cannot be looked at: {error}") from None
     resolved = path.resolve()
     return Source(path, str(path), resolved.name if path.is_dir() else Path(path.name).stem or resolved.name)
+
+
+_OBJECT = "<{} object>"
+
+
+def is_object_name(name: str) -> bool:
+    """Tell whether a source's name is that of a Python object, which nobody can name again."""
+    begin, end = _OBJECT.split("{}")
+    return name.startswith(begin) and name.endswith(end)
 
 
 def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tuple[Checkpoint, str]:

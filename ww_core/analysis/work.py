@@ -40,7 +40,7 @@ class MatrixTask:
         in_context: The same matrix in its layer, for metrics that depend on more of it than the weight.
         missing: Qualified names of the metrics to compute.
         known: What is stored.
-        spectrum: Its standard spectrum, if that is stored and may be needed.
+        spectra: Those of its spectra that are stored and may be needed.
     """
 
     plan: MatrixPlan
@@ -48,7 +48,7 @@ class MatrixTask:
     in_context: MatrixSubject
     missing: tuple[str, ...]
     known: Known
-    spectrum: Spectrum | None = None
+    spectra: tuple[Spectrum, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Worker:
             variant = variants[matrix.subject.extractor]
             if variant.identity not in sequences:
                 sequences[variant.identity] = MatrixSequence(inputs, variant, matrix.plan)
-            own = MatrixInputs(inputs, sequences[variant.identity], matrix.plan, matrix.subject, matrix.spectrum)
+            own = MatrixInputs(inputs, sequences[variant.identity], matrix.plan, matrix.subject, matrix.spectra)
             name = f"{task.layer.name} {variant.label} {matrix.subject.index}"
             evaluator = Evaluator(nodes, own, matrix.known, name, result.failures, elsewhere=whole.value)
             outcomes = _outcomes(evaluator, matrix.missing)

@@ -20,10 +20,7 @@ def analyze(
     series: Annotated[str, typer.Option("--series", help="Family that the model belongs to.")] = "",
     profile: options.Profile = "default",
     extractor: options.Extractor = None,
-    metrics: Annotated[
-        list[str] | None,
-        typer.Option("--metrics", metavar="A,B", help="Metrics or columns, in place of the profile's."),
-    ] = None,
+    metrics: options.Metrics = None,
     param: Annotated[
         list[str] | None,
         typer.Option("--param", metavar="METRIC.PARAM=VALUE", help="A metric's parameter; repeatable."),

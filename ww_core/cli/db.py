@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from ww_core.cli import options
 from ww_core.command import Output, store_location
+from ww_core.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ww_core.store.garbage import Garbage
+    from ww_core.store.integrity import Faults
 
 app = typer.Typer(help="The store itself.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def _group() -> None:
-    """Look at the store, or bring it up to date."""
+    """Look at the store, and look after it."""
 
 
 @app.command("info")
@@ -49,3 +58,107 @@ def upgrade(store: options.Store = "") -> None:
         output.line(f"schema {after}: up to date")
     else:
         output.line(f"schema {before} > {after}" + (f", copy of the old one in {backup}" if backup else ""))
+
+
+@app.command("gc")
+def collect_garbage(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    store: options.Store = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Remove what no name and no run needs any more, and make the file smaller."""
+    from ww_core.store.store import open_existing_store, open_store
+
+    output = Output(as_json=as_json)
+    location = store_location(store)
+    with open_store(location, mode="read") if dry_run else open_existing_store(location) as opened:
+        found = opened.count_garbage() if dry_run else opened.collect_garbage()
+    if output.format == "json":
+        output.json(
+            {
+                "dry_run": dry_run,
+                "removed": dict(found.removed),
+                "interrupted": found.killed,
+                "running": found.going_on,
+                "bytes_before": found.size_before,
+                "bytes_after": found.size_after,
+            }
+        )
+    else:
+        _print_garbage(found, output, dry_run=dry_run)
+
+
+def _print_garbage(found: Garbage, output: Output, *, dry_run: bool) -> None:
+    rows = sorted(found.removed.items(), key=lambda item: (-item[1], item[0]))
+    output.table([{"table": table, "rows": count} for table, count in rows])
+    if not rows:
+        output.line("nothing to remove")
+    if found.killed:
+        output.line(f"runs that were killed, now marked as interrupted: {found.killed}")
+    if found.going_on:
+        output.line(
+            f"runs that are going on: {found.going_on}; what they need stays, and so does the size of the file "
+            "(a run that was killed counts for a day)"
+        )
+    if found.size_before is not None and not dry_run:
+        output.line(f"bytes: {found.size_before:,} > {found.size_after:,}")
+    if dry_run:
+        output.line("nothing was changed: this is what `ww db gc` does without --dry-run")
+
+
+@app.command("backup")
+def backup(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy: a new file.")],
+    store: options.Store = "",
+) -> None:
+    """Copy the store to a new file, also while others write to it."""
+    from ww_core.store.store import open_store
+
+    output = Output()
+    with open_store(store_location(store), mode="read") as opened:
+        size = opened.backup(file)
+    output.line(f"{file}: {size:,} bytes, checked")
+
+
+@app.command("check")
+def check(
+    repair: Annotated[bool, typer.Option("--repair", help="Write anew what follows from the rest: summaries.")] = False,
+    store: options.Store = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Check that the store holds what it says: pages, references, digests, spectra, values, summaries."""
+    from ww_core.store.store import open_existing_store, open_store
+
+    output = Output(as_json=as_json)
+    location = store_location(store)
+    with open_existing_store(location) if repair else open_store(location, mode="read") as opened:
+        found = opened.check()
+        # Writing to a damaged file might do more damage.
+        mending = repair and "summary" in found.faults and "file" not in found.faults
+        repaired = opened.rebuild_summaries() if mending else 0
+        where = opened.location
+    faults = {kind: own for kind, own in found.faults.items() if not (mending and kind == "summary")}
+    if output.format == "json":
+        listed = {kind: {"count": own.count, "first": list(own.first)} for kind, own in faults.items()}
+        output.json({"checked": dict(found.checked), "faults": listed, "repaired": repaired})
+    else:
+        for kind, own in faults.items():
+            for message in own.first:
+                output.line(f"{kind}: {message}")
+            if own.count > len(own.first):
+                output.line(f"{kind}: and {own.count - len(own.first)} more")
+        if repaired:
+            output.line(f"checkpoints whose summaries were written anew: {repaired}")
+        if not faults:
+            output.line(f"sound: {', '.join(f'{count:,} {what}' for what, count in found.checked.items())}")
+    if faults:
+        raise StoreError(f"{where}: {_next_step(faults, repair=repair)}")
+
+
+def _next_step(faults: Mapping[str, Faults], *, repair: bool) -> str:
+    count = sum(own.count for own in faults.values())
+    found = f"{count} fault{'s' if count != 1 else ''}"
+    if faults.keys() == {"summary"}:
+        return f"{found}, all of them in summaries: `ww db check --repair` writes these anew"
+    cannot = ", which --repair cannot mend" if repair else ""
+    return f"{found}{cannot}: restore a copy, or analyse the weights into a new store"

@@ -37,6 +37,10 @@ Groups = Annotated[
     list[str] | None,
     typer.Option("--groups", metavar="GLOB=N", help="Groups of a grouped convolution; repeatable."),
 ]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metrics", metavar="A,B", help="Metrics or columns, in place of the profile's."),
+]
 Name = Annotated[str, typer.Option("--name", help="Model name.  [default: stem of the source]")]
 Version = Annotated[str, typer.Option("--version", help="Its label.  [default: kept, or next integer]")]
 Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)]

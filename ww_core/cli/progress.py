@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -44,19 +44,42 @@ def progress_observers() -> Iterator[list[RunObserver]]:
     if not sys.stderr.isatty():
         yield []
         return
+    progress = _progress("{task.fields[layers]} of {task.fields[of]} layers")
+    try:
+        yield [ProgressBar(progress)]
+    finally:
+        progress.stop()
+
+
+@contextmanager
+def version_counter() -> Iterator[Callable[[int, int], None] | None]:
+    """Give what shows how many versions are done, of how many: nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    progress = _progress("{task.completed} of {task.total} versions")
+    task = progress.add_task("", total=None)
+
+    def show(done: int, total: int) -> None:
+        progress.update(task, completed=done, total=total)
+        progress.start()
+
+    try:
+        yield show
+    finally:
+        progress.stop()
+
+
+def _progress(count: str) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    progress = Progress(
+    return Progress(
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[layers]} of {task.fields[of]} layers"),
+        TextColumn(count),
         TimeRemainingColumn(),
         TextColumn("left"),
         console=Console(stderr=True),
         transient=True,
     )
-    try:
-        yield [ProgressBar(progress)]
-    finally:
-        progress.stop()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 NUMERICS_VERSION = "2"
 """Version of what ``singular_values`` and the other core inputs mean. A new one makes every value new."""
 
-PRECISION = "float64"
+PRECISION: Final = "float64"
 """Precision of the arithmetic behind the core inputs, unless another one is asked for of spectra."""
 
 
@@ -39,3 +39,34 @@ def digest_of(kind: str, content: Mapping[str, Any]) -> str:
 def spectrum_identity(resolution: str, precision: str = PRECISION) -> str:
     """Return the identity of a spectrum. Route and device are provenance, and no part of it."""
     return digest_of("spectrum", {"numerics": NUMERICS_VERSION, "precision": precision, "resolution": resolution})
+
+
+def extractor_identity(name: str, version: str, parameters: Mapping[str, Any]) -> str:
+    """Return the identity of an extractor variant, by its qualified name."""
+    return digest_of("extractor", {"name": name, "version": version, "parameters": dict(parameters)})
+
+
+def quantity_identity(
+    name: str,
+    version: str,
+    parameters: Mapping[str, Any],
+    needs: Mapping[str, Any],
+    columns: Sequence[tuple[str, str]],
+) -> str:
+    """Return the identity of a quantity or metric.
+
+    Args:
+        name: Its qualified name.
+        version: Its version.
+        parameters: The values of its parameters.
+        needs: What of each need goes into the identity, by parameter.
+        columns: Names and types, in order.
+    """
+    content = {
+        "name": name,
+        "version": version,
+        "parameters": dict(parameters),
+        "needs": dict(needs),
+        "columns": list(columns),
+    }
+    return digest_of("quantity", content)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
     from ww_core.domain.spectrum import Precision
@@ -34,7 +37,23 @@ class Request:
     seed: int = 0
     precision: Precision = "float64"
 
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Request:
+        """Return the request whose fields were stored as this content; what it leaves out has its default.
+
+        Raises:
+            UsageError: It has fields that this program does not know.
+        """
+        try:
+            return cls(**{name: _frozen(value) for name, value in content.items()})
+        except TypeError:
+            raise UsageError("a newer program asked for it: upgrade ww") from None
+
     def chosen(self) -> dict[str, Any]:
         """What chooses other matrices than the source and the profile do, as plain data; empty if nothing does."""
         chosen = {"layers": sorted(self.layers), "groups": sorted(map(list, self.groups))}
         return {key: value for key, value in chosen.items() if value}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -91,11 +91,18 @@ class ModelSubject:
         matrices: Sequence[tuple[Layer, MatrixSubject]],
     ) -> ModelSubject:
         """Return the subject that consists of these layers and matrices, in order."""
-        content: dict[str, Any] = {
-            "checkpoint": checkpoint,
-            "layers": [[layer.name, subject.digest] for layer, subject in layers],
-            "matrices": [[layer.name, subject.digest] for layer, subject in matrices],
-        }
+        return cls.named(
+            checkpoint,
+            [(layer.name, subject.digest) for layer, subject in layers],
+            [(layer.name, subject.digest) for layer, subject in matrices],
+        )
+
+    @classmethod
+    def named(
+        cls, checkpoint: str, layers: Sequence[tuple[str, str]], matrices: Sequence[tuple[str, str]]
+    ) -> ModelSubject:
+        """Return the same, of the names of the layers and the digests of the subjects."""
+        content: dict[str, Any] = {"checkpoint": checkpoint, "layers": list(layers), "matrices": list(matrices)}
         return cls(checkpoint, digest_of("model", content))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ww_core.domain.identity import NUMERICS_VERSION, PRECISION, digest_of
+from ww_core.domain.identity import NUMERICS_VERSION, PRECISION, quantity_identity
 from ww_core.domain.quantity import CORE_INPUTS, Quantity, Scope
 from ww_core.plugins.links import Need, needs_of
 
@@ -84,13 +84,7 @@ def resolve(
             need.parameter: _core_identity(need, quantity, seed, precision) for need in needs if need.core
         }
         identities |= {need.parameter: {"identity": node.identity, "column": need.column} for need, node in upstream}
-        content = {
-            "name": qualified,
-            "version": quantity.version,
-            "parameters": values,
-            "needs": identities,
-            "columns": [[column.name, column.type] for column in quantity.columns],
-        }
+        columns = [(column.name, column.type) for column in quantity.columns]
         own_overrides = [f"{key}={values[key]}" for key in sorted(values) if values[key] != base[key]]
         if any(identity.get("precision", PRECISION) != PRECISION for identity in identities.values()):
             own_overrides.append(f"{OF_SPECTRA}={precision}")
@@ -99,7 +93,7 @@ def resolve(
             quantity=quantity,
             needs=needs,
             parameters=values,
-            identity=digest_of("quantity", content),
+            identity=quantity_identity(qualified, quantity.version, values, identities, columns),
             need_identities=identities,
             context=_context(quantity, needs, [node for _, node in upstream]),
             overrides=tuple(dict.fromkeys([*own_overrides, *_inherited([node for _, node in upstream])])),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ww_core.domain.identity import digest_of
+from ww_core.domain.identity import extractor_identity
 from ww_core.domain.layer import LayerKind
 from ww_core.domain.matrix import Extractor, variant_label
 from ww_core.domain.quantity import Column, Scope
@@ -191,10 +191,7 @@ def _variant(registry: Registry, spec: str, seen_from: str, profile_plugin: str,
             label=variant_label(registry.extractors.display(owned, owned.name), extractor.values, defaults),
             qualified=owned.qualified,
             extractor=extractor,
-            identity=digest_of(
-                "extractor",
-                {"name": owned.qualified, "version": extractor.version, "parameters": dict(extractor.values)},
-            ),
+            identity=extractor_identity(owned.qualified, extractor.version, extractor.values),
         )
     except Exception as error:  # the class is a stranger's: it may refuse a value in any way
         raise UsageError(

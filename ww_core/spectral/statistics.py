@@ -59,7 +59,7 @@ def moments(array: npt.NDArray[Any]) -> Moments:
     if low == high:
         return Moments(mean=low, std=0.0, min=low, max=high)
     exponent = int(scaling_exponents(max(abs(low), abs(high))))
-    first = math.ldexp(float(array.flat[0]), -exponent)
+    first = math.ldexp(float(array[(0,) * array.ndim]), -exponent)
     count, mean, squares = 0, 0.0, 0.0  # of the numbers so far, less the first
     for block in float64_blocks(array):
         with np.errstate(under="ignore"):

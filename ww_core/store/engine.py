@@ -8,7 +8,7 @@ import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MINIMUM_SQLITE = (3, 35, 0)  # the first with RETURNING
 SECRETS = {"password", "sslpassword"}
+WRITERS_LOCK = 0x7777_0002  # any number will do that other programs on the server are unlikely to use
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
     """Make the engine for a store. Nothing is opened before its first connection.
 
     Connections of an SQLite engine begin a transaction as the execution option ``sqlite_begin`` says: DEFERRED
-    unless it is ``"IMMEDIATE"``.
+    unless it is ``"IMMEDIATE"``. Those of a server's engine begin with the lock among writers that the option
+    ``writers`` names: ``"together"`` or ``"alone"``; without it they take none.
 
     Args:
         location: Where the store lies.
@@ -117,7 +119,8 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
     engine = Engine(pool, common.dialect, common.url, execution_options={"compiled_cache": _compiled})
 
     @event.listens_for(engine, "connect")
-    def set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
+    def set_pragmas(connection: sqlite3.Connection, record: Any) -> None:
+        record.info["file"] = _file_at(location)
         connection.execute("PRAGMA busy_timeout = 30000")  # first: the others may have to wait for a lock
         connection.execute("PRAGMA foreign_keys = ON")  # off by default
         connection.execute("PRAGMA legacy_alter_table = OFF")  # a renamed table takes its references with it
@@ -127,9 +130,20 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        if not read_only and connection.info["file"] != _file_at(location):
+            raise StoreError(f"{location} was moved, removed or replaced while it was open: run the same command again")
         connection.exec_driver_sql("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
 
     return engine
+
+
+def _file_at(location: Location) -> tuple[int, int] | None:
+    """Which file lies at the place of a store: one that is gone takes what is written, and nobody would know."""
+    try:
+        status = os.stat(location.path) if location.path is not None else None  # noqa: PTH116 - at every transaction
+    except OSError:
+        return None
+    return status and (status.st_dev, status.st_ino)
 
 
 _compiled: dict[Any, Any] = {}
@@ -148,13 +162,36 @@ def _sqlite() -> Engine:
 def _connect_server(url: URL) -> Engine:
     defaults = {"application_name": "ww", "connect_timeout": 10}
     try:
-        return create_engine(
+        engine = create_engine(
             url,
             pool_pre_ping=True,  # an analysis may outlive a restart of the server
             connect_args={name: value for name, value in defaults.items() if name not in url.query},
         )
     except ImportError as error:
         raise MissingExtraError("a PostgreSQL store needs psycopg: pip install 'ww[postgres]'") from error
+
+    @event.listens_for(engine, "connect")
+    def set_parameters(connection: Any, _record: Any) -> None:
+        # Compiling a long query takes seconds, running it a part of one; older servers do not compile.
+        connection.execute("SELECT set_config('jit', 'off', false) FROM pg_settings WHERE name = 'jit'")
+        connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # Before any lock of a row, so that nobody waits in a circle; the transaction's end gives it back.
+        lock = _WRITERS_LOCKS.get(connection.get_execution_options().get("writers", ""))
+        if lock:
+            connection.exec_driver_sql(f"SELECT {lock}({WRITERS_LOCK})").close()
+
+    return engine
+
+
+_WRITERS_LOCKS = {"together": "pg_advisory_xact_lock_shared", "alone": "pg_advisory_xact_lock"}
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """Return the driver's own connection behind one to SQLite."""
+    return cast("sqlite3.Connection", connection.connection.driver_connection)
 
 
 def prefer_wal(path: Path) -> None:
@@ -225,6 +262,12 @@ def explained(location: Location) -> Iterator[None]:
         if explanation is None:
             raise
         raise explanation from error
+    except UnicodeDecodeError as error:  # the driver reads the message of an error that quotes damaged text
+        raise _damaged(location) from error
+
+
+def _damaged(location: Location) -> StoreError:
+    return StoreError(f"{location} is damaged: restore a copy, or save what is left with `sqlite3 FILE .recover`")
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -244,13 +287,15 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
         case sqlite3.SQLITE_NOTADB:
             return NotAStoreError(f"{location} is not a ww store: it is no SQLite database")
         case sqlite3.SQLITE_CORRUPT:
-            return StoreError(
-                f"{location} is damaged: restore a copy, or save what is left with `sqlite3 FILE .recover`"
-            )
+            return _damaged(location)
         case sqlite3.SQLITE_CANTOPEN:
             return StoreError(f"{location} cannot be opened: check its permissions and those of its folder")
         case sqlite3.SQLITE_IOERR:
             return StoreError(f"reading or writing {location} failed ({error}): check the disk and its free space")
+        case 0 if "decode to UTF-8" in str(error):  # the driver's own error
+            return StoreError(
+                f"{location} is damaged, a text in it cannot be read: restore a copy, or look with `ww db check`"
+            )
         case sqlite3.SQLITE_ERROR if "no such" in str(error):
             return NotAStoreError(f"{location} is damaged: it lacks a part that every store has ({error})")
         case _:

@@ -12,12 +12,12 @@ import itertools
 import sqlite3
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, func, inspect, select, text
 
 from ww_core.errors import NotAStoreError, SchemaTooNewError, SchemaTooOldError, StoreError
-from ww_core.store.engine import Location, connect, explained
+from ww_core.store.engine import Location, connect, driver_of, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,7 @@ def upgrade(engine: Engine, location: Location) -> Path | None:
 def copy_empty_store(engine: Engine) -> None:
     """Give our schema to a new store in memory: a copy takes a tenth of the time of an upgrade."""
     with engine.connect() as connection:
-        _empty_store().backup(_driver(connection))
+        _empty_store().backup(driver_of(connection))
 
 
 @functools.cache
@@ -127,11 +127,7 @@ def _empty_store() -> sqlite3.Connection:
     engine = connect(Location())
     upgrade(engine, Location())
     with engine.connect() as connection:
-        return _driver(connection)
-
-
-def _driver(connection: Connection) -> sqlite3.Connection:
-    return cast("sqlite3.Connection", connection.connection.driver_connection)
+        return driver_of(connection)
 
 
 def _check_known(revision: str, location: Location) -> None:
@@ -155,7 +151,7 @@ def _foreign_keys_off(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "sqlite":
         yield
         return
-    driver = _driver(connection)
+    driver = driver_of(connection)
     driver.execute("PRAGMA foreign_keys = OFF")  # no effect inside a transaction, so before it
     try:
         yield

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, case, func, select
 
 from ww_core.domain.identity import spectrum_identity
+from ww_core.domain.layer import Layer, LayerKind, TensorSpec
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.report import (
     Aggregate,
@@ -24,11 +25,12 @@ from ww_core.domain.report import (
     RunInfo,
     Skip,
 )
-from ww_core.domain.spectrum import Precision, Spectrum
+from ww_core.domain.spectrum import Precision, Resolution, Spectrum
+from ww_core.domain.subject import LayerSubject
 from ww_core.errors import NotStoredError, UsageError, near_names
 from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum
-from ww_core.store.recording import chunks, clean, keys_by_digest
+from ww_core.store.recording import Keys, chunks, clean, keys_by_digest
 
 MIN_PREFIX = 6
 """Shortest digest prefix that names a checkpoint."""
@@ -39,17 +41,37 @@ AVERAGED = ("float", "int")
 _NUMBERS: dict[str, type[int]] = {"int": int, "bool": bool}
 
 LOST = Outcome(State.FAILED, reason="lost to an exception: see failures")
+OUT_OF_REACH = Outcome(State.FAILED, reason="not computed: it needs the weights")
 NOT_REACHED = Outcome(State.FAILED, reason="not computed: the run did not end")
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRef:
-    """A checkpoint under the name it was asked for; model and version are empty if it has none."""
+    """A checkpoint under the name it was asked for; model and version are empty, and the label None, if it has none."""
 
     id: int
     digest: str
     model: str
     version: str
+    label_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLabel:
+    """The label of a version of a model, with the keys of its row, of the model and of what it stands on."""
+
+    id: int
+    model_id: int
+    checkpoint_id: int
+    digest: str
+    model: str
+    version: str
+    source: str
+
+    @property
+    def ref(self) -> CheckpointRef:
+        """What it stands on, under its name."""
+        return CheckpointRef(self.checkpoint_id, self.digest, self.model, self.version, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +107,10 @@ def find_checkpoint(connection: Connection, name: str) -> CheckpointRef:
         UsageError: A digest prefix fits several checkpoints.
     """
     name = clean(name)
-    model, at, version = name.partition("@")
-    query = (
-        select(t.label.c.checkpoint_id, t.checkpoint.c.digest, t.model.c.name, t.label.c.name.label("version"))
-        .join(t.model, t.model.c.id == t.label.c.model_id)
-        .join(t.checkpoint, t.checkpoint.c.id == t.label.c.checkpoint_id)
-        .where(t.model.c.name == model)
-        .order_by(t.label.c.position.desc())
-    )
-    labels = [CheckpointRef(*row) for row in connection.execute(query)]
-    named = [label for label in labels if not at or label.version == version]
+    named = stored_labels(connection, name)
     if named:
-        return named[0]
-    if labels:
-        versions = ", ".join(label.version for label in reversed(labels[:12]))
-        raise NotStoredError(f"model {model!r} has no version {version!r}: it has {versions}")
+        return named[0].ref
+    model, at, _ = name.partition("@")
     is_prefix = not at and bool(name) and all(letter in "0123456789abcdef" for letter in name)
     if is_prefix and len(name) >= MIN_PREFIX:
         by_digest = _by_digest_prefix(connection, name)
@@ -113,6 +124,57 @@ def find_checkpoint(connection: Connection, name: str) -> CheckpointRef:
     raise NotStoredError(f"no model {model!r} in this store: {hint}")
 
 
+def stored_labels(connection: Connection, name: str) -> list[StoredLabel]:
+    """List the versions that ``MODEL`` or ``MODEL@VERSION`` names, the newest first; none if there is no such model.
+
+    Raises:
+        NotStoredError: There is the model, and it has no such version.
+    """
+    model, at, version = clean(name).partition("@")
+    query = _LABELLED.where(t.model.c.name == model).order_by(t.label.c.position.desc())
+    labels = [StoredLabel(*row) for row in connection.execute(query)]
+    named = [label for label in labels if not at or label.version == version]
+    if labels and not named:
+        versions = ", ".join(label.version for label in reversed(labels[:12]))
+        raise NotStoredError(f"model {model!r} has no version {version!r}: it has {versions}")
+    return named
+
+
+_label = t.label.c
+_LABELLED = (
+    select(
+        _label.id,
+        _label.model_id,
+        _label.checkpoint_id,
+        t.checkpoint.c.digest,
+        t.model.c.name,
+        _label.name.label("version"),
+        _label.source,
+    )
+    .join(t.model, t.model.c.id == _label.model_id)
+    .join(t.checkpoint, t.checkpoint.c.id == _label.checkpoint_id)
+)
+
+
+def find_versions(connection: Connection, name: str = "") -> list[CheckpointRef]:
+    """Find every version of MODEL, or what ``MODEL@VERSION`` or a digest prefix names; without a name, all there are.
+
+    A checkpoint comes once, under its newest label; models by name, versions in their order.
+
+    Raises:
+        NotStoredError: Nothing carries the name; the message lists near ones.
+        UsageError: A digest prefix fits several checkpoints.
+    """
+    query = _LABELLED.order_by(t.model.c.name, t.label.c.position)
+    if name:
+        query = query.where(t.model.c.name == clean(name))
+    found = [StoredLabel(*row).ref for row in connection.execute(query)]
+    if name and not found:
+        return [find_checkpoint(connection, name)]
+    newest = {ref.id: ref for ref in sorted(found, key=lambda ref: ref.label_id or 0)}
+    return [ref for ref in found if newest[ref.id] is ref]
+
+
 def _by_digest_prefix(connection: Connection, prefix: str) -> CheckpointRef | None:
     query = select(t.checkpoint.c.id, t.checkpoint.c.digest).where(t.checkpoint.c.digest.startswith(prefix)).limit(3)
     found = list(connection.execute(query))
@@ -120,15 +182,9 @@ def _by_digest_prefix(connection: Connection, prefix: str) -> CheckpointRef | No
         raise UsageError(f"digest {prefix} fits several checkpoints: give more digits")
     if not found:
         return None
-    labelled = (
-        select(t.model.c.name, t.label.c.name.label("version"))
-        .join(t.model, t.model.c.id == t.label.c.model_id)
-        .where(t.label.c.checkpoint_id == found[0].id)
-        .order_by(t.label.c.id.desc())
-    )
+    labelled = _LABELLED.where(t.label.c.checkpoint_id == found[0].id).order_by(t.label.c.id.desc())
     label = connection.execute(labelled).first()
-    model, version = (label.name, label.version) if label else ("", "")
-    return CheckpointRef(found[0].id, found[0].digest, model, version)
+    return StoredLabel(*label).ref if label else CheckpointRef(found[0].id, found[0].digest, "", "")
 
 
 def stored_versions(connection: Connection) -> list[StoredVersion]:
@@ -167,23 +223,86 @@ def stored_versions(connection: Connection) -> list[StoredVersion]:
 
 def stored_layers(connection: Connection, checkpoint_id: int) -> list[StoredLayer]:
     """List the layers of a checkpoint in order, as the newest source presented them."""
-    weight, bias = t.tensor.alias("weight"), t.tensor.alias("bias")
-    query = (
-        select(t.layer, weight.c.digest, bias.c.digest.label("bias"))
-        .outerjoin(weight, weight.c.id == t.layer.c.weight_id)
-        .outerjoin(bias, bias.c.id == t.layer.c.bias_id)
-        .where(t.layer.c.structure_id == _newest_structure(checkpoint_id))
-        .order_by(t.layer.c.position)
-    )
+    query = _LAYERS.where(t.layer.c.structure_id == _newest_structure(checkpoint_id))
     return [
-        StoredLayer(row.name, row.kind, _shape(row.shape), row.digest or "", row.bias or "")
+        StoredLayer(row.name, row.kind, _shape(row.shape), row.weight or "", row.bias or "")
         for row in connection.execute(query)
     ]
+
+
+_weight, _bias = t.tensor.alias("weight"), t.tensor.alias("bias")
+_LAYERS = (
+    select(
+        t.layer,
+        _weight.c.digest.label("weight"),
+        _weight.c.dtype.label("weight_dtype"),
+        _bias.c.digest.label("bias"),
+        _bias.c.dtype.label("bias_dtype"),
+        _bias.c.shape.label("bias_shape"),
+    )
+    .outerjoin(_weight, _weight.c.id == t.layer.c.weight_id)
+    .outerjoin(_bias, _bias.c.id == t.layer.c.bias_id)
+    .order_by(t.layer.c.position)
+)
 
 
 def _newest_structure(checkpoint_id: Any) -> Any:
     newest = t.structure.alias("newest")
     return select(func.max(newest.c.id)).where(newest.c.checkpoint_id == checkpoint_id).scalar_subquery()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredStructure:
+    """A checkpoint as one source presented it, as far as the store knows.
+
+    Attributes:
+        digest: Content address of the checkpoint.
+        provisional: Whether some tensor could not be read.
+        format: Format it was read from.
+        layers: Its layers in order. Names of biases are not stored: they are what their weights' names suggest. What
+            could not be read has no dtype.
+        contents: What the layers consist of, by name; without those that could not be read.
+        keys: Keys of the checkpoint, its structure, layers and tensors.
+    """
+
+    digest: str
+    provisional: bool
+    format: str
+    layers: tuple[Layer, ...]
+    contents: Mapping[str, LayerSubject]
+    keys: Keys
+
+
+def stored_structure(connection: Connection, structure_id: int) -> StoredStructure:
+    """Return the structure of a key, which is stored."""
+    head = connection.execute(_STRUCTURE, {"structure": structure_id}).one()
+    keys = Keys(checkpoint=head.checkpoint_id, structure=structure_id)
+    layers, contents = [], {}
+    for row in connection.execute(_LAYERS_OF_STRUCTURE, {"structure": structure_id}).all():
+        bias = None
+        if row.bias_id is not None:
+            bias = TensorSpec(_bias_name(row.name, row.weight_name), row.bias_dtype, _shape(row.bias_shape))
+            keys.tensors[row.bias] = row.bias_id
+        if row.weight_id is not None:
+            contents[row.name] = LayerSubject(row.kind, row.groups, row.weight, row.bias or "")
+            keys.tensors[row.weight] = row.weight_id
+        weight = TensorSpec(row.weight_name, row.weight_dtype or "", _shape(row.shape))
+        layers.append(Layer(row.name, LayerKind(row.kind), weight, bias, row.groups, row.split))
+        keys.layers[row.name] = row.id
+    return StoredStructure(head.digest, head.provisional, head.format, tuple(layers), contents, keys)
+
+
+_STRUCTURE = (
+    select(t.structure.c.checkpoint_id, t.structure.c.format, t.checkpoint.c.digest, t.checkpoint.c.provisional)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .where(t.structure.c.id == bindparam("structure"))
+)
+_LAYERS_OF_STRUCTURE = _LAYERS.where(t.layer.c.structure_id == bindparam("structure"))
+
+
+def _bias_name(layer: str, weight: str) -> str:
+    path, found, ending = weight.rpartition("weight")
+    return f"{path}bias{ending}" if found else f"{layer}.bias"
 
 
 def stored_outcomes(
@@ -216,14 +335,19 @@ _VALUES_OF_COLUMNS = _VALUES.where(_value.column_id.in_(bindparam("columns", exp
 
 
 def stored_spectra(
-    connection: Connection, subjects: Sequence[str], identity_id: int, precision: Precision
+    connection: Connection,
+    subjects: Sequence[str],
+    identity_id: int,
+    resolution: Resolution,
+    precision: Precision,
 ) -> dict[str, Spectrum]:
-    """Return the stored standard spectra of subjects by digest; none where the singular values were left out.
+    """Return the stored spectra of subjects by digest; none where the singular values were left out.
 
     Args:
         connection: An open transaction.
         subjects: Digests.
-        identity_id: Key of the identity of standard spectra of this precision.
+        identity_id: Key of the identity of spectra of this resolution and precision.
+        resolution: The resolution.
         precision: The precision.
     """
     found = {}
@@ -232,7 +356,7 @@ def stored_spectra(
         for row in connection.execute(_SPECTRA, {"subjects": chunk, "identity": identity_id}):
             values = decode_spectrum(row.encoding, row.singular_values, row.length)
             found[stored[row.subject_id]] = Spectrum(
-                values, row.noise_floor, precision=precision, route=row.route, seconds=row.seconds
+                values, row.noise_floor, resolution, precision, row.route, row.seconds
             )
     return found
 
@@ -347,6 +471,71 @@ def stored_runs(connection: Connection, checkpoint_id: int, profile: str = "") -
     return named
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """Something that was asked of a checkpoint, by one run or several.
+
+    Attributes:
+        structure_id: Key of the structure it was asked of.
+        profile: Name of the profile.
+        source: Name of the source, as the newest of the runs had it.
+        content: The request's fields by name, as plain data.
+        shown: Digests of the variants that the newest run that ended shows; None if none has ended.
+    """
+
+    structure_id: int
+    profile: str
+    source: str
+    content: Mapping[str, Any]
+    shown: frozenset[str] | None
+
+
+def stored_requests(connection: Connection, checkpoint_id: int) -> list[StoredRequest]:
+    """List what was ever asked of a checkpoint, each once, that of the newest run first."""
+    newest: dict[tuple[int, str], Any] = {}
+    ended: dict[tuple[int, str], int] = {}
+    for row in connection.execute(_REQUESTS, {"checkpoint": checkpoint_id}).all():
+        newest.setdefault((row.structure_id, row.request), row)
+        if row.state == "done":
+            ended.setdefault((row.structure_id, row.request), row.plan_id)
+    shown: dict[int, set[str]] = defaultdict(set)
+    for chunk in chunks(sorted(set(ended.values()))):
+        for plan, variant in connection.execute(_VARIANTS_OF_PLANS, {"plans": chunk}).all():
+            shown[plan].add(variant)
+    return [
+        StoredRequest(
+            structure_id=row.structure_id,
+            profile=row.profile,
+            source=row.source,
+            content=json.loads(row.request),
+            shown=frozenset(shown[ended[asked]]) if asked in ended else None,
+        )
+        for asked, row in newest.items()
+    ]
+
+
+_REQUESTS = (
+    select(
+        t.run.c.source,
+        t.run.c.request,
+        t.run.c.state,
+        t.analysis.c.structure_id,
+        t.analysis.c.plan_id,
+        t.plan.c.profile,
+    )
+    .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+    .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
+    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .where(t.structure.c.checkpoint_id == bindparam("checkpoint"))
+    .order_by(t.run.c.id.desc())
+)
+_VARIANTS_OF_PLANS = (
+    select(t.plan_variant.c.plan_id, t.variant.c.digest)
+    .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
+    .where(t.plan_variant.c.plan_id.in_(bindparam("plans", expanding=True)))
+)
+
+
 def comparable_runs(
     connection: Connection, first: CheckpointRef, second: CheckpointRef, profile: str = ""
 ) -> tuple[int, int]:
@@ -375,7 +564,8 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
     subjects = [row.subject_id for rows in matrices.values() for row in rows]
     subjects += [*wholes.values(), *([run.model_subject_id] if run.model_subject_id else [])]
     values = _values(connection, subjects, columns)
-    lost = NOT_REACHED if run.state != "done" else LOST
+    failures = _failures(connection, run_id)
+    lost = NOT_REACHED if run.state != "done" else LOST if failures else OUT_OF_REACH
 
     layers: dict[int, _LayerAnswer] = {}
     matrix_rows: list[MatrixRow] = []
@@ -424,7 +614,7 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
         model_metrics=_outcomes(columns["model"], values.get(run.model_subject_id, {}), lost),
         summary=summarize(primary_rows, [column.label for column in columns["matrix"] if column.type in AVERAGED]),
         headline=tuple(column.label for column in headline),
-        failures=_failures(connection, run_id),
+        failures=failures,
         warnings=tuple(json.loads(run.warnings)),
     )
 

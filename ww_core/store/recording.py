@@ -140,7 +140,12 @@ class Keys:
 
 def now() -> str:
     """Return the time as it is stored: UTC, ISO 8601, with ``Z``."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return timestamp(datetime.now(UTC))
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment, in UTC, as it is stored: texts of moments are in the order of the moments."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def known_digests(connection: Connection, host: str, path: str, tensors: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -186,16 +191,15 @@ def record_checkpoint(connection: Connection, record: CheckpointRecord) -> Keys:
     layers = [_layer_fields(*layer) for layer in record.layers]
     skipped = [
         {
-            "name": tensor.name,
-            "dtype": tensor.dtype,
+            "name": clean(tensor.name),
+            "dtype": clean(tensor.dtype),
             "shape": _shape_text(tensor.shape),
-            "reason": tensor.reason,
+            "reason": clean(tensor.reason),
         }
         for tensor in record.skipped
     ]
-    content = {"checkpoint": record.digest, "format": record.format, "layers": layers, "skipped": skipped}
     row = {
-        "digest": digest_of("structure", content),
+        "digest": structure_digest(record.digest, record.format, layers, skipped),
         "checkpoint_id": keys.checkpoint,
         "format": record.format,
         "parameters": record.parameters,
@@ -220,15 +224,30 @@ def record_checkpoint(connection: Connection, record: CheckpointRecord) -> Keys:
 _LAYERS = select(t.layer.c.position, t.layer.c.id).where(t.layer.c.structure_id == bindparam("structure"))
 
 
+def structure_digest(
+    checkpoint: str, source_format: str, layers: Sequence[Mapping[str, Any]], skipped: Sequence[Mapping[str, Any]]
+) -> str:
+    """Return the content address of a structure: of what is stored of its layers and skipped tensors, in order.
+
+    Args:
+        checkpoint: Digest of the checkpoint.
+        source_format: Format it was read from.
+        layers: Columns of the layers, short of keys and positions; ``weight`` and ``bias`` are digests, or empty.
+        skipped: Columns of the skipped tensors, short of keys and positions.
+    """
+    content = {"checkpoint": checkpoint, "format": source_format, "layers": list(layers), "skipped": list(skipped)}
+    return digest_of("structure", content)
+
+
 def _layer_fields(layer: Layer, weight: str, bias: str) -> dict[str, Any]:
     return {
-        "name": layer.name,
+        "name": clean(layer.name),
         "kind": str(layer.kind),
         "groups": layer.groups,
         "split": layer.split,
         "shape": _shape_text(layer.shape),
         "size": layer.size,
-        "weight_name": layer.weight.name,
+        "weight_name": clean(layer.weight.name),
         "weight": weight,
         "bias": bias,
     }
@@ -315,7 +334,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
     Returns:
         Names of identities that stand with other source code: the code was changed, its version was not.
     """
-    stored = _stored_identities(connection, [record.digest for record in records], keys)
+    stored = find_identities(connection, [record.digest for record in records], keys)
     missing = [record for record in records if record.digest not in stored]
     if missing:
         rows: list[dict[str, Any]] = [
@@ -338,12 +357,16 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
             for name, kind, better, unit in record.columns
         ]
         _insert_missing(connection, t.metric_column, rows)
-        stored |= _stored_identities(connection, [record.digest for record in missing], keys)
+        stored |= find_identities(connection, [record.digest for record in missing], keys)
     return [record.name for record in records if stored[record.digest] != record.source_digest]
 
 
-def _stored_identities(connection: Connection, digests: Sequence[str], keys: Keys) -> dict[str, str]:
-    """Put the keys of those identities that are stored into ``keys``, and return their source digests."""
+def find_identities(connection: Connection, digests: Sequence[str], keys: Keys) -> dict[str, str]:
+    """Put the keys of those identities that are stored, and of their columns, into ``keys``.
+
+    Returns:
+        Digests of their source code, by identity.
+    """
     sources = {}
     for chunk in chunks(digests):
         for digest, key, source, name, column in connection.execute(_IDENTITIES, {"digests": chunk}).all():
@@ -369,10 +392,9 @@ def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
         "columns": [[column.label, column.identity] for column in record.columns],
     }
     comparable = digest_of("comparable", {"profile": record.profile, **same})
-    shown = [[column.label, column.headline] for column in record.columns]
-    asked: dict[str, Any] = {"comparable": comparable, "shown": shown, "content": dict(record.content)}
+    shown = [(column.label, column.headline) for column in record.columns]
     row: dict[str, Any] = {
-        "digest": digest_of("plan", asked),
+        "digest": plan_digest(comparable, shown, record.content),
         "profile": record.profile,
         "narrowed": record.narrowed,
         "comparable": comparable,
@@ -399,20 +421,43 @@ def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
     return plan_id
 
 
-def _variant_row(record: PlanRecord, column: ColumnRecord, keys: Keys) -> dict[str, Any]:
-    extractors = {} if column.scope == "layer" else dict(record.extractors)
-    content = {
-        "profile": record.profile,
-        "extractors": extractors,
-        "identity": column.identity,
-        "column": column.column,
-    }
+def plan_digest(comparable: str, shown: Sequence[tuple[str, int | None]], content: Mapping[str, Any]) -> str:
+    """Return the content address of a plan.
+
+    Args:
+        comparable: What it has in common with plans for the same columns of the same extractors.
+        shown: Label and headline of its columns, in order.
+        content: What else tells it from others.
+    """
+    return digest_of("plan", {"comparable": comparable, "shown": list(shown), "content": dict(content)})
+
+
+def variant_digest(profile: str, extractors: Mapping[str, str], identity: str, column: str) -> str:
+    """Return the content address of a variant: a column of an identity, under a profile and extractors by role."""
+    content = {"profile": profile, "extractors": dict(extractors), "identity": identity, "column": column}
+    return digest_of("variant", content)
+
+
+def variant_digests(record: PlanRecord) -> set[str]:
+    """Return the content addresses of the variants that a plan shows, whether it is stored or not."""
     return {
-        "digest": digest_of("variant", content),
+        variant_digest(record.profile, _extractors_of(record, column), column.identity, column.column)
+        for column in record.columns
+    }
+
+
+def _variant_row(record: PlanRecord, column: ColumnRecord, keys: Keys) -> dict[str, Any]:
+    extractors = _extractors_of(record, column)
+    return {
+        "digest": variant_digest(record.profile, extractors, column.identity, column.column),
         "profile": record.profile,
         "column_id": keys.columns[column.identity, column.column],
         "extractors": canonical_json(extractors),
     }
+
+
+def _extractors_of(record: PlanRecord, column: ColumnRecord) -> dict[str, str]:
+    return {} if column.scope == "layer" else dict(record.extractors)
 
 
 def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[CoverageRecord], keys: Keys) -> int:
@@ -449,9 +494,14 @@ _ANALYSIS = select(t.analysis.c.id).where(
 
 
 def start_run(
-    connection: Connection, analysis_id: int, label_id: int, source: str, request: Mapping[str, Any], program: str
+    connection: Connection,
+    analysis_id: int,
+    label_id: int | None,
+    source: str,
+    request: Mapping[str, Any],
+    program: str,
 ) -> int:
-    """Write the row of a run that begins, and return its key."""
+    """Write the row of a run that begins, of weights without a label too, and return its key."""
     row = {
         "analysis_id": analysis_id,
         "label_id": label_id,
@@ -527,9 +577,10 @@ def record_results(connection: Connection, results: Sequence[Result], keys: Keys
 
 def _record_subjects(connection: Connection, subjects: Sequence[Subject], keys: Keys) -> None:
     """Store subjects with what they consist of, contexts before what points at them, and put their keys in ``keys``."""
-    unknown = {subject.digest: subject for subject in subjects if subject.digest not in keys.subjects}
-    keys.subjects |= keys_by_digest(connection, t.subject, list(unknown))
-    new = [subject for digest, subject in unknown.items() if digest not in keys.subjects]
+    by_digest = {subject.digest: subject for subject in subjects}
+    stored = keys_by_digest(connection, t.subject, list(by_digest))  # now: what an undone transaction made is gone
+    keys.subjects |= stored
+    new = [subject for digest, subject in by_digest.items() if digest not in stored]
     rows = [{"digest": subject.digest, "kind": subject.kind} for subject in new]
     keys.subjects |= _insert_by_digest(connection, t.subject, rows)
     layers = [_layer_row(subject, keys) for subject in new if isinstance(subject, LayerSubject)]
@@ -614,7 +665,20 @@ def record_summaries(
     summaries: Mapping[str, Aggregate],
     partial: Collection[str],
 ) -> None:
-    """Store aggregates by column label, in place of what stood there.
+    """Store aggregates by column label, in place of what stood there. Arguments are those of `summary_rows`."""
+    rows = summary_rows(connection, checkpoint_id, plan_id, chosen, summaries, partial)
+    _upsert(connection, t.summary, rows, update_columns=("value", "present", "missing", "partial"))
+
+
+def summary_rows(
+    connection: Connection,
+    checkpoint_id: int,
+    plan_id: int,
+    chosen: Mapping[str, Any],
+    summaries: Mapping[str, Aggregate],
+    partial: Collection[str],
+) -> list[dict[str, Any]]:
+    """Return aggregates by column label as they are stored, in the order of their keys.
 
     Args:
         connection: An open transaction.
@@ -639,8 +703,7 @@ def record_summaries(
         for label, aggregate in summaries.items()
         for name, number in aggregate.numbers().items()
     ]
-    rows.sort(key=lambda row: (row["variant_id"], row["aggregate"]))
-    _upsert(connection, t.summary, rows, update_columns=("value", "present", "missing", "partial"))
+    return sorted(rows, key=lambda row: (row["variant_id"], row["aggregate"]))
 
 
 _PLAN_VARIANTS = select(t.plan_variant.c.variant_id, t.plan_variant.c.label).where(

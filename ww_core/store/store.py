@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Literal, Self
 import platformdirs
 from sqlalchemy import Connection, Engine, func, select
 
-from ww_core.errors import NotAStoreError, ReadOnlyStoreError, StoreError
-from ww_core.store import migrate, queries, tables
+from ww_core.errors import NotAStoreError, ReadOnlyStoreError, StoreError, UsageError
+from ww_core.store import backup, garbage, integrity, migrate, naming, queries, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, prefer_wal
+from ww_core.store.garbage import Garbage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ww_core.domain.report import AnalysisReport
-    from ww_core.store.queries import StoredLayer, StoredVersion
+    from ww_core.store.integrity import Integrity
+    from ww_core.store.naming import Renamed
+    from ww_core.store.queries import CheckpointRef, StoredLayer, StoredVersion
 
 SQLITE_HEADER = 100  # bytes of the smallest file that can be a database
 
@@ -69,7 +72,8 @@ class Store:
             self._reader: Engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         else:
             self._reader = engine
-        self._writer = engine.execution_options(sqlite_begin="IMMEDIATE")
+        self._writer = engine.execution_options(sqlite_begin="IMMEDIATE", writers="together")
+        self._lone_writer = engine.execution_options(sqlite_begin="IMMEDIATE", writers="alone")
 
     def __enter__(self) -> Self:
         return self
@@ -102,10 +106,25 @@ class Store:
             StoreError: The database could not be written; the message says why.
             RuntimeError: This thread has a transaction open already.
         """
+        with self._transaction(self._writable(self._writer)) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing_alone(self) -> Iterator[Connection]:
+        """A transaction that writes while no other one does: what it finds unused is unused until its end.
+
+        Raises:
+            ReadOnlyStoreError: The store was opened for reading, or cannot be written.
+            StoreError: The database could not be written; the message says why.
+            RuntimeError: This thread has a transaction open already.
+        """
+        with self._transaction(self._writable(self._lone_writer)) as connection:
+            yield connection
+
+    def _writable(self, engine: Engine) -> Engine:
         if self.read_only:
             raise ReadOnlyStoreError(f"{self.location} was opened for reading")
-        with self._transaction(self._writer) as connection:
-            yield connection
+        return engine
 
     @contextlib.contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
@@ -170,6 +189,106 @@ class Store:
             old, new = (queries.report_of_run(connection, run, ref) for run, ref in zip(runs, refs, strict=True))
             return old, new
 
+    def forget(self, *names: str) -> list[CheckpointRef]:
+        """Take the labels away that ``MODEL``, for all its versions, or ``MODEL@VERSION`` name.
+
+        What was computed belongs to content and stays, until `collect_garbage`.
+
+        Returns:
+            The versions that were forgotten.
+
+        Raises:
+            NotStoredError: Nothing carries one of the names; nothing is forgotten.
+            StoreError: The database could not be written.
+        """
+        with self.writing_alone() as connection:
+            return naming.forget(connection, names)
+
+    def rename(self, old: str, new: str) -> Renamed:
+        """Give ``MODEL`` or ``MODEL@VERSION`` another name of the same form; a version may go to another model.
+
+        Raises:
+            NotStoredError: Nothing carries the old name.
+            UsageError: The new name is in use, cannot be used, or has another form than the old one.
+            StoreError: The database could not be written.
+        """
+        with self.writing_alone() as connection:
+            return naming.rename(connection, old, new)
+
+    def count_garbage(self) -> Garbage:
+        """Count what `collect_garbage` would remove.
+
+        Raises:
+            StoreError: The database could not be read.
+        """
+        size = _size(self._location.path)
+        with self.reading() as connection:
+            return Garbage(garbage.count_garbage(connection), *garbage.count_runs(connection), size, size)
+
+    def collect_garbage(self) -> Garbage:
+        """Remove what nothing points at, and make a file smaller, unless a run is going on.
+
+        Any program may use the store meanwhile, and no run that is going on loses anything.
+
+        Raises:
+            StoreError: The database could not be written; or, if the message says so, all was removed, and there is no
+                room to make the file smaller.
+        """
+        before = _size(self._location.path)
+        with self.writing_alone() as connection:
+            killed = garbage.mark_killed(connection)
+        removed = garbage.remove_garbage(self.reading, self.writing_alone)
+        with self.reading() as connection:
+            _, going_on = garbage.count_runs(connection)
+        # Meanwhile nobody can write, and of a large file it takes longer than other writers wait.
+        if self._location.path is not None and not going_on:
+            try:
+                with explained(self._location):
+                    garbage.shrink(self._location.path)
+            except StoreError as error:
+                raise StoreError(
+                    f"what nothing points at was removed, but the file is as large as before: {error}"
+                ) from error
+        return Garbage(removed, killed, going_on, before, _size(self._location.path))
+
+    def backup(self, target: str | os.PathLike[str]) -> int:
+        """Copy a store, also one that is in use, to a new file; it is a store as well. The file is whole or not there.
+
+        Args:
+            target: Path of the copy.
+
+        Returns:
+            Bytes of the copy.
+
+        Raises:
+            UsageError: There is something at ``target`` already, or the store is on a server.
+            StoreError: The copy cannot be made; the message says why.
+        """
+        if self._location.url is not None:
+            raise UsageError(f"{self.location} is on a server: back it up with `pg_dump`")
+        with self.reading() as connection:
+            return backup.copy_store(connection, Path(target).expanduser().absolute())
+
+    def check(self) -> Integrity:
+        """Check whether the store holds what it says, as far as it can tell without the weights.
+
+        Raises:
+            StoreError: The database could not be read at all.
+        """
+        with self.reading() as connection:
+            return integrity.check_store(connection)
+
+    def rebuild_summaries(self) -> int:
+        """Write summaries anew that are missing or say something else than the values they are made of.
+
+        Returns:
+            How many checkpoints had such.
+
+        Raises:
+            StoreError: The database could not be written.
+        """
+        return integrity.rebuild_summaries(self.reading, self.writing)
+
     def info(self) -> StoreInfo:
         """Count what is stored.
 
@@ -217,6 +336,27 @@ def open_store(location: str | os.PathLike[str] | None = None, *, mode: Literal[
     where = Location.of(location)
     engine = _open_for_reading(where) if mode == "read" else _open_for_writing(where)
     return Store(where, engine, read_only=mode == "read")
+
+
+def open_existing_store(location: str | os.PathLike[str]) -> Store:
+    """Open a store for writing that is there: where there is none, none is made.
+
+    Raises:
+        NotAStoreError: There is no store, or something else is in its place.
+        StoreError: As of `open_store`.
+        MissingExtraError: As of `open_store`.
+    """
+    where = Location.of(location)
+    if where.path is not None:
+        _check_file(where.path)
+        _check_writable(where.path, where.path.parent)
+    engine = connect(where)
+    try:
+        with explained(where), engine.connect() as connection:
+            migrate.existing_revision(connection, where)
+    finally:
+        engine.dispose()
+    return open_store(location)
 
 
 def upgrade_store(location: str | os.PathLike[str]) -> tuple[str, str, Path | None]:

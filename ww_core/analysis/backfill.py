@@ -1,0 +1,299 @@
+"""Fill in what the metrics of today say of everything that is stored, without the weights."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ww_core.analysis.analyze import observers_of, profile_name, texts_of
+from ww_core.analysis.model_metrics import model_subject
+from ww_core.analysis.planning import identity_records, known_of, plan_layers, plan_record, plan_tasks
+from ww_core.analysis.reach import Reach, reach_of
+from ww_core.analysis.run import Run, cores
+from ww_core.analysis.source import choose_layers, is_object_name
+from ww_core.analysis.weights import stored_weights
+from ww_core.domain.backfill import BackfillReport, NotRepeatable, Refill, WeightsNeeded
+from ww_core.domain.execution import RunObserver
+from ww_core.domain.request import Request
+from ww_core.errors import NotAStoreError, UsageError
+from ww_core.plugins.discovery import load_plugins
+from ww_core.plugins.selection import Selection, select
+from ww_core.store import queries, recording
+from ww_core.store.engine import Location
+from ww_core.store.recording import variant_digests
+from ww_core.store.store import Store, default_location, open_store
+
+if TYPE_CHECKING:
+    from ww_core.analysis.work import Known
+    from ww_core.plugins.registry import Registry
+    from ww_core.store.queries import CheckpointRef, StoredRequest
+
+
+def backfill(
+    store: Store | str | os.PathLike[str],
+    *,
+    models: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    profile: str = "",
+    jobs: int = 0,
+    executor: str = "threads",
+    plugins: Sequence[object] = (),
+    plugin_files: Sequence[str] = (),
+    registry: Registry | None = None,
+    observers: Sequence[RunObserver] = (),
+    on_version: Callable[[int, int], None] | None = None,
+) -> BackfillReport:
+    """Repeat every stored analysis with what is registered today, from stored values and spectra alone.
+
+    What a metric that is new, or has a new version, says of old models is computed and stored as a run of its own
+    wherever it follows from what is stored; the rest is listed with the command that computes it. A version that lacks
+    nothing gets no run. Interrupted, it goes on where it was.
+
+    Args:
+        store: An open store, or the path or URL of one that exists.
+        models: ``MODEL`` for every version of a model, ``MODEL@VERSION``, or the prefix of a digest; empty for
+            everything that has a label.
+        metrics: Metrics or columns to fill in, also those on request; empty for what each analysis asked for.
+        profile: Name of the profile whose analyses are repeated; empty for all.
+        jobs: Workers; 0 for one per core that this process may use.
+        executor: Name of the executor. One whose workers share no memory is replaced by threads.
+        plugins: Modules or objects with hooks, besides those that are installed.
+        plugin_files: Python files with hooks.
+        registry: Loaded plugins, if they are loaded already.
+        observers: Observers of each run.
+        on_version: Called with the count of versions done and of all, before the first and after each.
+
+    Returns:
+        What was filled in, what needs the weights, and what cannot be repeated.
+
+    Raises:
+        UsageError: A metric or a profile is unknown.
+        StoreError: The store is missing, cannot be opened or written, or a model is not in it.
+    """
+    if jobs < 0:
+        raise UsageError(f"jobs={jobs} is negative: 0 takes one worker per core")
+    warnings: list[str] = []
+    if registry is None:
+        registry = load_plugins(files=plugin_files, objects=plugins)
+        warnings += [f"plugin {info.name}: {problem.message}" for info, problem in registry.problems()]
+    metrics = texts_of(metrics, "metrics")
+    if metrics:
+        select(registry, Request(metrics=metrics))  # a name that nothing carries is no matter of what is stored
+    registry.executors.find(executor)
+    with ExitStack() as stack:
+        filler = _Filler(
+            registry=registry,
+            store=store if isinstance(store, Store) else stack.enter_context(_open_existing(store)),
+            metrics=metrics,
+            profile=profile_name(registry, profile) if profile else "",
+            jobs=jobs or cores(),
+            executor=executor,
+            observers=observers_of(registry, observers),
+            warnings=warnings,
+        )
+        versions = filler.versions(texts_of(models, "models"))
+        for done, version in enumerate(versions):
+            if on_version:
+                on_version(done, len(versions))
+            filler.fill(version)
+        if on_version:
+            on_version(len(versions), len(versions))
+        return filler.report(len(versions))
+
+
+def _open_existing(location: str | os.PathLike[str]) -> Store:
+    path = Location.of(location).path
+    if path is not None and not path.exists():
+        raise NotAStoreError(f"there is no store at {path}: `ww analyze` makes one")
+    return open_store(location)
+
+
+@dataclass(slots=True, eq=False)
+class _Filler:
+    """One backfill: what it was asked, and what came of it so far."""
+
+    registry: Registry
+    store: Store
+    metrics: tuple[str, ...]
+    profile: str
+    jobs: int
+    executor: str
+    observers: Sequence[tuple[str, RunObserver]]
+    warnings: list[str]
+    filled: list[Refill] = field(default_factory=list)
+    needed: list[WeightsNeeded] = field(default_factory=list)
+    broken: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    selected: Callable[[Request], Selection] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.selected = functools.cache(functools.partial(select, self.registry))  # most versions were asked the same
+
+    def versions(self, names: Sequence[str]) -> list[CheckpointRef]:
+        """Find the checkpoints to look at, each once."""
+        with self.store.reading() as connection:
+            found = [ref for name in names or ("",) for ref in queries.find_versions(connection, name)]
+        return list({ref.id: ref for ref in found}.values())
+
+    def fill(self, ref: CheckpointRef) -> None:
+        """Repeat what was ever asked of a checkpoint, in its order, so that the newest analysis stays the newest."""
+        with self.store.reading() as connection:
+            stored = queries.stored_requests(connection, ref.id)
+        asked: dict[tuple[int, Request], list[StoredRequest]] = defaultdict(list)
+        for old in stored:
+            if self.profile in {"", old.profile}:
+                try:
+                    asked[old.structure_id, self._narrowed(Request.of(old.content))].append(old)
+                except UsageError as error:
+                    self.broken[str(error)].add(ref.digest)
+        overtaken = False
+        for (structure_id, request), before in reversed(asked.items()):
+            overtaken |= self._repeat(ref, structure_id, request, before, overtaken=overtaken)
+
+    def report(self, versions: int) -> BackfillReport:
+        """Put together what came of it."""
+        return BackfillReport(
+            versions=versions,
+            filled=tuple(self.filled),
+            needs_weights=tuple(self.needed),
+            not_repeatable=tuple(NotRepeatable(reason, len(digests)) for reason, digests in self.broken.items()),
+            warnings=tuple(dict.fromkeys(self.warnings)),
+        )
+
+    def _narrowed(self, request: Request) -> Request:
+        """Ask for the metrics to fill in, with those parameters that have an effect on them."""
+        if not self.metrics:
+            return request
+        narrowed = replace(request, metrics=self.metrics, parameters=())
+        nodes = self.selected(narrowed).nodes
+        owners = [self.registry.quantities.find(key.rpartition(".")[0]).qualified for key, _ in request.parameters]
+        kept = tuple(pair for pair, owner in zip(request.parameters, owners, strict=True) if owner in nodes)
+        return replace(narrowed, parameters=kept)
+
+    def _repeat(
+        self,
+        ref: CheckpointRef,
+        structure_id: int,
+        request: Request,
+        before: Sequence[StoredRequest],
+        *,
+        overtaken: bool,
+    ) -> bool:
+        """Ask again what was asked before, as far as that says anything new; tell whether there is a new run.
+
+        An analysis that is ``overtaken``, because an older one has a new run, gets one that is newer again.
+        """
+        try:
+            repetition = self._plan(ref, structure_id, request, before[0].source)
+        except UsageError as error:
+            self.broken[str(error)].add(ref.digest)
+            return False
+        if not repetition.is_due(before, overtaken=overtaken):
+            return False
+        run = repetition.run
+        with self.store.writing() as connection:
+            run.begin(connection, ref, repetition.keys)
+        report = run.execute(repetition.reach.tasks, repetition.known)
+        self.filled.append(Refill(ref.model, ref.version, run.profile, run.run_id, run.values, report.failures))
+        self.warnings += report.warnings
+        return True
+
+    def _plan(self, ref: CheckpointRef, structure_id: int, request: Request, source: str) -> _Repetition:
+        """Plan a repetition, and list what of it needs the weights."""
+        selection = self.selected(request)
+        with self.store.reading() as connection:
+            structure = queries.stored_structure(connection, structure_id)
+            weights, keys = stored_weights(structure, source), structure.keys
+            planned = plan_layers(choose_layers(weights.layers, request.layers), selection, weights.contents)
+            recording.find_identities(connection, [record.digest for record in identity_records(selection)], keys)
+            tasks, known = plan_tasks(connection, planned, selection, weights.stamps, keys)
+            model = model_subject(planned, weights.digest).digest
+            known |= known_of(connection, [model], selection, keys)
+        reach = reach_of(tasks, planned, known.get(model, {}), selection)
+        asked = dict.fromkeys(column.qualified for column in selection.columns)
+        beyond = {qualified: len(reach.beyond[qualified]) for qualified in asked if qualified in reach.beyond}
+        profile = profile_name(self.registry, request.profile)
+        if beyond:
+            owners = {qualified: self.registry.quantities[qualified] for qualified in beyond}
+            metrics = {self.registry.quantities.display(own, own.name): beyond[name] for name, own in owners.items()}
+            command = _command(self.registry, self.store, ref, request, source)
+            self.needed.append(WeightsNeeded(ref.model, ref.version, profile, metrics, command))
+        run = Run(
+            registry=self.registry,
+            selection=_cut(selection, reach, known),
+            profile=profile,
+            request=request,
+            weights=weights,
+            planned=planned,
+            store=self.store,
+            jobs=self.jobs,
+            executor=self.executor,
+            observers=self.observers,
+        )
+        return _Repetition(run, keys, reach, known, is_whole=not beyond)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Repetition:
+    """An analysis that is planned anew: its run, which has not begun, and what can be had without the weights.
+
+    ``is_whole`` says that nothing of what it asks for needs them.
+    """
+
+    run: Run
+    keys: recording.Keys
+    reach: Reach
+    known: Mapping[str, Known]
+    is_whole: bool
+
+    def is_due(self, before: Sequence[StoredRequest], *, overtaken: bool) -> bool:
+        """Tell whether a run would say anything that the runs before it do not.
+
+        Args:
+            before: The stored requests that it repeats.
+            overtaken: Whether an analysis that was older than these has a new run.
+        """
+        if not self.is_whole and all(old.shown is None for old in before):
+            return False  # an analysis that never ended must not end with what it lacks
+        if self.reach.tasks or self.reach.model:
+            return True
+        variants = variant_digests(plan_record(self.run.selection, self.run.request, self.run.profile))
+        shown = frozenset[str]().union(*(old.shown or () for old in before))
+        return bool(variants) and (overtaken or not variants <= shown)
+
+
+def _cut(selection: Selection, reach: Reach, known: Mapping[str, Known]) -> Selection:
+    """Leave out the columns of which there would not be one value, for want of weights."""
+    there = {qualified for metrics in known.values() for qualified in metrics} | set(reach.model)
+    for task in reach.tasks:
+        there.update(task.missing, *(matrix.missing for matrix in task.matrices))
+    kept = [own for own in selection.columns if own.qualified in there or own.qualified not in reach.beyond]
+    return replace(selection, columns=tuple(kept))
+
+
+def _command(registry: Registry, store: Store, ref: CheckpointRef, request: Request, source: str) -> str:
+    """The command that does the whole of a request again, from the weights."""
+    plain = Request()
+    words = ["ww", *(word for file in registry.plugin_files for word in ("--plugin", file)), "analyze"]
+    words.append("FILE" if is_object_name(source) else f"./{source}" if source.startswith("-") else source)
+    if ref.model:
+        words += ["--name", ref.model, "--version", ref.version]
+    if request.profile != plain.profile:
+        words += ["--profile", request.profile]
+    for option, names in (("--extractor", request.extractors), ("--metrics", request.metrics)):
+        words += [option, ",".join(names)] if names else []
+    pairs = [("--param", *pair) for pair in request.parameters] + [("--groups", *pair) for pair in request.groups]
+    words += [word for option, key, value in pairs for word in (option, f"{key}={value}")]
+    words += [word for glob in request.layers for word in ("--layers", glob)]
+    if request.seed != plain.seed:
+        words += ["--seed", str(request.seed)]
+    if request.precision != plain.precision:
+        words += ["--precision", request.precision]
+    if store.location not in {str(Location()), str(Location.of(default_location()))}:
+        words += ["--store", store.location]
+    return shlex.join(words)

@@ -1,0 +1,32 @@
+"""``ww forget``: take names away."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ww_core.cli import options
+from ww_core.command import Output, store_location
+
+
+def forget(
+    names: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="MODEL, for all its versions, or MODEL@VERSION.")
+    ],
+    store: options.Store = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Take versions out of the store by name; what was computed of them stays until `ww db gc`."""
+    from ww_core.cli.report import DIGEST_SHOWN
+    from ww_core.store.store import open_existing_store
+
+    output = Output(as_json=as_json)
+    with open_existing_store(store_location(store)) as opened:
+        forgotten = opened.forget(*names)
+    if output.format == "json":
+        output.json([{"model": own.model, "version": own.version, "digest": own.digest} for own in forgotten])
+        return
+    for own in forgotten:
+        output.line(f"forgotten: {own.model}@{own.version}  digest {own.digest[:DIGEST_SHOWN]}")
+    output.line("their results are kept until `ww db gc` frees the room")

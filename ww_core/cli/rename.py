@@ -1,0 +1,32 @@
+"""``ww rename``: give another name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ww_core.cli import options
+from ww_core.command import Output, store_location
+
+
+def rename(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="MODEL or MODEL@VERSION.")],
+    new: Annotated[
+        str, typer.Argument(metavar="NEW", help="The same form; another model's version becomes its newest.")
+    ],
+    store: options.Store = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Give a model or a version another name, or move a version to another model."""
+    from ww_core.store.store import open_existing_store
+
+    output = Output(as_json=as_json)
+    with open_existing_store(store_location(store)) as opened:
+        renamed = opened.rename(old, new)
+    if output.format == "json":
+        output.json(asdict(renamed))
+        return
+    of = "" if "@" in new else f"  ({renamed.versions} version{'s' if renamed.versions != 1 else ''})"
+    output.line(f"{renamed.old} > {renamed.new}{of}")

@@ -1,0 +1,28 @@
+"""Names of models, versions and series: what they may look like."""
+
+from __future__ import annotations
+
+from ww_core.errors import UsageError
+
+LONGEST_NAME = 200
+"""Characters of the name of a model, version or series."""
+
+
+def check_name(what: str, name: object) -> None:
+    """Raise unless ``name`` can be the name of a model, version or series. An empty one passes: it means the default.
+
+    Args:
+        what: What the message calls it, such as ``"--name"``.
+        name: The name.
+
+    Raises:
+        UsageError: It cannot; the message says why.
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"{what} must be a text, not {name!r}")
+    if len(name) > LONGEST_NAME:
+        raise UsageError(f"{what} has {len(name)} characters: {LONGEST_NAME} are allowed")
+    if name != name.strip() or "@" in name or not name.isprintable():
+        raise UsageError(
+            f"{what} {name!r} cannot be used: '@', blanks at the ends and control characters are not allowed"
+        )

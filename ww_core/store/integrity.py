@@ -1,0 +1,556 @@
+"""Integrity: whether a store holds what it says, as far as it can tell without the weights.
+
+Digests are made again of what is stored, by the functions that made them. Of tensors, checkpoints and files only the
+digests are stored, and of plans not all that makes them comparable: these cannot be checked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import sqlite3
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import (
+    CheckConstraint,
+    Connection,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.exc import DBAPIError
+
+from ww_core.domain.identity import NUMERICS_VERSION, extractor_identity, quantity_identity, spectrum_identity
+from ww_core.domain.outcome import State
+from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject
+from ww_core.errors import StoreError
+from ww_core.store import tables as t
+from ww_core.store.encoding import decode_spectrum
+from ww_core.store.queries import CheckpointRef, report_of_run
+from ww_core.store.recording import (
+    chunks,
+    plan_digest,
+    record_summaries,
+    structure_digest,
+    summary_rows,
+    variant_digest,
+)
+
+if TYPE_CHECKING:
+    from ww_core.domain.report import Aggregate
+
+FETCHED = 500
+"""Rows that are in memory at a time."""
+
+SHOWN = 20
+"""Faults of a kind that are described; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Faults of one kind: how many there are, and the first of them in words."""
+
+    count: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """What was checked, and what is wrong.
+
+    Attributes:
+        checked: How many of each were checked: digests, spectra, values, summaries.
+        faults: By kind: ``file``, ``reference``, ``constraint``, ``digest``, ``spectrum``, ``value``, ``summary``.
+    """
+
+    checked: Mapping[str, int]
+    faults: Mapping[str, Faults]
+
+
+@dataclass(slots=True)
+class _Findings:
+    checked: Counter[str] = field(default_factory=lambda: Counter(digests=0, spectra=0, values=0, summaries=0))
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def fault(self, kind: str, message: str) -> None:
+        self.counts[kind] += 1
+        if self.counts[kind] <= SHOWN:
+            self.first[kind].append(message)
+
+    def result(self) -> Integrity:
+        faults = {kind: Faults(count, tuple(self.first[kind])) for kind, count in self.counts.items()}
+        return Integrity(dict(self.checked), faults)
+
+
+def check_store(connection: Connection) -> Integrity:
+    """Check everything that can be checked, in bounded memory."""
+    findings = _Findings()
+    # A server looks after its pages and references itself.
+    own = (_check_file, _check_references) if connection.dialect.name == "sqlite" else ()
+    for step in (*own, *_STEPS):
+        try:
+            step(connection, findings)
+        except (DBAPIError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if not isinstance(cause, sqlite3.Error):
+                raise  # of a server: there the transaction has ended
+            findings.fault("file", str(cause))
+        except UnicodeDecodeError as error:  # the driver reads the message of an error that quotes damaged text
+            findings.fault("file", str(error))
+    return findings.result()
+
+
+def rebuild_summaries(reading: Transaction, writing: Transaction) -> int:
+    """Write summaries anew that are missing or say something else than the values.
+
+    Args:
+        reading: Opens a transaction that reads.
+        writing: Opens a transaction that writes.
+
+    Returns:
+        How many checkpoints had such.
+    """
+    with reading() as connection:
+        faulty = [runs[0].checkpoint_id for runs in _newest_runs(connection) if _wrong_summaries(connection, runs)[1]]
+    for checkpoint_id in faulty:
+        with writing() as connection:
+            for runs in list(_newest_runs(connection, checkpoint_id)):
+                for run in runs:
+                    if run.state == "done":
+                        record_summaries(connection, *_summary_of(connection, run))
+    return len(faulty)
+
+
+Transaction = Callable[[], AbstractContextManager[Connection]]
+Check = Callable[[Connection, _Findings], None]
+
+
+def _rows(connection: Connection, query: Select[Any]) -> Iterator[Row[Any]]:
+    yield from connection.execute(query, execution_options={"yield_per": FETCHED})
+
+
+# --- the database -----------------------------------------------------------------------------------------------------
+
+
+def _check_file(connection: Connection, findings: _Findings) -> None:
+    for (verdict,) in connection.exec_driver_sql(f"PRAGMA integrity_check({SHOWN})"):
+        if verdict != "ok":
+            findings.fault("file", verdict)
+
+
+def _check_references(connection: Connection, findings: _Findings) -> None:
+    for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
+        place = "a row" if row is None else f"row {row}"
+        findings.fault("reference", f"{place} of {table} points at a missing row of {parent}")
+
+
+def _check_constraints(connection: Connection, findings: _Findings) -> None:
+    for table in t.metadata.sorted_tables:
+        for constraint in table.constraints:
+            if isinstance(constraint, CheckConstraint):
+                broken = select(*table.primary_key).where(text(f"NOT ({constraint.sqltext})"))
+                for row in _rows(connection, broken):
+                    findings.fault("constraint", f"{_place(table, row)} breaks the rule {constraint.sqltext}")
+
+
+def _place(table: Table, row: Row[Any]) -> str:
+    keys = (f"{column.name} {getattr(row, column.name)}" for column in table.primary_key)
+    return f"{table.name} ({', '.join(keys)})"
+
+
+# --- digests ----------------------------------------------------------------------------------------------------------
+
+
+def _compare(findings: _Findings, what: str, digest: str, made_again: Callable[..., str | None], *content: Any) -> None:
+    """Compare a stored digest with the one made again of its content; that is None where not all of it is stored."""
+    try:
+        found = made_again(*content)
+    except _UNREADABLE as error:
+        findings.fault("digest", f"{what} cannot be read ({type(error).__name__}: {error})")
+        return
+    if found is not None:
+        findings.checked["digests"] += 1
+        if found != digest:
+            findings.fault("digest", f"{what} is not what its digest {str(digest)[:12]} says")
+
+
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What comes of a text that is no JSON any more, a missing part, a number in place of a text."""
+
+
+def _check_matrices(connection: Connection, findings: _Findings) -> None:
+    matrix, context = t.matrix_subject, t.subject.alias("context")
+    query = (
+        select(
+            matrix,
+            t.subject.c.id,
+            t.subject.c.digest,
+            t.tensor.c.digest.label("tensor"),
+            t.identity.c.digest.label("extractor"),
+            context.c.digest.label("context"),
+        )
+        .select_from(t.subject)
+        .outerjoin(matrix, matrix.c.subject_id == t.subject.c.id)
+        .outerjoin(t.tensor, t.tensor.c.id == matrix.c.tensor_id)
+        .outerjoin(t.identity, t.identity.c.id == matrix.c.extractor_id)
+        .outerjoin(context, context.c.id == matrix.c.context_id)
+        .where(t.subject.c.kind == "matrix")
+    )
+    for row in _rows(connection, query):
+        _compare(findings, f"matrix {row.id}", row.digest, _matrix_digest, row)
+
+
+def _matrix_digest(row: Row[Any]) -> str:
+    return MatrixSubject(
+        tensor=row.tensor,
+        groups=row.groups,
+        split=row.split,
+        extractor=row.extractor,
+        index=row.matrix_index,
+        rows=row.rows,
+        cols=row.cols,
+        entries=row.entries,
+        context=row.context or "",
+    ).digest
+
+
+def _check_layers(connection: Connection, findings: _Findings) -> None:
+    whole, weight, bias = t.layer_subject, t.tensor.alias("weight"), t.tensor.alias("bias")
+    query = (
+        select(
+            t.subject.c.id,
+            t.subject.c.digest,
+            whole.c.kind,
+            whole.c.groups,
+            weight.c.digest.label("weight"),
+            bias.c.digest.label("bias"),
+        )
+        .select_from(t.subject)
+        .outerjoin(whole, whole.c.subject_id == t.subject.c.id)
+        .outerjoin(weight, weight.c.id == whole.c.weight_id)
+        .outerjoin(bias, bias.c.id == whole.c.bias_id)
+        .where(t.subject.c.kind == "layer")
+    )
+    for row in _rows(connection, query):
+        _compare(findings, f"layer {row.id}", row.digest, _layer_digest, row)
+
+
+def _layer_digest(row: Row[Any]) -> str:
+    return LayerSubject(row.kind, row.groups, row.weight, row.bias or "").digest
+
+
+def _check_models(connection: Connection, findings: _Findings) -> None:
+    for runs in _newest_runs(connection):
+        for run in runs:
+            if run.state == "done" and run.model_subject is not None:
+                _compare(findings, f"model {run.model_subject_id}", run.model_subject, _model_digest, connection, run)
+
+
+def _model_digest(connection: Connection, run: Row[Any]) -> str | None:
+    """Make the digest of what a run's model metrics speak of; None where layers were chosen, or a matrix was lost."""
+    if "layers" in json.loads(run.content):
+        return None
+    covered = connection.execute(_COVERED, {"analysis": run.analysis_id}).all()
+    readable = [row for row in covered if row.weight is not None]
+    made = {}
+    for chunk in chunks(sorted({row.weight_id for row in readable})):
+        for *key, entries in connection.execute(_ENTRIES, {"tensors": chunk}):
+            made[tuple(key)] = entries
+    layers, matrices = {}, []
+    for row in readable:
+        if r"\x00" in row.name:  # as it is stored: the digest was made of the letter itself
+            return None
+        layers[row.layer_id] = (row.name, _layer_digest(row))
+        if row.is_primary:
+            entries = made.get((row.weight_id, row.extractor_id, row.groups, row.split, row.rows, row.cols))
+            if entries is None:
+                return None
+            parts = (row.weight, row.groups, row.split, row.identity)
+            subjects = [MatrixSubject(*parts, index, row.rows, row.cols, entries) for index in range(row.matrices)]
+            matrices += [(row.name, subject.digest) for subject in subjects]
+    return ModelSubject.named(run.checkpoint, list(layers.values()), matrices).digest
+
+
+_weight, _bias = t.tensor.alias("weight"), t.tensor.alias("bias")
+_COVERED = (
+    select(
+        t.coverage,
+        t.layer.c.name,
+        t.layer.c.kind,
+        t.layer.c.groups,
+        t.layer.c.split,
+        t.layer.c.weight_id,
+        _weight.c.digest.label("weight"),
+        _bias.c.digest.label("bias"),
+        t.identity.c.digest.label("identity"),
+    )
+    .join(t.layer, t.layer.c.id == t.coverage.c.layer_id)
+    .outerjoin(_weight, _weight.c.id == t.layer.c.weight_id)
+    .outerjoin(_bias, _bias.c.id == t.layer.c.bias_id)
+    .outerjoin(t.identity, t.identity.c.id == t.coverage.c.extractor_id)
+    .where(t.coverage.c.analysis_id == bindparam("analysis"))
+    .order_by(t.coverage.c.position)
+)
+
+_matrix = t.matrix_subject.c
+_ENTRIES = (
+    select(
+        _matrix.tensor_id,
+        _matrix.extractor_id,
+        _matrix.groups,
+        _matrix.split,
+        _matrix.rows,
+        _matrix.cols,
+        _matrix.entries,
+    )
+    .where(_matrix.tensor_id.in_(bindparam("tensors", expanding=True)), _matrix.context_id.is_(None))
+    .distinct()
+)
+
+
+def _check_structures(connection: Connection, findings: _Findings) -> None:
+    query = select(t.structure, t.checkpoint.c.digest.label("checkpoint")).join(t.checkpoint)
+    for row in _rows(connection, query):
+        _compare(findings, f"structure {row.id}", row.digest, _structure_digest, connection, row)
+
+
+def _structure_digest(connection: Connection, row: Row[Any]) -> str:
+    asked = {"structure": row.id}
+    layers = [dict(fields) for fields in connection.execute(_LAYERS, asked).mappings()]
+    skipped = [dict(fields) for fields in connection.execute(_SKIPPED, asked).mappings()]
+    return structure_digest(row.checkpoint, row.format, layers, skipped)
+
+
+_LAYER_KEYS = {"id", "structure_id", "position", "weight_id", "bias_id"}
+_LAYERS = (
+    select(
+        *(column for column in t.layer.columns if column.name not in _LAYER_KEYS),
+        func.coalesce(_weight.c.digest, "").label("weight"),
+        func.coalesce(_bias.c.digest, "").label("bias"),
+    )
+    .outerjoin(_weight, _weight.c.id == t.layer.c.weight_id)
+    .outerjoin(_bias, _bias.c.id == t.layer.c.bias_id)
+    .where(t.layer.c.structure_id == bindparam("structure"))
+    .order_by(t.layer.c.position)
+)
+_SKIPPED = (
+    select(*(column for column in t.skipped_tensor.columns if column.name not in {"structure_id", "position"}))
+    .where(t.skipped_tensor.c.structure_id == bindparam("structure"))
+    .order_by(t.skipped_tensor.c.position)
+)
+
+
+def _check_identities(connection: Connection, findings: _Findings) -> None:
+    for row in _rows(connection, select(t.identity)):
+        _compare(findings, f"{row.kind} {row.name}", row.digest, _identity_digest, connection, row)
+
+
+def _identity_digest(connection: Connection, row: Row[Any]) -> str | None:
+    parameters = json.loads(row.parameters)
+    match row.kind:
+        case "extractor":
+            return extractor_identity(row.name, row.version, parameters)
+        case "spectrum" if row.version == NUMERICS_VERSION:
+            return spectrum_identity(row.name.partition(":")[2], parameters["precision"])
+        case "metric":
+            columns = connection.execute(_COLUMNS, {"identity": row.id}).all()
+            named = [(name, kind) for name, kind in columns]
+            return quantity_identity(row.name, row.version, parameters, json.loads(row.needs), named)
+    return None
+
+
+_COLUMNS = (
+    select(t.metric_column.c.name, t.metric_column.c.type)
+    .where(t.metric_column.c.identity_id == bindparam("identity"))
+    .order_by(t.metric_column.c.id)
+)
+
+
+def _check_variants(connection: Connection, findings: _Findings) -> None:
+    query = (
+        select(t.variant, t.identity.c.digest.label("identity"), t.metric_column.c.name.label("column"))
+        .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
+        .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
+    )
+    for row in _rows(connection, query):
+        _compare(findings, f"variant {row.id}", row.digest, _variant_digest, row)
+
+
+def _variant_digest(row: Row[Any]) -> str:
+    return variant_digest(row.profile, json.loads(row.extractors), row.identity, row.column)
+
+
+def _check_plans(connection: Connection, findings: _Findings) -> None:
+    for row in _rows(connection, select(t.plan)):
+        _compare(findings, f"plan {row.id}", row.digest, _plan_digest, connection, row)
+
+
+def _plan_digest(connection: Connection, row: Row[Any]) -> str:
+    shown = [(label, headline) for label, headline in connection.execute(_SHOWN_COLUMNS, {"plan": row.id})]
+    return plan_digest(row.comparable, shown, json.loads(row.content))
+
+
+_SHOWN_COLUMNS = (
+    select(t.plan_variant.c.label, t.plan_variant.c.headline)
+    .where(t.plan_variant.c.plan_id == bindparam("plan"))
+    .order_by(t.plan_variant.c.position)
+)
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def _check_spectra(connection: Connection, findings: _Findings) -> None:
+    for row in _rows(connection, select(t.spectrum).where(t.spectrum.c.singular_values.is_not(None))):
+        findings.checked["spectra"] += 1
+        try:
+            wrong = _wrong_with(row)
+        except (StoreError, *_UNREADABLE) as error:
+            wrong = str(error)
+        if wrong:
+            findings.fault("spectrum", f"the spectrum of matrix {row.subject_id}: {wrong}")
+
+
+def _wrong_with(row: Row[Any]) -> str:
+    values = decode_spectrum(row.encoding, row.singular_values, row.length)
+    if not np.isfinite(values).all() or (values < 0).any():
+        return "not all of its singular values are finite and positive"
+    if (np.diff(values) > 0).any():
+        return "its singular values are not descending"
+    if not 0 <= row.noise_floor < math.inf:
+        return f"its noise floor is {row.noise_floor}"
+    return ""
+
+
+def _check_values(connection: Connection, findings: _Findings) -> None:
+    value, column = t.value.c, t.metric_column.c
+    findings.checked["values"] = connection.execute(select(func.count()).select_from(t.value)).scalar_one()
+    wrong_kind = case((column.type == "text", value.text.is_(None)), else_=value.number.is_(None))
+    query = (
+        select(value.subject_id, value.column_id, column.type)
+        .join(t.metric_column, column.id == value.column_id)
+        .where(value.state == "ok", or_(wrong_kind, func.abs(value.number) > sys.float_info.max))
+    )
+    for row in _rows(connection, query):
+        findings.fault("value", f"{_place(t.value, row)} is no {row.type} that is finite")
+
+
+# --- summaries --------------------------------------------------------------------------------------------------------
+
+
+def _check_summaries(connection: Connection, findings: _Findings) -> None:
+    for runs in _newest_runs(connection):
+        try:
+            expected, wrong = _wrong_summaries(connection, runs)
+        except _UNREADABLE as error:
+            cause = f"{type(error).__name__}: {error}"
+            findings.fault("value", f"the results of checkpoint {runs[0].checkpoint[:12]} cannot be read ({cause})")
+            continue
+        findings.checked["summaries"] += expected
+        for variant_id, selection, aggregate, fault in wrong:
+            label = connection.execute(_LABEL, {"variant": variant_id}).scalar()
+            where = f"checkpoint {runs[0].checkpoint[:12]}" + ("" if selection == "all" else ", chosen layers")
+            findings.fault("summary", f"{aggregate} of {label} of {where} {fault}")
+
+
+_LABEL = select(t.plan_variant.c.label).where(t.plan_variant.c.variant_id == bindparam("variant")).limit(1)
+
+
+def _newest_runs(connection: Connection, checkpoint_id: int | None = None) -> Iterator[list[Row[Any]]]:
+    """Yield the newest run of each analysis, in the order in which they ended, a checkpoint at a time."""
+    newest = select(func.max(t.run.c.id)).group_by(t.run.c.analysis_id)
+    query = (
+        select(
+            t.run.c.id,
+            t.run.c.state,
+            t.analysis.c.id.label("analysis_id"),
+            t.analysis.c.plan_id,
+            t.analysis.c.model_subject_id,
+            t.subject.c.digest.label("model_subject"),
+            t.plan.c.content,
+            t.structure.c.checkpoint_id,
+            t.checkpoint.c.digest.label("checkpoint"),
+            t.checkpoint.c.provisional,
+        )
+        .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+        .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+        .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
+        .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+        .outerjoin(t.subject, t.subject.c.id == t.analysis.c.model_subject_id)
+        .where(t.run.c.id.in_(newest), true() if checkpoint_id is None else t.checkpoint.c.id == checkpoint_id)
+        .order_by(t.structure.c.checkpoint_id, t.run.c.finished_at, t.run.c.id)
+    )
+    for _, runs in itertools.groupby(_rows(connection, query), attrgetter("checkpoint_id")):
+        yield list(runs)
+
+
+def _wrong_summaries(connection: Connection, runs: Sequence[Row[Any]]) -> tuple[int, list[tuple[Any, ...]]]:
+    """Compare the summaries of a checkpoint with its values.
+
+    Returns:
+        How many there must be, and the keys of those that are missing or say something else, with a sentence's end.
+    """
+    expected: dict[tuple[Any, ...], list[tuple[Any, ...]]] = defaultdict(list)
+    unsure = set()
+    for run in runs:
+        for row in summary_rows(connection, *_summary_of(connection, run)):
+            expected[_KEY(row)].append(_CONTENT(row))
+            # A run that did not end has said anew what is covered, and written no summary of it.
+            if run.state != "done":
+                unsure.add(_KEY(row))
+    query = select(t.summary).where(t.summary.c.checkpoint_id == runs[0].checkpoint_id)
+    stored = {_KEY(row): row for row in connection.execute(query).mappings()}
+    certain = [key for key in expected if key not in unsure]
+    wrong: list[tuple[Any, ...]] = []
+    for key in certain:
+        if key not in stored:
+            wrong.append((*key, "is missing: a run was cut short at its end, or is just ending"))
+        # What was lost to an exception may have been computed since, for another checkpoint that shares the layer.
+        elif not (stored[key]["partial"] or _CONTENT(stored[key]) in expected[key]):
+            wrong.append((*key, "is not what the values say"))
+    return len(certain), wrong
+
+
+_KEY = itemgetter("variant_id", "selection", "aggregate")
+_CONTENT = itemgetter("value", "present", "missing", "partial")
+
+
+def _summary_of(
+    connection: Connection, run: Row[Any]
+) -> tuple[int, int, Mapping[str, Any], Mapping[str, Aggregate], Collection[str]]:
+    """Return what is to be recorded as the summary of a run, of what is stored now."""
+    report = report_of_run(connection, run.id, CheckpointRef(run.checkpoint_id, run.checkpoint, "", ""))
+    lost = {label for row in report.layers for label, o in row.metrics.items() if o.state is State.FAILED}
+    partial = report.summary if run.provisional else lost
+    return run.checkpoint_id, run.plan_id, json.loads(run.content), report.summary, partial
+
+
+_STEPS: tuple[Check, ...] = (
+    _check_constraints,
+    _check_matrices,
+    _check_layers,
+    _check_models,
+    _check_structures,
+    _check_identities,
+    _check_variants,
+    _check_plans,
+    _check_spectra,
+    _check_values,
+    _check_summaries,
+)
