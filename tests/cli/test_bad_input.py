@@ -43,7 +43,7 @@ def test_an_empty_folder_and_a_folder_of_other_things(ww_program, tmp_path):
 
 
 def test_a_file_of_no_known_format(ww_program, tmp_path):
-    path = tmp_path / "model.pt"
+    path = tmp_path / "model.xyz"
     path.write_bytes(b"PK\x03\x04 not really")
     fails(ww_program("analyze", path), PLACE, str(path), "safetensors")
 

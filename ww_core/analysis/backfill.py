@@ -197,6 +197,8 @@ class _Filler:
             return False
         run = repetition.run
         with self.store.writing() as connection:
+            if not queries.is_stored(connection, ref):
+                return False  # it was forgotten in the meantime, and what keys it had may mean something else
             run.begin(connection, ref, repetition.keys)
         report = run.execute(repetition.reach.tasks, repetition.known)
         self.filled.append(Refill(ref.model, ref.version, run.profile, run.run_id, run.values, report.failures))

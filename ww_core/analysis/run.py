@@ -26,7 +26,6 @@ from ww_core.analysis.weights import Weights
 from ww_core.analysis.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
 from ww_core.domain.execution import LayerDone, RunObserver, RunStart
 from ww_core.domain.identity import spectrum_identity
-from ww_core.domain.outcome import State
 from ww_core.domain.quantity import Scope
 from ww_core.domain.report import AnalysisReport, Failure
 from ww_core.domain.request import Request
@@ -129,7 +128,6 @@ class Run:
         with self.store.writing() as connection:
             self._finish(connection, "done", known)
             report = queries.report_of_run(connection, self.run_id, self.ref)
-            lost = {label for row in report.layers for label, o in row.metrics.items() if o.state is State.FAILED}
             recording.record_summaries(
                 connection,
                 self.keys.checkpoint,
@@ -137,7 +135,7 @@ class Run:
                 self.request.chosen(),
                 report.summary,
                 # A layer that could not be read is missing from every column.
-                report.summary if self.weights.provisional else lost,
+                report.summary if self.weights.provisional else report.lost_columns(),
             )
         return report
 

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ww_core.domain.outcome import Outcome
+from ww_core.domain.outcome import Outcome, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -168,6 +168,10 @@ class AnalysisReport:
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
             "warnings": list(self.warnings),
         }
+
+    def lost_columns(self) -> set[str]:
+        """Return the labels of columns of which some matrix has no outcome: an exception or an interruption took it."""
+        return {label for row in self.layers for label, own in row.metrics.items() if own.state is State.FAILED}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat dict per matrix: its place, then its metrics. What has no value is None."""

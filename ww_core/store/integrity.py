@@ -36,7 +36,6 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from ww_core.domain.identity import NUMERICS_VERSION, extractor_identity, quantity_identity, spectrum_identity
-from ww_core.domain.outcome import State
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject
 from ww_core.errors import StoreError
 from ww_core.store import tables as t
@@ -536,8 +535,7 @@ def _summary_of(
 ) -> tuple[int, int, Mapping[str, Any], Mapping[str, Aggregate], Collection[str]]:
     """Return what is to be recorded as the summary of a run, of what is stored now."""
     report = report_of_run(connection, run.id, CheckpointRef(run.checkpoint_id, run.checkpoint, "", ""))
-    lost = {label for row in report.layers for label, o in row.metrics.items() if o.state is State.FAILED}
-    partial = report.summary if run.provisional else lost
+    partial = report.summary if run.provisional else report.lost_columns()
     return run.checkpoint_id, run.plan_id, json.loads(run.content), report.summary, partial
 
 

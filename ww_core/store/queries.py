@@ -187,6 +187,12 @@ def _by_digest_prefix(connection: Connection, prefix: str) -> CheckpointRef | No
     return StoredLabel(*label).ref if label else CheckpointRef(found[0].id, found[0].digest, "", "")
 
 
+def is_stored(connection: Connection, ref: CheckpointRef) -> bool:
+    """Whether a checkpoint is still there, under its key."""
+    key = t.checkpoint.c
+    return connection.scalar(select(key.digest).where(key.id == ref.id)) == ref.digest
+
+
 def stored_versions(connection: Connection) -> list[StoredVersion]:
     """List every version of every model, models by name, versions in their order."""
     members: dict[int, list[str]] = defaultdict(list)
