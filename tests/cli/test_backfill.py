@@ -108,6 +108,7 @@ def test_new_metrics_are_filled_in_without_a_file(stored, weights, tmp_path):
     assert ends(result, DONE) == "13 values filled in, for 3 of 3 versions\n"
     assert "computing" in result.stderr
     assert ends(stored(*plugin, "backfill"), DONE) == "everything is up to date, for 3 versions\n"
+    assert ends(stored("db", "check"), DONE).startswith("sound")
     analyze_versions(stored, weights, plugin, "fresh.sqlite")
     for version in VERSIONS:
         filled, fresh = shown(stored, version), shown(stored, version, "fresh.sqlite")
@@ -177,6 +178,7 @@ def test_killed_in_the_middle_it_goes_on_from_there(stored, tmp_path):
     for version in VERSIONS:
         assert shown(stored, version)["summary"]["nuclear"]["count"] == 3
     assert "up to date" in ends(stored(*plugin, "backfill"), DONE)
+    assert ends(stored("db", "check"), DONE).startswith("sound")
 
 
 def test_what_cannot_be_repeated_is_one_line(stored, weights, tmp_path):

@@ -21,13 +21,13 @@ from ww_core.analysis.weights import stored_weights
 from ww_core.domain.backfill import BackfillReport, NotRepeatable, Refill, WeightsNeeded
 from ww_core.domain.execution import RunObserver
 from ww_core.domain.request import Request
-from ww_core.errors import NotAStoreError, UsageError
+from ww_core.errors import UsageError
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, select
 from ww_core.store import queries, recording
 from ww_core.store.engine import Location
 from ww_core.store.recording import variant_digests
-from ww_core.store.store import Store, default_location, open_store
+from ww_core.store.store import Store, default_location, open_existing_store
 
 if TYPE_CHECKING:
     from ww_core.analysis.work import Known
@@ -89,7 +89,7 @@ def backfill(
     with ExitStack() as stack:
         filler = _Filler(
             registry=registry,
-            store=store if isinstance(store, Store) else stack.enter_context(_open_existing(store)),
+            store=store if isinstance(store, Store) else stack.enter_context(open_existing_store(store)),
             metrics=metrics,
             profile=profile_name(registry, profile) if profile else "",
             jobs=jobs or cores(),
@@ -105,13 +105,6 @@ def backfill(
         if on_version:
             on_version(len(versions), len(versions))
         return filler.report(len(versions))
-
-
-def _open_existing(location: str | os.PathLike[str]) -> Store:
-    path = Location.of(location).path
-    if path is not None and not path.exists():
-        raise NotAStoreError(f"there is no store at {path}: `ww analyze` makes one")
-    return open_store(location)
 
 
 @dataclass(slots=True, eq=False)
