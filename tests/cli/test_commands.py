@@ -105,6 +105,28 @@ def test_diff_shows_every_column_of_both(ww_program, model_file, weights):
         assert "stable_rank" in ok(ww_program("diff", *pair))
 
 
+def test_the_table_of_a_difference_has_columns_of_matrices_only(ww_program, model_file, weights, tmp_path):
+    (tmp_path / "whole.py").write_text(
+        "import ww_core as ww\n"
+        "@ww.metric(version='1', scope='layer')\n"
+        "def axes(weight):\n    return weight.ndim\n"
+        "@ww.metric(version='1', scope='model')\n"
+        "def depth(layers):\n    return len(layers)\n"
+        "@ww.metric(version='1')\n"
+        "def nuclear(singular_values):\n    return singular_values.sum()\n"
+        "@ww.hookimpl\n"
+        "def ww_register_metrics():\n    return [axes, depth, nuclear]\n"
+    )
+    program = ("--plugin", tmp_path / "whole.py")
+    ok(ww_program(*program, "analyze", model_file))
+    save_file(weights | {"first.weight": weights["first.weight"] * np.float32(2)}, model_file)
+    ok(ww_program(*program, "analyze", model_file))
+    (header,) = [line for line in ok(ww_program("diff", "net@1", "net@2")).splitlines() if line.startswith("layer ")]
+    assert "> nuclear" in header
+    assert "axes" not in header
+    assert "depth" not in header
+
+
 def test_describe_computes_nothing(ww_program, model_file):
     text = ok(ww_program("describe", model_file, "--extractor", "pool,slice,stack"))
     assert re.search(r"^conv +conv2d +float32 +16x8x3x3 +1 +slice +9 +1 +16 +8 +8", text, re.MULTILINE)
@@ -147,7 +169,9 @@ def test_listings(ww_program):
     assert {row["extractor"] for row in json.loads(ok(ww_program("extractors", "--json")))} == {
         "matrix", "pool", "slice", "stack", "fft",
     }  # fmt: skip
-    assert {row["loader"] for row in json.loads(ok(ww_program("loaders", "--json")))} == {"safetensors", "arrays"}
+    assert {row["loader"] for row in json.loads(ok(ww_program("loaders", "--json")))} == {
+        "safetensors", "pytorch", "torch-module", "arrays",
+    }  # fmt: skip
     plugins = json.loads(ok(ww_program("plugins", "--json")))
     assert {row["name"] for row in plugins} >= {"ww.loaders", "ww.metrics"}
     assert all(row["state"] == "loaded" for row in plugins)

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save, save_file
+from torch_files import in_zip
+from torch_files import tensor as tensor_of_torch
 
 import ww_core as ww
 from ww_plugins.loaders.safetensors import SafetensorsLoader
@@ -194,6 +196,7 @@ def test_a_file_that_is_something_else(case, tmp_path, loader):
     assert says in refused(loader, path, "bad.safetensors")
 
 
+ORIGINAL_ZIP = in_zip({"fc.weight": tensor_of_torch()})
 WHOLE = save({"a.weight": np.ones((16, 16), np.float32), "b": np.ones(3, np.float16)}, {"format": "np"})
 
 
@@ -211,6 +214,36 @@ def test_a_large_sparse_header(tmp_path, loader):
         file.write((90_000_000).to_bytes(8, "little") + b"{")
         file.truncate(10**11)
     assert "safetensors refuses it" in refused(loader, path, "bad.safetensors")
+
+
+def test_a_header_larger_than_any_models(tmp_path, loader, raw):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(raw(b'{"a":{"dtype":"F32","shape":[' + b"1," * 16_000_000 + b'1],"data_offsets":[0,4]}}', FOUR))
+    assert "more than any model needs" in refused(loader, path, "bad.safetensors")
+
+
+def test_more_tensors_than_any_models(tmp_path, loader, raw):
+    entry = b'"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(raw(b"{" + b",".join(entry % number for number in range(100_001)) + b"}"))
+    with pytest.raises(ww.CorruptFileError, match=r"bad\.safetensors: it holds more than 100000 tensors"):
+        loader.open(path)
+
+
+def test_a_shape_of_as_many_axes_as_can_be(tmp_path, loader, raw, contents):
+    """It is read, and nothing of what is computed may stumble over it."""
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(raw({"a": entry(shape=(1,) * 64), "b": entry("F64", (1, 2), (4, 20))}, FOUR + bytes(16)))
+    assert contents(loader.open(path))["a"] == ("float32", (1,) * 64, FOUR)
+    report = ww.analyze(path)
+    assert report.failures == ()
+
+
+@pytest.mark.parametrize("front", [ORIGINAL_ZIP[:4], b""], ids=["a zip's magic", "nothing"])
+def test_a_zip_behind_the_tensors_is_no_part_of_them(front, tmp_path, loader):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(front + WHOLE + ORIGINAL_ZIP)
+    refused(loader, path, "bad.safetensors")
 
 
 ORIGINAL = save({"fc.weight": np.arange(8, dtype=np.float32).reshape(4, 2), "fc.bias": np.ones(4, np.float16)})

@@ -306,6 +306,17 @@ def test_a_module_whose_weights_are_not_there_yet_is_answered():
     assert any("device meta" in skip.reason for skip in report.coverage.reasons)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_tensors_without_a_shape_are_listed_beside_the_others():
+    lazy = ww.analyze(nn.Sequential(nn.Linear(4, 3), nn.LazyLinear(2)))
+    assert [row.name for row in lazy.layers] == ["0"]
+    ragged = torch.nested.nested_tensor([torch.ones(3, 4), torch.ones(2, 4)])
+    nested = ww.analyze({"0.weight": torch.eye(3), "1.weight": ragged})
+    assert [row.name for row in nested.layers] == ["0"]
+    for report in (lazy, nested):
+        assert "no shape" in {skip.name: skip.reason for skip in report.coverage.reasons}["1.weight"]
+
+
 def test_one_network_in_every_form_is_one_checkpoint(net, tmp_path):
     from safetensors.torch import save_file
 

@@ -197,7 +197,7 @@ def texts_of(texts: Sequence[str], what: str) -> tuple[str, ...]:
     """
     found = (texts,) if isinstance(texts, str) else tuple(map(str, texts))
     if not all(text.strip() for text in found):
-        raise UsageError(f"{what} must be texts that are not empty: leave it out to take the profile's choice")
+        raise UsageError(f"{what} must be texts that are not empty: name something, or leave it out")
     return found
 
 

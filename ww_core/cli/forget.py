@@ -11,9 +11,7 @@ from ww_core.command import Output, store_location
 
 
 def forget(
-    names: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="MODEL, for all its versions, or MODEL@VERSION.")
-    ],
+    names: Annotated[list[str], typer.Argument(metavar="MODEL", help="MODEL, for all its versions, or MODEL@VERSION.")],
     store: options.Store = "",
     as_json: options.AsJson = False,
 ) -> None:

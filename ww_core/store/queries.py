@@ -594,7 +594,7 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
     states = [layer.state for layer in layers.values()]
     weights = {layer.weight: layer.size for layer in layers.values() if layer.state == "analyzed"}
     headline = sorted(
-        (column for by_scope in columns.values() for column in by_scope if column.headline is not None),
+        (column for column in columns["matrix"] if column.headline is not None),
         key=lambda column: column.headline or 0,
     )
     return AnalysisReport(

@@ -88,7 +88,11 @@ def _found(name: str, slot: Slot) -> FoundTensor:
     value = slot.value()
     torch = _torch_of(value)
     if torch is not None:
-        dtype, shape = str(value.dtype).removeprefix("torch."), tuple(value.shape)
+        dtype = str(value.dtype).removeprefix("torch.")
+        if value.is_nested or torch.nn.parameter.is_lazy(value):
+            what = "nested" if value.is_nested else "lazy: run the module once"
+            return FoundTensor(name, dtype, (), fault=f"the tensor has no shape, because it is {what}")
+        shape = tuple(value.shape)
         if value.layout is not torch.strided or value.is_quantized or value.device.type == "meta":
             what = "of the device meta" if value.device.type == "meta" else f"of layout {value.layout}"
             return FoundTensor(name, dtype, shape, fault=f"the tensor is {what}: its numbers do not lie in a row")

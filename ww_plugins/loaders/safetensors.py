@@ -13,10 +13,11 @@ from typing import Any, TypeGuard
 
 import ww_core as ww
 from ww_plugins.loaders.mapped import MappedCheckpoint, MappedFile, RegularFile, StoredTensor
-from ww_plugins.loaders.names import fault_of_name, legible, quoted
+from ww_plugins.loaders.names import MOST_TENSORS, fault_of_name, legible, quoted
 from ww_plugins.loaders.shards import FileFormat, read_json, refuse_impostor
 
 _MAX_HEADER = 100_000_000  # the format's own limit
+_LARGEST_HEADER = 32_000_000  # that is read: MOST_TENSORS take ten
 _HEAD = 4096  # enough to recognise a format
 _EASY_HEADER = 1_000_000  # up to here our reading, which says more, may come first: it cannot cost much memory
 _MAX_AXES = 64  # NumPy's limit
@@ -92,7 +93,11 @@ def _read_header(file: RegularFile) -> MappedFile:
     refusal = _refusal_of_library(file)
     if refusal and length > _EASY_HEADER:
         raise ww.CorruptFileError(f"{file.label}: safetensors refuses it: {refusal}")
+    if length > _LARGEST_HEADER:
+        raise ww.CorruptFileError(f"{file.label}: its header has {length} bytes, more than any model needs")
     header = read_json(file.bytes_at(8, length), file, "the header")
+    if len(header) > MOST_TENSORS:
+        raise ww.CorruptFileError(f"{file.label}: it holds more than {MOST_TENSORS} tensors")
     entries = [_entry(name, content, file) for name, content in header.items() if name != "__metadata__"]
     _check_coverage(entries, file.size - 8 - length, file)
     if refusal:

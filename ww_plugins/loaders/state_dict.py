@@ -160,7 +160,9 @@ def _fits(module: Module, name: str, shape: tuple[int, ...]) -> bool:
     last = _last(name)
     if last != "weight" and not (module.kind is ww.LayerKind.RECURRENT and _RECURRENT.fullmatch(last)):
         return False
-    return _AXES.get(module.kind, len(shape)) == len(shape) and module.groups >= 1 and shape[0] % module.groups == 0
+    if _AXES.get(module.kind, len(shape)) != len(shape):
+        return False
+    return 1 <= module.groups <= max(1, shape[0]) and shape[0] % module.groups == 0
 
 
 def _reason(dtype: str) -> str:

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_plugins.loaders.names import fault_of_name, quoted
+from ww_plugins.loaders.names import LONGEST_NAME, MOST_TENSORS, fault_of_name, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from ww_plugins.loaders.state_dict import Module
 
@@ -29,16 +29,19 @@ USUAL_KEYS = (
 )  # fmt: skip
 """Keys under which people keep the weights of one model, the first that is there first."""
 
-_TRAINING = re.compile(
-    r"(^|.*_)(optim\w*|\w*sched\w*|scaler|rng|amp|callbacks|loops|hyper_parameters|hparams|args)(_.*|$)", re.IGNORECASE
+_TRAINING = re.compile(  # no repetitions: it is searched in keys of any length
+    r"(?:^|_)(?:optim|(?:scaler|rng|amp|callbacks|loops|hyper_parameters|hparams|args)(?:_|$))|sched", re.IGNORECASE
 )
 _DEEPEST = 64
 _MOST_WRAPPERS = 8
+_MOST_LOOKED_AT = 4_000_000
 _LISTED = 5
 
 
 class Tree(ABC):
     """How one kind of nested objects is looked into. It may contain itself, and things of any kind."""
+
+    _looked_at = 0
 
     @abstractmethod
     def is_tensor(self, node: Any) -> bool:
@@ -51,6 +54,12 @@ class Tree(ABC):
     @abstractmethod
     def entries(self, node: Any) -> Iterable[tuple[str, Any]]:
         """Return what is in a node by key, in order; nothing for what holds nothing."""
+
+    def look_at(self, things: Collection[Any]) -> None:
+        """Count what is gone through, in what strangers made: what many hold takes little room, and no end of time."""
+        self._looked_at += len(things)
+        if self._looked_at > _MOST_LOOKED_AT:
+            raise _Fault(f"it holds more than {_MOST_LOOKED_AT} things, counted as often as they are held")
 
     def module(self, node: Any) -> Module | None:  # noqa: ARG002 - most trees hold no modules
         """Tell what a node says of itself, if it is a module."""
@@ -92,8 +101,19 @@ def find_weights(root: Any, tree: Tree, label: str) -> Weights:
         label: The source, for messages.
 
     Raises:
-        CorruptFileError: A name is not fit to be shown.
+        CorruptFileError: A name is not fit to be shown, or it holds more than any model.
     """
+    try:
+        return _find_weights(root, tree)
+    except _Fault as fault:
+        raise ww.CorruptFileError(f"{label}: {fault}") from None
+
+
+class _Fault(Exception):  # noqa: N818 - a reason, put into a sentence above
+    """What is wrong with a tree."""
+
+
+def _find_weights(root: Any, tree: Tree) -> Weights:
     weights = Weights()
     for _ in range(_MOST_WRAPPERS):
         chosen = _wrapped(root, tree, weights.beside) if tree.is_dict(root) else None
@@ -101,14 +121,16 @@ def find_weights(root: Any, tree: Tree, label: str) -> Weights:
             break
         root = chosen
     for path, node in _walk(root, tree, weights):
-        name = ".".join(path) if path else "weight"
         if not tree.is_tensor(node):
             module = tree.module(node)
-            if module is not None:
+            if module is not None and sum(map(len, path)) <= LONGEST_NAME:
                 weights.modules[".".join(path)] = module
-        elif not (len(path) > 1 and tree.is_dict(root) and _TRAINING.fullmatch(path[0])):
+        elif not (len(path) > 1 and tree.is_dict(root) and _TRAINING.search(path[0])):
+            name = ".".join(path) if path else "weight"
             if fault := fault_of_name(name):
-                raise ww.CorruptFileError(f"{label}: {fault}")
+                raise _Fault(fault)
+            if len(weights.tensors) >= MOST_TENSORS:
+                raise _Fault(f"it holds more than {MOST_TENSORS} tensors")
             weights.tensors.append((name, node))
     return weights
 
@@ -117,7 +139,7 @@ def _wrapped(root: Any, tree: Tree, beside: list[str]) -> Any | None:
     """Return the one entry of a dict that holds the weights, and add the others that hold tensors; None for no such."""
     holding = {path[0]: None for path, node in _walk(root, tree, Weights()) if path and tree.is_tensor(node)}
     entries = {key: node for key, node in tree.entries(root) if key in holding}
-    candidates = [key for key, node in entries.items() if tree.is_tensor(node) or not _TRAINING.fullmatch(key)]
+    candidates = [key for key, node in entries.items() if tree.is_tensor(node) or not _TRAINING.search(key)]
     usual = [key for key in USUAL_KEYS if key in candidates and not tree.is_tensor(entries[key])]
     if not usual and len(candidates) != 1:
         return None
@@ -146,8 +168,8 @@ def _walk(root: Any, tree: Tree, weights: Weights) -> Iterator[tuple[tuple[str, 
         if len(path) >= _DEEPEST:
             weights.deep = True
             continue
-        inner = list(tree.entries(node))
+        inner = [((*path, key), child) for key, child in tree.entries(node)]
         if inner:
             seen[id(node)] = node
             yield path, node
-            waiting.append(iter([((*path, key), child) for key, child in inner]))
+            waiting.append(iter(inner))

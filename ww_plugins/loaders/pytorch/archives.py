@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import ww_core as ww
 from ww_plugins.loaders.names import quoted
-from ww_plugins.loaders.pytorch.pickles import Call, Extent, Global, Persistent, Pickle, PickleFault, read_pickle
+from ww_plugins.loaders.pytorch.pickles import (
+    LOADS_A_PICKLE,
+    Call,
+    Extent,
+    Global,
+    Persistent,
+    Pickle,
+    PickleFault,
+    PickleReader,
+)
 
 if TYPE_CHECKING:
     from ww_plugins.loaders.mapped import RegularFile
@@ -28,9 +37,10 @@ LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _PARTS = ("its magic number", "its version", "its description of a system", "its pickle", "its list of keys")
+_UNREAD = f"{LOADS_A_PICKLE} with what cannot be read"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _UTF8 = 0x800  # a zip's mark for names that are
-_MOST_DIRECTORY = 1 << 25  # bytes of a zip's directory: a storage takes about eighty
+_MOST_DIRECTORY = 1 << 23  # bytes of a zip's directory: a storage takes about eighty
 _MOST_PICKLE = 1 << 30  # bytes; what is long in it stays in the file
 
 STORAGE_TYPES = {
@@ -79,10 +89,25 @@ class Archive(ABC):
 
     big_endian = False
 
-    def __init__(self, file: RegularFile, handle: BinaryIO, pickle: Pickle) -> None:
+    def __init__(self, file: RegularFile, reader: PickleReader, pickle: Pickle) -> None:
         self.file = file
-        self.handle = handle
         self.pickle = pickle
+        self._reader = reader
+        self._within: dict[Call, _Legacy] = {}
+
+    def look_within(self) -> None:
+        """Read the pickles within this one, for what they call. One that is damaged is a fault if a tensor needs it."""
+        for call in self.pickle.within:
+            try:
+                within = self._read_within(call)
+            except ww.CorruptFileError:
+                self.pickle.called[_UNREAD] = None
+                continue
+            self._within[call] = within
+            self.pickle.called |= within.pickle.called
+            self.pickle.named |= within.pickle.named
+            if within.pickle.within:  # nobody's pickles are nested deeper
+                self.pickle.called[_UNREAD] = None
 
     def storage(self, named: object) -> Storage:
         """Find a storage that the pickle names.
@@ -90,7 +115,7 @@ class Archive(ABC):
         Raises:
             CorruptFileError: It is none, or the file does not hold it whole.
         """
-        if isinstance(named, Call) and named.calls("torch.storage._load_from_bytes"):
+        if isinstance(named, Call):
             return self._storage_within(named)
         dtype, key, count, view = _told(named, self.file)
         begin, nbytes = self._find(key, count * ITEM_SIZES[dtype])
@@ -106,14 +131,16 @@ class Archive(ABC):
         """Return offset and bytes of a storage that is claimed to have ``nbytes``."""
 
     def _storage_within(self, call: Call) -> Storage:
-        content = call.arguments[0] if call.arguments else None
-        if not isinstance(content, Extent):
-            raise ww.CorruptFileError(f"{self.file.label}: a storage is given by what are no bytes")
-        within = _Legacy.read(self.file, self.handle, content.offset, content.offset + content.length)
-        self.pickle.called |= within.pickle.called
+        within = self._within.get(call) or self._read_within(call)
         if isinstance(within.pickle.root, Call):
             raise ww.CorruptFileError(f"{self.file.label}: a storage is given by the bytes of something else")
         return within.storage(within.pickle.root)
+
+    def _read_within(self, call: Call) -> _Legacy:
+        content = call.arguments[0] if call.calls(LOADS_A_PICKLE) and call.arguments else None
+        if not isinstance(content, Extent):
+            raise ww.CorruptFileError(f"{self.file.label}: a storage is given by what are no bytes")
+        return _Legacy.read(self.file, self._reader, content.offset, content.offset + content.length)
 
 
 def open_archive(file: RegularFile, handle: BinaryIO) -> Archive:
@@ -127,17 +154,22 @@ def open_archive(file: RegularFile, handle: BinaryIO) -> Archive:
         CorruptFileError: It is damaged, or none of these.
     """
     head = handle.read(len(LEGACY_MAGIC))
+    reader = PickleReader(handle)
+    archive: Archive
     if head.startswith(ZIP_MAGIC):
-        return _Zip.read(file, handle)
-    if head == LEGACY_MAGIC:
-        return _Legacy.read(file, handle, 0, file.size)
-    return _Plain(file, handle, _pickle_at(file, handle, 0, file.size))
+        archive = _Zip.read(file, reader)
+    elif head == LEGACY_MAGIC:
+        archive = _Legacy.read(file, reader, 0, file.size)
+    else:
+        archive = _Plain(file, reader, _pickle_at(file, reader, 0, file.size))
+    archive.look_within()
+    return archive
 
 
-def _pickle_at(file: RegularFile, handle: BinaryIO, start: int, end: int, what: str = "its pickle") -> Pickle:
+def _pickle_at(file: RegularFile, reader: PickleReader, start: int, end: int, what: str = "its pickle") -> Pickle:
     try:
-        handle.seek(start)
-        return read_pickle(handle, min(end, start + _MOST_PICKLE))
+        reader.file.seek(start)
+        return reader.read(min(end, start + _MOST_PICKLE))
     except PickleFault as fault:
         raise ww.CorruptFileError(f"{file.label}: {what} cannot be read: {fault}") from None
     except OSError as error:
@@ -171,14 +203,15 @@ class _Zip(Archive):
     """``torch.save`` since 1.6, and TorchScript."""
 
     @classmethod
-    def read(cls, file: RegularFile, handle: BinaryIO) -> _Zip:
+    def read(cls, file: RegularFile, reader: PickleReader) -> _Zip:
+        handle = reader.file
         entries = _directory(file, handle)
         pickles = [name for name in entries if name.rpartition("/")[2] == "data.pkl" and name.count("/") == 1]
         if len(pickles) != 1:
             what = "has several data.pkl" if pickles else "has no data.pkl, so it is no file of torch.save"
             raise ww.CorruptFileError(f"{file.label}: this zip archive {what}")
         offset, size = _extent(entries[pickles[0]], file, handle)
-        archive = cls(file, handle, _pickle_at(file, handle, offset, offset + size, pickles[0]))
+        archive = cls(file, reader, _pickle_at(file, reader, offset, offset + size, pickles[0]))
         archive._entries = entries
         archive._folder = pickles[0].removesuffix("data.pkl")
         order = entries.get(f"{archive._folder}byteorder")
@@ -194,7 +227,7 @@ class _Zip(Archive):
         entry = self._entries.get(f"{self._folder}data/{key}")
         if entry is None:
             raise ww.CorruptFileError(f"{self.file.label}: storage {quoted(key)} is missing from the archive")
-        offset, size = _extent(entry, self.file, self.handle)
+        offset, size = _extent(entry, self.file, self._reader.file)
         if size != nbytes:
             raise ww.CorruptFileError(
                 f"{self.file.label}: storage {quoted(key)} is said to have {nbytes} bytes, and has {size}"
@@ -271,24 +304,20 @@ class _Legacy(Archive):
     _places: dict[str, tuple[int, int]]
 
     @classmethod
-    def read(cls, file: RegularFile, handle: BinaryIO, start: int, end: int) -> _Legacy:
+    def read(cls, file: RegularFile, reader: PickleReader, start: int, end: int) -> _Legacy:
         parts: list[Pickle] = []
-        for what in (
-            "its magic number",
-            "its version",
-            "its description of a system",
-            "its pickle",
-            "its list of keys",
-        ):
-            parts.append(_pickle_at(file, handle, start, end, what))
-            start = handle.tell()
+        for what in _PARTS:
+            parts.append(_pickle_at(file, reader, start, end, what))
+            start = reader.file.tell()
         magic, version, _, content, keys = parts
         if magic.root != _MAGIC_NUMBER or version.root != _PROTOCOL:
             raise ww.CorruptFileError(f"{file.label}: it is written in an unknown way: {quoted(version.root)}")
         for part in parts:
             content.called |= part.called
-        archive = cls(file, handle, content)
-        archive._places = _legacy_places(file, handle, content, keys.root, end)
+            content.named |= part.named
+        archive = cls(file, reader, content)
+        reader.file.seek(start)
+        archive._places = _legacy_places(file, reader.file, content, keys.root, end)
         return archive
 
     def _find(self, key: str, nbytes: int) -> tuple[int, int]:

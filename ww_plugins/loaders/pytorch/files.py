@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from ww_plugins.loaders.names import legible, quoted
 from ww_plugins.loaders.pytorch import weights_only
 from ww_plugins.loaders.pytorch.archives import open_archive
 from ww_plugins.loaders.pytorch.modules import told_by
-from ww_plugins.loaders.pytorch.pickles import Call, Global, pairs_of
+from ww_plugins.loaders.pytorch.pickles import Call, Global, NumberKey, pairs_of
 from ww_plugins.loaders.pytorch.tensors import is_exotic, is_tensor, stored_tensor
 from ww_plugins.loaders.shards import refuse_impostor
 from ww_plugins.loaders.trees import Tree, find_weights
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
 _HARMLESS = re.compile(
     r"(torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type(_v2)?|torch\.Size|torch\.device|torch\.serialization\._get_layout"
-    r"|torch\.per_(tensor|channel)_affine|torch\.storage\._load_from_bytes|torch\.nn\.parameter\.\w*Parameter"
-    r"|torch\.nn\.modules\.\w+\.[A-Z]\w*"
-    r"|collections\.(OrderedDict|defaultdict|Counter|deque)|(builtins|__builtin__)\.(set|frozenset|bytes|bytearray|complex)"
+    r"|torch\.(b?float|complex|bits|q?u?int)[0-9]\w*|torch\.(half|float|double|bool|short|int|long|c(half|float|double))"
+    r"|torch(\.storage)?\.\w+Storage|torch\.(_tensor\.)?Tensor|torch\.(strided|sparse_\w+|jagged)"
+    r"|torch\.per_(tensor|channel)_affine(_float_qparams)?|torch\.storage\._load_from_bytes"
+    r"|torch\.nn\.parameter\.(\w*Parameter|Buffer)|torch\.nn\.modules\.\w+\.[A-Z]\w*"
+    r"|collections\.(OrderedDict|defaultdict|Counter|deque)"
+    r"|(builtins|__builtin__)\.(object|dict|list|tuple|set|frozenset|bytes|bytearray|str|int|float|complex|bool)"
     r"|numpy(\._?core)?\.(multiarray\._reconstruct|multiarray\.scalar|numeric\._frombuffer)|numpy\.(dtype|ndarray)"
     r"|torch\.jit\._pickle\.\w+|_codecs\.encode|copyreg\._reconstructor|copy_reg\._reconstructor)"
 )
-"""What a pickle of tensors is made of. It is not called either; it is only not worth a warning."""
+"""What a pickle of tensors names. Nothing of it is imported or called either; it is only not worth a warning."""
 
 _LISTED = 5
 
@@ -47,19 +50,21 @@ def read_file(file: RegularFile) -> MappedFile:
     with file.open() as handle:
         archive = open_archive(file, handle)
         weights = find_weights(archive.pickle.root, _PickleTree(), file.label)
-        tensors = _readable([stored_tensor(name, node, archive) for name, node in weights.tensors], file)
+        tensors = [stored_tensor(name, node, archive) for name, node in weights.tensors]
+    tensors = _readable(tensors, archive.pickle, file)
     warnings = [*weights.warnings(file.label), *_warnings(archive.pickle, file.label)]
     if not tensors:
         raise ww.SourceError("; ".join([f"{file.label}: no tensor is in it", *_calls(archive.pickle)]))
     return MappedFile(file, tuple(tensors), weights.modules, tuple(warnings))
 
 
-def _readable(tensors: list[StoredTensor], file: RegularFile) -> list[StoredTensor]:
+def _readable(tensors: list[StoredTensor], pickle: Pickle, file: RegularFile) -> list[StoredTensor]:
     """Put what PyTorch makes of them in place of those that are no rows of numbers, as far as it can."""
     exotic = [tensor.name for tensor in tensors if is_exotic(tensor)]
     if not exotic:
         return tensors
-    missing = weights_only.unavailable()
+    named = _listed(pickle.named)
+    missing = f"PyTorch refuses a file that names {named}" if named else weights_only.unavailable()
     loaded = {} if missing else weights_only.load_apart(file, exotic)
     made = []
     for tensor in tensors:
@@ -79,12 +84,17 @@ def _warnings(pickle: Pickle, label: str) -> Iterator[str]:
 
 
 def _calls(pickle: Pickle) -> Iterator[str]:
-    """Yield a sentence on what the pickle wanted to be called, if that is more than tensors take."""
-    called = [name for name in pickle.called if not _HARMLESS.fullmatch(name)]
-    if called:
-        shown = ", ".join(_shown(name) for name in called[:_LISTED])
-        more = f" and {len(called) - _LISTED} more" if len(called) > _LISTED else ""
-        yield f"it asks to call {shown}{more}: nothing was called here, and what loads it the usual way will do it"
+    """Yield sentences on what the pickle wanted to be called and imported, if that is more than tensors take."""
+    if called := _listed(pickle.called):
+        yield f"it asks to call {called}: nothing was called here, and what loads it the usual way will do it"
+    if named := _listed(name for name in pickle.named if name not in pickle.called):
+        yield f"it names {named}: nothing was imported here, and what loads it the usual way may call it too"
+
+
+def _listed(names: Iterable[str]) -> str:
+    telling = [name for name in names if not _HARMLESS.fullmatch(name)]
+    more = f" and {len(telling) - _LISTED} more" if len(telling) > _LISTED else ""
+    return ", ".join(_shown(name) for name in telling[:_LISTED]) + more
 
 
 def _shown(name: str) -> str:
@@ -102,13 +112,49 @@ class _PickleTree(Tree):
 
     def entries(self, node: Any) -> Iterable[tuple[str, Any]]:
         if isinstance(node, (list, tuple)):
-            return [(str(place), inner) for place, inner in enumerate(node)]
+            self.look_at(node)
+            return _numbered(node)
         if isinstance(node, dict):
-            return _named(node)
+            return self._held(node)
         if not isinstance(node, Call):
             return ()
         state = _module_state(node)
-        return _entries_of_call(node) if state is None else _entries_of_module(state)
+        return self._of_call(node) if state is None else self._of_module(state)
+
+    def _of_module(self, state: dict[Any, Any]) -> list[tuple[str, Any]]:
+        """List parameters, buffers and modules in the order and under the names of a state dict."""
+        parameters, buffers, modules = (self._held(state.get(part)) for part in ("_parameters", "_buffers", "_modules"))
+        transient = _contents(state.get("_non_persistent_buffers_set"))
+        self.look_at(transient)
+        left_out = {key for key in transient if isinstance(key, str)}
+        return [*parameters, *((key, node) for key, node in buffers if key not in left_out), *modules]
+
+    def _of_call(self, call: Call) -> list[tuple[str, Any]]:
+        elements = call.elements or []
+        self.look_at(elements)
+        entries = [*self._held(call), *_numbered(elements)]
+        # One of slots stands beside it.
+        states = call.state if isinstance(call.state, tuple) and len(call.state) == 2 else (call.state,)
+        for state in states:
+            if isinstance(state, dict):
+                entries += self._held(state)
+        return entries
+
+    def _held(self, node: Any) -> list[tuple[str, Any]]:
+        """List what a dict, or a call that makes one, holds; Python 2 gives the entries as an argument."""
+        if isinstance(node, dict):
+            self.look_at(node)
+            return _named(node)
+        if not isinstance(node, Call):
+            return []
+        found: dict[Any, Any] = {}
+        if node.calls("collections.OrderedDict") and node.arguments and isinstance(node.arguments[0], (list, tuple)):
+            self.look_at(node.arguments[0])
+            given = [pair for pair in node.arguments[0] if isinstance(pair, (list, tuple)) and len(pair) == 2]
+            found.update(pairs_of([key for key, _ in given], [value for _, value in given]))
+        found.update(node.items or {})
+        self.look_at(found)
+        return _named(found)
 
     def module(self, node: Any) -> Module | None:
         if not (isinstance(node, Call) and isinstance(node.state, dict)):
@@ -129,38 +175,7 @@ def _module_state(call: Call) -> dict[Any, Any] | None:
     return state if isinstance(state, dict) and "_parameters" in state and "_modules" in state else None
 
 
-def _entries_of_module(state: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield parameters, buffers and modules in the order and under the names of a state dict."""
-    transient = {key for key in _contents(state.get("_non_persistent_buffers_set")) if isinstance(key, str)}
-    for part in ("_parameters", "_buffers", "_modules"):
-        for key, node in _named(_as_dict(state.get(part))):
-            if part != "_buffers" or key not in transient:
-                yield key, node
-
-
-def _entries_of_call(call: Call) -> Iterator[tuple[str, Any]]:
-    yield from _named(_as_dict(call))
-    yield from ((str(place), inner) for place, inner in enumerate(call.elements or ()))
-    for state in call.state if isinstance(call.state, tuple) else (call.state,):  # one of slots stands beside it
-        if isinstance(state, dict):
-            yield from _named(state)
-
-
-def _as_dict(node: Any) -> dict[Any, Any]:
-    """Return what a dict, or a call that makes one, holds; Python 2 gives the entries as an argument."""
-    if isinstance(node, dict):
-        return node
-    if not isinstance(node, Call):
-        return {}
-    found: dict[Any, Any] = {}
-    if node.calls("collections.OrderedDict") and node.arguments and isinstance(node.arguments[0], (list, tuple)):
-        given = [pair for pair in node.arguments[0] if isinstance(pair, (list, tuple)) and len(pair) == 2]
-        found.update(pairs_of([key for key, _ in given], [value for _, value in given]))
-    found.update(node.items or {})
-    return found
-
-
-def _contents(node: Any) -> Iterable[Any]:
+def _contents(node: Any) -> Sequence[Any]:
     """Return what a set holds."""
     if isinstance(node, Call) and node.arguments and isinstance(node.arguments[0], (list, tuple)):
         return node.arguments[0]
@@ -168,4 +183,13 @@ def _contents(node: Any) -> Iterable[Any]:
 
 
 def _named(entries: dict[Any, Any]) -> list[tuple[str, Any]]:
-    return [(str(key), node) for key, node in entries.items() if type(key) in {str, int}]
+    return [(str(key), node) for key, node in entries.items() if isinstance(key, (str, NumberKey)) and _holds(node)]
+
+
+def _numbered(elements: Sequence[Any]) -> list[tuple[str, Any]]:
+    return [(str(place), node) for place, node in enumerate(elements) if _holds(node)]
+
+
+def _holds(node: Any) -> bool:
+    """Whether there can be a tensor in it: most of a large pickle are constants."""
+    return isinstance(node, Call) or (isinstance(node, (dict, list, tuple)) and len(node) > 0)

@@ -19,13 +19,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-MOST_OPERATIONS = 3_000_000
-"""Instructions of one pickle: a checkpoint takes some thirty for each tensor; so many take seconds."""
+MOST_OPERATIONS = 2_000_000
+"""Instructions of the pickles of one file: a checkpoint takes some thirty for each tensor; so many take seconds."""
+
+LOADS_A_PICKLE = "torch.storage._load_from_bytes"
+"""What is called with the bytes of a pickle within a pickle."""
 
 LONGEST_NAME = 1000
+_MOST_NAMES = 100_000  # instructions that name something of a module: picklers name each thing once
+_TAKEN_BY_EACH = 25  # instructions; what reading a pickle takes besides its own
 _KEPT = 4096  # bytes; longer constants stay in the file
 _LENGTH_BYTES = {"SHORT_BINBYTES": 1, "BINBYTES": 4, "BINBYTES8": 8, "BYTEARRAY8": 8, "BINSTRING": 4}
-_SMALL = 2**60  # integers below have hashes of their own; larger ones can be made to share one
+_SMALL = 2**60  # larger numbers are nobody's keys, and take long to hash
 
 
 class PickleFault(Exception):  # noqa: N818 - a reason, put into a sentence by who knows the file
@@ -82,6 +87,16 @@ class Extent:
     content: bytes | None
 
 
+class NumberKey(int):
+    """A number as a key of a dict: the hash of an `int` is itself, so a stranger could choose some that collide."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        """Hash its text, which Python does with a secret."""
+        return hash(str(self))
+
+
 class OddKey:
     """A key of a dict that is no text and no small number: kept apart, and never hashed by its content."""
 
@@ -96,25 +111,45 @@ class Pickle:
     Attributes:
         root: The object it describes.
         called: Everything that was to be called, in order, each once.
+        named: Everything of a module that it names, in order, each once: what is named can be called in many ways.
+        within: Calls that were to load a pickle within this one, in order.
         persistent: Everything that it names and does not hold, in order.
+        operations: Instructions it took.
     """
 
     root: Any = None
     called: dict[str, None] = field(default_factory=dict)
+    named: dict[str, None] = field(default_factory=dict)
+    within: list[Call] = field(default_factory=list)
     persistent: list[Persistent] = field(default_factory=list)
+    operations: int = 0
 
 
-def read_pickle(file: BinaryIO, end: int) -> Pickle:
-    """Read one pickle from where a file stands; the file then stands behind it.
+class PickleReader:
+    """Reads the pickles of one file, which may take no more instructions together than one may alone.
 
-    Args:
-        file: A file, opened for reading.
-        end: Where the pickle must have ended.
-
-    Raises:
-        PickleFault: It is no pickle, is damaged, or is larger than any checkpoint's.
+    Attributes:
+        file: The file, opened for reading.
     """
-    return _Machine(_Span(file, end)).run()
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self._left = MOST_OPERATIONS
+
+    def read(self, end: int) -> Pickle:
+        """Read one pickle from where the file stands; the file then stands behind it.
+
+        Args:
+            end: Where the pickle must have ended.
+
+        Raises:
+            PickleFault: It is no pickle, is damaged, or is larger than any checkpoint's.
+        """
+        machine = _Machine(_Span(self.file, end), self._left)
+        try:
+            return machine.run()
+        finally:
+            self._left -= machine.result.operations + _TAKEN_BY_EACH
 
 
 class _Span:
@@ -123,15 +158,21 @@ class _Span:
     def __init__(self, file: BinaryIO, end: int) -> None:
         self._file = file
         self._end = end
-        self.tell = file.tell
+        self._place = file.tell()
+
+    def tell(self) -> int:
+        return self._place  # counted here, because asking the file takes a third of the time of everything
 
     def read(self, count: int) -> bytes:
-        if count > self._end - self.tell():
+        if count > self._end - self._place:
             raise PickleFault("it is cut short")
+        self._place += count
         return self._file.read(count)
 
     def readline(self) -> bytes:
-        return self._file.readline(min(self._end - self.tell(), 1_000_000))
+        line = self._file.readline(min(self._end - self._place, 1_000_000))
+        self._place += len(line)
+        return line
 
 
 _MARK = object()
@@ -140,11 +181,13 @@ _MARK = object()
 class _Machine:
     """The machine. An instruction has its method in ``_instructions``, or pushes the constant that it carries."""
 
-    def __init__(self, stream: _Span) -> None:
+    def __init__(self, stream: _Span, most: int) -> None:
+        self.result = Pickle()
         self._stream = stream
-        self._result = Pickle()
+        self._most = most
+        self._names = 0
         self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+        self._memo: dict[str, Any] = {}  # the numbers as texts, whose hashes no stranger can choose
         push = self._stack.append
         self._instructions: dict[str, Callable[[Any], None]] = {
             "NONE": lambda _: push(None), "NEWTRUE": lambda _: push(True), "NEWFALSE": lambda _: push(False),
@@ -166,9 +209,10 @@ class _Machine:
         try:
             # What it asks of a file is in _Span; its own type names more.
             operations = pickletools.genops(self._stream)  # type: ignore[arg-type]
-            for count, (opcode, argument, position) in enumerate(operations):
-                if count > MOST_OPERATIONS:
-                    raise PickleFault(f"it has more than {MOST_OPERATIONS} instructions")
+            for opcode, argument, position in operations:
+                self.result.operations += 1
+                if self.result.operations > self._most:
+                    raise PickleFault(f"the file has more than {MOST_OPERATIONS} instructions")
                 self._execute(opcode.name, argument, position or 0)
         except IndexError:
             raise PickleFault("it takes from an empty stack") from None
@@ -176,8 +220,8 @@ class _Machine:
             raise PickleFault(f"it is damaged: {_first_line(error)}") from None
         if not self._stack:
             raise PickleFault("it takes from an empty stack")
-        self._result.root = self._stack[-1]
-        return self._result
+        self.result.root = self._stack[-1]
+        return self.result
 
     def _execute(self, name: str, argument: Any, position: int) -> None:
         instruction = self._instructions.get(name)
@@ -205,25 +249,29 @@ class _Machine:
     def _call(self, function: Any, arguments: Any) -> None:
         if isinstance(function, Persistent) and isinstance(function.id, tuple) and function.id[:1] == ("module",):
             function = function.id[1] if len(function.id) > 1 else function  # a class, with its source beside it
-        self._note(function)
-        if isinstance(function, Global) and function.name == "_reconstructor" and isinstance(arguments, tuple):
-            self._note(*arguments[:1])
-        self._stack.append(Call(function, arguments if isinstance(arguments, tuple) else (arguments,)))
+        call = Call(function, arguments if isinstance(arguments, tuple) else (arguments,))
+        if call.calls(LOADS_A_PICKLE):
+            self.result.within.append(call)
+        else:
+            self._note(function)
+        if isinstance(function, Global) and function.name == "_reconstructor":
+            self._note(*call.arguments[:1])
+        self._stack.append(call)
 
     def _note(self, function: Any = None) -> None:
         if isinstance(function, Global):
-            self._result.called[str(function)] = None
+            self.result.called[str(function)] = None
         elif not isinstance(function, Call):  # the call it is of has been noted
-            self._result.called["something that cannot be called"] = None
+            self.result.called["something that cannot be called"] = None
 
     # --- the instructions ---
 
     def _put(self, index: int | None) -> None:
-        self._memo[len(self._memo) if index is None else index] = self._stack[-1]
+        self._memo[str(len(self._memo) if index is None else index)] = self._stack[-1]
 
     def _get(self, index: int) -> None:
         try:
-            self._stack.append(self._memo[index])
+            self._stack.append(self._memo[str(index)])
         except KeyError:
             raise PickleFault("it asks for what it never kept") from None
 
@@ -305,10 +353,15 @@ class _Machine:
             raise PickleFault("it names something by what is no text")
         if len(module) + len(name) > LONGEST_NAME:
             raise PickleFault(f"it names something by more than {LONGEST_NAME} characters")
-        self._stack.append(Global(module, name))
+        named = Global(module, name)
+        self.result.named[str(named)] = None
+        self._names += 1
+        if self._names > _MOST_NAMES:
+            raise PickleFault(f"it names more than {_MOST_NAMES} times something of a module")
+        self._stack.append(named)
 
     def _extension(self, code: int) -> None:
-        self._stack.append(Global("copyreg", f"extension {code}"))
+        self._push_global("copyreg", f"extension {code}")
 
     def _reduce(self, _: Any) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
@@ -342,15 +395,19 @@ class _Machine:
 
     def _push_persistent(self, identifier: Any) -> None:
         named = Persistent(identifier)
-        self._result.persistent.append(named)
+        self.result.persistent.append(named)
         self._stack.append(named)
 
 
 def pairs_of(keys: Iterable[Any], values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     """Pair keys and values; what a stranger could make slow or deep to hash becomes an `OddKey`."""
     for key, value in zip(keys, values, strict=False):
-        simple = isinstance(key, (str, bool)) or (isinstance(key, int) and abs(key) < _SMALL)
-        yield (key if simple else OddKey(key)), value
+        if isinstance(key, str):
+            yield key, value
+        elif type(key) is int and abs(key) < _SMALL:
+            yield NumberKey(key), value
+        else:
+            yield OddKey(key), value
 
 
 _CONSTANTS = frozenset({

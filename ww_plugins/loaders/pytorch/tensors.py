@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ww_plugins.loaders.pytorch.archives import Archive
 
 _MOST_AXES = 64  # NumPy's limit
+_MOST_BYTES = 2**63 - 1
 _MOST_WRAPPERS = 8
 
 _PLAIN = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_tensor")
@@ -33,13 +34,14 @@ _EXOTIC = {
 }
 _ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 _BUFFERS = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
+_MAKERS = frozenset((*_PLAIN, *_WRAPPERS, *_TYPED, *_EXOTIC, *_ARRAYS, *_BUFFERS))
 _BYTES = ("_codecs.encode", "builtins.bytearray", "__builtin__.bytearray", "builtins.bytes", "__builtin__.bytes")
 _KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex"}
 
 
 def is_tensor(node: object) -> bool:
     """Whether a node of a pickle would have become a tensor or an array of numbers."""
-    return isinstance(node, Call) and node.calls(*_PLAIN, *_WRAPPERS, *_TYPED, *_EXOTIC, *_ARRAYS, *_BUFFERS)
+    return isinstance(node, Call) and isinstance(node.function, Global) and str(node.function) in _MAKERS
 
 
 def is_exotic(tensor: StoredTensor) -> bool:
@@ -58,8 +60,7 @@ def stored_tensor(name: str, node: Call, archive: Archive) -> StoredTensor:
         if call.calls(*_ARRAYS, *_BUFFERS):
             return _array(name, call, archive)
         if not call.calls(*_PLAIN):
-            exotic = _EXOTIC.get(str(call.function), "of a class of its own")
-            return StoredTensor(name, exotic, _size_anywhere(call), archive.file, fault=f"the tensor is {exotic}")
+            return _unread(name, call, archive)
         return _tensor(name, call, archive)
     except _Fault as fault:
         raise ww.CorruptFileError(f"{archive.file.label}: tensor {quoted(name)}: {fault}") from None
@@ -92,12 +93,13 @@ def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
     dtype = storage.dtype
     if call.calls("torch._utils._rebuild_tensor_v3"):
         dtype = _dtype_named(call.arguments[6] if len(call.arguments) > 6 else None)
-    shape, steps = _lengths(size, "shape"), _lengths(strides, "strides")
+    item = ITEM_SIZES[dtype]
+    shape, steps = _shape(size, item), _lengths(strides, "strides")
     if len(shape) != len(steps):
         raise _Fault(f"shape {quoted(list(shape))} and strides {quoted(list(steps))} do not go together")
     if type(offset) is not int or offset < 0:
         raise _Fault(f"{quoted(offset)} is no offset")
-    item = ITEM_SIZES[dtype]
+    steps = tuple(0 if length == 1 else step for length, step in zip(shape, steps, strict=True))  # it means nothing
     count = math.prod(shape)
     last = offset + sum((length - 1) * step for length, step in zip(shape, steps, strict=True)) if count else offset
     if count and (last + 1) * item > storage.nbytes:
@@ -108,13 +110,13 @@ def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
     fault = ""
     if count * item > storage.nbytes:
         fault = f"the tensor shows {storage.nbytes // item} numbers as {count}"
-    contiguous = not count or steps == _contiguous(shape) or _same_order(shape, steps)
+    contiguous = not count or _same_order(shape, steps)
     return StoredTensor(
         name=name,
         dtype=dtype,
         shape=shape,
         file=archive.file,
-        offset=storage.offset + offset * item,
+        offset=storage.offset + (offset * item if count else 0),
         strides=() if contiguous else steps,
         big_endian=archive.big_endian,
         fault=fault,
@@ -129,6 +131,15 @@ def _dtype_named(dtype: object) -> str:
     return name
 
 
+def _unread(name: str, call: Call, archive: Archive) -> StoredTensor:
+    """Tell of a tensor whose numbers do not lie in the file in rows."""
+    if not isinstance(call.function, Global):
+        raise _Fault("it is made by what cannot be called")
+    exotic = _EXOTIC.get(str(call.function))
+    fault = f"the tensor is {exotic or f'made by {quoted(str(call.function))}, which is not known here'}"
+    return StoredTensor(name, exotic or "unknown", _size_anywhere(call), archive.file, fault=fault)
+
+
 def _lengths(value: Any, what: str) -> tuple[int, ...]:
     if isinstance(value, Call) and value.calls("torch.Size") and value.arguments:
         value = value.arguments[0]
@@ -136,6 +147,13 @@ def _lengths(value: Any, what: str) -> tuple[int, ...]:
     if not fits or not all(type(item) is int and 0 <= item < 2**62 for item in value):
         raise _Fault(f"{quoted(value)} are not {what}" if what == "strides" else f"{quoted(value)} is no {what}")
     return tuple(value)
+
+
+def _shape(value: Any, item: int) -> tuple[int, ...]:
+    shape = _lengths(value, "shape")
+    if math.prod(length for length in shape if length) * item > _MOST_BYTES:
+        raise _Fault(f"no memory could hold shape {quoted(list(shape))}")
+    return shape
 
 
 def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -184,7 +202,8 @@ def _array(name: str, call: Call, archive: Archive) -> StoredTensor:
             raise _Fault("its call has too few arguments")
         content, kind, size, order = call.arguments[:4]
         fortran = order == "F"
-    shape, dtype = _lengths(size, "shape"), _numpy_type(kind)
+    dtype = _numpy_type(kind)
+    shape = _shape(size, dtype.item if dtype else 1)
     if dtype is None:
         return StoredTensor(name, "object", shape, archive.file, fault="the array holds no numbers")
     count = math.prod(shape)
@@ -212,7 +231,7 @@ def _numpy_type(kind: Any) -> _NumPyType | None:
         raise _Fault("its dtype is none")
     code = kind.arguments[0]
     order = kind.state[1] if isinstance(kind.state, tuple) and len(kind.state) > 1 else "<"
-    if not isinstance(code, str) or len(code) not in {2, 3} or code[0] not in _KINDS or not code[1:].isdigit():
+    if not isinstance(code, str) or len(code) not in {2, 3} or code[0] not in _KINDS or not code[1:].isdecimal():
         return None
     item = int(code[1:])
     name = "bool" if code[0] == "b" else f"{_KINDS[code[0]]}{8 * item}"

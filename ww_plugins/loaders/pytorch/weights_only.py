@@ -68,14 +68,17 @@ def main(source: str, target: str, names: Sequence[str]) -> None:
     import torch
     from safetensors.torch import save_file
 
+    # Else an index may point outside of its tensor, and PyTorch writes there.
+    torch.sparse.check_sparse_tensor_invariants.enable()  # type: ignore[no-untyped-call]  # PyTorch left them out
     root = torch.load(source, map_location="cpu", weights_only=True)
     plain: dict[str, torch.Tensor] = {}
     room = _MOST_BYTES
     for name, tensor in find_weights(root, _LoadedTree(torch.Tensor), source).tensors:
         if name not in names:
             continue
-        room -= tensor.numel() * 8  # a sparse tensor is as large as it says only once it is dense
-        if room >= 0:
+        nbytes = tensor.numel() * 8  # a sparse tensor is as large as it says only once it is dense
+        if nbytes <= room:
+            room -= nbytes
             dense = tensor.dequantize() if tensor.is_quantized else tensor.to_dense()
             plain[name] = dense.detach().contiguous().clone()
     save_file(plain, target)
