@@ -215,7 +215,7 @@ def test_a_call_alone_is_named_and_not_made(gadget, container, tmp_path, loader)
     found = watched(loader, path)
     if isinstance(found, ww.SourceError):
         told = str(found)
-        assert "no tensor is in it" in told
+        assert "no tensor of a model is in it" in told
     else:  # what would have made a tensor is listed as one that cannot be read
         assert not found.layers
         told = " ".join(found.warnings)
@@ -326,7 +326,9 @@ def test_calls_in_shards_are_named_with_their_file(tmp_path, loader, contents):
         assert shards[0] in warning
         assert "posix.system" in warning
     (tmp_path / shards[1]).write_bytes(in_zip(evil))
-    with pytest.raises(ww.SourceError, match=r"00002-of-00002.bin: no tensor is in it; it asks to call posix.system"):
+    with pytest.raises(
+        ww.SourceError, match=r"00002-of-00002.bin: no tensor of a model is in it; it asks to call posix.system"
+    ):
         loader.open(tmp_path)
     assert not canary.exists()
 
@@ -669,7 +671,7 @@ CASES = {
     "a zip behind a legacy file": Case(
         lambda: in_legacy({"fc.weight": CONTAINERS["legacy"].tensor}) + in_zip(call("posix.system", "x")), "", True
     ),
-    "a pickle before a zip": Case(lambda: pickled(1) + in_zip({"a": tensor()}), "no tensor is in it"),
+    "a pickle before a zip": Case(lambda: pickled(1) + in_zip({"a": tensor()}), "no tensor of a model is in it"),
     "a safetensors header before a zip": Case(
         lambda: struct.pack("<Q", 2) + b"{}" + in_zip({"a": tensor()}), "cannot be read"
     ),
@@ -763,7 +765,7 @@ CASES = {
         "",
         reads=True,
     ),
-    "a name twice": Case(lambda: in_zip({"a.b": tensor(), "a": {"b": tensor()}}), "'a.b' is also in"),
+    "a name twice": Case(lambda: in_zip({"a.b": tensor(), "a": {"b": tensor()}}), "two tensors have the name 'a.b'"),
     # What is no file of PyTorch's.
     "empty": Case(lambda: b"", "the file is empty"),
     "one byte": Case(lambda: b"\x80", "cannot be read"),
@@ -1039,7 +1041,7 @@ def test_tensors_that_only_pytorch_reads(case, tmp_path, loader, contents, monke
 # --- all of them through the program ---
 
 WATCHED = """
-    import contextlib, gc, io, json, os, resource, sys, time
+    import contextlib, gc, io, json, os, sys, time
     from pathlib import Path
     from ww_core.cli.main import main
 
@@ -1083,7 +1085,9 @@ WATCHED = """
         happened.clear()
         results[path] = run(path)
         results[path]["happened"] = [what for what in happened if what not in usual]
-        results[path]["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        status = Path("/proc/self/status")  # getrusage counts what the process was before it became this program
+        peak = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        results[path]["memory"] = int(peak[0]) * 1024
     Path("results.json").write_text(json.dumps(results))
 """
 
@@ -1241,7 +1245,7 @@ def nested_dicts(depth: int, thing: Any) -> Any:
 
 def test_what_costs_most_costs_seconds(tmp_path):
     results = analyze_all(tmp_path, {f"costs-{number}.pt": make() for number, make in enumerate(MANY.values())})
-    obeys_the_law(results, most_memory=600e6)
+    obeys_the_law(results, most_memory=400e6)
 
 
 # --- as a person runs it ---
@@ -1255,7 +1259,7 @@ def test_a_person_is_told_and_harmed_by_nothing(ww_program, tmp_path):
     beside, alone = ww_program("analyze", "beside.pt"), ww_program("analyze", "alone.pt")
     assert (beside.returncode, alone.returncode) == (0, 3)
     assert "warning: beside.pt: it asks to call posix.system" in beside.stderr
-    assert "error: alone.pt: no tensor is in it; it asks to call posix.system" in alone.stderr
+    assert "error: alone.pt: no tensor of a model is in it; it asks to call posix.system" in alone.stderr
     assert not canary.exists()
 
 

@@ -469,3 +469,62 @@ def test_real_checkpoints_of_2018(name, matrices, loader, contents, tmp_path):
     assert len(report.layers) == report.run.computed == matrices
     again = ww.analyze(plain, store=tmp_path / "s.sqlite")
     assert (again.digest, again.run.computed, again.run.reused) == (report.digest, 0, matrices)
+
+
+def test_an_optimizers_state_is_no_weight_whatever_its_key(net, tmp_path, loader):
+    module = nn.Linear(4, 3)
+    optimizer = torch.optim.Adam(module.parameters())
+    module(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    saved = {"gen": module.state_dict(), "dis": nn.Linear(3, 2).state_dict(), "g_opt": optimizer.state_dict()}
+    torch.save(saved, tmp_path / "gan.pt")
+    for source in (tmp_path / "gan.pt", saved):
+        assert [row.name for row in ww.analyze(source).layers] == ["gen", "dis"]
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    with pytest.raises(ww.SourceError, match=r"optimizer\.pt: no tensor of a model is in it"):
+        loader.open(tmp_path / "optimizer.pt")
+
+
+def test_weights_that_stand_under_a_key_of_training_too_are_found(tmp_path, loader, contents):
+    torch.save({"callbacks": {"best": small_state()}, "state_dict": small_state()}, tmp_path / "a.pt")
+    state = small_state()
+    torch.save({"callbacks": {"best": state}, "state_dict": state}, tmp_path / "b.pt")
+    for path in (tmp_path / "a.pt", tmp_path / "b.pt"):
+        assert contents(loader.open(path)) == wanted(small_state())
+
+
+def test_a_state_dict_that_stands_twice_is_listed_twice_and_counted_once(tmp_path, loader):
+    state = {"fc.weight": torch.ones(3, 2)}
+    torch.save({"x": state, "y": state}, tmp_path / "m.pt")
+    checkpoint = loader.open(tmp_path / "m.pt")
+    assert [layer.name for layer in checkpoint.layers] == ["x.fc"]
+    assert [(own.name, own.tied_to) for own in checkpoint.skipped] == [("y.fc.weight", "x.fc.weight")]
+
+
+def test_two_tensors_of_one_name_are_an_error(tmp_path, loader):
+    saved = {"a.b": torch.ones(2, 2), "a": {"b": torch.zeros(2, 2)}}
+    torch.save(saved, tmp_path / "m.pt")
+    with pytest.raises(ww.SourceError, match=r"m\.pt: two tensors have the name 'a\.b'"):
+        loader.open(tmp_path / "m.pt")
+    with pytest.raises(ww.SourceError, match=r"two tensors have the name 'a\.b'"):
+        ww.analyze(saved)
+
+
+def test_the_name_of_a_single_module_is_kept():
+    report = ww.analyze({"params": {"Dense_0": {"kernel": torch.ones(5, 4), "bias": torch.ones(4)}}})
+    assert [row.name for row in report.layers] == ["Dense_0.kernel"]
+
+
+def test_tensors_that_a_mapping_makes_on_demand_are_not_taken_for_one():
+    class OnDemand(dict):
+        def __getitem__(self, key):
+            return torch.full((4, 4), float(super().__getitem__(key)))
+
+    report = ww.analyze(OnDemand({f"{number}.weight": number for number in range(1, 7)}))
+    assert [row.name for row in report.layers] == list("123456")
+
+
+@pytest.mark.parametrize("make", [torch.jit.script, lambda m: torch.jit.trace(m, torch.ones(2, 8))])
+def test_a_scripted_module_in_memory_is_the_module(make):
+    module = nn.Sequential(nn.Linear(8, 9), nn.BatchNorm1d(9)).eval()
+    assert ww.analyze(make(module)).digest == ww.analyze(module).digest

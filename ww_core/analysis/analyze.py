@@ -156,8 +156,12 @@ def analyze(
             if series:
                 recording.record_series(connection, series, model)
             run.begin(connection, CheckpointRef(keys.checkpoint, weights.digest, model, version, label_id), keys)
-        with opened.reading() as connection:
-            tasks, known = plan_tasks(connection, run.planned, selection, weights.stamps, keys)
+        try:
+            with opened.reading() as connection:
+                tasks, known = plan_tasks(connection, run.planned, selection, weights.stamps, keys)
+        except BaseException:
+            run.interrupt()
+            raise
         return run.execute(tasks, known)
 
 

@@ -136,7 +136,8 @@ class _Filler:
     def fill(self, ref: CheckpointRef) -> None:
         """Repeat what was ever asked of a checkpoint, in its order, so that the newest analysis stays the newest."""
         with self.store.reading() as connection:
-            stored = queries.stored_requests(connection, ref.id)
+            # What was forgotten in the meantime may have left its key to something else.
+            stored = queries.stored_requests(connection, ref.id) if queries.is_stored(connection, ref) else []
         asked: dict[tuple[int, Request], list[StoredRequest]] = defaultdict(list)
         for old in stored:
             if self.profile in {"", old.profile}:
@@ -186,22 +187,24 @@ class _Filler:
         except UsageError as error:
             self.broken[str(error)].add(ref.digest)
             return False
-        if not repetition.is_due(before, overtaken=overtaken):
+        if repetition is None or not repetition.is_due(before, overtaken=overtaken):
             return False
         run = repetition.run
         with self.store.writing() as connection:
             if not queries.is_stored(connection, ref):
-                return False  # it was forgotten in the meantime, and what keys it had may mean something else
+                return False
             run.begin(connection, ref, repetition.keys)
         report = run.execute(repetition.reach.tasks, repetition.known)
         self.filled.append(Refill(ref.model, ref.version, run.profile, run.run_id, run.values, report.failures))
         self.warnings += report.warnings
         return True
 
-    def _plan(self, ref: CheckpointRef, structure_id: int, request: Request, source: str) -> _Repetition:
-        """Plan a repetition, and list what of it needs the weights."""
+    def _plan(self, ref: CheckpointRef, structure_id: int, request: Request, source: str) -> _Repetition | None:
+        """Plan a repetition, and list what of it needs the weights; None if the checkpoint is not there any more."""
         selection = self.selected(request)
         with self.store.reading() as connection:
+            if not queries.is_stored(connection, ref):
+                return None
             structure = queries.stored_structure(connection, structure_id)
             weights, keys = stored_weights(structure, source), structure.keys
             planned = plan_layers(choose_layers(weights.layers, request.layers), selection, weights.contents)

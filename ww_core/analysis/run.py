@@ -116,38 +116,47 @@ class Run:
             self._compute_model()
             report = self._end(known)
         except BaseException:
-            with self.store.writing() as connection:
-                self._finish(connection, "interrupted", known)
+            self.interrupt(known)
             raise
         before = len(self.failures)
         self._observe("on_end", report)
         return self._end(known) if len(self.failures) > before else report
 
-    def _end(self, known: Collection[str]) -> AnalysisReport:
-        """End the run as done, in one transaction: a run that is done has its summaries, however the program ends."""
+    def interrupt(self, known: Collection[str] = ()) -> None:
+        """Store that the run, which has begun, does not come to its end."""
+        with self.store.reading() as connection:
+            reused = self._reused(connection, known)
         with self.store.writing() as connection:
-            self._finish(connection, "done", known)
+            self._finish(connection, "interrupted", reused)
+
+    def _end(self, known: Collection[str]) -> AnalysisReport:
+        """End the run as done, with its summaries in one transaction, however the program ends.
+
+        What takes long is read before, so that nobody else waits for it.
+        """
+        with self.store.reading() as connection:
+            reused = self._reused(connection, known)
             report = queries.report_of_run(connection, self.run_id, self.ref)
+        with self.store.writing() as connection:
+            self._finish(connection, "done", reused)
             recording.record_summaries(
                 connection,
                 self.keys.checkpoint,
                 self.plan_id,
                 self.request.chosen(),
                 report.summary,
-                # A layer that could not be read is missing from every column.
-                report.summary if self.weights.provisional else report.lost_columns(),
+                report.incomplete_columns(provisional=self.weights.provisional),
             )
-        return report
+        with self.store.reading() as connection:
+            return queries.report_of_run(connection, self.run_id, self.ref)
 
-    def _finish(self, connection: Connection, state: str, known: Collection[str]) -> None:
-        rows = list(dict.fromkeys(self._rows()))
-        available = queries.subjects_with_spectra(connection, rows, self._spectrum_keys()).union(known)
+    def _finish(self, connection: Connection, state: str, reused: int) -> None:
         recording.finish_run(
             connection,
             self.run_id,
             state=state,
-            computed=len(self.computed.intersection(rows)),
-            reused=self._reused(available),
+            computed=len(self.computed.intersection(self._rows())),
+            reused=reused,
             seconds=time.perf_counter() - self.started,
             failures=self.failures,
             warnings=self.warnings,
@@ -294,9 +303,11 @@ class Run:
                 for made in own.matrices:
                     yield from (subject.digest for subject in made.subjects)
 
-    def _reused(self, available: Collection[str]) -> int:
+    def _reused(self, connection: Connection, known: Collection[str]) -> int:
         """Count matrices whose spectrum did not have to be made in this run: stored before, or shared with another."""
         rows = list(self._rows())
+        available = queries.subjects_with_spectra(connection, list(dict.fromkeys(rows)), self._spectrum_keys())
+        available = available.union(known)
         made = self.computed.intersection(rows)
         return sum(subject in made or subject in available for subject in rows) - len(made)
 

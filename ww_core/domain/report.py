@@ -169,8 +169,14 @@ class AnalysisReport:
             "warnings": list(self.warnings),
         }
 
-    def lost_columns(self) -> set[str]:
-        """Return the labels of columns of which some matrix has no outcome: an exception or an interruption took it."""
+    def incomplete_columns(self, *, provisional: bool) -> set[str]:
+        """Return the labels of columns of which something is missing that a complete analysis would hold.
+
+        That is all of them for a checkpoint that is ``provisional``, because a layer that could not be read is missing
+        from every column; else those of which an exception or an interruption took a value.
+        """
+        if provisional:
+            return set(self.summary)
         return {label for row in self.layers for label, own in row.metrics.items() if own.state is State.FAILED}
 
     def rows(self) -> list[dict[str, Any]]:

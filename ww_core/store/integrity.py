@@ -6,6 +6,7 @@ digests are stored, and of plans not all that makes them comparable: these canno
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -126,7 +127,7 @@ def rebuild_summaries(reading: Transaction, writing: Transaction) -> int:
         How many checkpoints had such.
     """
     with reading() as connection:
-        faulty = [runs[0].checkpoint_id for runs in _newest_runs(connection) if _wrong_summaries(connection, runs)[1]]
+        faulty = list(_with_wrong_summaries(connection))
     for checkpoint_id in faulty:
         with writing() as connection:
             for runs in list(_newest_runs(connection, checkpoint_id)):
@@ -138,6 +139,14 @@ def rebuild_summaries(reading: Transaction, writing: Transaction) -> int:
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 Check = Callable[[Connection, _Findings], None]
+
+
+def _with_wrong_summaries(connection: Connection) -> Iterator[int]:
+    """Yield the keys of checkpoints whose summaries can be made again, and would be others."""
+    for runs in _newest_runs(connection):
+        with contextlib.suppress(*_UNREADABLE):  # what cannot be read is a fault that this does not mend
+            if _wrong_summaries(connection, runs)[1]:
+                yield runs[0].checkpoint_id
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterator[Row[Any]]:
@@ -535,7 +544,7 @@ def _summary_of(
 ) -> tuple[int, int, Mapping[str, Any], Mapping[str, Aggregate], Collection[str]]:
     """Return what is to be recorded as the summary of a run, of what is stored now."""
     report = report_of_run(connection, run.id, CheckpointRef(run.checkpoint_id, run.checkpoint, "", ""))
-    partial = report.summary if run.provisional else report.lost_columns()
+    partial = report.incomplete_columns(provisional=run.provisional)
     return run.checkpoint_id, run.plan_id, json.loads(run.content), report.summary, partial
 
 

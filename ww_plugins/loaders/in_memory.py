@@ -96,14 +96,17 @@ def _found(name: str, slot: Slot) -> FoundTensor:
         if value.layout is not torch.strided or value.is_quantized or value.device.type == "meta":
             what = "of the device meta" if value.device.type == "meta" else f"of layout {value.layout}"
             return FoundTensor(name, dtype, shape, fault=f"the tensor is {what}: its numbers do not lie in a row")
-        return FoundTensor(name, dtype, shape, _place(value))
+        return FoundTensor(name, dtype, shape, _place(slot, value))
     array = _array(name, slot)
     return FoundTensor(name, _name_of(array.dtype), array.shape)
 
 
-def _place(value: Any) -> Hashable:
-    # Of tensors only: PyTorch ties weights by sharing them, and in a dict of arrays one may well stand twice.
-    return (value.data_ptr(), str(value.dtype), tuple(value.shape), value.stride()) if value.numel() else None
+def _place(slot: Slot, value: Any) -> Hashable:
+    # Of tensors only: PyTorch ties weights by sharing them, and in a dict of arrays one may well stand twice. And only
+    # of those that stay: what a mapping makes anew each time leaves its address to the next one.
+    if not (value.numel() and value.data_ptr() and slot.value() is value):
+        return None
+    return (value.data_ptr(), str(value.dtype), tuple(value.shape), value.stride())
 
 
 def _array(name: str, slot: Slot) -> npt.NDArray[Any]:

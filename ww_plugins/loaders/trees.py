@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,10 @@ USUAL_KEYS = (
 _TRAINING = re.compile(  # no repetitions: it is searched in keys of any length
     r"(?:^|_)(?:optim|(?:scaler|rng|amp|callbacks|loops|hyper_parameters|hparams|args)(?:_|$))|sched", re.IGNORECASE
 )
+_OPTIMIZER = frozenset({"state", "param_groups"})
+_OPTIMIZER_KEYS = 8  # it has few more than these
 _DEEPEST = 64
+_MOST_PLACES = 4
 _MOST_WRAPPERS = 8
 _MOST_LOOKED_AT = 4_000_000
 _LISTED = 5
@@ -115,6 +119,7 @@ class _Fault(Exception):  # noqa: N818 - a reason, put into a sentence above
 
 def _find_weights(root: Any, tree: Tree) -> Weights:
     weights = Weights()
+    names: set[str] = set()
     for _ in range(_MOST_WRAPPERS):
         chosen = _wrapped(root, tree, weights.beside) if tree.is_dict(root) else None
         if chosen is None:
@@ -131,6 +136,9 @@ def _find_weights(root: Any, tree: Tree) -> Weights:
                 raise _Fault(fault)
             if len(weights.tensors) >= MOST_TENSORS:
                 raise _Fault(f"it holds more than {MOST_TENSORS} tensors")
+            if name in names:
+                raise _Fault(f"two tensors have the name {quoted(name)}")
+            names.add(name)
             weights.tensors.append((name, node))
     return weights
 
@@ -144,32 +152,47 @@ def _wrapped(root: Any, tree: Tree, beside: list[str]) -> Any | None:
     if not usual and len(candidates) != 1:
         return None
     chosen = (usual or candidates)[0]
-    if tree.is_tensor(entries[chosen]):
+    if tree.is_tensor(entries[chosen]) or not (usual or _is_state_dict(entries[chosen], tree)):
         return None
     beside += [key for key in candidates if key != chosen]
     return entries[chosen]
 
 
+def _is_state_dict(node: Any, tree: Tree) -> bool:
+    """Whether it holds modules or their dotted names, and is not a single module, whose own name would be lost."""
+    entries = list(tree.entries(node))
+    return any("." in key for key, _ in entries) or not any(tree.is_tensor(inner) for _, inner in entries)
+
+
 def _walk(root: Any, tree: Tree, weights: Weights) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield all that is in a tree with its path, parents first; a container once: it may be shared, or hold itself."""
-    seen: dict[int, Any] = {}  # by identity, and kept: what an object gives anew each time must not take its place
+    """Yield all that is in a tree with its path, parents first.
+
+    A container that is shared is found at each of its places, as long as they are few: lists of lists that share
+    theirs have as many places as a stranger likes. One that holds itself is not entered again, nor is an optimizer.
+    """
+    places: Counter[int] = Counter()
+    kept = []  # what an object gives anew each time must not take the place of another in memory
     waiting: list[Iterator[tuple[tuple[str, ...], Any]]] = [iter([((), root)])]
+    above: list[int] = [0]
     while waiting:
         following = next(waiting[-1], None)
         if following is None:
             waiting.pop()
+            above.pop()
             continue
         path, node = following
         if tree.is_tensor(node):
             yield path, node
             continue
-        if id(node) in seen:
+        if id(node) in above or places[id(node)] >= _MOST_PLACES:
             continue
         if len(path) >= _DEEPEST:
             weights.deep = True
             continue
         inner = [((*path, key), child) for key, child in tree.entries(node)]
-        if inner:
-            seen[id(node)] = node
+        if inner and not {key for (*_, key), _ in inner[:_OPTIMIZER_KEYS]} >= _OPTIMIZER:
+            places[id(node)] += 1
+            kept.append(node)
             yield path, node
             waiting.append(iter(inner))
+            above.append(id(node))

@@ -43,7 +43,7 @@ def read_file(file: RegularFile) -> MappedFile:
     """Read the pickle of a file, and find the weights that it names.
 
     Raises:
-        SourceError: The file cannot be read, or no tensor is in it.
+        SourceError: The file cannot be read, or no tensor of a model is in it.
         CorruptFileError: It is damaged, or contradicts itself.
     """
     refuse_impostor(file)
@@ -54,7 +54,7 @@ def read_file(file: RegularFile) -> MappedFile:
     tensors = _readable(tensors, archive.pickle, file)
     warnings = [*weights.warnings(file.label), *_warnings(archive.pickle, file.label)]
     if not tensors:
-        raise ww.SourceError("; ".join([f"{file.label}: no tensor is in it", *_calls(archive.pickle)]))
+        raise ww.SourceError("; ".join([f"{file.label}: no tensor of a model is in it", *_calls(archive.pickle)]))
     return MappedFile(file, tuple(tensors), weights.modules, tuple(warnings))
 
 

@@ -54,14 +54,13 @@ class ModuleLoader(ww.Loader):
             classes = [(base.__module__, base.__name__) for base in type(inner).__mro__]
             if (told := told_by(classes, getattr(inner, "groups", 1))) is not None:
                 modules[path] = told
-            transient = inner._non_persistent_buffers_set  # noqa: SLF001 - what is not in a state dict
-            held = [(inner._parameters, key) for key in inner._parameters]  # noqa: SLF001 - in a state dict's order
-            held += [(inner._buffers, key) for key in inner._buffers if key not in transient]  # noqa: SLF001 - the same
-            slots |= {
-                f"{path}.{key}" if path else key: Slot(mapping, key)
-                for mapping, key in held
-                if mapping[key] is not None
-            }
+            # What is not in a state dict; a scripted module does not tell.
+            transient = getattr(inner, "_non_persistent_buffers_set", ())
+            parameters = dict(inner.named_parameters(recurse=False, remove_duplicate=False))
+            buffers = dict(inner.named_buffers(recurse=False, remove_duplicate=False))
+            held = [(parameters, key) for key in parameters]
+            held += [(buffers, key) for key in buffers if key not in transient]
+            slots |= {f"{path}.{key}" if path else key: Slot(mapping, key) for mapping, key in held}
         return HeldCheckpoint("torch-module", slots, modules)
 
 

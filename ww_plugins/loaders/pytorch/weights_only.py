@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,12 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from ww_plugins.loaders.trees import Tree, find_weights
 
+try:
+    import resource
+except ImportError:  # not on this system
+    resource = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from ww_plugins.loaders.mapped import RegularFile
 
 _SAFE_SINCE = (2, 6)  # before, weights_only could be made to execute code: CVE-2025-32434
 _SECONDS = 120
-_CPU_SECONDS = 8  # importing PyTorch takes two of them
+_CPU_SECONDS = 8
 _MEMORY = 6 << 30  # of address space; importing PyTorch takes a good part of it
 _MOST_BYTES = 1 << 30
 
@@ -59,15 +65,17 @@ def load_apart(file: RegularFile, names: Sequence[str]) -> dict[str, tuple[str, 
             arrays = load_file(target)
         except (subprocess.SubprocessError, OSError, ValueError):
             return {}
+    file.open().close()  # raises if it is not the file any more whose pickle was read
     return {name: (array.dtype.name, array.shape, array.tobytes()) for name, array in arrays.items()}
 
 
 def main(source: str, target: str, names: Sequence[str]) -> None:
     """Read the named tensors of ``source``, and write them to ``target`` as plain ones."""
-    _limit_this_process()
+    _limit_memory()
     import torch
     from safetensors.torch import save_file
 
+    _limit_time()
     # Else an index may point outside of its tensor, and PyTorch writes there.
     torch.sparse.check_sparse_tensor_invariants.enable()  # type: ignore[no-untyped-call]  # PyTorch left them out
     root = torch.load(source, map_location="cpu", weights_only=True)
@@ -84,19 +92,18 @@ def main(source: str, target: str, names: Sequence[str]) -> None:
     save_file(plain, target)
 
 
-def _limit_this_process() -> None:
-    try:
-        import resource
-    except ImportError:  # not on this system: the time limit remains
-        return
-    limits = {
-        resource.RLIMIT_AS: _MEMORY,
-        resource.RLIMIT_CPU: _CPU_SECONDS,
-        resource.RLIMIT_FSIZE: 2 * _MOST_BYTES,
-        resource.RLIMIT_CORE: 0,
-    }
-    for limit, most in limits.items():
-        resource.setrlimit(limit, (most, most))
+def _limit_memory() -> None:
+    if resource is not None:  # else the limit of time remains
+        limits = {resource.RLIMIT_AS: _MEMORY, resource.RLIMIT_FSIZE: 2 * _MOST_BYTES, resource.RLIMIT_CORE: 0}
+        for limit, most in limits.items():
+            resource.setrlimit(limit, (most, most))
+
+
+def _limit_time() -> None:
+    if resource is not None:
+        # From here on: what importing PyTorch takes is no fault of the file.
+        most = int(time.process_time()) + _CPU_SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 
 
 class _LoadedTree(Tree):
