@@ -202,6 +202,7 @@ def test_an_empty_store_says_how_to_begin(ww_program):
         (["--metrics", "nuklear"], USAGE, "unknown metric 'nuklear'"),
         (["--metrics", ""], USAGE, "--metrics is empty"),
         (["--profile", "defualt"], USAGE, "did you mean default?"),
+        (["--profile", "weightwatcher"], PLACE, "nothing was analysed under profile 'weightwatcher': there is default"),
         (["nets"], PLACE, "no model 'nets' in this store"),
         (["my net's@9"], PLACE, "has no version '9'"),
         (["--store", "missing.sqlite"], PLACE, "there is no store at"),

@@ -21,7 +21,7 @@ from ww_core.analysis.weights import stored_weights
 from ww_core.domain.backfill import BackfillReport, NotRepeatable, Refill, WeightsNeeded
 from ww_core.domain.execution import RunObserver
 from ww_core.domain.request import Request
-from ww_core.errors import UsageError
+from ww_core.errors import NotStoredError, UsageError
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, select
 from ww_core.store import queries, recording
@@ -122,6 +122,7 @@ class _Filler:
     filled: list[Refill] = field(default_factory=list)
     needed: list[WeightsNeeded] = field(default_factory=list)
     broken: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    profiles: set[str] = field(default_factory=set)
     selected: Callable[[Request], Selection] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -139,6 +140,7 @@ class _Filler:
             # What was forgotten in the meantime may have left its key to something else.
             stored = queries.stored_requests(connection, ref.id) if queries.is_stored(connection, ref) else []
         asked: dict[tuple[int, Request], list[StoredRequest]] = defaultdict(list)
+        self.profiles |= {old.profile for old in stored}
         for old in stored:
             if self.profile in {"", old.profile}:
                 try:
@@ -150,7 +152,14 @@ class _Filler:
             overtaken |= self._repeat(ref, structure_id, request, before, overtaken=overtaken)
 
     def report(self, versions: int) -> BackfillReport:
-        """Put together what came of it."""
+        """Put together what came of it.
+
+        Raises:
+            NotStoredError: There are analyses, and none under the profile.
+        """
+        if self.profile and self.profiles and self.profile not in self.profiles:
+            found = ", ".join(sorted(self.profiles))
+            raise NotStoredError(f"nothing was analysed under profile {self.profile!r}: there is {found}")
         return BackfillReport(
             versions=versions,
             filled=tuple(self.filled),
