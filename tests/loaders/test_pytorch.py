@@ -528,3 +528,13 @@ def test_tensors_that_a_mapping_makes_on_demand_are_not_taken_for_one():
 def test_a_scripted_module_in_memory_is_the_module(make):
     module = nn.Sequential(nn.Linear(8, 9), nn.BatchNorm1d(9)).eval()
     assert ww.analyze(make(module)).digest == ww.analyze(module).digest
+
+
+def test_a_call_beside_what_cannot_be_analysed_is_named_too(tmp_path):
+    class Gift:
+        def __reduce__(self):
+            return print, ("opened",)
+
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps({"vector": np.ones(3, "f4"), "gift": Gift()}))
+    with pytest.raises(ww.SourceError, match=r"nothing in it can be analysed.*asks to call builtins\.print"):
+        ww.analyze(tmp_path / "m.pkl")

@@ -235,7 +235,9 @@ def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Lay
     reasons += [f"{tensor.name} {_shape(tensor.shape)} ({tensor.reason})" for tensor in checkpoint.skipped]
     reasons += [f"{spec.name} {_shape(spec.shape)} (a buffer)" for spec in checkpoint.buffers]
     shown = "; ".join(reasons[:8]) + (f"; and {len(reasons) - 8} more" if len(reasons) > 8 else "")
-    raise NothingToAnalyzeError(f"{source.name}: nothing in it can be analysed; found: {shown or 'no tensor at all'}")
+    said = "".join(f"; {warning}" for warning in checkpoint.warnings)
+    found = shown or "no tensor at all"
+    raise NothingToAnalyzeError(f"{source.name}: nothing in it can be analysed; found: {found}{said}")
 
 
 def _shape(shape: Sequence[int]) -> str:
