@@ -194,11 +194,33 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
     return cast("sqlite3.Connection", connection.connection.driver_connection)
 
 
-def prefer_wal(path: Path) -> None:
-    """Let readers and the writer of an SQLite file work at the same time, where the folder allows it.
+@contextlib.contextmanager
+def one_at_a_time(location: Location) -> Iterator[None]:
+    """Let one process after the other make the stores of a folder, where the system can lock a folder.
 
-    The mode stays with the file, so it is set once it is known to be a store, not at every connection. Without the
-    shared memory that WAL needs, as in many network folders, the file keeps its rollback journal.
+    Finding out whether WAL can be had changes the file for a moment, in which nobody else can read it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on this system
+        fcntl = None  # type: ignore[assignment]
+    if location.path is None or fcntl is None:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        # A folder or file system without such locks takes none: a race then costs a second attempt.
+        with contextlib.suppress(OSError):
+            folder = os.open(location.path.parent, os.O_RDONLY)
+            stack.callback(os.close, folder)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+
+
+def prefer_wal(path: Path) -> None:
+    """Let readers and the writer of a new SQLite file work at the same time, where the folder allows it.
+
+    The mode stays with the file. Without the shared memory that WAL needs, as in many network folders, the file keeps
+    its rollback journal.
 
     Raises:
         sqlite3.Error: The file can be used in neither mode.

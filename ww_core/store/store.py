@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from ww_core.errors import NotAStoreError, ReadOnlyStoreError, StoreError, UsageError
 from ww_core.store import backup, garbage, integrity, migrate, naming, queries, tables
-from ww_core.store.engine import Location, connect, explained, must_be_immutable, prefer_wal
+from ww_core.store.engine import Location, connect, explained, must_be_immutable, one_at_a_time, prefer_wal
 from ww_core.store.garbage import Garbage
 
 if TYPE_CHECKING:
@@ -406,13 +406,14 @@ def _open_for_writing(where: Location) -> Engine:
         if where.in_memory:
             migrate.copy_empty_store(engine)
             return engine
-        with explained(where), engine.connect() as connection:
-            revision = migrate.current_revision(connection, where)
-        if where.path is not None:
-            with explained(where):
-                prefer_wal(where.path)
-        if revision != migrate.SCHEMA_HEAD:
-            migrate.upgrade(engine, where)
+        with one_at_a_time(where):
+            with explained(where), engine.connect() as connection:
+                revision = migrate.current_revision(connection, where)
+            if revision is None and where.path is not None:
+                with explained(where):
+                    prefer_wal(where.path)
+            if revision != migrate.SCHEMA_HEAD:
+                migrate.upgrade(engine, where)
     return engine
 
 
