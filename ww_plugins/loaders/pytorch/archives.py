@@ -118,17 +118,23 @@ class Archive(ABC):
         if isinstance(named, Call):
             return self._storage_within(named)
         dtype, key, count, view = _told(named, self.file)
-        begin, nbytes = self._find(key, count * ITEM_SIZES[dtype])
-        if view is not None:
-            # A legacy storage may be a part of another one, under whose key the bytes are.
-            begin, nbytes = begin + view[0] * ITEM_SIZES[dtype], view[1] * ITEM_SIZES[dtype]
-            if begin + nbytes > begin - view[0] * ITEM_SIZES[dtype] + count * ITEM_SIZES[dtype]:
-                raise ww.CorruptFileError(f"{self.file.label}: a part of storage {quoted(key)} lies outside of it")
-        return Storage(dtype, begin, nbytes)
+        found = self._find(key)
+        if found is None:
+            raise ww.CorruptFileError(f"{self.file.label}: storage {quoted(key)} is missing from the file")
+        (begin, size), item = found, ITEM_SIZES[dtype]
+        if size != count * item:
+            raise ww.CorruptFileError(
+                f"{self.file.label}: storage {quoted(key)} is said to have {count * item} bytes, and has {size}"
+            )
+        # A legacy storage may be a part of another one, under whose key the bytes are.
+        first, length = view or (0, count)
+        if first + length > count:
+            raise ww.CorruptFileError(f"{self.file.label}: a part of storage {quoted(key)} lies outside of it")
+        return Storage(dtype, begin + first * item, length * item)
 
     @abstractmethod
-    def _find(self, key: str, nbytes: int) -> tuple[int, int]:
-        """Return offset and bytes of a storage that is claimed to have ``nbytes``."""
+    def _find(self, key: str) -> tuple[int, int] | None:
+        """Return offset and bytes of a storage; None if there is none of that key."""
 
     def _storage_within(self, call: Call) -> Storage:
         within = self._within.get(call) or self._read_within(call)
@@ -223,16 +229,9 @@ class _Zip(Archive):
     _entries: dict[str, zipfile.ZipInfo]
     _folder: str
 
-    def _find(self, key: str, nbytes: int) -> tuple[int, int]:
+    def _find(self, key: str) -> tuple[int, int] | None:
         entry = self._entries.get(f"{self._folder}data/{key}")
-        if entry is None:
-            raise ww.CorruptFileError(f"{self.file.label}: storage {quoted(key)} is missing from the archive")
-        offset, size = _extent(entry, self.file, self._reader.file)
-        if size != nbytes:
-            raise ww.CorruptFileError(
-                f"{self.file.label}: storage {quoted(key)} is said to have {nbytes} bytes, and has {size}"
-            )
-        return offset, size
+        return None if entry is None else _extent(entry, self.file, self._reader.file)
 
 
 def _directory(file: RegularFile, handle: BinaryIO) -> dict[str, zipfile.ZipInfo]:
@@ -320,15 +319,8 @@ class _Legacy(Archive):
         archive._places = _legacy_places(file, reader.file, content, keys.root, end)
         return archive
 
-    def _find(self, key: str, nbytes: int) -> tuple[int, int]:
-        if key not in self._places:
-            raise ww.CorruptFileError(f"{self.file.label}: storage {quoted(key)} is missing from the file")
-        offset, size = self._places[key]
-        if size != nbytes:
-            raise ww.CorruptFileError(
-                f"{self.file.label}: storage {quoted(key)} is said to have {nbytes} bytes, and has {size}"
-            )
-        return offset, size
+    def _find(self, key: str) -> tuple[int, int] | None:
+        return self._places.get(key)
 
 
 def _legacy_places(
@@ -362,5 +354,5 @@ def _legacy_places(
 class _Plain(Archive):
     """``pickle.dump``: whatever storages there are lie in the pickle itself."""
 
-    def _find(self, key: str, nbytes: int) -> tuple[int, int]:  # noqa: ARG002 - there are none to be found
-        raise ww.CorruptFileError(f"{self.file.label}: storage {quoted(key)} is not in the file")
+    def _find(self, key: str) -> None:  # noqa: ARG002 - there are none to be found
+        return None
