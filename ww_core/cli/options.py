@@ -39,7 +39,7 @@ Groups = Annotated[
 ]
 Metrics = Annotated[
     list[str] | None,
-    typer.Option("--metrics", metavar="A,B", help="Metrics or columns, in place of the profile's."),
+    typer.Option("--metrics", metavar="A,B", help="Only these metrics or columns."),
 ]
 Name = Annotated[str, typer.Option("--name", help="Model name.  [default: stem of the source]")]
 Version = Annotated[str, typer.Option("--version", help="Its label.  [default: kept, or next integer]")]
