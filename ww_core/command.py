@@ -80,7 +80,9 @@ class Output:
         _write(text + "\n")
 
     def csv(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Print rows with one header; what is None is an empty field."""
+        """Print rows with one header; what is None is an empty field. Without rows there is no line."""
+        if not rows:
+            return
         headers = list(dict.fromkeys(key for row in rows for key in row))
         lines = io.StringIO()
         writer = csv.DictWriter(lines, headers, restval="", lineterminator="\n")
@@ -233,9 +235,15 @@ def _give_up_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def store_location(option: str) -> str | Path:
-    """Return where the store is: the option, else ``WW_STORE``, else one file in the user's data directory."""
-    if option:
+def store_location(option: str | None) -> str | Path:
+    """Return where the store is: the option, else ``WW_STORE``, else one file in the user's data directory.
+
+    Raises:
+        UsageError: The option is empty.
+    """
+    if option == "":
+        raise UsageError("--store is empty: name a file or a URL, or leave it out")
+    if option is not None:
         return option
     from ww_core.store.store import default_location
 

@@ -16,13 +16,21 @@ depends_on = None
 TABLES = [
     "checkpoint",
     "file_digest",
-    "identity",
+    "identity_kind",
     "model",
+    "origin",
     "plan",
     "series",
-    "subject",
+    "subject_kind",
     "tensor",
+    "derivation",
+    "identity",
+    "structure",
+    "subject",
+    "analysis",
+    "derivation_parent",
     "label",
+    "layer",
     "layer_subject",
     "matrix_subject",
     "metric_column",
@@ -31,23 +39,25 @@ TABLES = [
     "reported_subject",
     "score",
     "series_member",
-    "spectrum",
-    "structure",
-    "analysis",
-    "layer",
     "skipped_tensor",
+    "spectrum",
+    "coverage",
+    "in_force",
+    "run",
+    "table_value",
     "value",
     "variant",
-    "coverage",
     "plan_variant",
-    "run",
-    "summary",
     "run_failure",
+    "summary",
 ]
+
+SUBJECT_KINDS = ["matrix", "layer", "model", "pair", "reported"]
+IDENTITY_KINDS = ["extractor", "spectrum", "metric", "reported"]
 
 # Values belong to content: a layer of a version shows those of every matrix of its weight, and its own as a whole, for
 # which extractor and matrix_index are NULL. A matrix with a context only speaks for layers that are that context. Two
-# variants of one metric differ in the column identity.
+# variants of one metric differ in the column identity. A version shows its layers as its own source presented them.
 VIEW = """
 CREATE VIEW v_layer_metrics AS
 SELECT
@@ -55,7 +65,7 @@ SELECT
     label.name AS version,
     layer.name AS layer,
     layer.kind AS kind,
-    extractor.name AS extractor,
+    extractor.key AS extractor,
     extractor.digest AS extractor_identity,
     matrix_subject.matrix_index,
     metric_column.name AS metric,
@@ -66,10 +76,7 @@ SELECT
     meaning.digest AS identity
 FROM model
 JOIN label ON label.model_id = model.id
-JOIN structure ON structure.id = (
-    SELECT max(newest.id) FROM structure AS newest WHERE newest.checkpoint_id = label.checkpoint_id
-)
-JOIN layer ON layer.structure_id = structure.id
+JOIN layer ON layer.structure_id = label.structure_id
 JOIN matrix_subject
     ON matrix_subject.tensor_id = layer.weight_id
     AND matrix_subject."groups" = layer."groups"
@@ -104,10 +111,7 @@ SELECT
     meaning.digest
 FROM model
 JOIN label ON label.model_id = model.id
-JOIN structure ON structure.id = (
-    SELECT max(newest.id) FROM structure AS newest WHERE newest.checkpoint_id = label.checkpoint_id
-)
-JOIN layer ON layer.structure_id = structure.id
+JOIN layer ON layer.structure_id = label.structure_id
 JOIN layer_subject
     ON layer_subject.weight_id = layer.weight_id
     AND layer_subject.kind = layer.kind
@@ -138,21 +142,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_file_digest")),
     )
     op.create_table(
-        "identity",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("version", sa.Text(), nullable=False),
-        sa.Column("parameters", sa.Text(), nullable=False),
-        sa.Column("needs", sa.Text(), nullable=False),
-        sa.Column("source_digest", sa.String(length=64), nullable=False),
-        sa.Column("created_at", sa.String(length=32), nullable=False),
-        sa.CheckConstraint("kind IN ('extractor', 'spectrum', 'metric', 'reported')", name=op.f("ck_identity_kind")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity")),
-        sa.UniqueConstraint("digest", name=op.f("uq_identity_digest")),
+        "identity_kind",
+        sa.Column("name", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_identity_kind")),
     )
-    op.create_index(op.f("ix_identity_name"), "identity", ["name"], unique=False)
     op.create_table(
         "model",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -162,13 +155,26 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_model_name")),
     )
     op.create_table(
+        "origin",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.BigInteger(), nullable=False),
+        sa.Column("program", sa.Text(), nullable=False),
+        sa.Column("plugin", sa.Text(), nullable=False),
+        sa.Column("plugin_version", sa.Text(), nullable=False),
+        sa.Column("blas", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_origin")),
+        sa.UniqueConstraint("digest", name=op.f("uq_origin_digest")),
+    )
+    op.create_table(
         "plan",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("profile", sa.Text(), nullable=False),
+        sa.Column("experiment", sa.Boolean(), nullable=False),
         sa.Column("narrowed", sa.Boolean(), nullable=False),
-        sa.Column("comparable", sa.String(length=64), nullable=False),
-        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("extractors", sa.Text(), nullable=False),
+        sa.Column("layers", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_plan")),
         sa.UniqueConstraint("digest", name=op.f("uq_plan_digest")),
     )
@@ -180,13 +186,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_series_name")),
     )
     op.create_table(
-        "subject",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.CheckConstraint("kind IN ('matrix', 'layer', 'model', 'pair', 'reported')", name=op.f("ck_subject_kind")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_subject")),
-        sa.UniqueConstraint("digest", name=op.f("uq_subject_digest")),
+        "subject_kind",
+        sa.Column("name", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_subject_kind")),
     )
     op.create_table(
         "tensor",
@@ -199,21 +201,122 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name=op.f("uq_tensor_digest")),
     )
     op.create_table(
+        "derivation",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("transform", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("parameters", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_derivation_checkpoint_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_derivation")),
+        sa.UniqueConstraint("digest", name=op.f("uq_derivation_digest")),
+    )
+    op.create_index(op.f("ix_derivation_checkpoint_id"), "derivation", ["checkpoint_id"], unique=False)
+    op.create_table(
+        "identity",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("parameters", sa.Text(), nullable=False),
+        sa.Column("needs", sa.Text(), nullable=False),
+        sa.Column("source_digest", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(["kind"], ["identity_kind.name"], name=op.f("fk_identity_kind")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity")),
+        sa.UniqueConstraint("digest", name=op.f("uq_identity_digest")),
+    )
+    op.create_index(op.f("ix_identity_key"), "identity", ["key"], unique=False)
+    op.create_table(
+        "structure",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("parameters", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_structure_checkpoint_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_structure")),
+        sa.UniqueConstraint("digest", name=op.f("uq_structure_digest")),
+    )
+    op.create_index(op.f("ix_structure_checkpoint_id"), "structure", ["checkpoint_id"], unique=False)
+    op.create_table(
+        "subject",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.ForeignKeyConstraint(["kind"], ["subject_kind.name"], name=op.f("fk_subject_kind")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subject")),
+        sa.UniqueConstraint("digest", name=op.f("uq_subject_digest")),
+    )
+    op.create_table(
+        "analysis",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("plan_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("model_subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(["model_subject_id"], ["subject.id"], name=op.f("fk_analysis_model_subject_id")),
+        sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_analysis_plan_id")),
+        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_analysis_structure_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_analysis")),
+        sa.UniqueConstraint("structure_id", "plan_id", name=op.f("uq_analysis_structure_id_plan_id")),
+    )
+    op.create_index(op.f("ix_analysis_model_subject_id"), "analysis", ["model_subject_id"], unique=False)
+    op.create_index(op.f("ix_analysis_plan_id"), "analysis", ["plan_id"], unique=False)
+    op.create_table(
+        "derivation_parent",
+        sa.Column("derivation_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("checkpoint", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["derivation_id"], ["derivation.id"], name=op.f("fk_derivation_parent_derivation_id")),
+        sa.PrimaryKeyConstraint("derivation_id", "position", name=op.f("pk_derivation_parent")),
+    )
+    op.create_index(op.f("ix_derivation_parent_checkpoint"), "derivation_parent", ["checkpoint"], unique=False)
+    op.create_table(
         "label",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("model_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("step", sa.BigInteger(), nullable=True),
+        sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("home", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("options", sa.Text(), nullable=False),
         sa.Column("created_at", sa.String(length=32), nullable=False),
-        sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_label_checkpoint_id")),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_label_model_id")),
+        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_label_structure_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_label")),
         sa.UniqueConstraint("model_id", "name", name=op.f("uq_label_model_id_name")),
         sa.UniqueConstraint("model_id", "position", name=op.f("uq_label_model_id_position")),
     )
-    op.create_index(op.f("ix_label_checkpoint_id"), "label", ["checkpoint_id"], unique=False)
+    op.create_index(op.f("ix_label_structure_id"), "label", ["structure_id"], unique=False)
+    op.create_table(
+        "layer",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("groups", sa.Integer(), nullable=False),
+        sa.Column("split", sa.String(length=64), nullable=False),
+        sa.Column("shape", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("weight_name", sa.Text(), nullable=False),
+        sa.Column("bias_name", sa.Text(), nullable=False),
+        sa.Column("weight_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("bias_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(["bias_id"], ["tensor.id"], name=op.f("fk_layer_bias_id")),
+        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_layer_structure_id")),
+        sa.ForeignKeyConstraint(["weight_id"], ["tensor.id"], name=op.f("fk_layer_weight_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_layer")),
+        sa.UniqueConstraint("structure_id", "position", name=op.f("uq_layer_structure_id_position")),
+    )
+    op.create_index(op.f("ix_layer_bias_id"), "layer", ["bias_id"], unique=False)
+    op.create_index(op.f("ix_layer_weight_id"), "layer", ["weight_id"], unique=False)
     op.create_table(
         "layer_subject",
         sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -255,15 +358,17 @@ def upgrade() -> None:
         "metric_column",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("identity_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("type", sa.String(length=8), nullable=False),
         sa.Column("better", sa.String(length=8), nullable=False),
         sa.Column("unit", sa.Text(), nullable=False),
+        sa.Column("is_table", sa.Boolean(), nullable=False),
         sa.CheckConstraint("better IN ('lower', 'higher', 'none')", name=op.f("ck_metric_column_better")),
         sa.CheckConstraint("type IN ('float', 'int', 'bool', 'text')", name=op.f("ck_metric_column_type")),
         sa.ForeignKeyConstraint(["identity_id"], ["identity.id"], name=op.f("fk_metric_column_identity_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_metric_column")),
-        sa.UniqueConstraint("identity_id", "name", name=op.f("uq_metric_column_identity_id_name")),
+        sa.UniqueConstraint("identity_id", "key", "type", name=op.f("uq_metric_column_identity_id_key_type")),
     )
     op.create_index(op.f("ix_metric_column_name"), "metric_column", ["name"], unique=False)
     op.create_table(
@@ -280,8 +385,8 @@ def upgrade() -> None:
         sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("first_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("second_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.ForeignKeyConstraint(["first_id"], ["checkpoint.id"], name=op.f("fk_pair_subject_first_id")),
-        sa.ForeignKeyConstraint(["second_id"], ["checkpoint.id"], name=op.f("fk_pair_subject_second_id")),
+        sa.ForeignKeyConstraint(["first_id"], ["subject.id"], name=op.f("fk_pair_subject_first_id")),
+        sa.ForeignKeyConstraint(["second_id"], ["subject.id"], name=op.f("fk_pair_subject_second_id")),
         sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_pair_subject_subject_id")),
         sa.PrimaryKeyConstraint("subject_id", name=op.f("pk_pair_subject")),
     )
@@ -294,6 +399,7 @@ def upgrade() -> None:
         sa.Column("row", sa.Integer(), nullable=False),
         sa.Column("provider", sa.Text(), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
         sa.Column("layer", sa.Text(), nullable=False),
         sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_reported_subject_checkpoint_id")),
@@ -310,6 +416,9 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("dataset", sa.Text(), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
+        sa.Column("low", sa.Double(), nullable=True),
+        sa.Column("high", sa.Double(), nullable=True),
+        sa.Column("unit", sa.Text(), nullable=False),
         sa.Column("better", sa.String(length=8), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("created_at", sa.String(length=32), nullable=False),
@@ -324,13 +433,35 @@ def upgrade() -> None:
     op.create_index(op.f("ix_score_subject_id"), "score", ["subject_id"], unique=False)
     op.create_table(
         "series_member",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("series_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("model_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("model_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.CheckConstraint("(model_id IS NULL) <> (subject_id IS NULL)", name=op.f("ck_series_member_member")),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_series_member_model_id")),
         sa.ForeignKeyConstraint(["series_id"], ["series.id"], name=op.f("fk_series_member_series_id")),
-        sa.PrimaryKeyConstraint("series_id", "model_id", name=op.f("pk_series_member")),
+        sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_series_member_subject_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_series_member")),
+        sa.UniqueConstraint("series_id", "model_id", name=op.f("uq_series_member_series_id_model_id")),
+        sa.UniqueConstraint("series_id", "subject_id", name=op.f("uq_series_member_series_id_subject_id")),
     )
     op.create_index(op.f("ix_series_member_model_id"), "series_member", ["model_id"], unique=False)
+    op.create_index(op.f("ix_series_member_subject_id"), "series_member", ["subject_id"], unique=False)
+    op.create_table(
+        "skipped_tensor",
+        sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("dtype", sa.Text(), nullable=False),
+        sa.Column("shape", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("tied_to", sa.Text(), nullable=False),
+        sa.Column("tensor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_skipped_tensor_structure_id")),
+        sa.ForeignKeyConstraint(["tensor_id"], ["tensor.id"], name=op.f("fk_skipped_tensor_tensor_id")),
+        sa.PrimaryKeyConstraint("structure_id", "position", name=op.f("pk_skipped_tensor")),
+    )
+    op.create_index(op.f("ix_skipped_tensor_tensor_id"), "skipped_tensor", ["tensor_id"], unique=False)
     op.create_table(
         "spectrum",
         sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -341,101 +472,13 @@ def upgrade() -> None:
         sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("encoding", sa.Text(), nullable=False),
         sa.Column("singular_values", sa.LargeBinary(), nullable=True),
+        sa.Column("origin_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.ForeignKeyConstraint(["identity_id"], ["identity.id"], name=op.f("fk_spectrum_identity_id")),
+        sa.ForeignKeyConstraint(["origin_id"], ["origin.id"], name=op.f("fk_spectrum_origin_id")),
         sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_spectrum_subject_id")),
         sa.PrimaryKeyConstraint("subject_id", "identity_id", name=op.f("pk_spectrum")),
     )
     op.create_index(op.f("ix_spectrum_identity_id"), "spectrum", ["identity_id"], unique=False)
-    op.create_table(
-        "structure",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("format", sa.Text(), nullable=False),
-        sa.Column("parameters", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_structure_checkpoint_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_structure")),
-        sa.UniqueConstraint("digest", name=op.f("uq_structure_digest")),
-    )
-    op.create_index(op.f("ix_structure_checkpoint_id"), "structure", ["checkpoint_id"], unique=False)
-    op.create_table(
-        "analysis",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("plan_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("model_subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.ForeignKeyConstraint(["model_subject_id"], ["subject.id"], name=op.f("fk_analysis_model_subject_id")),
-        sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_analysis_plan_id")),
-        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_analysis_structure_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_analysis")),
-        sa.UniqueConstraint("structure_id", "plan_id", name=op.f("uq_analysis_structure_id_plan_id")),
-    )
-    op.create_index(op.f("ix_analysis_model_subject_id"), "analysis", ["model_subject_id"], unique=False)
-    op.create_index(op.f("ix_analysis_plan_id"), "analysis", ["plan_id"], unique=False)
-    op.create_table(
-        "layer",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("groups", sa.Integer(), nullable=False),
-        sa.Column("split", sa.String(length=64), nullable=False),
-        sa.Column("shape", sa.Text(), nullable=False),
-        sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("weight_name", sa.Text(), nullable=False),
-        sa.Column("weight_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("bias_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.ForeignKeyConstraint(["bias_id"], ["tensor.id"], name=op.f("fk_layer_bias_id")),
-        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_layer_structure_id")),
-        sa.ForeignKeyConstraint(["weight_id"], ["tensor.id"], name=op.f("fk_layer_weight_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_layer")),
-        sa.UniqueConstraint("structure_id", "position", name=op.f("uq_layer_structure_id_position")),
-    )
-    op.create_index(op.f("ix_layer_bias_id"), "layer", ["bias_id"], unique=False)
-    op.create_index(op.f("ix_layer_weight_id"), "layer", ["weight_id"], unique=False)
-    op.create_table(
-        "skipped_tensor",
-        sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("dtype", sa.Text(), nullable=False),
-        sa.Column("shape", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_skipped_tensor_structure_id")),
-        sa.PrimaryKeyConstraint("structure_id", "position", name=op.f("pk_skipped_tensor")),
-    )
-    op.create_table(
-        "value",
-        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("column_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("number", sa.Double(), nullable=True),
-        sa.Column("text", sa.Text(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.CheckConstraint("(state = 'ok') = ((number IS NULL) <> (text IS NULL))", name=op.f("ck_value_value")),
-        sa.CheckConstraint("state = 'ok' OR (number IS NULL AND text IS NULL)", name=op.f("ck_value_empty")),
-        sa.CheckConstraint(
-            "state IN ('ok', 'nan', 'inf', '-inf', 'not_applicable', 'refused')", name=op.f("ck_value_state")
-        ),
-        sa.ForeignKeyConstraint(["column_id"], ["metric_column.id"], name=op.f("fk_value_column_id")),
-        sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_value_subject_id")),
-        sa.PrimaryKeyConstraint("subject_id", "column_id", name=op.f("pk_value")),
-        sqlite_with_rowid=False,
-    )
-    op.create_index(op.f("ix_value_column_id"), "value", ["column_id"], unique=False)
-    op.create_table(
-        "variant",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("profile", sa.Text(), nullable=False),
-        sa.Column("column_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("extractors", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["column_id"], ["metric_column.id"], name=op.f("fk_variant_column_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_variant")),
-        sa.UniqueConstraint("digest", name=op.f("uq_variant_digest")),
-    )
-    op.create_index(op.f("ix_variant_column_id"), "variant", ["column_id"], unique=False)
     op.create_table(
         "coverage",
         sa.Column("analysis_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -458,23 +501,22 @@ def upgrade() -> None:
     op.create_index(op.f("ix_coverage_extractor_id"), "coverage", ["extractor_id"], unique=False)
     op.create_index(op.f("ix_coverage_layer_id"), "coverage", ["layer_id"], unique=False)
     op.create_table(
-        "plan_variant",
-        sa.Column("plan_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("variant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("label", sa.Text(), nullable=False),
-        sa.Column("scope", sa.String(length=8), nullable=False),
-        sa.Column("headline", sa.Integer(), nullable=True),
-        sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_plan_variant_plan_id")),
-        sa.ForeignKeyConstraint(["variant_id"], ["variant.id"], name=op.f("fk_plan_variant_variant_id")),
-        sa.PrimaryKeyConstraint("plan_id", "position", name=op.f("pk_plan_variant")),
+        "in_force",
+        sa.Column("label_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("profile", sa.Text(), nullable=False),
+        sa.Column("analysis_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(["analysis_id"], ["analysis.id"], name=op.f("fk_in_force_analysis_id")),
+        sa.ForeignKeyConstraint(["label_id"], ["label.id"], name=op.f("fk_in_force_label_id")),
+        sa.PrimaryKeyConstraint("label_id", "profile", name=op.f("pk_in_force")),
     )
-    op.create_index(op.f("ix_plan_variant_variant_id"), "plan_variant", ["variant_id"], unique=False)
+    op.create_index(op.f("ix_in_force_analysis_id"), "in_force", ["analysis_id"], unique=False)
     op.create_table(
         "run",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("analysis_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("label_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("profile", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("request", sa.Text(), nullable=False),
         sa.Column("program", sa.Text(), nullable=False),
@@ -494,22 +536,72 @@ def upgrade() -> None:
     op.create_index(op.f("ix_run_analysis_id"), "run", ["analysis_id"], unique=False)
     op.create_index(op.f("ix_run_label_id"), "run", ["label_id"], unique=False)
     op.create_table(
-        "summary",
-        sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        "table_value",
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("column_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("row", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("number", sa.Double(), nullable=True),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("origin_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.CheckConstraint("(state = 'ok') = ((number IS NULL) <> (text IS NULL))", name=op.f("ck_table_value_value")),
+        sa.CheckConstraint("state = 'ok' OR (number IS NULL AND text IS NULL)", name=op.f("ck_table_value_empty")),
+        sa.CheckConstraint(
+            "state IN ('ok', 'nan', 'inf', '-inf', 'not_applicable', 'refused')", name=op.f("ck_table_value_state")
+        ),
+        sa.ForeignKeyConstraint(["column_id"], ["metric_column.id"], name=op.f("fk_table_value_column_id")),
+        sa.ForeignKeyConstraint(["origin_id"], ["origin.id"], name=op.f("fk_table_value_origin_id")),
+        sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_table_value_subject_id")),
+        sa.PrimaryKeyConstraint("subject_id", "column_id", "row", name=op.f("pk_table_value")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_table_value_column_id"), "table_value", ["column_id"], unique=False)
+    op.create_table(
+        "value",
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("column_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("number", sa.Double(), nullable=True),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("origin_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.CheckConstraint("(state = 'ok') = ((number IS NULL) <> (text IS NULL))", name=op.f("ck_value_value")),
+        sa.CheckConstraint("state = 'ok' OR (number IS NULL AND text IS NULL)", name=op.f("ck_value_empty")),
+        sa.CheckConstraint(
+            "state IN ('ok', 'nan', 'inf', '-inf', 'not_applicable', 'refused')", name=op.f("ck_value_state")
+        ),
+        sa.ForeignKeyConstraint(["column_id"], ["metric_column.id"], name=op.f("fk_value_column_id")),
+        sa.ForeignKeyConstraint(["origin_id"], ["origin.id"], name=op.f("fk_value_origin_id")),
+        sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_value_subject_id")),
+        sa.PrimaryKeyConstraint("subject_id", "column_id", name=op.f("pk_value")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_value_column_id"), "value", ["column_id"], unique=False)
+    op.create_table(
+        "variant",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("column_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("extractors", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["column_id"], ["metric_column.id"], name=op.f("fk_variant_column_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_variant")),
+        sa.UniqueConstraint("digest", name=op.f("uq_variant_digest")),
+    )
+    op.create_index(op.f("ix_variant_column_id"), "variant", ["column_id"], unique=False)
+    op.create_table(
+        "plan_variant",
+        sa.Column("plan_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("variant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("selection", sa.String(length=64), nullable=False),
-        sa.Column("aggregate", sa.String(length=16), nullable=False),
-        sa.Column("value", sa.Double(), nullable=True),
-        sa.Column("present", sa.Integer(), nullable=False),
-        sa.Column("missing", sa.Integer(), nullable=False),
-        sa.Column("partial", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_summary_checkpoint_id")),
-        sa.ForeignKeyConstraint(["variant_id"], ["variant.id"], name=op.f("fk_summary_variant_id")),
-        sa.PrimaryKeyConstraint("checkpoint_id", "variant_id", "selection", "aggregate", name=op.f("pk_summary")),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("scope", sa.String(length=8), nullable=False),
+        sa.Column("headline", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_plan_variant_plan_id")),
+        sa.ForeignKeyConstraint(["variant_id"], ["variant.id"], name=op.f("fk_plan_variant_variant_id")),
+        sa.PrimaryKeyConstraint("plan_id", "position", name=op.f("pk_plan_variant")),
     )
-    op.create_index(
-        op.f("ix_summary_variant_id_aggregate_value"), "summary", ["variant_id", "aggregate", "value"], unique=False
-    )
+    op.create_index(op.f("ix_plan_variant_variant_id"), "plan_variant", ["variant_id"], unique=False)
     op.create_table(
         "run_failure",
         sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -521,7 +613,25 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_failure_run_id")),
         sa.PrimaryKeyConstraint("run_id", "position", name=op.f("pk_run_failure")),
     )
-    # ### end Alembic commands ###
+    op.create_table(
+        "summary",
+        sa.Column("analysis_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("variant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("selection", sa.String(length=64), nullable=False),
+        sa.Column("aggregate", sa.String(length=16), nullable=False),
+        sa.Column("value", sa.Double(), nullable=True),
+        sa.Column("present", sa.Integer(), nullable=False),
+        sa.Column("missing", sa.Integer(), nullable=False),
+        sa.Column("partial", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["analysis_id"], ["analysis.id"], name=op.f("fk_summary_analysis_id")),
+        sa.ForeignKeyConstraint(["variant_id"], ["variant.id"], name=op.f("fk_summary_variant_id")),
+        sa.PrimaryKeyConstraint("analysis_id", "variant_id", "selection", "aggregate", name=op.f("pk_summary")),
+    )
+    op.create_index(
+        op.f("ix_summary_variant_id_aggregate_value"), "summary", ["variant_id", "aggregate", "value"], unique=False
+    )
+    for table, kinds in (("subject_kind", SUBJECT_KINDS), ("identity_kind", IDENTITY_KINDS)):
+        op.bulk_insert(sa.table(table, sa.column("name", sa.String)), [{"name": kind} for kind in kinds])
     op.execute(VIEW)
 
 

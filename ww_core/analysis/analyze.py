@@ -8,21 +8,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from ww_core.analysis.default_names import step_of
 from ww_core.analysis.digests import digest_checkpoint
 from ww_core.analysis.planning import NoPlan, plan_layers, plan_of, plan_tasks
 from ww_core.analysis.run import Run, cores
 from ww_core.analysis.source import Source, choose_layers, open_checkpoint, resolve_source, with_groups
 from ww_core.analysis.weights import checkpoint_record, opened_weights
 from ww_core.domain.execution import RunObserver
-from ww_core.domain.name import LONGEST_NAME, check_name
+from ww_core.domain.name import check_name
 from ww_core.domain.quantity import Scope
 from ww_core.domain.report import AnalysisReport
 from ww_core.domain.request import Request
 from ww_core.domain.spectrum import PRECISIONS
 from ww_core.errors import NothingToAnalyzeError, UnknownNameError, UsageError
 from ww_core.plugins.discovery import load_plugins
-from ww_core.plugins.selection import Selection, select
-from ww_core.store import recording
+from ww_core.plugins.selection import Selection, pinned, select
+from ww_core.store import families, naming, recording
+from ww_core.store.naming import LabelRecord
 from ww_core.store.queries import CheckpointRef
 from ww_core.store.store import Store, open_store
 
@@ -37,9 +39,9 @@ def analyze(
     source: object,
     *,
     store: Store | str | os.PathLike[str] | None = None,
-    name: str = "",
-    version: str = "",
-    series: str = "",
+    name: str | None = None,
+    version: str | None = None,
+    series: str | None = None,
     profile: str = "default",
     extractors: Sequence[str] = (),
     metrics: Sequence[str] = (),
@@ -51,7 +53,7 @@ def analyze(
     executor: str = "threads",
     device: str = "cpu",
     precision: Precision = "float64",
-    loader: str = "",
+    loader: str | None = None,
     keep_spectra: bool = True,
     rehash: bool = False,
     move_label: bool = False,
@@ -65,8 +67,11 @@ def analyze(
     Args:
         source: A path, a ``file:`` URI, or an object such as a dict of NumPy arrays.
         store: An open store, a path or URL, or None for one in memory that ends with the call.
-        name: Name of the model; default the stem of the file or folder.
-        version: Its label; default the one these weights have, or the next integer.
+        name: Name of the model; default what a person would call it: the file without its suffix, the folder of
+            ``model.safetensors``, ``owner/name`` of a hub's snapshot, the folder above ``checkpoint-500``. A default
+            that means another network in this store is refused.
+        version: Its label; default the one these weights have, what the path tells (``checkpoint-500``), or the next
+            integer.
         series: Family that the model belongs to.
         profile: Name of the profile.
         extractors: Variants such as ``"slice"`` that replace the profile's choice for convolutions.
@@ -109,7 +114,11 @@ def analyze(
         precision=precision,
     )
     for option, text in {"--name": name, "--version": version, "--series": series}.items():
-        check_name(option, text)
+        if text is not None:
+            check_name(option, text)
+    for option, text in {"profile": profile, "executor": executor, "device": device, "loader": loader}.items():
+        if text == "":
+            raise UsageError(f"{option} is empty: name one, or leave it out")
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", str(precision), PRECISIONS)
     if jobs < 0:
@@ -123,7 +132,7 @@ def analyze(
     check_device(device)
     with ExitStack() as stack:
         found = resolve_source(source)
-        checkpoint, loader_name = open_checkpoint(found, registry, loader)
+        checkpoint, loader_name = open_checkpoint(found, registry, loader or "")
         stack.enter_context(checkpoint)
         chosen = choose_layers(with_groups(checkpoint.layers, request.groups), request.layers)
         _refuse_nothing(found, checkpoint, chosen, selection)
@@ -135,7 +144,7 @@ def analyze(
             registry=registry,
             selection=selection,
             profile=profile_name(registry, profile),
-            request=request,
+            request=pinned(registry, request),
             weights=weights,
             planned=plan_layers(chosen, selection, weights.contents),
             store=opened,
@@ -147,15 +156,15 @@ def analyze(
             started=started,
             warnings=[*warnings, *checkpoint.warnings],
         )
+        named = _label_record(found, checkpoint.format, request, name, version, move=move_label)
         with opened.writing() as connection:
             keys = recording.record_checkpoint(connection, checkpoint_record(weights, digests))
-            model = name or _usable(found.stem)
-            version, label_id = recording.record_label(
-                connection, model, version, keys.checkpoint, found.name, move=move_label
-            )
-            if series:
-                recording.record_series(connection, series, model)
-            run.begin(connection, CheckpointRef(keys.checkpoint, weights.digest, model, version, label_id), keys)
+            label = naming.record_label(connection, named, weights.layers, keys)
+            run.warnings += [label.notice] if label.notice else []
+            if series is not None:
+                families.record_member(connection, series, named.model)
+            ref = CheckpointRef(keys.checkpoint, keys.structure, weights.digest, named.model, label.version, label.id)
+            run.begin(connection, ref, keys)
         try:
             with opened.reading() as connection:
                 tasks, known = plan_tasks(connection, run.planned, selection, weights.stamps, keys)
@@ -210,10 +219,24 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _usable(stem: str) -> str:
-    """The stem of a source as the name of a model: what a name must not hold becomes ``-``."""
-    kept = "".join("-" if letter == "@" or not letter.isprintable() else letter for letter in stem)
-    return kept.strip()[:LONGEST_NAME] or "model"
+def _label_record(
+    source: Source, source_format: str, request: Request, name: str | None, version: str | None, *, move: bool
+) -> LabelRecord:
+    """Return the label that a person gave, or would give, to the weights of a source."""
+    default = source.default
+    return LabelRecord(
+        model=default.model if name is None else name,
+        version=default.version if version is None else version,
+        step=default.step if version is None else step_of(version),
+        model_is_given=name is not None,
+        version_is_given=version is not None,
+        source=source.name,
+        location=source.location,
+        home=default.home,
+        format=source_format,
+        options={"groups": sorted(map(list, request.groups))},
+        move=move,
+    )
 
 
 def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Layer], selection: Selection) -> None:

@@ -23,10 +23,9 @@ from ww_core.domain.execution import RunObserver
 from ww_core.domain.request import Request
 from ww_core.errors import NotStoredError, UsageError
 from ww_core.plugins.discovery import load_plugins
-from ww_core.plugins.selection import Selection, select
+from ww_core.plugins.selection import Selection, pinned, select, shortened
 from ww_core.store import queries, recording
 from ww_core.store.engine import Location
-from ww_core.store.recording import variant_digests
 from ww_core.store.store import Store, default_location, open_existing_store
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def backfill(
     *,
     models: Sequence[str] = (),
     metrics: Sequence[str] = (),
-    profile: str = "",
+    profile: str | None = None,
     jobs: int = 0,
     executor: str = "threads",
     plugins: Sequence[object] = (),
@@ -60,7 +59,7 @@ def backfill(
         models: ``MODEL`` for every version of a model, ``MODEL@VERSION``, or the prefix of a digest; empty for
             everything that has a label.
         metrics: Metrics or columns to fill in, also those on request; empty for what each analysis asked for.
-        profile: Name of the profile whose analyses are repeated; empty for all.
+        profile: Name of the profile whose analyses are repeated; None for all.
         jobs: Workers; 0 for one per core that this process may use.
         executor: Name of the executor. One whose workers share no memory is replaced by threads.
         plugins: Modules or objects with hooks, besides those that are installed.
@@ -91,7 +90,7 @@ def backfill(
             registry=registry,
             store=store if isinstance(store, Store) else stack.enter_context(open_existing_store(store)),
             metrics=metrics,
-            profile=profile_name(registry, profile) if profile else "",
+            profile="" if profile is None else registry.profiles.find(profile).key,
             jobs=jobs or cores(),
             executor=executor,
             observers=observers_of(registry, observers),
@@ -122,29 +121,30 @@ class _Filler:
     filled: list[Refill] = field(default_factory=list)
     needed: list[WeightsNeeded] = field(default_factory=list)
     broken: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    profiles: set[str] = field(default_factory=set)
+    profiles: dict[str, str] = field(default_factory=dict)
     selected: Callable[[Request], Selection] = field(init=False)
 
     def __post_init__(self) -> None:
         self.selected = functools.cache(functools.partial(select, self.registry))  # most versions were asked the same
 
     def versions(self, names: Sequence[str]) -> list[CheckpointRef]:
-        """Find the checkpoints to look at, each once."""
+        """Find the versions to look at, each once."""
         with self.store.reading() as connection:
             found = [ref for name in names or ("",) for ref in queries.find_versions(connection, name)]
-        return list({ref.id: ref for ref in found}.values())
+        return list(dict.fromkeys(found))
 
     def fill(self, ref: CheckpointRef) -> None:
-        """Repeat what was ever asked of a checkpoint, in its order, so that the newest analysis stays the newest."""
+        """Repeat what was ever asked under a name, in its order, so that the newest analysis stays the newest."""
         with self.store.reading() as connection:
             # What was forgotten in the meantime may have left its key to something else.
-            stored = queries.stored_requests(connection, ref.id) if queries.is_stored(connection, ref) else []
+            stored = queries.stored_requests(connection, ref) if queries.is_stored(connection, ref) else []
         asked: dict[tuple[int, Request], list[StoredRequest]] = defaultdict(list)
-        self.profiles |= {old.profile for old in stored}
+        self.profiles |= {old.profile_key: old.profile for old in stored}
         for old in stored:
-            if self.profile in {"", old.profile}:
+            if self.profile in {"", old.profile_key}:
                 try:
-                    asked[old.structure_id, self._narrowed(Request.of(old.content))].append(old)
+                    request = pinned(self.registry, Request.of(old.content))  # by the names of today
+                    asked[old.structure_id, self._narrowed(request)].append(old)
                 except UsageError as error:
                     self.broken[str(error)].add(ref.digest)
         overtaken = False
@@ -158,7 +158,7 @@ class _Filler:
             NotStoredError: There are analyses, and none under the profile.
         """
         if self.profile and self.profiles and self.profile not in self.profiles:
-            found = ", ".join(sorted(self.profiles))
+            found = ", ".join(sorted(self.profiles.values()))
             raise NotStoredError(f"nothing was analysed under profile {self.profile!r}: there is {found}")
         return BackfillReport(
             versions=versions,
@@ -217,7 +217,7 @@ class _Filler:
             structure = queries.stored_structure(connection, structure_id)
             weights, keys = stored_weights(structure, source), structure.keys
             planned = plan_layers(choose_layers(weights.layers, request.layers), selection, weights.contents)
-            recording.find_identities(connection, [record.digest for record in identity_records(selection)], keys)
+            recording.find_identities(connection, identity_records(selection), keys)
             tasks, known = plan_tasks(connection, planned, selection, weights.stamps, keys)
             model = model_subject(planned, weights.digest).digest
             known |= known_of(connection, [model], selection, keys)
@@ -228,7 +228,7 @@ class _Filler:
         if beyond:
             owners = {qualified: self.registry.quantities[qualified] for qualified in beyond}
             metrics = {self.registry.quantities.display(own, own.name): beyond[name] for name, own in owners.items()}
-            command = _command(self.registry, self.store, ref, request, source)
+            command = _command(self.registry, self.store, ref, shortened(self.registry, request), source)
             self.needed.append(WeightsNeeded(ref.model, ref.version, profile, metrics, command))
         run = Run(
             registry=self.registry,
@@ -269,7 +269,8 @@ class _Repetition:
             return False  # an analysis that never ended must not end with what it lacks
         if self.reach.tasks or self.reach.model:
             return True
-        variants = variant_digests(plan_record(self.run.selection, self.run.request, self.run.profile))
+        plan = plan_record(self.run.selection, self.run.request)
+        variants = {plan.variant_of(column) for column in plan.columns}
         shown = frozenset[str]().union(*(old.shown or () for old in before))
         return bool(variants) and (overtaken or not variants <= shown)
 

@@ -44,9 +44,9 @@ def compare_svd(
     store: Store | str | os.PathLike[str] | None = None,
     layers: Sequence[str] = (),
     groups: Mapping[str, int] | None = None,
-    name: str = "",
-    version: str = "",
-    loader: str = "",
+    name: str | None = None,
+    version: str | None = None,
+    loader: str | None = None,
     jobs: int = 0,
     device: str = "cpu",
     plugins: Sequence[object] = (),
@@ -87,7 +87,7 @@ def compare_svd(
     if n < 1:
         raise UsageError(f"n={n}: a grid has a length of 1 or more")
     extractors = ("slice", "pool", "stack", "fft", f"fft[n={n}]")
-    of_a_file = bool(groups or name or version or loader)
+    of_a_file = bool(groups) or any(option is not None for option in (name, version, loader))
     with ExitStack() as stack:
         if store is not None and not of_a_file and _can_only_be_a_model(source):
             try:
@@ -154,7 +154,7 @@ def _stored(store: Store, name: str, extractors: Sequence[str], layers: Sequence
 
 def _comparisons(connection: Connection, ref: queries.CheckpointRef, extractors: Sequence[str]) -> Iterator[Comparison]:
     """Yield what the runs of a checkpoint say that took all these extractors and all columns, the newest first."""
-    for run in queries.stored_runs(connection, ref.id):
+    for run in queries.stored_runs(connection, ref):
         covered = queries.covered_layers(connection, run.id)
         if run.profile == PROFILE and {own.extractor for own in covered}.issuperset(extractors):
             report = queries.report_of_run(connection, run.id, ref)

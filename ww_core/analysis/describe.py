@@ -108,7 +108,7 @@ def describe(
     extractors: Sequence[str] = (),
     layers: Sequence[str] = (),
     groups: Mapping[str, int] | None = None,
-    loader: str = "",
+    loader: str | None = None,
     plugins: Sequence[object] = (),
     registry: Registry | None = None,
 ) -> Description:
@@ -124,7 +124,7 @@ def describe(
     request = Request(profile=profile, extractors=tuple(extractors), groups=tuple((groups or {}).items()))
     selection = select(registry, request)
     found = resolve_source(source)
-    checkpoint, _ = open_checkpoint(found, registry, loader)
+    checkpoint, _ = open_checkpoint(found, registry, loader or "")
     with checkpoint:
         chosen = choose_layers(with_groups(checkpoint.layers, request.groups), layers)
         skipped = [(t.name, t.dtype, t.shape, t.reason) for t in skipped_tensors(checkpoint)]

@@ -1,87 +1,200 @@
-"""Compare two stored checkpoints, layer by layer."""
+"""Compare two stored checkpoints, layer by layer and column by column."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from ww_core.domain.difference import Change, Difference, LayerChange
+from ww_core.domain.difference import (
+    STATUSES,
+    CheckpointDifference,
+    Difference,
+    LayerDifference,
+    Status,
+    SummaryDifference,
+    TensorDifference,
+    WholeLayerDifference,
+)
 from ww_core.store.store import open_store
 
 if TYPE_CHECKING:
     import os
 
-    from ww_core.domain.report import AnalysisReport, MatrixRow
+    from ww_core.domain.outcome import Outcome
+    from ww_core.domain.report import LayerRow, MatrixRow, ReportColumn
     from ww_core.store.queries import StoredLayer
+    from ww_core.store.store import Compared
+
+Place = tuple[str, str, int]
+"""A matrix in its layer: identity of the extractor variant, its label, index."""
 
 
-def diff(first: str, second: str, *, store: str | os.PathLike[str], profile: str = "") -> Difference:
+def diff(first: str, second: str, *, store: str | os.PathLike[str], profile: str | None = None) -> CheckpointDifference:
     """Compare two checkpoints, each named as ``MODEL``, ``MODEL@VERSION`` or by a digest prefix.
 
-    Layers are matched by name. Their metrics are those of the newest runs that asked for the same of both.
+    Layers are matched by name, their matrices by what made them, and columns by what they are: two values are
+    subtracted only where metric, version, parameters and all that these need are the same. Of several runs of a
+    checkpoint, those are compared that have most in common.
 
     Raises:
+        UsageError: A name is empty.
         NotStoredError: One is not stored, or was never analysed under the profile.
         StoreError: The store cannot be read.
     """
     with open_store(store, mode="read") as opened:
-        old_report, new_report = opened.comparable_reports(first, second, profile)
-        old_layers = {layer.name: layer for layer in opened.layers(first)}
-        new_layers = {layer.name: layer for layer in opened.layers(second)}
-    changes = {name: _change(old_layers.get(name), new_layers.get(name)) for name in {**new_layers, **old_layers}}
-    first_labels = [label for label in new_report.headline if label in new_report.summary]
-    labels = dict.fromkeys([*first_labels, *new_report.summary, *old_report.summary])
-    means = {
-        label: tuple(
-            report.summary[label].mean if label in report.summary else None for report in (old_report, new_report)
+        old, new = opened.compared(first, second, profile)
+    return _Comparison(old, new).difference()
+
+
+class _Comparison:
+    """Two checkpoints with their analyses, and which of their columns mean the same."""
+
+    def __init__(self, old: Compared, new: Compared) -> None:
+        self._old, self._new = old, new
+        self._old_columns = {column.name: column for column in old.report.columns}
+        self._new_columns = {column.name: column for column in new.report.columns}
+        labels = dict.fromkeys([*self._new_columns, *self._old_columns])
+        self._values = {label: reason for label in labels if (reason := self._why_not(label))}
+        self._old_layers = {layer.name: layer for layer in old.layers}
+        self._new_layers = {layer.name: layer for layer in new.layers}
+
+    def difference(self) -> CheckpointDifference:
+        """Put it all together."""
+        old, new = self._old.report, self._new.report
+        statuses = {
+            name: _status(self._old_layers.get(name), self._new_layers.get(name), _content)
+            for name in (*self._new_layers, *(name for name in self._old_layers if name not in self._new_layers))
+        }
+        tensors = list(self._tensors())
+        return CheckpointDifference(
+            first_name=self._old.name,
+            first_digest=old.digest,
+            first_profile=old.run.profile,
+            second_name=self._new.name,
+            second_digest=new.digest,
+            second_profile=new.run.profile,
+            headline=tuple(dict.fromkeys([*new.headline, *old.headline])),
+            layers=tuple(self._matrices(statuses)),
+            layer_metrics=tuple(self._whole_layers(statuses)),
+            model_metrics=self._of(old.model_metrics, new.model_metrics),
+            counts=_counted(statuses.values(), STATUSES),
+            tensors=tuple(own for own in tensors if own.status != "same"),
+            tensor_counts=_counted((own.status for own in tensors), (*STATUSES, "unread")),
+            summary=self._summary(),
+            not_comparable=self._values,
         )
-        for label in labels
-    }
-    return Difference(
-        first_name=_name(old_report),
-        first_digest=old_report.digest,
-        second_name=_name(new_report),
-        second_digest=new_report.digest,
-        profile=new_report.run.profile,
-        headline=tuple(dict.fromkeys([*new_report.headline, *old_report.headline])),
-        layers=tuple(_layer_changes(changes, old_report, new_report)),
-        counts={c: list(changes.values()).count(c) for c in ("same", "changed", "added", "removed")},
-        summary={label: (pair[0], pair[1]) for label, pair in means.items()},
-    )
+
+    def _why_not(self, label: str) -> str:
+        """Say why the values under a label cannot be compared; empty if they can."""
+        old, new = self._old_columns.get(label), self._new_columns.get(label)
+        if old is None or new is None:
+            return f"only {self._new.name if old is None else self._old.name} has it"
+        if (old.identity, old.column, old.type) == (new.identity, new.column, new.type):
+            return ""
+        if old.metric != new.metric or old.column != new.column:
+            return f"{_metric(old)} in {self._old.name}, {_metric(new)} in {self._new.name}"
+        if old.version != new.version:
+            return f"version {old.version} in {self._old.name}, {new.version} in {self._new.name}"
+        if old.type != new.type:
+            return f"{old.type} in {self._old.name}, {new.type} in {self._new.name}"
+        return "other parameters, or another definition of what it needs"
+
+    def _of(self, before: Mapping[str, Outcome], after: Mapping[str, Outcome], everywhere: str = "") -> Difference:
+        """Compare the outcomes of one subject; ``everywhere`` says why no column of it is comparable."""
+        labels = dict.fromkeys([*after, *before])
+        reasons = {label: everywhere or self._values.get(label, "") for label in labels}
+        return Difference(before, after, {label: reason for label, reason in reasons.items() if reason})
+
+    def _matrices(self, statuses: Mapping[str, Status]) -> Iterator[LayerDifference]:
+        old_rows, new_rows = _by_layer(self._old.report.layers), _by_layer(self._new.report.layers)
+        for name, status in statuses.items():
+            before, after = old_rows.get(name, {}), new_rows.get(name, {})
+            if not before and not after:
+                yield LayerDifference(name, status, "", None, self._of({}, {}))
+            otherwise = self._seen_otherwise(name)
+            for place in {**after, **before}:
+                _, extractor, index = place
+                rows = before.get(place), after.get(place)
+                reason = otherwise
+                if None in rows and status in {"same", "changed"} and before and after:
+                    here = self._new.name if rows[0] is None else self._old.name
+                    reason = reason or f"only {here} has matrix {index} of {extractor}"
+                difference = self._of(_outcomes(rows[0]), _outcomes(rows[1]), reason)
+                yield LayerDifference(name, status, extractor, index, difference)
+
+    def _whole_layers(self, statuses: Mapping[str, Status]) -> Iterator[WholeLayerDifference]:
+        before = {row.name: row for row in self._old.report.layer_metrics}
+        after = {row.name: row for row in self._new.report.layer_metrics}
+        for name, status in statuses.items():
+            if name in before or name in after:
+                difference = self._of(_outcomes(before.get(name)), _outcomes(after.get(name)))
+                yield WholeLayerDifference(name, status, difference)
+
+    def _seen_otherwise(self, name: str) -> str:
+        """Say why matrices of a layer are others on both sides, whatever its content; empty if they are not."""
+        old, new = self._old_layers.get(name), self._new_layers.get(name)
+        if old is None or new is None or old.groups == new.groups:
+            return ""
+        return f"{old.groups} groups in {self._old.name}, {new.groups} in {self._new.name}"
+
+    def _tensors(self) -> Iterator[TensorDifference]:
+        before = {tensor.name: tensor for tensor in self._old.others}
+        after = {tensor.name: tensor for tensor in self._new.others}
+        for name in dict.fromkeys([*after, *before]):
+            old, new = before.get(name), after.get(name)
+            shown = new or old
+            if shown is not None:
+                unread = old is not None and new is not None and not (old.content and new.content)
+                status = "unread" if unread else _status(old, new, lambda tensor: tensor.content)
+                yield TensorDifference(name, status, shown.reason)
+
+    def _summary(self) -> dict[str, SummaryDifference]:
+        old, new = self._old.report, self._new.report
+        first_labels = [label for label in new.headline if label in new.summary]
+        return {
+            label: SummaryDifference(
+                first=old.summary[label].mean if label in old.summary else None,
+                second=new.summary[label].mean if label in new.summary else None,
+                not_comparable=self._values.get(label) or self._why_not_means(label),
+            )
+            for label in dict.fromkeys([*first_labels, *new.summary, *old.summary])
+        }
+
+    def _why_not_means(self, label: str) -> str:
+        """Say why the means of values that can be compared cannot be; empty if they can."""
+        if self._old_columns[label].variant != self._new_columns[label].variant:
+            return "over the matrices of other extractors"
+        return ""
 
 
-def _name(report: AnalysisReport) -> str:
-    return f"{report.model}@{report.version}" if report.model else report.digest
+def _outcomes(row: MatrixRow | LayerRow | None) -> Mapping[str, Outcome]:
+    return row.metrics if row is not None else {}
 
 
-def _change(old: StoredLayer | None, new: StoredLayer | None) -> Change:
+def _metric(column: ReportColumn) -> str:
+    return column.metric if column.metric.endswith(f":{column.column}") else f"{column.metric} {column.column}"
+
+
+def _status(old: Any, new: Any, content: Any) -> Status:
     if old is None:
         return "added"
     if new is None:
         return "removed"
-    return "same" if (old.weight, old.bias) == (new.weight, new.bias) else "changed"
+    return "same" if content(old) == content(new) else "changed"
 
 
-def _layer_changes(changes: Mapping[str, Change], old: AnalysisReport, new: AnalysisReport) -> Iterator[LayerChange]:
-    old_rows, new_rows = _rows_by_layer(old), _rows_by_layer(new)
-    for name, change in changes.items():
-        before, after = old_rows.get(name, {}), new_rows.get(name, {})
-        if not before and not after:
-            yield LayerChange(name, change, "", None, {}, {})
-        for place in {**after, **before}:
-            extractor, index = place
-            yield LayerChange(
-                name=name,
-                change=change,
-                extractor=extractor,
-                index=index,
-                first_outcomes=before[place].metrics if place in before else {},
-                second_outcomes=after[place].metrics if place in after else {},
-            )
+def _content(layer: StoredLayer) -> tuple[str, str]:
+    return layer.weight, layer.bias
 
 
-def _rows_by_layer(report: AnalysisReport) -> dict[str, dict[tuple[str, int], MatrixRow]]:
-    rows: dict[str, dict[tuple[str, int], MatrixRow]] = {}
-    for row in report.layers:
-        rows.setdefault(row.name, {})[row.extractor, row.index] = row
-    return rows
+def _counted(statuses: Iterable[str], order: Sequence[str]) -> dict[str, int]:
+    counts = Counter(statuses)
+    return {status: counts[status] for status in order}
+
+
+def _by_layer(rows: Iterable[MatrixRow]) -> dict[str, dict[Place, MatrixRow]]:
+    places: dict[str, dict[Place, MatrixRow]] = {}
+    for row in rows:
+        places.setdefault(row.name, {})[row.extractor_identity, row.extractor, row.index] = row
+    return places

@@ -28,7 +28,8 @@ class Evaluator:
     Args:
         nodes: All nodes of the selection.
         inputs: Gives the core inputs of this scope.
-        known: Outcomes that are stored already, by qualified name and column.
+        known: Outcomes that are stored already, by qualified name and column; they stand, also where a metric is
+            computed for the sake of its other columns.
         subject: How the subject is named in failures.
         failures: Where exceptions are recorded.
         elsewhere: Gives what is needed of another scope.
@@ -45,7 +46,8 @@ class Evaluator:
     ) -> None:
         self._nodes = nodes
         self._inputs = inputs
-        self._outcomes: dict[str, dict[str, Outcome]] = {name: dict(columns) for name, columns in known.items()}
+        self._known = known
+        self._outcomes: dict[str, Mapping[str, Outcome]] = {}
         self._elsewhere = elsewhere
         self._subject = subject
         self._failures = failures
@@ -59,14 +61,27 @@ class Evaluator:
             Lost: An exception cost it.
         """
         if qualified not in self._outcomes:
-            quantity = self._nodes[qualified].quantity
+            quantity, known = self._nodes[qualified].quantity, self._known.get(qualified, {})
+            if is_complete(quantity, known):
+                self._outcomes[qualified] = known
+                return known
             try:
                 result = self._result(qualified)
             except NoValue as missing:
-                self._outcomes[qualified] = {column.name: _outcome_of(missing) for column in quantity.columns}
+                computed = {column.name: _outcome_of(missing) for column in quantity.columns}
             else:
-                self._outcomes[qualified] = self._split(qualified, quantity, result)
+                computed = self._split(qualified, quantity, result)
+            self._outcomes[qualified] = computed | dict(known)
         return self._outcomes[qualified]
+
+    def new_outcomes(self, qualified: str) -> dict[str, Outcome]:
+        """Return the outcomes of the columns of a metric that are not known.
+
+        Raises:
+            Lost: An exception cost it.
+        """
+        known = self._known.get(qualified, {})
+        return {name: outcome for name, outcome in self.outcomes(qualified).items() if name not in known}
 
     def value(self, need: Need) -> Any:
         """Return what a need of this scope gets.
@@ -77,7 +92,8 @@ class Evaluator:
         """
         if not need.column:
             return self._result(need.quantity)
-        outcome = self.outcomes(need.quantity)[need.column]
+        known = self._known.get(need.quantity, {})
+        outcome = known[need.column] if need.column in known else self.outcomes(need.quantity)[need.column]
         return value_of(outcome, self._nodes[need.quantity].quantity.column(need.column))
 
     def _result(self, qualified: str) -> Any:
@@ -136,6 +152,11 @@ class Evaluator:
         sentence = f"{name}: {' '.join(message.split())}"
         self._failures.append(Failure("metric" if plugin else "input", plugin or "ww", self._subject, sentence))
         return Lost(sentence)
+
+
+def is_complete(quantity: Quantity, known: Mapping[str, Outcome]) -> bool:
+    """Whether an outcome of every column of a metric is known."""
+    return len(known) >= len(quantity.columns) and all(column.name in known for column in quantity.columns)
 
 
 def fresh(missing: NoValue | Lost) -> NoValue | Lost:

@@ -86,7 +86,7 @@ class LayerInputs:
     def __call__(self, name: str, node: Node) -> Any:
         """Give a core input of the layer."""
         if name == "rng":
-            return generator(self._digest, 0, node.qualified, self.seed)
+            return generator(self._digest, 0, node.key, self.seed)
         if name == "layer":
             return LayerContent.of(self.layer)
         array = self.stored(tensor_behind(name, self.layer))
@@ -146,7 +146,7 @@ class MatrixInputs:
             case "n_cols":
                 return self._plan.cols
             case "rng":
-                return generator(self._subject.tensor, self._subject.index, node.qualified, self._layer.seed)
+                return generator(self._subject.tensor, self._subject.index, node.key, self._layer.seed)
             case "matrix":
                 return self._matrix(batched=node.quantity.batched)
             case "singular_values":

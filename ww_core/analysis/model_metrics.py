@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.analysis.evaluate import Evaluator, Lost
 from ww_core.analysis.inputs import aligned, generator
+from ww_core.analysis.planning import named_outcomes
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.quantity import Column, Scope
 from ww_core.domain.subject import LayerSubject, MatrixPlace, MatrixSubject, ModelSubject
@@ -65,17 +66,16 @@ def evaluate_model(
         for own, label, matrix in matrices
     )
     inputs = _ModelInputs(tuple(layer for layer, _ in layers), places, subject.digest, seed)
-    evaluator = Evaluator(selection.nodes, inputs, {}, "the model", failures, elsewhere=columns_of)
+    known = named_outcomes(stored.get(subject.digest, {}), selection)
+    evaluator = Evaluator(selection.nodes, inputs, known, "the model", failures, elsewhere=columns_of)
     fresh: dict[tuple[str, str], Outcome] = {}
     for node in selection.wanted(Scope.MODEL):
-        if all((node.identity, column.name) in stored.get(subject.digest, {}) for column in node.quantity.columns):
-            continue
         try:
             with np.errstate(all="ignore"):
-                outcomes = evaluator.outcomes(node.qualified)
+                outcomes = evaluator.new_outcomes(node.qualified)
         except Lost:
             continue
-        fresh |= {(node.identity, name): outcome for name, outcome in outcomes.items()}
+        fresh |= {(node.identity, node.quantity.column(name).key): outcome for name, outcome in outcomes.items()}
     return subject, fresh
 
 
@@ -97,8 +97,9 @@ def _columns_of(selection: Selection) -> Iterator[tuple[str, str]]:
     """Yield identity and name of every column that model metrics have or need."""
     for node in selection.nodes.values():
         if node.quantity.scope is Scope.MODEL:
-            yield from ((node.identity, column.name) for column in node.quantity.columns)
-            yield from ((selection.nodes[need.quantity].identity, need.column) for need in node.needs if need.column)
+            yield from ((node.identity, column.key) for column in node.quantity.columns)
+            upstream = ((selection.nodes[need.quantity], need.column) for need in node.needs if need.column)
+            yield from ((owner.identity, owner.quantity.column(name).key) for owner, name in upstream)
 
 
 class _ModelInputs:
@@ -111,7 +112,7 @@ class _ModelInputs:
 
     def __call__(self, name: str, node: Node) -> Any:
         if name == "rng":
-            return generator(self._digest, 0, node.qualified, self._seed)
+            return generator(self._digest, 0, node.key, self._seed)
         return self._given[name]
 
 
@@ -132,12 +133,12 @@ class _ColumnArrays:
 
     def __call__(self, need: Need) -> Any:
         node = self._selection.nodes[need.quantity]
-        column = next(column for column in node.quantity.columns if column.name == need.column)
+        column = node.quantity.column(need.column)
         if node.quantity.scope is Scope.LAYER:
             subjects = [subject.digest for subject in self._layers]
         else:
             subjects = [(own.in_context(m) if node.in_context else m).digest for own, m in self._matrices]
-        outcomes = [self._stored.get(subject, {}).get((node.identity, column.name)) for subject in subjects]
+        outcomes = [self._stored.get(subject, {}).get((node.identity, column.key)) for subject in subjects]
         return _aligned([_present(outcome, column) for outcome in outcomes], column)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ww_core.analysis.evaluate import is_complete
 from ww_core.analysis.inputs import FROM_SPECTRUM
 from ww_core.analysis.reading import sentence_of
 from ww_core.analysis.work import Known, LayerTask, MatrixTask
@@ -195,22 +196,21 @@ def skipped_tensors(checkpoint: Checkpoint) -> list[SkippedTensor]:
     return [*checkpoint.skipped, *buffers]
 
 
-def plan_record(selection: Selection, request: Request, profile: str) -> PlanRecord:
-    """Return what was asked, as it is stored; ``profile`` is the name that the profile goes by."""
-    roles = _roles(selection)
+def plan_record(selection: Selection, request: Request) -> PlanRecord:
+    """Return what was asked, as it is stored."""
     headline = {label: place for place, label in enumerate(selection.headline())}
     return PlanRecord(
-        profile=profile,
+        profile=selection.profile_key,
+        experiment=selection.experiment,
         narrowed=bool(request.metrics or request.layers),
-        content=request.chosen(),
-        extractors={role: variants[0].identity for role, variants in roles.items()},
-        every_extractor={role: [variant.identity for variant in variants] for role, variants in roles.items()},
+        layers=sorted(request.layers),
+        extractors={role: [own.identity for own in variants] for role, variants in _roles(selection).items()},
         columns=[
             ColumnRecord(
                 label=column.label,
                 scope=str(column.scope),
                 identity=selection.nodes[column.qualified].identity,
-                column=column.column.name,
+                column=column.column.key,
                 headline=headline.get(column.label),
             )
             for column in selection.columns
@@ -240,12 +240,13 @@ def identity_records(selection: Selection) -> list[IdentityRecord]:
         IdentityRecord(
             digest=node.identity,
             kind="metric",
+            key=node.key,
             name=node.qualified,
             version=node.quantity.version,
             parameters=node.parameters,
             needs=node.need_identities,
             source_digest=node.quantity.source_digest,
-            columns=tuple((column.name, column.type, column.better, column.unit) for column in node.quantity.columns),
+            columns=node.quantity.columns,
         )
         for node in selection.nodes.values()
         if node.quantity.is_metric
@@ -255,6 +256,7 @@ def identity_records(selection: Selection) -> list[IdentityRecord]:
         IdentityRecord(
             digest=variant.identity,
             kind="extractor",
+            key=variant.key,
             name=variant.qualified,
             version=variant.extractor.version,
             parameters=variant.extractor.values,
@@ -267,6 +269,7 @@ def identity_records(selection: Selection) -> list[IdentityRecord]:
         IdentityRecord(
             spectrum_identity(resolution, precision),
             "spectrum",
+            f"ww:{resolution}",
             f"ww:{resolution}",
             NUMERICS_VERSION,
             {"precision": precision},
@@ -310,7 +313,7 @@ def plan_tasks(
     for own in planned:
         if own.subject is None:
             continue
-        missing = () if own.subject.digest in seen else _missing(layer_nodes, known.get(own.subject.digest, {}))
+        missing = () if own.subject.digest in seen else missing_of(layer_nodes, known.get(own.subject.digest, {}))
         seen.add(own.subject.digest)
         matrices, cost = [], 0.0
         for made in own.matrices:
@@ -334,11 +337,20 @@ def plan_tasks(
 
 
 def known_of(connection: Connection, subjects: Sequence[str], selection: Selection, keys: Keys) -> dict[str, Known]:
-    """Return what is stored of subjects, by digest: the metrics of a selection of which every column is there."""
-    names = {node.identity: node.qualified for node in selection.nodes.values()}
-    columns = {key: pair for pair, key in keys.columns.items() if pair[0] in names}
+    """Return what is stored of subjects, by digest: the columns of the metrics of a selection."""
+    identities = {node.identity for node in selection.nodes.values()}
+    columns = {key: pair for pair, key in keys.columns.items() if pair[0] in identities}
     stored = queries.stored_outcomes(connection, subjects, columns)
-    return {subject: _complete(_by_name(outcomes, names), selection) for subject, outcomes in stored.items()}
+    return {subject: named_outcomes(outcomes, selection) for subject, outcomes in stored.items()}
+
+
+def named_outcomes(outcomes: Mapping[tuple[str, str], Outcome], selection: Selection) -> Known:
+    """Return stored outcomes by qualified name of the metric and name of the column."""
+    named: dict[str, dict[str, Outcome]] = {}
+    for (identity, key), outcome in outcomes.items():
+        node = selection.by_identity[identity]
+        named.setdefault(node.qualified, {})[node.quantity.names_by_key[key]] = outcome
+    return named
 
 
 def _matrix_tasks(
@@ -350,16 +362,17 @@ def _matrix_tasks(
     for subject in made.subjects:
         in_context = own.in_context(subject) if contextual else subject
         all_known = {**known.get(subject.digest, {}), **known.get(in_context.digest, {})}
-        missing = () if subject.digest in seen else _missing(plain, all_known)
+        missing = () if subject.digest in seen else missing_of(plain, all_known)
         if contextual and in_context.digest not in seen:
-            missing += _missing(contextual, all_known)
+            missing += missing_of(contextual, all_known)
         seen |= {subject.digest, in_context.digest}
         if missing:
             yield MatrixTask(made.plan, subject, in_context, missing, all_known)
 
 
-def _missing(nodes: Sequence[Node], known: Known) -> tuple[str, ...]:
-    return tuple(node.qualified for node in nodes if node.qualified not in known)
+def missing_of(nodes: Sequence[Node], known: Known) -> tuple[str, ...]:
+    """Return the qualified names of the metrics of which a column is not known."""
+    return tuple(node.qualified for node in nodes if not is_complete(node.quantity, known.get(node.qualified, {})))
 
 
 def _with_spectra(
@@ -369,7 +382,9 @@ def _with_spectra(
     needed = functools.cache(functools.partial(_resolutions, selection.nodes))  # most matrices lack the same
     subjects: dict[Resolution, list[str]] = defaultdict(list)
     for matrix in (matrix for task in tasks for matrix in task.matrices):
-        for resolution in needed(matrix.missing, frozenset(matrix.known)):
+        for resolution in needed(
+            matrix.missing, frozenset((q, name) for q, own in matrix.known.items() for name in own)
+        ):
             subjects[resolution].append(matrix.subject.digest)
     found: dict[str, tuple[Spectrum, ...]] = defaultdict(tuple)
     for resolution, precision in spectra_of(selection):
@@ -389,8 +404,10 @@ def _with_spectra(
     return sorted(tasks, key=lambda task: -task.cost)
 
 
-def _resolutions(nodes: Mapping[str, Node], missing: Sequence[str], known: frozenset[str]) -> set[Resolution]:
-    """Return the resolutions of the spectra behind what is missing, short of what is known."""
+def _resolutions(
+    nodes: Mapping[str, Node], missing: Sequence[str], known: frozenset[tuple[str, str]]
+) -> set[Resolution]:
+    """Return the resolutions of the spectra behind what is missing, short of the columns that are known."""
     found: set[Resolution] = set()
     reached = list(dict.fromkeys(missing))
     for qualified in reached:  # which grows
@@ -398,7 +415,7 @@ def _resolutions(nodes: Mapping[str, Node], missing: Sequence[str], known: froze
         if any(need.core in FROM_SPECTRUM for need in node.needs):
             found.add(node.quantity.resolution)
         for need in node.needs:
-            is_known = need.column and need.quantity in known
+            is_known = (need.quantity, need.column) in known
             if need.quantity and not is_known and need.quantity not in reached:
                 reached.append(need.quantity)
     return found
@@ -414,19 +431,3 @@ def _subject_digests(planned: Sequence[PlannedLayer], *, contextual: bool) -> It
                 yield subject.digest
                 if contextual:
                     yield own.in_context(subject).digest
-
-
-def _complete(known: Known, selection: Selection) -> Known:
-    """Leave out metrics of which some columns are missing: they are computed again as a whole."""
-    return {
-        qualified: columns
-        for qualified, columns in known.items()
-        if all(column.name in columns for column in selection.nodes[qualified].quantity.columns)
-    }
-
-
-def _by_name(outcomes: Mapping[tuple[str, str], Outcome], names: Mapping[str, str]) -> Known:
-    known: dict[str, dict[str, Outcome]] = {}
-    for (identity, column), outcome in outcomes.items():
-        known.setdefault(names[identity], {})[column] = outcome
-    return known

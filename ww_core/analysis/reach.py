@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from ww_core.analysis.inputs import FROM_SPECTRUM, tensor_behind
+from ww_core.analysis.planning import missing_of
 from ww_core.analysis.work import Known, LayerTask, MatrixTask
 from ww_core.domain.quantity import CORE_INPUTS, Scope
 from ww_core.errors import NotApplicable
@@ -60,7 +61,7 @@ def reach_of(
             layers[qualified].add(task.layer.name)
             subjects[qualified].add(subject)
     nodes = selection.wanted(Scope.MODEL)
-    missing = [node.qualified for node in nodes if node.qualified not in known_of_model]
+    missing = missing_of(nodes, known_of_model)
     view = _View(selection.nodes, known_of_model, _core_of_model, _columns_of_model(planned, subjects))
     model = tuple(qualified for qualified in missing if view.has(qualified))
     return Reach(tuple(within), model, layers | {qualified: set() for qualified in missing if qualified not in model})
@@ -108,8 +109,9 @@ class _View:
 
     def value(self, need: Need) -> _Answer:
         """Answer for a need of this scope."""
-        if need.column and need.quantity in self._known:
-            return _Answer.VALUE if self._known[need.quantity][need.column].is_ok else _Answer.NO_VALUE
+        known = self._known.get(need.quantity, {})
+        if need.column in known:
+            return _Answer.VALUE if known[need.column].is_ok else _Answer.NO_VALUE
         return self._result(need.quantity)
 
     def _result(self, qualified: str) -> _Answer:

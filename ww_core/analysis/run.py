@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from ww_core.domain.request import Request
 from ww_core.errors import PluginError
 from ww_core.plugins.selection import Selection
 from ww_core.store import queries, recording
+from ww_core.store.recording import RunEnd
 from ww_core.store.store import Store
 
 if TYPE_CHECKING:
@@ -95,12 +96,18 @@ class Run:
             f"{metric}: its code changed and its version did not, so stored values stand; give it a new version"
             for metric in changed
         ]
-        plan = plan_record(self.selection, self.request, self.profile)
-        self.plan_id = recording.record_plan(connection, plan, keys)
+        self.plan_id = recording.record_plan(connection, plan_record(self.selection, self.request), keys)
         coverage = coverage_of(self.planned, self._unselected(), self.selection)
         self.analysis_id = recording.record_analysis(connection, self.plan_id, coverage, keys)
         self.run_id = recording.start_run(
-            connection, self.analysis_id, ref.label_id, self.weights.source, asdict(self.request), _program()
+            connection,
+            self.analysis_id,
+            ref.label_id,
+            name=ref.name if ref.model else "",
+            profile=self.profile,
+            source=self.weights.source,
+            request=asdict(self.request),
+            program=_program(),
         )
 
     def execute(self, tasks: Sequence[LayerTask], known: Collection[str]) -> AnalysisReport:
@@ -120,14 +127,18 @@ class Run:
             raise
         before = len(self.failures)
         self._observe("on_end", report)
-        return self._end(known) if len(self.failures) > before else report
+        if len(self.failures) == before:
+            return report
+        with self.store.writing() as connection:
+            recording.finish_run(connection, self.run_id, self._ended("done", report.run.reused))
+        return replace(report, failures=tuple(self.failures))
 
     def interrupt(self, known: Collection[str] = ()) -> None:
         """Store that the run, which has begun, does not come to its end."""
         with self.store.reading() as connection:
-            reused = self._reused(connection, known)
+            end = self._ended("interrupted", self._reused(connection, known))
         with self.store.writing() as connection:
-            self._finish(connection, "interrupted", reused)
+            recording.finish_run(connection, self.run_id, end)
 
     def _end(self, known: Collection[str]) -> AnalysisReport:
         """End the run as done, with its summaries in one transaction, however the program ends.
@@ -135,31 +146,22 @@ class Run:
         What takes long is read before, so that nobody else waits for it.
         """
         with self.store.reading() as connection:
-            reused = self._reused(connection, known)
-            report = queries.report_of_run(connection, self.run_id, self.ref)
+            end = self._ended("done", self._reused(connection, known))
+            report = queries.report_of_run(connection, self.run_id, self.ref, end)
         with self.store.writing() as connection:
-            self._finish(connection, "done", reused)
-            recording.record_summaries(
-                connection,
-                self.keys.checkpoint,
-                self.plan_id,
-                self.request.chosen(),
-                report.summary,
-                report.incomplete_columns(provisional=self.weights.provisional),
-            )
-        with self.store.reading() as connection:
-            return queries.report_of_run(connection, self.run_id, self.ref)
+            recording.finish_run(connection, self.run_id, end)
+            partial = report.incomplete_columns(provisional=self.weights.provisional)
+            recording.record_summaries(connection, self.analysis_id, self.plan_id, report.summary, partial)
+        return replace(report, store=self.store.location)
 
-    def _finish(self, connection: Connection, state: str, reused: int) -> None:
-        recording.finish_run(
-            connection,
-            self.run_id,
+    def _ended(self, state: str, reused: int) -> RunEnd:
+        return RunEnd(
             state=state,
             computed=len(self.computed.intersection(self._rows())),
             reused=reused,
             seconds=time.perf_counter() - self.started,
-            failures=self.failures,
-            warnings=self.warnings,
+            failures=tuple(self.failures),
+            warnings=tuple(self.warnings),
         )
 
     def _compute(self, tasks: Sequence[LayerTask]) -> None:
@@ -242,9 +244,9 @@ class Run:
         """Yield what of a layer's result is stored under which subject, contexts before what points at them."""
         nodes = self.selection.nodes
         whole = {
-            (nodes[qualified].identity, column): outcome
+            (nodes[qualified].identity, nodes[qualified].quantity.column(name).key): outcome
             for qualified, columns in result.outcomes.items()
-            for column, outcome in columns.items()
+            for name, outcome in columns.items()
         }
         if whole or any(matrix.in_context.context for matrix in result.matrices):
             yield recording.Result(result.task.subject, outcomes=whole)
@@ -252,8 +254,9 @@ class Run:
             plain: dict[tuple[str, str], Any] = {}
             context: dict[tuple[str, str], Any] = {}
             for qualified, columns in matrix.outcomes.items():
-                target = context if nodes[qualified].in_context else plain
-                target |= {(nodes[qualified].identity, column): outcome for column, outcome in columns.items()}
+                node = nodes[qualified]
+                target = context if node.in_context else plain
+                target |= {(node.identity, node.quantity.column(name).key): own for name, own in columns.items()}
             yield recording.Result(matrix.subject, outcomes=plain)
             for spectrum in matrix.spectra:
                 yield recording.Result(matrix.subject, spectrum=spectrum)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from ww_core.analysis.default_names import DefaultName, default_name, usable_name
 from ww_core.analysis.reading import sentence_of
 from ww_core.domain.comparison import ComparedLayer
 from ww_core.domain.layer import Layer
@@ -29,12 +30,14 @@ class Source:
     Attributes:
         target: The path or the object.
         name: How it is named to people.
-        stem: Default name of the model.
+        default: What a person would call what it holds.
+        location: Absolute path; empty for an object.
     """
 
     target: Path | object
     name: str
-    stem: str
+    default: DefaultName
+    location: str = ""
 
 
 def resolve_source(source: object) -> Source:
@@ -44,7 +47,8 @@ def resolve_source(source: object) -> Source:
         SourceError: The path does not exist or cannot be looked at.
     """
     if not isinstance(source, (str, os.PathLike)):
-        return Source(source, _OBJECT.format(type(source).__name__), type(source).__name__)
+        kind = type(source).__name__
+        return Source(source, _OBJECT.format(kind), DefaultName(usable_name(kind)))
     text = os.fspath(source)
     if isinstance(text, bytes):
         text = os.fsdecode(text)
@@ -61,8 +65,7 @@ def resolve_source(source: object) -> Source:
             raise SourceError(f"{path}: there is no such file or folder")
     except (OSError, ValueError) as error:
         raise SourceError(f"{text!r} cannot be looked at: {error}") from None
-    resolved = path.resolve()
-    return Source(path, str(path), resolved.name if path.is_dir() else Path(path.name).stem or resolved.name)
+    return Source(path, str(path), default_name(path), str(path.resolve()))
 
 
 _OBJECT = "<{} object>"

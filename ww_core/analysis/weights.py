@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ww_core.analysis.digests import Digests
     from ww_core.analysis.source import Source
-    from ww_core.domain.layer import Layer, TensorSpec
+    from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
     from ww_core.domain.report import Failure
     from ww_core.store.queries import StoredStructure
 
@@ -77,16 +77,16 @@ def opened_weights(
 def checkpoint_record(weights: Weights, digests: Digests) -> CheckpointRecord:
     """Return what the store is told of an opened checkpoint."""
     checkpoint = weights.checkpoint
-    specs = {spec.name: spec for spec in tensors_of(checkpoint)}
+    specs: dict[str, TensorSpec | SkippedTensor] = {spec.name: spec for spec in checkpoint.skipped}
+    specs |= {spec.name: spec for spec in tensors_of(checkpoint)}
     contents = [(layer, weights.contents.get(layer.name)) for layer in weights.layers]
     return CheckpointRecord(
         digest=weights.digest,
         provisional=weights.provisional,
-        format=checkpoint.format,
-        parameters=sum(spec.size for spec in specs.values()) + sum(own.size for own in checkpoint.skipped),
+        parameters=sum(spec.size for spec in specs.values()),
         tensors={digest: specs[name] for name, digest in digests.tensors.items()},
         layers=[(layer, own.weight, own.bias) if own else (layer, "", "") for layer, own in contents],
-        skipped=skipped_tensors(checkpoint),
+        skipped=[(tensor, digests.tensors.get(tensor.name, "")) for tensor in skipped_tensors(checkpoint)],
     )
 
 
@@ -106,7 +106,7 @@ class StoredCheckpoint(Checkpoint):
     """A checkpoint of which the store has the layers, and nobody the tensors."""
 
     def __init__(self, structure: StoredStructure) -> None:
-        self.format = structure.format
+        self.format = "stored"
         self.layers = structure.layers
 
     def read(self, tensor: TensorSpec) -> AbstractContextManager[npt.NDArray[Any]]:

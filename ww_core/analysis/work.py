@@ -181,10 +181,10 @@ def _nowhere(need: Need) -> Any:
 
 
 def _outcomes(evaluator: Evaluator, missing: Sequence[str]) -> dict[str, Mapping[str, Outcome]]:
-    found = {}
+    found: dict[str, Mapping[str, Outcome]] = {}
     for qualified in missing:
         try:
-            found[qualified] = evaluator.outcomes(qualified)
+            found[qualified] = evaluator.new_outcomes(qualified)
         except Lost:
             continue
     return found

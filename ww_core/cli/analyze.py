@@ -9,15 +9,17 @@ from typing import Annotated
 import typer
 
 from ww_core.cli import options
-from ww_core.command import Output, Session, store_location
+from ww_core.command import Output, Session, say, store_location
 
 
 def analyze(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder or a file: URI.")],
-    name: options.Name = "",
-    version: options.Version = "",
-    series: Annotated[str, typer.Option("--series", help="Family that the model belongs to.")] = "",
+    name: options.Name = None,
+    version: options.Version = None,
+    series: Annotated[
+        str | None, typer.Option("--series", help="Family that the model belongs to.", callback=options.not_empty)
+    ] = None,
     profile: options.Profile = "default",
     extractor: options.Extractor = None,
     metrics: options.Metrics = None,
@@ -27,9 +29,11 @@ def analyze(
     ] = None,
     layers: options.Layers = None,
     groups: options.Groups = None,
-    loader: options.Loader = "",
+    loader: options.Loader = None,
     jobs: options.Jobs = 0,
-    executor: Annotated[str, typer.Option("--executor", metavar="NAME", help="Where the work runs.")] = "threads",
+    executor: Annotated[
+        str, typer.Option("--executor", metavar="NAME", help="Where the work runs.", callback=options.not_empty)
+    ] = "threads",
     device: options.Device = "cpu",
     precision: Annotated[
         str, typer.Option("--precision", metavar="NAME", help="Of the spectra: float64, or float32 (faster, coarser).")
@@ -40,7 +44,8 @@ def analyze(
     ] = True,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every tensor, even of an unchanged file.")] = False,
     move_label: Annotated[bool, typer.Option("--move-label", help="Let --version leave other weights.")] = False,
-    store: options.Store = "",
+    scope: options.Scope = options.RowScope.MATRIX,
+    store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
@@ -80,7 +85,11 @@ def analyze(
             observers=observers,
             registry=registry,
         )
-    print_report(report, output)
+    print_report(report, output, scope.value)
+    if output.format == "table":
+        output.line(f"stored in {report.store}")
+    elif output.format == "csv":
+        say(f"stored in {report.store}")
     lost = [failure for failure in report.failures if failure.stage != "observer"]
     if lost:
         raise LostResultsError(f"{len(lost)} of what was selected was lost to exceptions (above); the rest is stored")

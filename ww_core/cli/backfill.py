@@ -29,9 +29,12 @@ def backfill(
         ),
     ] = None,
     metrics: options.Metrics = None,
-    profile: Annotated[str, typer.Option("--profile", metavar="NAME", help="Only analyses under this profile.")] = "",
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", metavar="NAME", help="Only analyses under this profile.", callback=options.not_empty),
+    ] = None,
     jobs: options.Jobs = 0,
-    store: options.Store = "",
+    store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Compute new metrics, and new versions of old ones, for what is stored, without the weights.

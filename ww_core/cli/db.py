@@ -25,7 +25,7 @@ def _group() -> None:
 
 
 @app.command("info")
-def info(store: options.Store = "", as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+def info(store: options.Store = None, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
     """Say where the store is, which schema it has, and how much is in it."""
     from ww_core.store.store import open_store
 
@@ -48,7 +48,7 @@ def info(store: options.Store = "", as_json: options.AsJson = False, as_csv: opt
 
 
 @app.command("upgrade")
-def upgrade(store: options.Store = "") -> None:
+def upgrade(store: options.Store = None) -> None:
     """Bring the store's schema up to date; a copy of a SQLite file is made first."""
     from ww_core.store.store import upgrade_store
 
@@ -63,7 +63,7 @@ def upgrade(store: options.Store = "") -> None:
 @app.command("gc")
 def collect_garbage(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    store: options.Store = "",
+    store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Remove what no name and no run needs any more, and make the file smaller."""
@@ -109,7 +109,7 @@ def _print_garbage(found: Garbage, output: Output, *, dry_run: bool) -> None:
 @app.command("backup")
 def backup(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The copy: a new file.")],
-    store: options.Store = "",
+    store: options.Store = None,
 ) -> None:
     """Copy the store to a new file, also while others write to it."""
     from ww_core.store.store import open_store
@@ -123,7 +123,7 @@ def backup(
 @app.command("check")
 def check(
     repair: Annotated[bool, typer.Option("--repair", help="Write anew what follows from the rest: summaries.")] = False,
-    store: options.Store = "",
+    store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Check that the store holds what it says: pages, references, digests, spectra, values, summaries."""

@@ -17,7 +17,7 @@ def describe(
     extractor: options.Extractor = None,
     layers: options.Layers = None,
     groups: options.Groups = None,
-    loader: options.Loader = "",
+    loader: options.Loader = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:

@@ -10,57 +10,109 @@ from ww_core.cli import options
 from ww_core.command import Output, store_location
 
 if TYPE_CHECKING:
-    from ww_core.domain.difference import Difference, LayerChange
+    from collections.abc import Sequence
+
+    from ww_core.domain.difference import CheckpointDifference, LayerDifference, WholeLayerDifference
+
+SHOWN = 3
+"""Names that a line gives as examples; beyond that they are counted."""
 
 
 def diff(
     first: Annotated[str, typer.Argument(metavar="FIRST", help="MODEL, MODEL@VERSION or a digest prefix.")],
     second: Annotated[str, typer.Argument(metavar="SECOND", help="The same.")],
-    profile: Annotated[str, typer.Option("--profile", metavar="NAME", help="[default: the newest run's]")] = "",
+    profile: options.StoredProfile = None,
     everything: Annotated[bool, typer.Option("--all", help="List unchanged layers too.")] = False,
-    store: options.Store = "",
+    scope: options.Scope = options.RowScope.MATRIX,
+    store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Compare two stored checkpoints: which layers differ in content, and how their metrics differ."""
+    """Compare two stored checkpoints: which layers differ in content, and how their metrics differ.
+
+    Values are subtracted only where metric, version, parameters and extractor are the same; what cannot be compared is
+    shown with the reason.
+    """
     from ww_core.analysis.diff import diff as compare
+    from ww_core.command import say
 
     output = Output(as_json=as_json, as_csv=as_csv)
     difference = compare(first, second, store=store_location(store), profile=profile)
     if output.format == "json":
         output.json(difference.to_dict())
         return
-    listed = [change for change in difference.layers if everything or change.change != "same"]
+    rows = _rows(difference, scope, everything=everything)
     if output.format == "csv":
-        labels = list(dict.fromkeys(label for change in listed for label in [*change.second, *change.first]))
-        output.csv([_row(change, labels) for change in listed])
+        output.csv(rows)
+        if not rows:
+            say(f"no row: no {scope.value} differs that has a metric")
         return
     output.line(f"{difference.first_name} > {difference.second_name}  profile {difference.profile}")
     output.line()
-    pairs = [column for label in reversed(difference.headline) for column in (f"> {label}", label)]
-    optional = ["extractor", *(column for column in pairs if not column.endswith("alpha"))]
-    output.table([_row(change, difference.headline) for change in listed], optional=optional)
-    if listed:
+    headline = [label for label in difference.headline if any(f"> {label}" in row or label in row for row in rows)]
+    places = ("layer", "status", "extractor", "index")
+    shown = [name for label in headline for name in (label, f"> {label}")]
+    optional = ["extractor", *(name for label in reversed(headline) for name in (f"> {label}", label))]
+    output.table(
+        [{name: row.get(name) for name in (*(p for p in places if p in row), *shown)} for row in rows],
+        optional=[name for name in optional if not name.endswith("alpha")],
+    )
+    if rows:
         output.line()
     _print_summary(difference, output)
 
 
-def _row(change: LayerChange, labels: list[str] | tuple[str, ...]) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "layer": change.name,
-        "change": change.change,
-        "extractor": change.extractor,
-        "index": change.index,
-    }
+def _rows(difference: CheckpointDifference, scope: options.RowScope, *, everything: bool) -> list[dict[str, Any]]:
+    if scope is options.RowScope.MODEL:
+        own = difference.model_metrics
+        labels = list(dict.fromkeys([*own.second, *own.first]))
+        return [_values(labels, own.first, own.second)] if labels else []
+    every: Sequence[LayerDifference | WholeLayerDifference]
+    every = difference.layers if scope is options.RowScope.MATRIX else difference.layer_metrics
+    listed = [own for own in every if everything or own.status != "same"]
+    labels = list(dict.fromkeys(label for own in listed for label in [*own.difference.second, *own.difference.first]))
+    return [_place(own) | _values(labels, own.difference.first, own.difference.second) for own in listed]
+
+
+def _place(own: LayerDifference | WholeLayerDifference) -> dict[str, Any]:
+    place: dict[str, Any] = {"layer": own.name, "status": own.status}
+    extractor = getattr(own, "extractor", None)
+    return place if extractor is None else place | {"extractor": extractor, "index": getattr(own, "index", None)}
+
+
+def _values(labels: Sequence[str], first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
     for label in labels:
-        row[label] = change.first.get(label)
-        row[f"> {label}"] = change.second.get(label)
+        row[label] = first.get(label)
+        row[f"> {label}"] = second.get(label)
     return row
 
 
-def _print_summary(difference: Difference, output: Output) -> None:
-    counts = ", ".join(f"{count} {change}" for change, count in difference.counts.items() if count)
-    output.line(f"layers: {counts}")
-    for label, (first, second) in difference.summary.items():
-        if first is not None and second is not None and label in difference.headline:
-            output.line(f"mean {label}: {first:.4g} > {second:.4g} ({second - first:+.4g})")
+def _print_summary(difference: CheckpointDifference, output: Output) -> None:
+    output.line(f"layers: {_counts(difference.counts) or 'none'}")
+    tensors = difference.tensor_counts
+    if any(count for status, count in tensors.items() if status != "same"):
+        output.line(f"other tensors: {_counts(tensors)}")
+        for status in dict.fromkeys(own.status for own in difference.tensors):
+            named = [f"{own.name} ({own.reason})" for own in difference.tensors if own.status == status]
+            more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+            output.line(f"  {status}: {', '.join(named[:SHOWN])}{more}")
+    for label, own in difference.summary.items():
+        if own.first is not None and own.second is not None and label in difference.headline:
+            change = f"({own.change:+.4g})" if own.change is not None else f"(not comparable: {own.not_comparable})"
+            output.line(f"mean {label}: {own.first:.4g} > {own.second:.4g} {change}")
+    reasons: dict[str, list[str]] = {}
+    for label, reason in difference.not_comparable.items():
+        reasons.setdefault(reason, []).append(label)
+    for own_layer in difference.layers:
+        for reason in dict.fromkeys(own_layer.difference.not_comparable.values()):
+            if reason not in difference.not_comparable.values():
+                reasons.setdefault(reason, []).append(own_layer.name)
+    for reason, named in reasons.items():
+        named = list(dict.fromkeys(named))
+        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+        output.line(f"not comparable: {', '.join(named[:SHOWN])}{more}: {reason}")
+
+
+def _counts(counts: Any) -> str:
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)

@@ -12,7 +12,7 @@ from ww_core.command import Output, store_location
 
 def forget(
     names: Annotated[list[str], typer.Argument(metavar="MODEL", help="MODEL, for all its versions, or MODEL@VERSION.")],
-    store: options.Store = "",
+    store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Take versions out of the store by name; what was computed of them stays until `ww db gc`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ww_core.cli import analyze, backfill, compare_svd, db, describe, diff, forget, listings, rename, show
+from ww_core.cli import analyze, backfill, compare_svd, db, describe, diff, forget, label, listings, rename, show
 from ww_core.command import INTERRUPTED, Session, run_guarded, say
 from ww_core.errors import UsageError
 from ww_core.plugins.entry_points import command_entry_points
@@ -96,6 +96,7 @@ app.command("show")(show.show)
 app.command("diff")(diff.diff)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
+app.command("label")(label.label)
 app.command("compare-svd")(compare_svd.compare_svd)
 app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)

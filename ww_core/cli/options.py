@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from ww_core.errors import UsageError
 
+
+def not_empty(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse an empty text, as an unset shell variable makes it: it must not count as not given.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    if value == "":
+        name = param.opts[0] if param.opts[0].startswith("-") else str(param.metavar).strip("[]")
+        raise UsageError(f"{name} is empty: give one, or leave it out")
+    return value
+
+
 Store = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--store",
         metavar="PATH|URL",
         envvar="WW_STORE",
         show_envvar=True,
+        callback=not_empty,
         help="The store: a SQLite file or a postgresql:// URL.  [default: one file in the user's data directory]",
         show_default=False,
     ),
@@ -41,14 +56,59 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option("--metrics", metavar="A,B", help="Only these metrics or columns."),
 ]
-Name = Annotated[str, typer.Option("--name", help="Model name.  [default: stem of the source]")]
-Version = Annotated[str, typer.Option("--version", help="Its label.  [default: kept, or next integer]")]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        help="Model name.  [default: the name of the file or its folder]",
+        show_default=False,
+        callback=not_empty,
+    ),
+]
+Version = Annotated[
+    str | None,
+    typer.Option(
+        "--version",
+        help="Its label.  [default: this checkpoint's label, N of checkpoint-N, else the next number]",
+        show_default=False,
+        callback=not_empty,
+    ),
+]
 Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)]
 Device = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="Where spectra are made: cpu, cuda, cuda:1, torch.")
+    str,
+    typer.Option(
+        "--device", metavar="NAME", help="Where spectra are made: cpu, cuda, cuda:1, torch.", callback=not_empty
+    ),
 ]
-Loader = Annotated[str, typer.Option("--loader", metavar="NAME", help="The format, where it is not recognised.")]
-Profile = Annotated[str, typer.Option("--profile", metavar="NAME", help="The profile.")]
+Loader = Annotated[
+    str | None,
+    typer.Option("--loader", metavar="NAME", help="The format, where it is not recognised.", callback=not_empty),
+]
+Profile = Annotated[str, typer.Option("--profile", metavar="NAME", help="The profile.", callback=not_empty)]
+StoredProfile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Only analyses under this profile.  [default: the newest run's]",
+        show_default=False,
+        callback=not_empty,
+    ),
+]
+
+
+class RowScope(StrEnum):
+    """What the rows of a table speak of."""
+
+    MATRIX = "matrix"
+    LAYER = "layer"
+    MODEL = "model"
+
+
+Scope = Annotated[
+    RowScope, typer.Option("--scope", help="Rows of CSV and tables: matrices, whole layers or the model.")
+]
 
 
 def listed(texts: list[str] | None, option: str) -> tuple[str, ...]:

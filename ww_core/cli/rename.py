@@ -16,7 +16,7 @@ def rename(
     new: Annotated[
         str, typer.Argument(metavar="NEW", help="The same form; another model's version becomes its newest.")
     ],
-    store: options.Store = "",
+    store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Give a model or a version another name, or move a version to another model."""

@@ -9,42 +9,55 @@ from ww_core.command import cell, say
 from ww_core.domain.outcome import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ww_core.command import Output
-    from ww_core.domain.report import Aggregate, AnalysisReport, MatrixRow
+    from ww_core.domain.outcome import Outcome
+    from ww_core.domain.report import Aggregate, AnalysisReport, MatrixRow, RowScope
 
 DIGEST_SHOWN = 12
 SHORT = {State.NOT_APPLICABLE: "n/a"}
 
 
-def print_report(report: AnalysisReport, output: Output) -> None:
-    """Print a report in the format of ``output``; warnings and failures go to stderr."""
+def print_report(report: AnalysisReport, output: Output, scope: RowScope) -> None:
+    """Print a report in the format of ``output``; warnings and failures go to stderr.
+
+    Args:
+        report: The report.
+        output: Where it goes.
+        scope: The rows of CSV; of tables, ``matrix`` has those of whole layers under it.
+    """
     for warning in report.warnings:
         say(f"warning: {warning}")
     if output.format == "json":
         output.json(report.to_dict())
     elif output.format == "csv":
-        output.csv(report.rows())
+        output.csv(report.rows(scope))
     else:
-        _print_tables(report, output)
+        _print_tables(report, output, scope)
+    if output.format == "csv" and (sentence := report.why_no_rows(scope)):
+        say(sentence)
     for failure in report.failures:
         say(f"failed: {failure.subject}: {failure.message} ({failure.stage}, {failure.plugin})")
 
 
-def _print_tables(report: AnalysisReport, output: Output) -> None:
+def _print_tables(report: AnalysisReport, output: Output, scope: RowScope) -> None:
     name = f"{report.model}@{report.version}" if report.model else "unnamed"
     output.line(f"{name}  {report.source}  digest {report.digest[:DIGEST_SHOWN]}  profile {report.run.profile}")
     output.line()
-    several = len({row.index for row in report.layers}) > 1
-    rows = [_row(row, report.headline, with_index=several) for row in report.layers]
-    output.table(rows, optional=_optional(report))
-    if rows:
-        output.line()
+    printed = False
+    if scope == "matrix":
+        printed = _print_matrices(report, output)
+    if scope != "model":
+        printed |= _print_layers(report, output, _layer_labels(report, scope))
+    if scope != "matrix" and not printed and (sentence := report.why_no_rows(scope)):
+        output.line(sentence)
     means = [
         _mean(label, report.summary[label])
         for label in report.headline
-        if label in report.summary and report.summary[label].count
+        if label in report.summary and report.summary[label].count and label not in report.model_metrics
     ]
-    if means:
+    if means and scope != "model":
         output.line(f"mean: {', '.join(means)}")
     whole = [
         f"{label} {cell(outcome.value) or 'no' if outcome.is_ok else outcome.explain()}"
@@ -52,11 +65,46 @@ def _print_tables(report: AnalysisReport, output: Output) -> None:
     ]
     if whole:
         output.line(f"model: {', '.join(whole)}")
+    _print_coverage(report, output)
+
+
+def _print_matrices(report: AnalysisReport, output: Output) -> bool:
+    if not report.labels("matrix"):
+        return False
+    several = len({row.index for row in report.layers}) > 1
+    rows = [_row(row, report.headline, with_index=several) for row in report.layers]
+    output.table(rows, optional=_optional(report))
+    if rows:
+        output.line()
+    return bool(rows)
+
+
+def _print_layers(report: AnalysisReport, output: Output, labels: Sequence[str]) -> bool:
+    """Print the table of whole layers, if there are columns of it."""
+    rows = [
+        {"layer": row.name, "kind": row.kind, "shape": "x".join(map(str, row.shape))} | _cells(row.metrics, labels)
+        for row in report.layer_metrics
+    ]
+    if not (rows and labels):
+        return False
+    output.table(rows, optional=("shape", "kind", *reversed(labels)))
+    output.line()
+    return True
+
+
+def _layer_labels(report: AnalysisReport, scope: RowScope) -> list[str]:
+    """Columns of whole layers: those of the headline, all where that has none and they are asked for."""
+    shown = [label for label in report.labels("layer") if label in report.headline]
+    return shown or (report.labels("layer") if scope == "layer" else [])
+
+
+def _print_coverage(report: AnalysisReport, output: Output) -> None:
     cover = report.coverage
+    refused = f", {cover.refused} refused" if cover.refused else ""
     skipped = f", {cover.skipped} skipped" if cover.skipped else ""
     failed = f", {cover.failed} failed" if cover.failed else ""
     output.line(
-        f"layers: {cover.analyzed} analysed, {cover.statistics_only} with statistics only{skipped}{failed}; "
+        f"layers: {cover.analyzed} analysed{refused}, {cover.statistics_only} with statistics only{skipped}{failed}; "
         f"{cover.parameters_analyzed:,} of {cover.parameters:,} parameters"
     )
     for reason, count in Counter(skip.reason for skip in cover.reasons).most_common():
@@ -76,7 +124,8 @@ def _optional(report: AnalysisReport) -> list[str]:
     places = ["shape", "kind"]
     if len({(row.name, row.extractor) for row in report.layers}) == len({row.name for row in report.layers}):
         places.append("extractor")
-    metrics = [label for label in reversed(report.headline) if label not in {"alpha", "warning"}]
+    of_matrices = set(report.labels("matrix"))
+    metrics = [label for label in reversed(report.headline) if label in of_matrices - {"alpha", "warning"}]
     return [*places, *metrics, "N", "M"]
 
 
@@ -90,5 +139,9 @@ def _row(row: MatrixRow, headline: tuple[str, ...], *, with_index: bool) -> dict
     if with_index:
         place["index"] = row.index
     place |= {"N": row.N, "M": row.M}
-    metrics = {label: row.metrics[label] for label in headline if label in row.metrics}
-    return place | {label: o.value if o.is_ok else SHORT.get(o.state, str(o.state)) for label, o in metrics.items()}
+    return place | _cells(row.metrics, headline)
+
+
+def _cells(metrics: Mapping[str, Outcome], labels: Sequence[str]) -> dict[str, Any]:
+    shown = {label: metrics[label] for label in labels if label in metrics}
+    return {label: o.value if o.is_ok else SHORT.get(o.state, str(o.state)) for label, o in shown.items()}

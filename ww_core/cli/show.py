@@ -13,21 +13,44 @@ from ww_core.command import Output, store_location
 
 def show(
     model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="MODEL, MODEL@VERSION or a digest prefix.", show_default=False)
-    ] = "",
-    profile: Annotated[str, typer.Option("--profile", metavar="NAME", help="[default: the newest run's]")] = "",
-    store: options.Store = "",
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="MODEL, MODEL@VERSION or a digest prefix.",
+            show_default=False,
+            callback=options.not_empty,
+        ),
+    ] = None,
+    profile: options.StoredProfile = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            "--variant",
+            metavar="LABEL",
+            help="The newest run that shows this column or extractor, as 'alpha[ks=two-sided]' or slice.",
+            callback=options.not_empty,
+        ),
+    ] = None,
+    run: Annotated[int | None, typer.Option("--run", metavar="N", help="The run of this number.")] = None,
+    scope: options.Scope = options.RowScope.MATRIX,
+    store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Show the stored analysis of MODEL; without MODEL, list every version of every model."""
+    """Show the stored analysis of MODEL; without MODEL, list every version of every model.
+
+    It is the newest of the profile's own variants. --variant and --run show others.
+    """
     from ww_core.cli.report import DIGEST_SHOWN, print_report
+    from ww_core.errors import UsageError
     from ww_core.store.store import open_store
 
     output = Output(as_json=as_json, as_csv=as_csv)
+    if model is None and (profile, variant, run) != (None, None, None):
+        raise UsageError("--profile, --variant and --run choose an analysis of a MODEL: name one")
     with open_store(store_location(store), mode="read") as opened:
-        if model:
-            print_report(opened.report(model, profile), output)
+        if model is not None:
+            print_report(opened.report(model, profile, variant=variant, run=run), output, scope.value)
             return
         rows = [asdict(version) for version in opened.versions()]
     if output.format == "json":
@@ -36,6 +59,6 @@ def show(
         output.csv([row | {"series": " ".join(row["series"])} for row in rows])
     else:
         shown = [row | {"digest": row["digest"][:DIGEST_SHOWN], "series": ", ".join(row["series"])} for row in rows]
-        output.table(shown, optional=("format", "created_at", "source", "series", "parameters", "digest"))
+        output.table(shown, optional=("format", "step", "created_at", "source", "series", "parameters", "digest"))
         if not rows:
             output.line("nothing is stored yet: `ww analyze SOURCE` makes a start")

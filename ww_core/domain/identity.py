@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 NUMERICS_VERSION = "2"
 """Version of what ``singular_values`` and the other core inputs mean. A new one makes every value new."""
@@ -41,32 +41,22 @@ def spectrum_identity(resolution: str, precision: str = PRECISION) -> str:
     return digest_of("spectrum", {"numerics": NUMERICS_VERSION, "precision": precision, "resolution": resolution})
 
 
-def extractor_identity(name: str, version: str, parameters: Mapping[str, Any]) -> str:
-    """Return the identity of an extractor variant, by its qualified name."""
-    return digest_of("extractor", {"name": name, "version": version, "parameters": dict(parameters)})
+def extractor_identity(key: str, version: str, parameters: Mapping[str, Any]) -> str:
+    """Return the identity of an extractor variant, by its permanent key."""
+    return digest_of("extractor", {"key": key, "version": version, "parameters": dict(parameters)})
 
 
-def quantity_identity(
-    name: str,
-    version: str,
-    parameters: Mapping[str, Any],
-    needs: Mapping[str, Any],
-    columns: Sequence[tuple[str, str]],
-) -> str:
+def quantity_identity(key: str, version: str, parameters: Mapping[str, Any], needs: Mapping[str, Any]) -> str:
     """Return the identity of a quantity or metric.
 
+    Its columns are no part of it: a value is keyed by the identity and a column, so that a new column leaves the
+    history of the others as it is.
+
     Args:
-        name: Its qualified name.
+        key: Its permanent key.
         version: Its version.
         parameters: The values of its parameters.
         needs: What of each need goes into the identity, by parameter.
-        columns: Names and types, in order.
     """
-    content = {
-        "name": name,
-        "version": version,
-        "parameters": dict(parameters),
-        "needs": dict(needs),
-        "columns": list(columns),
-    }
+    content = {"key": key, "version": version, "parameters": dict(parameters), "needs": dict(needs)}
     return digest_of("quantity", content)

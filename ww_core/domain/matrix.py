@@ -109,6 +109,8 @@ class Extractor(ABC):
 
     name: ClassVar[str]
     version: ClassVar[str]
+    key: ClassVar[str] = ""
+    """Its first qualified name, ``plugin:name``, if it has moved to another plugin or has another name now."""
 
     @abstractmethod
     def plan(self, layer: Layer) -> MatrixPlan:

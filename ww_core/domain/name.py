@@ -9,7 +9,7 @@ LONGEST_NAME = 200
 
 
 def check_name(what: str, name: object) -> None:
-    """Raise unless ``name`` can be the name of a model, version or series. An empty one passes: it means the default.
+    """Raise unless ``name`` can be the name of a model, version or series.
 
     Args:
         what: What the message calls it, such as ``"--name"``.
@@ -20,6 +20,8 @@ def check_name(what: str, name: object) -> None:
     """
     if not isinstance(name, str):
         raise UsageError(f"{what} must be a text, not {name!r}")
+    if not name:
+        raise UsageError(f"{what} is empty: give a name, or leave it out")
     if len(name) > LONGEST_NAME:
         raise UsageError(f"{what} has {len(name)} characters: {LONGEST_NAME} are allowed")
     if name != name.strip() or "@" in name or not name.isprintable():

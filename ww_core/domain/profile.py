@@ -25,6 +25,7 @@ class Profile:
         parameters: Values by ``"quantity.parameter"``, where they differ from the defaults.
         headline: Columns that tables for people show, besides those of third parties; all of them are in JSON and CSV.
         extractors_by_kind: Variants for single kinds, before the two above.
+        key: Its first qualified name, ``plugin:name``, if it has moved to another plugin or has another name now.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Profile:
     parameters: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     headline: tuple[str, ...] = ()
     extractors_by_kind: Mapping[LayerKind, str] = field(default_factory=lambda: _NONE)
+    key: str = ""
 
     def extractor_for(self, kind: LayerKind) -> str:
         """Variant that makes the matrices of a layer of this kind."""

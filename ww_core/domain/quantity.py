@@ -73,6 +73,7 @@ class Column:
         better: Which direction is better.
         unit: Unit or log base, as ``"log10"``; empty for none.
         doc: One line on what it is.
+        key: What it is stored under, whatever its name becomes; default its name.
     """
 
     name: str
@@ -80,11 +81,23 @@ class Column:
     better: Better = "none"
     unit: str = ""
     doc: str = ""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", self.name)
 
 
-def column(*, better: Better = "none", unit: str = "", doc: str = "") -> Any:
-    """Declare a field of a metric's result dataclass as a column; a field may hold NotApplicable or Refused instead."""
-    return dataclasses.field(metadata={"ww": {"better": better, "unit": unit, "doc": doc}})
+def column(*, better: Better = "none", unit: str = "", doc: str = "", key: str = "") -> Any:
+    """Declare a field of a metric's result dataclass as a column; a field may hold NotApplicable or Refused instead.
+
+    Args:
+        better: Which direction is better.
+        unit: Unit or log base.
+        doc: One line on what it is.
+        key: The name that the column had first, if it has another one now: its stored values are found by it.
+    """
+    return dataclasses.field(metadata={"ww": {"better": better, "unit": unit, "doc": doc, "key": key}})
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +116,7 @@ class Quantity:
         resolution: ``full`` asks for a spectrum that is exact at the small end.
         batched: Whether ``matrix`` is given as (B, rows, cols).
         on_request: Whether a profile that selects everything leaves it out.
+        key: Permanent key, ``plugin:name``; empty for its qualified name.
     """
 
     name: str
@@ -116,6 +130,7 @@ class Quantity:
     batched: bool = False
     on_request: bool = False
     result: type | None = None
+    key: str = ""
 
     def __post_init__(self) -> None:
         for attribute in functools.WRAPPER_ASSIGNMENTS:  # functools.update_wrapper cannot write to a frozen object
@@ -138,6 +153,11 @@ class Quantity:
     def column(self, name: str) -> Column:
         """Its column of that name."""
         return self._columns_by_name[name]
+
+    @functools.cached_property
+    def names_by_key(self) -> Mapping[str, str]:
+        """Names of its columns by their permanent keys."""
+        return {column.key: column.name for column in self.columns}
 
     @functools.cached_property
     def _columns_by_name(self) -> Mapping[str, Column]:
@@ -207,6 +227,7 @@ def metric(
     resolution: Resolution = "standard",
     batched: bool = False,
     on_request: bool = False,
+    key: str = "",
 ) -> Callable[[Decorated], Quantity]:
     """Make a metric of a function whose positional parameters name what it needs.
 
@@ -225,6 +246,8 @@ def metric(
         resolution: ``full`` for a spectrum that is exact at the small end (such a metric is on request).
         batched: ``matrix`` comes as (B, rows, cols).
         on_request: Left out unless selected by name.
+        key: The first qualified name, ``plugin:name``, of a metric that has moved to another plugin or has another name
+            now: stored values and random numbers belong to it.
 
     Returns:
         A decorator; what it returns is still callable on arrays.
@@ -245,6 +268,7 @@ def quantity(
     resolution: Resolution = "standard",
     batched: bool = False,
     on_request: bool = False,
+    key: str = "",
 ) -> Callable[[Decorated], Quantity]:
     """Make a quantity: like a metric, computed once and shared, but not stored. Options as for ``metric``."""
     raise NotImplementedError
@@ -284,6 +308,7 @@ def _declare(function: Any, *, stored: bool, options: Mapping[str, Any], unknown
         batched=options["batched"],
         on_request=options["on_request"] or options["resolution"] == "full",
         result=result,
+        key=options["key"],
     )
 
 
@@ -296,9 +321,17 @@ def _option_faults(name: Any, options: Mapping[str, Any]) -> Iterator[str]:
         yield f"scope {options['scope']!r} is none of {', '.join(Scope)}"
     if options["resolution"] not in typing.get_args(Resolution):
         yield f"resolution={options['resolution']!r} is none of {', '.join(typing.get_args(Resolution))}"
+    if options["key"] and (fault := key_fault(options["key"])):
+        yield fault
     for switch in ("batched", "on_request"):
         if not isinstance(options[switch], bool):
             yield f"{switch} is True or False, not {options[switch]!r}"
+
+
+def key_fault(key: object) -> str:
+    """Say what is wrong with a permanent key; empty if nothing is."""
+    plugin, _, name = key.rpartition(":") if isinstance(key, str) and key.isprintable() else ("", "", "")
+    return "" if plugin and name else f"key {key!r} is not of the form plugin:name"
 
 
 def _needs(function: Decorated, renamed: Any) -> tuple[dict[str, str], list[str]]:
@@ -346,7 +379,9 @@ def _columns_of(result: type) -> Iterator[Column]:
 
 def _column_of(function: Decorated, name: str, options: Mapping[str, Any]) -> Column:
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
-    return Column(name, _column_type(_returned(function)), options["better"], options["unit"], doc)
+    # Renamed, it is found under the name that its key tells.
+    key = str(options["key"]).rpartition(":")[2]
+    return Column(name, _column_type(_returned(function)), options["better"], options["unit"], doc, key)
 
 
 def _column_faults(columns: tuple[Column, ...], result: type | None, options: Mapping[str, Any]) -> Iterator[str]:
@@ -357,9 +392,11 @@ def _column_faults(columns: tuple[Column, ...], result: type | None, options: Ma
     for column in columns:
         if column.better not in typing.get_args(Better):
             yield f"better={column.better!r} is none of {', '.join(typing.get_args(Better))}"
-        texts: tuple[Any, ...] = (column.unit, column.doc)
+        texts: tuple[Any, ...] = (column.unit, column.doc, column.key)
         if not all(isinstance(text, str) for text in texts):
-            yield f"unit and doc of column {column.name!r} are texts"
+            yield f"unit, doc and key of column {column.name!r} are texts"
+    keys = [column.key for column in columns]
+    yield from (f"two columns have the key {key!r}" for key in dict.fromkeys(keys) if keys.count(key) > 1)
 
 
 def _column_type(hint: Any) -> Literal["float", "int", "bool", "text"]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ww_core.domain.outcome import Outcome, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
 
 
@@ -52,6 +52,35 @@ class RunInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportColumn:
+    """What a column of a report is: rows of two reports are joined by its variant, never by its name.
+
+    Attributes:
+        name: Label it is shown by.
+        scope: What its rows speak of: ``matrix``, ``layer``, ``model``.
+        metric: Permanent key of the metric, ``plugin:name``.
+        version: Version of the metric.
+        variant: Digest of the column of the metric's identity over the matrices of the chosen extractors.
+        type: ``float``, ``int``, ``bool`` or ``text``.
+        better: Which direction is better: ``lower``, ``higher``, ``none``.
+        unit: Unit or log base; empty for none.
+        identity: Digest of the metric's identity: key, version, parameters and the same of all it needs.
+        column: Permanent key of the column in the metric.
+    """
+
+    name: str
+    scope: str
+    metric: str
+    version: str
+    variant: str
+    type: str
+    better: str
+    unit: str
+    identity: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How much of the checkpoint was analysed.
 
@@ -59,6 +88,7 @@ class Coverage:
         parameters: Numbers in all tensors, skipped ones too.
         parameters_analyzed: Numbers in weights that have a spectrum.
         analyzed: Layers with a spectrum.
+        refused: Layers that were analysed, and of which every value was refused, as of a weight that is NaN.
         statistics_only: Layers with metrics of the whole layer and no spectrum.
         skipped: Layers without either.
         failed: Layers of which an exception or an interruption left nothing.
@@ -68,6 +98,7 @@ class Coverage:
     parameters: int
     parameters_analyzed: int
     analyzed: int
+    refused: int
     statistics_only: int
     skipped: int
     failed: int
@@ -76,13 +107,17 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """One matrix of one layer, with its metrics. N >= M are the sides of an entry."""
+    """One matrix of one layer, with its metrics. N >= M are the sides of an entry.
+
+    ``extractor`` is the label of the variant that made it, and ``extractor_identity`` tells it from others of the name.
+    """
 
     name: str
     kind: str
     shape: tuple[int, ...]
     groups: int
     extractor: str
+    extractor_identity: str
     index: int
     N: int
     M: int
@@ -107,7 +142,7 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A column over the matrices that have a value, how many they are, and how many have none."""
+    """A column over the rows of its scope that have a value, how many they are, and how many have none."""
 
     mean: float | None
     median: float | None
@@ -121,9 +156,20 @@ class Aggregate:
         return {"mean": self.mean, "median": self.median, "min": self.min, "max": self.max}
 
 
+RowScope = Literal["matrix", "layer", "model"]
+"""What the rows of a table speak of."""
+
+PLACES: Mapping[RowScope, tuple[str, ...]] = {
+    "matrix": ("layer", "kind", "shape", "groups", "extractor", "index", "N", "M", "Q"),
+    "layer": ("layer", "kind", "shape", "groups"),
+    "model": ("model", "version", "digest"),
+}
+"""What a row says of its place, before its metrics."""
+
+
 @dataclass(frozen=True, slots=True)
 class AnalysisReport:
-    """All that one analysis says. ``to_dict`` is what ``--json`` prints; ``headline`` names its table's columns."""
+    """All that one analysis says. ``to_dict`` is what ``--json`` prints; ``headline`` names its tables' columns."""
 
     source: str
     model: str
@@ -131,6 +177,7 @@ class AnalysisReport:
     digest: str
     run: RunInfo
     coverage: Coverage
+    columns: tuple[ReportColumn, ...]
     layers: tuple[MatrixRow, ...]
     layer_metrics: tuple[LayerRow, ...]
     model_metrics: Mapping[str, Outcome]
@@ -138,6 +185,7 @@ class AnalysisReport:
     headline: tuple[str, ...]
     failures: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
+    store: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and texts. What is not a finite number is None; its state says why."""
@@ -145,6 +193,7 @@ class AnalysisReport:
         model_metrics, model_states = _values_and_states(self.model_metrics)
         return {
             "source": self.source,
+            "store": self.store,
             "model": self.model,
             "version": self.version,
             "digest": self.digest,
@@ -154,12 +203,14 @@ class AnalysisReport:
                 "parameters_analyzed": cover.parameters_analyzed,
                 "layers": {
                     "analyzed": cover.analyzed,
+                    "refused": cover.refused,
                     "statistics_only": cover.statistics_only,
                     "skipped": cover.skipped,
                     "failed": cover.failed,
                 },
                 "skipped": [{"name": skip.name, "reason": skip.reason} for skip in cover.reasons],
             },
+            "columns": [dataclasses.asdict(column) for column in self.columns],
             "layers": [_matrix_row(row) for row in self.layers],
             "layer_metrics": [_layer_row(row) for row in self.layer_metrics],
             "model_metrics": model_metrics,
@@ -177,28 +228,49 @@ class AnalysisReport:
         """
         if provisional:
             return set(self.summary)
-        return {label for row in self.layers for label, own in row.metrics.items() if own.state is State.FAILED}
+        every_row = [
+            *(row.metrics for row in self.layers),
+            *(row.metrics for row in self.layer_metrics),
+            self.model_metrics,
+        ]
+        return {label for row in every_row for label, outcome in row.items() if outcome.state is State.FAILED}
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one flat dict per matrix: its place, then its metrics. What has no value is None."""
+    def labels(self, scope: RowScope) -> list[str]:
+        """Return the labels of the columns of a scope, in order."""
+        return [column.name for column in self.columns if column.scope == scope]
+
+    def rows(self, scope: RowScope = "matrix") -> list[dict[str, Any]]:
+        """Return one flat dict per matrix, layer or model: its place, then its metrics. What has no value is None.
+
+        There is none where no metric of the scope was selected.
+        """
+        if not self.labels(scope):
+            return []
+        rows: Mapping[RowScope, Sequence[tuple[tuple[Any, ...], Mapping[str, Outcome]]]] = {
+            "matrix": [
+                ((*_place(row), row.extractor, row.index, row.N, row.M, row.Q), row.metrics) for row in self.layers
+            ],
+            "layer": [(_place(row), row.metrics) for row in self.layer_metrics],
+            "model": [((self.model, self.version, self.digest), self.model_metrics)],
+        }
         return [
-            {
-                "layer": row.name,
-                "kind": row.kind,
-                "shape": "x".join(map(str, row.shape)),
-                "groups": row.groups,
-                "extractor": row.extractor,
-                "index": row.index,
-                "N": row.N,
-                "M": row.M,
-                "Q": row.Q,
-                **{name: outcome.value for name, outcome in row.metrics.items()},
-            }
-            for row in self.layers
+            dict(zip(PLACES[scope], place, strict=True)) | {name: outcome.value for name, outcome in metrics.items()}
+            for place, metrics in rows[scope]
         ]
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return ``rows()`` as a data frame. Needs the extra ``pandas``.
+    def why_no_rows(self, scope: RowScope) -> str:
+        """Say why there is no row of a scope, and what to do; empty if there are rows."""
+        if self.rows(scope):
+            return ""
+        others = [other for other in PLACES if self.labels(other)]
+        if not self.labels(scope) and others:
+            return (
+                f"no metric of scope {scope} was selected, and so there is no row: choose --scope {' or '.join(others)}"
+            )
+        return f"nothing was analysed in scope {scope}, and so there is no row: `coverage` says why"
+
+    def to_pandas(self, scope: RowScope = "matrix") -> pd.DataFrame:
+        """Return ``rows(scope)`` as a data frame; where there is none, a warning says why. Needs the extra ``pandas``.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -208,8 +280,14 @@ class AnalysisReport:
         except ImportError:
             from ww_core.errors import MissingExtraError
 
-            raise MissingExtraError("pandas is not installed: pip install 'ww[pandas]'") from None
-        return pd.DataFrame(self.rows())
+            raise MissingExtraError("pandas is not installed: pip install 'ww-core[pandas]'") from None
+        if sentence := self.why_no_rows(scope):
+            warnings.warn(sentence, stacklevel=2)
+        return pd.DataFrame(self.rows(scope), columns=[*PLACES[scope], *self.labels(scope)])
+
+
+def _place(row: MatrixRow | LayerRow) -> tuple[Any, ...]:
+    return row.name, row.kind, "x".join(map(str, row.shape)), row.groups
 
 
 def _matrix_row(row: MatrixRow) -> dict[str, Any]:

@@ -49,11 +49,6 @@ class Request:
         except TypeError:
             raise UsageError("a newer program asked for it: upgrade ww") from None
 
-    def chosen(self) -> dict[str, Any]:
-        """What chooses other matrices than the source and the profile do, as plain data; empty if nothing does."""
-        chosen = {"layers": sorted(self.layers), "groups": sorted(map(list, self.groups))}
-        return {key: value for key, value in chosen.items() if value}
-
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -12,7 +12,7 @@ from ww_core.domain.layer import LayerKind
 from ww_core.domain.matrix import Extractor
 from ww_core.domain.parameter import Parameter
 from ww_core.domain.profile import Profile
-from ww_core.domain.quantity import ANY_SCOPE_INPUTS, CORE_INPUTS, ROW_KEYS, Column, Quantity, Scope
+from ww_core.domain.quantity import ANY_SCOPE_INPUTS, CORE_INPUTS, ROW_KEYS, Column, Quantity, Scope, key_fault
 
 NAME_LENGTH = 200
 
@@ -32,6 +32,9 @@ ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
     "executors": {"description": str, "shares_memory": bool},
 }
 """Attributes besides the name, by kind; of all other kinds it is the version."""
+
+KEYED = frozenset({"extractors", "metrics", "profiles"})
+"""Kinds of objects whose permanent keys are part of what is stored."""
 
 
 def fault_of(thing: Any, kind: str) -> str:
@@ -54,6 +57,8 @@ def fault_of(thing: Any, kind: str) -> str:
         if not isinstance(value, wanted):
             given = "is missing" if value is None else f"is of type {type(value).__name__}"
             return f"{thing.name!r}: its attribute {attribute!r} {given}; it must be of type {wanted.__name__}"
+    if kind in KEYED and (key := thing.key) and (fault := key_fault(key)):
+        return f"{thing.name!r}: {fault}"
     if kind == "extractors":
         return _extractor_fault(thing)
     if kind == "metrics":

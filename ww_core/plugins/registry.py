@@ -35,6 +35,11 @@ class Owned(Generic[T]):
         """``plugin:name``, which is always unique."""
         return f"{self.plugin}:{self.name}"
 
+    @property
+    def key(self) -> str:
+        """What is stored under: the permanent key that a metric, extractor or profile claims, else ``qualified``."""
+        return getattr(self.object, "key", "") or self.qualified
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -94,6 +99,7 @@ class Names(Generic[T]):
         self._owned: dict[str, Owned[T]] = {}
         self._own_names: dict[str, tuple[str, ...]] = {}  # asked once: an object is a stranger's
         self._by_name: dict[str, list[Owned[T]]] = {}
+        self._by_key: dict[str, Owned[T]] = {}
 
     def __iter__(self) -> Iterator[Owned[T]]:
         return iter(self._owned.values())
@@ -111,12 +117,18 @@ class Names(Generic[T]):
             Clashes, one sentence each: another plugin's object carries a name too. Both stay reachable.
 
         Raises:
-            ValueError: The same plugin registered the name twice; the first stays.
+            ValueError: The same plugin registered the name twice, or another object has the permanent key; the first
+                stays.
         """
         names = self._names_of(owned.object)
         own = [name for name in names if any(other.plugin == owned.plugin for other in self._by_name.get(name, ()))]
         if own:
             raise ValueError(f"{self.what} {owned.name!r} is left out: this plugin has {own[0]!r} already")
+        if (holder := self._by_key.get(owned.key)) is not None:
+            raise ValueError(
+                f"{self.what} {owned.name!r} is left out: {holder.qualified} has its key {owned.key!r}, "
+                "and what is stored can belong to one of them only"
+            )
         clashes = []
         for name in names:
             others = self._by_name.setdefault(name, [])
@@ -124,13 +136,14 @@ class Names(Generic[T]):
                 rivals = ", ".join(f"{other.plugin}:{name}" for other in others)
                 clashes.append(f"{self.what} {name!r} clashes with {rivals}: reach it as {owned.plugin}:{name}")
             others.append(owned)
-        self._owned[owned.qualified] = owned
+        self._owned[owned.qualified] = self._by_key[owned.key] = owned
         self._own_names[owned.qualified] = names
         return clashes
 
     def remove(self, qualified: str) -> None:
         """Take an object out again."""
         owned = self._owned.pop(qualified)
+        del self._by_key[owned.key]
         for name in self._own_names.pop(qualified):
             self._by_name[name] = [other for other in self._by_name[name] if other is not owned]
             if not self._by_name[name]:
@@ -139,6 +152,8 @@ class Names(Generic[T]):
     def find(self, name: str, *, plugin: str = "") -> Owned[T]:
         """Return the object that ``name`` means, seen from ``plugin``, whose own objects come first.
 
+        What goes by another qualified name today is found by its key.
+
         Raises:
             UnknownNameError: Nothing carries the name.
             UsageError: Several do, and none has precedence.
@@ -146,6 +161,8 @@ class Names(Generic[T]):
         if ":" in name:
             owner, _, short = name.rpartition(":")
             matches = [owned for owned in self._by_name.get(short, ()) if owned.plugin == owner]
+            if not matches and name in self._by_key:
+                matches = [self._by_key[name]]
         else:
             matches = list(self._by_name.get(name, ()))
             matches = (

@@ -30,7 +30,8 @@ class Node:
         quantity: The quantity itself.
         needs: What its positional parameters get.
         parameters: Values of its parameters.
-        identity: Digest of name, version, parameters, columns (names and types) and the identities of its needs.
+        key: Its permanent key.
+        identity: Digest of key, version, parameters and the identities of its needs.
         need_identities: What of each need went into the identity, by parameter.
         context: The widest scope among all it needs, directly or not, but no wider than a layer for a matrix metric.
         overrides: Parameters here or further up that differ from the profile's, as label parts.
@@ -40,6 +41,7 @@ class Node:
     quantity: Quantity
     needs: tuple[Need, ...]
     parameters: Mapping[str, Any]
+    key: str
     identity: str
     need_identities: Mapping[str, Any]
     context: Scope
@@ -83,8 +85,7 @@ def resolve(
         identities: dict[str, Any] = {
             need.parameter: _core_identity(need, quantity, seed, precision) for need in needs if need.core
         }
-        identities |= {need.parameter: {"identity": node.identity, "column": need.column} for need, node in upstream}
-        columns = [(column.name, column.type) for column in quantity.columns]
+        identities |= {need.parameter: _upstream_identity(need, node) for need, node in upstream}
         own_overrides = [f"{key}={values[key]}" for key in sorted(values) if values[key] != base[key]]
         if any(identity.get("precision", PRECISION) != PRECISION for identity in identities.values()):
             own_overrides.append(f"{OF_SPECTRA}={precision}")
@@ -93,7 +94,8 @@ def resolve(
             quantity=quantity,
             needs=needs,
             parameters=values,
-            identity=quantity_identity(qualified, quantity.version, values, identities, columns),
+            key=owned.key,
+            identity=quantity_identity(owned.key, quantity.version, values, identities),
             need_identities=identities,
             context=_context(quantity, needs, [node for _, node in upstream]),
             overrides=tuple(dict.fromkeys([*own_overrides, *_inherited([node for _, node in upstream])])),
@@ -103,6 +105,10 @@ def resolve(
     for qualified in selected:
         visit(qualified)
     return nodes
+
+
+def _upstream_identity(need: Need, node: Node) -> dict[str, str]:
+    return {"identity": node.identity, "column": node.quantity.column(need.column).key if need.column else ""}
 
 
 def _core_identity(need: Need, quantity: Quantity, seed: int, precision: Precision) -> dict[str, Any]:

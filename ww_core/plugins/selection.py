@@ -5,22 +5,22 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.identity import extractor_identity
 from ww_core.domain.layer import LayerKind
 from ww_core.domain.matrix import Extractor, variant_label
 from ww_core.domain.quantity import Column, Scope
+from ww_core.domain.request import Request
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.plugins.resolver import Node, resolve
 
 if TYPE_CHECKING:
     from ww_core.domain.parameter import Parameter
     from ww_core.domain.profile import Profile
-    from ww_core.domain.request import Request
     from ww_core.domain.spectrum import Precision
-    from ww_core.plugins.registry import Owned, Registry
+    from ww_core.plugins.registry import Names, Owned, Registry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +29,7 @@ class ExtractorVariant:
 
     label: str
     qualified: str
+    key: str
     extractor: Extractor
     identity: str
 
@@ -44,12 +45,14 @@ class SelectedColumn:
     headline: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Selection:
     """Everything a profile and a request select.
 
     Attributes:
         profile: The profile.
+        profile_key: Its permanent key.
+        experiment: Whether a variant of a column or an extractor is another one than the profile's own.
         nodes: Selected quantities and all they need, each after its needs, by qualified name.
         columns: Columns asked for, in the order of display.
         extractors: Variants by kind of layer, the primary one first.
@@ -57,10 +60,17 @@ class Selection:
     """
 
     profile: Profile
+    profile_key: str
+    experiment: bool
     nodes: Mapping[str, Node]
     columns: tuple[SelectedColumn, ...]
     extractors: Mapping[LayerKind, tuple[ExtractorVariant, ...]]
     precision: Precision
+
+    @functools.cached_property
+    def by_identity(self) -> Mapping[str, Node]:
+        """The nodes by their identities."""
+        return {node.identity: node for node in self.nodes.values()}
 
     def wanted(self, scope: Scope) -> list[Node]:
         """Return the nodes of this scope whose columns are stored: those asked for and the metrics they need."""
@@ -95,15 +105,68 @@ def select(registry: Registry, request: Request) -> Selection:
     if unused:
         name = unused[0].rpartition(":")[2]
         raise UsageError(f"parameter of {name!r} has no effect: nothing that is selected uses {name}")
+    extractors = {kind: _variants(variant, owned, request.extractors, kind) for kind in LayerKind}
+    plain = Request()
+    own_nodes = nodes
+    if parameters or (request.seed, request.precision) != (plain.seed, plain.precision):
+        own_nodes = resolve(registry, quantities, profile_parameters, {}, plain.seed, plain.precision)
     return Selection(
         profile=profile,
+        profile_key=owned.key,
+        experiment=any(nodes[qualified].identity != own_nodes[qualified].identity for qualified in quantities)
+        or any(_variants(variant, owned, (), kind) != variants for kind, variants in extractors.items()),
         nodes=nodes,
         columns=tuple(
             _selected_column(registry, nodes[qualified], column, () if request.metrics else profile.headline)
             for qualified, column in chosen
         ),
-        extractors={kind: _variants(variant, owned, request, kind) for kind in LayerKind},
+        extractors=extractors,
         precision=request.precision,
+    )
+
+
+def pinned(registry: Registry, request: Request) -> Request:
+    """Return the request with every name as ``plugin:name``: whatever is installed later, it asks for the same."""
+    return _named(registry, request, lambda _, owned, name: f"{owned.plugin}:{name}")
+
+
+def shortened(registry: Registry, request: Request) -> Request:
+    """Return the request with every name as short as it may be today."""
+    return _named(registry, request, lambda names, owned, name: names.display(owned, name))
+
+
+def _named(registry: Registry, request: Request, name_of: Callable[[Names[Any], Owned[Any], str], str]) -> Request:
+    """Return the request with other names for the same things.
+
+    Raises:
+        UsageError: A name is unknown or ambiguous.
+    """
+    quantities = registry.quantities
+
+    def metric(name: str) -> str:
+        owned = quantities.find(name)
+        short = name.rpartition(":")[2]
+        is_column = any(column.name == short for column in owned.object.columns)
+        return name_of(quantities, owned, short if is_column else owned.name)
+
+    def parameter(key: str) -> str:
+        name, _, own = key.rpartition(".")
+        owned = quantities.find(name)
+        return f"{name_of(quantities, owned, owned.name)}.{own}"
+
+    def extractor(spec: str) -> str:
+        name, values = _read_spec(spec)
+        owned = registry.extractors.find(name)
+        parts = ",".join(f"{key}={value}" for key, value in values.items())
+        return name_of(registry.extractors, owned, owned.name) + (f"[{parts}]" if parts else "")
+
+    profile = registry.profiles.find(request.profile)
+    return replace(
+        request,
+        profile=name_of(registry.profiles, profile, profile.name),
+        metrics=tuple(metric(name) for name in request.metrics),
+        parameters=tuple((parameter(key), value) for key, value in request.parameters),
+        extractors=tuple(extractor(spec) for spec in request.extractors),
     )
 
 
@@ -159,12 +222,12 @@ def _value(owner: str, name: str, value: Any, declared: Mapping[str, Parameter])
 def _variants(
     variant: Callable[[str, str, str, str], ExtractorVariant],
     profile: Owned[Profile],
-    request: Request,
+    specs: Sequence[str],
     kind: LayerKind,
 ) -> tuple[ExtractorVariant, ...]:
     own_spec = profile.object.extractor_for(kind)
-    if request.extractors and kind.is_convolution:
-        variants = [variant(spec, "", profile.plugin, own_spec) for spec in request.extractors]
+    if specs and kind.is_convolution:
+        variants = [variant(spec, "", profile.plugin, own_spec) for spec in specs]
     else:
         variants = [variant(own_spec, profile.plugin, profile.plugin, own_spec)]
     return tuple({variant.identity: variant for variant in variants}.values())
@@ -191,7 +254,8 @@ def _variant(registry: Registry, spec: str, seen_from: str, profile_plugin: str,
             label=variant_label(registry.extractors.display(owned, owned.name), extractor.values, defaults),
             qualified=owned.qualified,
             extractor=extractor,
-            identity=extractor_identity(owned.qualified, extractor.version, extractor.values),
+            key=owned.key,
+            identity=extractor_identity(owned.key, extractor.version, extractor.values),
         )
     except Exception as error:  # the class is a stranger's: it may refuse a value in any way
         raise UsageError(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, delete, func, or_, select, true, update
 
 from ww_core.store import tables as t
-from ww_core.store.recording import chunks, timestamp
+from ww_core.store.rows import chunks, timestamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,15 +62,16 @@ class Garbage:
 def count_garbage(connection: Connection) -> Counter[str]:
     """Count the rows that `remove_garbage` would remove, by table."""
     dead = _dead_checkpoints()
-    kept_layer = t.layer.c.structure_id.not_in(_structures_of(dead))
-    kept_analysis = t.analysis.c.structure_id.not_in(_structures_of(dead))
-    subjects = [key for unused in _unused_subjects(kept_layer) for key in connection.scalars(unused)]
+    gone = _structures_of(dead)
+    users = [(column, column.table.c.structure_id.not_in(gone)) for column in _STRUCTURE_TENSORS]
+    kept_analysis = t.analysis.c.structure_id.not_in(gone)
+    subjects = [key for unused in _unused_subjects(users) for key in connection.scalars(unused)]
     found = Counter[str]()
-    for column, keys in [*_goes_with(connection, connection.scalars(dead).all()), *_parts_of(subjects)]:
+    for column, keys in [*_goes_with(connection, connection.scalars(dead).all()), *_parts_of(connection, subjects)]:
         for chunk in chunks(keys):
             query = select(func.count()).select_from(column.table).where(column.in_(chunk))
             found[column.table.name] += connection.execute(query).scalar_one()
-    for table, condition in _leftovers(_users(kept_layer), kept_analysis):
+    for table, condition in _leftovers(users, kept_analysis):
         query = select(func.count()).select_from(table).where(condition)
         found[table.name] += connection.execute(query).scalar_one()
     return +found
@@ -87,17 +88,13 @@ def remove_garbage(reading: Transaction, writing_alone: Transaction) -> Counter[
         writing_alone: Opens a transaction that writes while no other one does.
     """
     removed = Counter[str]()
-    with writing_alone() as connection:
-        # First, for without its layer a weight cannot be told from a buffer.
-        in_files = t.file_digest.c.digest.in_(_lost_weights())
-        removed[t.file_digest.name] = connection.execute(delete(t.file_digest).where(in_files)).rowcount
     while True:
         with writing_alone() as connection:
             dead = connection.scalars(_dead_checkpoints().limit(CHECKPOINTS)).all()
             removed += _remove(connection, _goes_with(connection, dead))
         if not dead:
             break
-    matrices, layers = _unused_subjects(true())
+    matrices, layers = _unused_subjects([(column, true()) for column in _STRUCTURE_TENSORS])
     # Another collection may have made a layer unused since its matrices were looked for.
     in_context = select(t.matrix_subject.c.context_id).where(
         t.matrix_subject.c.context_id == t.layer_subject.c.subject_id
@@ -108,9 +105,9 @@ def remove_garbage(reading: Transaction, writing_alone: Transaction) -> Counter[
         for start in range(0, len(candidates), SUBJECTS):
             with writing_alone() as connection:
                 still = _still(connection, unused, candidates[start : start + SUBJECTS])
-                removed += _remove(connection, _parts_of(still))
+                removed += _remove(connection, _parts_of(connection, still))
     with writing_alone() as connection:
-        every_user = [*_users(true()), *((column, true()) for column in _SUBJECT_TENSORS)]
+        every_user = [(column, true()) for column in (*_STRUCTURE_TENSORS, *_SUBJECT_TENSORS)]
         for table, condition in _leftovers(every_user, true()):
             removed[table.name] += connection.execute(delete(table).where(condition)).rowcount
     return +removed
@@ -158,7 +155,7 @@ def _dead_checkpoints() -> Select[Any]:
         .where(t.structure.c.checkpoint_id == key, _unended, t.run.c.started_at >= _killed_before())
     )
     keep = [
-        select(t.label.c.id).where(t.label.c.checkpoint_id == key),
+        select(t.label.c.id).join(t.structure).where(t.structure.c.checkpoint_id == key),
         select(t.score.c.id).where(t.score.c.checkpoint_id == key),
         select(t.reported_subject.c.subject_id).where(t.reported_subject.c.checkpoint_id == key),
         going_on,
@@ -179,14 +176,11 @@ def _goes_with(connection: Connection, checkpoints: Sequence[int]) -> list[Doome
     structures = _keys(connection, t.structure.c.id, t.structure.c.checkpoint_id, checkpoints)
     analyses = _keys(connection, t.analysis.c.id, t.analysis.c.structure_id, structures)
     runs = _keys(connection, t.run.c.id, t.run.c.analysis_id, analyses)
-    pair = t.pair_subject.c
-    subjects = {
-        key
-        for column in (t.model_subject.c.checkpoint_id, pair.first_id, pair.second_id)
-        for key in _keys(connection, column.table.c.subject_id, column, checkpoints)
-    }
+    derivations = _keys(connection, t.derivation.c.id, t.derivation.c.checkpoint_id, checkpoints)
+    models = _keys(connection, t.model_subject.c.subject_id, t.model_subject.c.checkpoint_id, checkpoints)
     return [
-        (t.summary.c.checkpoint_id, checkpoints),
+        (t.summary.c.analysis_id, analyses),
+        (t.in_force.c.analysis_id, analyses),
         (t.run_failure.c.run_id, runs),
         (t.run.c.id, runs),
         (t.coverage.c.analysis_id, analyses),
@@ -194,14 +188,25 @@ def _goes_with(connection: Connection, checkpoints: Sequence[int]) -> list[Doome
         (t.skipped_tensor.c.structure_id, structures),
         (t.layer.c.structure_id, structures),
         (t.structure.c.id, structures),
-        *_parts_of(sorted(subjects)),
+        (t.derivation_parent.c.derivation_id, derivations),
+        (t.derivation.c.id, derivations),
+        *_parts_of(connection, models),
         (t.checkpoint.c.id, checkpoints),
     ]
 
 
-def _parts_of(subjects: Sequence[int]) -> list[Doomed]:
+def _parts_of(connection: Connection, subjects: Sequence[int]) -> list[Doomed]:
+    """List what goes with subjects: what was said of them, and before it the same of the pairs they are in."""
+    pair = t.pair_subject.c
+    sides = (pair.first_id, pair.second_id)
+    pairs = sorted({key for side in sides for key in _keys(connection, pair.subject_id, side, subjects)})
     parts = (t.matrix_subject, t.layer_subject, t.model_subject, t.pair_subject)
-    return [(table.c.subject_id, subjects) for table in (t.value, t.spectrum, *parts)] + [(t.subject.c.id, subjects)]
+    said = (t.value, t.table_value, t.spectrum, t.score, *parts)
+    return [
+        *(_parts_of(connection, pairs) if pairs else []),
+        *((table.c.subject_id, subjects) for table in said),
+        (t.subject.c.id, subjects),
+    ]
 
 
 def _keys(connection: Connection, wanted: Column[Any], column: Column[Any], among: Sequence[int]) -> list[int]:
@@ -219,27 +224,16 @@ def _remove(connection: Connection, doomed: Sequence[Doomed]) -> Counter[str]:
 User = tuple[Column[Any], ColumnElement[bool]]
 """A column that points at tensors, and which of its rows count."""
 
+_STRUCTURE_TENSORS = (t.layer.c.weight_id, t.layer.c.bias_id, t.skipped_tensor.c.tensor_id)
 _SUBJECT_TENSORS = (t.matrix_subject.c.tensor_id, t.layer_subject.c.weight_id, t.layer_subject.c.bias_id)
-
-
-def _users(layers: ColumnElement[bool]) -> list[User]:
-    return [(t.layer.c.weight_id, layers), (t.layer.c.bias_id, layers)]
 
 
 def _is_used(tensor: ColumnElement[Any], users: Collection[User]) -> ColumnElement[bool]:
     return or_(*(select(column).where(column == tensor, counts).exists() for column, counts in users))
 
 
-def _lost_weights() -> Select[Any]:
-    """Select the tensors that layers of dead checkpoints use, and no other ones, by digest."""
-    lost, dead = t.tensor.alias("lost"), _structures_of(_dead_checkpoints())
-    gone, kept = _users(t.layer.c.structure_id.in_(dead)), _users(t.layer.c.structure_id.not_in(dead))
-    return select(lost.c.digest).where(_is_used(lost.c.id, gone), ~_is_used(lost.c.id, kept))
-
-
-def _unused_subjects(kept_layer: ColumnElement[bool]) -> tuple[Select[Any], Select[Any]]:
-    """Select matrices and layers of which a tensor is in no layer that is kept, by key."""
-    users = _users(kept_layer)
+def _unused_subjects(users: Collection[User]) -> tuple[Select[Any], Select[Any]]:
+    """Select matrices and layers of which a tensor is in no structure that is kept, by key."""
     matrix, whole = t.matrix_subject.c, t.layer_subject.c
     lost = or_(~_is_used(whole.weight_id, users), and_(whole.bias_id.is_not(None), ~_is_used(whole.bias_id, users)))
     lost_context = select(whole.subject_id).where(whole.subject_id == matrix.context_id, lost).exists()
@@ -256,12 +250,7 @@ def _still(connection: Connection, unused: Select[Any], candidates: Sequence[int
 
 def _leftovers(users: Collection[User], kept_analysis: ColumnElement[bool]) -> Iterator[tuple[Table, Any]]:
     """Yield tables with the condition of what goes, once checkpoints and subjects have gone, in the order it goes."""
-    # A buffer is in no layer. It stays as long as a file that holds it holds weights that are used: the digest of the
-    # file's checkpoint is made of it, and need not be read from the file again.
-    used, holding, beside = t.tensor.alias("used"), t.file_digest.alias("holding"), t.file_digest.alias("beside")
-    paths = select(holding.c.path).join(used, used.c.digest == holding.c.digest).where(_is_used(used.c.id, users))
-    buffers = select(beside.c.digest).where(beside.c.path.in_(paths), beside.c.digest.not_in(_lost_weights()))
-    unused = and_(~_is_used(t.tensor.c.id, users), t.tensor.c.digest.not_in(buffers))
+    unused = ~_is_used(t.tensor.c.id, users)
     # What a program has just read, and not stored yet, is remembered: only what goes with a tensor goes.
     yield t.file_digest, t.file_digest.c.digest.in_(select(t.tensor.c.digest).where(unused))
     yield t.tensor, unused

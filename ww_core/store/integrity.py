@@ -1,7 +1,7 @@
 """Integrity: whether a store holds what it says, as far as it can tell without the weights.
 
 Digests are made again of what is stored, by the functions that made them. Of tensors, checkpoints and files only the
-digests are stored, and of plans not all that makes them comparable: these cannot be checked.
+digests are stored: these cannot be checked.
 """
 
 from __future__ import annotations
@@ -41,15 +41,9 @@ from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject
 from ww_core.errors import StoreError
 from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum
-from ww_core.store.queries import CheckpointRef, report_of_run
-from ww_core.store.recording import (
-    chunks,
-    plan_digest,
-    record_summaries,
-    structure_digest,
-    summary_rows,
-    variant_digest,
-)
+from ww_core.store.queries import report_of_run
+from ww_core.store.recording import plan_digest, record_summaries, structure_digest, summary_rows, variant_digest
+from ww_core.store.rows import chunks
 
 if TYPE_CHECKING:
     from ww_core.domain.report import Aggregate
@@ -272,7 +266,7 @@ def _check_models(connection: Connection, findings: _Findings) -> None:
 
 def _model_digest(connection: Connection, run: Row[Any]) -> str | None:
     """Make the digest of what a run's model metrics speak of; None where layers were chosen, or a matrix was lost."""
-    if "layers" in json.loads(run.content):
+    if json.loads(run.layers):
         return None
     covered = connection.execute(_COVERED, {"analysis": run.analysis_id}).all()
     readable = [row for row in covered if row.weight is not None]
@@ -339,10 +333,8 @@ def _check_structures(connection: Connection, findings: _Findings) -> None:
 
 
 def _structure_digest(connection: Connection, row: Row[Any]) -> str:
-    asked = {"structure": row.id}
-    layers = [dict(fields) for fields in connection.execute(_LAYERS, asked).mappings()]
-    skipped = [dict(fields) for fields in connection.execute(_SKIPPED, asked).mappings()]
-    return structure_digest(row.checkpoint, row.format, layers, skipped)
+    layers = [dict(fields) for fields in connection.execute(_LAYERS, {"structure": row.id}).mappings()]
+    return structure_digest(row.checkpoint, layers)
 
 
 _LAYER_KEYS = {"id", "structure_id", "position", "weight_id", "bias_id"}
@@ -357,42 +349,28 @@ _LAYERS = (
     .where(t.layer.c.structure_id == bindparam("structure"))
     .order_by(t.layer.c.position)
 )
-_SKIPPED = (
-    select(*(column for column in t.skipped_tensor.columns if column.name not in {"structure_id", "position"}))
-    .where(t.skipped_tensor.c.structure_id == bindparam("structure"))
-    .order_by(t.skipped_tensor.c.position)
-)
 
 
 def _check_identities(connection: Connection, findings: _Findings) -> None:
     for row in _rows(connection, select(t.identity)):
-        _compare(findings, f"{row.kind} {row.name}", row.digest, _identity_digest, connection, row)
+        _compare(findings, f"{row.kind} {row.key}", row.digest, _identity_digest, row)
 
 
-def _identity_digest(connection: Connection, row: Row[Any]) -> str | None:
+def _identity_digest(row: Row[Any]) -> str | None:
     parameters = json.loads(row.parameters)
     match row.kind:
         case "extractor":
-            return extractor_identity(row.name, row.version, parameters)
+            return extractor_identity(row.key, row.version, parameters)
         case "spectrum" if row.version == NUMERICS_VERSION:
-            return spectrum_identity(row.name.partition(":")[2], parameters["precision"])
+            return spectrum_identity(row.key.partition(":")[2], parameters["precision"])
         case "metric":
-            columns = connection.execute(_COLUMNS, {"identity": row.id}).all()
-            named = [(name, kind) for name, kind in columns]
-            return quantity_identity(row.name, row.version, parameters, json.loads(row.needs), named)
+            return quantity_identity(row.key, row.version, parameters, json.loads(row.needs))
     return None
-
-
-_COLUMNS = (
-    select(t.metric_column.c.name, t.metric_column.c.type)
-    .where(t.metric_column.c.identity_id == bindparam("identity"))
-    .order_by(t.metric_column.c.id)
-)
 
 
 def _check_variants(connection: Connection, findings: _Findings) -> None:
     query = (
-        select(t.variant, t.identity.c.digest.label("identity"), t.metric_column.c.name.label("column"))
+        select(t.variant, t.identity.c.digest.label("identity"), t.metric_column.c.key.label("column"))
         .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
         .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
     )
@@ -401,7 +379,7 @@ def _check_variants(connection: Connection, findings: _Findings) -> None:
 
 
 def _variant_digest(row: Row[Any]) -> str:
-    return variant_digest(row.profile, json.loads(row.extractors), row.identity, row.column)
+    return variant_digest(json.loads(row.extractors), row.identity, row.column)
 
 
 def _check_plans(connection: Connection, findings: _Findings) -> None:
@@ -410,12 +388,13 @@ def _check_plans(connection: Connection, findings: _Findings) -> None:
 
 
 def _plan_digest(connection: Connection, row: Row[Any]) -> str:
-    shown = [(label, headline) for label, headline in connection.execute(_SHOWN_COLUMNS, {"plan": row.id})]
-    return plan_digest(row.comparable, shown, json.loads(row.content))
+    shown = [tuple(columns) for columns in connection.execute(_SHOWN_COLUMNS, {"plan": row.id})]
+    return plan_digest(shown, row._asdict())
 
 
 _SHOWN_COLUMNS = (
-    select(t.plan_variant.c.label, t.plan_variant.c.headline)
+    select(t.plan_variant.c.label, t.plan_variant.c.headline, t.variant.c.digest)
+    .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
     .where(t.plan_variant.c.plan_id == bindparam("plan"))
     .order_by(t.plan_variant.c.position)
 )
@@ -471,7 +450,7 @@ def _check_summaries(connection: Connection, findings: _Findings) -> None:
             findings.fault("value", f"the results of checkpoint {runs[0].checkpoint[:12]} cannot be read ({cause})")
             continue
         findings.checked["summaries"] += expected
-        for variant_id, selection, aggregate, fault in wrong:
+        for _, variant_id, selection, aggregate, fault in wrong:
             label = connection.execute(_LABEL, {"variant": variant_id}).scalar()
             where = f"checkpoint {runs[0].checkpoint[:12]}" + ("" if selection == "all" else ", chosen layers")
             findings.fault("summary", f"{aggregate} of {label} of {where} {fault}")
@@ -491,7 +470,7 @@ def _newest_runs(connection: Connection, checkpoint_id: int | None = None) -> It
             t.analysis.c.plan_id,
             t.analysis.c.model_subject_id,
             t.subject.c.digest.label("model_subject"),
-            t.plan.c.content,
+            t.plan.c.layers,
             t.structure.c.checkpoint_id,
             t.checkpoint.c.digest.label("checkpoint"),
             t.checkpoint.c.provisional,
@@ -522,7 +501,7 @@ def _wrong_summaries(connection: Connection, runs: Sequence[Row[Any]]) -> tuple[
             # A run that did not end has said anew what is covered, and written no summary of it.
             if run.state != "done":
                 unsure.add(_KEY(row))
-    query = select(t.summary).where(t.summary.c.checkpoint_id == runs[0].checkpoint_id)
+    query = select(t.summary).where(t.summary.c.analysis_id.in_([run.analysis_id for run in runs]))
     stored = {_KEY(row): row for row in connection.execute(query).mappings()}
     certain = [key for key in expected if key not in unsure]
     wrong: list[tuple[Any, ...]] = []
@@ -535,17 +514,15 @@ def _wrong_summaries(connection: Connection, runs: Sequence[Row[Any]]) -> tuple[
     return len(certain), wrong
 
 
-_KEY = itemgetter("variant_id", "selection", "aggregate")
+_KEY = itemgetter("analysis_id", "variant_id", "selection", "aggregate")
 _CONTENT = itemgetter("value", "present", "missing", "partial")
 
 
-def _summary_of(
-    connection: Connection, run: Row[Any]
-) -> tuple[int, int, Mapping[str, Any], Mapping[str, Aggregate], Collection[str]]:
+def _summary_of(connection: Connection, run: Row[Any]) -> tuple[int, int, Mapping[str, Aggregate], Collection[str]]:
     """Return what is to be recorded as the summary of a run, of what is stored now."""
-    report = report_of_run(connection, run.id, CheckpointRef(run.checkpoint_id, run.checkpoint, "", ""))
+    report = report_of_run(connection, run.id)
     partial = report.incomplete_columns(provisional=run.provisional)
-    return run.checkpoint_id, run.plan_id, json.loads(run.content), report.summary, partial
+    return run.analysis_id, run.plan_id, report.summary, partial
 
 
 _STEPS: tuple[Check, ...] = (

@@ -1,17 +1,65 @@
-"""Names of what is stored: taking them away, and giving others. What they stand on is not touched."""
+"""Names of what is stored: giving them, and taking them away. What they stand on is not touched."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
+from ww_core.domain.identity import canonical_json
+from ww_core.domain.layer import LayerKind
 from ww_core.domain.name import check_name
 from ww_core.errors import NotStoredError, UsageError
 from ww_core.store import tables as t
 from ww_core.store.queries import CheckpointRef, StoredLabel, find_checkpoint, stored_labels
-from ww_core.store.recording import chunks, now
+from ww_core.store.rows import chunks, clean, insert_missing, insert_one, now
+
+if TYPE_CHECKING:
+    from ww_core.domain.layer import Layer
+    from ww_core.store.recording import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """Under which name a checkpoint is to be stored, and where it came from.
+
+    Attributes:
+        model: Name of the model.
+        version: The label; empty keeps the one it has, or takes the next integer.
+        step: Place among the versions, if the label tells one.
+        model_is_given: Whether a person chose the model's name: a default one must not meet another network.
+        version_is_given: Whether a person chose the label.
+        source: Name of the source it was read from.
+        location: Absolute path of the source; empty if it is no file.
+        home: What the default name of the source speaks of.
+        format: Format it was read from.
+        options: What a person said of the source, as plain data.
+        move: Whether the label may leave what it stands on.
+    """
+
+    model: str
+    version: str
+    step: int | None
+    model_is_given: bool
+    version_is_given: bool
+    source: str
+    location: str
+    home: str
+    format: str
+    options: Mapping[str, Any]
+    move: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLabel:
+    """The label of a checkpoint, the key of its row, and what the user should be told of it."""
+
+    version: str
+    id: int
+    notice: str = ""
+
 
 FORMS = "write `ww rename MODEL NEW` for a model, or `ww rename MODEL@VERSION MODEL@NEW` for a version"
 
@@ -23,6 +71,182 @@ class Renamed:
     old: str
     new: str
     versions: int
+
+
+def record_label(connection: Connection, record: LabelRecord, layers: Sequence[Layer], keys: Keys) -> RecordedLabel:
+    """Label the checkpoint of ``keys``, as its source presents it; model and label are made if they are new.
+
+    A label stands on a checkpoint and its structure, and keeps them. It goes without being asked to in two cases only:
+    from what could not be read whole to what holds all of that, and to a structure that tells more, read from the same
+    source with the same options. Runs of what it has left lose their link to it.
+
+    Args:
+        connection: An open transaction.
+        record: The label.
+        layers: The layers as the source presents them.
+        keys: Keys of checkpoint, structure and tensors.
+
+    Raises:
+        UsageError: The label stands on something else, or a default name is that of another network.
+    """
+    insert_missing(connection, t.model, [{"name": record.model, "created_at": now()}])
+    # The row lock keeps two processes on a server from taking the same next version.
+    model_id = connection.execute(_MODEL.with_for_update(), {"name": record.model}).scalar_one()
+    labels = connection.execute(_LABELS, {"model": model_id}).all()
+    here = [row for row in labels if row.structure_id == keys.structure]
+    if labels and not here and not record.model_is_given:
+        _refuse_another_network(connection, record, model_id, labels, layers)
+    if not record.version_is_given:
+        kept = [row for row in here if not record.version or (record.location and row.location == record.location)]
+        if kept:
+            return RecordedLabel(kept[-1].name, kept[-1].id)
+        outgrown = [row for row in labels if _tells_less(connection, row, record, layers, keys)]
+        if outgrown:
+            return _stand_on(connection, outgrown[-1], record, keys, _MORE_IS_KNOWN)
+    version, step = record.version, record.step
+    if not version:
+        integers = [int(row.name) for row in labels if row.name.isascii() and row.name.isdigit()]
+        step = max(integers, default=0) + 1
+        version = str(step)
+    standing = next((row for row in labels if row.name == version), None)
+    if standing is None:
+        place = {"model_id": model_id, "name": version, "position": labels[-1].position + 1 if labels else 1}
+        return RecordedLabel(version, insert_one(connection, t.label, place | {"step": step} | _stance(record, keys)))
+    if standing.structure_id == keys.structure:
+        return RecordedLabel(version, standing.id)
+    if record.move:
+        return _stand_on(connection, standing, record, keys)
+    if _is_part(connection, standing, keys):
+        return _stand_on(connection, standing, record, keys)
+    if _tells_less(connection, standing, record, layers, keys):
+        return _stand_on(connection, standing, record, keys, _MORE_IS_KNOWN)
+    same = standing.checkpoint_id == keys.checkpoint
+    what = "the same weights with other kinds, groups or layers" if same else "other weights"
+    raise UsageError(
+        f"{record.model}@{version} stands on {what} (from {standing.source}): "
+        "take another --version, or --move-label to let it go"
+    )
+
+
+_MORE_IS_KNOWN = "more is known now of kinds, groups or layers: {} stands on what this analysis was told"
+
+
+def _refuse_another_network(
+    connection: Connection, record: LabelRecord, model_id: int, labels: Sequence[Row[Any]], layers: Sequence[Layer]
+) -> None:
+    """Raise unless a default name means what it meant before.
+
+    Raises:
+        UsageError: The model comes from elsewhere, or shares no layer with this one.
+    """
+    if record.home not in {row.home for row in labels}:
+        before = labels[-1].home or labels[-1].source
+        raise UsageError(
+            f"the default name {record.model!r} is taken by a model from {before}: give this one its --name, "
+            f"or --name {record.model} if it is a version of that one"
+        )
+    known = set(connection.scalars(_LAYER_NAMES, {"model": model_id}))
+    if layers and known.isdisjoint(clean(layer.name) for layer in layers):
+        raise UsageError(
+            f"the default name {record.model!r} is taken by a model (from {labels[-1].source}) that shares no layer "
+            "name with this one: give this one its --name"
+        )
+
+
+def _tells_less(
+    connection: Connection, label: Row[Any], record: LabelRecord, layers: Sequence[Layer], keys: Keys
+) -> bool:
+    """Tell whether a label stands on the same weights, read from the same source, of which less was known then."""
+    same_weights = label.checkpoint_id == keys.checkpoint and label.structure_id != keys.structure
+    same_source = record.location != "" and label.location == record.location
+    if not (same_weights and same_source and label.options == canonical_json(dict(record.options))):
+        return False
+    told = {clean(layer.weight.name): layer for layer in layers}
+    for before in connection.execute(_TOLD, {"structure": label.structure_id}).all():
+        layer = told.get(before.weight_name)
+        if layer is None or (before.bias_name and layer.bias is None):
+            return False
+        if before.groups > 1 and layer.groups != before.groups:
+            return False
+        if before.kind != LayerKind.OTHER and layer.kind is LayerKind.OTHER:
+            return False
+    return True
+
+
+def _is_part(connection: Connection, label: Row[Any], keys: Keys) -> bool:
+    """Tell whether a label stands on what could not be read whole, and all that was read of it is here too."""
+    if not label.provisional:
+        return False
+    read = [connection.scalars(query, {"structure": label.structure_id}) for query in _TENSORS_OF_STRUCTURE]
+    return {key for found in read for key in found if key is not None} <= set(keys.tensors.values())
+
+
+def _stand_on(
+    connection: Connection, label: Row[Any], record: LabelRecord, keys: Keys, notice: str = ""
+) -> RecordedLabel:
+    """Let a label stand on the structure of ``keys``; what it answered for before it answers for no more."""
+    connection.execute(update(t.label).where(t.label.c.id == label.id).values(_stance(record, keys)))
+    cut_label(connection, [label.id])
+    return RecordedLabel(label.name, label.id, notice.format(f"{record.model}@{label.name}"))
+
+
+def cut_label(connection: Connection, labels: Sequence[int]) -> None:
+    """Take away the link of runs and analyses to labels."""
+    for chunk in chunks(labels):
+        connection.execute(update(t.run).where(t.run.c.label_id.in_(chunk)).values(label_id=None))
+        connection.execute(delete(t.in_force).where(t.in_force.c.label_id.in_(chunk)))
+
+
+def _stance(record: LabelRecord, keys: Keys) -> dict[str, Any]:
+    return {
+        "structure_id": keys.structure,
+        "source": clean(record.source),
+        "location": clean(record.location),
+        "home": clean(record.home),
+        "format": clean(record.format),
+        "options": canonical_json(dict(record.options)),
+        "created_at": now(),
+    }
+
+
+_MODEL = select(t.model.c.id).where(t.model.c.name == bindparam("name"))
+_LABELS = (
+    select(t.label, t.structure.c.checkpoint_id, t.checkpoint.c.provisional)
+    .join(t.structure, t.structure.c.id == t.label.c.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .where(t.label.c.model_id == bindparam("model"))
+    .order_by(t.label.c.position)
+)
+_LAYER_NAMES = (
+    select(t.layer.c.name)
+    .join(t.label, t.label.c.structure_id == t.layer.c.structure_id)
+    .where(t.label.c.model_id == bindparam("model"))
+    .distinct()
+)
+_TOLD = select(t.layer).where(t.layer.c.structure_id == bindparam("structure"))
+_TENSORS_OF_STRUCTURE = [
+    select(column).where(column.table.c.structure_id == bindparam("structure"))
+    for column in (t.layer.c.weight_id, t.layer.c.bias_id, t.skipped_tensor.c.tensor_id)
+]
+
+
+MOST_STEPS = 2**63 - 1
+"""What the database can count to."""
+
+
+def set_step(connection: Connection, name: str, step: int | None) -> None:
+    """Give ``MODEL@VERSION`` its place among the versions of its model; None takes it away.
+
+    Raises:
+        UsageError: The name is no ``MODEL@VERSION``, or the step is no whole number that can be stored.
+        NotStoredError: Nothing carries the name.
+    """
+    if "@" not in name:
+        raise UsageError(f"{name!r} names no version: write MODEL@VERSION")
+    if step is not None and not (type(step) is int and 0 <= step <= MOST_STEPS):
+        raise UsageError(f"step {step!r} is no whole number from 0 to {MOST_STEPS}")
+    (label,) = _labels(connection, name)
+    connection.execute(update(t.label).where(t.label.c.id == label.id).values(step=step))
 
 
 def forget(connection: Connection, names: Iterable[str]) -> list[CheckpointRef]:
@@ -39,11 +263,11 @@ def forget(connection: Connection, names: Iterable[str]) -> list[CheckpointRef]:
         NotStoredError: Nothing carries one of the names; nothing is forgotten.
     """
     labels = {label.id: label for name in names for label in reversed(_labels(connection, name))}
+    cut_label(connection, list(labels))
     for chunk in chunks(list(labels)):
-        connection.execute(update(t.run).where(t.run.c.label_id.in_(chunk)).values(label_id=None))
         connection.execute(delete(t.label).where(t.label.c.id.in_(chunk)))
     _drop_nameless(connection, {label.model_id for label in labels.values()})
-    return [CheckpointRef(own.checkpoint_id, own.digest, own.model, own.version) for own in labels.values()]
+    return [replace(own.ref, label_id=None) for own in labels.values()]
 
 
 def rename(connection: Connection, old: str, new: str) -> Renamed:
@@ -65,7 +289,7 @@ def rename(connection: Connection, old: str, new: str) -> Renamed:
 
 def _rename_model(connection: Connection, old: str, new: str) -> Renamed:
     labels = _labels(connection, old)
-    _check_new("the name of a model", new)
+    check_name("the name of a model", new)
     standing = _model_named(connection, new)
     if standing not in {None, labels[0].model_id}:
         raise UsageError(
@@ -79,8 +303,8 @@ def _rename_model(connection: Connection, old: str, new: str) -> Renamed:
 def _rename_version(connection: Connection, old: str, new: str) -> Renamed:
     (label,) = _labels(connection, old)
     model, _, version = new.partition("@")
-    _check_new("the name of a model", model)
-    _check_new("the name of a version", version)
+    check_name("the name of a model", model)
+    check_name("the name of a version", version)
     model_id = _model_named(connection, model)
     standing = select(t.label.c.id, t.label.c.source).where(t.label.c.model_id == model_id, t.label.c.name == version)
     taken = connection.execute(standing).first()
@@ -113,12 +337,6 @@ def _labels(connection: Connection, name: str) -> Sequence[StoredLabel]:
         named = f"of {found.model}@{found.version}" if found.model else "of weights without a name"
         raise NotStoredError(f"{name!r} is the digest {named}, and no name: give MODEL or MODEL@VERSION")
     return labels
-
-
-def _check_new(what: str, name: str) -> None:
-    if not name:
-        raise UsageError(f"{what} is empty: {FORMS}")
-    check_name(what, name)
 
 
 def _model_named(connection: Connection, name: str) -> int | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, select
 
 from ww_core.domain.identity import spectrum_identity
 from ww_core.domain.layer import Layer, LayerKind, TensorSpec
@@ -22,6 +23,7 @@ from ww_core.domain.report import (
     Failure,
     LayerRow,
     MatrixRow,
+    ReportColumn,
     RunInfo,
     Skip,
 )
@@ -30,7 +32,8 @@ from ww_core.domain.subject import LayerSubject
 from ww_core.errors import NotStoredError, UsageError, near_names
 from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum
-from ww_core.store.recording import Keys, chunks, clean, keys_by_digest
+from ww_core.store.recording import Keys, RunEnd
+from ww_core.store.rows import chunks, clean, keys_by_digest
 
 MIN_PREFIX = 6
 """Shortest digest prefix that names a checkpoint."""
@@ -47,13 +50,22 @@ NOT_REACHED = Outcome(State.FAILED, reason="not computed: the run did not end")
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRef:
-    """A checkpoint under the name it was asked for; model and version are empty, and the label None, if it has none."""
+    """A checkpoint under the name it was asked for; model and version are empty, and the label None, if it has none.
+
+    ``structure_id`` is what the label stands on; of a checkpoint without a label, the newest that there is.
+    """
 
     id: int
+    structure_id: int
     digest: str
     model: str
     version: str
     label_id: int | None = None
+
+    @property
+    def name(self) -> str:
+        """``MODEL@VERSION``; the digest of weights without a name."""
+        return f"{self.model}@{self.version}" if self.model else self.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,7 @@ class StoredLabel:
     id: int
     model_id: int
     checkpoint_id: int
+    structure_id: int
     digest: str
     model: str
     version: str
@@ -71,7 +84,7 @@ class StoredLabel:
     @property
     def ref(self) -> CheckpointRef:
         """What it stands on, under its name."""
-        return CheckpointRef(self.checkpoint_id, self.digest, self.model, self.version, self.id)
+        return CheckpointRef(self.checkpoint_id, self.structure_id, self.digest, self.model, self.version, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,7 @@ class StoredVersion:
 
     model: str
     version: str
+    step: int | None
     digest: str
     format: str
     parameters: int
@@ -94,9 +108,22 @@ class StoredLayer:
 
     name: str
     kind: str
+    groups: int
     shape: tuple[int, ...]
     weight: str
     bias: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor that belongs to no layer, and why it is not analysed.
+
+    ``content`` is its digest, or the name of the tensor it is tied to; empty if it could not be read.
+    """
+
+    name: str
+    reason: str
+    content: str
 
 
 def find_checkpoint(connection: Connection, name: str) -> CheckpointRef:
@@ -107,6 +134,8 @@ def find_checkpoint(connection: Connection, name: str) -> CheckpointRef:
         UsageError: A digest prefix fits several checkpoints.
     """
     name = clean(name)
+    if not name:
+        raise UsageError("the name is empty: give MODEL, MODEL@VERSION or the prefix of a digest")
     named = stored_labels(connection, name)
     if named:
         return named[0].ref
@@ -131,7 +160,7 @@ def stored_labels(connection: Connection, name: str) -> list[StoredLabel]:
         NotStoredError: There is the model, and it has no such version.
     """
     model, at, version = clean(name).partition("@")
-    query = _LABELLED.where(t.model.c.name == model).order_by(t.label.c.position.desc())
+    query = _LABELLED.where(t.model.c.name == model).order_by(*_NEWEST_FIRST)
     labels = [StoredLabel(*row) for row in connection.execute(query)]
     named = [label for label in labels if not at or label.version == version]
     if labels and not named:
@@ -145,34 +174,40 @@ _LABELLED = (
     select(
         _label.id,
         _label.model_id,
-        _label.checkpoint_id,
+        t.structure.c.checkpoint_id,
+        _label.structure_id,
         t.checkpoint.c.digest,
         t.model.c.name,
         _label.name.label("version"),
         _label.source,
     )
     .join(t.model, t.model.c.id == _label.model_id)
-    .join(t.checkpoint, t.checkpoint.c.id == _label.checkpoint_id)
+    .join(t.structure, t.structure.c.id == _label.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
 )
+
+# Versions are in the order of their steps where all of a model have one, else in the order of recording.
+_other = t.label.alias("other")
+_without_step = select(_other.c.id).where(_other.c.model_id == _label.model_id, _other.c.step.is_(None)).exists()
+_place = case((_without_step, None), else_=_label.step)
+_IN_ORDER = (_place, _label.position)
+_NEWEST_FIRST = (_place.desc(), _label.position.desc())
 
 
 def find_versions(connection: Connection, name: str = "") -> list[CheckpointRef]:
     """Find every version of MODEL, or what ``MODEL@VERSION`` or a digest prefix names; without a name, all there are.
 
-    A checkpoint comes once, under its newest label; models by name, versions in their order.
+    Models come by name, versions in their order.
 
     Raises:
         NotStoredError: Nothing carries the name; the message lists near ones.
         UsageError: A digest prefix fits several checkpoints.
     """
-    query = _LABELLED.order_by(t.model.c.name, t.label.c.position)
+    query = _LABELLED.order_by(t.model.c.name, *_IN_ORDER)
     if name:
         query = query.where(t.model.c.name == clean(name))
     found = [StoredLabel(*row).ref for row in connection.execute(query)]
-    if name and not found:
-        return [find_checkpoint(connection, name)]
-    newest = {ref.id: ref for ref in sorted(found, key=lambda ref: ref.label_id or 0)}
-    return [ref for ref in found if newest[ref.id] is ref]
+    return found if found or not name else [find_checkpoint(connection, name)]
 
 
 def _by_digest_prefix(connection: Connection, prefix: str) -> CheckpointRef | None:
@@ -182,13 +217,23 @@ def _by_digest_prefix(connection: Connection, prefix: str) -> CheckpointRef | No
         raise UsageError(f"digest {prefix} fits several checkpoints: give more digits")
     if not found:
         return None
-    labelled = _LABELLED.where(t.label.c.checkpoint_id == found[0].id).order_by(t.label.c.id.desc())
+    return _named(connection, found[0].id, found[0].digest)
+
+
+def _named(connection: Connection, checkpoint_id: int, digest: str) -> CheckpointRef:
+    """A checkpoint under its newest label, if it has one."""
+    labelled = _LABELLED.where(t.structure.c.checkpoint_id == checkpoint_id).order_by(t.label.c.id.desc())
     label = connection.execute(labelled).first()
-    return StoredLabel(*label).ref if label else CheckpointRef(found[0].id, found[0].digest, "", "")
+    if label:
+        return StoredLabel(*label).ref
+    newest = select(func.max(t.structure.c.id)).where(t.structure.c.checkpoint_id == checkpoint_id)
+    return CheckpointRef(checkpoint_id, connection.execute(newest).scalar_one(), digest, "", "")
 
 
 def is_stored(connection: Connection, ref: CheckpointRef) -> bool:
-    """Whether a checkpoint is still there, under its key."""
+    """Whether what a name stood on is still there, and the label still stands on it."""
+    if ref.label_id is not None:
+        return connection.scalar(select(_label.structure_id).where(_label.id == ref.label_id)) == ref.structure_id
     key = t.checkpoint.c
     return connection.scalar(select(key.digest).where(key.id == ref.id)) == ref.digest
 
@@ -204,18 +249,18 @@ def stored_versions(connection: Connection) -> list[StoredVersion]:
             t.label,
             t.model.c.name.label("model"),
             t.checkpoint.c.digest,
-            t.structure.c.format,
             t.structure.c.parameters,
         )
         .join(t.model, t.model.c.id == t.label.c.model_id)
-        .join(t.checkpoint, t.checkpoint.c.id == t.label.c.checkpoint_id)
-        .join(t.structure, t.structure.c.id == _newest_structure(t.checkpoint.c.id))
-        .order_by(t.model.c.name, t.label.c.position)
+        .join(t.structure, t.structure.c.id == t.label.c.structure_id)
+        .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+        .order_by(t.model.c.name, *_IN_ORDER)
     )
     return [
         StoredVersion(
             model=row.model,
             version=row.name,
+            step=row.step,
             digest=row.digest,
             format=row.format,
             parameters=row.parameters,
@@ -227,13 +272,18 @@ def stored_versions(connection: Connection) -> list[StoredVersion]:
     ]
 
 
-def stored_layers(connection: Connection, checkpoint_id: int) -> list[StoredLayer]:
-    """List the layers of a checkpoint in order, as the newest source presented them."""
-    query = _LAYERS.where(t.layer.c.structure_id == _newest_structure(checkpoint_id))
+def stored_layers(connection: Connection, structure_id: int) -> list[StoredLayer]:
+    """List the layers of a structure in order."""
     return [
-        StoredLayer(row.name, row.kind, _shape(row.shape), row.weight or "", row.bias or "")
-        for row in connection.execute(query)
+        StoredLayer(row.name, row.kind, row.groups, _shape(row.shape), row.weight or "", row.bias or "")
+        for row in connection.execute(_LAYERS_OF_STRUCTURE, {"structure": structure_id})
     ]
+
+
+def stored_tensors(connection: Connection, structure_id: int) -> list[StoredTensor]:
+    """List the tensors of a structure that belong to no layer, in order."""
+    rows = connection.execute(_SKIPPED, {"structure": structure_id})
+    return [StoredTensor(row.name, row.reason, row.digest or row.tied_to) for row in rows]
 
 
 _weight, _bias = t.tensor.alias("weight"), t.tensor.alias("bias")
@@ -252,11 +302,6 @@ _LAYERS = (
 )
 
 
-def _newest_structure(checkpoint_id: Any) -> Any:
-    newest = t.structure.alias("newest")
-    return select(func.max(newest.c.id)).where(newest.c.checkpoint_id == checkpoint_id).scalar_subquery()
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredStructure:
     """A checkpoint as one source presented it, as far as the store knows.
@@ -264,16 +309,13 @@ class StoredStructure:
     Attributes:
         digest: Content address of the checkpoint.
         provisional: Whether some tensor could not be read.
-        format: Format it was read from.
-        layers: Its layers in order. Names of biases are not stored: they are what their weights' names suggest. What
-            could not be read has no dtype.
+        layers: Its layers in order. What could not be read has no dtype.
         contents: What the layers consist of, by name; without those that could not be read.
         keys: Keys of the checkpoint, its structure, layers and tensors.
     """
 
     digest: str
     provisional: bool
-    format: str
     layers: tuple[Layer, ...]
     contents: Mapping[str, LayerSubject]
     keys: Keys
@@ -287,7 +329,7 @@ def stored_structure(connection: Connection, structure_id: int) -> StoredStructu
     for row in connection.execute(_LAYERS_OF_STRUCTURE, {"structure": structure_id}).all():
         bias = None
         if row.bias_id is not None:
-            bias = TensorSpec(_bias_name(row.name, row.weight_name), row.bias_dtype, _shape(row.bias_shape))
+            bias = TensorSpec(row.bias_name, row.bias_dtype, _shape(row.bias_shape))
             keys.tensors[row.bias] = row.bias_id
         if row.weight_id is not None:
             contents[row.name] = LayerSubject(row.kind, row.groups, row.weight, row.bias or "")
@@ -295,20 +337,15 @@ def stored_structure(connection: Connection, structure_id: int) -> StoredStructu
         weight = TensorSpec(row.weight_name, row.weight_dtype or "", _shape(row.shape))
         layers.append(Layer(row.name, LayerKind(row.kind), weight, bias, row.groups, row.split))
         keys.layers[row.name] = row.id
-    return StoredStructure(head.digest, head.provisional, head.format, tuple(layers), contents, keys)
+    return StoredStructure(head.digest, head.provisional, tuple(layers), contents, keys)
 
 
 _STRUCTURE = (
-    select(t.structure.c.checkpoint_id, t.structure.c.format, t.checkpoint.c.digest, t.checkpoint.c.provisional)
+    select(t.structure.c.checkpoint_id, t.checkpoint.c.digest, t.checkpoint.c.provisional)
     .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
     .where(t.structure.c.id == bindparam("structure"))
 )
 _LAYERS_OF_STRUCTURE = _LAYERS.where(t.layer.c.structure_id == bindparam("structure"))
-
-
-def _bias_name(layer: str, weight: str) -> str:
-    path, found, ending = weight.rpartition("weight")
-    return f"{path}bias{ending}" if found else f"{layer}.bias"
 
 
 def stored_outcomes(
@@ -319,10 +356,10 @@ def stored_outcomes(
     Args:
         connection: An open transaction.
         subjects: Digests of the subjects.
-        columns: (identity digest, column name) by key, of the columns asked for.
+        columns: (identity digest, key of the column) by key of the row, of the columns asked for.
 
     Returns:
-        Outcomes by subject digest, then by (identity digest, column name).
+        Outcomes by subject digest, then by (identity digest, key of the column).
     """
     found: dict[str, dict[tuple[str, str], Outcome]] = defaultdict(dict)
     stored = _digests_by_key(connection, subjects)
@@ -440,41 +477,81 @@ def covered_layers(connection: Connection, run_id: int) -> list[CoveredLayer]:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run of a checkpoint.
+    """A run, and what it did.
 
     Attributes:
         id: Its key.
-        profile: Name of its profile.
-        comparable: Equal for runs that asked for the same columns of the same extractors.
+        plan_id: Key of its plan.
+        profile: What its profile was called.
+        profile_key: Permanent key of the profile.
     """
 
     id: int
+    plan_id: int
     profile: str
-    comparable: str
+    profile_key: str
 
 
-def stored_runs(connection: Connection, checkpoint_id: int, profile: str = "") -> list[StoredRun]:
-    """List the runs of a checkpoint, under a profile if one is named.
+def stored_runs(connection: Connection, ref: CheckpointRef, profile: str = "", variant: str = "") -> list[StoredRun]:
+    """List the runs that answer for a label, or for a checkpoint that has none; the one to be shown first.
 
-    The newest come first; after all others, those that did not end, and those that asked for some metrics or layers.
+    That is the newest. After all others come those that did not end; before them those whose variants are not the
+    profile's own; before these, those that asked for some metrics or layers only.
+
+    Args:
+        connection: An open transaction.
+        ref: The checkpoint under its name.
+        profile: Name of the profile; empty for any.
+        variant: Label of a column or an extractor that it must show, such as ``alpha[ks=two-sided]``; empty for any.
 
     Raises:
-        NotStoredError: There is none; the message lists the profiles there are.
+        NotStoredError: There is none; the message lists what there is.
     """
     query = (
-        select(t.run.c.id, t.plan.c.profile, t.plan.c.comparable)
+        select(t.run.c.id, t.analysis.c.plan_id, t.run.c.profile, t.plan.c.profile.label("profile_key"))
         .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
         .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
         .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
-        .where(t.structure.c.checkpoint_id == checkpoint_id)
-        .order_by(case((t.run.c.state == "done", 0), else_=1), t.plan.c.narrowed, t.run.c.id.desc())
+        .where(_answers_for(ref))
+        .order_by(
+            case((t.run.c.state == "done", 0), else_=1), t.plan.c.experiment, t.plan.c.narrowed, t.run.c.id.desc()
+        )
     )
     runs = [StoredRun(*row) for row in connection.execute(query)]
-    named = [run for run in runs if not profile or run.profile == profile]
+    named = [run for run in runs if not profile or profile in {run.profile, run.profile_key}]
     if not named:
         profiles = ", ".join(sorted({run.profile for run in runs})) or "none"
         raise NotStoredError(f"it was never analysed under profile {profile!r}: there is {profiles}")
-    return named
+    if not variant:
+        return named
+    shown = _labels_of_plans(connection, named)
+    showing = [run for run in named if variant in shown[run.plan_id]]
+    if not showing:
+        variants = sorted({label for labels in shown.values() for label in labels if "[" in label})
+        there_is = f"there is {', '.join(variants)}" if variants else "every run has the profile's own"
+        raise NotStoredError(f"no run of {ref.name} shows {variant!r}: {there_is}")
+    return showing
+
+
+def _answers_for(ref: CheckpointRef) -> ColumnElement[bool]:
+    return t.structure.c.checkpoint_id == ref.id if ref.label_id is None else t.run.c.label_id == ref.label_id
+
+
+def _labels_of_plans(connection: Connection, runs: Sequence[StoredRun]) -> dict[int, set[str]]:
+    """Labels of the columns and extractors that runs show, by plan."""
+    labels: dict[int, set[str]] = defaultdict(set)
+    for chunk in chunks(sorted({run.plan_id for run in runs})):
+        columns = select(t.plan_variant.c.plan_id, t.plan_variant.c.label).where(t.plan_variant.c.plan_id.in_(chunk))
+        extractors = (
+            select(t.analysis.c.plan_id, t.coverage.c.extractor)
+            .join(t.coverage, t.coverage.c.analysis_id == t.analysis.c.id)
+            .where(t.analysis.c.plan_id.in_(chunk))
+            .distinct()
+        )
+        for query in (columns, extractors):
+            for plan, label in connection.execute(query):
+                labels[plan].add(label)
+    return labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,7 +560,8 @@ class StoredRequest:
 
     Attributes:
         structure_id: Key of the structure it was asked of.
-        profile: Name of the profile.
+        profile: What the profile was called.
+        profile_key: Permanent key of the profile.
         source: Name of the source, as the newest of the runs had it.
         content: The request's fields by name, as plain data.
         shown: Digests of the variants that the newest run that ended shows; None if none has ended.
@@ -491,30 +569,29 @@ class StoredRequest:
 
     structure_id: int
     profile: str
+    profile_key: str
     source: str
     content: Mapping[str, Any]
     shown: frozenset[str] | None
 
 
-def stored_requests(connection: Connection, checkpoint_id: int) -> list[StoredRequest]:
-    """List what was ever asked of a checkpoint, each once, that of the newest run first."""
+def stored_requests(connection: Connection, ref: CheckpointRef) -> list[StoredRequest]:
+    """List what was ever asked under a label, or of a checkpoint that has none, each once, the newest first."""
     newest: dict[tuple[int, str], Any] = {}
     ended: dict[tuple[int, str], int] = {}
-    for row in connection.execute(_REQUESTS, {"checkpoint": checkpoint_id}).all():
+    for row in connection.execute(_REQUESTS.where(_answers_for(ref))).all():
         newest.setdefault((row.structure_id, row.request), row)
         if row.state == "done":
             ended.setdefault((row.structure_id, row.request), row.plan_id)
-    shown: dict[int, set[str]] = defaultdict(set)
-    for chunk in chunks(sorted(set(ended.values()))):
-        for plan, variant in connection.execute(_VARIANTS_OF_PLANS, {"plans": chunk}).all():
-            shown[plan].add(variant)
+    shown = _variants_of_plans(connection, ended.values())
     return [
         StoredRequest(
             structure_id=row.structure_id,
             profile=row.profile,
+            profile_key=row.profile_key,
             source=row.source,
             content=json.loads(row.request),
-            shown=frozenset(shown[ended[asked]]) if asked in ended else None,
+            shown=frozenset(variant for variant, _ in shown[ended[asked]]) if asked in ended else None,
         )
         for asked, row in newest.items()
     ]
@@ -525,44 +602,74 @@ _REQUESTS = (
         t.run.c.source,
         t.run.c.request,
         t.run.c.state,
+        t.run.c.profile,
         t.analysis.c.structure_id,
         t.analysis.c.plan_id,
-        t.plan.c.profile,
+        t.plan.c.profile.label("profile_key"),
     )
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
     .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
     .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
-    .where(t.structure.c.checkpoint_id == bindparam("checkpoint"))
     .order_by(t.run.c.id.desc())
 )
+
+
+def _variants_of_plans(connection: Connection, plans: Iterable[int]) -> dict[int, set[tuple[str, int]]]:
+    """Variants that plans show: digest, and key of the column, by plan."""
+    shown: dict[int, set[tuple[str, int]]] = defaultdict(set)
+    for chunk in chunks(sorted(set(plans))):
+        for plan, variant, column in connection.execute(_VARIANTS_OF_PLANS, {"plans": chunk}).all():
+            shown[plan].add((variant, column))
+    return shown
+
+
 _VARIANTS_OF_PLANS = (
-    select(t.plan_variant.c.plan_id, t.variant.c.digest)
+    select(t.plan_variant.c.plan_id, t.variant.c.digest, t.variant.c.column_id)
     .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
     .where(t.plan_variant.c.plan_id.in_(bindparam("plans", expanding=True)))
 )
 
 
-def comparable_runs(
+def likest_runs(
     connection: Connection, first: CheckpointRef, second: CheckpointRef, profile: str = ""
 ) -> tuple[int, int]:
-    """Return the newest runs of two checkpoints that asked for the same; the newest of each if there are none such.
+    """Return the runs of two checkpoints that have most variants in common, of equal ones those to be shown first.
 
     Raises:
         NotStoredError: One was never analysed under the profile.
     """
-    new_runs = stored_runs(connection, second.id, profile)
-    old_runs = stored_runs(connection, first.id, profile)
-    for new in new_runs:
-        for old in old_runs:
-            if new.comparable == old.comparable:
-                return old.id, new.id
-    same_profile = stored_runs(connection, first.id, new_runs[0].profile)
-    return same_profile[0].id, new_runs[0].id
+    new_runs, old_runs = stored_runs(connection, second, profile), stored_runs(connection, first, profile)
+    shown = _variants_of_plans(connection, (run.plan_id for run in (*new_runs, *old_runs)))
+
+    def likeness(pair: tuple[StoredRun, StoredRun]) -> tuple[float, float]:
+        new, old = (shown[run.plan_id] for run in pair)
+        columns = [{column for _, column in variants} for variants in (new, old)]
+        return _shared(new, old), _shared(*columns)
+
+    new, old = max(itertools.product(new_runs, old_runs), key=likeness)
+    return old.id, new.id
 
 
-def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None = None) -> AnalysisReport:
-    """Put together what a run says, under the name ``ref`` if one is given."""
+def _shared(one: Set[Any], other: Set[Any]) -> float:
+    """The part of all that both have."""
+    return len(one & other) / len(one | other) if one or other else 1.0
+
+
+def report_of_run(
+    connection: Connection, run_id: int, ref: CheckpointRef | None = None, end: RunEnd | None = None
+) -> AnalysisReport:
+    """Put together what a run says.
+
+    Args:
+        connection: An open transaction.
+        run_id: The run.
+        ref: The checkpoint under the name that is to be shown; None for the newest it has.
+        end: How the run has just ended, if that is not stored yet.
+    """
     run = connection.execute(_RUN, {"run": run_id}).one()
+    if end is None:
+        failures = _failures(connection, run_id)
+        end = RunEnd(run.state, run.computed, run.reused, run.seconds, failures, tuple(json.loads(run.warnings)))
     columns = _columns_of_plan(connection, run.plan_id)
     covered = _covered_layers(connection, run.analysis_id)
     wholes = _layer_subjects(connection, covered)
@@ -570,8 +677,7 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
     subjects = [row.subject_id for rows in matrices.values() for row in rows]
     subjects += [*wholes.values(), *([run.model_subject_id] if run.model_subject_id else [])]
     values = _values(connection, subjects, columns)
-    failures = _failures(connection, run_id)
-    lost = NOT_REACHED if run.state != "done" else LOST if failures else OUT_OF_REACH
+    lost = NOT_REACHED if end.state != "done" else LOST if end.failures else OUT_OF_REACH
 
     layers: dict[int, _LayerAnswer] = {}
     matrix_rows: list[MatrixRow] = []
@@ -589,39 +695,46 @@ def report_of_run(connection: Connection, run_id: int, ref: CheckpointRef | None
             known = values.get(wholes.get(row.layer_id, 0), {})
             outcomes = _outcomes(columns["layer"], known, lost)
             layer_rows.append(LayerRow(row.name, row.kind, shape, row.groups, outcomes))
-    name = ref or _name_of(connection, run.checkpoint_id, run.digest)
+    name = ref or _named(connection, run.checkpoint_id, run.digest)
+    model_metrics = _outcomes(columns["model"], values.get(run.model_subject_id, {}), lost)
     skipped = connection.execute(_SKIPPED, {"structure": run.structure_id}).all()
     states = [layer.state for layer in layers.values()]
     weights = {layer.weight: layer.size for layer in layers.values() if layer.state == "analyzed"}
+    every_column = [column for by_scope in columns.values() for column in by_scope]
     headline = sorted(
-        (column for column in columns["matrix"] if column.headline is not None),
-        key=lambda column: column.headline or 0,
+        (column for column in every_column if column.headline is not None), key=lambda column: column.headline or 0
     )
     return AnalysisReport(
         source=run.source,
         model=name.model,
         version=name.version,
         digest=run.digest,
-        run=RunInfo(run.id, run.profile, run.state, run.computed, run.reused, run.seconds),
+        run=RunInfo(run.id, run.profile, end.state, end.computed, end.reused, end.seconds),
         coverage=Coverage(
             parameters=run.parameters,
             parameters_analyzed=sum(weights.values()),
             analyzed=states.count("analyzed"),
+            refused=states.count("refused"),
             statistics_only=states.count("statistics"),
             skipped=states.count("skipped"),
             failed=states.count("failed"),
             reasons=(
                 *(Skip(layer.name, layer.reason) for layer in layers.values() if layer.state != "analyzed"),
-                *(Skip(tensor, reason) for tensor, reason in skipped),
+                *(Skip(tensor.name, tensor.reason) for tensor in skipped),
             ),
         ),
+        columns=tuple(column.shown for column in every_column),
         layers=tuple(matrix_rows),
         layer_metrics=tuple(layer_rows),
-        model_metrics=_outcomes(columns["model"], values.get(run.model_subject_id, {}), lost),
-        summary=summarize(primary_rows, [column.label for column in columns["matrix"] if column.type in AVERAGED]),
-        headline=tuple(column.label for column in headline),
-        failures=failures,
-        warnings=tuple(json.loads(run.warnings)),
+        model_metrics=model_metrics,
+        summary={
+            **_summarized(columns["matrix"], [row.metrics for row in primary_rows]),
+            **_summarized(columns["layer"], [row.metrics for row in layer_rows]),
+            **_summarized(columns["model"], [model_metrics]),
+        },
+        headline=tuple(column.shown.name for column in headline),
+        failures=end.failures,
+        warnings=end.warnings,
     )
 
 
@@ -634,17 +747,16 @@ _RUN = (
         t.structure.c.checkpoint_id,
         t.structure.c.parameters,
         t.checkpoint.c.digest,
-        t.plan.c.profile,
     )
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
     .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
     .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
-    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
     .where(t.run.c.id == bindparam("run"))
 )
 
 _SKIPPED = (
-    select(t.skipped_tensor.c.name, t.skipped_tensor.c.reason)
+    select(t.skipped_tensor.c.name, t.skipped_tensor.c.reason, t.skipped_tensor.c.tied_to, t.tensor.c.digest)
+    .outerjoin(t.tensor, t.tensor.c.id == t.skipped_tensor.c.tensor_id)
     .where(t.skipped_tensor.c.structure_id == bindparam("structure"))
     .order_by(t.skipped_tensor.c.position)
 )
@@ -666,7 +778,7 @@ class _LayerAnswer:
         state, reason = row.state, row.reason
         if state == "analyzed":
             state, reason = _answered([matrix.metrics for matrix in made])
-        order = ("analyzed", "failed", "statistics", "skipped", "")
+        order = ("analyzed", "failed", "refused", "statistics", "skipped", "")
         if order.index(state) < order.index(self.state):
             self.state, self.reason = state, reason
 
@@ -681,7 +793,7 @@ def _answered(outcomes: Sequence[Mapping[str, Outcome]]) -> tuple[str, str]:
     lost = [outcome for outcome in flat if outcome.state is State.FAILED]
     if lost:
         return "failed", lost[0].reason
-    return "skipped", flat[0].explain()
+    return "refused", flat[0].explain()
 
 
 def _rows_of(
@@ -702,6 +814,7 @@ def _rows_of(
             shape=_shape(row.shape),
             groups=row.groups,
             extractor=row.extractor,
+            extractor_identity=row.extractor_identity,
             index=index,
             N=max(row.rows, row.cols),
             M=min(row.rows, row.cols),
@@ -712,14 +825,14 @@ def _rows_of(
 
 
 def _outcomes(columns: Sequence[_PlannedColumn], known: Mapping[int, Outcome], lost: Outcome) -> dict[str, Outcome]:
-    return {column.label: known.get(column.key, lost) for column in columns}
+    return {column.shown.name: known.get(column.key, lost) for column in columns}
 
 
-def summarize(rows: Sequence[MatrixRow], labels: Sequence[str]) -> dict[str, Aggregate]:
-    """Aggregate number columns over matrices; what has no value is counted."""
+def _summarized(columns: Sequence[_PlannedColumn], rows: Sequence[Mapping[str, Outcome]]) -> dict[str, Aggregate]:
+    """Aggregate the columns of numbers over the rows of their scope; what has no value is counted."""
     summary = {}
-    for label in labels:
-        outcomes = [row.metrics[label] for row in rows]
+    for label in (column.shown.name for column in columns if column.shown.type in AVERAGED):
+        outcomes = [row[label] for row in rows]
         if not outcomes:
             continue
         numbers = sorted(float(outcome.number) for outcome in outcomes if outcome.number is not None)
@@ -739,29 +852,37 @@ def summarize(rows: Sequence[MatrixRow], labels: Sequence[str]) -> dict[str, Agg
 @dataclass(frozen=True, slots=True)
 class _PlannedColumn:
     key: int
-    label: str
-    type: str
     headline: int | None
+    shown: ReportColumn
 
 
 def _columns_of_plan(connection: Connection, plan_id: int) -> dict[str, list[_PlannedColumn]]:
     """Columns by scope, in the order of display."""
     columns: dict[str, list[_PlannedColumn]] = {"matrix": [], "layer": [], "model": []}
-    for scope, *content in connection.execute(_PLANNED_COLUMNS, {"plan": plan_id}).all():
-        columns[scope].append(_PlannedColumn(*content))
+    for key, headline, *content in connection.execute(_PLANNED_COLUMNS, {"plan": plan_id}).all():
+        column = ReportColumn(*content)
+        columns[column.scope].append(_PlannedColumn(key, headline, column))
     return columns
 
 
 _PLANNED_COLUMNS = (
     select(
-        t.plan_variant.c.scope,
         t.variant.c.column_id,
-        t.plan_variant.c.label,
-        t.metric_column.c.type,
         t.plan_variant.c.headline,
+        t.plan_variant.c.label,
+        t.plan_variant.c.scope,
+        t.identity.c.key,
+        t.identity.c.version,
+        t.variant.c.digest,
+        t.metric_column.c.type,
+        t.metric_column.c.better,
+        t.metric_column.c.unit,
+        t.identity.c.digest.label("identity"),
+        t.metric_column.c.key.label("column"),
     )
     .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
     .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
+    .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
     .where(t.plan_variant.c.plan_id == bindparam("plan"))
     .order_by(t.plan_variant.c.position)
 )
@@ -783,8 +904,10 @@ _COVERED_LAYERS = (
         _layer.weight_name,
         _layer.weight_id,
         _layer.bias_id,
+        func.coalesce(t.identity.c.digest, "").label("extractor_identity"),
     )
     .join(t.layer, _layer.id == t.coverage.c.layer_id)
+    .outerjoin(t.identity, t.identity.c.id == t.coverage.c.extractor_id)
     .where(t.coverage.c.analysis_id == bindparam("analysis"))
     .order_by(t.coverage.c.position)
 )
@@ -835,7 +958,7 @@ _LAYER_SUBJECTS = select(_whole.subject_id, _whole.kind, _whole.groups, _whole.w
 def _values(
     connection: Connection, subjects: Sequence[int], columns: Mapping[str, Sequence[_PlannedColumn]]
 ) -> dict[int, dict[int, Outcome]]:
-    types = {column.key: _NUMBERS.get(column.type) for by_scope in columns.values() for column in by_scope}
+    types = {column.key: _NUMBERS.get(column.shown.type) for by_scope in columns.values() for column in by_scope}
     found: dict[int, dict[int, Outcome]] = defaultdict(dict)
     for chunk in chunks(sorted(set(subjects))):
         for subject, column, state, number, *content in connection.execute(_VALUES, {"subjects": chunk}).all():
@@ -885,7 +1008,3 @@ _FAILURES = (
     .where(_failure.run_id == bindparam("run"))
     .order_by(_failure.position)
 )
-
-
-def _name_of(connection: Connection, checkpoint_id: int, digest: str) -> CheckpointRef:
-    return _by_digest_prefix(connection, digest) or CheckpointRef(checkpoint_id, digest, "", "")

@@ -1,4 +1,4 @@
-"""Writing to the store: content first, then what points at it. Every function works inside the caller's transaction.
+"""Writing results to the store: content first, then what points at it, inside the caller's transaction.
 
 All of it may run twice, and in several processes at once: rows are inserted where they are missing, else found. What
 is inserted together with a row, in one transaction, is there where that row is.
@@ -7,28 +7,36 @@ is inserted together with a row, in one transaction, is there where that row is.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, Select, Table, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from ww_core.domain.identity import canonical_json, digest_of, spectrum_identity
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject, Subject
-from ww_core.errors import UsageError
 from ww_core.store import tables as t
 from ww_core.store.encoding import encode_spectrum
+from ww_core.store.rows import (
+    chunks,
+    clean,
+    insert_by_digest,
+    insert_missing,
+    insert_one,
+    keys_by_digest,
+    now,
+    record_by_digest,
+    upsert,
+)
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
+    from ww_core.domain.quantity import Column
     from ww_core.domain.report import Aggregate, Failure
     from ww_core.domain.spectrum import Spectrum
-
-CHUNK = 500
-"""Rows in one statement: with a dozen columns, well under every server's limit on bound variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +46,42 @@ class CheckpointRecord:
     Attributes:
         digest: Its content address.
         provisional: Whether some tensor could not be read.
-        format: Format it was read from.
         parameters: Numbers in all its tensors.
         tensors: Tensors that were read, by digest.
         layers: All layers in order, with the digests of weight and bias (empty for no bias, or for what could not be
             read).
-        skipped: Tensors that belong to no layer, with their reasons.
+        skipped: Tensors that belong to no layer, with their reasons and digests (empty for what could not be read).
     """
 
     digest: str
     provisional: bool
-    format: str
     parameters: int
-    tensors: Mapping[str, TensorSpec]
+    tensors: Mapping[str, TensorSpec | SkippedTensor]
     layers: Sequence[tuple[Layer, str, str]]
-    skipped: Sequence[SkippedTensor]
+    skipped: Sequence[tuple[SkippedTensor, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityRecord:
-    """An identity with its stored columns: (name, type, better, unit) each."""
+    """An identity with its stored columns. ``name`` is what it is called today."""
 
     digest: str
     kind: str
+    key: str
     name: str
     version: str
     parameters: Mapping[str, Any]
     needs: Mapping[str, Any]
     source_digest: str
-    columns: tuple[tuple[str, str, str, str], ...] = ()
+    columns: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnRecord:
-    """A column that is asked for: its label, what it is, and its place among the columns of tables for people."""
+    """A column that is asked for: its label, what it is, and its place among the columns of tables for people.
+
+    ``identity`` and ``column`` are the digest of the metric's identity and the permanent key of the column in it.
+    """
 
     label: str
     scope: str
@@ -85,20 +95,28 @@ class PlanRecord:
     """What was asked, fully resolved.
 
     Attributes:
-        profile: Name of the profile.
+        profile: Permanent key of the profile.
+        experiment: Whether something in it is no variant of the profile's own.
         narrowed: Whether only some metrics or layers were asked for.
-        content: Everything that tells this plan from others, as plain data.
-        extractors: Identities of the primary extractors by role: part of what a variant is.
-        every_extractor: Identities of all extractors by role.
+        layers: Globs that choose layers; empty for all.
+        extractors: Identities of the extractors by role, the primary one, which is part of what a variant is, first.
         columns: The columns asked for, in order.
     """
 
     profile: str
+    experiment: bool
     narrowed: bool
-    content: Mapping[str, Any]
-    extractors: Mapping[str, str]
-    every_extractor: Mapping[str, Sequence[str]]
+    layers: Sequence[str]
+    extractors: Mapping[str, Sequence[str]]
     columns: Sequence[ColumnRecord]
+
+    def primary_of(self, column: ColumnRecord) -> dict[str, str]:
+        """Identities of the extractors that a column speaks of, by role: a column of whole layers speaks of none."""
+        return {} if column.scope == "layer" else {role: variants[0] for role, variants in self.extractors.items()}
+
+    def variant_of(self, column: ColumnRecord) -> str:
+        """Content address of the variant that a column is."""
+        return variant_digest(self.primary_of(column), column.identity, column.column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +143,21 @@ class Result:
     outcomes: Mapping[tuple[str, str], Outcome] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ended. ``computed`` and ``reused`` count spectra."""
+
+    state: str
+    computed: int
+    reused: int
+    seconds: float
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Keys:
-    """Integer keys of what is stored, by content."""
+    """Integer keys of what is stored, by content; of columns by identity and the column's key."""
 
     tensors: dict[str, int] = field(default_factory=dict)
     layers: dict[str, int] = field(default_factory=dict)
@@ -136,16 +166,6 @@ class Keys:
     subjects: dict[str, int] = field(default_factory=dict)
     checkpoint: int = 0
     structure: int = 0
-
-
-def now() -> str:
-    """Return the time as it is stored: UTC, ISO 8601, with ``Z``."""
-    return timestamp(datetime.now(UTC))
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a moment, in UTC, as it is stored: texts of moments are in the order of the moments."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def known_digests(connection: Connection, host: str, path: str, tensors: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -168,7 +188,7 @@ def record_digests(connection: Connection, host: str, path: str, digests: Mappin
         {"key": _file_key(host, path, name), "path": path, "stamp": stamp, "digest": digest}
         for name, (stamp, digest) in digests.items()
     ]
-    _upsert(connection, t.file_digest, rows, update_columns=("stamp", "digest"))
+    upsert(connection, t.file_digest, rows, update_columns=("stamp", "digest"))
 
 
 def _file_key(host: str, path: str, tensor: str) -> str:
@@ -178,7 +198,7 @@ def _file_key(host: str, path: str, tensor: str) -> str:
 def record_checkpoint(connection: Connection, record: CheckpointRecord) -> Keys:
     """Store a checkpoint with its tensors and layers, and return their keys."""
     keys = Keys()
-    keys.tensors = _record_by_digest(
+    keys.tensors = record_by_digest(
         connection,
         t.tensor,
         [
@@ -187,56 +207,53 @@ def record_checkpoint(connection: Connection, record: CheckpointRecord) -> Keys:
         ],
     )
     row: dict[str, Any] = {"digest": record.digest, "provisional": record.provisional, "created_at": now()}
-    keys.checkpoint = _record_by_digest(connection, t.checkpoint, [row])[record.digest]
+    keys.checkpoint = record_by_digest(connection, t.checkpoint, [row])[record.digest]
     layers = [_layer_fields(*layer) for layer in record.layers]
-    skipped = [
-        {
-            "name": clean(tensor.name),
-            "dtype": clean(tensor.dtype),
-            "shape": _shape_text(tensor.shape),
-            "reason": clean(tensor.reason),
-        }
-        for tensor in record.skipped
-    ]
     row = {
-        "digest": structure_digest(record.digest, record.format, layers, skipped),
+        "digest": structure_digest(record.digest, layers),
         "checkpoint_id": keys.checkpoint,
-        "format": record.format,
         "parameters": record.parameters,
     }
     stored = keys_by_digest(connection, t.structure, [row["digest"]])
-    keys.structure = (stored or _insert_by_digest(connection, t.structure, [row]))[row["digest"]]
+    keys.structure = (stored or insert_by_digest(connection, t.structure, [row]))[row["digest"]]
     if not stored:
         rows = []
         for position, fields in enumerate(layers):
             weight, bias = fields.pop("weight"), fields.pop("bias")
             ids = {"weight_id": keys.tensors.get(weight), "bias_id": keys.tensors.get(bias)}
             rows.append({"structure_id": keys.structure, "position": position, **fields, **ids})
-        _insert_missing(connection, t.layer, rows)
-        rows = [{"structure_id": keys.structure, "position": place, **fields} for place, fields in enumerate(skipped)]
-        _insert_missing(connection, t.skipped_tensor, rows)
-    names = [layer.name for layer, _, _ in record.layers]
+        insert_missing(connection, t.layer, rows)
+        skipped = [
+            {
+                "structure_id": keys.structure,
+                "position": position,
+                "name": clean(tensor.name),
+                "dtype": clean(tensor.dtype),
+                "shape": _shape_text(tensor.shape),
+                "reason": clean(tensor.reason),
+                "tied_to": clean(tensor.tied_to),
+                "tensor_id": keys.tensors.get(digest),
+            }
+            for position, (tensor, digest) in enumerate(record.skipped)
+        ]
+        insert_missing(connection, t.skipped_tensor, skipped)
     found = connection.execute(_LAYERS, {"structure": keys.structure}).all()
-    keys.layers = {names[position]: key for position, key in found}
+    keys.layers = {row.name: row.id for row in found}
     return keys
 
 
-_LAYERS = select(t.layer.c.position, t.layer.c.id).where(t.layer.c.structure_id == bindparam("structure"))
+_LAYERS = select(t.layer.c.name, t.layer.c.id).where(t.layer.c.structure_id == bindparam("structure"))
 
 
-def structure_digest(
-    checkpoint: str, source_format: str, layers: Sequence[Mapping[str, Any]], skipped: Sequence[Mapping[str, Any]]
-) -> str:
-    """Return the content address of a structure: of what is stored of its layers and skipped tensors, in order.
+def structure_digest(checkpoint: str, layers: Sequence[Mapping[str, Any]]) -> str:
+    """Return the content address of a structure: of what is stored of its layers, whatever their order.
 
     Args:
         checkpoint: Digest of the checkpoint.
-        source_format: Format it was read from.
         layers: Columns of the layers, short of keys and positions; ``weight`` and ``bias`` are digests, or empty.
-        skipped: Columns of the skipped tensors, short of keys and positions.
     """
-    content = {"checkpoint": checkpoint, "format": source_format, "layers": list(layers), "skipped": list(skipped)}
-    return digest_of("structure", content)
+    ordered = sorted((dict(layer) for layer in layers), key=itemgetter("name"))
+    return digest_of("structure", {"checkpoint": checkpoint, "layers": ordered})
 
 
 def _layer_fields(layer: Layer, weight: str, bias: str) -> dict[str, Any]:
@@ -248,6 +265,7 @@ def _layer_fields(layer: Layer, weight: str, bias: str) -> dict[str, Any]:
         "shape": _shape_text(layer.shape),
         "size": layer.size,
         "weight_name": clean(layer.weight.name),
+        "bias_name": clean(layer.bias.name) if layer.bias else "",
         "weight": weight,
         "bias": bias,
     }
@@ -258,128 +276,108 @@ def _shape_text(shape: tuple[int, ...]) -> str:
     return canonical_json(list(shape))
 
 
-def record_label(
-    connection: Connection, model: str, version: str, checkpoint_id: int, source: str, *, move: bool
-) -> tuple[str, int]:
-    """Label a checkpoint as a version of a model; both are made if they are new.
-
-    A label that stands on a checkpoint of which not all could be read goes without being asked to.
-
-    Args:
-        connection: An open transaction.
-        model: Name of the model.
-        version: The label; empty keeps the newest label this checkpoint has under the model, or takes the next integer.
-        checkpoint_id: The checkpoint.
-        source: Name of the source it was read from.
-        move: Let the label leave another checkpoint.
-
-    Returns:
-        The label and its key.
-
-    Raises:
-        UsageError: The label stands on another checkpoint, and ``move`` is not set.
-    """
-    _insert_missing(connection, t.model, [{"name": model, "created_at": now()}])
-    # The row lock keeps two processes on a server from taking the same next version.
-    model_id = connection.scalar(_MODEL.with_for_update(), {"name": model})
-    labels = list(connection.execute(_LABELS, {"model": model_id}))
-    if not version:
-        kept = [row for row in labels if row.checkpoint_id == checkpoint_id]
-        if kept:
-            return str(kept[-1].name), int(kept[-1].id)
-        integers = [int(row.name) for row in labels if row.name.isascii() and row.name.isdigit()]
-        version = str(max(integers, default=0) + 1)
-    standing = next((row for row in labels if row.name == version), None)
-    if standing is None:
-        row = {
-            "model_id": model_id,
-            "name": version,
-            "position": labels[-1].position + 1 if labels else 1,
-            "checkpoint_id": checkpoint_id,
-            "source": source,
-            "created_at": now(),
-        }
-        return version, _insert_one(connection, t.label, row)
-    if standing.checkpoint_id != checkpoint_id:
-        if not (move or standing.provisional):
-            raise UsageError(
-                f"{model}@{version} stands on other weights (from {standing.source}): "
-                "take another --version, or --move-label to let it go"
-            )
-        moved = {"checkpoint_id": checkpoint_id, "source": clean(source), "created_at": now()}
-        connection.execute(update(t.label).where(t.label.c.id == standing.id).values(moved))
-    return version, int(standing.id)
-
-
-_MODEL = select(t.model.c.id).where(t.model.c.name == bindparam("name"))
-_LABELS = (
-    select(t.label, t.checkpoint.c.provisional)
-    .join(t.checkpoint, t.checkpoint.c.id == t.label.c.checkpoint_id)
-    .where(t.label.c.model_id == bindparam("model"))
-    .order_by(t.label.c.position)
-)
-
-
-def record_series(connection: Connection, series: str, model: str) -> None:
-    """Make a model, which is stored, a member of a series."""
-    _insert_missing(connection, t.series, [{"name": series}])
-    series_id = connection.scalar(select(t.series.c.id).where(t.series.c.name == series))
-    model_id = connection.scalar(_MODEL, {"name": model})
-    _insert_missing(connection, t.series_member, [{"series_id": series_id, "model_id": model_id}])
-
-
 def record_identities(connection: Connection, records: Sequence[IdentityRecord], keys: Keys) -> list[str]:
     """Store identities and their columns, and put their keys into ``keys``.
 
     Returns:
         Names of identities that stand with other source code: the code was changed, its version was not.
     """
-    stored = find_identities(connection, [record.digest for record in records], keys)
-    missing = [record for record in records if record.digest not in stored]
-    if missing:
-        rows: list[dict[str, Any]] = [
-            {
-                "digest": record.digest,
-                "kind": record.kind,
-                "name": record.name,
-                "version": record.version,
-                "parameters": canonical_json(dict(record.parameters)),
-                "needs": canonical_json(dict(record.needs)),
-                "source_digest": record.source_digest,
-                "created_at": now(),
-            }
-            for record in missing
-        ]
-        ids = _insert_by_digest(connection, t.identity, rows)
-        rows = [
-            {"identity_id": ids[record.digest], "name": name, "type": kind, "better": better, "unit": unit}
-            for record in missing
-            for name, kind, better, unit in record.columns
-        ]
-        _insert_missing(connection, t.metric_column, rows)
-        stored |= find_identities(connection, [record.digest for record in missing], keys)
-    return [record.name for record in records if stored[record.digest] != record.source_digest]
+    found = _stored_identities(connection, records)
+    stored = _note(found, records, keys)
+    _follow_names(connection, found, records, keys)
+    rows: list[dict[str, Any]] = [
+        {
+            "digest": record.digest,
+            "kind": record.kind,
+            "key": record.key,
+            "version": record.version,
+            "parameters": canonical_json(dict(record.parameters)),
+            "needs": canonical_json(dict(record.needs)),
+            "source_digest": record.source_digest,
+            "created_at": now(),
+        }
+        for record in records
+        if record.digest not in stored
+    ]
+    keys.identities |= insert_by_digest(connection, t.identity, rows)
+    extended = [r for r in records if any((r.digest, own.key) not in keys.columns for own in r.columns)]
+    rows = [
+        {
+            "identity_id": keys.identities[record.digest],
+            "key": own.key,
+            "name": own.name,
+            "type": own.type,
+            "better": own.better,
+            "unit": own.unit,
+            "is_table": False,
+        }
+        for record in extended
+        for own in record.columns
+        if (record.digest, own.key) not in keys.columns
+    ]
+    if rows:
+        insert_missing(connection, t.metric_column, rows)
+        stored |= find_identities(connection, extended, keys)
+        for record in extended:  # with a column more its code must be another
+            code = {"source_digest": record.source_digest}
+            connection.execute(update(t.identity).where(t.identity.c.digest == record.digest).values(code))
+            stored[record.digest] = record.source_digest
+    return [record.name for record in records if stored.get(record.digest, "") not in {"", record.source_digest}]
 
 
-def find_identities(connection: Connection, digests: Sequence[str], keys: Keys) -> dict[str, str]:
+def find_identities(connection: Connection, records: Sequence[IdentityRecord], keys: Keys) -> dict[str, str]:
     """Put the keys of those identities that are stored, and of their columns, into ``keys``.
+
+    A column whose type is another one now is another column.
 
     Returns:
         Digests of their source code, by identity.
     """
-    sources = {}
-    for chunk in chunks(digests):
-        for digest, key, source, name, column in connection.execute(_IDENTITIES, {"digests": chunk}).all():
-            sources[digest] = source
-            keys.identities[digest] = key
-            if column is not None:
-                keys.columns[digest, name] = column
-    return sources
+    return _note(_stored_identities(connection, records), records, keys)
+
+
+def _stored_identities(connection: Connection, records: Sequence[IdentityRecord]) -> list[Row[Any]]:
+    found: list[Row[Any]] = []
+    for chunk in chunks([record.digest for record in records]):
+        found.extend(connection.execute(_IDENTITIES, {"digests": chunk}))
+    return found
+
+
+def _note(found: Sequence[Row[Any]], records: Sequence[IdentityRecord], keys: Keys) -> dict[str, str]:
+    columns = {(record.digest, own.key): own for record in records for own in record.columns}
+    for row in found:
+        keys.identities[row.digest] = row.id
+        own = columns.get((row.digest, row.key))
+        if own is not None and own.type == row.type:
+            keys.columns[row.digest, row.key] = row.column_id
+    return {row.digest: row.source_digest for row in found}
+
+
+def _follow_names(
+    connection: Connection, found: Sequence[Row[Any]], records: Sequence[IdentityRecord], keys: Keys
+) -> None:
+    """Let stored columns be called, and be described, as they are today."""
+    columns = {keys.columns.get((r.digest, own.key)): own for r in records for own in r.columns}
+    for row in found:
+        own = columns.get(row.column_id) if row.column_id is not None else None
+        if own is not None and (row.name, row.better, row.unit) != (own.name, own.better, own.unit):
+            today = {"name": own.name, "better": own.better, "unit": own.unit}
+            connection.execute(update(t.metric_column).where(t.metric_column.c.id == row.column_id).values(today))
 
 
 _identity, _column = t.identity.c, t.metric_column.c
 _IDENTITIES = (
-    select(_identity.digest, _identity.id, _identity.source_digest, _column.name, _column.id)
+    select(
+        _identity.digest,
+        _identity.id,
+        _identity.source_digest,
+        _column.id.label("column_id"),
+        _column.key,
+        _column.name,
+        _column.type,
+        _column.better,
+        _column.unit,
+    )
     .outerjoin(t.metric_column, _column.identity_id == _identity.id)
     .where(_identity.digest.in_(bindparam("digests", expanding=True)))
 )
@@ -387,25 +385,29 @@ _IDENTITIES = (
 
 def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
     """Store a plan and its variants, and return its key."""
-    same = {
-        "extractors": {role: list(identities) for role, identities in record.every_extractor.items()},
-        "columns": [[column.label, column.identity] for column in record.columns],
-    }
-    comparable = digest_of("comparable", {"profile": record.profile, **same})
-    shown = [(column.label, column.headline) for column in record.columns]
+    extractors = {role: list(identities) for role, identities in record.extractors.items()}
     row: dict[str, Any] = {
-        "digest": plan_digest(comparable, shown, record.content),
         "profile": record.profile,
+        "experiment": record.experiment,
         "narrowed": record.narrowed,
-        "comparable": comparable,
-        "content": canonical_json(dict(record.content)),
+        "extractors": canonical_json(extractors),
+        "layers": canonical_json(list(record.layers)),
     }
+    shown = [(column.label, column.headline, record.variant_of(column)) for column in record.columns]
+    row["digest"] = plan_digest(shown, row)
     stored = keys_by_digest(connection, t.plan, [row["digest"]])
     if stored:
         return stored[row["digest"]]
-    plan_id = _insert_by_digest(connection, t.plan, [row])[row["digest"]]
-    variants = [_variant_row(record, column, keys) for column in record.columns]
-    variant_ids = _record_by_digest(connection, t.variant, variants)
+    plan_id = insert_by_digest(connection, t.plan, [row])[row["digest"]]
+    variants: list[dict[str, Any]] = [
+        {
+            "digest": variant,
+            "column_id": keys.columns[column.identity, column.column],
+            "extractors": canonical_json(record.primary_of(column)),
+        }
+        for column, (_, _, variant) in zip(record.columns, shown, strict=True)
+    ]
+    variant_ids = record_by_digest(connection, t.variant, variants)
     rows = [
         {
             "plan_id": plan_id,
@@ -417,53 +419,30 @@ def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
         }
         for position, (column, variant) in enumerate(zip(record.columns, variants, strict=True))
     ]
-    _insert_missing(connection, t.plan_variant, rows)
+    insert_missing(connection, t.plan_variant, rows)
     return plan_id
 
 
-def plan_digest(comparable: str, shown: Sequence[tuple[str, int | None]], content: Mapping[str, Any]) -> str:
+def plan_digest(shown: Sequence[tuple[str, int | None, str]], row: Mapping[str, Any]) -> str:
     """Return the content address of a plan.
 
     Args:
-        comparable: What it has in common with plans for the same columns of the same extractors.
-        shown: Label and headline of its columns, in order.
-        content: What else tells it from others.
+        shown: Label, headline and variant of its columns, in order.
+        row: Its other columns as they are stored.
     """
-    return digest_of("plan", {"comparable": comparable, "shown": list(shown), "content": dict(content)})
+    told = ("profile", "experiment", "narrowed", "extractors", "layers")
+    return digest_of("plan", {"shown": list(map(list, shown))} | {name: row[name] for name in told})
 
 
-def variant_digest(profile: str, extractors: Mapping[str, str], identity: str, column: str) -> str:
-    """Return the content address of a variant: a column of an identity, under a profile and extractors by role."""
-    content = {"profile": profile, "extractors": dict(extractors), "identity": identity, "column": column}
-    return digest_of("variant", content)
-
-
-def variant_digests(record: PlanRecord) -> set[str]:
-    """Return the content addresses of the variants that a plan shows, whether it is stored or not."""
-    return {
-        variant_digest(record.profile, _extractors_of(record, column), column.identity, column.column)
-        for column in record.columns
-    }
-
-
-def _variant_row(record: PlanRecord, column: ColumnRecord, keys: Keys) -> dict[str, Any]:
-    extractors = _extractors_of(record, column)
-    return {
-        "digest": variant_digest(record.profile, extractors, column.identity, column.column),
-        "profile": record.profile,
-        "column_id": keys.columns[column.identity, column.column],
-        "extractors": canonical_json(extractors),
-    }
-
-
-def _extractors_of(record: PlanRecord, column: ColumnRecord) -> dict[str, str]:
-    return {} if column.scope == "layer" else dict(record.extractors)
+def variant_digest(extractors: Mapping[str, str], identity: str, column: str) -> str:
+    """Return the content address of a variant: a column of an identity, over the matrices of extractors by role."""
+    return digest_of("variant", {"extractors": dict(extractors), "identity": identity, "column": column})
 
 
 def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[CoverageRecord], keys: Keys) -> int:
     """Store what a plan covers of the structure of ``keys``, and return the key of the pair."""
     pair = {"structure_id": keys.structure, "plan_id": plan_id}
-    _insert_missing(connection, t.analysis, [pair])
+    insert_missing(connection, t.analysis, [pair])
     analysis_id = int(connection.execute(_ANALYSIS, pair).scalar_one())
     rows = [
         {
@@ -484,7 +463,7 @@ def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[Cov
     # Replaced, because what an extractor said by an exception it may say otherwise next time.
     keyed = {column.name for column in t.coverage.primary_key}
     changing = [column.name for column in t.coverage.columns if column.name not in keyed]
-    _upsert(connection, t.coverage, rows, update_columns=changing)
+    upsert(connection, t.coverage, rows, update_columns=changing)
     return analysis_id
 
 
@@ -497,14 +476,30 @@ def start_run(
     connection: Connection,
     analysis_id: int,
     label_id: int | None,
+    *,
+    name: str,
+    profile: str,
     source: str,
     request: Mapping[str, Any],
     program: str,
 ) -> int:
-    """Write the row of a run that begins, of weights without a label too, and return its key."""
+    """Write the row of a run that begins, of weights without a label too, and return its key.
+
+    Args:
+        connection: An open transaction.
+        analysis_id: What it does.
+        label_id: The label that it answers for.
+        name: What that is called now.
+        profile: What its profile is called now.
+        source: Name of the source.
+        request: What was asked.
+        program: What it runs in.
+    """
     row = {
         "analysis_id": analysis_id,
         "label_id": label_id,
+        "name": name,
+        "profile": profile,
         "source": source,
         "request": canonical_json(dict(request)),
         "program": program,
@@ -516,29 +511,22 @@ def start_run(
         "seconds": 0.0,
         "warnings": "[]",
     }
-    return _insert_one(connection, t.run, row)
+    return insert_one(connection, t.run, row)
 
 
-def finish_run(
-    connection: Connection,
-    run_id: int,
-    *,
-    state: str,
-    computed: int,
-    reused: int,
-    seconds: float,
-    failures: Sequence[Failure],
-    warnings: Sequence[str],
-) -> None:
-    """Write how a run ended, with its failures and warnings; called again, it adds what came later."""
+def finish_run(connection: Connection, run_id: int, end: RunEnd) -> None:
+    """Write how a run ended, with its failures and warnings; called again, it adds what came later.
+
+    If it is done, its analysis is in force for its label, unless the label has left these weights meanwhile.
+    """
     ended = {
-        "state": state,
+        "state": end.state,
         "finished_at": now(),
-        "computed": computed,
-        "reused": reused,
-        "failed": len(failures),
-        "seconds": seconds,
-        "warnings": canonical_json([clean(warning) for warning in warnings]),
+        "computed": end.computed,
+        "reused": end.reused,
+        "failed": len(end.failures),
+        "seconds": end.seconds,
+        "warnings": canonical_json([clean(warning) for warning in end.warnings]),
     }
     connection.execute(_END_OF_RUN, {"run": run_id, **ended})
     rows = [
@@ -550,12 +538,26 @@ def finish_run(
             "subject": failure.subject,
             "message": failure.message,
         }
-        for position, failure in enumerate(failures)
+        for position, failure in enumerate(end.failures)
     ]
-    _insert_missing(connection, t.run_failure, rows)
+    insert_missing(connection, t.run_failure, rows)
+    force = connection.execute(_MAY_BE_IN_FORCE, {"run": run_id}).mappings().first() if end.state == "done" else None
+    if force is not None:
+        upsert(connection, t.in_force, [dict(force)], update_columns=("analysis_id",))
 
 
 _END_OF_RUN = update(t.run).where(t.run.c.id == bindparam("run"))
+_MAY_BE_IN_FORCE = (
+    select(t.run.c.label_id, t.plan.c.profile, t.run.c.analysis_id)
+    .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .where(
+        t.run.c.id == bindparam("run"),
+        t.run.c.label_id.is_not(None),
+        ~t.plan.c.narrowed,
+        ~t.plan.c.experiment,
+    )
+)
 
 
 def record_results(connection: Connection, results: Sequence[Result], keys: Keys, *, keep_spectra: bool) -> None:
@@ -567,12 +569,12 @@ def record_results(connection: Connection, results: Sequence[Result], keys: Keys
     spectra = [by_key[key] for key in sorted(by_key)]
     if keep_spectra:
         # What was left out once is filled in.
-        _upsert(connection, t.spectrum, spectra, update_columns=("encoding", "singular_values"))
+        upsert(connection, t.spectrum, spectra, update_columns=("encoding", "singular_values"))
     else:
-        _insert_missing(connection, t.spectrum, spectra)
+        insert_missing(connection, t.spectrum, spectra)
     values = [row for result in results for row in _value_rows(result, keys)]
     values.sort(key=itemgetter("subject_id", "column_id"))
-    _insert_missing(connection, t.value, values)
+    insert_missing(connection, t.value, values)
 
 
 def _record_subjects(connection: Connection, subjects: Sequence[Subject], keys: Keys) -> None:
@@ -582,13 +584,13 @@ def _record_subjects(connection: Connection, subjects: Sequence[Subject], keys: 
     keys.subjects |= stored
     new = [subject for digest, subject in by_digest.items() if digest not in stored]
     rows = [{"digest": subject.digest, "kind": subject.kind} for subject in new]
-    keys.subjects |= _insert_by_digest(connection, t.subject, rows)
+    keys.subjects |= insert_by_digest(connection, t.subject, rows)
     layers = [_layer_row(subject, keys) for subject in new if isinstance(subject, LayerSubject)]
-    _insert_missing(connection, t.layer_subject, layers)
+    insert_missing(connection, t.layer_subject, layers)
     matrices = [_matrix_row(subject, keys) for subject in new if isinstance(subject, MatrixSubject)]
-    _insert_missing(connection, t.matrix_subject, matrices)
+    insert_missing(connection, t.matrix_subject, matrices)
     models = [_model_row(subject, keys) for subject in new if isinstance(subject, ModelSubject)]
-    _insert_missing(connection, t.model_subject, models)
+    insert_missing(connection, t.model_subject, models)
 
 
 def _layer_row(subject: LayerSubject, keys: Keys) -> dict[str, Any]:
@@ -659,22 +661,20 @@ _MODEL_SUBJECT = update(t.analysis).where(t.analysis.c.id == bindparam("analysis
 
 def record_summaries(
     connection: Connection,
-    checkpoint_id: int,
+    analysis_id: int,
     plan_id: int,
-    chosen: Mapping[str, Any],
     summaries: Mapping[str, Aggregate],
     partial: Collection[str],
 ) -> None:
     """Store aggregates by column label, in place of what stood there. Arguments are those of `summary_rows`."""
-    rows = summary_rows(connection, checkpoint_id, plan_id, chosen, summaries, partial)
-    _upsert(connection, t.summary, rows, update_columns=("value", "present", "missing", "partial"))
+    rows = summary_rows(connection, analysis_id, plan_id, summaries, partial)
+    upsert(connection, t.summary, rows, update_columns=("value", "present", "missing", "partial"))
 
 
 def summary_rows(
     connection: Connection,
-    checkpoint_id: int,
+    analysis_id: int,
     plan_id: int,
-    chosen: Mapping[str, Any],
     summaries: Mapping[str, Aggregate],
     partial: Collection[str],
 ) -> list[dict[str, Any]]:
@@ -682,18 +682,19 @@ def summary_rows(
 
     Args:
         connection: An open transaction.
-        checkpoint_id: The checkpoint.
-        plan_id: The plan whose variants the labels belong to.
-        chosen: What chose layers and groups; empty if nothing did.
+        analysis_id: The analysis.
+        plan_id: Its plan, whose variants the labels belong to.
         summaries: Aggregates by label.
         partial: Labels of which something is missing that a complete run would hold.
     """
-    variants = {label: key for key, label in connection.execute(_PLAN_VARIANTS, {"plan": plan_id}).all()}
+    planned = connection.execute(_PLAN_VARIANTS, {"plan": plan_id}).all()
+    variants = {row.label: row.variant_id for row in planned}
+    globs = json.loads(planned[0].layers) if planned else []
     rows = [
         {
-            "checkpoint_id": checkpoint_id,
+            "analysis_id": analysis_id,
             "variant_id": variants[label],
-            "selection": digest_of("chosen", chosen) if chosen else "all",
+            "selection": digest_of("selection", {"layers": globs}) if globs else "all",
             "aggregate": name,
             "value": number,
             "present": aggregate.count,
@@ -706,84 +707,8 @@ def summary_rows(
     return sorted(rows, key=lambda row: (row["variant_id"], row["aggregate"]))
 
 
-_PLAN_VARIANTS = select(t.plan_variant.c.variant_id, t.plan_variant.c.label).where(
-    t.plan_variant.c.plan_id == bindparam("plan")
+_PLAN_VARIANTS = (
+    select(t.plan_variant.c.variant_id, t.plan_variant.c.label, t.plan.c.layers)
+    .join(t.plan, t.plan.c.id == t.plan_variant.c.plan_id)
+    .where(t.plan_variant.c.plan_id == bindparam("plan"))
 )
-
-
-def _record_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Insert the rows whose digest is new, and return the keys of all of them by digest."""
-    keys = keys_by_digest(connection, table, [row["digest"] for row in rows])
-    return keys | _insert_by_digest(connection, table, [row for row in rows if row["digest"] not in keys])
-
-
-def keys_by_digest(connection: Connection, table: Table, digests: Sequence[str]) -> dict[str, int]:
-    """Return the keys of those rows of a table that are stored, by digest."""
-    found = (connection.execute(_by_digest(table), {"digests": chunk}) for chunk in chunks(digests))
-    return {digest: key for rows in found for digest, key in rows.all()}
-
-
-@functools.cache
-def _by_digest(table: Table) -> Select[Any]:
-    return select(table.c.digest, table.c.id).where(table.c.digest.in_(bindparam("digests", expanding=True)))
-
-
-def _insert_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Insert rows whose digests were not there, and return their keys by digest."""
-    # In one order everywhere, so that two processes on a server wait for each other and never in a circle.
-    by_digest = {row["digest"]: row for row in sorted(rows, key=itemgetter("digest"))}
-    inserted = _insert(connection, table, list(by_digest.values()), "ON CONFLICT DO NOTHING RETURNING digest, id")
-    keys = {row.digest: row.id for row in inserted}
-    # What another process has written in the meantime is not among what was inserted.
-    return keys | keys_by_digest(connection, table, [digest for digest in by_digest if digest not in keys])
-
-
-def _insert_one(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
-    """Insert a row that is new, and return its key."""
-    return int(_insert(connection, table, [row], "RETURNING id")[0].id)
-
-
-def _insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    _insert(connection, table, rows, "ON CONFLICT DO NOTHING")
-
-
-def _upsert(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, update_columns: Sequence[str]
-) -> None:
-    keys = ", ".join(table.primary_key.columns.keys())
-    replaced = ", ".join(f"{name} = excluded.{name}" for name in update_columns)
-    _insert(connection, table, rows, f"ON CONFLICT ({keys}) DO UPDATE SET {replaced}")
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], ending: str) -> list[Row[Any]]:
-    """Insert rows of equal columns in equal order, and return what the ``ending`` of the statement says.
-
-    Many rows go into one statement: a statement for each takes several times as long, and SQLAlchemy's own that take
-    many must be compiled anew for each count of rows.
-    """
-    if not rows:
-        return []
-    mark = "%s" if connection.dialect.name == "postgresql" else "?"
-    into = f"{connection.dialect.identifier_preparer.format_table(table)} ({', '.join(rows[0])})"
-    marks = f"({', '.join([mark] * len(rows[0]))})"
-    returned: list[Row[Any]] = []
-    for chunk in chunks(rows):
-        values = [clean(value) if type(value) is str else value for row in chunk for value in row.values()]
-        # Names and endings are this module's own; values are bound.
-        statement = f"INSERT INTO {into} VALUES {', '.join([marks] * len(chunk))} {ending}"  # noqa: S608
-        answer = connection.exec_driver_sql(statement, tuple(values))
-        returned += answer.all() if answer.returns_rows else ()
-    return returned
-
-
-def clean(text: str) -> str:
-    """Return text that every database takes: lone surrogates and NUL are written out."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-
-
-def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Yield parts of ``items`` that one statement can take."""
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]

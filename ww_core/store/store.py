@@ -7,14 +7,14 @@ import errno
 import os
 import stat
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import platformdirs
 from sqlalchemy import Connection, Engine, func, select
 
-from ww_core.errors import NotAStoreError, ReadOnlyStoreError, StoreError, UsageError
+from ww_core.errors import NotAStoreError, NotStoredError, ReadOnlyStoreError, StoreError, UsageError
 from ww_core.store import backup, garbage, integrity, migrate, naming, queries, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, one_at_a_time, prefer_wal
 from ww_core.store.garbage import Garbage
@@ -25,9 +25,19 @@ if TYPE_CHECKING:
     from ww_core.domain.report import AnalysisReport
     from ww_core.store.integrity import Integrity
     from ww_core.store.naming import Renamed
-    from ww_core.store.queries import CheckpointRef, StoredLayer, StoredVersion
+    from ww_core.store.queries import CheckpointRef, StoredLayer, StoredTensor, StoredVersion
 
 SQLITE_HEADER = 100  # bytes of the smallest file that can be a database
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One side of a comparison: a checkpoint under its name, an analysis of it, its layers and its other tensors."""
+
+    name: str
+    report: AnalysisReport
+    layers: tuple[StoredLayer, ...]
+    others: tuple[StoredTensor, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,37 +167,78 @@ class Store:
             StoreError: The database could not be read.
         """
         with self.reading() as connection:
-            return queries.stored_layers(connection, queries.find_checkpoint(connection, name).id)
+            return queries.stored_layers(connection, queries.find_checkpoint(connection, name).structure_id)
 
-    def report(self, name: str, profile: str = "") -> AnalysisReport:
+    def report(
+        self, name: str, profile: str | None = None, *, variant: str | None = None, run: int | None = None
+    ) -> AnalysisReport:
         """Return the newest analysis of ``MODEL``, ``MODEL@VERSION`` or a digest prefix.
 
-        A run that was asked for some metrics or layers only is returned where there is no other.
+        A label answers with its own runs. One whose variants are not the profile's own, or that was asked for some
+        metrics or layers only, is returned where there is no other.
 
         Args:
             name: What names the checkpoint.
-            profile: Name of the profile it was analysed under; empty for the newest run's.
+            profile: Name of the profile it was analysed under; None for the newest run's.
+            variant: Label of a column or an extractor that the run must show, such as ``alpha[ks=two-sided]``.
+            run: Number of the run.
 
         Raises:
+            UsageError: The name, the profile or the variant is empty.
             NotStoredError: There is none.
             StoreError: The database could not be read.
         """
+        for what, text in {"the profile": profile, "the variant": variant}.items():
+            if text == "":
+                raise UsageError(f"{what} is empty: name one, or leave it out")
         with self.reading() as connection:
             ref = queries.find_checkpoint(connection, name)
-            return queries.report_of_run(connection, queries.stored_runs(connection, ref.id, profile)[0].id, ref)
+            runs = queries.stored_runs(connection, ref, profile or "", variant or "")
+            chosen = [own for own in runs if run in {None, own.id}]
+            if not chosen:
+                numbers = ", ".join(str(own.id) for own in runs[:12])
+                raise NotStoredError(f"run {run} is none of {ref.name}: there is {numbers}")
+            report = queries.report_of_run(connection, chosen[0].id, ref)
+        return replace(report, store=self.location)
 
-    def comparable_reports(self, first: str, second: str, profile: str = "") -> tuple[AnalysisReport, AnalysisReport]:
-        """Return analyses of two checkpoints that asked for the same, as far as there are such.
+    def compared(self, first: str, second: str, profile: str | None = None) -> tuple[Compared, Compared]:
+        """Return two checkpoints with the analyses that have most in common.
 
         Raises:
+            UsageError: The profile is empty.
             NotStoredError: One is not stored, or was never analysed under the profile.
             StoreError: The database could not be read.
         """
+        if profile == "":
+            raise UsageError("the profile is empty: name one, or leave it out")
         with self.reading() as connection:
             refs = [queries.find_checkpoint(connection, name) for name in (first, second)]
-            runs = queries.comparable_runs(connection, refs[0], refs[1], profile)
-            old, new = (queries.report_of_run(connection, run, ref) for run, ref in zip(runs, refs, strict=True))
+            runs = queries.likest_runs(connection, refs[0], refs[1], profile or "")
+            old, new = (
+                Compared(
+                    name=ref.name,
+                    report=queries.report_of_run(connection, run, ref),
+                    layers=tuple(queries.stored_layers(connection, ref.structure_id)),
+                    others=tuple(queries.stored_tensors(connection, ref.structure_id)),
+                )
+                for run, ref in zip(runs, refs, strict=True)
+            )
             return old, new
+
+    def set_step(self, name: str, step: int | None) -> None:
+        """Give ``MODEL@VERSION`` its place among the versions of the model, which are in the order of their steps.
+
+        Args:
+            name: ``MODEL@VERSION``.
+            step: The place; None takes it away: versions of which one has none are in the order of recording.
+
+        Raises:
+            UsageError: The name is no ``MODEL@VERSION``, or the step is no whole number that can be stored.
+            NotStoredError: Nothing carries the name.
+            StoreError: The database could not be written.
+        """
+        with self.writing() as connection:
+            naming.set_step(connection, name, step)
 
     def forget(self, *names: str) -> list[CheckpointRef]:
         """Take the labels away that ``MODEL``, for all its versions, or ``MODEL@VERSION`` name.

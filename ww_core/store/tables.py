@@ -2,11 +2,14 @@
 
 Results belong to content. A ``subject`` is something a value speaks of, named by the digest of its content; an
 ``identity`` is a metric or extractor with version, parameters and the identities of all it needs; a ``value`` is keyed
-by (subject, column of an identity). Runs, labels and models only point at content. All times are UTC, ISO 8601 with
-``Z``. Digests are 64 hex digits of blake3. JSON is canonical text.
+by (subject, column of an identity). Runs, labels and models only point at content. Kinds are rows, so that a new kind
+makes no table anew. All times are UTC, ISO 8601 with ``Z``. Digests are 64 hex digits of blake3. JSON is canonical
+text.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -44,6 +47,10 @@ def _id() -> Column[int]:
     return Column("id", _Key, primary_key=True)
 
 
+def _kind(target: str) -> Column[str]:
+    return Column("kind", String(16), ForeignKey(f"{target}.name"), nullable=False)
+
+
 def _digest() -> Column[str]:
     return Column("digest", String(64), nullable=False, unique=True)
 
@@ -78,15 +85,14 @@ checkpoint = Table(
     Column("created_at", String(32), nullable=False),
 )
 
-# How a source presents a checkpoint. Kinds, groups, which bias goes with which weight, what was skipped: these come
-# from the source, and one content may come from sources that know more or less of it.
+# How a source presents a checkpoint. Kinds, groups, which bias goes with which weight: these come from the source, and
+# one content may come from sources that know more or less of it. The order of the layers is that of the first source.
 structure = Table(
     "structure",
     metadata,
     _id(),
     _digest(),
     _ref("checkpoint_id", "checkpoint"),
-    Column("format", Text, nullable=False),
     Column("parameters", BigInteger, nullable=False),
 )
 
@@ -103,6 +109,7 @@ layer = Table(
     Column("shape", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("weight_name", Text, nullable=False),
+    Column("bias_name", Text, nullable=False),  # empty: it has none
     _ref("weight_id", "tensor", nullable=True),  # NULL: it could not be read
     _ref("bias_id", "tensor", nullable=True),
     UniqueConstraint("structure_id", "position"),
@@ -117,6 +124,29 @@ skipped_tensor = Table(
     Column("dtype", Text, nullable=False),
     Column("shape", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("tied_to", Text, nullable=False),  # name of the tensor whose numbers these are; empty: they are its own
+    _ref("tensor_id", "tensor", nullable=True),  # NULL: it could not be read, or is tied
+)
+
+# A checkpoint that was made from others. Parents are named by their digests, which are known also where they are gone.
+derivation = Table(
+    "derivation",
+    metadata,
+    _id(),
+    _digest(),
+    _ref("checkpoint_id", "checkpoint"),
+    Column("transform", Text, nullable=False),  # what made it, as plugin:name
+    Column("version", Text, nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("created_at", String(32), nullable=False),
+)
+
+derivation_parent = Table(
+    "derivation_parent",
+    metadata,
+    _ref("derivation_id", "derivation", primary_key=True, index=False),
+    Column("position", Integer, primary_key=True),
+    Column("checkpoint", String(64), nullable=False, index=True),
 )
 
 file_digest = Table(
@@ -144,9 +174,14 @@ label = Table(
     _id(),
     _ref("model_id", "model", index=False),
     Column("name", Text, nullable=False),
-    Column("position", Integer, nullable=False),  # order of the versions of a model, from 1
-    _ref("checkpoint_id", "checkpoint"),
+    Column("position", Integer, nullable=False),  # order in which the versions of a model were recorded, from 1
+    Column("step", BigInteger, nullable=True),  # place among the versions, where all of them have one
+    _ref("structure_id", "structure"),
     Column("source", Text, nullable=False),
+    Column("location", Text, nullable=False),  # absolute path of the source; empty: it is no file
+    Column("home", Text, nullable=False),  # what the default name of the source speaks of
+    Column("format", Text, nullable=False),
+    Column("options", Text, nullable=False),  # what a person said of the source: its groups
     Column("created_at", String(32), nullable=False),
     UniqueConstraint("model_id", "name"),
     UniqueConstraint("model_id", "position"),
@@ -159,38 +194,42 @@ series = Table(
     Column("name", Text, nullable=False, unique=True),
 )
 
+# A member is a model, or a reported one of which there are no weights.
 series_member = Table(
     "series_member",
     metadata,
-    _ref("series_id", "series", primary_key=True, index=False),
-    _ref("model_id", "model", primary_key=True),
+    _id(),
+    _ref("series_id", "series", index=False),
+    _ref("model_id", "model", nullable=True),
+    _ref("subject_id", "subject", nullable=True),
+    UniqueConstraint("series_id", "model_id"),
+    UniqueConstraint("series_id", "subject_id"),
+    CheckConstraint("(model_id IS NULL) <> (subject_id IS NULL)", name="member"),
 )
 
 # --- subjects: what a value speaks of ---------------------------------------------------------------------------------
 
-subject = Table(
-    "subject",
-    metadata,
-    _id(),
-    _digest(),
-    Column("kind", String(16), nullable=False),
-    CheckConstraint("kind IN ('matrix', 'layer', 'model', 'pair', 'reported')", name="kind"),
-)
+SUBJECT_KINDS = ("matrix", "layer", "model", "pair", "reported")
+IDENTITY_KINDS = ("extractor", "spectrum", "metric", "reported")
+
+subject_kind = Table("subject_kind", metadata, Column("name", String(16), primary_key=True))
+identity_kind = Table("identity_kind", metadata, Column("name", String(16), primary_key=True))
+
+subject = Table("subject", metadata, _id(), _digest(), _kind("subject_kind"))
 
 identity = Table(
     "identity",
     metadata,
     _id(),
     _digest(),
-    Column("kind", String(16), nullable=False),
-    Column("name", Text, nullable=False),  # plugin:name
+    _kind("identity_kind"),
+    Column("key", Text, nullable=False),  # plugin:name, as it was called first
     Column("version", Text, nullable=False),
     Column("parameters", Text, nullable=False),
     Column("needs", Text, nullable=False),
     Column("source_digest", String(64), nullable=False),
     Column("created_at", String(32), nullable=False),
-    CheckConstraint("kind IN ('extractor', 'spectrum', 'metric', 'reported')", name="kind"),
-    Index(None, "name"),
+    Index(None, "key"),
 )
 
 matrix_subject = Table(
@@ -230,8 +269,8 @@ pair_subject = Table(
     "pair_subject",
     metadata,
     _ref("subject_id", "subject", primary_key=True, index=False),
-    _ref("first_id", "checkpoint"),
-    _ref("second_id", "checkpoint"),
+    _ref("first_id", "subject"),
+    _ref("second_id", "subject"),
 )
 
 reported_subject = Table(
@@ -242,7 +281,8 @@ reported_subject = Table(
     Column("row", Integer, nullable=False),
     Column("provider", Text, nullable=False),
     Column("model", Text, nullable=False),
-    Column("layer", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("layer", Text, nullable=False),  # empty: the row speaks of the whole model
     _ref("checkpoint_id", "checkpoint", nullable=True),
 )
 
@@ -253,29 +293,63 @@ metric_column = Table(
     metadata,
     _id(),
     _ref("identity_id", "identity", index=False),
+    Column("key", Text, nullable=False),  # as it was called first
     Column("name", Text, nullable=False),
     Column("type", String(8), nullable=False),
     Column("better", String(8), nullable=False),
     Column("unit", Text, nullable=False),
-    UniqueConstraint("identity_id", "name"),
+    Column("is_table", Boolean, nullable=False),  # a subject has rows of it, in table_value
+    UniqueConstraint("identity_id", "key", "type"),
     CheckConstraint("type IN ('float', 'int', 'bool', 'text')", name="type"),
     CheckConstraint("better IN ('lower', 'higher', 'none')", name="better"),
     Index(None, "name"),
 )
 
-# SQLite turns a bound NaN into NULL without a word, so a state stands beside every number.
+# Who made a value: results of equal origin share a row. The run may be gone, so its number points nowhere.
+origin = Table(
+    "origin",
+    metadata,
+    _id(),
+    _digest(),
+    Column("run", BigInteger, nullable=False),
+    Column("program", Text, nullable=False),
+    Column("plugin", Text, nullable=False),
+    Column("plugin_version", Text, nullable=False),
+    Column("blas", Text, nullable=False),
+)
+
+
+def _content() -> tuple[Column[Any] | CheckConstraint, ...]:
+    # SQLite turns a bound NaN into NULL without a word, so a state stands beside every number.
+    return (
+        Column("state", String(16), nullable=False),
+        Column("number", Double, nullable=True),
+        Column("text", Text, nullable=True),
+        Column("reason", Text, nullable=False),
+        CheckConstraint("state IN ('ok', 'nan', 'inf', '-inf', 'not_applicable', 'refused')", name="state"),
+        CheckConstraint("(state = 'ok') = ((number IS NULL) <> (text IS NULL))", name="value"),
+        CheckConstraint("state = 'ok' OR (number IS NULL AND text IS NULL)", name="empty"),
+    )
+
+
 value = Table(
     "value",
     metadata,
     _ref("subject_id", "subject", primary_key=True, index=False),
     _ref("column_id", "metric_column", primary_key=True),
-    Column("state", String(16), nullable=False),
-    Column("number", Double, nullable=True),
-    Column("text", Text, nullable=True),
-    Column("reason", Text, nullable=False),
-    CheckConstraint("state IN ('ok', 'nan', 'inf', '-inf', 'not_applicable', 'refused')", name="state"),
-    CheckConstraint("(state = 'ok') = ((number IS NULL) <> (text IS NULL))", name="value"),
-    CheckConstraint("state = 'ok' OR (number IS NULL AND text IS NULL)", name="empty"),
+    *_content(),
+    _ref("origin_id", "origin", nullable=True, index=False),
+    sqlite_with_rowid=False,
+)
+
+table_value = Table(
+    "table_value",
+    metadata,
+    _ref("subject_id", "subject", primary_key=True, index=False),
+    _ref("column_id", "metric_column", primary_key=True),
+    Column("row", Integer, primary_key=True),
+    *_content(),
+    _ref("origin_id", "origin", nullable=True, index=False),
     sqlite_with_rowid=False,
 )
 
@@ -290,6 +364,7 @@ spectrum = Table(
     Column("seconds", Double, nullable=False),
     Column("encoding", Text, nullable=False),
     Column("singular_values", LargeBinary, nullable=True),  # NULL: left out on request
+    _ref("origin_id", "origin", nullable=True, index=False),
 )
 
 score = Table(
@@ -302,6 +377,9 @@ score = Table(
     Column("name", Text, nullable=False),
     Column("dataset", Text, nullable=False),
     Column("value", Double, nullable=False),
+    Column("low", Double, nullable=True),  # the interval that is reported with it
+    Column("high", Double, nullable=True),
+    Column("unit", Text, nullable=False),
     Column("better", String(8), nullable=False),
     Column("source", Text, nullable=False),
     Column("created_at", String(32), nullable=False),
@@ -311,13 +389,12 @@ score = Table(
 
 # --- what was asked, and what became of it ----------------------------------------------------------------------------
 
-# A variant is a column of an identity under one profile and choice of extractors: what a series in time is made of.
+# A variant is a column of an identity under a choice of extractors: what a history is made of.
 variant = Table(
     "variant",
     metadata,
     _id(),
     _digest(),
-    Column("profile", Text, nullable=False),
     _ref("column_id", "metric_column"),
     Column("extractors", Text, nullable=False),  # identities, by role; empty for columns of whole layers
 )
@@ -327,10 +404,11 @@ plan = Table(
     metadata,
     _id(),
     _digest(),
-    Column("profile", Text, nullable=False),
+    Column("profile", Text, nullable=False),  # its permanent key
+    Column("experiment", Boolean, nullable=False),  # not every variant is the profile's own
     Column("narrowed", Boolean, nullable=False),  # only some metrics or layers were asked for
-    Column("comparable", String(64), nullable=False),  # equal for plans with the same columns of the same extractors
-    Column("content", Text, nullable=False),
+    Column("extractors", Text, nullable=False),  # identities, by role
+    Column("layers", Text, nullable=False),  # the globs that choose layers; empty for all
 )
 
 plan_variant = Table(
@@ -377,7 +455,9 @@ run = Table(
     metadata,
     _id(),
     _ref("analysis_id", "analysis"),
-    _ref("label_id", "label", nullable=True),
+    _ref("label_id", "label", nullable=True),  # NULL: it has none, or the label has left these weights
+    Column("name", Text, nullable=False),  # the label as it was called then
+    Column("profile", Text, nullable=False),  # the profile as it was called then
     Column("source", Text, nullable=False),
     Column("request", Text, nullable=False),
     Column("program", Text, nullable=False),
@@ -403,13 +483,22 @@ run_failure = Table(
     Column("message", Text, nullable=False),
 )
 
+# The analysis that answers for a label under a profile: the newest that is complete, not narrowed and no experiment.
+in_force = Table(
+    "in_force",
+    metadata,
+    _ref("label_id", "label", primary_key=True, index=False),
+    Column("profile", Text, primary_key=True),
+    _ref("analysis_id", "analysis"),
+)
+
 # Derived from values, and rebuildable: a leaderboard over many checkpoints never touches layer rows.
 summary = Table(
     "summary",
     metadata,
-    _ref("checkpoint_id", "checkpoint", primary_key=True, index=False),
+    _ref("analysis_id", "analysis", primary_key=True, index=False),
     _ref("variant_id", "variant", primary_key=True, index=False),
-    Column("selection", String(64), primary_key=True),  # "all", or the digest of what chose layers and groups
+    Column("selection", String(64), primary_key=True),  # "all", or the digest of the globs that choose layers
     Column("aggregate", String(16), primary_key=True),
     Column("value", Double, nullable=True),
     Column("present", Integer, nullable=False),

@@ -1,0 +1,252 @@
+"""What is said of checkpoints and models besides their own results: families, scores, tables of others, derivations.
+
+Every function works inside the caller's transaction, and may run twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from ww_core.domain.identity import canonical_json, digest_of
+from ww_core.store import tables as t
+from ww_core.store.rows import insert_missing, keys_by_digest, now, record_by_digest
+
+if TYPE_CHECKING:
+    from ww_core.domain.outcome import Outcome
+
+
+def record_member(connection: Connection, series: str, model: str) -> None:
+    """Make a model, which is stored, a member of a series."""
+    model_id = connection.execute(_MODEL, {"name": model}).scalar_one()
+    insert_missing(connection, t.series_member, [{"series_id": _series(connection, series), "model_id": model_id}])
+
+
+_MODEL = select(t.model.c.id).where(t.model.c.name == bindparam("name"))
+
+
+def record_reported_member(connection: Connection, series: str, subject_id: int) -> None:
+    """Make a reported model, of which there are no weights, a member of a series."""
+    insert_missing(connection, t.series_member, [{"series_id": _series(connection, series), "subject_id": subject_id}])
+
+
+def _series(connection: Connection, name: str) -> int:
+    insert_missing(connection, t.series, [{"name": name}])
+    return int(connection.execute(select(t.series.c.id).where(t.series.c.name == name)).scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedRow:
+    """A row of somebody's table of results: a subject of its own, told from others by source and row.
+
+    Attributes:
+        source: Where the table comes from, such as a file's name or a paper.
+        row: Position in the table, from 0.
+        provider: The program that computed it and its version, or the paper.
+        model: Name of the model there.
+        version: Its version there; empty for none.
+        layer: Name of the layer there; empty for a row that speaks of the whole model.
+        checkpoint_id: The stored checkpoint that it speaks of; None if there is none.
+    """
+
+    source: str
+    row: int
+    provider: str
+    model: str
+    version: str = ""
+    layer: str = ""
+    checkpoint_id: int | None = None
+
+
+def record_reported(connection: Connection, rows: Sequence[ReportedRow]) -> list[int]:
+    """Store rows of tables of others as subjects, and return their keys, in order."""
+    digests = [digest_of("reported", {"source": own.source, "row": own.row, "provider": own.provider}) for own in rows]
+    subjects = [{"digest": digest, "kind": "reported"} for digest in digests]
+    keys = record_by_digest(connection, t.subject, subjects)
+    parts = [
+        {
+            "subject_id": keys[digest],
+            "source": own.source,
+            "row": own.row,
+            "provider": own.provider,
+            "model": own.model,
+            "version": own.version,
+            "layer": own.layer,
+            "checkpoint_id": own.checkpoint_id,
+        }
+        for digest, own in zip(digests, rows, strict=True)
+    ]
+    insert_missing(connection, t.reported_subject, parts)
+    return [keys[digest] for digest in digests]
+
+
+def record_pair(connection: Connection, first: str, second: str) -> int:
+    """Store the pair of two subjects, which are stored and named by their digests, and return its key."""
+    digest = digest_of("pair", {"first": first, "second": second})
+    subject_id = record_by_digest(connection, t.subject, [{"digest": digest, "kind": "pair"}])[digest]
+    keys = keys_by_digest(connection, t.subject, [first, second])
+    pair = {"subject_id": subject_id, "first_id": keys[first], "second_id": keys[second]}
+    insert_missing(connection, t.pair_subject, [pair])
+    return subject_id
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRecord:
+    """A number that somebody reports about a checkpoint, or about a reported subject.
+
+    Attributes:
+        name: What it is, such as ``top-1 error``.
+        dataset: What it was measured on.
+        value: The number.
+        source: Who says so.
+        better: ``lower``, ``higher`` or ``none``.
+        unit: Its unit, such as ``%``; empty for none.
+        low: Lower end of the interval reported with it; None for none.
+        high: Upper end of the interval.
+        checkpoint: Digest of the checkpoint it speaks of; empty if it speaks of a subject.
+        subject: Digest of the subject.
+    """
+
+    name: str
+    dataset: str
+    value: float
+    source: str
+    better: str = "none"
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    checkpoint: str = ""
+    subject: str = ""
+
+
+def record_score(connection: Connection, score: ScoreRecord) -> int:
+    """Store a score of what is stored, and return its key. One that is there already stays as it is."""
+    target = score.checkpoint or score.subject
+    content = {"target": target, "name": score.name, "dataset": score.dataset, "source": score.source}
+    row: dict[str, Any] = {
+        "digest": digest_of("score", content),
+        "checkpoint_id": keys_by_digest(connection, t.checkpoint, [score.checkpoint]).get(score.checkpoint),
+        "subject_id": keys_by_digest(connection, t.subject, [score.subject]).get(score.subject),
+        "name": score.name,
+        "dataset": score.dataset,
+        "value": score.value,
+        "low": score.low,
+        "high": score.high,
+        "unit": score.unit,
+        "better": score.better,
+        "source": score.source,
+        "created_at": now(),
+    }
+    return record_by_digest(connection, t.score, [row])[row["digest"]]
+
+
+@dataclass(frozen=True, slots=True)
+class DerivationRecord:
+    """How a checkpoint was made from others.
+
+    Attributes:
+        checkpoint: Digest of the checkpoint, which is stored.
+        parents: Digests of those it was made from, in order; they need not be stored.
+        transform: What made it, as ``plugin:name``.
+        version: Its version.
+        parameters: Its parameters.
+    """
+
+    checkpoint: str
+    parents: tuple[str, ...]
+    transform: str
+    version: str
+    parameters: Mapping[str, Any]
+
+
+def record_derivation(connection: Connection, record: DerivationRecord) -> int:
+    """Store how a checkpoint was made, and return the key of that."""
+    content = {
+        "checkpoint": record.checkpoint,
+        "parents": list(record.parents),
+        "transform": record.transform,
+        "version": record.version,
+        "parameters": dict(record.parameters),
+    }
+    row: dict[str, Any] = {
+        "digest": digest_of("derivation", content),
+        "checkpoint_id": keys_by_digest(connection, t.checkpoint, [record.checkpoint])[record.checkpoint],
+        "transform": record.transform,
+        "version": record.version,
+        "parameters": canonical_json(dict(record.parameters)),
+        "created_at": now(),
+    }
+    key = record_by_digest(connection, t.derivation, [row])[row["digest"]]
+    parents = [
+        {"derivation_id": key, "position": position, "checkpoint": parent}
+        for position, parent in enumerate(record.parents)
+    ]
+    insert_missing(connection, t.derivation_parent, parents)
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class OriginRecord:
+    """Who made results: number of the run, program, plugin and its version, BLAS."""
+
+    run: int
+    program: str
+    plugin: str
+    plugin_version: str
+    blas: str
+
+
+def record_origin(connection: Connection, record: OriginRecord) -> int:
+    """Store an origin, and return its key."""
+    row = {
+        "run": record.run,
+        "program": record.program,
+        "plugin": record.plugin,
+        "plugin_version": record.plugin_version,
+        "blas": record.blas,
+    }
+    digest = digest_of("origin", row)
+    return record_by_digest(connection, t.origin, [{"digest": digest} | row])[digest]
+
+
+def record_table(
+    connection: Connection,
+    subject_id: int,
+    identity_id: int,
+    columns: Sequence[Mapping[str, str]],
+    rows: Sequence[Mapping[str, Outcome]],
+    origin_id: int | None = None,
+) -> None:
+    """Store the rows of named columns that a metric has of a subject.
+
+    Args:
+        connection: An open transaction.
+        subject_id: The subject.
+        identity_id: Identity of the metric.
+        columns: ``key``, ``name``, ``type``, ``better`` and ``unit`` of each column.
+        rows: Outcomes by key of the column, in order.
+        origin_id: Who made them.
+    """
+    described = [{"identity_id": identity_id, **column, "is_table": True} for column in columns]
+    insert_missing(connection, t.metric_column, described)
+    column = t.metric_column.c
+    stored = connection.execute(select(column.key, column.id).where(column.identity_id == identity_id, column.is_table))
+    keys = {row.key: row.id for row in stored}
+    values = [
+        {
+            "subject_id": subject_id,
+            "column_id": keys[name],
+            "row": position,
+            "state": str(outcome.state),
+            "number": outcome.number,
+            "text": outcome.text,
+            "reason": outcome.reason,
+            "origin_id": origin_id,
+        }
+        for position, row in enumerate(rows)
+        for name, outcome in row.items()
+    ]
+    insert_missing(connection, t.table_value, sorted(values, key=lambda own: (own["column_id"], own["row"])))
