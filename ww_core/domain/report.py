@@ -208,7 +208,7 @@ class AnalysisReport:
         except ImportError:
             from ww_core.errors import MissingExtraError
 
-            raise MissingExtraError("pandas is not installed: pip install 'ww[pandas]'") from None
+            raise MissingExtraError("pandas is not installed: pip install 'ww-core[pandas]'") from None
         return pd.DataFrame(self.rows())
 
 
