@@ -55,9 +55,14 @@ $(BIN)/python $(PEER)/bin/python: %/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ww needs Python 3.11 or newer: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	@echo "== $*" && $(PYTHON) -m venv $*
 
+# The distribution was called ww before it was called ww-core. An environment from that time would keep both: every built-in
+# plugin would be found twice, and whoever removed ww later would take files of ww-core with it.
+FORGET_WW := uninstall -qq --yes ww
+
 $(CORE): $(PINS) | $(BIN)/python
 	@echo "== installing ww and what it needs into $(VENV)"
 	@$(INSTALL) pip
+	@$(PIP) $(FORGET_WW)
 	@$(INSTALL) --build-constraint constraints.txt --editable .
 	@touch $@
 
@@ -72,6 +77,7 @@ $(BENCH): benchmarks/peer/requirements.txt $(PINS) | $(PEER)/bin/python
 	@echo "== installing WeightWatcher and ww into $(PEER) (torch: some minutes on a slow line)"
 	@grep -v '^powerlaw==' constraints.txt >$(PEER)/constraints.txt
 	@$(PEER_INSTALL) pip
+	@$(PEER)/bin/python -m pip $(PIP_OPTIONS) $(FORGET_WW)
 	@$(PEER_INSTALL) --build-constraint constraints.txt --requirement benchmarks/peer/requirements.txt --editable .
 	@touch $@
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.peer.timing import Samples
 
-PACKAGES = ("ww", "weightwatcher", "powerlaw", "numpy", "scipy", "torch")
+PACKAGES = ("ww-core", "weightwatcher", "powerlaw", "numpy", "scipy", "torch")
 WIDTH = 120
 
 

@@ -161,7 +161,7 @@ def test_a_bad_name_is_one_sentence_and_nothing_is_stored(ww_program, model_file
 def test_a_device_without_torch(ww_program, model_file, command):
     (ww_program.folder / "torch.py").write_text("raise ImportError('blocked')\n")
     result = ww_program(command, model_file, "--device", "cuda")
-    sentence = "error: device 'cuda' needs torch: pip install 'ww[torch]', or take cpu"
+    sentence = "error: device 'cuda' needs torch: pip install 'ww-core[torch]', or take cpu"
     assert (result.returncode, result.stderr.splitlines()) == (3, [sentence])
     assert not ww_program.store.exists()
     assert ww_program(command, model_file, "--device", "cpu").returncode == 0

@@ -350,7 +350,7 @@ class TestPlot:
     def test_without_matplotlib(self, ww_program, model_file):
         (ww_program.folder / "matplotlib.py").write_text("raise ImportError('blocked')\n")
         result = ww_program("compare-svd", model_file, "--plot", "a.png")
-        fails(result, PLACE, "matplotlib is not installed: pip install 'ww[plot]'")
+        fails(result, PLACE, "matplotlib is not installed: pip install 'ww-core[plot]'")
         assert not ww_program.store.exists()
         ok(ww_program("compare-svd", model_file, "--n", 6))  # nothing else needs it
 

@@ -1,6 +1,6 @@
 """The documentation is run: every Python block, every console command, every link.
 
-A page is a small world of its own: a folder with ``model.safetensors``, ``model-2.safetensors`` (some layers differ),
+A page is a small world of its own: a folder with ``net.safetensors``, ``net-2.safetensors`` (some layers differ),
 ``examples/`` and ``docs/plugins/``, its own store, one Python namespace and one shell. Its blocks run in the order they
 are written. How to mark a block is told in CONTRIBUTING.md.
 """
@@ -156,8 +156,8 @@ def worlds(tmp_path_factory):
         folder = tmp_path_factory.mktemp("furnished")
         for name in ("examples", "docs/plugins"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copyfile(ROOT / "examples/digits-cnn.safetensors", folder / "model.safetensors")
-        derive = [sys.executable, "examples/derive_version.py", "model.safetensors", "model-2.safetensors"]
+        shutil.copyfile(ROOT / "examples/digits-cnn.safetensors", folder / "net.safetensors")
+        derive = [sys.executable, "examples/derive_version.py", "net.safetensors", "net-2.safetensors"]
         subprocess.run(derive, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         return folder
 

@@ -1,5 +1,6 @@
 """Plugins that are broken are reported with their cause, and never stop the others."""
 
+import dataclasses
 import textwrap
 
 import pytest
@@ -204,8 +205,23 @@ def test_a_second_plugin_of_one_name_is_left_out(monkeypatch):
     monkeypatch.setattr(discovery, "_installed", lambda: [twin, *installed()])
     registry = load_plugins()
     states = {info.distribution: info.state for info in registry.plugins if info.name == "ww.metrics"}
-    assert states == {"ww": "loaded", "impostor": "failed"}
+    assert states == {"ww-core": "loaded", "impostor": "failed"}
     assert len(registry.quantities) > 0
+
+
+@pytest.mark.parametrize("spelling", ["ww-core", "ww_core", "WW.Core"])
+def test_ww_is_its_own_however_its_metadata_spell_the_name(monkeypatch, spelling):
+    installed = list(discovery._installed())
+    own = [dataclasses.replace(each, distribution=spelling) if each.builtin else each for each in installed]
+    monkeypatch.setattr(discovery, "_installed", lambda: own)
+    registry = load_plugins(environ={"WW_ONLY_PLUGINS": ""})
+    assert info_of(registry, "ww.metrics").builtin
+    assert info_of(registry, "ww.metrics").state == "loaded"
+
+
+@pytest.mark.parametrize("name", ["ww", "ww-core-extra", "wwcore", ""])
+def test_another_distribution_is_not_ww_itself(name):
+    assert not discovery.Candidate("plugin", name, "1", "plugin", lambda: None).builtin
 
 
 def test_an_object_given_in_python(weights):

@@ -465,7 +465,7 @@ def test_a_server_that_is_not_there(mode):
 
 def test_psycopg_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'ww\[postgres\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'ww-core\[postgres\]'"):
         open_store("postgresql://host/db")
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ww_core.analysis.reading import sentence_of
-from ww_core.plugins.entry_points import all_command_entry_points, blocked_by, distribution_of
+from ww_core.plugins.entry_points import OWN_DISTRIBUTION, all_command_entry_points, blocked_by, distribution_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,7 +58,7 @@ def list_loaders(registry: Registry) -> list[dict[str, Any]]:
         {
             "loader": registry.loaders.display(owned, owned.name),
             "plugin": owned.plugin,
-            "extra": f"ww[{owned.object.extra}]" if owned.object.extra else "",
+            "extra": f"{OWN_DISTRIBUTION}[{owned.object.extra}]" if owned.object.extra else "",
             "doc": owned.object.description,
         }
         for owned in registry.loaders

@@ -51,7 +51,7 @@ def check_plot(file: Path) -> None:
     try:
         import matplotlib.figure  # noqa: F401 - whether it is there
     except ImportError:
-        raise MissingExtraError("matplotlib is not installed: pip install 'ww[plot]'") from None
+        raise MissingExtraError("matplotlib is not installed: pip install 'ww-core[plot]'") from None
 
 
 def draw(comparison: Comparison, file: Path) -> None:

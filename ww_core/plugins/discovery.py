@@ -16,7 +16,7 @@ from ww_core.domain.quantity import Quantity
 from ww_core.errors import PluginError, near_names
 from ww_core.plugins import hookspecs
 from ww_core.plugins.checks import fault_of
-from ww_core.plugins.entry_points import OWN_DISTRIBUTION, blocked_by
+from ww_core.plugins.entry_points import blocked_by, is_own
 from ww_core.plugins.links import link_needs
 from ww_core.plugins.markers import PROJECT
 from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry, Stage
@@ -42,7 +42,7 @@ class Candidate:
     @property
     def builtin(self) -> bool:
         """Whether it came with ww itself."""
-        return self.distribution == OWN_DISTRIBUTION
+        return is_own(self.distribution)
 
     def info(self) -> PluginInfo:
         """Return the listing of this plugin as far as it is known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,13 @@ BLOCK_VARIABLE = "WW_BLOCK_PLUGINS"
 ONLY_VARIABLE = "WW_ONLY_PLUGINS"
 """Environment variable: the only installed plugins that are loaded besides ww's own; set and empty loads none."""
 
-OWN_DISTRIBUTION = "ww"
+OWN_DISTRIBUTION = "ww-core"
+"""What pip installs; the command is ``ww``, and so is the group of entry points."""
+
+
+def is_own(distribution: str) -> bool:
+    """Tell whether a distribution is ww's own: one name has several spellings, as ``ww_core`` (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower() == OWN_DISTRIBUTION
 
 
 def blocked_by(name: str, distribution: str, environ: Mapping[str, str]) -> str:
@@ -23,7 +30,7 @@ def blocked_by(name: str, distribution: str, environ: Mapping[str, str]) -> str:
     names = {name, distribution} - {""}
     if names & _listed(environ.get(BLOCK_VARIABLE, "")):
         return BLOCK_VARIABLE
-    installed = bool(distribution) and distribution != OWN_DISTRIBUTION
+    installed = bool(distribution) and not is_own(distribution)
     if installed and ONLY_VARIABLE in environ and not names & _listed(environ[ONLY_VARIABLE]):
         return ONLY_VARIABLE
     return ""

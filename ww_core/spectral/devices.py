@@ -38,7 +38,7 @@ class TorchDevice:
         try:
             import torch
         except ImportError:
-            raise MissingExtraError(f"device {name!r} needs torch: pip install 'ww[torch]', or take cpu") from None
+            raise MissingExtraError(f"device {name!r} needs torch: pip install 'ww-core[torch]', or take cpu") from None
         self._torch = torch
         try:
             self._device = torch.device("cpu" if name == ON_CPU else name)

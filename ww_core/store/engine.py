@@ -168,7 +168,7 @@ def _connect_server(url: URL) -> Engine:
             connect_args={name: value for name, value in defaults.items() if name not in url.query},
         )
     except ImportError as error:
-        raise MissingExtraError("a PostgreSQL store needs psycopg: pip install 'ww[postgres]'") from error
+        raise MissingExtraError("a PostgreSQL store needs psycopg: pip install 'ww-core[postgres]'") from error
 
     @event.listens_for(engine, "connect")
     def set_parameters(connection: Any, _record: Any) -> None:

@@ -134,7 +134,7 @@ def _check_known(revision: str, location: Location) -> None:
     from alembic.script import ScriptDirectory
 
     if revision not in {script.revision for script in ScriptDirectory(str(scripts_folder())).walk_revisions()}:
-        raise SchemaTooNewError(f"{location} was made by a newer ww: upgrade ww (`pip install --upgrade ww`)")
+        raise SchemaTooNewError(f"{location} was made by a newer ww: upgrade ww (`pip install --upgrade ww-core`)")
 
 
 def _config(connection: Connection) -> Config:

@@ -38,7 +38,7 @@ def unavailable() -> str:
     try:
         found = tuple(int(part) for part in version("torch").split(".")[:2])
     except PackageNotFoundError:
-        return "reading it needs PyTorch: pip install 'ww[torch]'"
+        return "reading it needs PyTorch: pip install 'ww-core[torch]'"
     return "" if found >= _SAFE_SINCE else "reading it safely needs PyTorch 2.6 or newer: pip install --upgrade torch"
 
 
