@@ -136,7 +136,7 @@ def stored(weights, tmp_path):
     return tmp_path / "s.sqlite"
 
 
-def report_of(path, name="net", profile=""):
+def report_of(path, name="net", profile=None):
     with ww.open_store(path, mode="read") as store:
         return store.report(name, profile)
 
@@ -180,7 +180,9 @@ def summaries(path):
     with ww.open_store(path, mode="read") as store, store.reading() as connection:
         query = (
             select(tables.checkpoint.c.digest, tables.variant.c.digest.label("variant"), tables.summary)
-            .join(tables.checkpoint, tables.checkpoint.c.id == tables.summary.c.checkpoint_id)
+            .join(tables.analysis, tables.analysis.c.id == tables.summary.c.analysis_id)
+            .join(tables.structure, tables.structure.c.id == tables.analysis.c.structure_id)
+            .join(tables.checkpoint, tables.checkpoint.c.id == tables.structure.c.checkpoint_id)
             .join(tables.variant, tables.variant.c.id == tables.summary.c.variant_id)
         )
         return {
@@ -231,8 +233,10 @@ def test_what_needs_the_weights_is_listed_and_the_rest_is_filled_in(stored, weig
     assert by_name["first"].explain() == "failed: not computed: it needs the weights"
     assert by_name["conv"] == {row.name: row.metrics["biased"] for row in fresh.layer_metrics}["conv"]
     assert by_name["conv"].explain() == "not_applicable: the layer has no bias"
-    for row in [*filled.layer_metrics, *fresh.layer_metrics]:
-        del row.metrics["biased"]
+    for report in (filled, fresh):
+        del report.summary["biased"]
+        for row in report.layer_metrics:
+            del row.metrics["biased"]
     assert_same(filled, fresh, without={"heavy", "all_heavy"})
     # The weights again, and everything is there.
     analyze_versions(weights, stored, plugins=[late])
@@ -393,14 +397,18 @@ def test_the_newest_analysis_stays_the_newest(weights, tmp_path):
     assert not ww.backfill(path, plugins=[late]).filled
 
 
-def test_a_checkpoint_with_two_labels_is_filled_in_once_under_the_newest(weights, tmp_path):
+def test_a_checkpoint_with_two_labels_is_filled_in_under_each_and_computed_once(weights, tmp_path):
     path = tmp_path / "s.sqlite"
     ww.analyze(weights, store=path, name="net", version="first")
     ww.analyze(weights, store=path, name="copy", version="later")
     report = ww.backfill(path, plugins=[plugin(nuclear)])
-    assert report.versions == 1
-    assert [(refill.model, refill.version) for refill in report.filled] == [("copy", "later")]
+    assert report.versions == 2
+    assert [(own.model, own.version, own.values) for own in report.filled] == [
+        ("copy", "later", 3),
+        ("net", "first", 0),
+    ]
     assert report_of(path, "net").layers[0].metrics["nuclear"].is_ok
+    assert report_of(path, "copy").layers[0].metrics["nuclear"].is_ok
 
 
 def test_without_spectra_all_of_it_needs_the_weights(weights, tmp_path):
@@ -467,11 +475,11 @@ def test_what_cannot_be_repeated_is_said_once_and_the_rest_goes_on(stored, weigh
         renamed = func.replace(request, "power_law.ks", "power_law.kss")
         connection.execute(tables.run.update().where(request.contains("power_law.ks")).values(request=renamed))
     report = ww.backfill(stored, plugins=[plugin(lottery)])
-    causes = {cause.reason.partition(":")[0]: cause.versions for cause in report.not_repeatable}
+    causes = {cause.reason.partition(": ")[0]: cause.versions for cause in report.not_repeatable}
     assert causes == {
-        "unknown metric 'nuclear'": 3,
-        "unknown profile 'gone'": 1,
-        "unknown parameter of power_law 'kss'": 1,
+        "unknown metric 'Late:nuclear'": 3,
+        "unknown profile 'Late:gone'": 1,
+        "unknown parameter of ww.metrics:power_law 'kss'": 1,
     }
     assert report.versions_filled == 3
 
@@ -603,12 +611,13 @@ def test_a_weight_without_numbers_is_known_to_have_none(tmp_path):
 
 def test_sources_of_one_content_are_filled_in_each(weights, tmp_path):
     path, late = tmp_path / "s.sqlite", plugin(nuclear, moved)
-    for skipped in ("steps", "other"):
-        source = {name: array for name, array in weights.items() if name != "steps"} | {skipped: np.arange(3)}
-        ww.analyze(source, store=path, name="net")
+    for groups in ({}, {"conv": 2}):
+        ww.analyze(weights, store=path, name="net", groups=groups)
     report = ww.backfill(path, plugins=[late])
-    assert (report.versions, len(report.filled)) == (1, 2)
-    assert "other" in [skip.name for skip in report_of(path).coverage.reasons]
+    assert (report.versions, len(report.filled)) == (2, 2)
+    for name, groups in (("net@1", 1), ("net@2", 2)):
+        row = next(row for row in report_of(path, name).layers if row.name == "conv")
+        assert (row.groups, row.metrics["nuclear"].is_ok) == (groups, True)
 
 
 def test_two_backfills_and_an_analysis_at_once_agree(stored, weights, tmp_path):

@@ -69,7 +69,8 @@ def test_both_precisions_are_in_one_store_each_with_results_of_its_own(weights, 
         assert again.layers == before.layers
     with ww.open_store(store, mode="read") as opened:
         assert opened.info().counts["spectrum"] == 6
-        assert opened.report("net").layers == single.layers  # the newest
+        assert opened.report("net").layers == double.layers  # the profile's own
+        assert opened.report("net", run=again.run.id).layers == single.layers
 
 
 def test_a_label_says_which_precision_its_spectrum_has(weights):

@@ -86,7 +86,7 @@ def test_diff_finds_what_changed(ww_program, model_file, weights):
     difference = json.loads(ok(ww_program("diff", "net@1", "net@2", "--json")))
     assert difference["counts"] == {"same": 2, "changed": 1, "added": 1, "removed": 1}
     first = next(change for change in difference["layers"] if change["name"] == "first")
-    assert first["delta"]["log_norm"] == pytest.approx(2 * np.log10(2))
+    assert first["change"]["log_norm"] == pytest.approx(2 * np.log10(2))
     text = ok(ww_program("diff", "net@1", "net@2"))
     assert "net@1 > net@2" in text
     assert not re.search(r"^conv ", text, re.MULTILINE)

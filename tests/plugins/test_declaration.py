@@ -118,7 +118,10 @@ def spoilt(matrix) -> Spoilt:
         (lambda: ww.metric(version="1")(upward), "better='up'"),
         (lambda: ww.metric(version="1")(nothing), "its result has no fields"),
         (lambda: ww.metric(version="1")(spoilt), "colour"),
-        (lambda: ww.metric(version="1", unit=3, name="m")(lambda matrix: 0), "unit and doc of column 'm' are texts"),
+        (
+            lambda: ww.metric(version="1", unit=3, name="m")(lambda matrix: 0),
+            "unit, doc and key of column 'm' are texts",
+        ),
         (lambda: ww.metric(version="1", batched="yes", name="m")(lambda matrix: 0), "batched is True or False"),
         (lambda: ww.metric(version="1", needs=["x"], name="m")(lambda matrix: 0), "needs is no mapping"),
         (lambda: ww.metric(version="1", needs={"x": 3}, name="m")(lambda x: 0), "need 'x' is no text"),

@@ -200,7 +200,8 @@ def content_of():
                 for row in connection.execute(select(table)).mappings():
                     fields = tuple(
                         names[reference.column.table.name, row[column.name]]
-                        if (reference := next(iter(column.foreign_keys), None)) and row[column.name] is not None
+                        if (reference := next((key for key in column.foreign_keys if key.column.name == "id"), None))
+                        and row[column.name] is not None
                         else row[column.name]
                         for column in table.columns
                         if column.name not in TIMES and column.name != "id"

@@ -126,22 +126,24 @@ DIGEST = "0" * 64
     [
         ("UPDATE matrix_subject SET entries = entries + 1 WHERE context_id IS NULL", {"digest"}),
         ("UPDATE matrix_subject SET groups = 2", {"digest", "summary"}),
-        ("UPDATE layer_subject SET kind = 'embedding'", {"digest"}),
-        ("UPDATE layer_subject SET bias_id = weight_id", {"digest"}),
+        ("UPDATE layer_subject SET kind = 'embedding'", {"digest", "summary"}),
+        ("UPDATE layer_subject SET bias_id = weight_id", {"digest", "summary"}),
         ("UPDATE subject SET digest = 'x' WHERE kind = 'model' AND id IN (SELECT max(id) FROM subject)", {"digest"}),
-        ("DELETE FROM layer_subject", {"digest"}),
+        ("DELETE FROM layer_subject", {"digest", "summary"}),
         ("UPDATE layer SET name = 'other' WHERE position = 1", {"digest"}),
         ("UPDATE layer SET size = size + 1 WHERE position = 1", {"digest"}),
         ("DELETE FROM skipped_tensor", set()),
-        ("UPDATE structure SET format = 'gguf'", {"digest"}),
+        ("UPDATE layer SET bias_name = 'other' WHERE bias_id IS NOT NULL", {"digest"}),
         ("UPDATE identity SET version = '9' WHERE kind = 'extractor'", {"digest"}),
-        ("UPDATE identity SET parameters = '{}' WHERE name = 'ww.metrics:power_law'", {"digest"}),
-        ("UPDATE identity SET parameters = 'x' WHERE name = 'ww.metrics:power_law'", {"digest"}),
+        ("UPDATE identity SET parameters = '{}' WHERE key = 'ww.metrics:power_law'", {"digest"}),
+        ("UPDATE identity SET parameters = 'x' WHERE key = 'ww.metrics:power_law'", {"digest"}),
         ("UPDATE identity SET parameters = '{}' WHERE kind = 'spectrum'", {"digest"}),
-        ("UPDATE metric_column SET name = 'betta' WHERE name = 'alpha'", {"digest"}),
-        ("UPDATE plan SET content = '[1]'", {"digest", "summary"}),
+        ("UPDATE metric_column SET key = 'betta' WHERE key = 'alpha'", {"digest"}),
+        ("UPDATE plan SET layers = '[\"a\"]'", {"digest", "summary"}),
+        ("UPDATE plan SET profile = 'other'", {"digest"}),
+        ("UPDATE plan SET extractors = '{}'", {"digest"}),
         ("UPDATE plan_variant SET headline = 77 WHERE position = 3", {"digest"}),
-        ("UPDATE variant SET profile = 'other'", {"digest"}),
+        ("UPDATE variant SET extractors = '{}' WHERE extractors <> '{}'", {"digest"}),
         ("UPDATE tensor SET digest = id || 'x'", {"digest"}),
         ("UPDATE checkpoint SET digest = id || 'x'", {"digest"}),
         ("UPDATE spectrum SET length = length + 1", {"spectrum"}),
@@ -201,7 +203,7 @@ def file(tmp_path):
     [
         ("DELETE FROM tensor WHERE id = 1", "reference", "of layer points at a missing row of tensor"),
         ("DELETE FROM metric_column WHERE name = 'alpha'", "reference", "of value points at a missing row"),
-        ("DELETE FROM analysis", "reference", "of run points at a missing row of analysis"),
+        ("DELETE FROM model", "reference", "of label points at a missing row of model"),
         ("UPDATE value SET state = 'perhaps'", "constraint", "value (subject_id 1, column_id"),
         ("UPDATE value SET number = NULL WHERE state = 'ok'", "constraint", "breaks the rule (state = 'ok') ="),
         ("UPDATE value SET text = 'x' WHERE state <> 'ok'", "constraint", "breaks the rule state = 'ok' OR"),
@@ -256,13 +258,13 @@ def summaries(store):
 
 
 @pytest.mark.parametrize(
-    "statement", ["DELETE FROM summary", "UPDATE summary SET value = 7 WHERE aggregate = 'mean' AND checkpoint_id = 1"]
+    "statement", ["DELETE FROM summary", "UPDATE summary SET value = 7 WHERE aggregate = 'mean' AND analysis_id = 1"]
 )
 def test_summaries_are_written_anew_as_they_were(store, statement):
     before = summaries(store)
     change(store, statement)
     assert summaries(store) != before
-    assert store.rebuild_summaries() == (1 if "checkpoint_id" in statement else 2)
+    assert store.rebuild_summaries() == (1 if "analysis_id" in statement else 2)
     assert summaries(store) == before
     assert faults(store) == {}
     assert store.rebuild_summaries() == 0

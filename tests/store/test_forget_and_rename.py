@@ -85,7 +85,7 @@ def test_several_names_may_overlap(store):
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
-    [("resnt", "did you mean resnet"), ("resnet@9", "it has 1, 2, 3"), ("vgg@", "it has final"), ("", "no model ''")],
+    [("resnt", "did you mean resnet"), ("resnet@9", "it has 1, 2, 3"), ("vgg@", "it has final")],
 )
 def test_an_unknown_name_forgets_nothing(store, wrong, words):
     before = names(store)
@@ -177,7 +177,7 @@ def test_a_name_that_cannot_be_given_changes_nothing(store, old, new, words):
     assert names(store) == before
 
 
-@pytest.mark.parametrize(("old", "new"), [("alexnet", "x"), ("resnet@9", "resnet@x"), ("", "x"), ("resnet@", "a@b")])
+@pytest.mark.parametrize(("old", "new"), [("alexnet", "x"), ("resnet@9", "resnet@x"), ("resnet@", "a@b")])
 def test_what_is_not_there_cannot_be_renamed(store, old, new):
     with pytest.raises(NotStoredError):
         store.rename(old, new)

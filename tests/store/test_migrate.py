@@ -66,7 +66,9 @@ def look(url: str) -> tuple[str, set[str], list[str]]:
     engine = connect(Location.of(url))
     with engine.connect() as connection:
         revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-        names = connection.execute(text("SELECT name FROM series JOIN series_member ON series_id = id")).scalars()
+        names = connection.execute(
+            text("SELECT name FROM series JOIN series_member ON series_id = series.id")
+        ).scalars()
         answer = (revision, set(inspect(connection).get_table_names()), list(names))
     engine.dispose()
     return answer

@@ -14,7 +14,7 @@ from sqlalchemy import event
 import ww_core as ww
 from ww_core.analysis import run
 from ww_core.analysis.diff import diff
-from ww_core.store import recording
+from ww_core.store import recording, rows
 from ww_core.store.store import open_store
 
 
@@ -50,7 +50,7 @@ def test_a_round_trip_through_the_store(store_url, weights):
 
 def test_many_rows_take_several_statements(store_url, weights, monkeypatch):
     expected = ww.analyze(weights, name="net", extractors=["slice"])
-    monkeypatch.setattr(recording, "CHUNK", 2)
+    monkeypatch.setattr(rows, "CHUNK", 2)
     for _ in range(2):
         report = ww.analyze(weights, store=store_url, name="net", extractors=["slice"])
         assert outcomes(report) == outcomes(expected)
@@ -122,7 +122,7 @@ def test_a_backfill_says_what_an_analysis_would(store_url, weights):
     for name, arrays in (("net", weights), ("net", changed(weights)), ("it's \\ 100%", weights)):
         ww.analyze(arrays, store=store_url, name=name, extractors=["slice", "pool"])
     report = ww.backfill(store_url, plugins=[Late()])
-    assert (report.versions, report.versions_filled) == (2, 2)
+    assert (report.versions, report.versions_filled) == (3, 3)
     assert (report.needs_weights, report.not_repeatable) == ((), ())
     fresh = ww.analyze(changed(weights), extractors=["slice", "pool"], plugins=[Late()])
     with open_store(store_url, mode="read") as store:
@@ -243,8 +243,8 @@ def content_of_separate_stores(models, tmp_path, content_of):
     content = {}
     for model in models:
         ww.analyze(model, store=tmp_path / f"{model.stem}.sqlite")
-        for table, rows in content_of(tmp_path / f"{model.stem}.sqlite").items():
-            content.setdefault(table, set()).update(rows)
+        for table, content_rows in content_of(tmp_path / f"{model.stem}.sqlite").items():
+            content.setdefault(table, set()).update(content_rows)
     return content
 
 

@@ -77,11 +77,7 @@ def store(store_url):
         with store.writing() as connection:
             connection.execute(insert(tables.subject).values(id=1, digest=DIGEST + "1", kind="matrix"))
             connection.execute(insert(tables.identity).values(id=1, **identity("ww:alpha", "metric")))
-            connection.execute(
-                insert(tables.metric_column).values(
-                    id=1, identity_id=1, name="alpha", type="float", better="lower", unit=""
-                )
-            )
+            connection.execute(insert(tables.metric_column).values(id=1, identity_id=1, **column("alpha")))
             connection.execute(insert(tables.checkpoint).values(id=1, **checkpoint("1")))
         yield store
 
@@ -90,7 +86,7 @@ def identity(name: str, kind: str) -> dict:
     return {
         "digest": name.ljust(64, "0"),
         "kind": kind,
-        "name": name,
+        "key": name,
         "version": "1",
         "parameters": "{}",
         "needs": "{}",
@@ -105,11 +101,21 @@ def checkpoint(digest: str) -> dict:
 
 def structure(checkpoint_id: int) -> dict:
     digest = f"structure {checkpoint_id}"
-    return {"digest": digest, "checkpoint_id": checkpoint_id, "format": "safetensors", "parameters": 2**40}
+    return {"digest": digest, "checkpoint_id": checkpoint_id, "parameters": 2**40}
+
+
+def column(name: str) -> dict:
+    return {"key": name, "name": name, "type": "float", "better": "lower", "unit": "", "is_table": False}
+
+
+def label(number: int) -> dict:
+    told = {"source": "", "location": "", "home": "", "format": "", "options": "{}", "created_at": ""}
+    return {"model_id": 1, "name": f"v{number}", "position": number, "structure_id": number} | told
 
 
 def score(**target) -> dict:
     fixed = {"digest": "score", "name": "accuracy", "dataset": "", "value": 0.9, "better": "higher", "source": ""}
+    fixed |= {"unit": ""}
     return fixed | {"created_at": ""} | target
 
 
@@ -159,9 +165,10 @@ def test_a_value_that_contradicts_its_state_is_refused(store, columns):
         ("subject", {"digest": DIGEST + "2", "kind": "network"}),
         ("subject", {"digest": DIGEST + "1", "kind": "matrix"}),
         ("identity", identity("ww:x", "plugin")),
-        ("metric_column", {"identity_id": 1, "name": "beta", "type": "complex", "better": "none", "unit": ""}),
-        ("metric_column", {"identity_id": 1, "name": "beta", "type": "float", "better": "more", "unit": ""}),
-        ("metric_column", {"identity_id": 1, "name": "alpha", "type": "float", "better": "lower", "unit": ""}),
+        ("metric_column", {"identity_id": 1} | column("beta") | {"type": "complex"}),
+        ("metric_column", {"identity_id": 1} | column("beta") | {"better": "more"}),
+        ("metric_column", {"identity_id": 1} | column("alpha") | {"name": "other"}),
+        ("series_member", {"series_id": 1}),
         ("analysis", {"structure_id": 1, "plan_id": 1}),
     ],
 )
@@ -195,7 +202,7 @@ def fill_view(connection) -> None:
 
     def layer(number: int, of: int, name: str, groups: int, bias: int | None) -> dict:
         fixed = {"kind": "conv2d", "split": "", "weight_id": 1, "position": number}
-        fixed |= {"shape": "[4,4,3,3]", "size": 144, "weight_name": f"{name}.weight"}
+        fixed |= {"shape": "[4,4,3,3]", "size": 144, "weight_name": f"{name}.weight", "bias_name": ""}
         return {"id": number, "structure_id": of, "name": name, "groups": groups, "bias_id": bias} | fixed
 
     def matrix(subject: int, groups: int, index: int, context: int | None) -> dict:
@@ -209,13 +216,7 @@ def fill_view(connection) -> None:
     put("checkpoint", {"id": 1, **checkpoint("1")}, {"id": 2, **checkpoint("2")})
     put("structure", {"id": 1, **structure(1)}, {"id": 2, **structure(2)})
     put("model", {"id": 1, "name": "resnet", "created_at": ""})
-    put(
-        "label",
-        *(
-            {"model_id": 1, "name": f"v{n}", "position": n, "checkpoint_id": n, "source": "", "created_at": ""}
-            for n in (1, 2)
-        ),
-    )
+    put("label", label(1), label(2))
     put(
         "layer", layer(1, 1, "stem", 1, None), layer(2, 2, "a", 2, 2), layer(3, 2, "b", 2, 3), layer(4, 2, "c", 1, None)
     )
@@ -230,10 +231,7 @@ def fill_view(connection) -> None:
     put("matrix_subject", matrix(1, 1, 0, None), matrix(2, 2, 1, None), matrix(4, 2, 0, 3))
     put(
         "metric_column",
-        *(
-            {"id": n, "identity_id": 2, "name": name, "type": "float", "better": "lower", "unit": ""}
-            for n, name in {1: "alpha", 2: "bias_norm"}.items()
-        ),
+        *({"id": n, "identity_id": 2} | column(name) for n, name in {1: "alpha", 2: "bias_norm"}.items()),
     )
     put("value", ok(1, 1, 3.5), ok(2, 1, 2.5), ok(4, 1, 4.5), ok(3, 2, 7.0), ok(5, 2, 8.0), ok(6, 1, 9.0))
     refused = {"state": "refused", "number": None, "reason": "too few values"}

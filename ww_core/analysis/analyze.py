@@ -116,7 +116,7 @@ def analyze(
     for option, text in {"--name": name, "--version": version, "--series": series}.items():
         if text is not None:
             check_name(option, text)
-    for option, text in {"profile": profile, "executor": executor, "device": device, "loader": loader}.items():
+    for option, text in {"profile": profile, "executor": executor, "loader": loader}.items():
         if text == "":
             raise UsageError(f"{option} is empty: name one, or leave it out")
     if precision not in PRECISIONS:

@@ -58,6 +58,7 @@ class _Comparison:
         self._values = {label: reason for label in labels if (reason := self._why_not(label))}
         self._old_layers = {layer.name: layer for layer in old.layers}
         self._new_layers = {layer.name: layer for layer in new.layers}
+        self._wholes = {label: reason for label in labels if (reason := self._why_not_whole(label))}
 
     def difference(self) -> CheckpointDifference:
         """Put it all together."""
@@ -77,7 +78,7 @@ class _Comparison:
             headline=tuple(dict.fromkeys([*new.headline, *old.headline])),
             layers=tuple(self._matrices(statuses)),
             layer_metrics=tuple(self._whole_layers(statuses)),
-            model_metrics=self._of(old.model_metrics, new.model_metrics),
+            model_metrics=self._of_model(),
             counts=_counted(statuses.values(), STATUSES),
             tensors=tuple(own for own in tensors if own.status != "same"),
             tensor_counts=_counted((own.status for own in tensors), (*STATUSES, "unread")),
@@ -156,15 +157,27 @@ class _Comparison:
             label: SummaryDifference(
                 first=old.summary[label].mean if label in old.summary else None,
                 second=new.summary[label].mean if label in new.summary else None,
-                not_comparable=self._values.get(label) or self._why_not_means(label),
+                not_comparable=self._wholes.get(label, ""),
             )
             for label in dict.fromkeys([*first_labels, *new.summary, *old.summary])
         }
 
-    def _why_not_means(self, label: str) -> str:
-        """Say why the means of values that can be compared cannot be; empty if they can."""
+    def _of_model(self) -> Difference:
+        before, after = self._old.report.model_metrics, self._new.report.model_metrics
+        labels = dict.fromkeys([*after, *before])
+        return Difference(before, after, {label: self._wholes[label] for label in labels if label in self._wholes})
+
+    def _why_not_whole(self, label: str) -> str:
+        """Say why what a column comes to over a model cannot be compared; empty if it can."""
+        if label in self._values:
+            return self._values[label]
         if self._old_columns[label].variant != self._new_columns[label].variant:
             return "over the matrices of other extractors"
+        if self._old.report.chosen_layers != self._new.report.chosen_layers:
+            return "over other layers"
+        otherwise = [name for name in self._new_layers if self._seen_otherwise(name)]
+        if otherwise and self._new_columns[label].scope != "layer":
+            return f"{otherwise[0]} has {self._seen_otherwise(otherwise[0])}"
         return ""
 
 

@@ -121,7 +121,7 @@ class Run:
             self._observe("on_start", self._run_start(tasks))
             self._compute(tasks)
             self._compute_model()
-            report = self._end(known)
+            report, end = self._end(known)
         except BaseException:
             self.interrupt(known)
             raise
@@ -130,7 +130,7 @@ class Run:
         if len(self.failures) == before:
             return report
         with self.store.writing() as connection:
-            recording.finish_run(connection, self.run_id, self._ended("done", report.run.reused))
+            recording.finish_run(connection, self.run_id, replace(end, failures=tuple(self.failures)))
         return replace(report, failures=tuple(self.failures))
 
     def interrupt(self, known: Collection[str] = ()) -> None:
@@ -140,7 +140,7 @@ class Run:
         with self.store.writing() as connection:
             recording.finish_run(connection, self.run_id, end)
 
-    def _end(self, known: Collection[str]) -> AnalysisReport:
+    def _end(self, known: Collection[str]) -> tuple[AnalysisReport, RunEnd]:
         """End the run as done, with its summaries in one transaction, however the program ends.
 
         What takes long is read before, so that nobody else waits for it.
@@ -152,7 +152,7 @@ class Run:
             recording.finish_run(connection, self.run_id, end)
             partial = report.incomplete_columns(provisional=self.weights.provisional)
             recording.record_summaries(connection, self.analysis_id, self.plan_id, report.summary, partial)
-        return replace(report, store=self.store.location)
+        return replace(report, store=self.store.location), end
 
     def _ended(self, state: str, reused: int) -> RunEnd:
         return RunEnd(

@@ -87,8 +87,8 @@ class Coverage:
     Attributes:
         parameters: Numbers in all tensors, skipped ones too.
         parameters_analyzed: Numbers in weights that have a spectrum.
-        analyzed: Layers with a spectrum.
-        refused: Layers that were analysed, and of which every value was refused, as of a weight that is NaN.
+        analyzed: Layers with a spectrum, and those of which one was refused, as of a weight that is NaN.
+        refused: Those of them of which every value was refused.
         statistics_only: Layers with metrics of the whole layer and no spectrum.
         skipped: Layers without either.
         failed: Layers of which an exception or an interruption left nothing.
@@ -169,7 +169,10 @@ PLACES: Mapping[RowScope, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class AnalysisReport:
-    """All that one analysis says. ``to_dict`` is what ``--json`` prints; ``headline`` names its tables' columns."""
+    """All that one analysis says. ``to_dict`` is what ``--json`` prints; ``headline`` names its tables' columns.
+
+    ``chosen_layers`` are the globs that chose layers, none for all; ``store`` is where it is stored.
+    """
 
     source: str
     model: str
@@ -185,6 +188,7 @@ class AnalysisReport:
     headline: tuple[str, ...]
     failures: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
+    chosen_layers: tuple[str, ...] = ()
     store: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,13 +207,13 @@ class AnalysisReport:
                 "parameters_analyzed": cover.parameters_analyzed,
                 "layers": {
                     "analyzed": cover.analyzed,
-                    "refused": cover.refused,
                     "statistics_only": cover.statistics_only,
                     "skipped": cover.skipped,
                     "failed": cover.failed,
                 },
                 "skipped": [{"name": skip.name, "reason": skip.reason} for skip in cover.reasons],
             },
+            "chosen_layers": list(self.chosen_layers),
             "columns": [dataclasses.asdict(column) for column in self.columns],
             "layers": [_matrix_row(row) for row in self.layers],
             "layer_metrics": [_layer_row(row) for row in self.layer_metrics],

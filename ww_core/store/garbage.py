@@ -155,7 +155,9 @@ def _dead_checkpoints() -> Select[Any]:
         .where(t.structure.c.checkpoint_id == key, _unended, t.run.c.started_at >= _killed_before())
     )
     keep = [
-        select(t.label.c.id).join(t.structure).where(t.structure.c.checkpoint_id == key),
+        select(t.label.c.id)
+        .join(t.structure, t.structure.c.id == t.label.c.structure_id)
+        .where(t.structure.c.checkpoint_id == key),
         select(t.score.c.id).where(t.score.c.checkpoint_id == key),
         select(t.reported_subject.c.subject_id).where(t.reported_subject.c.checkpoint_id == key),
         going_on,
@@ -196,17 +198,18 @@ def _goes_with(connection: Connection, checkpoints: Sequence[int]) -> list[Doome
 
 
 def _parts_of(connection: Connection, subjects: Sequence[int]) -> list[Doomed]:
-    """List what goes with subjects: what was said of them, and before it the same of the pairs they are in."""
+    """List what goes with subjects: the pairs they are in, the pairs these are in, and what was said of any of them."""
     pair = t.pair_subject.c
-    sides = (pair.first_id, pair.second_id)
-    pairs = sorted({key for side in sides for key in _keys(connection, pair.subject_id, side, subjects)})
+    every, found = dict.fromkeys(subjects), list(subjects)
+    while found:
+        pairs = [
+            key for side in (pair.first_id, pair.second_id) for key in _keys(connection, pair.subject_id, side, found)
+        ]
+        found = list(dict.fromkeys(key for key in pairs if key not in every))
+        every |= dict.fromkeys(found)
     parts = (t.matrix_subject, t.layer_subject, t.model_subject, t.pair_subject)
     said = (t.value, t.table_value, t.spectrum, t.score, *parts)
-    return [
-        *(_parts_of(connection, pairs) if pairs else []),
-        *((table.c.subject_id, subjects) for table in said),
-        (t.subject.c.id, subjects),
-    ]
+    return [*((table.c.subject_id, list(every)) for table in said), (t.subject.c.id, list(every))]
 
 
 def _keys(connection: Connection, wanted: Column[Any], column: Column[Any], among: Sequence[int]) -> list[int]:

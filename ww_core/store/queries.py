@@ -713,7 +713,7 @@ def report_of_run(
         coverage=Coverage(
             parameters=run.parameters,
             parameters_analyzed=sum(weights.values()),
-            analyzed=states.count("analyzed"),
+            analyzed=states.count("analyzed") + states.count("refused"),
             refused=states.count("refused"),
             statistics_only=states.count("statistics"),
             skipped=states.count("skipped"),
@@ -735,6 +735,7 @@ def report_of_run(
         headline=tuple(column.shown.name for column in headline),
         failures=end.failures,
         warnings=end.warnings,
+        chosen_layers=tuple(json.loads(run.layers)),
     )
 
 
@@ -747,8 +748,10 @@ _RUN = (
         t.structure.c.checkpoint_id,
         t.structure.c.parameters,
         t.checkpoint.c.digest,
+        t.plan.c.layers,
     )
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
     .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
     .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
     .where(t.run.c.id == bindparam("run"))
