@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ww_core.store.queries import StoredLayer
     from ww_core.store.store import Compared
 
-Place = tuple[str, str, int]
-"""A matrix in its layer: identity of the extractor variant, its label, index."""
+Place = tuple[str, int]
+"""A matrix in its layer: identity of the extractor variant, and index."""
 
 
 def diff(first: str, second: str, *, store: str | os.PathLike[str], profile: str | None = None) -> CheckpointDifference:
@@ -52,8 +52,9 @@ class _Comparison:
 
     def __init__(self, old: Compared, new: Compared) -> None:
         self._old, self._new = old, new
-        self._old_columns = {column.name: column for column in old.report.columns}
         self._new_columns = {column.name: column for column in new.report.columns}
+        self._labels = _labels_today(old.report.columns, new.report.columns)
+        self._old_columns = {self._labels[column.name]: column for column in old.report.columns}
         labels = dict.fromkeys([*self._new_columns, *self._old_columns])
         self._values = {label: reason for label in labels if (reason := self._why_not(label))}
         self._old_layers = {layer.name: layer for layer in old.layers}
@@ -75,7 +76,7 @@ class _Comparison:
             second_name=self._new.name,
             second_digest=new.digest,
             second_profile=new.run.profile,
-            headline=tuple(dict.fromkeys([*new.headline, *old.headline])),
+            headline=tuple(dict.fromkeys([*new.headline, *(self._labels[label] for label in old.headline)])),
             layers=tuple(self._matrices(statuses)),
             layer_metrics=tuple(self._whole_layers(statuses)),
             model_metrics=self._of_model(),
@@ -91,7 +92,7 @@ class _Comparison:
         old, new = self._old_columns.get(label), self._new_columns.get(label)
         if old is None or new is None:
             return f"only {self._new.name if old is None else self._old.name} has it"
-        if (old.identity, old.column, old.type) == (new.identity, new.column, new.type):
+        if _meaning(old) == _meaning(new):
             return ""
         if old.metric != new.metric or old.column != new.column:
             return f"{_metric(old)} in {self._old.name}, {_metric(new)} in {self._new.name}"
@@ -114,14 +115,14 @@ class _Comparison:
             if not before and not after:
                 yield LayerDifference(name, status, "", None, self._of({}, {}))
             otherwise = self._seen_otherwise(name)
-            for place in {**after, **before}:
-                _, extractor, index = place
+            for place, shown in ({**after, **before} | after).items():
+                extractor, index = shown.extractor, shown.index
                 rows = before.get(place), after.get(place)
                 reason = otherwise
                 if None in rows and status in {"same", "changed"} and before and after:
                     here = self._new.name if rows[0] is None else self._old.name
                     reason = reason or f"only {here} has matrix {index} of {extractor}"
-                difference = self._of(_outcomes(rows[0]), _outcomes(rows[1]), reason)
+                difference = self._of(self._before(rows[0]), _outcomes(rows[1]), reason)
                 yield LayerDifference(name, status, extractor, index, difference)
 
     def _whole_layers(self, statuses: Mapping[str, Status]) -> Iterator[WholeLayerDifference]:
@@ -129,7 +130,7 @@ class _Comparison:
         after = {row.name: row for row in self._new.report.layer_metrics}
         for name, status in statuses.items():
             if name in before or name in after:
-                difference = self._of(_outcomes(before.get(name)), _outcomes(after.get(name)))
+                difference = self._of(self._before(before.get(name)), _outcomes(after.get(name)))
                 yield WholeLayerDifference(name, status, difference)
 
     def _seen_otherwise(self, name: str) -> str:
@@ -151,19 +152,26 @@ class _Comparison:
                 yield TensorDifference(name, status, shown.reason)
 
     def _summary(self) -> dict[str, SummaryDifference]:
-        old, new = self._old.report, self._new.report
-        first_labels = [label for label in new.headline if label in new.summary]
+        old = {self._labels[label]: own for label, own in self._old.report.summary.items()}
+        new = self._new.report.summary
+        first_labels = [label for label in self._new.report.headline if label in new]
         return {
             label: SummaryDifference(
-                first=old.summary[label].mean if label in old.summary else None,
-                second=new.summary[label].mean if label in new.summary else None,
+                first=old[label].mean if label in old else None,
+                second=new[label].mean if label in new else None,
                 not_comparable=self._wholes.get(label, ""),
             )
-            for label in dict.fromkeys([*first_labels, *new.summary, *old.summary])
+            for label in dict.fromkeys([*first_labels, *new, *old])
         }
 
+    def _before(self, row: MatrixRow | LayerRow | None) -> Mapping[str, Outcome]:
+        return self._named_today(_outcomes(row))
+
+    def _named_today(self, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+        return {self._labels[label]: outcome for label, outcome in outcomes.items()}
+
     def _of_model(self) -> Difference:
-        before, after = self._old.report.model_metrics, self._new.report.model_metrics
+        before, after = self._named_today(self._old.report.model_metrics), self._new.report.model_metrics
         labels = dict.fromkeys([*after, *before])
         return Difference(before, after, {label: self._wholes[label] for label in labels if label in self._wholes})
 
@@ -183,6 +191,22 @@ class _Comparison:
 
 def _outcomes(row: MatrixRow | LayerRow | None) -> Mapping[str, Outcome]:
     return row.metrics if row is not None else {}
+
+
+def _meaning(column: ReportColumn) -> tuple[str, str, str]:
+    """What two columns have in common if their values may be compared."""
+    return column.identity, column.column, column.type
+
+
+def _labels_today(old: Iterable[ReportColumn], new: Iterable[ReportColumn]) -> dict[str, str]:
+    """Return under which label each column of the first report stands: that of the second for what means the same."""
+    by_meaning = {_meaning(column): column.name for column in new}
+    labels = {column.name: by_meaning[_meaning(column)] for column in old if _meaning(column) in by_meaning}
+    for column in old:
+        if column.name not in labels:
+            taken = column.name in labels.values()
+            labels[column.name] = f"{column.metric}[version {column.version}]" if taken else column.name
+    return labels
 
 
 def _metric(column: ReportColumn) -> str:
@@ -209,5 +233,5 @@ def _counted(statuses: Iterable[str], order: Sequence[str]) -> dict[str, int]:
 def _by_layer(rows: Iterable[MatrixRow]) -> dict[str, dict[Place, MatrixRow]]:
     places: dict[str, dict[Place, MatrixRow]] = {}
     for row in rows:
-        places.setdefault(row.name, {})[row.extractor_identity, row.extractor, row.index] = row
+        places.setdefault(row.name, {})[row.extractor_identity, row.index] = row
     return places

@@ -211,6 +211,7 @@ def plan_record(selection: Selection, request: Request) -> PlanRecord:
                 scope=str(column.scope),
                 identity=selection.nodes[column.qualified].identity,
                 column=column.column.key,
+                type=column.column.type,
                 headline=headline.get(column.label),
             )
             for column in selection.columns

@@ -370,7 +370,12 @@ def _identity_digest(row: Row[Any]) -> str | None:
 
 def _check_variants(connection: Connection, findings: _Findings) -> None:
     query = (
-        select(t.variant, t.identity.c.digest.label("identity"), t.metric_column.c.key.label("column"))
+        select(
+            t.variant,
+            t.identity.c.digest.label("identity"),
+            t.metric_column.c.key.label("column"),
+            t.metric_column.c.type,
+        )
         .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
         .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
     )
@@ -379,7 +384,7 @@ def _check_variants(connection: Connection, findings: _Findings) -> None:
 
 
 def _variant_digest(row: Row[Any]) -> str:
-    return variant_digest(json.loads(row.extractors), row.identity, row.column)
+    return variant_digest(json.loads(row.extractors), row.identity, row.column, row.type)
 
 
 def _check_plans(connection: Connection, findings: _Findings) -> None:

@@ -87,6 +87,7 @@ class ColumnRecord:
     scope: str
     identity: str
     column: str
+    type: str
     headline: int | None
 
 
@@ -116,7 +117,7 @@ class PlanRecord:
 
     def variant_of(self, column: ColumnRecord) -> str:
         """Content address of the variant that a column is."""
-        return variant_digest(self.primary_of(column), column.identity, column.column)
+        return variant_digest(self.primary_of(column), column.identity, column.column, column.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,9 +435,17 @@ def plan_digest(shown: Sequence[tuple[str, int | None, str]], row: Mapping[str, 
     return digest_of("plan", {"shown": list(map(list, shown))} | {name: row[name] for name in told})
 
 
-def variant_digest(extractors: Mapping[str, str], identity: str, column: str) -> str:
-    """Return the content address of a variant: a column of an identity, over the matrices of extractors by role."""
-    return digest_of("variant", {"extractors": dict(extractors), "identity": identity, "column": column})
+def variant_digest(extractors: Mapping[str, str], identity: str, column: str, kind: str) -> str:
+    """Return the content address of a variant: a column of an identity, over the matrices of extractors by role.
+
+    Args:
+        extractors: Identities of the extractors by role; empty for a column of whole layers.
+        identity: Digest of the metric's identity.
+        column: Permanent key of the column.
+        kind: Type of the column.
+    """
+    content = {"extractors": dict(extractors), "identity": identity, "column": column, "type": kind}
+    return digest_of("variant", content)
 
 
 def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[CoverageRecord], keys: Keys) -> int:

@@ -1,0 +1,193 @@
+"""What may be compared is compared; what may not is shown with the reason, and never subtracted."""
+
+import json
+
+import numpy as np
+import pytest
+
+import ww_core as ww
+from ww_core.analysis.diff import diff
+
+
+def plugin(*metrics, profiles=()):
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_metrics(self):
+            return list(metrics)
+
+        @ww.hookimpl
+        def ww_register_profiles(self):
+            return list(profiles)
+
+    return Plugin()
+
+
+def shifty(version):
+    """A metric whose second version means another number."""
+
+    @ww.metric(version=version, name="shifty")
+    def measure(singular_values):
+        """The largest singular value, or the sum of all."""
+        return singular_values[0] if version == "1" else singular_values.sum()
+
+    return measure
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "s.sqlite"
+
+
+@pytest.fixture
+def other(weights):
+    return weights | {"first.weight": weights["first.weight"] * np.float32(2)}
+
+
+def row_of(difference, name, extractor=None):
+    rows = [own for own in difference.layers if own.name == name]
+    (row,) = [own for own in rows if extractor in {None, own.extractor}]
+    return row.difference
+
+
+def test_versions_of_a_metric_are_never_subtracted(store, weights, other):
+    ww.analyze(weights, store=store, name="net", plugins=[plugin(shifty("1"))])
+    ww.analyze(other, store=store, name="net", plugins=[plugin(shifty("2"))])
+    difference = diff("net@1", "net@2", store=store)
+    first = row_of(difference, "first")
+    reason = "version 1 in net@1, 2 in net@2"
+    assert first.not_comparable == {"shifty": reason}
+    assert "shifty" not in first.change
+    assert {first.first["shifty"], first.second["shifty"]} != {None}  # both are shown
+    assert first.change["log_norm"] == pytest.approx(2 * np.log10(2))
+    assert difference.not_comparable == {"shifty": reason}
+    assert difference.summary["shifty"].change is None
+    assert difference.summary["alpha"].change is not None
+    content = json.loads(json.dumps(difference.to_dict(), allow_nan=False))
+    assert content["summary"]["shifty"]["not_comparable"] == reason
+
+
+def test_what_needs_another_version_is_not_subtracted_either(store, weights, other):
+    def above(version):
+        @ww.metric(version="1")
+        def over(shifty):
+            """Of a metric that has two versions."""
+            return shifty + 1
+
+        return plugin(shifty(version), over)
+
+    ww.analyze(weights, store=store, name="net", plugins=[above("1")])
+    ww.analyze(other, store=store, name="net", plugins=[above("2")])
+    difference = diff("net@1", "net@2", store=store)
+    assert difference.not_comparable["over"] == "other parameters, or another definition of what it needs"
+
+
+def test_a_run_in_common_is_found_before_newer_ones_that_have_less(store, weights, other):
+    ww.analyze(weights, store=store, name="net", plugins=[plugin(shifty("1"))])
+    ww.analyze(other, store=store, name="net", plugins=[plugin(shifty("1"))])
+    ww.analyze(other, store=store, name="net", plugins=[plugin(shifty("2"))])
+    difference = diff("net@1", "net@2", store=store)
+    assert difference.not_comparable == {}
+    assert "shifty" in row_of(difference, "first").change
+
+
+def test_matrices_of_other_extractors_are_apart_and_their_means_are_not_subtracted(store, weights, other):
+    ww.analyze(weights, store=store, name="net", extractors=["pool"])
+    ww.analyze(other, store=store, name="net", extractors=["slice"])
+    difference = diff("net@1", "net@2", store=store)
+    assert row_of(difference, "first").change["log_norm"] == pytest.approx(2 * np.log10(2))  # by one extractor in both
+    rows = [own for own in difference.layers if own.name == "conv"]
+    assert {(own.extractor, own.index) for own in rows} == {("pool", 0), *(("slice", index) for index in range(9))}
+    for own in rows:
+        assert not own.difference.change
+        assert set(own.difference.not_comparable.values()) == {
+            f"only {'net@1' if own.extractor == 'pool' else 'net@2'} has matrix {own.index} of {own.extractor}"
+        }
+    summary = difference.summary["alpha"]
+    assert summary.first is not None
+    assert summary.second is not None
+    assert (summary.change, summary.not_comparable) == (None, "over the matrices of other extractors")
+    assert difference.model_metrics.not_comparable["log_prod_spectral_norm"]
+    assert not difference.model_metrics.change
+
+
+def test_variants_of_an_extractor_are_apart(store, weights, other):
+    ww.analyze(weights, store=store, name="net", extractors=["fft"])
+    ww.analyze(other, store=store, name="net", extractors=["fft[n=5]"])
+    difference = diff("net@1", "net@2", store=store)
+    assert all(not own.difference.change for own in difference.layers if own.name == "conv")
+
+
+def test_profiles_that_define_a_column_otherwise_are_not_mixed(store, weights, other):
+    ww.analyze(weights, store=store, name="net")
+    ww.analyze(other, store=store, name="net", profile="weightwatcher")
+    difference = diff("net@1", "net@2", store=store)
+    assert difference.profile == "default and weightwatcher"
+    assert "alpha" in difference.not_comparable
+    assert not any("alpha" in own.difference.change for own in difference.layers)
+    assert difference.summary["alpha"].change is None
+    with pytest.raises(ww.StoreError, match="never analysed under profile 'weightwatcher'"):
+        diff("net@1", "net@2", store=store, profile="weightwatcher")
+
+
+def test_over_other_layers_rows_are_compared_and_means_are_not(store, weights, other):
+    ww.analyze(weights, store=store, name="net")
+    ww.analyze(other, store=store, name="net", layers=["first", "conv"])
+    difference = diff("net@1", "net@2", store=store)
+    assert row_of(difference, "first").change["log_norm"] == pytest.approx(2 * np.log10(2))
+    assert difference.summary["alpha"].not_comparable == "over other layers"
+    assert "log_prod_spectral_norm" not in difference.model_metrics.change
+
+
+def test_whole_layers_and_models_are_compared_too(store, weights, other):
+    ww.analyze(weights, store=store, name="net")
+    ww.analyze(other, store=store, name="net")
+    difference = diff("net@1", "net@2", store=store)
+    layers = {own.name: own.difference for own in difference.layer_metrics}
+    old, new = float(weights["first.weight"].astype("f8").std()), float(other["first.weight"].astype("f8").std())
+    assert layers["first"].change["weight_std"] == pytest.approx(new - old, rel=1e-9)
+    assert layers["norm"].change["weight_mean"] == 0
+    assert difference.model_metrics.change["log_prod_spectral_norm"] == pytest.approx(np.log10(4))
+    assert difference.summary["weight_std"].change == pytest.approx((new - old) / 4, rel=1e-9)
+
+
+def test_a_renamed_metric_with_a_key_is_the_same_column(store, weights, other):
+    @ww.metric(version="1")
+    def before(singular_values):
+        """By its first name."""
+        return singular_values[0]
+
+    @ww.metric(version="1", key="Plugin:before")
+    def after(singular_values):
+        """By its second name."""
+        return singular_values[0]
+
+    ww.analyze(weights, store=store, name="net", plugins=[plugin(before)])
+    ww.analyze(other, store=store, name="net", plugins=[plugin(after)])
+    difference = diff("net@1", "net@2", store=store)
+    first = row_of(difference, "first")
+    assert "before" not in first.first
+    assert first.change["after"] == pytest.approx(first.first["after"])  # it doubles
+    assert difference.not_comparable == {}
+
+
+def test_tensors_without_metrics_are_counted_and_listed(store, weights):
+    tensors = {"same": np.arange(3), "changed": np.arange(4), "gone": np.ones(2, np.int8)}
+    ww.analyze(weights | tensors, store=store, name="net")
+    tensors = {"same": np.arange(3), "changed": np.arange(4) + 1, "new": np.ones(2, np.complex64)}
+    ww.analyze(weights | tensors, store=store, name="net")
+    difference = diff("net@1", "net@2", store=store)
+    assert difference.counts == {"same": 4, "changed": 0, "added": 0, "removed": 0}
+    assert difference.tensor_counts == {"same": 2, "changed": 1, "added": 1, "removed": 1, "unread": 0}
+    assert {(own.name, own.status) for own in difference.tensors} == {
+        ("changed", "changed"),
+        ("gone", "removed"),
+        ("new", "added"),
+    }
+    assert "int64" in next(own.reason for own in difference.tensors if own.name == "changed")
+
+
+@pytest.mark.parametrize(("first", "second", "profile"), [("", "net", None), ("net", "", None), ("net", "net", "")])
+def test_empty_names_are_wrong_usage(store, weights, first, second, profile):
+    ww.analyze(weights, store=store, name="net")
+    with pytest.raises(ww.UsageError, match="is empty"):
+        diff(first, second, store=store, profile=profile)
