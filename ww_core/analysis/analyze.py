@@ -145,7 +145,7 @@ def analyze(
             device=device,
             keep_spectra=keep_spectra,
             started=started,
-            warnings=[*warnings, *checkpoint.warnings],
+            warnings=[*warnings, *checkpoint.warnings, *digests.warnings],
         )
         with opened.writing() as connection:
             keys = recording.record_checkpoint(connection, checkpoint_record(weights, digests))
