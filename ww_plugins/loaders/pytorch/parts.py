@@ -37,8 +37,9 @@ _OF_A_DEVICE = (
     "torch._utils._rebuild_device_tensor_from_numpy",
     "torch._utils._rebuild_device_tensor_from_cpu_tensor",
 )
+_SETS = ("builtins.set", "__builtin__.set", "builtins.frozenset", "__builtin__.frozenset")
 _APART = frozenset({"requires_grad", "_is_param", "_hash", "device", "_device"})
-"""Attributes of a tensor that say nothing of its content."""
+"""Keys and attributes that say nothing of the content of a tensor."""
 
 _DEEPEST = 64
 _MOST_TOLD = 1 << 16  # characters of one tensor
@@ -150,13 +151,14 @@ class _Walk:
             self._waiting.append(((*path, way), thing, told))
 
     def _wait_for_entries(self, path: _Path, entries: dict[Any, Any], *, told: bool) -> None:
-        self._wait_for(path, ((_key(key), thing) for key, thing in entries.items()), told=told)
+        kept = ((_key(key), thing) for key, thing in entries.items() if key not in _APART)
+        self._wait_for(path, kept, told=told)
 
     def _wait_for_call(self, path: _Path, call: Call, *, told: bool) -> None:
         arguments = call.arguments
         if call.calls("torch.device"):
             return
-        if call.calls(*WRAPPERS):
+        if call.calls(*WRAPPERS, *_SETS):
             self._waiting.append((path, arguments[0] if arguments else None, told))
             return
         if call.calls(*TYPED):
@@ -173,7 +175,7 @@ class _Walk:
             arguments = arguments[:2]
         self._wait_for((*path, "()"), enumerate((call.function, *arguments)), told=told)
         self._wait_for_state(path, call.state, told=told, private=False)
-        self._wait_for((*path, "{}"), ((_key(key), thing) for key, thing in (call.items or {}).items()), told=told)
+        self._wait_for_entries((*path, "{}"), call.items or {}, told=told)
         self._wait_for((*path, "[]"), enumerate(call.elements or ()), told=told)
 
     def _wait_for_state(self, path: _Path, state: Any, *, told: bool, private: bool) -> None:
@@ -181,9 +183,8 @@ class _Walk:
         states = _states(state)
         for own in states:
             for key, thing in own.items():
-                if key not in _APART:
-                    is_private = isinstance(key, str) and key.startswith("_")
-                    self._wait_for(path, [(_key(key), thing)], told=private if is_private else told)
+                is_private = isinstance(key, str) and key.startswith("_")
+                self._wait_for_entries(path, {key: thing}, told=private if is_private else told)
         if not states:
             self._wait_for(path, [("state", state)], told=told)
 
