@@ -21,7 +21,7 @@ from ww_plugins.loaders.pytorch.archives import ITEM_SIZES
 from ww_plugins.loaders.pytorch.pickles import LOADS_A_PICKLE, Call, Extent, Global, Persistent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ww_plugins.loaders.pytorch.archives import Archive
 
@@ -42,10 +42,11 @@ _APART = frozenset({"requires_grad", "_is_param", "_hash", "device", "_device"})
 """Keys and attributes that say nothing of the content of a tensor."""
 
 _DEEPEST = 64
-_MOST_TOLD = 1 << 16  # characters of one tensor
+_MOST_TOLD = 1 << 18  # characters of one tensor
 _OF_A_STEP, _OF_A_PART = 16, 256  # characters that looking at something, or a part, counts as
 _LONGEST_NUMBER = 256  # bits
 
+_HOLDERS = (Call, Persistent, dict, list, tuple)
 _Path = tuple[str | int, ...]
 
 
@@ -145,10 +146,13 @@ class _Walk:
             node = _made(node)
         return self._part_of(node) if node.calls(*PLAIN, *ARRAYS, *BUFFERS) else None
 
-    def _wait_for(self, path: _Path, things: Any, *, told: bool) -> None:
+    def _wait_for(self, path: _Path, things: Iterable[tuple[str | int, Any]], *, told: bool) -> None:
         for way, thing in things:
-            self._count(_OF_A_STEP)
-            self._waiting.append(((*path, way), thing, told))
+            if told or isinstance(thing, _HOLDERS):
+                self._count(_OF_A_STEP)
+                self._waiting.append(((*path, way), thing, told))
+            else:
+                self._count(1)
 
     def _wait_for_entries(self, path: _Path, entries: dict[Any, Any], *, told: bool) -> None:
         kept = ((_key(key), thing) for key, thing in entries.items() if key not in _APART)
