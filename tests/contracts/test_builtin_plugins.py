@@ -79,7 +79,11 @@ class TestModule(LoaderContract):
             module = root
             for part in path:
                 module = module._modules.setdefault(part, torch.nn.Module())  # add_module refuses the name "half"
-            module.register_parameter(last, torch.nn.Parameter(torch.from_numpy(weight.copy())))
+            tensor = torch.from_numpy(weight.copy())
+            if tensor.is_floating_point():
+                module.register_parameter(last, torch.nn.Parameter(tensor))
+            else:
+                module.register_buffer(last, tensor)
         return root
 
 

@@ -1029,6 +1029,103 @@ def test_tensors_that_only_pytorch_reads(case, tmp_path, loader, contents, monke
     assert not (tmp_path / "canary").exists()
 
 
+# --- tensors of several parts, whose content is read without PyTorch ---
+
+
+def wrapped(state) -> bytes:
+    """A tensor of a class of its own, and a sound layer."""
+    arguments = (named("a.B"), named("torch.float32"), (4, 6), (6, 1), 0, None, call("torch.device", "cpu"), False)
+    rebuilt = call(
+        "torch._tensor._rebuild_from_type_v2",
+        named("torch._utils._rebuild_wrapper_subclass"),
+        named("a.B"),
+        arguments,
+        state,
+    )
+    return in_zip({"fc.weight": tensor(), "a": rebuilt}, {**USUAL, "1": NUMBERS.tobytes()})
+
+
+def doubled(thing: Code, count: int) -> Code:
+    """A list of 2^count things: each level holds the one below twice."""
+    return Code(b"]" + thing + b"a" + b"".join(b"q%c0](h%ch%ce" % (n, n, n) for n in range(count)))
+
+
+def part(**told) -> Code:
+    return tensor(of=storage("1", **told))
+
+
+PARTS = {
+    "sound": (lambda: wrapped({"_local": part(), "scale": 0.5}), True),
+    "of an object": (lambda: wrapped({"spec": built(call("a.Spec"), {"_mesh": part(), "_hash": 2**200})}), True),
+    "a call beside": (lambda: wrapped({"_local": part(), "evil": call("posix.system", "touch canary")}), True),
+    "of slots": (lambda: wrapped((None, {"_local": part()})), True),
+    "shown many times": (lambda: wrapped({"_local": tensor((10**6, 10**6), (0, 0), of=storage("1"))}), True),
+    "nothing": (lambda: wrapped({}), False),
+    "numbers alone": (lambda: wrapped({"scale": 0.5}), False),
+    "objects": (lambda: wrapped({"_local": array(NUMBERS, kind="O8", content=[None])}), False),
+    "beyond its storage": (lambda: wrapped({"_local": tensor((400, 600), of=storage("1"))}), False),
+    "four terabytes": (lambda: wrapped({"_local": tensor((10**6, 10**6), of=storage("1"))}), False),
+    "a storage too small": (lambda: wrapped({"_local": part(count=10**12)}), False),
+    "a storage that is missing": (lambda: wrapped({"_local": tensor(of=storage("9"))}), False),
+    "no storage": (lambda: wrapped({"_local": Code(code(("module", 1)) + b"Q")}), False),
+    "a storage alone, too small": (lambda: wrapped({"_local": storage("1", 10**12)}), False),
+    "a storage 2^20 times": (lambda: wrapped({"_local": doubled(part(), 20)}), False),
+    "more than the file": (lambda: wrapped({"_local": doubled(part(), 6)}), False),
+    "2^30 numbers": (lambda: wrapped({"_local": part(), "x": doubled(code(1), 30)}), False),
+    "itself": (lambda: wrapped({"_local": part(), "x": itself()}), False),
+    "lists in lists": (lambda: wrapped({"_local": part(), "x": Code(b"]" * 999 + b"a" * 998)}), False),
+    "a long number": (lambda: wrapped({"_local": part(), "x": 10**9000}), False),
+    "a long text": (lambda: wrapped({"_local": part(), "x": "x" * 10**6}), False),
+    "a long key": (lambda: wrapped({"_local": part(), "x" * 10**6: 1}), False),
+    "an odd key": (lambda: wrapped({"_local": part(), (1, 2): 1}), False),
+    "quantized beyond its storage": (lambda: quantized((10**4, 10**4), (10**4, 1)), False),
+    "quantized from one number": (lambda: quantized((10**6, 10**6), (0, 0)), True),
+    "of 10^12 numbers": (lambda: sparse([[0, 1], [1, 2]], (10**6, 10**6)), True),
+    "an index beyond": (lambda: sparse([[0, 10**9], [1, 2]], (3, 4)), True),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_the_content_of_parts_is_read_or_said_to_be_missing(case, tmp_path, loader, contents, monkeypatch):
+    monkeypatch.setattr("ww_plugins.loaders.pytorch.weights_only.load_apart", lambda file, names: {})
+    monkeypatch.chdir(tmp_path)
+    make, readable = PARTS[case]
+    path = tmp_path / "bad.pt"
+    path.write_bytes(make())
+    checkpoint = watched(loader, path)
+    assert is_sound(checkpoint, contents)
+    [skipped] = checkpoint.skipped
+    assert (skipped.name, skipped.readable) == ("a", readable)
+    if readable:
+        with checkpoint.read_bytes(skipped) as content:
+            assert len(content) < 10_000
+    else:
+        with pytest.raises(ww.SourceError, match="'a' cannot be read"), checkpoint.read_bytes(skipped):
+            pass
+    report = ww.analyze(path)
+    assert report.failures == ()
+    assert any("the content of 1 tensor cannot be read (a)" in own for own in report.warnings) is not readable
+    assert not (tmp_path / "canary").exists()
+
+
+def test_many_tensors_that_share_a_list_take_no_end_of_memory(tmp_path, loader, contents):
+    """What is told of each is limited, and what is told of all."""
+    shared = Code(doubled(code(1), 9) + b"q\x64")
+    arguments = (named("torch._utils._rebuild_wrapper_subclass"), named("a.B"), ())
+    state = {"fc.weight": tensor()}
+    for number in range(400):
+        listed = shared if number == 0 else Code(b"h\x64")
+        beside = {"_local": part(), "x": listed}
+        state[f"x{number}"] = call("torch._tensor._rebuild_from_type_v2", *arguments, beside)
+    path = tmp_path / "bad.pt"
+    path.write_bytes(in_zip(state, {**USUAL, "1": NUMBERS.tobytes()}))
+    checkpoint = watched(loader, path)
+    assert is_sound(checkpoint, contents)
+    readable = [own.readable for own in checkpoint.skipped]
+    assert readable[0]
+    assert not readable[-1]
+
+
 # --- all of them through the program ---
 
 WATCHED = """

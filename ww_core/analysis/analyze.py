@@ -154,7 +154,7 @@ def analyze(
             device=device,
             keep_spectra=keep_spectra,
             started=started,
-            warnings=[*warnings, *checkpoint.warnings],
+            warnings=[*warnings, *checkpoint.warnings, *digests.warnings],
         )
         named = _label_record(found, checkpoint.format, request, name, version, move=move_label)
         with opened.writing() as connection:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.domain.checkpoint import Checkpoint
-    from ww_core.domain.layer import TensorSpec
+    from ww_core.domain.layer import SkippedTensor, TensorSpec
 
 
 @contextmanager
@@ -30,6 +30,21 @@ def read_tensor(checkpoint: Checkpoint, spec: TensorSpec) -> Iterator[npt.NDArra
                 f"tensor {spec.name} was announced as {spec.dtype} {spec.shape} and is {array.dtype} {array.shape}"
             )
         yield array
+
+
+@contextmanager
+def read_content(checkpoint: Checkpoint, tensor: SkippedTensor) -> Iterator[npt.NDArray[np.uint8]]:
+    """Give the content of a skipped tensor as ``Checkpoint.read_bytes`` does, once it is a row of bytes.
+
+    Raises:
+        CorruptFileError: It is none.
+    """
+    with checkpoint.read_bytes(tensor) as content:
+        if (_name_of(content.dtype), content.ndim) != ("uint8", 1):
+            raise CorruptFileError(
+                f"the content of tensor {tensor.name} should be a row of bytes and is {content.dtype} {content.shape}"
+            )
+        yield content
 
 
 @functools.cache

@@ -32,7 +32,7 @@ class Weights:
         source: How the source is named to people.
         checkpoint: Where tensors are read from.
         digest: Content address of the checkpoint.
-        provisional: Whether some tensor could not be read.
+        provisional: Whether the content of some tensor could not be read.
         layers: Every layer, in order.
         contents: What the layers consist of, by name; without those that could not be read.
         loader: Qualified name of the loader; empty if none was needed.
@@ -64,7 +64,7 @@ def opened_weights(
         source=source.name,
         checkpoint=checkpoint,
         digest=digests.checkpoint,
-        provisional=bool(digests.failures),
+        provisional=digests.provisional,
         layers=layers,
         contents={name: content for name, content in contents.items() if content is not None},
         loader=loader,

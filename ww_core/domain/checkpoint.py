@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from ww_core.errors import SourceError
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    import numpy as np
     import numpy.typing as npt
 
     from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
@@ -51,7 +54,20 @@ class Checkpoint(ABC):
             CorruptFileError: The bytes cannot be had; the message names file and tensor.
         """
 
-    def locate(self, tensor: TensorSpec) -> FileRange | None:  # noqa: ARG002 - the default knows no file
+    def read_bytes(self, tensor: SkippedTensor) -> AbstractContextManager[npt.NDArray[np.uint8]]:
+        """Give the content of a skipped tensor that is readable, for its digest; leaving the context frees it.
+
+        That is its bytes as a read-only array of shape (n,): its numbers little-endian and in C order. Where no row of
+        numbers makes the tensor, it is whatever does, the same for equal tensors and for no others. Several threads may
+        read at once.
+
+        Raises:
+            CorruptFileError: The bytes cannot be had; the message names file and tensor.
+            SourceError: This checkpoint cannot read what is skipped.
+        """
+        raise SourceError(f"the content of tensor {tensor.name} cannot be read from {self.format}")
+
+    def locate(self, tensor: TensorSpec | SkippedTensor) -> FileRange | None:  # noqa: ARG002 - it knows no file
         """Tell where the bytes lie, if that is one range of one file; else None, and its digest is not cached."""
         return None
 

@@ -59,6 +59,7 @@ class SkippedTensor:
         shape: Its shape.
         reason: Why it is not analysed.
         tied_to: Name of the tensor whose numbers these are; empty if they are its own.
+        readable: Whether `Checkpoint.read_bytes` gives its content. One that is tied is the other tensor, and is not.
     """
 
     name: str
@@ -66,6 +67,7 @@ class SkippedTensor:
     shape: tuple[int, ...]
     reason: str
     tied_to: str = ""
+    readable: bool = False
 
     @property
     def size(self) -> int:

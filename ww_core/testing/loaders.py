@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from ww_core.analysis.digests import tensors_of
@@ -29,6 +30,10 @@ class LoaderContract(PluginContract):
     def write(self, weights: Mapping[str, npt.NDArray[Any]], folder: Path) -> Path | object:
         """Write weights in the loader's format, and return the source."""
         raise NotImplementedError(f"{type(self).__name__} must define write")
+
+    def others(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return arrays that are written beside the weights and not analysed; none if the format holds no such."""
+        return {"steps": np.arange(7), "mask": np.array([[True, False], [False, False]]), "count": np.array(3)}
 
     def loader(self) -> Loader:
         """Return the loader under test."""
@@ -64,6 +69,24 @@ class LoaderContract(PluginContract):
                         assert array.shape == weight.shape
                         assert not array.flags.writeable
                         assert array.tobytes() == weight.tobytes()
+
+    def test_what_is_skipped_is_listed_and_has_its_bytes(self, tmp_path: Path) -> None:
+        """No tensor is left out in silence, and the content of one that is readable is a row of bytes, read-only.
+
+        It is the same when it is read again. A tensor that is not readable is not in the digest.
+        """
+        others = self.others()
+        with self.loader().open(self.write({**sample_weights(), **others}, tmp_path)) as checkpoint:
+            skipped = {tensor.name: tensor for tensor in checkpoint.skipped}
+            assert set(others) <= set(skipped)
+            for name, tensor in skipped.items():
+                assert not (tensor.readable and tensor.tied_to)
+                for _ in range(2 if tensor.readable else 0):
+                    with checkpoint.read_bytes(tensor) as content:
+                        assert content.dtype == np.uint8
+                        assert content.ndim == 1
+                        assert not content.flags.writeable
+                        assert name not in others or content.tobytes() == others[name].tobytes()
 
     def test_biases_belong_to_their_layers(self, source: Path | object) -> None:
         """A layer is named without ``.weight`` and has its bias."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_plugins.loaders.names import quoted
+from ww_plugins.loaders import torch_tensors
+from ww_plugins.loaders.contents import as_bytes, description_of, joined, told_of
+from ww_plugins.loaders.names import legible, quoted
 from ww_plugins.loaders.state_dict import FoundTensor, Module, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
@@ -74,6 +76,24 @@ class HeldCheckpoint(ww.Checkpoint):
         canonical.flags.writeable = False
         yield canonical
 
+    @contextmanager
+    def read_bytes(self, tensor: ww.SkippedTensor) -> Iterator[npt.NDArray[np.uint8]]:
+        """Give a read-only view of the bytes where they lie in a row and little-endian, else a copy."""
+        slot = self._slots[tensor.name]
+        now = _found(tensor.name, slot)
+        if (now.dtype, now.shape, now.readable) != (tensor.dtype, tensor.shape, tensor.readable):
+            raise ww.CorruptFileError(
+                f"array {quoted(tensor.name)} is now {now.dtype} {now.shape}; "
+                f"it was {tensor.dtype} {tensor.shape} when it was looked at first"
+            )
+        if not tensor.readable:
+            raise ww.SourceError(f"the content of tensor {quoted(tensor.name)} cannot be read: {tensor.reason}")
+        try:
+            content = _content(slot.value())
+        except Exception as error:
+            raise ww.SourceError(f"array {quoted(tensor.name)} cannot be read: {_said(error)}") from error
+        yield content
+
 
 def offers_array(value: object) -> bool:
     """Whether an object is an array, or offers itself as one."""
@@ -88,17 +108,59 @@ def _found(name: str, slot: Slot) -> FoundTensor:
     value = slot.value()
     torch = _torch_of(value)
     if torch is not None:
-        dtype = str(value.dtype).removeprefix("torch.")
-        if value.is_nested or torch.nn.parameter.is_lazy(value):
-            what = "nested" if value.is_nested else "lazy: run the module once"
-            return FoundTensor(name, dtype, (), fault=f"the tensor has no shape, because it is {what}")
-        shape = tuple(value.shape)
-        if value.layout is not torch.strided or value.is_quantized or value.device.type == "meta":
-            what = "of the device meta" if value.device.type == "meta" else f"of layout {value.layout}"
-            return FoundTensor(name, dtype, shape, fault=f"the tensor is {what}: its numbers do not lie in a row")
-        return FoundTensor(name, dtype, shape, _place(slot, value))
+        try:
+            return _found_of_torch(torch, name, slot, value)
+        except Exception as error:  # noqa: BLE001 - a class of somebody's own may raise whatever is asked of it
+            return FoundTensor(name, "unknown", (), fault=f"the tensor cannot be looked at: {_said(error)}")
     array = _array(name, slot)
-    return FoundTensor(name, _name_of(array.dtype), array.shape)
+    return FoundTensor(name, _name_of(array.dtype), array.shape, readable=not array.dtype.hasobject)
+
+
+def _found_of_torch(torch: Any, name: str, slot: Slot, value: Any) -> FoundTensor:
+    dtype = str(value.dtype).removeprefix("torch.")
+    if torch.nn.parameter.is_lazy(value):
+        return FoundTensor(name, dtype, (), fault="the tensor has no shape, because it is lazy: run the module once")
+    readable = torch_tensors.is_readable(torch, value)
+    if value.is_nested:
+        fault = "the tensor has no shape, because it is nested"
+        return FoundTensor(name, dtype, (), fault=fault, readable=readable)
+    dtype, shape = told_of(dtype, tuple(map(int, value.shape)))
+    if what := torch_tensors.oddity(torch, value):
+        fault = f"the tensor is {what}: its numbers do not lie in a row"
+        return FoundTensor(name, dtype, shape, fault=fault, readable=readable)
+    return FoundTensor(name, dtype, shape, _place(slot, value), readable=readable)
+
+
+def _content(value: Any) -> npt.NDArray[np.uint8]:
+    """Return the bytes of what can be read: little-endian and in C order, or its parts put together."""
+    import numpy as np
+
+    torch = _torch_of(value)
+    if torch is None:
+        array = _as_numpy(value)
+        return _without_padding(np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C"))
+    if torch_tensors.oddity(torch, value) or value.is_nested:
+        told, parts = torch_tensors.parts_of(torch, value)
+        described = [told, [[str(part.dtype), [] if part.is_nested else list(part.shape)] for part in parts]]
+        return joined(description_of(described), (nullcontext(_content(part)) for part in parts))
+    row = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    return as_bytes(row.view(torch.uint8).numpy() if row.numel() else np.empty(0, np.uint8))
+
+
+def _without_padding(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """View an array as bytes; those of x86's long doubles that belong to no number are made 0."""
+    import numpy as np
+
+    content = as_bytes(array)
+    if array.dtype.char not in {"g", "G"} or np.finfo(array.dtype).nmant != 63 or not array.nbytes:
+        return content
+    padded = content.reshape(-1, np.dtype(np.longdouble).itemsize).copy()
+    padded[:, 10:] = 0
+    return as_bytes(padded)
+
+
+def _said(error: Exception) -> str:
+    return legible(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
 
 
 def _place(slot: Slot, value: Any) -> Hashable:

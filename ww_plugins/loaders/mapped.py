@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import ww_core as ww
+from ww_plugins.loaders.contents import BITS, as_bytes, joined, raw_dtype, told_of
 from ww_plugins.loaders.names import legible, natural_order, quoted
 from ww_plugins.loaders.state_dict import FoundTensor, Module, plain_names, sort_state_dict
 
@@ -44,7 +45,9 @@ class StoredTensor:
         strides: From one number to the next, in numbers, along each axis; empty where they lie in C order.
         big_endian: Whether the bytes of a number are.
         content: Its bytes, where they are not in the file as they are.
-        fault: Why it cannot be read; empty if it can.
+        fault: Why it is no row of numbers that can be analysed; empty if it is one.
+        parts: What is stored of it, where it is no row of numbers.
+        described: What the parts are, with all that makes the tensor but their bytes.
     """
 
     name: str
@@ -56,6 +59,8 @@ class StoredTensor:
     big_endian: bool = False
     content: bytes | None = None
     fault: str = ""
+    parts: tuple[StoredTensor, ...] = ()
+    described: str = ""
 
     @property
     def place(self) -> tuple[object, ...] | None:
@@ -67,16 +72,47 @@ class StoredTensor:
     @property
     def range(self) -> ww.FileRange | None:
         """Where its bytes lie, if that is one range of the file and they are canonical."""
-        if self.strides or self.big_endian or self.content is not None:
+        if self.strides or self.big_endian or self.content is not None or self.fault:
             return None
-        return ww.FileRange(self.file.real, self.offset, math.prod(self.shape) * _numpy_dtype(self.dtype).itemsize)
+        return ww.FileRange(self.file.real, self.offset, self.nbytes)
+
+    @property
+    def readable(self) -> bool:
+        """Whether its content can be had as bytes."""
+        return bool(self.parts) or not self.fault
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its numbers, which are of a dtype of `BITS`."""
+        return -(-math.prod(self.shape) * BITS[self.dtype] // 8)
 
     @contextmanager
     def read(self) -> Iterator[npt.NDArray[Any]]:
         """Give the numbers, little-endian and in C order, read-only; mapped if they lie so, else a copy."""
+        with self._canonical(_numpy_dtype(self.dtype)) as numbers:
+            yield numbers
+
+    @contextmanager
+    def read_bytes(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Give the content as bytes, read-only, whatever the dtype: mapped where it lies so, else a copy."""
         import numpy as np
 
-        dtype = _numpy_dtype(self.dtype).newbyteorder(">" if self.big_endian else "<")
+        if self.parts:
+            yield joined(self.described, (part.read_bytes() for part in self.parts))
+        elif self.strides or self.big_endian:
+            with self._canonical(raw_dtype(self.dtype)) as numbers:
+                yield as_bytes(numbers)
+        elif self.content is not None:
+            yield np.frombuffer(self.content, np.uint8)
+        else:
+            with self.file.array(self.offset, np.dtype(np.uint8), (self.nbytes,)) as content:
+                yield content
+
+    @contextmanager
+    def _canonical(self, dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
+        import numpy as np
+
+        dtype = dtype.newbyteorder(">" if self.big_endian else "<")
         with self._numbers(dtype) as numbers:
             if self.strides:
                 steps = [stride * dtype.itemsize for stride in self.strides]
@@ -151,7 +187,7 @@ class MappedCheckpoint(ww.Checkpoint):
         plain = plain_names(names)
         self._places = {plain[name]: found[name] for name in names}
         state = sort_state_dict(
-            (FoundTensor(name, t.dtype, t.shape, t.place, t.fault) for name, t in self._places.items()),
+            [_found(name, tensor) for name, tensor in self._places.items()],
             {_path(plain[name]): modules[_path(name)] for name in names if _path(name) in modules},
         )
         self.layers, self.buffers, self.skipped = state.layers, state.buffers, state.skipped
@@ -161,9 +197,20 @@ class MappedCheckpoint(ww.Checkpoint):
         """Map one tensor; the page's headline says what happens when the file changes."""
         return self._places[tensor.name].read()
 
-    def locate(self, tensor: ww.TensorSpec) -> ww.FileRange | None:
+    def read_bytes(self, tensor: ww.SkippedTensor) -> AbstractContextManager[npt.NDArray[np.uint8]]:
+        """Map one tensor that is skipped, whatever its dtype; what is stored in parts is put together."""
+        if not tensor.readable:
+            raise ww.SourceError(f"the content of tensor {quoted(tensor.name)} cannot be read: {tensor.reason}")
+        return self._places[tensor.name].read_bytes()
+
+    def locate(self, tensor: ww.TensorSpec | ww.SkippedTensor) -> ww.FileRange | None:
         """Tell file, offset and length, if that is one range; the path is absolute and without symbolic links."""
         return self._places[tensor.name].range
+
+
+def _found(name: str, tensor: StoredTensor) -> FoundTensor:
+    told = told_of(tensor.dtype, tensor.shape)
+    return FoundTensor(name, *told, tensor.place, tensor.fault, tensor.readable)
 
 
 def _path(name: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import ww_core as ww
+from ww_plugins.loaders.contents import BITS
 from ww_plugins.loaders.mapped import MappedCheckpoint, MappedFile, RegularFile, StoredTensor
 from ww_plugins.loaders.names import MOST_TENSORS, fault_of_name, legible, quoted
 from ww_plugins.loaders.shards import FileFormat, read_json, refuse_impostor
@@ -24,15 +25,13 @@ _MAX_AXES = 64  # NumPy's limit
 _MAX_SIZE = 2**63 - 1
 
 _DTYPES = {
-    "BOOL": ("bool", 8), "U8": ("uint8", 8), "I8": ("int8", 8), "U16": ("uint16", 16), "I16": ("int16", 16),
-    "U32": ("uint32", 32), "I32": ("int32", 32), "U64": ("uint64", 64), "I64": ("int64", 64),
-    "F16": ("float16", 16), "BF16": ("bfloat16", 16), "F32": ("float32", 32), "F64": ("float64", 64),
-    "C64": ("complex64", 64),
-    "F8_E4M3": ("float8_e4m3fn", 8), "F8_E5M2": ("float8_e5m2", 8), "F8_E8M0": ("float8_e8m0fnu", 8),
-    "F8_E4M3FNUZ": ("float8_e4m3fnuz", 8), "F8_E5M2FNUZ": ("float8_e5m2fnuz", 8),
-    "F6_E2M3": ("float6_e2m3fn", 6), "F6_E3M2": ("float6_e3m2fn", 6), "F4": ("float4_e2m1fn", 4),
+    "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32", "I32": "int32",
+    "U64": "uint64", "I64": "int64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
+    "C64": "complex64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2FNUZ": "float8_e5m2fnuz", "F6_E2M3": "float6_e2m3fn",
+    "F6_E3M2": "float6_e3m2fn", "F4": "float4_e2m1fn",
 }  # fmt: skip
-"""NumPy's name and the bits of one number, by the format's name."""
+"""NumPy's name of a dtype, by the format's."""
 
 
 class SafetensorsLoader(ww.Loader):
@@ -141,7 +140,8 @@ def _entry(name: str, content: Any, file: RegularFile) -> _Entry:
         raise ww.CorruptFileError(f"{where}: {quoted(shape)} is not a shape")
     if not _are_lengths(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise ww.CorruptFileError(f"{where}: {quoted(offsets)} are not data_offsets, a begin and an end")
-    canonical, bits = _DTYPES[dtype]
+    canonical = _DTYPES[dtype]
+    bits = BITS[canonical]
     if math.prod(length for length in shape if length) * max(1, bits // 8) > _MAX_SIZE:
         raise ww.CorruptFileError(f"{where}: no memory could hold shape {quoted(shape)}")
     begin, end = offsets

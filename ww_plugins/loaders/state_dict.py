@@ -1,6 +1,7 @@
 """From the names of a state dict to layers: the rules of every format that tells names, dtypes and shapes, and no more.
 
-**What is analysed.** Tensors of float16, bfloat16, float32 and float64. Every other tensor is skipped, with its reason.
+**What is analysed.** Tensors of float16, bfloat16, float32 and float64. Every other tensor is skipped, with its reason;
+the digest covers it all the same.
 Running statistics and tables that follow from a configuration (``running_mean``, ``inv_freq``, ...) are buffers.
 
 **Which tensors make a layer.** A tensor ``X.weight`` makes the layer ``X``, with ``X.bias`` as its bias if there is
@@ -28,7 +29,7 @@ groups are the module's. The layers stand in the order of the tensors that were 
 
 **Names** are the model's own: what wrappers put into them is taken out, see ``plain_names``.
 
-**Tied weights.** Tensors that are the same numbers in the same place make one layer, under the first name.
+**Tied weights.** Tensors that are the same numbers in the same place are one, under the first name, whatever its dtype.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class FoundTensor(NamedTuple):
         dtype: NumPy's name (``float32``, ``bfloat16``, ``float8_e4m3fn``).
         shape: Its canonical shape.
         place: Equal for tensors that are the same numbers; None where that is not known.
-        fault: Why it cannot be read; empty if it can.
+        fault: Why it is no row of numbers that can be analysed; empty if it is one.
+        readable: Whether its content can be had as bytes.
     """
 
     name: str
@@ -77,6 +79,7 @@ class FoundTensor(NamedTuple):
     shape: tuple[int, ...]
     place: Hashable = None
     fault: str = ""
+    readable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +114,13 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
     skipped: list[ww.SkippedTensor] = []
     names = set()
     first_at: dict[Hashable, str] = {}
-    for name, dtype, shape, place, fault in tensors:
+    for name, dtype, shape, place, fault, readable in tensors:
         names.add(name)
-        if fault or dtype not in ww.ITEM_SIZES:
-            skipped.append(ww.SkippedTensor(name, dtype, shape, fault or _reason(dtype)))
-        elif place is not None and first_at.setdefault(place, name) != name:
+        if not fault and place is not None and first_at.setdefault(place, name) != name:
             tied_to = first_at[place]
             skipped.append(ww.SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
+        elif fault or dtype not in ww.ITEM_SIZES:
+            skipped.append(ww.SkippedTensor(name, dtype, shape, fault or _reason(dtype), readable=readable))
         elif _last(name) in _BUFFERS:
             buffers.append(ww.TensorSpec(name, dtype, shape))
         else:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import ww_core as ww
+from ww_plugins.loaders.contents import BITS
 from ww_plugins.loaders.names import quoted
 from ww_plugins.loaders.pytorch.pickles import (
     LOADS_A_PICKLE,
@@ -41,6 +42,7 @@ _UNREAD = f"{LOADS_A_PICKLE} with what cannot be read"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _UTF8 = 0x800  # a zip's mark for names that are
 _MOST_DIRECTORY = 1 << 23  # bytes of a zip's directory: a storage takes about eighty
+_MOST_TOLD = 1 << 26
 _MOST_PICKLE = 1 << 30  # bytes; what is long in it stays in the file
 
 STORAGE_TYPES = {
@@ -52,14 +54,7 @@ STORAGE_TYPES = {
 }  # fmt: skip
 """NumPy's name of a storage's numbers by the first part of its class's name; quantized ones by PyTorch's own."""
 
-ITEM_SIZES = {
-    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2,
-    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1, "uint16": 2, "uint32": 4, "uint64": 8,
-    "complex128": 16, "complex64": 8, "complex32": 4,
-    "qint8": 1, "quint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
-    "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1,
-    "float4_e2m1fn_x2": 1,
-}  # fmt: skip
+ITEM_SIZES = {name: bits // 8 for name, bits in BITS.items() if bits % 8 == 0}
 """Bytes of one number."""
 
 
@@ -85,6 +80,8 @@ class Archive(ABC):
         file: The file.
         pickle: The pickle.
         big_endian: Whether the bytes of a number are.
+        to_be_told: Characters that may still be told of tensors that are no row of numbers: what many of them share
+            takes little room in a file, and is told of each.
     """
 
     big_endian = False
@@ -92,6 +89,7 @@ class Archive(ABC):
     def __init__(self, file: RegularFile, reader: PickleReader, pickle: Pickle) -> None:
         self.file = file
         self.pickle = pickle
+        self.to_be_told = min(_MOST_TOLD, 1_000_000 + 16 * file.size)
         self._reader = reader
         self._within: dict[Call, _Legacy] = {}
 

@@ -32,6 +32,7 @@ _HARMLESS = re.compile(
     r"|collections\.(OrderedDict|defaultdict|Counter|deque)"
     r"|(builtins|__builtin__)\.(object|dict|list|tuple|set|frozenset|bytes|bytearray|str|int|float|complex|bool)"
     r"|numpy(\._?core)?\.(multiarray\._reconstruct|multiarray\.scalar|numeric\._frombuffer)|numpy\.(dtype|ndarray)"
+    r"|ml_dtypes\.b?float[0-9]\w*"
     r"|torch\.jit\._pickle\.\w+|_codecs\.encode|copyreg\._reconstructor|copy_reg\._reconstructor)"
 )
 """What a pickle of tensors names. Nothing of it is imported or called either; it is only not worth a warning."""

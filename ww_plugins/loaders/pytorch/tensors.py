@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
+from ww_plugins.loaders.contents import description_of
 from ww_plugins.loaders.mapped import StoredTensor
 from ww_plugins.loaders.names import quoted
 from ww_plugins.loaders.pytorch.archives import ITEM_SIZES
+from ww_plugins.loaders.pytorch.parts import ARRAYS, BUFFERS, PLAIN, TYPED, WRAPPERS, taken_apart
 from ww_plugins.loaders.pytorch.pickles import Call, Extent, Global
 
 if TYPE_CHECKING:
@@ -19,9 +21,6 @@ _MOST_AXES = 64  # NumPy's limit
 _MOST_BYTES = 2**63 - 1
 _MOST_WRAPPERS = 8
 
-_PLAIN = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_tensor")
-_WRAPPERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
-_TYPED = ("torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type")
 _EXOTIC = {
     "torch._utils._rebuild_qtensor": "quantized",
     "torch._utils._rebuild_sparse_tensor": "sparse",
@@ -32,9 +31,7 @@ _EXOTIC = {
     "torch._utils._rebuild_device_tensor_from_cpu_tensor": "of another device",
     "torch._utils._rebuild_meta_tensor_no_storage": "without numbers",
 }
-_ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
-_BUFFERS = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
-_MAKERS = frozenset((*_PLAIN, *_WRAPPERS, *_TYPED, *_EXOTIC, *_ARRAYS, *_BUFFERS))
+_MAKERS = frozenset((*PLAIN, *WRAPPERS, *TYPED, *_EXOTIC, *ARRAYS, *BUFFERS))
 _BYTES = ("_codecs.encode", "builtins.bytearray", "__builtin__.bytearray", "builtins.bytes", "__builtin__.bytes")
 _KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex"}
 
@@ -50,17 +47,17 @@ def is_exotic(tensor: StoredTensor) -> bool:
 
 
 def stored_tensor(name: str, node: Call, archive: Archive) -> StoredTensor:
-    """Return where the numbers of a tensor lie.
+    """Return where the numbers of a tensor lie, or its parts if it is no row of numbers.
 
     Raises:
         CorruptFileError: The call is not as PyTorch or NumPy would have written it, or leaves its storage.
     """
     try:
         call = _unwrapped(node)
-        if call.calls(*_ARRAYS, *_BUFFERS):
+        if call.calls(*ARRAYS, *BUFFERS):
             return _array(name, call, archive)
-        if not call.calls(*_PLAIN):
-            return _unread(name, call, archive)
+        if not call.calls(*PLAIN):
+            return _no_row(name, node, call, archive)
         return _tensor(name, call, archive)
     except _Fault as fault:
         raise ww.CorruptFileError(f"{archive.file.label}: tensor {quoted(name)}: {fault}") from None
@@ -72,9 +69,9 @@ class _Fault(Exception):  # noqa: N818 - a reason, put into a sentence above
 
 def _unwrapped(node: Call) -> Call:
     for _ in range(_MOST_WRAPPERS):
-        if node.calls(*_WRAPPERS) and node.arguments:
+        if node.calls(*WRAPPERS) and node.arguments:
             inner = node.arguments[0]
-        elif node.calls(*_TYPED) and len(node.arguments) > 2:
+        elif node.calls(*TYPED) and len(node.arguments) > 2:
             function, _, arguments, *_ = node.arguments
             inner = Call(function, arguments if isinstance(arguments, tuple) else ())
         else:
@@ -107,11 +104,8 @@ def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
             f"its view of shape {quoted(list(shape))} from {offset} leaves its storage "
             f"of {storage.nbytes // item} numbers"
         )
-    fault = ""
-    if count * item > storage.nbytes:
-        fault = f"the tensor shows {storage.nbytes // item} numbers as {count}"
     contiguous = not count or _same_order(shape, steps)
-    return StoredTensor(
+    found = StoredTensor(
         name=name,
         dtype=dtype,
         shape=shape,
@@ -119,8 +113,22 @@ def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
         offset=storage.offset + (offset * item if count else 0),
         strides=() if contiguous else steps,
         big_endian=archive.big_endian,
-        fault=fault,
     )
+    if change := _change_of_sign(call):
+        found = replace(found, fault=f"the tensor is stored as its {change}", parts=(found,), described=change)
+    if count * item <= storage.nbytes:
+        return found
+    shown = replace(found, shape=(last - offset + 1,), strides=(), fault="", parts=())
+    fault = f"the tensor shows {storage.nbytes // item} numbers as {count}"
+    return replace(found, fault=fault, parts=(shown,), described=description_of(["view", shape, steps, change]))
+
+
+def _change_of_sign(call: Call) -> str:
+    """Say what a tensor shows instead of the numbers in its storage: PyTorch puts off changing their signs."""
+    place = 7 if call.calls("torch._utils._rebuild_tensor_v3") else 6
+    told = call.arguments[place] if len(call.arguments) > place else None
+    shown = {"conj": "conjugate", "neg": "negative"}
+    return " and ".join(shown[key] for key in shown if isinstance(told, dict) and told.get(key) is True)
 
 
 def _dtype_named(dtype: object) -> str:
@@ -131,13 +139,15 @@ def _dtype_named(dtype: object) -> str:
     return name
 
 
-def _unread(name: str, call: Call, archive: Archive) -> StoredTensor:
-    """Tell of a tensor whose numbers do not lie in the file in rows."""
+def _no_row(name: str, node: Call, call: Call, archive: Archive) -> StoredTensor:
+    """Tell of a tensor whose numbers do not lie in the file in a row: a `call` as it stands in the `node`."""
     if not isinstance(call.function, Global):
         raise _Fault("it is made by what cannot be called")
     exotic = _EXOTIC.get(str(call.function))
     fault = f"the tensor is {exotic or f'made by {quoted(str(call.function))}, which is not known here'}"
-    return StoredTensor(name, exotic or "unknown", _size_anywhere(call), archive.file, fault=fault)
+    described, parts = taken_apart(node, archive, lambda inner: stored_tensor(name, inner, archive))
+    told = StoredTensor(name, exotic or "unknown", _size_anywhere(call), archive.file, fault=fault)
+    return replace(told, parts=parts, described=described)
 
 
 def _lengths(value: Any, what: str) -> tuple[int, ...]:
@@ -193,7 +203,7 @@ class _NumPyType:
 
 
 def _array(name: str, call: Call, archive: Archive) -> StoredTensor:
-    if call.calls(*_ARRAYS):
+    if call.calls(*ARRAYS):
         if not (isinstance(call.state, tuple) and len(call.state) == 5):
             raise _Fault("its array has no content")
         _, size, kind, fortran, content = call.state
@@ -205,7 +215,8 @@ def _array(name: str, call: Call, archive: Archive) -> StoredTensor:
     dtype = _numpy_type(kind)
     shape = _shape(size, dtype.item if dtype else 1)
     if dtype is None:
-        return StoredTensor(name, "object", shape, archive.file, fault="the array holds no numbers")
+        found = StoredTensor(name, "object", shape, archive.file, fault="the array holds no numbers")
+        return _with_its_bytes(found, kind, content, fortran=fortran)
     count = math.prod(shape)
     held = _held(content)
     nbytes = held.length if isinstance(held, Extent) else len(held)
@@ -225,12 +236,29 @@ def _array(name: str, call: Call, archive: Archive) -> StoredTensor:
     )
 
 
+def _with_its_bytes(found: StoredTensor, kind: Call, content: Any, *, fortran: Any) -> StoredTensor:
+    """Add what an array of times, texts or records consists of; one of objects holds nothing that could be read."""
+    try:
+        held = _held(content)
+    except _Fault:
+        return found
+    if isinstance(held, Extent):
+        row = StoredTensor(found.name, "uint8", (held.length,), found.file, held.offset, content=held.content)
+    else:
+        row = StoredTensor(found.name, "uint8", (len(held),), found.file, content=held)
+    order = kind.state[1] if isinstance(kind.state, tuple) and len(kind.state) > 1 else ""
+    told = ["array", quoted(kind.arguments[0]), quoted(order), fortran is True]
+    return replace(found, parts=(row,), described=description_of(told))
+
+
 def _numpy_type(kind: Any) -> _NumPyType | None:
     """Read ``numpy.dtype("f4")`` with its byte order; None for what holds no numbers."""
     if not (isinstance(kind, Call) and kind.calls("numpy.dtype") and kind.arguments):
         raise _Fault("its dtype is none")
     code = kind.arguments[0]
     order = kind.state[1] if isinstance(kind.state, tuple) and len(kind.state) > 1 else "<"
+    if isinstance(code, Global) and code.module == "ml_dtypes" and code.name.startswith(("bfloat16", "float8_")):
+        return _NumPyType(code.name, ITEM_SIZES[code.name], order == ">") if code.name in ITEM_SIZES else None
     if not isinstance(code, str) or len(code) not in {2, 3} or code[0] not in _KINDS or not code[1:].isdecimal():
         return None
     item = int(code[1:])
