@@ -156,10 +156,11 @@ def analyze(
             started=started,
             warnings=[*warnings, *checkpoint.warnings, *digests.warnings],
         )
+        record = checkpoint_record(weights, digests)
         named = _label_record(found, checkpoint.format, request, name, version, move=move_label)
         with opened.writing() as connection:
-            keys = recording.record_checkpoint(connection, checkpoint_record(weights, digests))
-            label = naming.record_label(connection, named, weights.layers, keys)
+            keys = recording.record_checkpoint(connection, record)
+            label = naming.record_label(connection, named, record, keys)
             run.warnings += [label.notice] if label.notice else []
             if series is not None:
                 families.record_member(connection, series, named.model)

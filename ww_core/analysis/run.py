@@ -150,7 +150,7 @@ class Run:
             report = queries.report_of_run(connection, self.run_id, self.ref, end)
         with self.store.writing() as connection:
             recording.finish_run(connection, self.run_id, end)
-            partial = report.incomplete_columns(provisional=self.weights.provisional)
+            partial = report.incomplete_columns()
             recording.record_summaries(connection, self.analysis_id, self.plan_id, report.summary, partial)
         return replace(report, store=self.store.location), end
 

@@ -92,6 +92,7 @@ class Coverage:
         statistics_only: Layers with metrics of the whole layer and no spectrum.
         skipped: Layers without either.
         failed: Layers of which an exception or an interruption left nothing.
+        unread: Those of them that could not be read at all.
         reasons: Every layer or tensor without a spectrum, with the reason.
     """
 
@@ -102,6 +103,7 @@ class Coverage:
     statistics_only: int
     skipped: int
     failed: int
+    unread: int
     reasons: tuple[Skip, ...]
 
 
@@ -224,13 +226,13 @@ class AnalysisReport:
             "warnings": list(self.warnings),
         }
 
-    def incomplete_columns(self, *, provisional: bool) -> set[str]:
+    def incomplete_columns(self) -> set[str]:
         """Return the labels of columns of which something is missing that a complete analysis would hold.
 
-        That is all of them for a checkpoint that is ``provisional``, because a layer that could not be read is missing
-        from every column; else those of which an exception or an interruption took a value.
+        That is all of them where a layer could not be read, because it is missing from every column; else those of
+        which an exception or an interruption took a value.
         """
-        if provisional:
+        if self.coverage.unread:
             return set(self.summary)
         every_row = [
             *(row.metrics for row in self.layers),

@@ -478,7 +478,6 @@ def _newest_runs(connection: Connection, checkpoint_id: int | None = None) -> It
             t.plan.c.layers,
             t.structure.c.checkpoint_id,
             t.checkpoint.c.digest.label("checkpoint"),
-            t.checkpoint.c.provisional,
         )
         .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
         .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
@@ -526,7 +525,7 @@ _CONTENT = itemgetter("value", "present", "missing", "partial")
 def _summary_of(connection: Connection, run: Row[Any]) -> tuple[int, int, Mapping[str, Aggregate], Collection[str]]:
     """Return what is to be recorded as the summary of a run, of what is stored now."""
     report = report_of_run(connection, run.id)
-    partial = report.incomplete_columns(provisional=run.provisional)
+    partial = report.incomplete_columns()
     return run.analysis_id, run.plan_id, report.summary, partial
 
 

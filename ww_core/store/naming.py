@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, true, update
 
 from ww_core.domain.identity import canonical_json
 from ww_core.domain.layer import LayerKind
@@ -18,7 +18,7 @@ from ww_core.store.rows import chunks, clean, insert_missing, insert_one, now
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
-    from ww_core.store.recording import Keys
+    from ww_core.store.recording import CheckpointRecord, Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,9 @@ class Renamed:
     versions: int
 
 
-def record_label(connection: Connection, record: LabelRecord, layers: Sequence[Layer], keys: Keys) -> RecordedLabel:
+def record_label(
+    connection: Connection, record: LabelRecord, checkpoint: CheckpointRecord, keys: Keys
+) -> RecordedLabel:
     """Label the checkpoint of ``keys``, as its source presents it; model and label are made if they are new.
 
     A label stands on a checkpoint and its structure, and keeps them. It goes without being asked to in two cases only:
@@ -83,7 +85,7 @@ def record_label(connection: Connection, record: LabelRecord, layers: Sequence[L
     Args:
         connection: An open transaction.
         record: The label.
-        layers: The layers as the source presents them.
+        checkpoint: The checkpoint as its source presents it.
         keys: Keys of checkpoint, structure and tensors.
 
     Raises:
@@ -93,6 +95,7 @@ def record_label(connection: Connection, record: LabelRecord, layers: Sequence[L
     # The row lock keeps two processes on a server from taking the same next version.
     model_id = connection.execute(_MODEL.with_for_update(), {"name": record.model}).scalar_one()
     labels = connection.execute(_LABELS, {"model": model_id}).all()
+    layers = [layer for layer, _, _ in checkpoint.layers]
     here = [row for row in labels if row.structure_id == keys.structure]
     if labels and not here and not record.model_is_given:
         _refuse_another_network(connection, record, model_id, labels, layers)
@@ -116,7 +119,7 @@ def record_label(connection: Connection, record: LabelRecord, layers: Sequence[L
         return RecordedLabel(version, standing.id)
     if record.move:
         return _stand_on(connection, standing, record, keys)
-    if _is_part(connection, standing, keys):
+    if _is_part(connection, standing, checkpoint):
         return _stand_on(connection, standing, record, keys)
     if _tells_less(connection, standing, record, layers, keys):
         return _stand_on(connection, standing, record, keys, _MORE_IS_KNOWN)
@@ -173,12 +176,15 @@ def _tells_less(
     return True
 
 
-def _is_part(connection: Connection, label: Row[Any], keys: Keys) -> bool:
-    """Tell whether a label stands on what could not be read whole, and all that was read of it is here too."""
+def _is_part(connection: Connection, label: Row[Any], checkpoint: CheckpointRecord) -> bool:
+    """Tell whether a label stands on what could not be read whole, and all of it was read here."""
     if not label.provisional:
         return False
-    read = [connection.scalars(query, {"structure": label.structure_id}) for query in _TENSORS_OF_STRUCTURE]
-    return {key for found in read for key in found if key is not None} <= set(keys.tensors.values())
+    here: dict[str, str] = {clean(tensor.name): digest for tensor, digest in checkpoint.skipped}
+    for layer, weight, bias in checkpoint.layers:
+        here |= {clean(layer.weight.name): weight} | ({clean(layer.bias.name): bias} if layer.bias else {})
+    before = [row for query in _TENSORS for row in connection.execute(query, {"structure": label.structure_id})]
+    return all(here.get(name) and digest in {None, here[name]} for name, digest in before if name)
 
 
 def _stand_on(
@@ -224,9 +230,15 @@ _LAYER_NAMES = (
     .distinct()
 )
 _TOLD = select(t.layer).where(t.layer.c.structure_id == bindparam("structure"))
-_TENSORS_OF_STRUCTURE = [
-    select(column).where(column.table.c.structure_id == bindparam("structure"))
-    for column in (t.layer.c.weight_id, t.layer.c.bias_id, t.skipped_tensor.c.tensor_id)
+_TENSORS = [
+    select(name, t.tensor.c.digest)
+    .outerjoin(t.tensor, t.tensor.c.id == key)
+    .where(name.table.c.structure_id == bindparam("structure"), untied)
+    for name, key, untied in (
+        (t.layer.c.weight_name, t.layer.c.weight_id, true()),
+        (t.layer.c.bias_name, t.layer.c.bias_id, true()),
+        (t.skipped_tensor.c.name, t.skipped_tensor.c.tensor_id, t.skipped_tensor.c.tied_to == ""),
+    )
 ]
 
 

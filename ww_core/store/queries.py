@@ -718,6 +718,7 @@ def report_of_run(
             statistics_only=states.count("statistics"),
             skipped=states.count("skipped"),
             failed=states.count("failed"),
+            unread=sum(row.state == "failed" and not row.extractor for row in covered),
             reasons=(
                 *(Skip(layer.name, layer.reason) for layer in layers.values() if layer.state != "analyzed"),
                 *(Skip(tensor.name, tensor.reason) for tensor in skipped),
