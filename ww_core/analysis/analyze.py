@@ -23,7 +23,7 @@ from ww_core.domain.spectrum import PRECISIONS
 from ww_core.errors import NothingToAnalyzeError, UnknownNameError, UsageError
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, pinned, select
-from ww_core.store import families, naming, recording
+from ww_core.store import naming, recording
 from ww_core.store.naming import LabelRecord
 from ww_core.store.queries import CheckpointRef
 from ww_core.store.store import Store, open_store
@@ -163,6 +163,8 @@ def analyze(
             label = naming.record_label(connection, named, record, keys)
             run.warnings += [label.notice] if label.notice else []
             if series is not None:
+                from ww_core.store import families
+
                 families.record_member(connection, series, named.model)
             ref = CheckpointRef(keys.checkpoint, keys.structure, weights.digest, named.model, label.version, label.id)
             run.begin(connection, ref, keys)

@@ -15,14 +15,14 @@ import platformdirs
 from sqlalchemy import Connection, Engine, func, select
 
 from ww_core.errors import NotAStoreError, NotStoredError, ReadOnlyStoreError, StoreError, UsageError
-from ww_core.store import backup, garbage, integrity, migrate, naming, queries, tables
+from ww_core.store import migrate, naming, queries, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, one_at_a_time, prefer_wal
-from ww_core.store.garbage import Garbage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ww_core.domain.report import AnalysisReport
+    from ww_core.store.garbage import Garbage
     from ww_core.store.integrity import Integrity
     from ww_core.store.naming import Renamed
     from ww_core.store.queries import CheckpointRef, StoredLayer, StoredTensor, StoredVersion
@@ -272,9 +272,11 @@ class Store:
         Raises:
             StoreError: The database could not be read.
         """
+        from ww_core.store import garbage
+
         size = _size(self._location.path)
         with self.reading() as connection:
-            return Garbage(garbage.count_garbage(connection), *garbage.count_runs(connection), size, size)
+            return garbage.Garbage(garbage.count_garbage(connection), *garbage.count_runs(connection), size, size)
 
     def collect_garbage(self) -> Garbage:
         """Remove what nothing points at, and make a file smaller, unless a run is going on.
@@ -285,6 +287,8 @@ class Store:
             StoreError: The database could not be written; or, if the message says so, all was removed, and there is no
                 room to make the file smaller.
         """
+        from ww_core.store import garbage
+
         before = _size(self._location.path)
         with self.writing_alone() as connection:
             killed = garbage.mark_killed(connection)
@@ -300,7 +304,7 @@ class Store:
                 raise StoreError(
                     f"what nothing points at was removed, but the file is as large as before: {error}"
                 ) from error
-        return Garbage(removed, killed, going_on, before, _size(self._location.path))
+        return garbage.Garbage(removed, killed, going_on, before, _size(self._location.path))
 
     def backup(self, target: str | os.PathLike[str]) -> int:
         """Copy a store, also one that is in use, to a new file; it is a store as well. The file is whole or not there.
@@ -315,6 +319,8 @@ class Store:
             UsageError: There is something at ``target`` already, or the store is on a server.
             StoreError: The copy cannot be made; the message says why.
         """
+        from ww_core.store import backup
+
         if self._location.url is not None:
             raise UsageError(f"{self.location} is on a server: back it up with `pg_dump`")
         with self.reading() as connection:
@@ -326,6 +332,8 @@ class Store:
         Raises:
             StoreError: The database could not be read at all.
         """
+        from ww_core.store import integrity
+
         with self.reading() as connection:
             return integrity.check_store(connection)
 
@@ -338,6 +346,8 @@ class Store:
         Raises:
             StoreError: The database could not be written.
         """
+        from ww_core.store import integrity
+
         return integrity.rebuild_summaries(self.reading, self.writing)
 
     def info(self) -> StoreInfo:
