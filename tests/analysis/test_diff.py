@@ -191,3 +191,27 @@ def test_empty_names_are_wrong_usage(store, weights, first, second, profile):
     ww.analyze(weights, store=store, name="net")
     with pytest.raises(ww.UsageError, match="is empty"):
         diff(first, second, store=store, profile=profile)
+
+
+def test_what_a_format_lacks_is_told(store, tmp_path):
+    torch = pytest.importorskip("torch")
+    safetensors = pytest.importorskip("safetensors.torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Flatten(), torch.nn.Linear(8, 5)
+    )
+    state = net.state_dict()
+    torch.save(state, tmp_path / "net.pth")
+    safetensors.save_file(state, tmp_path / "net.safetensors")
+    safetensors.save_file({k: v for k, v in state.items() if "tracked" not in k}, tmp_path / "lacks.safetensors")
+    whole = [ww.analyze(source, store=store, name="net") for source in (net, tmp_path / "net.pth")]
+    whole.append(ww.analyze(tmp_path / "net.safetensors", store=store, name="net"))
+    assert len({report.digest for report in whole}) == 1
+    assert {report.version for report in whole} == {"1"}  # the same label: the same kinds and groups
+    lacking = ww.analyze(tmp_path / "lacks.safetensors", store=store, name="net")
+    assert (lacking.version, lacking.run.computed) == ("2", 0)
+    difference = diff("net@1", "net@2", store=store)
+    assert [(own.name, own.status) for own in difference.tensors] == [("1.num_batches_tracked", "removed")]
+    assert difference.counts["same"] == len(difference.layer_metrics)
+    back = diff("net@2", "net@1", store=store)
+    assert [(own.name, own.status) for own in back.tensors] == [("1.num_batches_tracked", "added")]

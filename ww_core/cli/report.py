@@ -45,26 +45,16 @@ def _print_tables(report: AnalysisReport, output: Output, scope: RowScope) -> No
     name = f"{report.model}@{report.version}" if report.model else "unnamed"
     output.line(f"{name}  {report.source}  digest {report.digest[:DIGEST_SHOWN]}  profile {report.run.profile}")
     output.line()
-    printed = False
     if scope == "matrix":
-        printed = _print_matrices(report, output)
+        printed = [_print_matrices(report, output), _print_layers(report, output, scope)]
+    elif scope == "layer":
+        printed = [_print_layers(report, output, scope)]
+    else:
+        printed = [_print_model(report, output)]
+    if not any(printed) and not (scope == "matrix" and report.model_metrics):
+        output.line(report.why_no_rows(scope))
     if scope != "model":
-        printed |= _print_layers(report, output, _layer_labels(report, scope))
-    if scope != "matrix" and not printed and (sentence := report.why_no_rows(scope)):
-        output.line(sentence)
-    means = [
-        _mean(label, report.summary[label])
-        for label in report.headline
-        if label in report.summary and report.summary[label].count and label not in report.model_metrics
-    ]
-    if means and scope != "model":
-        output.line(f"mean: {', '.join(means)}")
-    whole = [
-        f"{label} {cell(outcome.value) or 'no' if outcome.is_ok else outcome.explain()}"
-        for label, outcome in report.model_metrics.items()
-    ]
-    if whole:
-        output.line(f"model: {', '.join(whole)}")
+        _print_means(report, output)
     _print_coverage(report, output)
 
 
@@ -79,8 +69,10 @@ def _print_matrices(report: AnalysisReport, output: Output) -> bool:
     return bool(rows)
 
 
-def _print_layers(report: AnalysisReport, output: Output, labels: Sequence[str]) -> bool:
-    """Print the table of whole layers, if there are columns of it."""
+def _print_layers(report: AnalysisReport, output: Output, scope: RowScope) -> bool:
+    """Print the table of whole layers: the columns of the headline, or all where these are none and it is asked for."""
+    labels = [label for label in report.labels("layer") if label in report.headline]
+    labels = labels or (report.labels("layer") if scope == "layer" else [])
     rows = [
         {"layer": row.name, "kind": row.kind, "shape": "x".join(map(str, row.shape))} | _cells(row.metrics, labels)
         for row in report.layer_metrics
@@ -92,10 +84,30 @@ def _print_layers(report: AnalysisReport, output: Output, labels: Sequence[str])
     return True
 
 
-def _layer_labels(report: AnalysisReport, scope: RowScope) -> list[str]:
-    """Columns of whole layers: those of the headline, all where that has none and they are asked for."""
-    shown = [label for label in report.labels("layer") if label in report.headline]
-    return shown or (report.labels("layer") if scope == "layer" else [])
+def _print_model(report: AnalysisReport, output: Output) -> bool:
+    labels = report.labels("model")
+    if not labels:
+        return False
+    place = {"model": report.model, "version": report.version}
+    output.table([place | _cells(report.model_metrics, labels)], optional=tuple(reversed(labels)))
+    output.line()
+    return True
+
+
+def _print_means(report: AnalysisReport, output: Output) -> None:
+    means = [
+        _mean(label, report.summary[label])
+        for label in report.headline
+        if label in report.summary and report.summary[label].count and label not in report.model_metrics
+    ]
+    if means:
+        output.line(f"mean: {', '.join(means)}")
+    whole = [
+        f"{label} {cell(outcome.value) or 'no' if outcome.is_ok else outcome.explain()}"
+        for label, outcome in report.model_metrics.items()
+    ]
+    if whole:
+        output.line(f"model: {', '.join(whole)}")
 
 
 def _print_coverage(report: AnalysisReport, output: Output) -> None:

@@ -148,8 +148,8 @@ def _refuse_another_network(
             f"the default name {record.model!r} is taken by a model from {before}: give this one its --name, "
             f"or --name {record.model} if it is a version of that one"
         )
-    known = set(connection.scalars(_LAYER_NAMES, {"model": model_id}))
-    if layers and known.isdisjoint(clean(layer.name) for layer in layers):
+    names = chunks([clean(layer.name) for layer in layers])
+    if layers and all(connection.execute(_SHARED, {"model": model_id, "names": c}).first() is None for c in names):
         raise UsageError(
             f"the default name {record.model!r} is taken by a model (from {labels[-1].source}) that shares no layer "
             "name with this one: give this one its --name"
@@ -223,11 +223,11 @@ _LABELS = (
     .where(t.label.c.model_id == bindparam("model"))
     .order_by(t.label.c.position)
 )
-_LAYER_NAMES = (
-    select(t.layer.c.name)
+_SHARED = (
+    select(t.layer.c.id)
     .join(t.label, t.label.c.structure_id == t.layer.c.structure_id)
-    .where(t.label.c.model_id == bindparam("model"))
-    .distinct()
+    .where(t.label.c.model_id == bindparam("model"), t.layer.c.name.in_(bindparam("names", expanding=True)))
+    .limit(1)
 )
 _TOLD = select(t.layer).where(t.layer.c.structure_id == bindparam("structure"))
 _TENSORS = [

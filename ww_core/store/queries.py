@@ -187,9 +187,9 @@ _LABELLED = (
 )
 
 # Versions are in the order of their steps where all of a model have one, else in the order of recording.
-_other = t.label.alias("other")
-_without_step = select(_other.c.id).where(_other.c.model_id == _label.model_id, _other.c.step.is_(None)).exists()
-_place = case((_without_step, None), else_=_label.step)
+# Whoever asks for the order asks for all versions of a model: these are what the windows count.
+_with_step = func.count(_label.step).over(partition_by=_label.model_id)
+_place = case((_with_step == func.count(_label.id).over(partition_by=_label.model_id), _label.step))
 _IN_ORDER = (_place, _label.position)
 _NEWEST_FIRST = (_place.desc(), _label.position.desc())
 
@@ -519,9 +519,11 @@ def stored_runs(connection: Connection, ref: CheckpointRef, profile: str = "", v
     )
     runs = [StoredRun(*row) for row in connection.execute(query)]
     named = [run for run in runs if not profile or profile in {run.profile, run.profile_key}]
+    if not runs:
+        raise NotStoredError(f"no analysis of {ref.name} is stored: `ww analyze SOURCE` makes one")
     if not named:
-        profiles = ", ".join(sorted({run.profile for run in runs})) or "none"
-        raise NotStoredError(f"it was never analysed under profile {profile!r}: there is {profiles}")
+        profiles = ", ".join(sorted({run.profile for run in runs}))
+        raise NotStoredError(f"{ref.name} was never analysed under profile {profile!r}: there is {profiles}")
     if not variant:
         return named
     shown = _labels_of_plans(connection, named)
@@ -638,7 +640,7 @@ def likest_runs(
     Raises:
         NotStoredError: One was never analysed under the profile.
     """
-    new_runs, old_runs = stored_runs(connection, second, profile), stored_runs(connection, first, profile)
+    new_runs, old_runs = (_one_of_each_plan(stored_runs(connection, ref, profile)) for ref in (second, first))
     shown = _variants_of_plans(connection, (run.plan_id for run in (*new_runs, *old_runs)))
 
     def likeness(pair: tuple[StoredRun, StoredRun]) -> tuple[float, float]:
@@ -648,6 +650,14 @@ def likest_runs(
 
     new, old = max(itertools.product(new_runs, old_runs), key=likeness)
     return old.id, new.id
+
+
+def _one_of_each_plan(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """Of runs that say the same of a checkpoint, the first."""
+    first: dict[int, StoredRun] = {}
+    for run in runs:
+        first.setdefault(run.plan_id, run)
+    return list(first.values())
 
 
 def _shared(one: Set[Any], other: Set[Any]) -> float:
