@@ -109,8 +109,8 @@ def record_label(
     version, step = record.version, record.step
     if not version:
         integers = [int(row.name) for row in labels if row.name.isascii() and row.name.isdigit()]
-        step = max(integers, default=0) + 1
-        version = str(step)
+        number = max(integers, default=0) + 1
+        version, step = str(number), number if number <= MOST_STEPS else None
     standing = next((row for row in labels if row.name == version), None)
     if standing is None:
         place = {"model_id": model_id, "name": version, "position": labels[-1].position + 1 if labels else 1}
