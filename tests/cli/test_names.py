@@ -268,3 +268,33 @@ def test_runs_and_variants_are_chosen(ww_here, save):
     refused(ww_here("show", "net", "--run", "77"), 3, "run 77 is none of net@1", "there is")
     refused(ww_here("show", "net", "--variant", "slice"), 3, "no run of net@1 shows 'slice'")
     refused(ww_here("show", "--run", "1"), 2, "MODEL")
+
+
+def test_a_renamed_metric_is_no_changed_code(ww_here, save, tmp_path):
+    """Its name and its key are told by the declaration; the code that counts is what they stand for."""
+    body = "(singular_values):\n    'A number.'\n    return singular_values[0]\n\n\n"
+    hook = "@ww.hookimpl\ndef ww_register_metrics():\n    return [{}]\n"
+    begin = "import ww_core as ww\n\n\n"
+    first = f"{begin}@ww.metric(version='1')\ndef old{body}" + hook.format("old")
+    (tmp_path / "mine.py").write_text(first)
+    ok(ww_here("--plugin", "mine.py", "analyze", save("net.safetensors")))
+    second = f"{begin}@ww.metric(\n    version='1', better='lower', key='mine:old'\n)\ndef new{body}" + hook.format(
+        "new"
+    )
+    (tmp_path / "mine.py").write_text(second)
+    done = ww_here("--plugin", "mine.py", "analyze", "net.safetensors", "--json")
+    assert "its code changed" not in done.stderr
+    assert {"old", "new"} & json.loads(done.stdout)["layers"][0]["metrics"].keys() == {"new"}
+    (tmp_path / "mine.py").write_text(second.replace("singular_values[0]", "singular_values[-1]"))
+    assert "its code changed" in ww_here("--plugin", "mine.py", "analyze", "net.safetensors").stderr
+
+
+def test_one_who_tells_less_is_told_of_the_other(ww_here, save):
+    path = save("net.safetensors", rows=24)
+    save_file(
+        {"c.weight": np.ones((8, 2, 3, 3), np.float32) * np.arange(8, dtype=np.float32)[:, None, None, None]},
+        ww_here.store.parent / path,
+    )
+    ok(ww_here("analyze", path, "--groups", "c=2"))
+    done = ww_here("analyze", path)
+    assert "net@1 stands on the same weights with other kinds, groups or layers: these are net@2" in done.stderr

@@ -223,7 +223,7 @@ def test_an_experiment_does_not_take_the_place_of_the_profile(store_url, weights
         assert "alpha[ks=two-sided]" in chosen.rows()[0]
         assert store.report("net", variant="slice").run.id == sliced.run.id
         assert store.report("net", run=single.run.id).run.id == single.run.id
-        with pytest.raises(ww.StoreError, match=r"there is .*alpha\[ks=two-sided\]"):
+        with pytest.raises(ww.StoreError, match=r"did you mean .*alpha\[ks=two-sided\]"):
             store.report("net", variant="alpha[ks=three-sided]")
         with pytest.raises(ww.StoreError, match="run 99 is none of net@1"):
             store.report("net", run=99)

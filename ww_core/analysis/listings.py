@@ -28,6 +28,7 @@ def list_metrics(registry: Registry) -> list[dict[str, Any]]:
             "unit": column.unit,
             "version": owned.object.version,
             "metric": owned.qualified,
+            "key": owned.key,
             "needs": list(owned.object.needs.values()),
             "parameters": _parameters(owned.object.parameters),
             "on_request": owned.object.on_request,

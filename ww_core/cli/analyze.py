@@ -43,7 +43,9 @@ def analyze(
         bool, typer.Option("--spectra/--no-spectra", help="Store spectra, so that metrics can be added later.")
     ] = True,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every tensor, even of an unchanged file.")] = False,
-    move_label: Annotated[bool, typer.Option("--move-label", help="Let --version leave other weights.")] = False,
+    move_label: Annotated[
+        bool, typer.Option("--move-label", help="Move the label from what it stands on now.")
+    ] = False,
     scope: options.Scope = options.RowScope.MATRIX,
     store: options.Store = None,
     as_json: options.AsJson = False,

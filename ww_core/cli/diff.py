@@ -10,9 +10,9 @@ from ww_core.cli import options
 from ww_core.command import Output, store_location
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from ww_core.domain.difference import CheckpointDifference, LayerDifference, WholeLayerDifference
+    from ww_core.domain.difference import CheckpointDifference, Difference, LayerDifference, WholeLayerDifference
 
 SHOWN = 3
 """Names that a line gives as examples; beyond that they are counted."""
@@ -49,29 +49,36 @@ def diff(
         return
     output.line(f"{difference.first_name} > {difference.second_name}  profile {difference.profile}")
     output.line()
-    headline = [label for label in difference.headline if any(f"> {label}" in row or label in row for row in rows)]
-    places = ("layer", "status", "extractor", "index")
-    shown = [name for label in headline for name in (label, f"> {label}")]
-    optional = ["extractor", *(name for label in reversed(headline) for name in (f"> {label}", label))]
-    output.table(
-        [{name: row.get(name) for name in (*(p for p in places if p in row), *shown)} for row in rows],
-        optional=[name for name in optional if not name.endswith("alpha")],
-    )
-    if rows:
-        output.line()
+    _print_rows(rows, difference.headline, output)
     _print_summary(difference, output)
 
 
 def _rows(difference: CheckpointDifference, scope: options.RowScope, *, everything: bool) -> list[dict[str, Any]]:
+    """Return a flat dict for each matrix, layer or model: values of both sides, and what may not be compared."""
     if scope is options.RowScope.MODEL:
         own = difference.model_metrics
-        labels = list(dict.fromkeys([*own.second, *own.first]))
-        return [_values(labels, own.first, own.second)] if labels else []
+        return [_values([*dict.fromkeys([*own.second, *own.first])], own)] if own.second or own.first else []
     every: Sequence[LayerDifference | WholeLayerDifference]
     every = difference.layers if scope is options.RowScope.MATRIX else difference.layer_metrics
     listed = [own for own in every if everything or own.status != "same"]
-    labels = list(dict.fromkeys(label for own in listed for label in [*own.difference.second, *own.difference.first]))
-    return [_place(own) | _values(labels, own.difference.first, own.difference.second) for own in listed]
+    labels = dict.fromkeys(label for own in listed for label in [*own.difference.second, *own.difference.first])
+    return [_place(own) | _values([*labels], own.difference) for own in listed]
+
+
+def _print_rows(rows: Sequence[Mapping[str, Any]], headline: Sequence[str], output: Output) -> None:
+    """Print the columns of the headline; all of them where none of these is there."""
+    if not rows:
+        return
+    labels = [name.removeprefix("> ") for name in rows[0] if name.startswith("> ")]
+    shown = [label for label in headline if label in labels] or labels
+    places = [name for name in ("layer", "status", "extractor", "index") if name in rows[0]]
+    pairs = [name for label in shown for name in (label, f"> {label}")]
+    optional = ["extractor", *(name for label in reversed(shown) for name in (f"> {label}", label))]
+    output.table(
+        [{name: row.get(name) for name in (*places, *pairs)} for row in rows],
+        optional=[name for name in optional if not name.endswith("alpha")],
+    )
+    output.line()
 
 
 def _place(own: LayerDifference | WholeLayerDifference) -> dict[str, Any]:
@@ -80,12 +87,14 @@ def _place(own: LayerDifference | WholeLayerDifference) -> dict[str, Any]:
     return place if extractor is None else place | {"extractor": extractor, "index": getattr(own, "index", None)}
 
 
-def _values(labels: Sequence[str], first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+def _values(labels: Sequence[str], difference: Difference) -> dict[str, Any]:
+    first, second = difference.first, difference.second
     row: dict[str, Any] = {}
     for label in labels:
         row[label] = first.get(label)
         row[f"> {label}"] = second.get(label)
-    return row
+    reasons = [f"{label}: {reason}" for label, reason in difference.not_comparable.items()]
+    return row | {"not_comparable": "; ".join(reasons)}
 
 
 def _print_summary(difference: CheckpointDifference, output: Output) -> None:
@@ -101,6 +110,9 @@ def _print_summary(difference: CheckpointDifference, output: Output) -> None:
         if own.first is not None and own.second is not None and label in difference.headline:
             change = f"({own.change:+.4g})" if own.change is not None else f"(not comparable: {own.not_comparable})"
             output.line(f"mean {label}: {own.first:.4g} > {own.second:.4g} {change}")
+    whole = difference.model_metrics
+    for label, moved in whole.change.items():
+        output.line(f"model {label}: {whole.first[label]:.4g} > {whole.second[label]:.4g} ({moved:+.4g})")
     reasons: dict[str, list[str]] = {}
     for label, reason in difference.not_comparable.items():
         reasons.setdefault(reason, []).append(label)
@@ -114,5 +126,5 @@ def _print_summary(difference: CheckpointDifference, output: Output) -> None:
         output.line(f"not comparable: {', '.join(named[:SHOWN])}{more}: {reason}")
 
 
-def _counts(counts: Any) -> str:
+def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {status}" for status, count in counts.items() if count)

@@ -20,7 +20,7 @@ def metrics(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
     from ww_core.analysis.listings import list_metrics
 
     session: Session = ctx.obj
-    optional = ("needs", "metric", "type", "version", "parameters", "on_request", "unit")
+    optional = ("key", "needs", "metric", "type", "version", "parameters", "on_request", "unit")
     _print(list_metrics(session.registry()), Output(as_json=as_json, as_csv=as_csv), optional)
 
 

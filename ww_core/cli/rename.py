@@ -14,7 +14,7 @@ from ww_core.command import Output, store_location
 def rename(
     old: Annotated[str, typer.Argument(metavar="OLD", help="MODEL or MODEL@VERSION.")],
     new: Annotated[
-        str, typer.Argument(metavar="NEW", help="The same form; another model's version becomes its newest.")
+        str, typer.Argument(metavar="NEW", help="The same form; another model's version is recorded as its newest.")
     ],
     store: options.Store = None,
     as_json: options.AsJson = False,

@@ -54,7 +54,7 @@ def _print_tables(report: AnalysisReport, output: Output, scope: RowScope) -> No
     if not any(printed) and not (scope == "matrix" and report.model_metrics):
         output.line(report.why_no_rows(scope))
     if scope != "model":
-        _print_means(report, output)
+        _print_means(report, output, scope)
     _print_coverage(report, output)
 
 
@@ -70,9 +70,7 @@ def _print_matrices(report: AnalysisReport, output: Output) -> bool:
 
 
 def _print_layers(report: AnalysisReport, output: Output, scope: RowScope) -> bool:
-    """Print the table of whole layers: the columns of the headline, or all where these are none and it is asked for."""
-    labels = [label for label in report.labels("layer") if label in report.headline]
-    labels = labels or (report.labels("layer") if scope == "layer" else [])
+    labels = _layer_labels(report, scope)
     rows = [
         {"layer": row.name, "kind": row.kind, "shape": "x".join(map(str, row.shape))} | _cells(row.metrics, labels)
         for row in report.layer_metrics
@@ -82,6 +80,12 @@ def _print_layers(report: AnalysisReport, output: Output, scope: RowScope) -> bo
     output.table(rows, optional=("shape", "kind", *reversed(labels)))
     output.line()
     return True
+
+
+def _layer_labels(report: AnalysisReport, scope: RowScope) -> list[str]:
+    """Columns of whole layers to show: those of the headline, or all if there are none and they are asked for."""
+    labels = [label for label in report.labels("layer") if label in report.headline]
+    return labels or (report.labels("layer") if scope == "layer" else [])
 
 
 def _print_model(report: AnalysisReport, output: Output) -> bool:
@@ -94,11 +98,14 @@ def _print_model(report: AnalysisReport, output: Output) -> bool:
     return True
 
 
-def _print_means(report: AnalysisReport, output: Output) -> None:
+def _print_means(report: AnalysisReport, output: Output, scope: RowScope) -> None:
+    labels = [label for label in report.headline if label not in report.model_metrics]
+    if scope == "layer":
+        labels = _layer_labels(report, scope)
     means = [
         _mean(label, report.summary[label])
-        for label in report.headline
-        if label in report.summary and report.summary[label].count and label not in report.model_metrics
+        for label in labels
+        if label in report.summary and report.summary[label].count
     ]
     if means:
         output.line(f"mean: {', '.join(means)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -178,11 +179,15 @@ class Quantity:
 
 
 def _source(thing: Callable[..., Any]) -> bytes:
+    """The source of a function or class from its parameters on: its name and its decorators are no code."""
     try:
-        return inspect.getsource(thing).encode()
+        return _BEGINNING.sub("", inspect.getsource(thing), count=1).encode()
     except Exception:  # noqa: BLE001 - there may be no file, or one that is no longer what was imported
         code = getattr(thing, "__code__", None)
         return code.co_code if code else repr(inspect.get_annotations(thing)).encode()
+
+
+_BEGINNING = re.compile(r"\A.*?^\s*(?:async\s+)?(?:def|class)\s+\w+", re.DOTALL | re.MULTILINE)
 
 
 def _by_name(module: str, qualname: str) -> Any:

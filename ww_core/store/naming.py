@@ -114,7 +114,10 @@ def record_label(
     standing = next((row for row in labels if row.name == version), None)
     if standing is None:
         place = {"model_id": model_id, "name": version, "position": labels[-1].position + 1 if labels else 1}
-        return RecordedLabel(version, insert_one(connection, t.label, place | {"step": step} | _stance(record, keys)))
+        label_id = insert_one(connection, t.label, place | {"step": step} | _stance(record, keys))
+        others = [row.name for row in labels if row.checkpoint_id == keys.checkpoint and not here]
+        notice = _ANOTHER_VIEW.format(f"{record.model}@{others[-1]}", f"{record.model}@{version}") if others else ""
+        return RecordedLabel(version, label_id, notice)
     if standing.structure_id == keys.structure:
         return RecordedLabel(version, standing.id)
     if record.move:
@@ -132,6 +135,7 @@ def record_label(
 
 
 _MORE_IS_KNOWN = "more is known now of kinds, groups or layers: {} stands on what this analysis was told"
+_ANOTHER_VIEW = "{} stands on the same weights with other kinds, groups or layers: these are {}"
 
 
 def _refuse_another_network(
@@ -283,7 +287,9 @@ def forget(connection: Connection, names: Iterable[str]) -> list[CheckpointRef]:
 
 
 def rename(connection: Connection, old: str, new: str) -> Renamed:
-    """Give a model or a version another name; a version may go to another model, where it becomes the newest.
+    """Give a model or a version another name; a version may go to another model, and is recorded as its newest.
+
+    It keeps its step: where all versions have one, these tell the order.
 
     Args:
         connection: A transaction that writes alone.

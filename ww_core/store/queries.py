@@ -529,9 +529,10 @@ def stored_runs(connection: Connection, ref: CheckpointRef, profile: str = "", v
     shown = _labels_of_plans(connection, named)
     showing = [run for run in named if variant in shown[run.plan_id]]
     if not showing:
-        variants = sorted({label for labels in shown.values() for label in labels if "[" in label})
-        there_is = f"there is {', '.join(variants)}" if variants else "every run has the profile's own"
-        raise NotStoredError(f"no run of {ref.name} shows {variant!r}: {there_is}")
+        labels = {label for labels in shown.values() for label in labels if label}
+        near = near_names(variant, labels) or sorted(label for label in labels if "[" in label)
+        hint = f"did you mean {', '.join(near)}?" if near else "every run shows the profile's own variants"
+        raise NotStoredError(f"no run of {ref.name} shows {variant!r}: {hint}")
     return showing
 
 

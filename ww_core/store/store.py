@@ -194,6 +194,10 @@ class Store:
         with self.reading() as connection:
             ref = queries.find_checkpoint(connection, name)
             runs = queries.stored_runs(connection, ref, profile or "", variant or "")
+            if run is not None and ref.digest.startswith(name):
+                # A digest names content: runs that no label answers for are its runs too.
+                ref = replace(ref, model="", version="", label_id=None)
+                runs = queries.stored_runs(connection, ref, profile or "", variant or "")
             chosen = [own for own in runs if run in {None, own.id}]
             if not chosen:
                 numbers = ", ".join(str(own.id) for own in runs[:12])
