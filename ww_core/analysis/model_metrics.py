@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.analysis.evaluate import Evaluator, Lost
 from ww_core.analysis.inputs import aligned, generator
-from ww_core.analysis.planning import named_outcomes
+from ww_core.analysis.planning import known_of, missing_of
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.quantity import Column, Scope
 from ww_core.domain.subject import LayerSubject, MatrixPlace, MatrixSubject, ModelSubject
@@ -44,11 +44,15 @@ def evaluate_model(
     """
     import numpy as np
 
+    subject = model_subject(planned, checkpoint)
+    known = known_of(connection, [subject.digest], selection, keys).get(subject.digest, {})
+    missing = missing_of(selection.wanted(Scope.MODEL), known)
+    if not missing:
+        return subject, {}
     layers = [(own.layer, own.subject) for own in planned if own.subject is not None]
     matrices = list(_primary_matrices(planned))
-    subject = model_subject(planned, checkpoint)
     columns = {keys.columns[pair]: pair for pair in _columns_of(selection)}
-    wanted = [subject.digest, *(own.digest for _, own in layers), *(matrix.digest for _, _, matrix in matrices)]
+    wanted = [*(own.digest for _, own in layers), *(matrix.digest for _, _, matrix in matrices)]
     wanted += [own.in_context(matrix).digest for own, _, matrix in matrices]
     stored = queries.stored_outcomes(connection, wanted, columns)
     columns_of = _ColumnArrays(selection, stored, [s for _, s in layers], [(own, m) for own, _, m in matrices])
@@ -66,10 +70,9 @@ def evaluate_model(
         for own, label, matrix in matrices
     )
     inputs = _ModelInputs(tuple(layer for layer, _ in layers), places, subject.digest, seed)
-    known = named_outcomes(stored.get(subject.digest, {}), selection)
     evaluator = Evaluator(selection.nodes, inputs, known, "the model", failures, elsewhere=columns_of)
     fresh: dict[tuple[str, str], Outcome] = {}
-    for node in selection.wanted(Scope.MODEL):
+    for node in (selection.nodes[qualified] for qualified in missing):
         try:
             with np.errstate(all="ignore"):
                 outcomes = evaluator.new_outcomes(node.qualified)
@@ -94,7 +97,7 @@ def _primary_matrices(planned: Sequence[PlannedLayer]) -> Iterator[tuple[Planned
 
 
 def _columns_of(selection: Selection) -> Iterator[tuple[str, str]]:
-    """Yield identity and name of every column that model metrics have or need."""
+    """Yield identity and key of every column that model metrics have or need."""
     for node in selection.nodes.values():
         if node.quantity.scope is Scope.MODEL:
             yield from ((node.identity, column.key) for column in node.quantity.columns)
