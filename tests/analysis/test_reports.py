@@ -72,7 +72,12 @@ def test_summaries_of_other_groups_do_not_take_the_place_of_the_plain_ones(weigh
 
     def plain_summaries():
         with ww.open_store(path, mode="read") as store, store.reading() as connection:
-            query = select(tables.summary).where(tables.summary.c.selection == "all")
+            query = (
+                select(tables.summary)
+                .join(tables.in_force, tables.in_force.c.analysis_id == tables.summary.c.analysis_id)
+                .join(tables.label, tables.label.c.id == tables.in_force.c.label_id)
+                .where(tables.label.c.name == "1", tables.summary.c.selection == "all")
+            )
             return {(row.variant_id, row.aggregate): row.value for row in connection.execute(query)}
 
     ww.analyze(weights, store=path, name="net")

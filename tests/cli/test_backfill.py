@@ -187,7 +187,7 @@ def test_what_cannot_be_repeated_is_one_line(stored, weights, tmp_path):
     ends(stored(*plugin, "analyze", SOURCE, "--metrics", "nuclear"), DONE)
     text = ends(stored("backfill"), DONE)
     assert "nothing could be filled in, for 3 versions\n" in text
-    assert "cannot be repeated, for 1 of 3 versions: unknown metric 'nuclear'" in text
+    assert "cannot be repeated, for 1 of 3 versions: unknown metric 'late plugin:nuclear'" in text
 
 
 def test_an_empty_store_says_how_to_begin(ww_program):

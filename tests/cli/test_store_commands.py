@@ -111,7 +111,8 @@ def test_gc_of_a_store_that_is_not_there(ww_program):
 def test_backup(stored, tmp_path):
     copy = tmp_path / "copy.sqlite"
     assert re.fullmatch(rf"{copy}: [\d,]+ bytes, checked\n", ok(stored("db", "backup", copy)))
-    assert ok(stored("show", "net", "--json", "--store", copy)) == ok(stored("show", "net", "--json"))
+    there, here = ok(stored("show", "net", "--json", "--store", copy)), ok(stored("show", "net", "--json"))
+    assert there.replace(str(copy), "") == here.replace(str(stored.store), "")
     fails(stored("db", "backup", copy), USAGE, str(copy), "there already")
     fails(stored("db", "backup", tmp_path / "no" / "copy.sqlite"), PLACE, "no copy can be made at")
     stored.store.chmod(0o444)

@@ -133,7 +133,7 @@ def test_scalars_of_numpy_are_values():
     assert scalar.columns[0].label == plain.columns[0].label == "Mine:alpha[factor=3.0]"
 
 
-def test_columns_are_part_of_the_identity():
+def test_columns_are_no_part_of_the_identity():
     @dataclass(frozen=True)
     class One:
         count: int = ww.column()
@@ -159,5 +159,4 @@ def test_columns_are_part_of_the_identity():
         nodes = selected(plugin([ww.metric(version="1")(pair)], metrics=("pair",))).nodes
         return nodes["Mine:pair"].identity
 
-    assert len({identity(One), identity(Typed), identity(Two)}) == 3
-    assert identity(One) == identity(Documented)
+    assert len({identity(result) for result in (One, Typed, Two, Documented)}) == 1

@@ -211,6 +211,13 @@ def test_another_option_or_another_place_replaces_nothing(store_url, toy_file, t
 # --- runs and their labels --------------------------------------------------------------------------------------------
 
 
+def test_naming_the_profiles_own_extractor_is_no_experiment(store_url, weights):
+    ww.analyze(weights, store=store_url, name="net")
+    named = ww.analyze(weights, store=store_url, name="net", extractors=["pool"])
+    with open_store(store_url, mode="read") as store:
+        assert store.report("net").run.id == named.run.id
+
+
 def test_an_experiment_does_not_take_the_place_of_the_profile(store_url, weights):
     own = ww.analyze(weights, store=store_url, name="net")
     ww.analyze(weights, store=store_url, name="net", parameters={"power_law.ks": "two-sided"})

@@ -90,7 +90,8 @@ def backfill(
             registry=registry,
             store=store if isinstance(store, Store) else stack.enter_context(open_existing_store(store)),
             metrics=metrics,
-            profile="" if profile is None else registry.profiles.find(profile).key,
+            profile=profile or "",
+            profile_key="" if profile is None else registry.profiles.find(profile).key,
             jobs=jobs or cores(),
             executor=executor,
             observers=observers_of(registry, observers),
@@ -114,6 +115,7 @@ class _Filler:
     store: Store
     metrics: tuple[str, ...]
     profile: str
+    profile_key: str
     jobs: int
     executor: str
     observers: Sequence[tuple[str, RunObserver]]
@@ -141,7 +143,7 @@ class _Filler:
         asked: dict[tuple[int, Request], list[StoredRequest]] = defaultdict(list)
         self.profiles |= {old.profile_key: old.profile for old in stored}
         for old in stored:
-            if self.profile in {"", old.profile_key}:
+            if self.profile_key in {"", old.profile_key}:
                 try:
                     request = pinned(self.registry, Request.of(old.content))  # by the names of today
                     asked[old.structure_id, self._narrowed(request)].append(old)
@@ -157,7 +159,7 @@ class _Filler:
         Raises:
             NotStoredError: There are analyses, and none under the profile.
         """
-        if self.profile and self.profiles and self.profile not in self.profiles:
+        if self.profile and self.profiles and self.profile_key not in self.profiles:
             found = ", ".join(sorted(self.profiles.values()))
             raise NotStoredError(f"nothing was analysed under profile {self.profile!r}: there is {found}")
         return BackfillReport(

@@ -107,9 +107,6 @@ app.add_typer(db.app, name="db")
 
 def main() -> int:
     """Run ``ww`` on the process's arguments, and return its exit code."""
-    # A command makes many objects that stay, at imports above all: looking for garbage among them, as often as Python
-    # does, takes a twentieth of its time.
-    gc.set_threshold(20_000, 20, 20)
     try:
         return run_guarded(_run)
     finally:

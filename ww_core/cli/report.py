@@ -119,7 +119,7 @@ def _print_means(report: AnalysisReport, output: Output, scope: RowScope) -> Non
 
 def _print_coverage(report: AnalysisReport, output: Output) -> None:
     cover = report.coverage
-    refused = f" ({cover.refused} refused)" if cover.refused else ""
+    refused = f", {cover.refused} refused" if cover.refused else ""
     skipped = f", {cover.skipped} skipped" if cover.skipped else ""
     failed = f", {cover.failed} failed" if cover.failed else ""
     output.line(

@@ -87,8 +87,8 @@ class Coverage:
     Attributes:
         parameters: Numbers in all tensors, skipped ones too.
         parameters_analyzed: Numbers in weights that have a spectrum.
-        analyzed: Layers with a spectrum, and those of which one was refused, as of a weight that is NaN.
-        refused: Those of them of which every value was refused.
+        analyzed: Layers with a spectrum.
+        refused: Layers that were analysed, and of which every value was refused, as of a weight that is NaN.
         statistics_only: Layers with metrics of the whole layer and no spectrum.
         skipped: Layers without either.
         failed: Layers of which an exception or an interruption left nothing.
@@ -207,6 +207,7 @@ class AnalysisReport:
             "coverage": {
                 "parameters": cover.parameters,
                 "parameters_analyzed": cover.parameters_analyzed,
+                "refused": cover.refused,
                 "layers": {
                     "analyzed": cover.analyzed,
                     "statistics_only": cover.statistics_only,

@@ -114,7 +114,7 @@ def select(registry: Registry, request: Request) -> Selection:
         profile=profile,
         profile_key=owned.key,
         experiment=any(nodes[qualified].identity != own_nodes[qualified].identity for qualified in quantities)
-        or any(_variants(variant, owned, (), kind) != variants for kind, variants in extractors.items()),
+        or any(not _are_own(variant, owned, kind, variants) for kind, variants in extractors.items()),
         nodes=nodes,
         columns=tuple(
             _selected_column(registry, nodes[qualified], column, () if request.metrics else profile.headline)
@@ -231,6 +231,20 @@ def _variants(
     else:
         variants = [variant(own_spec, profile.plugin, profile.plugin, own_spec)]
     return tuple({variant.identity: variant for variant in variants}.values())
+
+
+def _are_own(
+    variant: Callable[[str, str, str, str], ExtractorVariant],
+    profile: Owned[Profile],
+    kind: LayerKind,
+    variants: Sequence[ExtractorVariant],
+) -> bool:
+    """Whether these are what the profile itself chooses for a kind of layers."""
+    try:
+        own = _variants(variant, profile, (), kind)
+    except UsageError:  # the profile's own extractor is not there, and another one was asked for
+        return False
+    return [each.identity for each in own] == [each.identity for each in variants]
 
 
 def _variant(registry: Registry, spec: str, seen_from: str, profile_plugin: str, profile_spec: str) -> ExtractorVariant:

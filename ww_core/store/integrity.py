@@ -333,8 +333,10 @@ def _check_structures(connection: Connection, findings: _Findings) -> None:
 
 
 def _structure_digest(connection: Connection, row: Row[Any]) -> str:
-    layers = [dict(fields) for fields in connection.execute(_LAYERS, {"structure": row.id}).mappings()]
-    return structure_digest(row.checkpoint, layers)
+    asked = {"structure": row.id}
+    layers = [dict(fields) for fields in connection.execute(_LAYERS, asked).mappings()]
+    skipped = [dict(fields) for fields in connection.execute(_SKIPPED, asked).mappings()]
+    return structure_digest(row.checkpoint, layers, skipped)
 
 
 _LAYER_KEYS = {"id", "structure_id", "position", "weight_id", "bias_id"}
@@ -349,6 +351,9 @@ _LAYERS = (
     .where(t.layer.c.structure_id == bindparam("structure"))
     .order_by(t.layer.c.position)
 )
+
+
+_SKIPPED = select(t.skipped_tensor).where(t.skipped_tensor.c.structure_id == bindparam("structure"))
 
 
 def _check_identities(connection: Connection, findings: _Findings) -> None:

@@ -724,7 +724,7 @@ def report_of_run(
         coverage=Coverage(
             parameters=run.parameters,
             parameters_analyzed=sum(weights.values()),
-            analyzed=states.count("analyzed") + states.count("refused"),
+            analyzed=states.count("analyzed"),
             refused=states.count("refused"),
             statistics_only=states.count("statistics"),
             skipped=states.count("skipped"),

@@ -210,8 +210,18 @@ def record_checkpoint(connection: Connection, record: CheckpointRecord) -> Keys:
     row: dict[str, Any] = {"digest": record.digest, "provisional": record.provisional, "created_at": now()}
     keys.checkpoint = record_by_digest(connection, t.checkpoint, [row])[record.digest]
     layers = [_layer_fields(*layer) for layer in record.layers]
+    skipped = [
+        {
+            "name": clean(tensor.name),
+            "dtype": clean(tensor.dtype),
+            "shape": _shape_text(tensor.shape),
+            "reason": clean(tensor.reason),
+            "tied_to": clean(tensor.tied_to),
+        }
+        for tensor, _ in record.skipped
+    ]
     row = {
-        "digest": structure_digest(record.digest, layers),
+        "digest": structure_digest(record.digest, layers, skipped),
         "checkpoint_id": keys.checkpoint,
         "parameters": record.parameters,
     }
@@ -224,20 +234,11 @@ def record_checkpoint(connection: Connection, record: CheckpointRecord) -> Keys:
             ids = {"weight_id": keys.tensors.get(weight), "bias_id": keys.tensors.get(bias)}
             rows.append({"structure_id": keys.structure, "position": position, **fields, **ids})
         insert_missing(connection, t.layer, rows)
-        skipped = [
-            {
-                "structure_id": keys.structure,
-                "position": position,
-                "name": clean(tensor.name),
-                "dtype": clean(tensor.dtype),
-                "shape": _shape_text(tensor.shape),
-                "reason": clean(tensor.reason),
-                "tied_to": clean(tensor.tied_to),
-                "tensor_id": keys.tensors.get(digest),
-            }
-            for position, (tensor, digest) in enumerate(record.skipped)
+        rows = [
+            {"structure_id": keys.structure, "position": position, **fields, "tensor_id": keys.tensors.get(digest)}
+            for position, (fields, (_, digest)) in enumerate(zip(skipped, record.skipped, strict=True))
         ]
-        insert_missing(connection, t.skipped_tensor, skipped)
+        insert_missing(connection, t.skipped_tensor, rows)
     found = connection.execute(_LAYERS, {"structure": keys.structure}).all()
     keys.layers = {row.name: row.id for row in found}
     return keys
@@ -246,15 +247,17 @@ def record_checkpoint(connection: Connection, record: CheckpointRecord) -> Keys:
 _LAYERS = select(t.layer.c.name, t.layer.c.id).where(t.layer.c.structure_id == bindparam("structure"))
 
 
-def structure_digest(checkpoint: str, layers: Sequence[Mapping[str, Any]]) -> str:
-    """Return the content address of a structure: of what is stored of its layers, whatever their order.
+def structure_digest(checkpoint: str, layers: Sequence[Mapping[str, Any]], skipped: Sequence[Mapping[str, Any]]) -> str:
+    """Return the content address of a structure: of its layers and skipped tensors, whatever their order.
 
     Args:
         checkpoint: Digest of the checkpoint.
         layers: Columns of the layers, short of keys and positions; ``weight`` and ``bias`` are digests, or empty.
+        skipped: Columns of the skipped tensors; the sentences on why they are skipped do not count.
     """
     ordered = sorted((dict(layer) for layer in layers), key=itemgetter("name"))
-    return digest_of("structure", {"checkpoint": checkpoint, "layers": ordered})
+    names = sorted([own["name"], own["dtype"], own["shape"], own["tied_to"]] for own in skipped)
+    return digest_of("structure", {"checkpoint": checkpoint, "layers": ordered, "skipped": names})
 
 
 def _layer_fields(layer: Layer, weight: str, bias: str) -> dict[str, Any]:
