@@ -1,6 +1,8 @@
 """What may be compared is compared; what may not is shown with the reason, and never subtracted."""
 
+import contextlib
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -215,3 +217,119 @@ def test_what_a_format_lacks_is_told(store, tmp_path):
     assert difference.counts["same"] == len(difference.layer_metrics)
     back = diff("net@2", "net@1", store=store)
     assert [(own.name, own.status) for own in back.tensors] == [("1.num_batches_tracked", "added")]
+
+
+# --- what one side lacks ----------------------------------------------------------------------------------------------
+
+
+def test_a_digest_without_a_name_is_compared_as_it_is_shown(store, weights, other):
+    ww.analyze(other, store=store, name="other")
+    report = ww.analyze(weights, store=store, name="one", groups={"conv": 4})
+    ww.analyze(weights, store=store, name="two")
+    ww.analyze(weights, store=store, name="one", groups={"conv": 4})
+    with ww.open_store(store) as opened:
+        opened.forget("one", "two")
+        shown = {row.name: row.groups for row in opened.report(report.digest).layers}
+        assert {layer.name: layer.groups for layer in opened.layers(report.digest)} | shown == shown | {"norm": 1}
+    difference = diff(report.digest, "other", store=store)
+    conv = row_of(difference, "conv")
+    assert set(conv.not_comparable.values()) == {f"{shown['conv']} groups in {report.digest}, 1 in other@1"}
+    assert not conv.change
+    assert "conv has" in difference.summary["alpha"].not_comparable
+
+
+def test_what_an_interruption_left_out_is_in_no_difference_of_means(store, weights, other):
+    class Stop(ww.RunObserver):
+        def on_layer(self, layer):
+            raise KeyboardInterrupt
+
+    ww.analyze(weights, store=store, name="whole")
+    with pytest.raises(KeyboardInterrupt):
+        ww.analyze(other | {"big.weight": np.ones((9, 9))}, store=store, name="part", jobs=1, observers=[Stop()])
+    difference = diff("whole", "part", store=store)
+    assert difference.summary["alpha"].change is None
+    assert difference.summary["alpha"].not_comparable == "the analysis of part@1 lacks some of it"
+    assert not difference.model_metrics.change
+
+
+def test_what_could_not_be_read_is_not_the_same(store, weights, monkeypatch):
+    from ww_core.analysis import digests
+
+    read = digests.read_tensor
+
+    def broken(checkpoint, spec):
+        if spec.name == "second.weight":
+            raise OSError("gone")
+        return read(checkpoint, spec)
+
+    ww.analyze(weights, store=store, name="whole")
+    monkeypatch.setattr(digests, "read_tensor", broken)
+    for name in ("one", "two"):
+        ww.analyze(weights | {"extra.weight": np.full((3, 2), len(name))}, store=store, name=name)
+    difference = diff("one", "two", store=store)
+    assert (difference.counts["unread"], difference.counts["same"]) == (1, 4)
+    assert next(own.status for own in difference.layers if own.name == "second") == "unread"
+    assert diff("whole", "one", store=store).summary["alpha"].change is None
+
+
+def test_a_layer_that_one_side_did_not_select_says_so(store, weights, other):
+    ww.analyze(weights, store=store, name="net")
+    ww.analyze(other, store=store, name="net", layers=["first"])
+    reasons = row_of(diff("net@1", "net@2", store=store), "conv").not_comparable
+    assert set(reasons.values()) == {"no matrix of it was analysed in net@2"}
+    ww.analyze(weights, store=store, name="net", version="1", layers=["first"])
+    difference = diff("net@1", "net@2", store=store)  # now there are runs over the same layers
+    assert difference.summary["alpha"].change is not None
+
+
+def test_layers_that_are_split_otherwise_are_not_subtracted(store):
+    weight = np.random.default_rng(0).standard_normal((12, 8)).astype(np.float32)
+
+    @dataclass(frozen=True)
+    class Parts(ww.Extractor):
+        name = "parts"
+        version = "1"
+
+        def plan(self, layer):
+            return ww.MatrixPlan(matrices=1, entries=1, rows=6 if layer.split else 12, cols=8)
+
+        def matrices(self, weight, layer):
+            yield ww.Matrix(0, weight[None, : 6 if layer.split else 12])
+
+    class Split(ww.Checkpoint):
+        format = "split"
+
+        def __init__(self, split):
+            spec = ww.TensorSpec("a.weight", "float32", (12, 8))
+            self.layers = (ww.Layer("a", ww.LayerKind.CONV1D, spec, split=split),)
+
+        def read(self, tensor):
+            shown = weight.view()
+            shown.flags.writeable = False
+            return contextlib.nullcontext(shown)
+
+    class Loader(ww.Loader):
+        name = "split"
+        description = "for tests"
+
+        def probe(self, source):
+            return 1.0 if isinstance(source, tuple) else 0.0
+
+        def open(self, source):
+            return Split(source[0])
+
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_loaders(self):
+            return [Loader()]
+
+        @ww.hookimpl
+        def ww_register_extractors(self):
+            return [Parts]
+
+    for name, split in (("whole", ""), ("cut", "half")):
+        ww.analyze((split,), store=store, name=name, extractors=["parts"], plugins=[Plugin()])
+    difference = diff("whole", "cut", store=store)
+    (row,) = difference.layers
+    assert set(row.difference.not_comparable.values()) == {"split none in whole@1, half in cut@1"}
+    assert difference.summary["stable_rank"].change is None

@@ -1,4 +1,4 @@
-"""The program without a process of its own, for tests that run it many times."""
+"""The program without a process of its own: most tests of the command line run it many times."""
 
 import subprocess
 import sys
@@ -8,21 +8,29 @@ import pytest
 from ww_core.cli.main import main
 
 
-@pytest.fixture
-def ww_here(tmp_path, monkeypatch, capsys):
-    """The program, run in this process as a user runs it in his: arguments, folder and environment; with a store."""
-    store = tmp_path / "store.sqlite"
+class ProgramHere:
+    """Runs ``ww`` in this process as a user runs it: with arguments, a folder, variables, and a store of its own."""
 
-    def run(*arguments, environ=None, with_store=True):
+    def __init__(self, folder, monkeypatch, capsys):
+        self.folder = folder
+        self.store = folder / "store.sqlite"
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *arguments, environ=None, store=True):
         texts = ["ww", *map(str, arguments)]
-        with monkeypatch.context() as patched:
-            patched.chdir(tmp_path)
+        variables = ({"WW_STORE": str(self.store)} if store else {}) | (environ or {})
+        with self._monkeypatch.context() as patched:
+            patched.chdir(self.folder)
             patched.setattr(sys, "argv", texts)
-            for name, value in (({"WW_STORE": str(store)} if with_store else {}) | (environ or {})).items():
+            for name, value in variables.items():
                 patched.setenv(name, value)
             code = main()
-        output = capsys.readouterr()
+        output = self._capsys.readouterr()
         return subprocess.CompletedProcess(texts, code, output.out, output.err)
 
-    run.store = store
-    return run
+
+@pytest.fixture
+def ww_here(tmp_path, monkeypatch, capsys):
+    """The program, in this process."""
+    return ProgramHere(tmp_path, monkeypatch, capsys)

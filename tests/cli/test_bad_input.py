@@ -26,40 +26,40 @@ def fails(result, code, *texts):
     return errors[0]
 
 
-def test_a_wrong_path(ww_program, tmp_path):
-    fails(ww_program("analyze", "nowhere.safetensors"), PLACE, "nowhere.safetensors", "no such file")
-    fails(ww_program("analyze", ""), PLACE, "empty")
-    fails(ww_program("analyze", "a\0b".replace("\0", "\x01")), PLACE)
-    fails(ww_program("analyze", "x" * 5000), PLACE)
-    fails(ww_program("analyze", "hf://some/model"), PLACE, "download")
+def test_a_wrong_path(ww_here, tmp_path):
+    fails(ww_here("analyze", "nowhere.safetensors"), PLACE, "nowhere.safetensors", "no such file")
+    fails(ww_here("analyze", ""), PLACE, "empty")
+    fails(ww_here("analyze", "a\0b".replace("\0", "\x01")), PLACE)
+    fails(ww_here("analyze", "x" * 5000), PLACE)
+    fails(ww_here("analyze", "hf://some/model"), PLACE, "download")
 
 
-def test_an_empty_folder_and_a_folder_of_other_things(ww_program, tmp_path):
+def test_an_empty_folder_and_a_folder_of_other_things(ww_here, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
-    fails(ww_program("analyze", folder), PLACE, str(folder), "empty")
+    fails(ww_here("analyze", folder), PLACE, str(folder), "empty")
     (folder / "readme.md").write_text("hello")
-    fails(ww_program("analyze", folder), PLACE, "readme.md")
+    fails(ww_here("analyze", folder), PLACE, "readme.md")
 
 
-def test_a_file_of_no_known_format(ww_program, tmp_path):
+def test_a_file_of_no_known_format(ww_here, tmp_path):
     path = tmp_path / "model.xyz"
     path.write_bytes(b"PK\x03\x04 not really")
-    fails(ww_program("analyze", path), PLACE, str(path), "safetensors")
+    fails(ww_here("analyze", path), PLACE, str(path), "safetensors")
 
 
-def test_a_truncated_file(ww_program, model_file):
+def test_a_truncated_file(ww_here, model_file):
     whole = model_file.read_bytes()
     for cut in (0, 4, 8, 40, len(whole) // 2, len(whole) - 1):
         model_file.write_bytes(whole[:cut])
-        fails(ww_program("analyze", model_file), PLACE, "net.safetensors")
+        fails(ww_here("analyze", model_file), PLACE, "net.safetensors")
 
 
-def test_a_header_that_lies(ww_program, tmp_path):
+def test_a_header_that_lies(ww_here, tmp_path):
     header = json.dumps({"w.weight": {"dtype": "F32", "shape": [1000, 1000], "data_offsets": [0, 64]}}).encode()
     path = tmp_path / "lies.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(64))
-    fails(ww_program("analyze", path), PLACE, "lies.safetensors", "w.weight")
+    fails(ww_here("analyze", path), PLACE, "lies.safetensors", "w.weight")
 
 
 @pytest.mark.parametrize(
@@ -93,77 +93,77 @@ def test_a_header_that_lies(ww_program, tmp_path):
         (("--json", "--csv"), ("--json", "--csv")),
     ],
 )
-def test_wrong_usage_is_named_with_what_is_near(ww_program, model_file, options, texts):
-    fails(ww_program("analyze", model_file, *options), USAGE, *texts)
-    assert not ww_program.store.exists()
+def test_wrong_usage_is_named_with_what_is_near(ww_here, model_file, options, texts):
+    fails(ww_here("analyze", model_file, *options), USAGE, *texts)
+    assert not ww_here.store.exists()
 
 
-def test_what_typer_refuses(ww_program, model_file):
+def test_what_typer_refuses(ww_here, model_file):
     for arguments in (("analyze",), ("analyse", "x"), ("analyze", model_file, "--jobs", "-1"), ("show", "--no-such")):
-        result = ww_program(*arguments)
+        result = ww_here(*arguments)
         assert result.returncode == USAGE
         assert "Traceback" not in result.stderr
         assert "Usage" in result.stderr
 
 
-def test_nothing_that_can_be_analysed_lists_what_was_found(ww_program, tmp_path):
+def test_nothing_that_can_be_analysed_lists_what_was_found(ww_here, tmp_path):
     path = tmp_path / "flat.safetensors"
     save_file({"ids": np.arange(3), "scale.weight": np.ones(4, dtype=np.float32)}, path)
-    fails(ww_program("analyze", path), PLACE, "scale 4 (a vector has no spectrum)", "ids 3 (dtype int64")
+    fails(ww_here("analyze", path), PLACE, "scale 4 (a vector has no spectrum)", "ids 3 (dtype int64")
     save_file({}, path)
-    fails(ww_program("analyze", path), PLACE, "no tensor at all")
-    assert not ww_program.store.exists()
+    fails(ww_here("analyze", path), PLACE, "no tensor at all")
+    assert not ww_here.store.exists()
 
 
-def test_a_store_that_is_no_database(ww_program, model_file, tmp_path):
+def test_a_store_that_is_no_database(ww_here, model_file, tmp_path):
     text = tmp_path / "notes.txt"
     text.write_text("these are my notes, not a database\n" * 100)
-    fails(ww_program("analyze", model_file, "--store", text), PLACE, "notes.txt")
+    fails(ww_here("analyze", model_file, "--store", text), PLACE, "notes.txt")
     assert text.read_text().startswith("these are my notes")
     stranger = tmp_path / "stranger.sqlite"
     with sqlite3.connect(stranger) as connection:
         connection.execute("CREATE TABLE accounts (id INTEGER)")
     connection.close()
     before = stranger.read_bytes()
-    fails(ww_program("analyze", model_file, "--store", stranger), PLACE, "stranger.sqlite")
+    fails(ww_here("analyze", model_file, "--store", stranger), PLACE, "stranger.sqlite")
     assert stranger.read_bytes() == before
-    fails(ww_program("analyze", model_file, "--store", tmp_path), PLACE, str(tmp_path))
-    fails(ww_program("show", "net", "--store", tmp_path / "none.sqlite"), PLACE, "none.sqlite")
+    fails(ww_here("analyze", model_file, "--store", tmp_path), PLACE, str(tmp_path))
+    fails(ww_here("show", "net", "--store", tmp_path / "none.sqlite"), PLACE, "none.sqlite")
     assert not (tmp_path / "none.sqlite").exists()
 
 
-def test_a_store_made_by_a_newer_program(ww_program, model_file):
-    assert ww_program("analyze", model_file).returncode == 0
-    connection = sqlite3.connect(ww_program.store)
+def test_a_store_made_by_a_newer_program(ww_here, model_file):
+    assert ww_here("analyze", model_file).returncode == 0
+    connection = sqlite3.connect(ww_here.store)
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
     connection.close()
     for command in (("analyze", model_file), ("show", "net"), ("db", "info"), ("db", "upgrade")):
-        fails(ww_program(*command), PLACE, "newer")
+        fails(ww_here(*command), PLACE, "newer")
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody can write, not even root")
-def test_a_place_that_cannot_be_written(ww_program, model_file):
-    fails(ww_program("analyze", model_file, "--store", "/proc/ww/store.sqlite"), PLACE, "/proc/ww")
-    fails(ww_program("analyze", model_file, "--store", "/proc/store.sqlite"), PLACE, "/proc/store.sqlite")
+def test_a_place_that_cannot_be_written(ww_here, model_file):
+    fails(ww_here("analyze", model_file, "--store", "/proc/ww/store.sqlite"), PLACE, "/proc/ww")
+    fails(ww_here("analyze", model_file, "--store", "/proc/store.sqlite"), PLACE, "/proc/store.sqlite")
 
 
-def test_a_model_that_is_not_stored(ww_program, model_file):
-    assert ww_program("analyze", model_file).returncode == 0
-    fails(ww_program("show", "nett"), PLACE, "no model 'nett'", "net")
-    fails(ww_program("show", "net@7"), PLACE, "no version '7'", "it has 1")
-    fails(ww_program("show", "net", "--profile", "other"), PLACE, "never analysed", "default")
-    fails(ww_program("diff", "net", "abcdef0123"), PLACE, "abcdef0123")
+def test_a_model_that_is_not_stored(ww_here, model_file):
+    assert ww_here("analyze", model_file).returncode == 0
+    fails(ww_here("show", "nett"), PLACE, "no model 'nett'", "net")
+    fails(ww_here("show", "net@7"), PLACE, "no version '7'", "it has 1")
+    fails(ww_here("show", "net", "--profile", "other"), PLACE, "never analysed", "default")
+    fails(ww_here("diff", "net", "abcdef0123"), PLACE, "abcdef0123")
 
 
-def test_a_label_in_use(ww_program, model_file, weights):
-    assert ww_program("analyze", model_file, "--version", "v1").returncode == 0
+def test_a_label_in_use(ww_here, model_file, weights):
+    assert ww_here("analyze", model_file, "--version", "v1").returncode == 0
     save_file(weights | {"first.weight": weights["first.weight"] + np.float32(1)}, model_file)
-    fails(ww_program("analyze", model_file, "--version", "v1"), USAGE, "net@v1", "--move-label")
-    assert ww_program("analyze", model_file, "--version", "v1", "--move-label").returncode == 0
+    fails(ww_here("analyze", model_file, "--version", "v1"), USAGE, "net@v1", "--move-label")
+    assert ww_here("analyze", model_file, "--version", "v1", "--move-label").returncode == 0
 
 
-def test_what_is_lost_to_an_exception_is_reported_and_the_rest_is_stored(ww_program, model_file, tmp_path):
+def test_what_is_lost_to_an_exception_is_reported_and_the_rest_is_stored(ww_here, model_file, tmp_path):
     (tmp_path / "fragile.py").write_text(
         textwrap.dedent("""
             import ww_core as ww
@@ -186,7 +186,7 @@ def test_what_is_lost_to_an_exception_is_reported_and_the_rest_is_stored(ww_prog
         """)
     )
     plugin = ("--plugin", tmp_path / "fragile.py")
-    result = ww_program(*plugin, "analyze", model_file, "--json")
+    result = ww_here(*plugin, "analyze", model_file, "--json")
     fails(result, LOST, "lost")
     assert "failed: conv pool 0: fragile: ZeroDivisionError: too thin (metric, fragile)" in result.stderr
     report = json.loads(result.stdout)
@@ -197,15 +197,15 @@ def test_what_is_lost_to_an_exception_is_reported_and_the_rest_is_stored(ww_prog
     assert rows["first"]["metrics"]["fragile"] == 1.0
     assert len(report["failures"]) == 1
     # An exception is not a result: it is tried again.
-    again = json.loads(ww_program(*plugin, "analyze", model_file, "--json").stdout)
+    again = json.loads(ww_here(*plugin, "analyze", model_file, "--json").stdout)
     assert (again["run"]["computed"], len(again["failures"])) == (0, 1)
 
 
-def test_a_layer_with_nan_is_refused_and_the_others_are_there(ww_program, weights, tmp_path):
+def test_a_layer_with_nan_is_refused_and_the_others_are_there(ww_here, weights, tmp_path):
     weights["second.weight"][3, 3] = np.nan
     path = tmp_path / "nan.safetensors"
     save_file(weights, path)
-    result = ww_program("analyze", path, "--json")
+    result = ww_here("analyze", path, "--json")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     rows = {row["name"]: row for row in report["layers"]}
@@ -215,45 +215,44 @@ def test_a_layer_with_nan_is_refused_and_the_others_are_there(ww_program, weight
     assert report["coverage"]["layers"]["analyzed"] == 2
 
 
-def test_an_empty_choice_does_not_mean_everything(ww_program, model_file):
+def test_an_empty_choice_does_not_mean_everything(ww_here, model_file):
     for option in ("--layers", "--metrics", "--extractor"):
-        fails(ww_program("analyze", model_file, option, ""), USAGE, f"{option} is empty")
+        fails(ww_here("analyze", model_file, option, ""), USAGE, f"{option} is empty")
 
 
-def test_odd_stores(ww_program, model_file):
-    fails(ww_program("show", "--store", "~nobody-of-this-name/x.sqlite"), PLACE, "~nobody-of-this-name")
-    assert ww_program("analyze", model_file).returncode == 0
-    connection = sqlite3.connect(ww_program.store)
+def test_odd_stores(ww_here, model_file):
+    fails(ww_here("show", "--store", "~nobody-of-this-name/x.sqlite"), PLACE, "~nobody-of-this-name")
+    assert ww_here("analyze", model_file).returncode == 0
+    connection = sqlite3.connect(ww_here.store)
     connection.execute("DROP VIEW v_layer_metrics")
     connection.execute("DROP TABLE summary")
     connection.commit()
     connection.close()
-    fails(ww_program("analyze", model_file), PLACE, "damaged", "summary")
+    fails(ww_here("analyze", model_file), PLACE, "damaged", "summary")
 
 
-def test_output_that_cannot_be_written(ww_program, model_file):
-    assert ww_program("analyze", model_file).returncode == 0
+def test_output_that_cannot_be_written(ww_here, model_file):
+    assert ww_here("analyze", model_file).returncode == 0
     command = f"{sys.executable} -m ww_core show net"
-    variables = {"WW_STORE": str(ww_program.store), "PATH": os.environ["PATH"]}
+    variables = {"WW_STORE": str(ww_here.store), "PATH": os.environ["PATH"]}
     for redirection, code in ((">/dev/full", 3), (">&-", 0), ("| head -1", 0)):
         script = f"set -o pipefail; {command} {redirection}"
         result = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True, check=False)
         assert (result.returncode, "Traceback" in result.stderr) == (code, False), (redirection, result.stderr)
 
 
-def test_names_a_terminal_cannot_show(ww_program, tmp_path):
+def test_names_a_terminal_cannot_show(ww_here, tmp_path):
     path = tmp_path / "größe.safetensors"
     save_file({"schön.weight": np.eye(8, 6, dtype=np.float32) + 1}, path)
     for options in ((), ("--json",), ("--csv",)):
-        result = ww_program("analyze", path, *options, environ={"PYTHONIOENCODING": "ascii"})
+        result = ww_here("analyze", path, *options, environ={"PYTHONIOENCODING": "ascii"})
         assert result.returncode == 0, result.stderr
     assert (
-        json.loads(ww_program("analyze", path, "--json", environ={"PYTHONIOENCODING": "ascii"}).stdout)["model"]
-        == "größe"
+        json.loads(ww_here("analyze", path, "--json", environ={"PYTHONIOENCODING": "ascii"}).stdout)["model"] == "größe"
     )
 
 
-def test_what_a_plugin_prints_is_no_data(ww_program, model_file, tmp_path):
+def test_what_a_plugin_prints_is_no_data(ww_here, model_file, tmp_path):
     (tmp_path / "chatty.py").write_text(
         "import ww_core as ww\n"
         "print('hello from import')\n"
@@ -266,12 +265,12 @@ def test_what_a_plugin_prints_is_no_data(ww_program, model_file, tmp_path):
         "def ww_register_metrics():\n"
         "    return [chatty]\n"
     )
-    result = ww_program("--plugin", tmp_path / "chatty.py", "analyze", model_file, "--json")
+    result = ww_here("--plugin", tmp_path / "chatty.py", "analyze", model_file, "--json")
     assert json.loads(result.stdout)["layers"][0]["metrics"]["chatty"] == 1.0
     assert "hello from a metric" in result.stderr
 
 
-def test_output_into_a_closed_pipe(ww_program, model_file):
+def test_output_into_a_closed_pipe(ww_here, model_file):
     command = [sys.executable, "-m", "ww_core", "metrics"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()

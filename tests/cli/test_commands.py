@@ -16,8 +16,8 @@ def ok(result):
     return result.stdout
 
 
-def test_analyze_prints_the_table_and_the_name_of_its_source(ww_program, model_file):
-    text = ok(ww_program("analyze", model_file))
+def test_analyze_prints_the_table_and_the_name_of_its_source(ww_here, model_file):
+    text = ok(ww_here("analyze", model_file))
     assert str(model_file) in text
     assert "net@1" in text
     assert re.search(r"^first +dense +40x30 +matrix +40 +30 ", text, re.MULTILINE)
@@ -27,8 +27,8 @@ def test_analyze_prints_the_table_and_the_name_of_its_source(ww_program, model_f
     assert "\x1b" not in text
 
 
-def test_analyze_json_is_one_object_of_the_documented_form(ww_program, model_file):
-    report = json.loads(ok(ww_program("analyze", model_file, "--json", "--name", "net", "--version", "v3")))
+def test_analyze_json_is_one_object_of_the_documented_form(ww_here, model_file):
+    report = json.loads(ok(ww_here("analyze", model_file, "--json", "--name", "net", "--version", "v3")))
     assert (report["model"], report["version"], report["source"]) == ("net", "v3", str(model_file))
     assert report["run"].keys() == {"id", "profile", "state", "computed", "reused", "seconds"}
     assert report["coverage"]["layers"] == {"analyzed": 3, "statistics_only": 1, "skipped": 0, "failed": 0}
@@ -50,62 +50,62 @@ def test_analyze_json_is_one_object_of_the_documented_form(ww_program, model_fil
     assert report["failures"] == []
 
 
-def test_analyze_csv_has_a_row_per_matrix(ww_program, model_file):
-    rows = list(csv.DictReader(io.StringIO(ok(ww_program("analyze", model_file, "--csv", "--extractor", "slice")))))
+def test_analyze_csv_has_a_row_per_matrix(ww_here, model_file):
+    rows = list(csv.DictReader(io.StringIO(ok(ww_here("analyze", model_file, "--csv", "--extractor", "slice")))))
     assert [row["layer"] for row in rows].count("conv") == 9
     assert float(rows[0]["frobenius_norm"]) > 0
 
 
-def test_show_says_the_same_as_analyze(ww_program, model_file):
-    analyzed = json.loads(ok(ww_program("analyze", model_file, "--json")))
-    shown = json.loads(ok(ww_program("show", "net", "--json")))
-    by_digest = json.loads(ok(ww_program("show", analyzed["digest"][:10], "--json")))
+def test_show_says_the_same_as_analyze(ww_here, model_file):
+    analyzed = json.loads(ok(ww_here("analyze", model_file, "--json")))
+    shown = json.loads(ok(ww_here("show", "net", "--json")))
+    by_digest = json.loads(ok(ww_here("show", analyzed["digest"][:10], "--json")))
     assert analyzed == shown == by_digest
 
 
-def test_show_lists_every_version(ww_program, model_file, weights):
-    ok(ww_program("analyze", model_file, "--series", "nets"))
+def test_show_lists_every_version(ww_here, model_file, weights):
+    ok(ww_here("analyze", model_file, "--series", "nets"))
     save_file(weights | {"first.weight": weights["first.weight"] * np.float32(2)}, model_file)
-    ok(ww_program("analyze", model_file, "--version", "double"))
-    rows = json.loads(ok(ww_program("show", "--json")))
+    ok(ww_here("analyze", model_file, "--version", "double"))
+    rows = json.loads(ok(ww_here("show", "--json")))
     assert [(row["model"], row["version"], row["series"]) for row in rows] == [
         ("net", "1", ["nets"]),
         ("net", "double", ["nets"]),
     ]
-    assert json.loads(ok(ww_program("show", "net", "--json")))["version"] == "double"
-    assert json.loads(ok(ww_program("show", "net@1", "--json")))["version"] == "1"
+    assert json.loads(ok(ww_here("show", "net", "--json")))["version"] == "double"
+    assert json.loads(ok(ww_here("show", "net@1", "--json")))["version"] == "1"
 
 
-def test_diff_finds_what_changed(ww_program, model_file, weights):
-    ok(ww_program("analyze", model_file))
+def test_diff_finds_what_changed(ww_here, model_file, weights):
+    ok(ww_here("analyze", model_file))
     weights["first.weight"] = weights["first.weight"] * np.float32(2)
     del weights["second.weight"]
     weights["third.weight"] = weights["conv.weight"][:, :, 0, 0].copy()
     save_file(weights, model_file)
-    ok(ww_program("analyze", model_file))
-    difference = json.loads(ok(ww_program("diff", "net@1", "net@2", "--json")))
+    ok(ww_here("analyze", model_file))
+    difference = json.loads(ok(ww_here("diff", "net@1", "net@2", "--json")))
     assert difference["counts"] == {"same": 2, "changed": 1, "added": 1, "removed": 1}
     first = next(change for change in difference["layers"] if change["name"] == "first")
     assert first["change"]["log_norm"] == pytest.approx(2 * np.log10(2))
-    text = ok(ww_program("diff", "net@1", "net@2"))
+    text = ok(ww_here("diff", "net@1", "net@2"))
     assert "net@1 > net@2" in text
     assert not re.search(r"^conv ", text, re.MULTILINE)
-    assert re.search(r"^conv ", ok(ww_program("diff", "net@1", "net@2", "--all")), re.MULTILINE)
-    rows = list(csv.DictReader(io.StringIO(ok(ww_program("diff", "net@1", "net@2", "--csv")))))
+    assert re.search(r"^conv ", ok(ww_here("diff", "net@1", "net@2", "--all")), re.MULTILINE)
+    rows = list(csv.DictReader(io.StringIO(ok(ww_here("diff", "net@1", "net@2", "--csv")))))
     assert {row["layer"] for row in rows} == {"first", "second", "third"}
 
 
-def test_diff_shows_every_column_of_both(ww_program, model_file, weights):
-    ok(ww_program("analyze", model_file, "--metrics", "alpha"))
+def test_diff_shows_every_column_of_both(ww_here, model_file, weights):
+    ok(ww_here("analyze", model_file, "--metrics", "alpha"))
     save_file(weights | {"first.weight": weights["first.weight"] * np.float32(2)}, model_file)
-    ok(ww_program("analyze", model_file, "--metrics", "stable_rank"))
+    ok(ww_here("analyze", model_file, "--metrics", "stable_rank"))
     for pair in (("net@1", "net@2"), ("net@2", "net@1")):
-        header = ok(ww_program("diff", *pair, "--csv", "--all")).splitlines()[0].split(",")
+        header = ok(ww_here("diff", *pair, "--csv", "--all")).splitlines()[0].split(",")
         assert {"alpha", "stable_rank", "> alpha", "> stable_rank"} <= set(header)
-        assert "stable_rank" in ok(ww_program("diff", *pair))
+        assert "stable_rank" in ok(ww_here("diff", *pair))
 
 
-def test_the_table_of_a_difference_has_columns_of_matrices_only(ww_program, model_file, weights, tmp_path):
+def test_the_table_of_a_difference_has_columns_of_matrices_only(ww_here, model_file, weights, tmp_path):
     (tmp_path / "whole.py").write_text(
         "import ww_core as ww\n"
         "@ww.metric(version='1', scope='layer')\n"
@@ -118,27 +118,27 @@ def test_the_table_of_a_difference_has_columns_of_matrices_only(ww_program, mode
         "def ww_register_metrics():\n    return [axes, depth, nuclear]\n"
     )
     program = ("--plugin", tmp_path / "whole.py")
-    ok(ww_program(*program, "analyze", model_file))
+    ok(ww_here(*program, "analyze", model_file))
     save_file(weights | {"first.weight": weights["first.weight"] * np.float32(2)}, model_file)
-    ok(ww_program(*program, "analyze", model_file))
-    (header,) = [line for line in ok(ww_program("diff", "net@1", "net@2")).splitlines() if line.startswith("layer ")]
+    ok(ww_here(*program, "analyze", model_file))
+    (header,) = [line for line in ok(ww_here("diff", "net@1", "net@2")).splitlines() if line.startswith("layer ")]
     assert "> nuclear" in header
     assert "axes" not in header
     assert "depth" not in header
 
 
-def test_describe_computes_nothing(ww_program, model_file):
-    text = ok(ww_program("describe", model_file, "--extractor", "pool,slice,stack"))
+def test_describe_computes_nothing(ww_here, model_file):
+    text = ok(ww_here("describe", model_file, "--extractor", "pool,slice,stack"))
     assert re.search(r"^conv +conv2d +float32 +16x8x3x3 +1 +slice +9 +1 +16 +8 +8", text, re.MULTILINE)
-    assert not ww_program.store.exists()
-    description = json.loads(ok(ww_program("describe", model_file, "--json")))
+    assert not ww_here.store.exists()
+    description = json.loads(ok(ww_here("describe", model_file, "--json")))
     assert [layer["name"] for layer in description["layers"]] == ["conv", "first", "norm", "second"]
 
 
-def test_layers_metrics_and_parameters_are_chosen(ww_program, model_file):
+def test_layers_metrics_and_parameters_are_chosen(ww_here, model_file):
     report = json.loads(
         ok(
-            ww_program(
+            ww_here(
                 "analyze", model_file, "--layers", "f*,conv", "--metrics", "alpha,warning", "--json",
                 "--param", "warning.under_trained=1", "--param", "power_law.ks=two-sided",
             )
@@ -150,67 +150,67 @@ def test_layers_metrics_and_parameters_are_chosen(ww_program, model_file):
     assert report["coverage"]["layers"]["skipped"] == 2
 
 
-def test_groups_come_from_the_user(ww_program, tmp_path):
+def test_groups_come_from_the_user(ww_here, tmp_path):
     path = tmp_path / "depthwise.safetensors"
     random = np.random.Generator(np.random.Philox(2))
     save_file({"dw.weight": random.standard_normal((12, 1, 3, 3)).astype(np.float32)}, path)
-    plain = json.loads(ok(ww_program("describe", path, "--extractor", "stack", "--json")))
-    grouped = json.loads(ok(ww_program("describe", path, "--extractor", "stack", "--groups", "dw=12", "--json")))
+    plain = json.loads(ok(ww_here("describe", path, "--extractor", "stack", "--json")))
+    grouped = json.loads(ok(ww_here("describe", path, "--extractor", "stack", "--groups", "dw=12", "--json")))
     assert plain["layers"][0]["matrices"][0]["entries"] == 1
     assert grouped["layers"][0]["matrices"][0]["entries"] == 12
-    ok(ww_program("analyze", path, "--groups", "dw=12"))
+    ok(ww_here("analyze", path, "--groups", "dw=12"))
 
 
-def test_listings(ww_program):
-    metrics = json.loads(ok(ww_program("metrics", "--json")))
+def test_listings(ww_here):
+    metrics = json.loads(ok(ww_here("metrics", "--json")))
     alpha = next(row for row in metrics if row["column"] == "alpha")
     assert alpha["metric"] == "ww.metrics:power_law"
     assert alpha["parameters"]["ks"] == "lower"
-    assert {row["extractor"] for row in json.loads(ok(ww_program("extractors", "--json")))} == {
+    assert {row["extractor"] for row in json.loads(ok(ww_here("extractors", "--json")))} == {
         "matrix", "pool", "slice", "stack", "fft",
     }  # fmt: skip
-    assert {row["loader"] for row in json.loads(ok(ww_program("loaders", "--json")))} == {
+    assert {row["loader"] for row in json.loads(ok(ww_here("loaders", "--json")))} == {
         "safetensors", "pytorch", "torch-module", "arrays",
     }  # fmt: skip
-    plugins = json.loads(ok(ww_program("plugins", "--json")))
+    plugins = json.loads(ok(ww_here("plugins", "--json")))
     assert {row["name"] for row in plugins} >= {"ww.loaders", "ww.metrics"}
     assert all(row["state"] == "loaded" for row in plugins)
     for command in ("metrics", "extractors", "loaders", "plugins"):
-        assert ok(ww_program(command)).strip()
+        assert ok(ww_here(command)).strip()
 
 
-def test_db_info_and_upgrade(ww_program, model_file):
-    ok(ww_program("analyze", model_file))
-    info = json.loads(ok(ww_program("db", "info", "--json")))
+def test_db_info_and_upgrade(ww_here, model_file):
+    ok(ww_here("analyze", model_file))
+    info = json.loads(ok(ww_here("db", "info", "--json")))
     assert info["model"] == 1
     assert info["spectrum"] == 3
-    assert info["location"] == str(ww_program.store)
-    assert "up to date" in ok(ww_program("db", "upgrade"))
+    assert info["location"] == str(ww_here.store)
+    assert "up to date" in ok(ww_here("db", "upgrade"))
 
 
-def test_the_store_option_and_the_default(ww_program, model_file, tmp_path):
-    ok(ww_program("analyze", model_file, "--store", tmp_path / "other.sqlite"))
+def test_the_store_option_and_the_default(ww_here, model_file, tmp_path):
+    ok(ww_here("analyze", model_file, "--store", tmp_path / "other.sqlite"))
     assert (tmp_path / "other.sqlite").exists()
-    assert not ww_program.store.exists()
+    assert not ww_here.store.exists()
     home = tmp_path / "home"
     home.mkdir()
-    ok(ww_program("analyze", model_file, store=False, environ={"HOME": str(home), "XDG_DATA_HOME": ""}))
+    ok(ww_here("analyze", model_file, store=False, environ={"HOME": str(home), "XDG_DATA_HOME": ""}))
     assert list(home.rglob("ww.sqlite"))
 
 
-def test_plugins_reports_broken_files_uncut(ww_program, tmp_path, model_file):
+def test_plugins_reports_broken_files_uncut(ww_here, tmp_path, model_file):
     long_cause = "very " * 60 + "long"
     (tmp_path / "bad.py").write_text(f"raise RuntimeError({long_cause!r})\n")
-    text = ok(ww_program("--plugin", tmp_path / "bad.py", "plugins"))
+    text = ok(ww_here("--plugin", tmp_path / "bad.py", "plugins"))
     assert f"RuntimeError: {long_cause}" in text
-    result = ww_program("--plugin", tmp_path / "bad.py", "analyze", model_file)
+    result = ww_here("--plugin", tmp_path / "bad.py", "analyze", model_file)
     assert result.returncode == 0
     assert "warning: plugin bad: RuntimeError" in result.stderr
-    strict = ww_program("--plugin", tmp_path / "bad.py", "--strict-plugins", "analyze", model_file)
+    strict = ww_here("--plugin", tmp_path / "bad.py", "--strict-plugins", "analyze", model_file)
     assert strict.returncode == 2
 
 
-def test_processes_give_the_numbers_of_threads(ww_program, model_file, tmp_path):
+def test_processes_give_the_numbers_of_threads(ww_here, model_file, tmp_path):
     (tmp_path / "extra.py").write_text(
         "import ww_core as ww\n"
         '@ww.metric(version="1")\n'
@@ -222,23 +222,23 @@ def test_processes_give_the_numbers_of_threads(ww_program, model_file, tmp_path)
         "    return [trace_norm]\n"
     )
     plugin = ("--plugin", tmp_path / "extra.py")
-    threads = json.loads(ok(ww_program(*plugin, "analyze", model_file, "--json", "--store", "a.sqlite")))
+    threads = json.loads(ok(ww_here(*plugin, "analyze", model_file, "--json", "--store", "a.sqlite")))
     processes = json.loads(
-        ok(ww_program(*plugin, "analyze", model_file, "--json", "--store", "b.sqlite", "--executor", "processes"))
+        ok(ww_here(*plugin, "analyze", model_file, "--json", "--store", "b.sqlite", "--executor", "processes"))
     )
     assert processes["layers"] == threads["layers"]
     assert processes["layers"][0]["metrics"]["trace_norm"] > 0
 
 
-def test_help_and_version(ww_program):
-    assert "analyze" in ok(ww_program("--help"))
-    assert ok(ww_program("--version")).startswith("ww ")
+def test_help_and_version(ww_here):
+    assert "analyze" in ok(ww_here("--help"))
+    assert ok(ww_here("--version")).startswith("ww ")
     for command in ("analyze", "describe", "show", "diff", "metrics", "extractors", "loaders", "plugins", "db"):
-        assert "Usage" in ok(ww_program(command, "--help"))
+        assert "Usage" in ok(ww_here(command, "--help"))
 
 
-def test_names_from_a_file_cannot_steer_the_terminal(ww_program, tmp_path):
+def test_names_from_a_file_cannot_steer_the_terminal(ww_here, tmp_path):
     path = tmp_path / "[bold]evil.safetensors"
     save_file({"[red]layer[/red].weight": np.eye(8, 6, dtype=np.float32) + 1}, path)
-    text = ok(ww_program("analyze", path))
+    text = ok(ww_here("analyze", path))
     assert "[red]layer[/red]" in text

@@ -159,7 +159,7 @@ def test_an_empty_option_is_not_one_that_was_left_out(ww_here, save, tmp_path, o
     home = tmp_path / "home"
     home.mkdir()
     environ = {"HOME": str(home), "XDG_DATA_HOME": str(home)}
-    done = ww_here("analyze", save("net.safetensors"), option, "", environ=environ, with_store=option != "--store")
+    done = ww_here("analyze", save("net.safetensors"), option, "", environ=environ, store=option != "--store")
     refused(done, 2, f"{option} is empty")
     assert not list(home.rglob("*"))
     assert not ww_here.store.exists()

@@ -27,12 +27,12 @@ def fails(result, code, *texts):
 
 
 @pytest.fixture
-def stored(ww_program, model_file, weights):
+def stored(ww_here, model_file, weights):
     """The program, with two versions of a model in its store."""
-    ok(ww_program("analyze", model_file, "--metrics", "stable_rank,alpha"))
+    ok(ww_here("analyze", model_file, "--metrics", "stable_rank,alpha"))
     save_file(weights | {"first.weight": weights["first.weight"] * np.float32(2)}, model_file)
-    ok(ww_program("analyze", model_file, "--metrics", "stable_rank,alpha", "--version", "double"))
-    return ww_program
+    ok(ww_here("analyze", model_file, "--metrics", "stable_rank,alpha", "--version", "double"))
+    return ww_here
 
 
 def versions(program):
@@ -102,10 +102,10 @@ def test_gc_prints_a_table(stored):
     assert re.search(r"^bytes: [\d,]+ > [\d,]+$", text, re.MULTILINE)
 
 
-def test_gc_of_a_store_that_is_not_there(ww_program):
-    fails(ww_program("db", "gc"), PLACE, "there is no store at")
-    fails(ww_program("db", "gc", "--dry-run"), PLACE, "there is no store at")
-    assert not ww_program.store.exists()
+def test_gc_of_a_store_that_is_not_there(ww_here):
+    fails(ww_here("db", "gc"), PLACE, "there is no store at")
+    fails(ww_here("db", "gc", "--dry-run"), PLACE, "there is no store at")
+    assert not ww_here.store.exists()
 
 
 def test_backup(stored, tmp_path):
@@ -167,12 +167,12 @@ def test_check_of_a_damaged_file(stored):
     assert stored.store.read_bytes() == content
 
 
-def test_check_of_what_is_no_store(ww_program, tmp_path):
-    fails(ww_program("db", "check"), PLACE, "there is no store at")
+def test_check_of_what_is_no_store(ww_here, tmp_path):
+    fails(ww_here("db", "check"), PLACE, "there is no store at")
     (tmp_path / "notes.txt").write_text("no database\n" * 100)
-    fails(ww_program("db", "check", "--store", tmp_path / "notes.txt"), PLACE, "no SQLite database")
+    fails(ww_here("db", "check", "--store", tmp_path / "notes.txt"), PLACE, "no SQLite database")
 
 
-def test_every_command_has_its_help(ww_program):
+def test_every_command_has_its_help(ww_here):
     for command in (("forget",), ("rename",), ("db", "gc"), ("db", "backup"), ("db", "check")):
-        assert "Usage" in ok(ww_program(*command, "--help"))
+        assert "Usage" in ok(ww_here(*command, "--help"))

@@ -291,3 +291,21 @@ def test_an_extractor_that_moved_makes_the_matrices_it_made(weights, tmp_path):
     )
     assert (old.run.computed, new.run.computed) == (3, 0)
     assert new.layers == old.layers
+
+
+def test_a_request_for_a_column_is_repeated_wherever_the_metric_lives(weights, tmp_path):
+    store = tmp_path / "s.sqlite"
+    ww.analyze(weights, store=store, name="net", metrics=["low"], plugins=[spread("low", "high")])
+    renamed = spread("least", "high", keys={"least": "low"})
+
+    @ww.metric(version="1")
+    def unrelated(singular_values):
+        """Another one."""
+        return singular_values[0]
+
+    CALLS.clear()
+    report = ww.backfill(store, plugins=[renamed, plugin("Another", [unrelated])])
+    assert report.not_repeatable == ()
+    assert CALLS == []
+    again = ww.analyze(weights, store=store, name="net", metrics=["Wide:low"], plugins=[renamed])
+    assert (list(again.layers[0].metrics), CALLS) == (["least"], [])

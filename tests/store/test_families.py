@@ -172,3 +172,31 @@ def test_garbage_takes_all_of_it_and_leaves_the_store_sound(store):
     for table in (tables.subject, tables.checkpoint, tables.tensor, tables.derivation, tables.summary, tables.in_force):
         assert read(store, *table.primary_key) == [], table.name
     assert store.check().faults == {}
+
+
+def test_what_is_not_there_is_one_sentence(store):
+    matrix = read(store, tables.subject.c.digest, where=tables.subject.c.kind == "matrix")[0][0]
+    nothing = "0" * 64
+    with store.writing() as connection:
+        for write in (
+            lambda: families.record_member(connection, "nets", "nix"),
+            lambda: families.record_pair(connection, matrix, nothing),
+            lambda: families.record_derivation(connection, families.DerivationRecord(nothing, (), "a:b", "1", {})),
+            lambda: families.record_score(connection, families.ScoreRecord("n", "d", 1.0, "s", checkpoint=nothing)),
+            lambda: families.record_score(connection, families.ScoreRecord("n", "d", 1.0, "s", subject=nothing)),
+        ):
+            with pytest.raises(ww.StoreError, match="in this store"):
+                write()
+        with pytest.raises(ValueError, match="give one of them"):
+            families.record_score(connection, families.ScoreRecord("n", "d", 1.0, "s"))
+
+
+def test_a_column_of_rows_that_changes_its_type_is_another_column(store):
+    subject = read(store, tables.subject.c.id, where=tables.subject.c.kind == "matrix")[0][0]
+    identity = read(store, tables.identity.c.id, where=tables.identity.c.key == "ww.metrics:power_law")[0][0]
+    for kind, outcome in (("float", Outcome.of(3.5)), ("text", Outcome.of("x")), ("float", Outcome.of(9.5))):
+        column = {"key": "kind", "name": "kind", "type": kind, "better": "none", "unit": ""}
+        with store.writing() as connection:
+            families.record_table(connection, subject, identity, [column], [{"kind": outcome}])
+    value = tables.table_value.c
+    assert sorted(read(store, value.number, value.text), key=str) == [(3.5, None), (None, "x")]

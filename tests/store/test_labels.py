@@ -381,3 +381,51 @@ def test_ten_thousand_versions_are_listed_in_their_order(store_url, weights):
         assert store.report("net@0").model == "net"
         versions = [version.version for version in store.versions()]
     assert versions == ["0", *(str(n) for n in range(9999, 0, -1))]
+
+
+def test_choosing_layers_makes_no_other_structure(store_url, weights):
+    options = {"groups": {"conv": 2}}
+    ww.analyze(weights, store=store_url, name="net", **options)
+    for layers in (["first"], ["conv"]):
+        assert ww.analyze(weights, store=store_url, name="net", version="1", layers=layers, **options).version == "1"
+        assert ww.analyze(weights, store=store_url, name="net", layers=layers, **options).version == "1"
+    assert versions_of(store_url) == ["1"]
+
+
+def test_loaders_that_disagree_do_not_take_a_label_from_each_other(store_url, toy_file):
+    class Renamed:
+        """The same format by a loader of another name."""
+
+        def __init__(self, plugin):
+            self._plugin = plugin
+
+        @ww.hookimpl
+        def ww_register_loaders(self):
+            (loader,) = self._plugin.ww_register_loaders()
+            type(loader).name = "toy-two"
+            return [loader]
+
+    first = ww.analyze(toy_file, store=store_url, version="7", plugins=[loader_plugin(1)])
+    with pytest.raises(ww.UsageError, match="net@7 stands on the same weights"):
+        ww.analyze(toy_file, store=store_url, version="7", plugins=[Renamed(loader_plugin(4))])
+    with open_store(store_url, mode="read") as store:
+        assert store.report("net@7").run.id == first.run.id
+
+
+def test_numbers_that_were_only_counted_are_no_steps(store_url, weights):
+    ww.analyze(scaled(weights, 3), store=store_url, name="net")
+    for step in (500, 1000):
+        ww.analyze(scaled(weights, step), store=store_url, name="net", version=f"checkpoint-{step}")
+    assert versions_of(store_url) == ["1", "checkpoint-500", "checkpoint-1000"]
+    with open_store(store_url, mode="read") as store:
+        assert [version.step for version in store.versions()] == [None, 500, 1000]
+
+
+def test_a_digest_names_every_run_of_its_weights(store_url, weights):
+    old = ww.analyze(weights, store=store_url, name="net", version="1")
+    ww.analyze(scaled(weights, 2), store=store_url, name="net", version="1", move_label=True)
+    ww.analyze(weights, store=store_url, name="other")
+    with open_store(store_url, mode="read") as store:
+        assert store.report(old.digest[:12]).model == "other"
+        found = store.report(old.digest[:12], run=old.run.id)
+        assert (found.run.id, found.model) == (old.run.id, "")

@@ -134,12 +134,13 @@ def analyze(
         found = resolve_source(source)
         checkpoint, loader_name = open_checkpoint(found, registry, loader or "")
         stack.enter_context(checkpoint)
-        chosen = choose_layers(with_groups(checkpoint.layers, request.groups), request.layers)
+        grouped = with_groups(checkpoint.layers, request.groups)
+        chosen = choose_layers(grouped, request.layers)
         _refuse_nothing(found, checkpoint, chosen, selection)
         opened = store if isinstance(store, Store) else stack.enter_context(open_store(store))
         started, jobs = time.perf_counter(), jobs or cores()
         digests = digest_checkpoint(checkpoint, opened, loader=loader_name, rehash=rehash, jobs=min(jobs, cores()))
-        weights = opened_weights(found, checkpoint, loader_name, chosen, digests)
+        weights = opened_weights(found, checkpoint, loader_name, grouped, digests)
         run = Run(
             registry=registry,
             selection=selection,
@@ -157,7 +158,8 @@ def analyze(
             warnings=[*warnings, *checkpoint.warnings, *digests.warnings],
         )
         record = checkpoint_record(weights, digests)
-        named = _label_record(found, checkpoint.format, request, name, version, move=move_label)
+        options = {"groups": sorted(map(list, request.groups)), "loader": loader_name}
+        named = _label_record(found, checkpoint.format, options, name, version, move=move_label)
         with opened.writing() as connection:
             keys = recording.record_checkpoint(connection, record)
             label = naming.record_label(connection, named, record, keys)
@@ -223,7 +225,13 @@ def _plain(value: Any) -> Any:
 
 
 def _label_record(
-    source: Source, source_format: str, request: Request, name: str | None, version: str | None, *, move: bool
+    source: Source,
+    source_format: str,
+    options: Mapping[str, Any],
+    name: str | None,
+    version: str | None,
+    *,
+    move: bool,
 ) -> LabelRecord:
     """Return the label that a person gave, or would give, to the weights of a source."""
     default = source.default
@@ -237,7 +245,7 @@ def _label_record(
         location=source.location,
         home=default.home,
         format=source_format,
-        options={"groups": sorted(map(list, request.groups))},
+        options=options,
         move=move,
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from ww_core.domain.difference import (
     STATUSES,
@@ -59,13 +59,19 @@ class _Comparison:
         self._values = {label: reason for label in labels if (reason := self._why_not(label))}
         self._old_layers = {layer.name: layer for layer in old.layers}
         self._new_layers = {layer.name: layer for layer in new.layers}
+        # By name: of one checkpoint with itself, both are the same.
+        self._incomplete = {
+            side.name: set(side.report.summary) if side.report.run.state != "done" else side.report.incomplete_columns()
+            for side in (old, new)
+        }
+        self._made_otherwise = self._why_not_matrices()
         self._wholes = {label: reason for label in labels if (reason := self._why_not_whole(label))}
 
     def difference(self) -> CheckpointDifference:
         """Put it all together."""
         old, new = self._old.report, self._new.report
         statuses = {
-            name: _status(self._old_layers.get(name), self._new_layers.get(name), _content)
+            name: _status(_content(self._old_layers.get(name)), _content(self._new_layers.get(name)))
             for name in (*self._new_layers, *(name for name in self._old_layers if name not in self._new_layers))
         }
         tensors = list(self._tensors())
@@ -80,9 +86,9 @@ class _Comparison:
             layers=tuple(self._matrices(statuses)),
             layer_metrics=tuple(self._whole_layers(statuses)),
             model_metrics=self._of_model(),
-            counts=_counted(statuses.values(), STATUSES),
+            counts=_counted(statuses.values()),
             tensors=tuple(own for own in tensors if own.status != "same"),
-            tensor_counts=_counted((own.status for own in tensors), (*STATUSES, "unread")),
+            tensor_counts=_counted(own.status for own in tensors),
             summary=self._summary(),
             not_comparable=self._values,
         )
@@ -114,14 +120,15 @@ class _Comparison:
             before, after = old_rows.get(name, {}), new_rows.get(name, {})
             if not before and not after:
                 yield LayerDifference(name, status, "", None, self._of({}, {}))
-            otherwise = self._seen_otherwise(name)
             for place, shown in ({**after, **before} | after).items():
                 extractor, index = shown.extractor, shown.index
                 rows = before.get(place), after.get(place)
-                reason = otherwise
-                if None in rows and status in {"same", "changed"} and before and after:
-                    here = self._new.name if rows[0] is None else self._old.name
-                    reason = reason or f"only {here} has matrix {index} of {extractor}"
+                reason = self._why_not_rows(*rows)
+                if None in rows and name in self._old_layers and name in self._new_layers:
+                    here, there = self._new.name, self._old.name
+                    here, there = (here, there) if rows[0] is None else (there, here)
+                    reason = f"only {here} has matrix {index} of {extractor}"
+                    reason = reason if before and after else f"no matrix of it was analysed in {there}"
                 difference = self._of(self._before(rows[0]), _outcomes(rows[1]), reason)
                 yield LayerDifference(name, status, extractor, index, difference)
 
@@ -133,12 +140,15 @@ class _Comparison:
                 difference = self._of(self._before(before.get(name)), _outcomes(after.get(name)))
                 yield WholeLayerDifference(name, status, difference)
 
-    def _seen_otherwise(self, name: str) -> str:
-        """Say why matrices of a layer are others on both sides, whatever its content; empty if they are not."""
-        old, new = self._old_layers.get(name), self._new_layers.get(name)
-        if old is None or new is None or old.groups == new.groups:
+    def _why_not_rows(self, old: MatrixRow | None, new: MatrixRow | None) -> str:
+        """Say why two matrices of a layer are not made in one way, whatever its content; empty if they are."""
+        if old is None or new is None:
             return ""
-        return f"{old.groups} groups in {self._old.name}, {new.groups} in {self._new.name}"
+        if old.groups != new.groups:
+            return f"{old.groups} groups in {self._old.name}, {new.groups} in {self._new.name}"
+        if old.split != new.split:
+            return f"split {old.split or 'none'} in {self._old.name}, {new.split or 'none'} in {self._new.name}"
+        return ""
 
     def _tensors(self) -> Iterator[TensorDifference]:
         before = {tensor.name: tensor for tensor in self._old.others}
@@ -147,8 +157,8 @@ class _Comparison:
             old, new = before.get(name), after.get(name)
             shown = new or old
             if shown is not None:
-                unread = old is not None and new is not None and not (old.content and new.content)
-                status = "unread" if unread else _status(old, new, lambda tensor: tensor.content)
+                contents = [None if tensor is None else (tensor.content,) for tensor in (old, new)]
+                status = _status(contents[0], contents[1])
                 yield TensorDifference(name, status, shown.reason)
 
     def _summary(self) -> dict[str, SummaryDifference]:
@@ -183,9 +193,18 @@ class _Comparison:
             return "over the matrices of other extractors"
         if self._old.report.chosen_layers != self._new.report.chosen_layers:
             return "over other layers"
-        otherwise = [name for name in self._new_layers if self._seen_otherwise(name)]
-        if otherwise and self._new_columns[label].scope != "layer":
-            return f"{otherwise[0]} has {self._seen_otherwise(otherwise[0])}"
+        for side in (self._old, self._new):
+            if label in self._incomplete[side.name]:
+                return f"the analysis of {side.name} lacks some of it"
+        return self._made_otherwise if self._new_columns[label].scope != "layer" else ""
+
+    def _why_not_matrices(self) -> str:
+        """Say of a layer why its matrices are not made in one way on both sides; empty if all are."""
+        old_rows, new_rows = _by_layer(self._old.report.layers), _by_layer(self._new.report.layers)
+        for name, rows in new_rows.items():
+            for place, row in rows.items():
+                if reason := self._why_not_rows(old_rows.get(name, {}).get(place), row):
+                    return f"{name} has {reason}"
         return ""
 
 
@@ -213,21 +232,30 @@ def _metric(column: ReportColumn) -> str:
     return column.metric if column.metric.endswith(f":{column.column}") else f"{column.metric} {column.column}"
 
 
-def _status(old: Any, new: Any, content: Any) -> Status:
+Content = tuple[str, ...] | None
+"""Digests of what a layer or tensor consists of, the first one empty if it could not be read; None: it is not there."""
+
+
+def _status(old: Content, new: Content) -> Status:
     if old is None:
         return "added"
     if new is None:
         return "removed"
-    return "same" if content(old) == content(new) else "changed"
+    if not (old[0] and new[0]):
+        return "unread"
+    return "same" if old == new else "changed"
 
 
-def _content(layer: StoredLayer) -> tuple[str, str]:
-    return layer.weight, layer.bias
+def _content(layer: StoredLayer | None) -> Content:
+    if layer is None:
+        return None
+    return (layer.weight, layer.bias) if layer.is_read else ("",)
 
 
-def _counted(statuses: Iterable[str], order: Sequence[str]) -> dict[str, int]:
+def _counted(statuses: Iterable[str]) -> dict[str, int]:
+    """Count by status; those that could not be read only where there are some."""
     counts = Counter(statuses)
-    return {status: counts[status] for status in order}
+    return {status: counts[status] for status in STATUSES if status != "unread" or counts[status]}
 
 
 def _by_layer(rows: Iterable[MatrixRow]) -> dict[str, dict[Place, MatrixRow]]:

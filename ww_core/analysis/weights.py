@@ -54,11 +54,9 @@ class Weights:
 
 
 def opened_weights(
-    source: Source, checkpoint: Checkpoint, loader: str, chosen: Sequence[Layer], digests: Digests
+    source: Source, checkpoint: Checkpoint, loader: str, layers: Sequence[Layer], digests: Digests
 ) -> Weights:
-    """Return the weights of an opened checkpoint, the layers that were chosen as the user wants to see them."""
-    as_chosen = {layer.name: layer for layer in chosen}
-    layers = [as_chosen.get(layer.name, layer) for layer in checkpoint.layers]
+    """Return the weights of an opened checkpoint, the layers as the user wants to see them."""
     contents = {layer.name: _content(layer, digests.tensors) for layer in layers}
     return Weights(
         source=source.name,

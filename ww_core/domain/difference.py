@@ -8,10 +8,13 @@ from typing import Any, Literal
 
 from ww_core.domain.outcome import Outcome
 
-Status = Literal["same", "changed", "added", "removed"]
-"""What became of a layer or tensor from the first checkpoint to the second."""
+Status = Literal["same", "changed", "added", "removed", "unread"]
+"""What became of a layer or tensor from the first checkpoint to the second.
 
-STATUSES: tuple[Status, ...] = ("same", "changed", "added", "removed")
+``unread``: both have it, and its content could not be read in one of them.
+"""
+
+STATUSES: tuple[Status, ...] = ("same", "changed", "added", "removed", "unread")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,10 @@ class WholeLayerDifference:
 
 @dataclass(frozen=True, slots=True)
 class TensorDifference:
-    """A tensor that belongs to no layer, and is not the same in both checkpoints: no metric speaks of it.
-
-    ``status`` is ``unread`` where both have it and its content could not be read.
-    """
+    """A tensor that belongs to no layer, and is not the same in both checkpoints: no metric speaks of it."""
 
     name: str
-    status: Status | Literal["unread"]
+    status: Status
     reason: str
 
 

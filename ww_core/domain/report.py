@@ -112,12 +112,14 @@ class MatrixRow:
     """One matrix of one layer, with its metrics. N >= M are the sides of an entry.
 
     ``extractor`` is the label of the variant that made it, and ``extractor_identity`` tells it from others of the name.
+    ``split`` is the rule by which the weight was cut.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...]
     groups: int
+    split: str
     extractor: str
     extractor_identity: str
     index: int

@@ -87,19 +87,27 @@ class Names(Generic[T]):
         where: The command that lists all of it.
         names_of: Gives the names that an object goes by.
         blocked: Sentences on plugins that were not loaded: what is unknown may be theirs.
+        parts_of: Gives the keys of the parts of an object, such as columns: they are found by these too.
     """
 
     def __init__(
-        self, what: str, where: str, names_of: Callable[[T], tuple[str, ...]], blocked: Sequence[str] = ()
+        self,
+        what: str,
+        where: str,
+        names_of: Callable[[T], tuple[str, ...]],
+        blocked: Sequence[str] = (),
+        parts_of: Callable[[T], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self.what = what
         self.where = where
         self.blocked = blocked
         self._names_of = names_of
+        self._parts_of = parts_of
         self._owned: dict[str, Owned[T]] = {}
         self._own_names: dict[str, tuple[str, ...]] = {}  # asked once: an object is a stranger's
         self._by_name: dict[str, list[Owned[T]]] = {}
         self._by_key: dict[str, Owned[T]] = {}
+        self._by_part: dict[str, Owned[T]] = {}
 
     def __iter__(self) -> Iterator[Owned[T]]:
         return iter(self._owned.values())
@@ -137,6 +145,9 @@ class Names(Generic[T]):
                 clashes.append(f"{self.what} {name!r} clashes with {rivals}: reach it as {owned.plugin}:{name}")
             others.append(owned)
         self._owned[owned.qualified] = self._by_key[owned.key] = owned
+        home = owned.key.rpartition(":")[0]
+        for part in self._parts_of(owned.object):
+            self._by_part.setdefault(f"{home}:{part}", owned)
         self._own_names[owned.qualified] = names
         return clashes
 
@@ -144,6 +155,7 @@ class Names(Generic[T]):
         """Take an object out again."""
         owned = self._owned.pop(qualified)
         del self._by_key[owned.key]
+        self._by_part = {part: other for part, other in self._by_part.items() if other is not owned}
         for name in self._own_names.pop(qualified):
             self._by_name[name] = [other for other in self._by_name[name] if other is not owned]
             if not self._by_name[name]:
@@ -161,8 +173,8 @@ class Names(Generic[T]):
         if ":" in name:
             owner, _, short = name.rpartition(":")
             matches = [owned for owned in self._by_name.get(short, ()) if owned.plugin == owner]
-            if not matches and name in self._by_key:
-                matches = [self._by_key[name]]
+            by_key = self._by_key.get(name) or self._by_part.get(name)
+            matches = matches or ([by_key] if by_key else [])
         else:
             matches = list(self._by_name.get(name, ()))
             matches = (
@@ -202,6 +214,10 @@ def _quantity_names(quantity: Quantity) -> tuple[str, ...]:
     return tuple(dict.fromkeys((quantity.name, *(column.name for column in quantity.columns))))
 
 
+def _column_keys(quantity: Quantity) -> tuple[str, ...]:
+    return tuple(column.key for column in quantity.columns)
+
+
 def _own_name(thing: Any) -> tuple[str, ...]:
     return (thing.name,)
 
@@ -225,7 +241,7 @@ class Registry:
         self.blocked: list[str] = []
         self.loaders: Names[Loader] = Names("loader", "ww loaders", _own_name, self.blocked)
         self.extractors: Names[type[Extractor]] = Names("extractor", "ww extractors", _own_name, self.blocked)
-        self.quantities: Names[Quantity] = Names("metric", "ww metrics", _quantity_names, self.blocked)
+        self.quantities: Names[Quantity] = Names("metric", "ww metrics", _quantity_names, self.blocked, _column_keys)
         self.profiles: Names[Profile] = Names("profile", "ww plugins", _own_name, self.blocked)
         self.executors: Names[Executor] = Names("executor", "ww plugins", _own_name, self.blocked)
         self.estimators: Names[Any] = Names("estimator", "ww plugins", _own_name, self.blocked)

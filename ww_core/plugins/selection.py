@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ww_core.domain.identity import extractor_identity
 from ww_core.domain.layer import LayerKind
 from ww_core.domain.matrix import Extractor, variant_label
-from ww_core.domain.quantity import Column, Scope
+from ww_core.domain.quantity import Column, Quantity, Scope
 from ww_core.domain.request import Request
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.plugins.resolver import Node, resolve
@@ -145,9 +145,8 @@ def _named(registry: Registry, request: Request, name_of: Callable[[Names[Any], 
 
     def metric(name: str) -> str:
         owned = quantities.find(name)
-        short = name.rpartition(":")[2]
-        is_column = any(column.name == short for column in owned.object.columns)
-        return name_of(quantities, owned, short if is_column else owned.name)
+        columns = _columns_named(owned.object, name)
+        return name_of(quantities, owned, columns[0].name if len(columns) == 1 else owned.name)
 
     def parameter(key: str) -> str:
         name, _, own = key.rpartition(".")
@@ -183,10 +182,16 @@ def _chosen_columns(registry: Registry, names: Sequence[str] | None, plugin: str
         owned = registry.quantities.find(name, plugin=plugin)
         if not owned.object.is_metric:
             raise UsageError(f"{name!r} is a quantity, which is not stored: name a metric that uses it")
-        short = name.rpartition(":")[2]
-        columns = [column for column in owned.object.columns if column.name == short] or owned.object.columns
+        columns = _columns_named(owned.object, name) or owned.object.columns
         chosen |= {(owned.qualified, column.name): column for column in columns}
     return [(qualified, column) for (qualified, _), column in chosen.items()]
+
+
+def _columns_named(quantity: Quantity, name: str) -> Sequence[Column]:
+    """The column that a name means, by what it is called or by its key; none if it means the metric itself."""
+    short = name.rpartition(":")[2]
+    called = [column for column in quantity.columns if column.name == short]
+    return called or [column for column in quantity.columns if column.key == short and ":" in name]
 
 
 def _selected_column(registry: Registry, node: Node, column: Column, headline: Sequence[str]) -> SelectedColumn:

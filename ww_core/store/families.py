@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Table, bindparam, select
 
 from ww_core.domain.identity import canonical_json, digest_of
+from ww_core.errors import NotStoredError
 from ww_core.store import tables as t
 from ww_core.store.rows import insert_missing, keys_by_digest, now, record_by_digest
 
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 
 
 def record_member(connection: Connection, series: str, model: str) -> None:
-    """Make a model, which is stored, a member of a series."""
-    model_id = connection.execute(_MODEL, {"name": model}).scalar_one()
+    """Make a model a member of a series.
+
+    Raises:
+        NotStoredError: There is no such model.
+    """
+    model_id = connection.scalar(_MODEL, {"name": model})
+    if model_id is None:
+        raise NotStoredError(f"no model {model!r} in this store: `ww show` lists what is stored")
     insert_missing(connection, t.series_member, [{"series_id": _series(connection, series), "model_id": model_id}])
 
 
@@ -31,6 +38,18 @@ _MODEL = select(t.model.c.id).where(t.model.c.name == bindparam("name"))
 def record_reported_member(connection: Connection, series: str, subject_id: int) -> None:
     """Make a reported model, of which there are no weights, a member of a series."""
     insert_missing(connection, t.series_member, [{"series_id": _series(connection, series), "subject_id": subject_id}])
+
+
+def _key(connection: Connection, table: Table, digest: str) -> int:
+    """Return the key of what a digest names.
+
+    Raises:
+        NotStoredError: It is not stored.
+    """
+    key = keys_by_digest(connection, table, [digest]).get(digest)
+    if key is None:
+        raise NotStoredError(f"no {table.name} {digest!r} in this store: give the digest of one that is stored")
+    return key
 
 
 def _series(connection: Connection, name: str) -> int:
@@ -84,10 +103,14 @@ def record_reported(connection: Connection, rows: Sequence[ReportedRow]) -> list
 
 
 def record_pair(connection: Connection, first: str, second: str) -> int:
-    """Store the pair of two subjects, which are stored and named by their digests, and return its key."""
+    """Store the pair of two subjects, named by their digests, and return its key.
+
+    Raises:
+        NotStoredError: One of them is not stored.
+    """
+    keys = {own: _key(connection, t.subject, own) for own in (first, second)}
     digest = digest_of("pair", {"first": first, "second": second})
     subject_id = record_by_digest(connection, t.subject, [{"digest": digest, "kind": "pair"}])[digest]
-    keys = keys_by_digest(connection, t.subject, [first, second])
     pair = {"subject_id": subject_id, "first_id": keys[first], "second_id": keys[second]}
     insert_missing(connection, t.pair_subject, [pair])
     return subject_id
@@ -123,13 +146,20 @@ class ScoreRecord:
 
 
 def record_score(connection: Connection, score: ScoreRecord) -> int:
-    """Store a score of what is stored, and return its key. One that is there already stays as it is."""
+    """Store a score, and return its key. What the same source said of the same thing before stays as it is.
+
+    Raises:
+        ValueError: It speaks of nothing, or of two things.
+        NotStoredError: What it speaks of is not stored.
+    """
+    if bool(score.checkpoint) == bool(score.subject):
+        raise ValueError("a score speaks of a checkpoint or of a subject: give one of them")
     target = score.checkpoint or score.subject
     content = {"target": target, "name": score.name, "dataset": score.dataset, "source": score.source}
     row: dict[str, Any] = {
         "digest": digest_of("score", content),
-        "checkpoint_id": keys_by_digest(connection, t.checkpoint, [score.checkpoint]).get(score.checkpoint),
-        "subject_id": keys_by_digest(connection, t.subject, [score.subject]).get(score.subject),
+        "checkpoint_id": _key(connection, t.checkpoint, score.checkpoint) if score.checkpoint else None,
+        "subject_id": _key(connection, t.subject, score.subject) if score.subject else None,
         "name": score.name,
         "dataset": score.dataset,
         "value": score.value,
@@ -163,7 +193,11 @@ class DerivationRecord:
 
 
 def record_derivation(connection: Connection, record: DerivationRecord) -> int:
-    """Store how a checkpoint was made, and return the key of that."""
+    """Store how a checkpoint was made, and return the key of that.
+
+    Raises:
+        NotStoredError: The checkpoint is not stored.
+    """
     content = {
         "checkpoint": record.checkpoint,
         "parents": list(record.parents),
@@ -173,7 +207,7 @@ def record_derivation(connection: Connection, record: DerivationRecord) -> int:
     }
     row: dict[str, Any] = {
         "digest": digest_of("derivation", content),
-        "checkpoint_id": keys_by_digest(connection, t.checkpoint, [record.checkpoint])[record.checkpoint],
+        "checkpoint_id": _key(connection, t.checkpoint, record.checkpoint),
         "transform": record.transform,
         "version": record.version,
         "parameters": canonical_json(dict(record.parameters)),
@@ -220,7 +254,7 @@ def record_table(
     rows: Sequence[Mapping[str, Outcome]],
     origin_id: int | None = None,
 ) -> None:
-    """Store the rows of named columns that a metric has of a subject.
+    """Store the rows of named columns that a metric has of a subject, unless it has some already.
 
     Args:
         connection: An open transaction.
@@ -233,8 +267,16 @@ def record_table(
     described = [{"identity_id": identity_id, **column, "is_table": True} for column in columns]
     insert_missing(connection, t.metric_column, described)
     column = t.metric_column.c
-    stored = connection.execute(select(column.key, column.id).where(column.identity_id == identity_id, column.is_table))
-    keys = {row.key: row.id for row in stored}
+    stored = connection.execute(
+        select(column.key, column.id, column.type).where(column.identity_id == identity_id, column.is_table)
+    )
+    types = {column["key"]: column["type"] for column in columns}
+    keys = {row.key: row.id for row in stored if types.get(row.key) == row.type}
+    there = select(t.table_value.c.row).where(
+        t.table_value.c.subject_id == subject_id, t.table_value.c.column_id.in_(keys.values())
+    )
+    if connection.execute(there).first() is not None:
+        return
     values = [
         {
             "subject_id": subject_id,

@@ -33,7 +33,7 @@ class LabelRecord:
         version_is_given: Whether a person chose the label.
         source: Name of the source it was read from.
         location: Absolute path of the source; empty if it is no file.
-        home: What the default name of the source speaks of.
+        home: The folder, or the repository of a hub, that gives the source its default name.
         format: Format it was read from.
         options: What a person said of the source, as plain data.
         move: Whether the label may leave what it stands on.
@@ -61,6 +61,9 @@ class RecordedLabel:
     notice: str = ""
 
 
+MOST_STEPS = 2**63 - 1
+"""What the database can count to."""
+
 FORMS = "write `ww rename MODEL NEW` for a model, or `ww rename MODEL@VERSION MODEL@NEW` for a version"
 
 
@@ -78,9 +81,10 @@ def record_label(
 ) -> RecordedLabel:
     """Label the checkpoint of ``keys``, as its source presents it; model and label are made if they are new.
 
-    A label stands on a checkpoint and its structure, and keeps them. It goes without being asked to in two cases only:
-    from what could not be read whole to what holds all of that, and to a structure that tells more, read from the same
-    source with the same options. Runs of what it has left lose their link to it.
+    A label stands on a checkpoint and its structure, and stays there. ``move`` lets it go to others. Without it, it goes
+    in two cases only, and the notice says so: from weights that could not all be read to the whole of them, and to a
+    structure that tells more of the same weights, read from the same source with the same options. Runs of what a label
+    has left lose their link to it.
 
     Args:
         connection: An open transaction.
@@ -91,6 +95,9 @@ def record_label(
     Raises:
         UsageError: The label stands on something else, or a default name is that of another network.
     """
+    record = replace(
+        record, **{name: clean(getattr(record, name)) for name in ("source", "location", "home", "format")}
+    )
     insert_missing(connection, t.model, [{"name": record.model, "created_at": now()}])
     # The row lock keeps two processes on a server from taking the same next version.
     model_id = connection.execute(_MODEL.with_for_update(), {"name": record.model}).scalar_one()
@@ -110,7 +117,9 @@ def record_label(
     if not version:
         integers = [int(row.name) for row in labels if row.name.isascii() and row.name.isdigit()]
         number = max(integers, default=0) + 1
-        version, step = str(number), number if number <= MOST_STEPS else None
+        # Counted on after versions that have told their steps; where none has, the order of recording is all there is.
+        follows = bool(labels) and all(row.step is not None for row in labels)
+        version, step = str(number), number if follows and number <= MOST_STEPS else None
     standing = next((row for row in labels if row.name == version), None)
     if standing is None:
         place = {"model_id": model_id, "name": version, "position": labels[-1].position + 1 if labels else 1}
@@ -123,7 +132,7 @@ def record_label(
     if record.move:
         return _stand_on(connection, standing, record, keys)
     if _is_part(connection, standing, checkpoint):
-        return _stand_on(connection, standing, record, keys)
+        return _stand_on(connection, standing, record, keys, _ALL_IS_READ)
     if _tells_less(connection, standing, record, layers, keys):
         return _stand_on(connection, standing, record, keys, _MORE_IS_KNOWN)
     same = standing.checkpoint_id == keys.checkpoint
@@ -135,6 +144,7 @@ def record_label(
 
 
 _MORE_IS_KNOWN = "more is known now of kinds, groups or layers: {} stands on what this analysis was told"
+_ALL_IS_READ = "all of the weights could be read now: {} stands on the whole of them"
 _ANOTHER_VIEW = "{} stands on the same weights with other kinds, groups or layers: these are {}"
 
 
@@ -169,15 +179,21 @@ def _tells_less(
     if not (same_weights and same_source and label.options == canonical_json(dict(record.options))):
         return False
     told = {clean(layer.weight.name): layer for layer in layers}
-    for before in connection.execute(_TOLD, {"structure": label.structure_id}).all():
+    stored = connection.execute(_TOLD, {"structure": label.structure_id}).all()
+    more = len(told) > len(stored)
+    for before in stored:
         layer = told.get(before.weight_name)
         if layer is None or (before.bias_name and layer.bias is None):
             return False
         if before.groups > 1 and layer.groups != before.groups:
             return False
+        if before.split and layer.split != before.split:
+            return False
         if before.kind != LayerKind.OTHER and layer.kind is LayerKind.OTHER:
             return False
-    return True
+        more |= (layer.kind, layer.groups, layer.split) != (before.kind, before.groups, before.split)
+        more |= layer.bias is not None and not before.bias_name
+    return more
 
 
 def _is_part(connection: Connection, label: Row[Any], checkpoint: CheckpointRecord) -> bool:
@@ -210,10 +226,10 @@ def cut_label(connection: Connection, labels: Sequence[int]) -> None:
 def _stance(record: LabelRecord, keys: Keys) -> dict[str, Any]:
     return {
         "structure_id": keys.structure,
-        "source": clean(record.source),
-        "location": clean(record.location),
-        "home": clean(record.home),
-        "format": clean(record.format),
+        "source": record.source,
+        "location": record.location,
+        "home": record.home,
+        "format": record.format,
         "options": canonical_json(dict(record.options)),
         "created_at": now(),
     }
@@ -244,10 +260,6 @@ _TENSORS = [
         (t.skipped_tensor.c.name, t.skipped_tensor.c.tensor_id, t.skipped_tensor.c.tied_to == ""),
     )
 ]
-
-
-MOST_STEPS = 2**63 - 1
-"""What the database can count to."""
 
 
 def set_step(connection: Connection, name: str, step: int | None) -> None:

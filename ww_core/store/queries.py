@@ -112,6 +112,7 @@ class StoredLayer:
     shape: tuple[int, ...]
     weight: str
     bias: str
+    is_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +276,15 @@ def stored_versions(connection: Connection) -> list[StoredVersion]:
 def stored_layers(connection: Connection, structure_id: int) -> list[StoredLayer]:
     """List the layers of a structure in order."""
     return [
-        StoredLayer(row.name, row.kind, row.groups, _shape(row.shape), row.weight or "", row.bias or "")
+        StoredLayer(
+            name=row.name,
+            kind=row.kind,
+            groups=row.groups,
+            shape=_shape(row.shape),
+            weight=row.weight or "",
+            bias=row.bias or "",
+            is_read=row.weight is not None and (row.bias is not None or not row.bias_name),
+        )
         for row in connection.execute(_LAYERS_OF_STRUCTURE, {"structure": structure_id})
     ]
 
@@ -484,12 +493,16 @@ class StoredRun:
         plan_id: Key of its plan.
         profile: What its profile was called.
         profile_key: Permanent key of the profile.
+        structure_id: Key of the structure that it speaks of.
+        layers: The globs that chose layers, as stored.
     """
 
     id: int
     plan_id: int
     profile: str
     profile_key: str
+    structure_id: int
+    layers: str
 
 
 def stored_runs(connection: Connection, ref: CheckpointRef, profile: str = "", variant: str = "") -> list[StoredRun]:
@@ -508,7 +521,14 @@ def stored_runs(connection: Connection, ref: CheckpointRef, profile: str = "", v
         NotStoredError: There is none; the message lists what there is.
     """
     query = (
-        select(t.run.c.id, t.analysis.c.plan_id, t.run.c.profile, t.plan.c.profile.label("profile_key"))
+        select(
+            t.run.c.id,
+            t.analysis.c.plan_id,
+            t.run.c.profile,
+            t.plan.c.profile.label("profile_key"),
+            t.analysis.c.structure_id,
+            t.plan.c.layers,
+        )
         .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
         .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
         .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
@@ -635,8 +655,10 @@ _VARIANTS_OF_PLANS = (
 
 def likest_runs(
     connection: Connection, first: CheckpointRef, second: CheckpointRef, profile: str = ""
-) -> tuple[int, int]:
-    """Return the runs of two checkpoints that have most variants in common, of equal ones those to be shown first.
+) -> tuple[StoredRun, StoredRun]:
+    """Return the runs of two checkpoints that have most variants in common, of equal ones those over the same layers.
+
+    Where there is still a choice, those that are to be shown first.
 
     Raises:
         NotStoredError: One was never analysed under the profile.
@@ -644,13 +666,13 @@ def likest_runs(
     new_runs, old_runs = (_one_of_each_plan(stored_runs(connection, ref, profile)) for ref in (second, first))
     shown = _variants_of_plans(connection, (run.plan_id for run in (*new_runs, *old_runs)))
 
-    def likeness(pair: tuple[StoredRun, StoredRun]) -> tuple[float, float]:
+    def likeness(pair: tuple[StoredRun, StoredRun]) -> tuple[float, bool, float]:
         new, old = (shown[run.plan_id] for run in pair)
         columns = [{column for _, column in variants} for variants in (new, old)]
-        return _shared(new, old), _shared(*columns)
+        return _shared(new, old), pair[0].layers == pair[1].layers, _shared(*columns)
 
     new, old = max(itertools.product(new_runs, old_runs), key=likeness)
-    return old.id, new.id
+    return old, new
 
 
 def _one_of_each_plan(runs: Sequence[StoredRun]) -> list[StoredRun]:
@@ -828,6 +850,7 @@ def _rows_of(
             kind=row.kind,
             shape=_shape(row.shape),
             groups=row.groups,
+            split=row.split,
             extractor=row.extractor,
             extractor_identity=row.extractor_identity,
             index=index,

@@ -167,7 +167,11 @@ class Store:
             StoreError: The database could not be read.
         """
         with self.reading() as connection:
-            return queries.stored_layers(connection, queries.find_checkpoint(connection, name).structure_id)
+            ref = queries.find_checkpoint(connection, name)
+            structure = ref.structure_id
+            if ref.label_id is None:  # as the analysis shows them that answers for it
+                structure = queries.stored_runs(connection, ref)[0].structure_id
+            return queries.stored_layers(connection, structure)
 
     def report(
         self, name: str, profile: str | None = None, *, variant: str | None = None, run: int | None = None
@@ -221,9 +225,9 @@ class Store:
             old, new = (
                 Compared(
                     name=ref.name,
-                    report=queries.report_of_run(connection, run, ref),
-                    layers=tuple(queries.stored_layers(connection, ref.structure_id)),
-                    others=tuple(queries.stored_tensors(connection, ref.structure_id)),
+                    report=queries.report_of_run(connection, run.id, ref),
+                    layers=tuple(queries.stored_layers(connection, run.structure_id)),
+                    others=tuple(queries.stored_tensors(connection, run.structure_id)),
                 )
                 for run, ref in zip(runs, refs, strict=True)
             )
