@@ -81,10 +81,10 @@ def record_label(
 ) -> RecordedLabel:
     """Label the checkpoint of ``keys``, as its source presents it; model and label are made if they are new.
 
-    A label stands on a checkpoint and its structure, and stays there. ``move`` lets it go to others. Without it, it goes
-    in two cases only, and the notice says so: from weights that could not all be read to the whole of them, and to a
-    structure that tells more of the same weights, read from the same source with the same options. Runs of what a label
-    has left lose their link to it.
+    A label stands on a checkpoint and its structure, and stays there. ``move`` lets it go to others. Without that it
+    goes in two cases only, and the notice says so: from weights that could not all be read to the whole of them, and to
+    a structure that tells more of the same weights, read from the same source with the same options. Runs of what a
+    label has left lose their link to it.
 
     Args:
         connection: An open transaction.
@@ -96,7 +96,11 @@ def record_label(
         UsageError: The label stands on something else, or a default name is that of another network.
     """
     record = replace(
-        record, **{name: clean(getattr(record, name)) for name in ("source", "location", "home", "format")}
+        record,
+        source=clean(record.source),
+        location=clean(record.location),
+        home=clean(record.home),
+        format=clean(record.format),
     )
     insert_missing(connection, t.model, [{"name": record.model, "created_at": now()}])
     # The row lock keeps two processes on a server from taking the same next version.
