@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import ww_core as ww
 from ww_plugins.loaders.contents import BITS
 from ww_plugins.loaders.names import quoted
+from ww_plugins.loaders.pytorch.magic import LEGACY_MAGIC, ZIP_MAGIC
 from ww_plugins.loaders.pytorch.pickles import (
     LOADS_A_PICKLE,
     Call,
@@ -33,8 +34,6 @@ from ww_plugins.loaders.pytorch.pickles import (
 if TYPE_CHECKING:
     from ww_plugins.loaders.mapped import RegularFile
 
-ZIP_MAGIC = b"PK\x03\x04"
-LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _PARTS = ("its magic number", "its version", "its description of a system", "its pickle", "its list of keys")

@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING
 
 import ww_core as ww
 from ww_plugins.loaders.mapped import RegularFile
-from ww_plugins.loaders.pytorch.archives import LEGACY_MAGIC, ZIP_MAGIC
-from ww_plugins.loaders.pytorch.files import read_file
+from ww_plugins.loaders.pytorch.magic import LEGACY_MAGIC, ZIP_MAGIC
 from ww_plugins.loaders.shards import FileFormat
 
 if TYPE_CHECKING:
-    from ww_plugins.loaders.mapped import MappedCheckpoint
+    from ww_plugins.loaders.mapped import MappedCheckpoint, MappedFile
+
+
+def _read(file: RegularFile) -> MappedFile:
+    from ww_plugins.loaders.pytorch.files import read_file  # what reads them is only loaded where there is one
+
+    return read_file(file)
+
 
 _HEAD = 4096  # enough to recognise a format
 _FORMAT = FileFormat(
     name="pytorch",
     suffixes=(".bin", ".pt", ".pth", ".th", ".ckpt", ".pkl", ".pickle"),
-    read=read_file,
+    read=_read,
     ordered=True,
     preferred=("pytorch_model.bin", "adapter_model.bin", "diffusion_pytorch_model.bin"),
 )
