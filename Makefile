@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE  # what is not compiled at install is compiled 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # installs share one environment, and the gates' output is read from top to bottom
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test stress lint bench docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ demo: $(CORE) $(MINILM)  ## a light install, then a tour on a real model (two mi
 test: lint  ## install every extra, run all gates, then the tests
 	@echo "== pytest"
 	@$(BIN)/python -m pytest -n 2 --dist loadscope
+
+stress: $(TEST)  ## the long tests, which repeat shorter ones at more places and moments (some minutes)
+	@$(BIN)/python -m pytest -n 2 -m stress
 
 lint: $(TEST)  ## ruff, mypy and import-linter; stops at the first that fails
 	@echo "== ruff check" && $(BIN)/ruff check .

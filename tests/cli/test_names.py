@@ -235,7 +235,7 @@ def test_a_new_version_of_a_metric_is_said_to_be_another_number(ww_here, save, t
             f"@ww.metric(version='{version}')\n"
             "def mine(singular_values):\n"
             "    'A number.'\n"
-            f"    return singular_values[0] * {factor}\n"
+            f"    return singular_values[0] * {'1 * ' * factor}{factor}\n"  # another size: compiled anew
             "@ww.hookimpl\n"
             "def ww_register_metrics():\n"
             "    return [mine]\n"

@@ -7,7 +7,9 @@ are written. How to mark a block is told in CONTRIBUTING.md.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 import re
 import shlex
@@ -16,12 +18,16 @@ import subprocess
 import sys
 import textwrap
 import types
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 from urllib.parse import unquote
 
 import pytest
+
+from ww_core.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,10 +116,20 @@ class World:
                 self.shell(command, f"{block.page.name}:{line}", expected if "exact" in block.marks.split() else None)
 
     def shell(self, command: str, where: str, expected: str | None) -> None:
-        """Run one command line through bash; `cd` and `export` last until the end of the page."""
+        """Run one command line; `cd` and `export` last until the end of the page."""
+        done = self.here(command) if PLAIN.fullmatch(command) else self.bash(command)
+        wanted = re.search(r"#\s*exit (\d+)\s*$", command)
+        code = int(wanted.group(1)) if wanted else 0
+        assert done.returncode == code, f"{where}: $ {command}\nexit {done.returncode}, not {code}\n{done.stdout}"
+        assert "Traceback (most recent call last)" not in done.stdout, f"{where}: $ {command}\n{done.stdout}"
+        if expected is not None:
+            assert done.stdout.rstrip() == expected.rstrip(), f"{where}: $ {command}"
+
+    def bash(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command line through bash."""
         keep = f"{{ export -p; printf 'cd %q\\n' \"$PWD\"; }} >{shlex.quote(str(self.state))}"
         script = f"source {shlex.quote(str(self.state))}\n{command}\ncode=$?\n{keep}\nexit $code\n"
-        done = subprocess.run(
+        return subprocess.run(
             ["bash", "-c", script],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -122,12 +138,31 @@ class World:
             timeout=300,
             check=False,
         )
-        wanted = re.search(r"#\s*exit (\d+)\s*$", command)
-        code = int(wanted.group(1)) if wanted else 0
-        assert done.returncode == code, f"{where}: $ {command}\nexit {done.returncode}, not {code}\n{done.stdout}"
-        assert "Traceback (most recent call last)" not in done.stdout, f"{where}: $ {command}\n{done.stdout}"
-        if expected is not None:
-            assert done.stdout.rstrip() == expected.rstrip(), f"{where}: $ {command}"
+
+    def here(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a plain `ww` in this process, in the folder and with the variables that the page has come to."""
+        told = subprocess.run(
+            ["bash", "-c", f"source {shlex.quote(str(self.state))}; pwd; env -0"], capture_output=True, check=True
+        ).stdout.decode()
+        folder, _, variables = told.partition("\n")
+        environ = dict(pair.partition("=")[::2] for pair in variables.split("\0") if pair)
+        arguments = shlex.split(command, comments=True)
+        printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+        with (
+            patch.dict(os.environ, environ, clear=True),
+            patch.object(sys, "argv", arguments),
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("default")
+            code = main()
+        return subprocess.CompletedProcess(arguments, code, printed.buffer.getvalue().decode())
+
+
+PLAIN = re.compile(r"ww (?!.*--executor)[^|&;<>$`\\*~\n]*")
+"""A command line that takes no shell, and no other process."""
 
 
 def commands_of(block: Block) -> Iterator[tuple[str, int, str]]:

@@ -1210,6 +1210,7 @@ def obeys_the_law(results, most_memory=300e6):
             assert name in line, about
 
 
+@pytest.mark.stress  # what it says of one file each is tested in process
 def test_the_program_names_every_call_and_makes_none(tmp_path):
     canary = tmp_path / "canary"
     files, told = {}, {}
@@ -1233,6 +1234,7 @@ def test_the_program_names_every_call_and_makes_none(tmp_path):
     assert not canary.exists()
 
 
+@pytest.mark.stress
 def test_the_program_answers_every_file_that_lies_or_costs(tmp_path):
     files = {f"case-{number}.pt": case.make() for number, case in enumerate(CASES.values())}
     results = analyze_all(tmp_path, files)
