@@ -309,3 +309,27 @@ def test_a_request_for_a_column_is_repeated_wherever_the_metric_lives(weights, t
     assert CALLS == []
     again = ww.analyze(weights, store=store, name="net", metrics=["Wide:low"], plugins=[renamed])
     assert (list(again.layers[0].metrics), CALLS) == (["least"], [])
+
+
+def test_an_attribute_of_a_loader_that_is_called_key_is_its_own_affair():
+    def loader(name, key):
+        class Own(ww.Loader):
+            description = "For tests."
+
+            def probe(self, source):
+                return 0.0
+
+            def open(self, source):
+                raise AssertionError("it recognises nothing")
+
+        Own.name, Own.key = name, key
+        return Own()
+
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_loaders(self):
+            return [loader("one", "same"), loader("two", "same"), loader("three", 7)]
+
+    registry = load_plugins(objects=[Plugin()])
+    assert [owned.name for owned in registry.loaders if owned.plugin == "Plugin"] == ["one", "two", "three"]
+    assert registry.problems() == []

@@ -38,7 +38,8 @@ class Owned(Generic[T]):
     @property
     def key(self) -> str:
         """What is stored under: the permanent key that a metric, extractor or profile claims, else ``qualified``."""
-        return getattr(self.object, "key", "") or self.qualified
+        key = getattr(self.object, "key", "")  # of a loader or an executor it may be anything
+        return key if isinstance(key, str) and ":" in key else self.qualified
 
 
 @dataclass(frozen=True, slots=True)
