@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ww_core.domain.name import LONGEST_NAME
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultName:
+class DefaultName(NamedTuple):
     """What a path says about the name of the weights that it leads to.
 
     Attributes:
@@ -37,7 +36,7 @@ def default_name(path: Path) -> DefaultName:
     is_folder = _is_folder(path)
     place = _place(path, is_folder)
     found = _name_of_folder(place) if is_folder else _name_of_file(place)
-    return replace(found, model=usable_name(found.model), home=_storable(found.home))
+    return found._replace(model=usable_name(found.model), home=_storable(found.home))
 
 
 def step_of(version: str) -> int | None:
@@ -89,8 +88,7 @@ def _repository(folder: Path) -> str:
     return f"{owner}/{name}" if owner and name else cached
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(NamedTuple):
     """The version that one name in a path tells."""
 
     version: str

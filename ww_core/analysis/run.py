@@ -130,7 +130,7 @@ class Run:
         if len(self.failures) == before:
             return report
         with self.store.writing() as connection:
-            recording.finish_run(connection, self.run_id, replace(end, failures=tuple(self.failures)))
+            recording.finish_run(connection, self.run_id, end._replace(failures=tuple(self.failures)))
         return replace(report, failures=tuple(self.failures))
 
     def interrupt(self, known: Collection[str] = ()) -> None:

@@ -7,20 +7,22 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ww_core.analysis.default_names import DefaultName, default_name, usable_name
 from ww_core.analysis.reading import sentence_of
-from ww_core.domain.comparison import ComparedLayer
-from ww_core.domain.layer import Layer
 from ww_core.errors import NoLoaderError, SourceError, UnknownNameError, UsageError, WWError
 
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from ww_core.domain.checkpoint import Checkpoint, Loader
+    from ww_core.domain.comparison import ComparedLayer
+    from ww_core.domain.layer import Layer
     from ww_core.plugins.registry import Owned, Registry
 
-Named = TypeVar("Named", Layer, ComparedLayer)
+    Named = TypeVar("Named", Layer, ComparedLayer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -26,7 +25,7 @@ def rename(
     with open_existing_store(store_location(store)) as opened:
         renamed = opened.rename(old, new)
     if output.format == "json":
-        output.json(asdict(renamed))
+        output.json(renamed._asdict())
         return
     of = "" if "@" in new else f"  ({renamed.versions} version{'s' if renamed.versions != 1 else ''})"
     output.line(f"{renamed.old} > {renamed.new}{of}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -52,7 +51,7 @@ def show(
         if model is not None:
             print_report(opened.report(model, profile, variant=variant, run=run), output, scope.value)
             return
-        rows = [asdict(version) for version in opened.versions()]
+        rows = [version._asdict() for version in opened.versions()]
     if output.format == "json":
         output.json(rows)
     elif output.format == "csv":

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, true, update
 
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from ww_core.store.recording import CheckpointRecord, Keys
 
 
-@dataclass(frozen=True, slots=True)
-class LabelRecord:
+class LabelRecord(NamedTuple):
     """Under which name a checkpoint is to be stored, and where it came from.
 
     Attributes:
@@ -52,8 +50,7 @@ class LabelRecord:
     move: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedLabel:
+class RecordedLabel(NamedTuple):
     """The label of a checkpoint, the key of its row, and what the user should be told of it."""
 
     version: str
@@ -67,8 +64,7 @@ MOST_STEPS = 2**63 - 1
 FORMS = "write `ww rename MODEL NEW` for a model, or `ww rename MODEL@VERSION MODEL@NEW` for a version"
 
 
-@dataclass(frozen=True, slots=True)
-class Renamed:
+class Renamed(NamedTuple):
     """A model or a version under its names before and after, and how many versions that concerns."""
 
     old: str
@@ -95,8 +91,7 @@ def record_label(
     Raises:
         UsageError: The label stands on something else, or a default name is that of another network.
     """
-    record = replace(
-        record,
+    record = record._replace(
         source=clean(record.source),
         location=clean(record.location),
         home=clean(record.home),
@@ -299,7 +294,7 @@ def forget(connection: Connection, names: Iterable[str]) -> list[CheckpointRef]:
     for chunk in chunks(list(labels)):
         connection.execute(delete(t.label).where(t.label.c.id.in_(chunk)))
     _drop_nameless(connection, {label.model_id for label in labels.values()})
-    return [replace(own.ref, label_id=None) for own in labels.values()]
+    return [own.ref._replace(label_id=None) for own in labels.values()]
 
 
 def rename(connection: Connection, old: str, new: str) -> Renamed:

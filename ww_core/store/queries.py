@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, select
 
@@ -48,8 +48,7 @@ OUT_OF_REACH = Outcome(State.FAILED, reason="not computed: it needs the weights"
 NOT_REACHED = Outcome(State.FAILED, reason="not computed: the run did not end")
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointRef:
+class CheckpointRef(NamedTuple):
     """A checkpoint under the name it was asked for; model and version are empty, and the label None, if it has none.
 
     ``structure_id`` is what the label stands on; of a checkpoint without a label, the newest that there is.
@@ -68,8 +67,7 @@ class CheckpointRef:
         return f"{self.model}@{self.version}" if self.model else self.digest
 
 
-@dataclass(frozen=True, slots=True)
-class StoredLabel:
+class StoredLabel(NamedTuple):
     """The label of a version of a model, with the keys of its row, of the model and of what it stands on."""
 
     id: int
@@ -87,8 +85,7 @@ class StoredLabel:
         return CheckpointRef(self.checkpoint_id, self.structure_id, self.digest, self.model, self.version, self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredVersion:
+class StoredVersion(NamedTuple):
     """One line of the list of everything stored."""
 
     model: str
@@ -102,8 +99,7 @@ class StoredVersion:
     series: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredLayer:
+class StoredLayer(NamedTuple):
     """A layer of a stored checkpoint, with the digests of its tensors (empty for no bias, or for what was not read)."""
 
     name: str
@@ -115,8 +111,7 @@ class StoredLayer:
     is_read: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
+class StoredTensor(NamedTuple):
     """A tensor that belongs to no layer, and why it is not analysed.
 
     ``content`` is its digest, or the name of the tensor it is tied to; empty if it could not be read.
@@ -428,8 +423,7 @@ def _digests_by_key(connection: Connection, subjects: Sequence[str]) -> dict[int
     return {key: digest for digest, key in keys_by_digest(connection, t.subject, subjects).items()}
 
 
-@dataclass(frozen=True, slots=True)
-class CoveredLayer:
+class CoveredLayer(NamedTuple):
     """What a run covers of a layer by one extractor.
 
     Attributes:
@@ -484,8 +478,7 @@ def covered_layers(connection: Connection, run_id: int) -> list[CoveredLayer]:
     return [CoveredLayer(*row) for row in connection.execute(query)]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRun:
+class StoredRun(NamedTuple):
     """A run, and what it did.
 
     Attributes:
@@ -577,8 +570,7 @@ def _labels_of_plans(connection: Connection, runs: Sequence[StoredRun]) -> dict[
     return labels
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRequest:
+class StoredRequest(NamedTuple):
     """Something that was asked of a checkpoint, by one run or several.
 
     Attributes:
@@ -887,8 +879,7 @@ def _summarized(columns: Sequence[_PlannedColumn], rows: Sequence[Mapping[str, O
     return summary
 
 
-@dataclass(frozen=True, slots=True)
-class _PlannedColumn:
+class _PlannedColumn(NamedTuple):
     key: int
     headline: int | None
     shown: ReportColumn

@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from ww_core.domain.spectrum import Spectrum
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointRecord:
+class CheckpointRecord(NamedTuple):
     """A checkpoint as its source presents it.
 
     Attributes:
@@ -61,8 +60,7 @@ class CheckpointRecord:
     skipped: Sequence[tuple[SkippedTensor, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class IdentityRecord:
+class IdentityRecord(NamedTuple):
     """An identity with its stored columns. ``name`` is what it is called today."""
 
     digest: str
@@ -76,8 +74,7 @@ class IdentityRecord:
     columns: tuple[Column, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnRecord:
+class ColumnRecord(NamedTuple):
     """A column that is asked for: its label, what it is, and its place among the columns of tables for people.
 
     ``identity`` and ``column`` are the digest of the metric's identity and the permanent key of the column in it.
@@ -91,8 +88,7 @@ class ColumnRecord:
     headline: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRecord:
+class PlanRecord(NamedTuple):
     """What was asked, fully resolved.
 
     Attributes:
@@ -120,8 +116,7 @@ class PlanRecord:
         return variant_digest(self.primary_of(column), column.identity, column.column, column.type)
 
 
-@dataclass(frozen=True, slots=True)
-class CoverageRecord:
+class CoverageRecord(NamedTuple):
     """One layer under one extractor: what is to be made of it, or why nothing is."""
 
     layer: Layer
@@ -144,8 +139,7 @@ class Result:
     outcomes: Mapping[tuple[str, str], Outcome] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnd:
+class RunEnd(NamedTuple):
     """How a run ended. ``computed`` and ``reused`` count spectra."""
 
     state: str

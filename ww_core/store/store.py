@@ -200,7 +200,7 @@ class Store:
             runs = queries.stored_runs(connection, ref, profile or "", variant or "")
             if run is not None and ref.digest.startswith(name):
                 # A digest names content: runs that no label answers for are its runs too.
-                ref = replace(ref, model="", version="", label_id=None)
+                ref = ref._replace(model="", version="", label_id=None)
                 runs = queries.stored_runs(connection, ref, profile or "", variant or "")
             chosen = [own for own in runs if run in {None, own.id}]
             if not chosen:
