@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from sqlalchemy import func, select
 
 import ww_core as ww
-from ww_core.store import queries, tables
+from ww_core.store import tables
 
 
 def plugin(*metrics, **hooks):
@@ -142,7 +142,7 @@ def report_of(path, name="net", profile=None):
 
 
 def runs(path):
-    with ww.open_store(path, mode="read") as store, store.reading() as connection:
+    with ww.open_store(path, mode="read") as store, store._reading() as connection:
         return len(connection.execute(select(tables.run.c.id)).all())
 
 
@@ -177,7 +177,7 @@ def assert_same(filled, fresh, *, without=()):
 
 
 def summaries(path):
-    with ww.open_store(path, mode="read") as store, store.reading() as connection:
+    with ww.open_store(path, mode="read") as store, store._reading() as connection:
         query = (
             select(tables.checkpoint.c.digest, tables.variant.c.digest.label("variant"), tables.summary)
             .join(tables.analysis, tables.analysis.c.id == tables.summary.c.analysis_id)
@@ -333,9 +333,9 @@ def test_metrics_that_are_named_are_filled_in_alone(stored, weights, tmp_path):
     report = ww.backfill(stored, plugins=[late], metrics=["nuclear"])
     assert (report.values, len(report.filled)) == (4, 3)  # of the second and third, one and no tensor is new
     fresh = fresh_reports(weights, tmp_path, plugins=[late], metrics=["nuclear"])["a"]
-    with ww.open_store(stored) as store, store.reading() as connection:
+    with ww.open_store(stored) as store, store.reading() as reader:
         (first, *_) = report.filled
-        filled = queries.report_of_run(connection, first.run)
+        filled = reader.report(first.run)
     assert [dict(row.metrics) for row in filled.layers] == [dict(row.metrics) for row in fresh.layers]
     assert list(filled.layers[0].metrics) == ["nuclear"]
     # A run of some metrics hides nothing of a whole one.
@@ -426,7 +426,7 @@ def test_stored_values_are_enough_for_what_needs_no_spectrum(stored, monkeypatch
     def decode(*arguments):
         raise AssertionError("a spectrum was read")
 
-    monkeypatch.setattr("ww_core.store.queries.decode_spectrum", decode)
+    monkeypatch.setattr("ww_core.store.values.decode_spectrum", decode)
 
     @ww.metric(version="1")
     def product(alpha, stable_rank):
@@ -470,7 +470,7 @@ def test_what_cannot_be_repeated_is_said_once_and_the_rest_goes_on(stored, weigh
         ww.analyze(arrays, store=stored, name="net", version=version, plugins=[early], metrics=["nuclear"])
     ww.analyze(weights, store=stored, name="net", profile="gone", plugins=[early])
     ww.analyze(weights, store=stored, name="net", parameters={"power_law.ks": "two-sided"})
-    with ww.open_store(stored) as store, store.writing() as connection:
+    with ww.open_store(stored) as store, store._writing() as connection:
         request = tables.run.c.request
         renamed = func.replace(request, "power_law.ks", "power_law.kss")
         connection.execute(tables.run.update().where(request.contains("power_law.ks")).values(request=renamed))
@@ -485,7 +485,7 @@ def test_what_cannot_be_repeated_is_said_once_and_the_rest_goes_on(stored, weigh
 
 
 def test_what_a_newer_program_asked_for_is_left_to_it(stored):
-    with ww.open_store(stored) as store, store.writing() as connection:
+    with ww.open_store(stored) as store, store._writing() as connection:
         connection.execute(tables.run.update().where(tables.run.c.id == 1).values(request='{"later":1}'))
     report = ww.backfill(stored, plugins=[plugin(nuclear)])
     assert [(cause.reason, cause.versions) for cause in report.not_repeatable] == [
@@ -542,7 +542,7 @@ def test_when_only_the_end_is_missing_a_run_makes_it_up(stored, monkeypatch):
     def crash(*arguments):
         raise RuntimeError("the power went")
 
-    monkeypatch.setattr("ww_core.store.recording.record_summaries", crash)
+    monkeypatch.setattr("ww_core.store.summaries.record_summaries", crash)
     with pytest.raises(RuntimeError):
         ww.backfill(stored, plugins=[late], models=["net@a"])
     monkeypatch.undo()

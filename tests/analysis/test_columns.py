@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ww_core as ww
-from ww_core.store import queries
+from ww_core.store import answers
 
 
 @pytest.fixture
@@ -105,13 +105,13 @@ def test_a_layer_whose_values_are_all_refused_is_not_skipped(weights, tmp_path):
 
 
 def test_a_report_is_put_together_once_and_is_what_the_store_says(weights, tmp_path, monkeypatch):
-    made, put_together = [], queries.report_of_run
+    made, put_together = [], answers.stored_analysis
 
     def counting(*arguments, **named):
         made.append(arguments)
         return put_together(*arguments, **named)
 
-    monkeypatch.setattr(queries, "report_of_run", counting)
+    monkeypatch.setattr(answers, "stored_analysis", counting)
     report = ww.analyze(weights, store=tmp_path / "s.sqlite", name="net")
     assert len(made) == 1
     with ww.open_store(tmp_path / "s.sqlite", mode="read") as store:

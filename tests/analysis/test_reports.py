@@ -71,7 +71,7 @@ def test_summaries_of_other_groups_do_not_take_the_place_of_the_plain_ones(weigh
     path = tmp_path / "s.sqlite"
 
     def plain_summaries():
-        with ww.open_store(path, mode="read") as store, store.reading() as connection:
+        with ww.open_store(path, mode="read") as store, store._reading() as connection:
             query = (
                 select(tables.summary)
                 .join(tables.in_force, tables.in_force.c.analysis_id == tables.summary.c.analysis_id)
@@ -112,7 +112,7 @@ def test_only_what_lost_something_is_partial(weights, tmp_path):
             return [Watcher()]
 
     ww.analyze(weights, store=path, plugins=[Plugin()])
-    with ww.open_store(path, mode="read") as store, store.reading() as connection:
+    with ww.open_store(path, mode="read") as store, store._reading() as connection:
         query = select(tables.plan_variant.c.label, tables.summary.c.partial).join(
             tables.summary, tables.summary.c.variant_id == tables.plan_variant.c.variant_id
         )
@@ -124,7 +124,7 @@ def test_what_was_left_out_once_is_filled_in_when_it_is_made_again(weights, tmp_
     path = tmp_path / "s.sqlite"
     ww.analyze(weights, store=path, keep_spectra=False)
     ww.analyze(weights, store=path, plugins=[Foo("one", 1)])
-    with ww.open_store(path, mode="read") as store, store.reading() as connection:
+    with ww.open_store(path, mode="read") as store, store._reading() as connection:
         blobs = connection.execute(select(tables.spectrum.c.singular_values)).scalars().all()
     assert len(blobs) == 3
     assert all(blobs)
@@ -239,11 +239,11 @@ def test_a_run_is_done_only_with_its_summaries(weights, tmp_path, monkeypatch):
     def crash(*arguments):
         raise RuntimeError("the power went")
 
-    monkeypatch.setattr("ww_core.store.recording.record_summaries", crash)
+    monkeypatch.setattr("ww_core.store.summaries.record_summaries", crash)
     with pytest.raises(RuntimeError, match="the power went"):
         ww.analyze(weights, store=path, name="net")
     monkeypatch.undo()
-    with ww.open_store(path, mode="read") as store, store.reading() as connection:
+    with ww.open_store(path, mode="read") as store, store._reading() as connection:
         assert connection.execute(select(tables.run.c.state)).scalars().all() == ["interrupted"]
     assert ww.analyze(weights, store=path, name="net").run.computed == 0
 
@@ -253,7 +253,7 @@ def test_what_an_observer_loses_at_the_end_is_in_the_report_and_the_summaries_st
 
     class Nervous(ww.RunObserver):
         def on_end(self, report):
-            with ww.open_store(path, mode="read") as store, store.reading() as connection:
+            with ww.open_store(path, mode="read") as store, store._reading() as connection:
                 seen.append(len(connection.execute(select(tables.summary)).all()))
             raise RuntimeError("at last")
 

@@ -207,7 +207,7 @@ def test_a_column_of_another_type_is_another_column(weights, tmp_path):
     again = ww.analyze(weights, store=store, name="net", plugins=[spread("low")])
     assert values(again, "low") == [1.5] * 3
     with ww.open_store(store) as opened:
-        assert opened.check().faults == {}
+        assert opened.verify().faults == {}
 
 
 def test_two_columns_of_one_key_are_refused():

@@ -192,7 +192,7 @@ def content_of():
 
     def content(location) -> dict:
         names, found = {}, {}
-        with open_store(location, mode="read") as store, store.reading() as connection:
+        with open_store(location, mode="read") as store, store._reading() as connection:
             for table in tables.metadata.sorted_tables:  # what is pointed at comes first
                 if table.name in {"run", "run_failure"}:
                     continue

@@ -73,7 +73,7 @@ def test_a_copy_made_while_others_write_is_a_state_that_was(path, target):
     versions = []
     for number in range(8):
         with open_store(target.with_name(f"{number}.sqlite"), mode="read") as store:
-            assert store.check().faults.keys() <= {"summary"}  # of a run that had just ended
+            assert store.verify().faults.keys() <= {"summary"}  # of a run that had just ended
             versions.append(len(store.versions()))
     assert versions == sorted(versions)
     assert versions[-1] > versions[0]

@@ -52,12 +52,12 @@ def store(store_url):
 
 def change(store, statement):
     """Change a store as no program of ours does."""
-    with store.writing() as connection:
+    with store._writing() as connection:
         connection.execute(text(statement))
 
 
 def faults(store):
-    return {kind: own.count for kind, own in store.check().faults.items()}
+    return {kind: own.count for kind, own in store.verify().faults.items()}
 
 
 # --- sound ------------------------------------------------------------------------------------------------------------
@@ -76,14 +76,14 @@ def test_a_store_of_many_kinds_of_runs_is_sound(store, tmp_path, weights):
     save_file(net(4) | {"b.running_mean": np.ones(12), "count": np.arange(3)}, path)
     ww.analyze(path, store=store)
     store.forget("net@2")
-    found = store.check()
+    found = store.verify()
     assert not found.faults
     assert min(found.checked.values()) > 20
 
 
 def test_an_empty_store_is_sound(store_url):
     with open_store(store_url) as store:
-        found = store.check()
+        found = store.verify()
     assert not found.faults
     assert set(found.checked.values()) == {0}
 
@@ -112,7 +112,7 @@ def test_a_summary_that_lacked_what_was_computed_since_is_no_fault(store, monkey
     assert not ww.analyze(sharing, store=store, name="two", metrics=["fragile"], plugins=[Plugin()]).failures
     assert store.report("one").summary["fragile"].missing == 0
     assert faults(store) == {}
-    with store.reading() as connection:
+    with store._reading() as connection:
         assert True in connection.execute(select(tables.summary.c.partial)).scalars().all()
 
 
@@ -176,16 +176,16 @@ def test_a_spectrum_that_is_not_descending_is_found(store):
     for values in ([1.0, 2.0], [1.0, float("nan")], [float("inf"), 1.0], [1.0, -1.0]):
         encoding, content = encode_spectrum(np.array(values))
         row = {"encoding": encoding, "singular_values": content, "length": 2}
-        with store.writing() as connection:
+        with store._writing() as connection:
             connection.execute(tables.spectrum.update().values(row))
-        found = store.check().faults["spectrum"]
+        found = store.verify().faults["spectrum"]
         assert "singular values" in found.first[0]
 
 
 def test_faults_are_counted_and_the_first_are_told(store, monkeypatch):
     monkeypatch.setattr(integrity, "SHOWN", 5)
     change(store, "UPDATE matrix_subject SET entries = entries + 1")
-    found = store.check().faults["digest"]
+    found = store.verify().faults["digest"]
     assert len(found.first) == 5
     assert found.count > 12
 
@@ -220,7 +220,7 @@ def test_what_no_constraint_allows_is_found(file, statement, kind, words):
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute(statement)
     with open_store(file, mode="read") as store:
-        found = store.check().faults
+        found = store.verify().faults
     assert any(words in message for message in found[kind].first), found
 
 
@@ -240,20 +240,20 @@ def test_flipped_bytes_are_faults_or_one_sentence(file, tmp_path, seed):
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(content)
     with contextlib.suppress(ww.StoreError), open_store(broken, mode="read") as store:
-        assert store.check().faults
+        assert store.verify().faults
 
 
 def test_a_file_that_was_cut_is_found(file):
     os.truncate(file, file.stat().st_size // 2)
     with contextlib.suppress(ww.StoreError), open_store(file, mode="read") as store:
-        assert store.check().faults["file"]
+        assert store.verify().faults["file"]
 
 
 # --- mended -----------------------------------------------------------------------------------------------------------
 
 
 def summaries(store):
-    with store.reading() as connection:
+    with store._reading() as connection:
         return {tuple(row) for row in connection.execute(select(tables.summary))}
 
 
@@ -271,9 +271,9 @@ def test_summaries_are_written_anew_as_they_were(store, statement):
 
 
 def test_a_store_opened_for_reading_is_checked_and_not_mended(store_url, store):
-    with store.writing() as connection:
+    with store._writing() as connection:
         connection.execute(delete(tables.summary))
     with open_store(store_url, mode="read") as reader:
-        assert reader.check().faults.keys() == {"summary"}
+        assert reader.verify().faults.keys() == {"summary"}
         with pytest.raises(ww.StoreError, match="opened for reading"):
             reader.rebuild_summaries()

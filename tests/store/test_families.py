@@ -6,7 +6,9 @@ from sqlalchemy import insert, select
 
 import ww_core as ww
 from ww_core.domain.outcome import Outcome, State
-from ww_core.store import families, tables
+from ww_core.domain.quantity import Column
+from ww_core.store import tables
+from ww_core.store.records import DerivationRecord, OriginRecord, ReportedRow, ScoreRecord
 from ww_core.store.store import open_store
 
 
@@ -21,7 +23,7 @@ def store(store_url, weights):
 
 
 def read(store, *columns, where=True):
-    with store.reading() as connection:
+    with store._reading() as connection:
         return [tuple(row) for row in connection.execute(select(*columns).where(where))]
 
 
@@ -32,7 +34,7 @@ def digests(store, table):
 def test_kinds_are_rows_and_a_new_one_is_one_row(store):
     assert {name for (name,) in read(store, tables.subject_kind.c.name)} == set(tables.SUBJECT_KINDS)
     assert {name for (name,) in read(store, tables.identity_kind.c.name)} == set(tables.IDENTITY_KINDS)
-    with store.writing() as connection:
+    with store._writing() as connection:
         connection.execute(insert(tables.subject_kind).values(name="neuron"))
         connection.execute(insert(tables.subject).values(digest="1" * 64, kind="neuron"))
     assert ("neuron",) in read(store, tables.subject.c.kind)
@@ -42,11 +44,11 @@ def test_a_pair_of_any_two_subjects(store):
     matrices = read(store, tables.subject.c.digest, where=tables.subject.c.kind == "matrix")
     (first,), (second,) = matrices[:2]
     layer = read(store, tables.subject.c.digest, where=tables.subject.c.kind == "layer")[0][0]
-    with store.writing() as connection:
-        pairs = [families.record_pair(connection, first, other) for other in (second, layer)]
-        assert families.record_pair(connection, first, second) == pairs[0] != pairs[1]
+    with store.writing() as writer:
+        pairs = [writer.record_pair(first, other) for other in (second, layer)]
+        assert writer.record_pair(first, second) == pairs[0] != pairs[1]
     one, other = tables.subject.alias("one"), tables.subject.alias("other")
-    with store.reading() as connection:
+    with store._reading() as connection:
         query = (
             select(one.c.digest, other.c.digest)
             .select_from(tables.pair_subject)
@@ -56,49 +58,48 @@ def test_a_pair_of_any_two_subjects(store):
         assert {tuple(row) for row in connection.execute(query)} == {(first, second), (first, layer)}
 
 
-REPORTED = families.ReportedRow("Table 2", 3, "weightwatcher 0.2.7", "VGG11", "", "features.0")
+REPORTED = ReportedRow("Table 2", 3, "weightwatcher 0.2.7", "VGG11", "", "features.0")
 
 
 def test_reported_models_are_members_of_series_without_weights(store):
-    with store.writing() as connection:
-        key, whole = families.record_reported(
-            connection, [REPORTED, families.ReportedRow("Table 2", 4, "osmr", "VGG13")]
-        )
-        assert families.record_reported(connection, [REPORTED]) == [key]
-        families.record_reported_member(connection, "nets", whole)
-        families.record_reported_member(connection, "nets", whole)
+    with store.writing() as writer:
+        digest, whole = writer.record_reported([REPORTED, ReportedRow("Table 2", 4, "osmr", "VGG13")])
+        assert writer.record_reported([REPORTED]) == [digest]
+        writer.record_reported_member("nets", whole)
+        writer.record_reported_member("nets", whole)
     row = tables.reported_subject.c
-    (found,) = read(store, row.source, row.row, row.provider, row.model, row.layer, where=row.subject_id == key)
+    (key,), (other,) = (
+        read(store, tables.subject.c.id, where=tables.subject.c.digest == own) for own in (digest, whole)
+    )
+    (found,) = read(store, row.source, row.row, row.provider, row.model, row.layer, where=row.subject_id == key[0])
     assert found == ("Table 2", 3, "weightwatcher 0.2.7", "VGG11", "features.0")
     assert read(store, tables.series.c.name) == [("nets",)]
     members = read(store, tables.series_member.c.model_id, tables.series_member.c.subject_id)
-    assert [(model is not None, subject) for model, subject in members] == [(True, None), (False, whole)]
+    assert [(model is not None, subject) for model, subject in members] == [(True, None), (False, other[0])]
 
 
 def test_scores_have_a_unit_and_an_interval(store):
     checkpoint = digests(store, tables.checkpoint)[0]
-    score = families.ScoreRecord(
-        "top-1 error", "ImageNet", 30.2, "paper", "lower", "%", 30.0, 30.4, checkpoint=checkpoint
-    )
-    with store.writing() as connection:
-        key = families.record_score(connection, score)
-        assert families.record_score(connection, score) == key
-        (subject,) = families.record_reported(connection, [REPORTED])
-        digest = connection.execute(select(tables.subject.c.digest).where(tables.subject.c.id == subject)).scalar_one()
-        families.record_score(connection, families.ScoreRecord("accuracy", "CIFAR-10", 0.9, "paper", subject=digest))
+    score = ScoreRecord("top-1 error", "ImageNet", 30.2, "paper", "lower", "%", 30.0, 30.4, checkpoint=checkpoint)
+    with store.writing() as writer:
+        writer.record_score(score)
+        writer.record_score(score)
+        (digest,) = writer.record_reported([REPORTED])
+        writer.record_score(ScoreRecord("accuracy", "CIFAR-10", 0.9, "paper", subject=digest))
     own = tables.score.c
-    assert read(store, own.value, own.low, own.high, own.unit, own.better, where=own.id == key) == [
+    assert read(store, own.value, own.low, own.high, own.unit, own.better, where=own.checkpoint_id.is_not(None)) == [
         (30.2, 30.0, 30.4, "%", "lower")
     ]
-    assert read(store, own.subject_id, own.low, where=own.name == "accuracy") == [(subject, None)]
+    ((subject,),) = (read(store, tables.subject.c.id, where=tables.subject.c.digest == digest),)
+    assert read(store, own.subject_id, own.low, where=own.name == "accuracy") == [(subject[0], None)]
 
 
 def test_a_checkpoint_says_what_it_was_made_from(store):
     child, parent = digests(store, tables.checkpoint)
-    made = families.DerivationRecord(child, (parent, "f" * 64), "averages:swa", "1", {"every": 2})
-    with store.writing() as connection:
-        key = families.record_derivation(connection, made)
-        assert families.record_derivation(connection, made) == key
+    made = DerivationRecord(child, (parent, "f" * 64), "averages:swa", "1", {"every": 2})
+    with store.writing() as writer:
+        writer.record_derivation(made)
+        writer.record_derivation(made)
     own = tables.derivation.c
     assert read(store, own.transform, own.version, own.parameters) == [("averages:swa", "1", '{"every":2}')]
     parents = tables.derivation_parent.c
@@ -106,24 +107,19 @@ def test_a_checkpoint_says_what_it_was_made_from(store):
 
 
 def test_an_origin_says_who_made_a_table_of_a_subject(store):
-    subject = read(store, tables.subject.c.id, where=tables.subject.c.kind == "matrix")[0][0]
-    identity = read(store, tables.identity.c.id, where=tables.identity.c.key == "ww.metrics:power_law")[0][0]
-    columns = [
-        {"key": "sigma_max", "name": "sigma_max", "type": "float", "better": "none", "unit": "weight"},
-        {"key": "kind", "name": "kind", "type": "text", "better": "none", "unit": ""},
-    ]
+    subject = read(store, tables.subject.c.digest, where=tables.subject.c.kind == "matrix")[0][0]
+    identity = read(store, tables.identity.c.digest, where=tables.identity.c.key == "ww.metrics:power_law")[0][0]
+    columns = [Column("sigma_max", unit="weight"), Column("kind", "text")]
     rows = [
         {"sigma_max": Outcome.of(3.5), "kind": Outcome.of("trap")},
         {"sigma_max": Outcome(State.REFUSED, reason="too close"), "kind": Outcome.of("none")},
     ]
-    with store.writing() as connection:
-        who = families.OriginRecord(7, "ww 0.1.0", "traps", "1.2", "openblas 0.3")
-        origin = families.record_origin(connection, who)
-        assert families.record_origin(connection, who) == origin
+    with store.writing() as writer:
+        who = OriginRecord(7, "ww 0.1.0", "traps", "1.2", "openblas 0.3")
         for _ in range(2):
-            families.record_table(connection, subject, identity, columns, rows, origin)
+            writer.record_table(subject, identity, columns, rows, who)
     value, column = tables.table_value.c, tables.metric_column.c
-    with store.reading() as connection:
+    with store._reading() as connection:
         query = (
             select(value.row, column.key, value.state, value.number, value.text, tables.origin.c.plugin)
             .join(tables.metric_column, column.id == value.column_id)
@@ -146,7 +142,7 @@ def test_what_an_analysis_writes_is_read_back(store):
     ]
     in_force = read(store, tables.in_force.c.profile, tables.in_force.c.label_id)
     assert [profile for profile, _ in in_force] == ["ww.profiles:default"] * 2
-    with store.reading() as connection:
+    with store._reading() as connection:
         query = select(tables.summary.c.value, tables.summary.c.present).select_from(
             tables.summary.join(tables.in_force, tables.in_force.c.analysis_id == tables.summary.c.analysis_id)
             .join(tables.variant, tables.variant.c.id == tables.summary.c.variant_id)
@@ -161,42 +157,41 @@ def test_what_an_analysis_writes_is_read_back(store):
 def test_garbage_takes_all_of_it_and_leaves_the_store_sound(store):
     child, parent = digests(store, tables.checkpoint)
     matrices = [digest for (digest,) in read(store, tables.subject.c.digest, where=tables.subject.c.kind == "matrix")]
-    with store.writing() as connection:
-        families.record_derivation(connection, families.DerivationRecord(child, (parent,), "a:b", "1", {}))
-        pair = families.record_pair(connection, matrices[0], matrices[-1])
-        digest = connection.execute(select(tables.subject.c.digest).where(tables.subject.c.id == pair)).scalar_one()
-        families.record_pair(connection, digest, matrices[0])
+    with store.writing() as writer:
+        writer.record_derivation(DerivationRecord(child, (parent,), "a:b", "1", {}))
+        pair = writer.record_pair(matrices[0], matrices[-1])
+        writer.record_pair(pair, matrices[0])
     store.forget("net")
     before = store.count_garbage().removed
     assert store.collect_garbage().removed == before
     for table in (tables.subject, tables.checkpoint, tables.tensor, tables.derivation, tables.summary, tables.in_force):
         assert read(store, *table.primary_key) == [], table.name
-    assert store.check().faults == {}
+    assert store.verify().faults == {}
 
 
 def test_what_is_not_there_is_one_sentence(store):
     matrix = read(store, tables.subject.c.digest, where=tables.subject.c.kind == "matrix")[0][0]
     nothing = "0" * 64
-    with store.writing() as connection:
+    with store.writing() as writer:
         for write in (
-            lambda: families.record_member(connection, "nets", "nix"),
-            lambda: families.record_pair(connection, matrix, nothing),
-            lambda: families.record_derivation(connection, families.DerivationRecord(nothing, (), "a:b", "1", {})),
-            lambda: families.record_score(connection, families.ScoreRecord("n", "d", 1.0, "s", checkpoint=nothing)),
-            lambda: families.record_score(connection, families.ScoreRecord("n", "d", 1.0, "s", subject=nothing)),
+            lambda: writer.record_member("nets", "nix"),
+            lambda: writer.record_pair(matrix, nothing),
+            lambda: writer.record_derivation(DerivationRecord(nothing, (), "a:b", "1", {})),
+            lambda: writer.record_score(ScoreRecord("n", "d", 1.0, "s", checkpoint=nothing)),
+            lambda: writer.record_score(ScoreRecord("n", "d", 1.0, "s", subject=nothing)),
         ):
             with pytest.raises(ww.StoreError, match="in this store"):
                 write()
         with pytest.raises(ValueError, match="give one of them"):
-            families.record_score(connection, families.ScoreRecord("n", "d", 1.0, "s"))
+            writer.record_score(ScoreRecord("n", "d", 1.0, "s"))
 
 
 def test_a_column_of_rows_that_changes_its_type_is_another_column(store):
-    subject = read(store, tables.subject.c.id, where=tables.subject.c.kind == "matrix")[0][0]
-    identity = read(store, tables.identity.c.id, where=tables.identity.c.key == "ww.metrics:power_law")[0][0]
+    subject = read(store, tables.subject.c.digest, where=tables.subject.c.kind == "matrix")[0][0]
+    identity = read(store, tables.identity.c.digest, where=tables.identity.c.key == "ww.metrics:power_law")[0][0]
     for kind, outcome in (("float", Outcome.of(3.5)), ("text", Outcome.of("x")), ("float", Outcome.of(9.5))):
-        column = {"key": "kind", "name": "kind", "type": kind, "better": "none", "unit": ""}
-        with store.writing() as connection:
-            families.record_table(connection, subject, identity, [column], [{"kind": outcome}])
+        column = Column("kind", kind)
+        with store.writing() as writer:
+            writer.record_table(subject, identity, [column], [{"kind": outcome}])
     value = tables.table_value.c
     assert sorted(read(store, value.number, value.text), key=str) == [(3.5, None), (None, "x")]

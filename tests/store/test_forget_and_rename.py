@@ -31,7 +31,7 @@ def names(store):
 
 
 def rows(store, table):
-    with store.reading() as connection:
+    with store._reading() as connection:
         return [dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()]
 
 

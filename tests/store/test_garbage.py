@@ -17,7 +17,7 @@ from sqlalchemy import event, func, insert, select, update
 
 import ww_core as ww
 from ww_core.errors import ReadOnlyStoreError
-from ww_core.store import garbage, recording, rows, tables
+from ww_core.store import garbage, rows, tables
 from ww_core.store.rows import timestamp
 from ww_core.store.store import open_store
 
@@ -37,7 +37,7 @@ def net(*numbers):
 
 
 def counts(store):
-    with store.reading() as connection:
+    with store._reading() as connection:
         return {
             name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for name, table in tables.metadata.tables.items()
@@ -51,7 +51,7 @@ def without_lasting(content):
 def age(store, **ages):
     """Let runs have started so long ago."""
     moment = timestamp(datetime.now(UTC) - timedelta(**ages))
-    with store.writing() as connection:
+    with store._writing() as connection:
         connection.execute(update(tables.run).values(started_at=moment, state="running", finished_at=None))
 
 
@@ -200,11 +200,11 @@ def test_a_file_goes_whole_when_nothing_of_it_is_used(store_url, two_files):
 
 def test_what_was_read_and_is_not_stored_yet_is_remembered(store_url):
     with open_store(store_url) as store:
-        with store.writing() as connection:
-            recording.record_digests(connection, "host", "path", {"a.weight": ("stamp", "0" * 64)})
+        with store.writing() as writer:
+            writer.record_digests("host", "path", {"a.weight": ("stamp", "0" * 64)})
         store.collect_garbage()
-        with store.reading() as connection:
-            known = recording.known_digests(connection, "host", "path", ["a.weight"])
+        with store.reading() as reader:
+            known = reader.file_digests("host", "path", ["a.weight"])
     assert known == {"a.weight": ("stamp", "0" * 64)}
 
 
@@ -212,7 +212,7 @@ def test_what_was_read_and_is_not_stored_yet_is_remembered(store_url):
 def test_a_reported_result_keeps_its_checkpoint(store_url, what):
     with open_store(store_url) as store:
         report = ww.analyze(net(1), store=store, name="net")
-        with store.writing() as connection:
+        with store._writing() as connection:
             key = connection.execute(select(tables.checkpoint.c.id)).scalar_one()
             if what == "score":
                 row = {"digest": "1", "checkpoint_id": key, "name": "accuracy", "dataset": "", "value": 0.9}
@@ -323,7 +323,7 @@ def test_eight_processes_analyse_and_collect_garbage_at_once(store_url):
             assert (report.digest, [dict(row.metrics) for row in report.layers]) == (digest, metrics)
             assert not any(value.state == "failed" for row in metrics for value in row.values())
         store.collect_garbage()
-        assert not store.check().faults
+        assert not store.verify().faults
         assert counts(store)["checkpoint"] == 24
 
 
@@ -349,16 +349,16 @@ def test_two_collections_may_overlap_and_one_be_killed(store_url, turn):
         if len(turns) == turn:  # another program forgets the rest, begins to collect, and is killed
             store.forget("second")
             with pytest.raises(InterruptedError):
-                garbage.remove_garbage(killed, store.writing_alone)
-        return store.reading()
+                garbage.remove_garbage(killed, store._writing_alone)
+        return store._reading()
 
     turns = []
     with open_store(store_url) as store:
         for name, numbers in (("first", (1, 2)), ("second", (2, 3))):
             ww.analyze(net(*numbers), store=store, name=name, metrics=["biased"], plugins=[Plugin()])
         store.forget("first")
-        garbage.remove_garbage(reading, store.writing_alone)
-        assert not store.check().faults
+        garbage.remove_garbage(reading, store._writing_alone)
+        assert not store.verify().faults
         store.collect_garbage()
         assert {name for name, count in counts(store).items() if count} == LASTING
 
@@ -416,7 +416,7 @@ def test_a_full_disk_loses_nothing(large, monkeypatch):
     with open_store(large) as store:
         with pytest.raises(ww.StoreError, match=r"was removed, but the file is as large as before.*free space"):
             store.collect_garbage()
-        assert not store.check().faults
+        assert not store.verify().faults
         assert [own.model for own in store.versions()] == ["small"]
         monkeypatch.undo()
         found = store.collect_garbage()
@@ -448,5 +448,5 @@ def test_garbage_is_found_by_keys_however_much_is_stored(tmp_path):
 
 @pytest.mark.postgres
 def test_a_server_does_not_compile_long_queries(make_database):
-    with open_store(make_database()) as store, store.reading() as connection:
+    with open_store(make_database()) as store, store._reading() as connection:
         assert connection.exec_driver_sql("SHOW jit").scalar_one() == "off"

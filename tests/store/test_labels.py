@@ -62,7 +62,7 @@ def test_each_name_keeps_its_own_answer(two_labels, grouped_file):
 
 def test_the_view_shows_each_name_its_own(two_labels, grouped_file):
     query = text("SELECT model, value FROM v_layer_metrics WHERE metric = 'spectral_norm' ORDER BY model")
-    with open_store(two_labels, mode="read") as store, store.reading() as connection:
+    with open_store(two_labels, mode="read") as store, store._reading() as connection:
         found = [(row.model, row.value) for row in connection.execute(query)]
     assert found == [(name, pytest.approx(value, rel=1e-12)) for name, value in sorted(right(grouped_file).items())]
 
@@ -103,7 +103,7 @@ def test_summaries_and_backfill_are_the_names_own(two_labels, grouped_file):
             report = store.report(name)
             assert report.layers[0].metrics["late"].number == pytest.approx(expected, rel=1e-12)
             assert report.summary["late"].mean == pytest.approx(expected, rel=1e-12)
-            assert store.check().faults == {}
+            assert store.verify().faults == {}
 
 
 def test_the_same_version_on_another_structure_is_refused_unless_moved(store_url, grouped_file):
@@ -282,7 +282,7 @@ def test_rename_carries_the_link_and_moving_cuts_it_in_every_order(store_url, we
             if run["weights"] not in own_runs:
                 with pytest.raises(ww.StoreError, match="is none of"):
                     store.report(model, run=run["weights"])
-            assert store.check().faults == {}
+            assert store.verify().faults == {}
 
 
 def test_after_moving_old_runs_are_found_by_the_digest(store_url, weights):
@@ -372,7 +372,7 @@ def test_a_label_leaves_what_was_not_read_whole_only_for_all_of_it(store_url, we
 def test_thousands_of_versions_are_listed_in_their_order(store_url, weights):
     ww.analyze(weights, store=store_url, name="net", version="0")
     with open_store(store_url) as store:
-        with store.writing() as connection:
+        with store._writing() as connection:
             label = dict(connection.execute(select(tables.label)).mappings().one())
             rows = [
                 label | {"id": n + 1, "name": str(n), "position": n + 1, "step": 4_000 - n} for n in range(1, 4_000)

@@ -54,7 +54,7 @@ def next_revision(monkeypatch, tmp_path):
 @pytest.fixture
 def older_store(store_url):
     """Location of a store of revision 0001 with a series of one model."""
-    with open_store(store_url) as store, store.writing() as connection:
+    with open_store(store_url) as store, store._writing() as connection:
         connection.execute(insert(tables.model).values(id=1, name="resnet", created_at=""))
         connection.execute(insert(tables.series).values(id=1, name="resnets"))
         connection.execute(insert(tables.series_member).values(series_id=1, model_id=1))
@@ -82,7 +82,7 @@ def test_opening_for_writing_upgrades_and_keeps_a_copy(older_store, next_revisio
     next_revision(GOOD)
     with open_store(older_store) as store:
         assert store.info().revision == "0002"
-        with store.reading() as connection:
+        with store._reading() as connection:
             if connection.dialect.name == "sqlite":
                 assert connection.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
     revision, names, series = look(older_store)

@@ -23,7 +23,7 @@ from ww_core.store.store import default_location, open_store
 
 
 def add_model(store, name: str) -> None:
-    with store.writing() as connection:
+    with store._writing() as connection:
         connection.execute(insert(tables.model).values(name=name, created_at="2025-01-01T00:00:00Z"))
 
 
@@ -55,9 +55,9 @@ def test_what_is_written_is_there_after_reopening(store_url):
     with open_store(store_url) as store:
         assert not store.read_only
         add_model(store, "resnet")
-    with open_store(store_url) as store, store.reading() as connection:
+    with open_store(store_url) as store, store._reading() as connection:
         assert count_models(connection) == 1
-    with open_store(store_url, mode="read") as store, store.reading() as connection:
+    with open_store(store_url, mode="read") as store, store._reading() as connection:
         assert store.read_only
         assert count_models(connection) == 1
 
@@ -88,7 +88,7 @@ def test_info(store_url):
 
 
 def test_an_exception_undoes_what_was_written(store):
-    with pytest.raises(IntegrityError), store.writing() as connection:
+    with pytest.raises(IntegrityError), store._writing() as connection:
         connection.execute(insert(tables.model), [{"name": "twice", "created_at": ""}] * 2)
     assert store.info().counts["model"] == 0
 
@@ -114,12 +114,12 @@ def test_a_store_opened_for_reading_cannot_be_written(store_url):
     with open_store(store_url, mode="read") as store:
         with pytest.raises(ReadOnlyStoreError, match="opened for reading"):
             add_model(store, "resnet")
-        with pytest.raises(ReadOnlyStoreError, match="cannot be written"), store.reading() as connection:
+        with pytest.raises(ReadOnlyStoreError, match="cannot be written"), store._reading() as connection:
             connection.execute(insert(tables.model).values(name="x", created_at=""))
 
 
 def test_readers_see_one_state_and_are_not_blocked(store_url):
-    with open_store(store_url) as store, store.reading() as connection:
+    with open_store(store_url) as store, store._reading() as connection:
         assert count_models(connection) == 0
         writer = threading.Thread(target=add_model, args=(store, "resnet"))
         writer.start()
@@ -322,7 +322,7 @@ def test_a_folder_without_shared_memory_keeps_the_rollback_journal(tmp_path):
     (tmp_path / "x.db-shm").mkdir()
     with open_store(path) as store:
         add_model(store, "resnet")
-        with store.reading() as connection:
+        with store._reading() as connection:
             assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "delete"
 
 
@@ -336,7 +336,7 @@ def test_pragmas(tmp_path):
     }
     open_store(tmp_path / "x.db").close()
     for mode, query_only in (("write", 0), ("read", 1)):
-        with open_store(tmp_path / "x.db", mode=mode) as store, store.reading() as connection:
+        with open_store(tmp_path / "x.db", mode=mode) as store, store._reading() as connection:
             for pragma, wanted in (expected | {"query_only": query_only}).items():
                 assert connection.execute(text(f"PRAGMA {pragma}")).scalar_one() == wanted, pragma
 
@@ -346,7 +346,7 @@ def test_pragmas(tmp_path):
 
 def set_pragma(store, pragma: str) -> None:
     """Set a pragma on the connection of a file: the pool has one, and hands it out again."""
-    with store.reading() as connection:
+    with store._reading() as connection:
         connection.execute(text(f"PRAGMA {pragma}"))
 
 
@@ -367,7 +367,7 @@ def test_a_full_disk(tmp_path):
     with open_store(tmp_path / "x.db") as store:
         set_pragma(store, "max_page_count = 1")
         rows = [{"name": f"{number:0250}", "created_at": ""} for number in range(1000)]
-        with pytest.raises(StoreError, match="free some space"), store.writing() as connection:
+        with pytest.raises(StoreError, match="free some space"), store._writing() as connection:
             connection.execute(insert(tables.model), rows)
         assert store.info().counts["model"] == 0
 
@@ -420,9 +420,9 @@ def test_a_server_that_goes_away(make_database):
 
     url = make_database()
     with open_store(url) as store:
-        with store.reading() as connection:
+        with store._reading() as connection:
             process = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        with pytest.raises(StoreError, match=r"ended the work|no connection"), store.writing() as connection:
+        with pytest.raises(StoreError, match=r"ended the work|no connection"), store._writing() as connection:
             connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         with psycopg.connect(url) as other:
             other.execute("SELECT pg_terminate_backend(%s)", [process])

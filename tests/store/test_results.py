@@ -14,7 +14,7 @@ from sqlalchemy import event
 import ww_core as ww
 from ww_core.analysis import run
 from ww_core.analysis.diff import diff
-from ww_core.store import recording, rows
+from ww_core.store import rows, values
 from ww_core.store.store import open_store
 
 
@@ -263,7 +263,7 @@ def test_four_programs_at_once_take_turns_with_a_rollback_journal(new_store, fam
 
 
 def test_what_an_interruption_undoes_is_written_again(store_url, weights, monkeypatch, content_of, tmp_path):
-    record_results, interrupted = recording.record_results, []
+    record_results, interrupted = values.record_results, []
 
     def interrupt_once(*arguments, **options):
         record_results(*arguments, **options)
@@ -271,7 +271,7 @@ def test_what_an_interruption_undoes_is_written_again(store_url, weights, monkey
             interrupted.append(True)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(recording, "record_results", interrupt_once)
+    monkeypatch.setattr(values, "record_results", interrupt_once)
     monkeypatch.setattr(run, "FLUSH_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         ww.analyze(weights, store=store_url, name="net", jobs=1)

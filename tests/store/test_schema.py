@@ -22,7 +22,7 @@ def test_there_is_one_head_and_it_is_schema_head():
 
 
 def test_migrations_and_tables_agree(store_url):
-    with open_store(store_url) as store, store.reading() as connection:
+    with open_store(store_url) as store, store._reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, tables.metadata) == []
 
@@ -44,7 +44,7 @@ def _definitions(connection) -> set[tuple[str, str]]:
 
 
 def test_migrations_and_tables_agree_to_the_letter(make_store_url):
-    with open_store(make_store_url()) as store, store.reading() as connection:
+    with open_store(make_store_url()) as store, store._reading() as connection:
         migrated = {(name, line) for name, line in _definitions(connection) if "alembic_version" not in name + line}
     engine = connect(Location.of(make_store_url()))
     with engine.begin() as connection:
@@ -74,7 +74,7 @@ def test_downgrade_leaves_nothing_and_upgrade_comes_back(store_url):
 def store(store_url):
     """A store with one of what values hang on."""
     with open_store(store_url) as store:
-        with store.writing() as connection:
+        with store._writing() as connection:
             connection.execute(insert(tables.subject).values(id=1, digest=DIGEST + "1", kind="matrix"))
             connection.execute(insert(tables.identity).values(id=1, **identity("ww:alpha", "metric")))
             connection.execute(insert(tables.metric_column).values(id=1, identity_id=1, **column("alpha")))
@@ -121,7 +121,7 @@ def score(**target) -> dict:
 
 def put_value(store, **columns) -> None:
     row = {"subject_id": 1, "column_id": 1, "state": "ok", "number": None, "text": None, "reason": ""}
-    with store.writing() as connection:
+    with store._writing() as connection:
         connection.execute(insert(tables.value).values(row | columns))
 
 
@@ -136,7 +136,7 @@ def put_value(store, **columns) -> None:
 )
 def test_a_value_and_its_state_agree(store, columns):
     put_value(store, **columns)
-    with store.reading() as connection:
+    with store._reading() as connection:
         assert connection.execute(select(tables.value.c.number)).scalar_one() == columns.get("number")
 
 
@@ -173,21 +173,21 @@ def test_a_value_that_contradicts_its_state_is_refused(store, columns):
     ],
 )
 def test_other_constraints_bind(store, table, columns):
-    with pytest.raises(IntegrityError), store.writing() as connection:
+    with pytest.raises(IntegrityError), store._writing() as connection:
         connection.execute(insert(tables.metadata.tables[table]).values(columns))
 
 
 @pytest.mark.parametrize("target", [{"checkpoint_id": 1}, {"subject_id": 1}])
 def test_a_score_is_stored_once(store, target):
-    with store.writing() as connection:
+    with store._writing() as connection:
         connection.execute(insert(tables.score).values(score(**target)))
-    with pytest.raises(IntegrityError), store.writing() as connection:
+    with pytest.raises(IntegrityError), store._writing() as connection:
         connection.execute(insert(tables.score).values(score(**target)))
 
 
 @pytest.mark.parametrize("target", [{}, {"checkpoint_id": 1, "subject_id": 1}])
 def test_a_score_speaks_of_one_thing(store, target):
-    with pytest.raises(IntegrityError), store.writing() as connection:
+    with pytest.raises(IntegrityError), store._writing() as connection:
         connection.execute(insert(tables.score).values(score(**target)))
 
 
@@ -240,9 +240,9 @@ def fill_view(connection) -> None:
 
 def test_view_shows_what_every_layer_of_every_version_has(store_url):
     with open_store(store_url) as store:
-        with store.writing() as connection:
+        with store._writing() as connection:
             fill_view(connection)
-        with store.reading() as connection:
+        with store._reading() as connection:
             rows = connection.execute(text("SELECT * FROM v_layer_metrics")).mappings().all()
     assert {row["kind"] for row in rows} == {"conv2d"}
     assert all((row["extractor_identity"] is None) == (row["extractor"] is None) for row in rows)
@@ -267,7 +267,7 @@ def test_view_shows_what_every_layer_of_every_version_has(store_url):
 
 
 def test_view_is_read_by_keys(tmp_path):
-    with open_store(tmp_path / "x.sqlite") as store, store.reading() as connection:
+    with open_store(tmp_path / "x.sqlite") as store, store._reading() as connection:
         plan = connection.execute(
             text("EXPLAIN QUERY PLAN SELECT * FROM v_layer_metrics WHERE model = 'a' AND version = 'b' AND layer = 'c'")
         )

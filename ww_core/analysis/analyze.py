@@ -23,9 +23,7 @@ from ww_core.domain.spectrum import PRECISIONS
 from ww_core.errors import NothingToAnalyzeError, UnknownNameError, UsageError
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, pinned, select
-from ww_core.store import naming, recording
-from ww_core.store.naming import LabelRecord
-from ww_core.store.queries import CheckpointRef
+from ww_core.store.records import LabelRecord
 from ww_core.store.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -160,19 +158,15 @@ def analyze(
         record = checkpoint_record(weights, digests)
         options = {"groups": sorted(map(list, request.groups)), "loader": loader_name}
         named = _label_record(found, checkpoint.format, options, name, version, move=move_label)
-        with opened.writing() as connection:
-            keys = recording.record_checkpoint(connection, record)
-            label = naming.record_label(connection, named, record, keys)
+        with opened.writing() as writer:
+            label = writer.record_checkpoint(record, named)
             run.warnings += [label.notice] if label.notice else []
             if series is not None:
-                from ww_core.store import families
-
-                families.record_member(connection, series, named.model)
-            ref = CheckpointRef(keys.checkpoint, keys.structure, weights.digest, named.model, label.version, label.id)
-            run.begin(connection, ref, keys)
+                writer.record_member(series, named.model)
+            run.begin(writer, label.ref)
         try:
-            with opened.reading() as connection:
-                tasks, known = plan_tasks(connection, run.planned, selection, weights.stamps, keys)
+            with opened.reading() as reader:
+                tasks, known = plan_tasks(reader, run.planned, selection, weights.stamps)
         except BaseException:
             run.interrupt()
             raise

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.analysis.analyze import observers_of, profile_name, texts_of
 from ww_core.analysis.model_metrics import model_subject
-from ww_core.analysis.planning import identity_records, known_of, plan_layers, plan_record, plan_tasks
+from ww_core.analysis.planning import known_of, plan_layers, plan_record, plan_tasks
 from ww_core.analysis.reach import Reach, reach_of
 from ww_core.analysis.run import Run, cores
 from ww_core.analysis.source import choose_layers, is_object_name
@@ -24,14 +24,13 @@ from ww_core.domain.request import Request
 from ww_core.errors import NotStoredError, UsageError
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, pinned, select, shortened
-from ww_core.store import queries, recording
 from ww_core.store.engine import Location
 from ww_core.store.store import Store, default_location, open_existing_store
 
 if TYPE_CHECKING:
     from ww_core.analysis.work import Known
     from ww_core.plugins.registry import Registry
-    from ww_core.store.queries import CheckpointRef, StoredRequest
+    from ww_core.store.records import CheckpointRef, StoredRequest
 
 
 def backfill(
@@ -131,27 +130,26 @@ class _Filler:
 
     def versions(self, names: Sequence[str]) -> list[CheckpointRef]:
         """Find the versions to look at, each once."""
-        with self.store.reading() as connection:
-            found = [ref for name in names or ("",) for ref in queries.find_versions(connection, name)]
+        with self.store.reading() as reader:
+            found = [ref for name in names or ("",) for ref in reader.find_versions(name)]
         return list(dict.fromkeys(found))
 
     def fill(self, ref: CheckpointRef) -> None:
         """Repeat what was ever asked under a name, in its order, so that the newest analysis stays the newest."""
-        with self.store.reading() as connection:
-            # What was forgotten in the meantime may have left its key to something else.
-            stored = queries.stored_requests(connection, ref) if queries.is_stored(connection, ref) else []
-        asked: dict[tuple[int, Request], list[StoredRequest]] = defaultdict(list)
+        with self.store.reading() as reader:
+            stored = reader.requests(ref) if reader.is_stored(ref) else []
+        asked: dict[tuple[str, Request], list[StoredRequest]] = defaultdict(list)
         self.profiles |= {old.profile_key: old.profile for old in stored}
         for old in stored:
             if self.profile_key in {"", old.profile_key}:
                 try:
                     request = pinned(self.registry, Request.of(old.content))  # by the names of today
-                    asked[old.structure_id, self._narrowed(request)].append(old)
+                    asked[old.structure, self._narrowed(request)].append(old)
                 except UsageError as error:
                     self.broken[str(error)].add(ref.digest)
         overtaken = False
-        for (structure_id, request), before in reversed(asked.items()):
-            overtaken |= self._repeat(ref, structure_id, request, before, overtaken=overtaken)
+        for (structure, request), before in reversed(asked.items()):
+            overtaken |= self._repeat(ref, structure, request, before, overtaken=overtaken)
 
     def report(self, versions: int) -> BackfillReport:
         """Put together what came of it.
@@ -183,7 +181,7 @@ class _Filler:
     def _repeat(
         self,
         ref: CheckpointRef,
-        structure_id: int,
+        structure: str,
         request: Request,
         before: Sequence[StoredRequest],
         *,
@@ -194,35 +192,33 @@ class _Filler:
         An analysis that is ``overtaken``, because an older one has a new run, gets one that is newer again.
         """
         try:
-            repetition = self._plan(ref, structure_id, request, before[0].source)
+            repetition = self._plan(ref, structure, request, before[0].source)
         except UsageError as error:
             self.broken[str(error)].add(ref.digest)
             return False
         if repetition is None or not repetition.is_due(before, overtaken=overtaken):
             return False
         run = repetition.run
-        with self.store.writing() as connection:
-            if not queries.is_stored(connection, ref):
+        with self.store.writing() as writer:
+            if not writer.is_stored(ref):
                 return False
-            run.begin(connection, ref, repetition.keys)
+            run.begin(writer, ref._replace(structure=structure))
         report = run.execute(repetition.reach.tasks, repetition.known)
-        self.filled.append(Refill(ref.model, ref.version, run.profile, run.run_id, run.values, report.failures))
+        self.filled.append(Refill(ref.model, ref.version, run.profile, run.opened.number, run.values, report.failures))
         self.warnings += report.warnings
         return True
 
-    def _plan(self, ref: CheckpointRef, structure_id: int, request: Request, source: str) -> _Repetition | None:
+    def _plan(self, ref: CheckpointRef, structure: str, request: Request, source: str) -> _Repetition | None:
         """Plan a repetition, and list what of it needs the weights; None if the checkpoint is not there any more."""
         selection = self.selected(request)
-        with self.store.reading() as connection:
-            if not queries.is_stored(connection, ref):
+        with self.store.reading() as reader:
+            if not reader.is_stored(ref):
                 return None
-            structure = queries.stored_structure(connection, structure_id)
-            weights, keys = stored_weights(structure, source), structure.keys
+            weights = stored_weights(reader.structure(structure), source)
             planned = plan_layers(choose_layers(weights.layers, request.layers), selection, weights.contents)
-            recording.find_identities(connection, identity_records(selection), keys)
-            tasks, known = plan_tasks(connection, planned, selection, weights.stamps, keys)
+            tasks, known = plan_tasks(reader, planned, selection, weights.stamps)
             model = model_subject(planned, weights.digest).digest
-            known |= known_of(connection, [model], selection, keys)
+            known |= known_of(reader, [model], selection)
         reach = reach_of(tasks, planned, known.get(model, {}), selection)
         asked = dict.fromkeys(column.qualified for column in selection.columns)
         beyond = {qualified: len(reach.beyond[qualified]) for qualified in asked if qualified in reach.beyond}
@@ -244,7 +240,7 @@ class _Filler:
             executor=self.executor,
             observers=self.observers,
         )
-        return _Repetition(run, keys, reach, known, is_whole=not beyond)
+        return _Repetition(run, reach, known, is_whole=not beyond)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,7 +251,6 @@ class _Repetition:
     """
 
     run: Run
-    keys: recording.Keys
     reach: Reach
     known: Mapping[str, Known]
     is_whole: bool

@@ -21,16 +21,15 @@ from ww_core.domain.comparison import ComparedLayer, Comparison, Tail, View, is_
 from ww_core.domain.layer import LayerKind
 from ww_core.errors import NothingToAnalyzeError, NotStoredError, StoreError, UsageError
 from ww_core.plugins.discovery import load_plugins
-from ww_core.store import queries
 from ww_core.store.engine import Location
 from ww_core.store.store import Store, open_store
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from ww_core.domain.execution import RunObserver
     from ww_core.domain.report import AnalysisReport, MatrixRow
     from ww_core.plugins.registry import Registry
+    from ww_core.store.reader import Reader
+    from ww_core.store.records import CheckpointRef, LayerCost
 
 PROFILE = "default"
 NORMS = ("spectral_norm", "frobenius_norm")
@@ -121,8 +120,8 @@ def compare_svd(
             registry=registry,
         )
         opened = store if isinstance(store, Store) else stack.enter_context(open_store(store, mode="read"))
-        with opened.reading() as connection:
-            return _comparison(report, extractors, queries.covered_layers(connection, report.run.id))
+        with opened.reading() as reader:
+            return _comparison(report, extractors, reader.layer_costs(report.run.id))
 
 
 def _can_only_be_a_model(source: object) -> bool:
@@ -142,8 +141,8 @@ def _stored(store: Store, name: str, extractors: Sequence[str], layers: Sequence
         NotStoredError: It was not compared before, or there is no such model.
         UnknownNameError: A glob matches none of its layers.
     """
-    with store.reading() as connection:
-        found = list(_comparisons(connection, queries.find_checkpoint(connection, name), extractors))
+    with store.reading() as reader:
+        found = list(_comparisons(reader, reader.find(name), extractors))
     if not found:
         raise NotStoredError(
             f"{name!r} is stored, but was not compared with {', '.join(extractors)}: name the file of its weights once"
@@ -152,23 +151,21 @@ def _stored(store: Store, name: str, extractors: Sequence[str], layers: Sequence
     return replace(widest, layers=tuple(choose_layers(widest.layers, layers)))
 
 
-def _comparisons(connection: Connection, ref: queries.CheckpointRef, extractors: Sequence[str]) -> Iterator[Comparison]:
+def _comparisons(reader: Reader, ref: CheckpointRef, extractors: Sequence[str]) -> Iterator[Comparison]:
     """Yield what the runs of a checkpoint say that took all these extractors and all columns, the newest first."""
-    for run in queries.stored_runs(connection, ref):
-        covered = queries.covered_layers(connection, run.id)
+    for run in reader.runs(ref):
+        covered = reader.layer_costs(run.number)
         if run.profile == PROFILE and {own.extractor for own in covered}.issuperset(extractors):
-            report = queries.report_of_run(connection, run.id, ref)
+            report = reader.report(run.number, ref)
             if report.layers and set(METRICS) <= report.layers[0].metrics.keys():
                 yield _comparison(report, extractors, covered)
 
 
-def _comparison(
-    report: AnalysisReport, extractors: Sequence[str], covered: Sequence[queries.CoveredLayer]
-) -> Comparison:
+def _comparison(report: AnalysisReport, extractors: Sequence[str], covered: Sequence[LayerCost]) -> Comparison:
     rows: dict[tuple[str, str], list[MatrixRow]] = defaultdict(list)
     for row in report.layers:
         rows[row.name, row.extractor].append(row)
-    by_layer: dict[str, list[queries.CoveredLayer]] = defaultdict(list)
+    by_layer: dict[str, list[LayerCost]] = defaultdict(list)
     for own in covered:
         if own.extractor in extractors:
             by_layer[own.layer].append(own)
@@ -195,7 +192,7 @@ def _comparison(
     )
 
 
-def _view(covered: queries.CoveredLayer, rows: Sequence[MatrixRow]) -> View:
+def _view(covered: LayerCost, rows: Sequence[MatrixRow]) -> View:
     stable_ranks = _numbers(rows, "stable_rank")
     return View(
         extractor=covered.extractor,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import LayerRow, MatrixRow, ReportColumn
-    from ww_core.store.queries import StoredLayer
+    from ww_core.store.records import StoredLayer
     from ww_core.store.store import Compared
 
 Place = tuple[str, int]

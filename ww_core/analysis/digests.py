@@ -14,7 +14,6 @@ from ww_core.analysis.reading import read_content, read_tensor, sentence_of
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.domain.layer import SkippedTensor, TensorSpec
 from ww_core.domain.report import Failure
-from ww_core.store import recording
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,8 +106,8 @@ def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, reha
     for path, specs in by_path.items():
         known: Mapping[str, tuple[str, str]] = {}
         if path and not rehash:
-            with store.reading() as connection:
-                known = recording.known_digests(connection, host, path, [spec.name for spec in specs])
+            with store.reading() as reader:
+                known = reader.file_digests(host, path, [spec.name for spec in specs])
         fresh = {}
         for spec in specs:
             stamp, digest = known.get(spec.name, ("", ""))
@@ -118,9 +117,8 @@ def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, reha
             if digest:
                 digests.tensors[spec.name] = digest
         if path and any(digest for _, digest in fresh.values()):
-            with store.writing() as connection:
-                remembered = {name: pair for name, pair in fresh.items() if pair[1]}
-                recording.record_digests(connection, host, path, remembered)
+            with store.writing() as writer:
+                writer.record_digests(host, path, {name: pair for name, pair in fresh.items() if pair[1]})
     return digests
 
 

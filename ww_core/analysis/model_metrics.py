@@ -7,30 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.analysis.evaluate import Evaluator, Lost
 from ww_core.analysis.inputs import aligned, generator
-from ww_core.analysis.planning import known_of, missing_of
+from ww_core.analysis.planning import column_key, known_of, missing_of
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.quantity import Column, Scope
 from ww_core.domain.subject import LayerSubject, MatrixPlace, MatrixSubject, ModelSubject
-from ww_core.store import queries
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from ww_core.analysis.planning import PlannedLayer
     from ww_core.domain.layer import Layer
     from ww_core.domain.report import Failure
     from ww_core.plugins.links import Need
     from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import Selection
-    from ww_core.store.recording import Keys
+    from ww_core.store.reader import Reader
+    from ww_core.store.records import ColumnKey
 
 
 def evaluate_model(
-    connection: Connection,
+    reader: Reader,
     planned: Sequence[PlannedLayer],
     selection: Selection,
     checkpoint: str,
-    keys: Keys,
     failures: list[Failure],
     seed: int,
 ) -> tuple[ModelSubject, dict[tuple[str, str], Outcome]]:
@@ -45,16 +42,15 @@ def evaluate_model(
     import numpy as np
 
     subject = model_subject(planned, checkpoint)
-    known = known_of(connection, [subject.digest], selection, keys).get(subject.digest, {})
+    known = known_of(reader, [subject.digest], selection).get(subject.digest, {})
     missing = missing_of(selection.wanted(Scope.MODEL), known)
     if not missing:
         return subject, {}
     layers = [(own.layer, own.subject) for own in planned if own.subject is not None]
     matrices = list(_primary_matrices(planned))
-    columns = {keys.columns[pair]: pair for pair in _columns_of(selection)}
     wanted = [*(own.digest for _, own in layers), *(matrix.digest for _, _, matrix in matrices)]
     wanted += [own.in_context(matrix).digest for own, _, matrix in matrices]
-    stored = queries.stored_outcomes(connection, wanted, columns)
+    stored = reader.outcomes(wanted, set(_columns_of(selection)))
     columns_of = _ColumnArrays(selection, stored, [s for _, s in layers], [(own, m) for own, _, m in matrices])
     places = tuple(
         MatrixPlace(
@@ -96,13 +92,13 @@ def _primary_matrices(planned: Sequence[PlannedLayer]) -> Iterator[tuple[Planned
                 yield own, own.primary.variant.label, subject
 
 
-def _columns_of(selection: Selection) -> Iterator[tuple[str, str]]:
-    """Yield identity and key of every column that model metrics have or need."""
+def _columns_of(selection: Selection) -> Iterator[ColumnKey]:
+    """Yield every column that model metrics have or need."""
     for node in selection.nodes.values():
         if node.quantity.scope is Scope.MODEL:
-            yield from ((node.identity, column.key) for column in node.quantity.columns)
+            yield from (column_key(node, column) for column in node.quantity.columns)
             upstream = ((selection.nodes[need.quantity], need.column) for need in node.needs if need.column)
-            yield from ((owner.identity, owner.quantity.column(name).key) for owner, name in upstream)
+            yield from (column_key(owner, owner.quantity.column(name)) for owner, name in upstream)
 
 
 class _ModelInputs:

@@ -21,19 +21,17 @@ from ww_core.domain.quantity import Scope
 from ww_core.domain.report import Failure
 from ww_core.domain.subject import LayerSubject, MatrixSubject
 from ww_core.errors import NotApplicable, NoValue
-from ww_core.store import queries
-from ww_core.store.recording import ColumnRecord, CoverageRecord, IdentityRecord, PlanRecord
+from ww_core.store.records import ColumnKey, ColumnRecord, CoverageRecord, IdentityRecord, PlanRecord
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from ww_core.domain.checkpoint import Checkpoint
     from ww_core.domain.layer import Layer
+    from ww_core.domain.quantity import Column
     from ww_core.domain.request import Request
     from ww_core.domain.spectrum import Precision, Resolution, Spectrum
     from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import ExtractorVariant, Selection
-    from ww_core.store.recording import Keys
+    from ww_core.store.reader import Reader
 
 
 MOST_MATRICES = 2**20
@@ -288,27 +286,22 @@ def spectra_of(selection: Selection) -> tuple[tuple[Resolution, Precision], ...]
 
 
 def plan_tasks(
-    connection: Connection,
-    planned: Sequence[PlannedLayer],
-    selection: Selection,
-    stamps: Mapping[str, str],
-    keys: Keys,
+    reader: Reader, planned: Sequence[PlannedLayer], selection: Selection, stamps: Mapping[str, str]
 ) -> tuple[list[LayerTask], dict[str, Known]]:
     """Find what the store lacks.
 
     Args:
-        connection: An open transaction.
+        reader: What reads the store.
         planned: The layers.
         selection: What is selected.
         stamps: Stamps of the tensors that lie in files, by name.
-        keys: Keys of the identities, as far as these are stored.
 
     Returns:
         Tasks, the most costly first, each subject in one of them only; and what is stored, by subject digest.
     """
     matrix_nodes, layer_nodes = selection.wanted(Scope.MATRIX), selection.wanted(Scope.LAYER)
     contextual = any(node.in_context for node in matrix_nodes)
-    known = known_of(connection, list(_subject_digests(planned, contextual=contextual)), selection, keys)
+    known = known_of(reader, list(_subject_digests(planned, contextual=contextual)), selection)
     seen: set[str] = set()
     tasks = []
     for own in planned:
@@ -334,15 +327,19 @@ def plan_tasks(
                     cost=cost + own.layer.size,
                 )
             )
-    return _with_spectra(connection, tasks, selection, keys), known
+    return _with_spectra(reader, tasks, selection), known
 
 
-def known_of(connection: Connection, subjects: Sequence[str], selection: Selection, keys: Keys) -> dict[str, Known]:
+def known_of(reader: Reader, subjects: Sequence[str], selection: Selection) -> dict[str, Known]:
     """Return what is stored of subjects, by digest: the columns of the metrics of a selection."""
-    identities = {node.identity for node in selection.nodes.values()}
-    columns = {key: pair for pair, key in keys.columns.items() if pair[0] in identities}
-    stored = queries.stored_outcomes(connection, subjects, columns)
+    metrics = [node for node in selection.nodes.values() if node.quantity.is_metric]
+    stored = reader.outcomes(subjects, [column_key(node, own) for node in metrics for own in node.quantity.columns])
     return {subject: named_outcomes(outcomes, selection) for subject, outcomes in stored.items()}
+
+
+def column_key(node: Node, column: Column) -> ColumnKey:
+    """Return what a stored value of a column of a metric is a value of."""
+    return ColumnKey(node.identity, column.key, column.type)
 
 
 def named_outcomes(outcomes: Mapping[tuple[str, str], Outcome], selection: Selection) -> Known:
@@ -376,9 +373,7 @@ def missing_of(nodes: Sequence[Node], known: Known) -> tuple[str, ...]:
     return tuple(node.qualified for node in nodes if not is_complete(node.quantity, known.get(node.qualified, {})))
 
 
-def _with_spectra(
-    connection: Connection, tasks: Sequence[LayerTask], selection: Selection, keys: Keys
-) -> list[LayerTask]:
+def _with_spectra(reader: Reader, tasks: Sequence[LayerTask], selection: Selection) -> list[LayerTask]:
     """Add the stored spectra that are needed, so that what needs no more than them does not read the weights."""
     needed = functools.cache(functools.partial(_resolutions, selection.nodes))  # most matrices lack the same
     subjects: dict[Resolution, list[str]] = defaultdict(list)
@@ -389,11 +384,8 @@ def _with_spectra(
             subjects[resolution].append(matrix.subject.digest)
     found: dict[str, tuple[Spectrum, ...]] = defaultdict(tuple)
     for resolution, precision in spectra_of(selection):
-        identity = keys.identities.get(spectrum_identity(resolution, precision))
-        if identity is not None:
-            stored = queries.stored_spectra(connection, subjects[resolution], identity, resolution, precision)
-            for digest, spectrum in stored.items():
-                found[digest] += (spectrum,)
+        for digest, spectrum in reader.spectra(subjects[resolution], resolution, precision).items():
+            found[digest] += (spectrum,)
     if found:
         tasks = [
             replace(

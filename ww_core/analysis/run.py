@@ -24,6 +24,7 @@ from ww_core.analysis.planning import (
 from ww_core.analysis.reading import sentence_of
 from ww_core.analysis.weights import Weights
 from ww_core.analysis.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
+from ww_core.domain.answer import RunEnd
 from ww_core.domain.execution import LayerDone, RunObserver, RunStart
 from ww_core.domain.identity import spectrum_identity
 from ww_core.domain.quantity import Scope
@@ -31,20 +32,19 @@ from ww_core.domain.report import AnalysisReport, Failure
 from ww_core.domain.request import Request
 from ww_core.errors import PluginError
 from ww_core.plugins.selection import Selection
-from ww_core.store import queries, recording
-from ww_core.store.recording import RunEnd
+from ww_core.store.records import Result, RunRecord
 from ww_core.store.store import Store
 
 if TYPE_CHECKING:
     import concurrent.futures
 
-    from sqlalchemy import Connection
-
     from ww_core.domain.execution import Executor
     from ww_core.domain.layer import Layer
     from ww_core.plugins.registry import Registry
-    from ww_core.store.queries import CheckpointRef
-    from ww_core.store.recording import Keys
+    from ww_core.store.reader import Reader
+    from ww_core.store.records import CheckpointRef
+    from ww_core.store.runs import OpenRun
+    from ww_core.store.writer import Writer
 
 FLUSH_SECONDS = 0.05
 """Results are written in transactions that gather about this long, so that other writers wait no longer."""
@@ -72,43 +72,35 @@ class Run:
     started: float = field(default_factory=time.perf_counter)
     warnings: list[str] = field(default_factory=list)
     ref: CheckpointRef = field(init=False)
-    keys: Keys = field(init=False)
-    plan_id: int = 0
-    analysis_id: int = 0
-    run_id: int = 0
+    opened: OpenRun = field(init=False)
     computed: set[str] = field(default_factory=set)
     values: int = 0
     failures: list[Failure] = field(default_factory=list)
 
-    def begin(self, connection: Connection, ref: CheckpointRef, keys: Keys) -> None:
+    def begin(self, writer: Writer, ref: CheckpointRef) -> None:
         """Store what was asked, what is covered, and that the run has begun.
 
         Args:
-            connection: A transaction that writes.
+            writer: What writes to the store.
             ref: The stored checkpoint, under the label of this run.
-            keys: Keys of the checkpoint, its structure, layers and tensors; those of identities are added.
         """
-        self.ref, self.keys = ref, keys
+        self.ref = ref
         self.failures += self.weights.failures
         self.failures += [failure for own in self.planned for failure in own.failures]
-        changed = recording.record_identities(connection, identity_records(self.selection), keys)
-        self.warnings += [
-            f"{metric}: its code changed and its version did not, so stored values stand; give it a new version"
-            for metric in changed
-        ]
-        self.plan_id = recording.record_plan(connection, plan_record(self.selection, self.request), keys)
-        coverage = coverage_of(self.planned, self._unselected(), self.selection)
-        self.analysis_id = recording.record_analysis(connection, self.plan_id, coverage, keys)
-        self.run_id = recording.start_run(
-            connection,
-            self.analysis_id,
-            ref.label_id,
-            name=ref.name if ref.model else "",
+        record = RunRecord(
             profile=self.profile,
             source=self.weights.source,
             request=asdict(self.request),
             program=_program(),
+            identities=identity_records(self.selection),
+            plan=plan_record(self.selection, self.request),
+            coverage=coverage_of(self.planned, self._unselected(), self.selection),
         )
+        self.opened = writer.begin_run(record, ref)
+        self.warnings += [
+            f"{metric}: its code changed and its version did not, so stored values stand; give it a new version"
+            for metric in self.opened.changed
+        ]
 
     def execute(self, tasks: Sequence[LayerTask], known: Collection[str]) -> AnalysisReport:
         """Do the tasks, store what comes of them as it comes, and put the report together.
@@ -129,29 +121,28 @@ class Run:
         self._observe("on_end", report)
         if len(self.failures) == before:
             return report
-        with self.store.writing() as connection:
-            recording.finish_run(connection, self.run_id, end._replace(failures=tuple(self.failures)))
+        with self.store.writing() as writer:
+            writer.finish_run(self.opened, end._replace(failures=tuple(self.failures)))
         return replace(report, failures=tuple(self.failures))
 
     def interrupt(self, known: Collection[str] = ()) -> None:
         """Store that the run, which has begun, does not come to its end."""
-        with self.store.reading() as connection:
-            end = self._ended("interrupted", self._reused(connection, known))
-        with self.store.writing() as connection:
-            recording.finish_run(connection, self.run_id, end)
+        with self.store.reading() as reader:
+            end = self._ended("interrupted", self._reused(reader, known))
+        with self.store.writing() as writer:
+            writer.finish_run(self.opened, end)
 
     def _end(self, known: Collection[str]) -> tuple[AnalysisReport, RunEnd]:
         """End the run as done, with its summaries in one transaction, however the program ends.
 
         What takes long is read before, so that nobody else waits for it.
         """
-        with self.store.reading() as connection:
-            end = self._ended("done", self._reused(connection, known))
-            report = queries.report_of_run(connection, self.run_id, self.ref, end)
-        with self.store.writing() as connection:
-            recording.finish_run(connection, self.run_id, end)
-            partial = report.incomplete_columns()
-            recording.record_summaries(connection, self.analysis_id, self.plan_id, report.summary, partial)
+        with self.store.reading() as reader:
+            end = self._ended("done", self._reused(reader, known))
+            report = reader.report(self.opened.number, self.ref, end)
+        with self.store.writing() as writer:
+            writer.finish_run(self.opened, end)
+            writer.record_summaries(self.opened, report.summary, report.incomplete_columns())
         return replace(report, store=self.store.location), end
 
     def _ended(self, state: str, reused: int) -> RunEnd:
@@ -230,8 +221,8 @@ class Run:
         if not pending:
             return
         results = [stored for result in pending for stored in self._stored_results(result)]
-        with self.store.writing() as connection:
-            recording.record_results(connection, results, self.keys, keep_spectra=self.keep_spectra)
+        with self.store.writing() as writer:
+            writer.record_results(self.opened, results, keep_spectra=self.keep_spectra)
         self.values += sum(len(stored.outcomes) for stored in results)
         for result in pending:
             self.failures += result.failures
@@ -240,7 +231,7 @@ class Run:
             self._observe("on_layer", done)
         pending.clear()
 
-    def _stored_results(self, result: LayerResult) -> Iterator[recording.Result]:
+    def _stored_results(self, result: LayerResult) -> Iterator[Result]:
         """Yield what of a layer's result is stored under which subject, contexts before what points at them."""
         nodes = self.selection.nodes
         whole = {
@@ -249,7 +240,7 @@ class Run:
             for name, outcome in columns.items()
         }
         if whole or any(matrix.in_context.context for matrix in result.matrices):
-            yield recording.Result(result.task.subject, outcomes=whole)
+            yield Result(result.task.subject, outcomes=whole)
         for matrix in result.matrices:
             plain: dict[tuple[str, str], Any] = {}
             context: dict[tuple[str, str], Any] = {}
@@ -257,31 +248,25 @@ class Run:
                 node = nodes[qualified]
                 target = context if node.in_context else plain
                 target |= {(node.identity, node.quantity.column(name).key): own for name, own in columns.items()}
-            yield recording.Result(matrix.subject, outcomes=plain)
+            yield Result(matrix.subject, outcomes=plain)
             for spectrum in matrix.spectra:
-                yield recording.Result(matrix.subject, spectrum=spectrum)
+                yield Result(matrix.subject, spectrum=spectrum)
             if context:
-                yield recording.Result(matrix.in_context, outcomes=context)
+                yield Result(matrix.in_context, outcomes=context)
 
     def _compute_model(self) -> None:
         """Evaluate model metrics from what is stored now."""
         if not self.selection.wanted(Scope.MODEL):
             return
-        with self.store.reading() as connection:
+        with self.store.reading() as reader:
             subject, outcomes = evaluate_model(
-                connection,
-                self.planned,
-                self.selection,
-                self.weights.digest,
-                self.keys,
-                self.failures,
-                self.request.seed,
+                reader, self.planned, self.selection, self.weights.digest, self.failures, self.request.seed
             )
         self.values += len(outcomes)
-        stored = recording.Result(subject, outcomes=outcomes)
-        with self.store.writing() as connection:
-            recording.record_results(connection, [stored], self.keys, keep_spectra=False)
-            recording.record_model_subject(connection, self.analysis_id, subject, self.keys)
+        stored = Result(subject, outcomes=outcomes)
+        with self.store.writing() as writer:
+            writer.record_results(self.opened, [stored], keep_spectra=False)
+            writer.record_model(self.opened, subject)
 
     def _observe(self, method: str, argument: object) -> None:
         for plugin, observer in self.observers:
@@ -296,21 +281,17 @@ class Run:
         cost = sum(task.cost for task in tasks)
         return RunStart(self.weights.source, self.ref.model, self.ref.version, self.profile, len(tasks), cost)
 
-    def _spectrum_keys(self) -> list[int]:
-        """Keys of the spectra that this run makes or takes."""
-        return [self.keys.identities[spectrum_identity(*spectrum)] for spectrum in spectra_of(self.selection)]
-
     def _rows(self) -> Iterator[str]:
         for own in self.planned:
             if own.subject is not None:
                 for made in own.matrices:
                     yield from (subject.digest for subject in made.subjects)
 
-    def _reused(self, connection: Connection, known: Collection[str]) -> int:
+    def _reused(self, reader: Reader, known: Collection[str]) -> int:
         """Count matrices whose spectrum did not have to be made in this run: stored before, or shared with another."""
         rows = list(self._rows())
-        available = queries.subjects_with_spectra(connection, list(dict.fromkeys(rows)), self._spectrum_keys())
-        available = available.union(known)
+        identities = {spectrum_identity(*spectrum) for spectrum in spectra_of(self.selection)}
+        available = reader.with_spectra(list(dict.fromkeys(rows)), identities).union(known)
         made = self.computed.intersection(rows)
         return sum(subject in made or subject in available for subject in rows) - len(made)
 

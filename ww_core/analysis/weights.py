@@ -12,7 +12,7 @@ from ww_core.analysis.digests import tensors_of
 from ww_core.analysis.planning import skipped_tensors
 from ww_core.domain.checkpoint import Checkpoint
 from ww_core.domain.subject import LayerSubject
-from ww_core.store.recording import CheckpointRecord
+from ww_core.store.records import CheckpointRecord
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ww_core.analysis.source import Source
     from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
     from ww_core.domain.report import Failure
-    from ww_core.store.queries import StoredStructure
+    from ww_core.store.records import StoredStructure
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -132,7 +132,7 @@ def check(
     output = Output(as_json=as_json)
     location = store_location(store)
     with open_existing_store(location) if repair else open_store(location, mode="read") as opened:
-        found = opened.check()
+        found = opened.verify()
         # Writing to a damaged file might do more damage.
         mending = repair and "summary" in found.faults and "file" not in found.faults
         repaired = opened.rebuild_summaries() if mending else 0

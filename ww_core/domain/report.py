@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,21 @@ class Aggregate:
     max: float | None
     count: int
     missing: int
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Aggregate:
+        """Aggregate the numbers of a column; what has no value is counted."""
+        numbers = sorted(float(outcome.number) for outcome in outcomes if outcome.number is not None)
+        count = len(numbers)
+        return cls(
+            # Divided before they are added, so that no sum overflows.
+            mean=math.fsum(number / count for number in numbers) if numbers else None,
+            median=numbers[count // 2] / 2 + numbers[(count - 1) // 2] / 2 if numbers else None,
+            min=numbers[0] if numbers else None,
+            max=numbers[-1] if numbers else None,
+            count=count,
+            missing=len(outcomes) - count,
+        )
 
     def numbers(self) -> dict[str, float | None]:
         """The aggregates by name, without the counts."""

@@ -6,7 +6,6 @@ Every function works inside the caller's transaction, and may run twice.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, bindparam, select
@@ -14,10 +13,13 @@ from sqlalchemy import Connection, Table, bindparam, select
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.errors import NotStoredError
 from ww_core.store import tables as t
+from ww_core.store.origins import record_origins
 from ww_core.store.rows import insert_missing, keys_by_digest, now, record_by_digest
 
 if TYPE_CHECKING:
     from ww_core.domain.outcome import Outcome
+    from ww_core.domain.quantity import Column
+    from ww_core.store.records import DerivationRecord, OriginRecord, ReportedRow, ScoreRecord
 
 
 def record_member(connection: Connection, series: str, model: str) -> None:
@@ -35,9 +37,14 @@ def record_member(connection: Connection, series: str, model: str) -> None:
 _MODEL = select(t.model.c.id).where(t.model.c.name == bindparam("name"))
 
 
-def record_reported_member(connection: Connection, series: str, subject_id: int) -> None:
-    """Make a reported model, of which there are no weights, a member of a series."""
-    insert_missing(connection, t.series_member, [{"series_id": _series(connection, series), "subject_id": subject_id}])
+def record_reported_member(connection: Connection, series: str, subject: str) -> None:
+    """Make a reported model, of which there are no weights, a member of a series.
+
+    Raises:
+        NotStoredError: There is no subject of this digest.
+    """
+    member = {"series_id": _series(connection, series), "subject_id": _key(connection, t.subject, subject)}
+    insert_missing(connection, t.series_member, [member])
 
 
 def _key(connection: Connection, table: Table, digest: str) -> int:
@@ -57,31 +64,12 @@ def _series(connection: Connection, name: str) -> int:
     return int(connection.execute(select(t.series.c.id).where(t.series.c.name == name)).scalar_one())
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedRow:
-    """A row of somebody's table of results: a subject of its own, told from others by source and row.
+def record_reported(connection: Connection, rows: Sequence[ReportedRow]) -> list[str]:
+    """Store rows of tables of others as subjects, and return their digests, in order.
 
-    Attributes:
-        source: Where the table comes from, such as a file's name or a paper.
-        row: Position in the table, from 0.
-        provider: The program that computed it and its version, or the paper.
-        model: Name of the model there.
-        version: Its version there; empty for none.
-        layer: Name of the layer there; empty for a row that speaks of the whole model.
-        checkpoint_id: The stored checkpoint that it speaks of; None if there is none.
+    Raises:
+        NotStoredError: One speaks of a checkpoint that is not stored.
     """
-
-    source: str
-    row: int
-    provider: str
-    model: str
-    version: str = ""
-    layer: str = ""
-    checkpoint_id: int | None = None
-
-
-def record_reported(connection: Connection, rows: Sequence[ReportedRow]) -> list[int]:
-    """Store rows of tables of others as subjects, and return their keys, in order."""
     digests = [digest_of("reported", {"source": own.source, "row": own.row, "provider": own.provider}) for own in rows]
     subjects = [{"digest": digest, "kind": "reported"} for digest in digests]
     keys = record_by_digest(connection, t.subject, subjects)
@@ -94,16 +82,16 @@ def record_reported(connection: Connection, rows: Sequence[ReportedRow]) -> list
             "model": own.model,
             "version": own.version,
             "layer": own.layer,
-            "checkpoint_id": own.checkpoint_id,
+            "checkpoint_id": _key(connection, t.checkpoint, own.checkpoint) if own.checkpoint else None,
         }
         for digest, own in zip(digests, rows, strict=True)
     ]
     insert_missing(connection, t.reported_subject, parts)
-    return [keys[digest] for digest in digests]
+    return digests
 
 
-def record_pair(connection: Connection, first: str, second: str) -> int:
-    """Store the pair of two subjects, named by their digests, and return its key.
+def record_pair(connection: Connection, first: str, second: str) -> str:
+    """Store the pair of two subjects, named by their digests, and return its own.
 
     Raises:
         NotStoredError: One of them is not stored.
@@ -113,40 +101,11 @@ def record_pair(connection: Connection, first: str, second: str) -> int:
     subject_id = record_by_digest(connection, t.subject, [{"digest": digest, "kind": "pair"}])[digest]
     pair = {"subject_id": subject_id, "first_id": keys[first], "second_id": keys[second]}
     insert_missing(connection, t.pair_subject, [pair])
-    return subject_id
+    return digest
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreRecord:
-    """A number that somebody reports about a checkpoint, or about a reported subject.
-
-    Attributes:
-        name: What it is, such as ``top-1 error``.
-        dataset: What it was measured on.
-        value: The number.
-        source: Who says so.
-        better: ``lower``, ``higher`` or ``none``.
-        unit: Its unit, such as ``%``; empty for none.
-        low: Lower end of the interval reported with it; None for none.
-        high: Upper end of the interval.
-        checkpoint: Digest of the checkpoint it speaks of; empty if it speaks of a subject.
-        subject: Digest of the subject.
-    """
-
-    name: str
-    dataset: str
-    value: float
-    source: str
-    better: str = "none"
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    checkpoint: str = ""
-    subject: str = ""
-
-
-def record_score(connection: Connection, score: ScoreRecord) -> int:
-    """Store a score, and return its key. What the same source said of the same thing before stays as it is.
+def record_score(connection: Connection, score: ScoreRecord) -> None:
+    """Store a score. What the same source said of the same thing before stays as it is.
 
     Raises:
         ValueError: It speaks of nothing, or of two things.
@@ -170,30 +129,11 @@ def record_score(connection: Connection, score: ScoreRecord) -> int:
         "source": score.source,
         "created_at": now(),
     }
-    return record_by_digest(connection, t.score, [row])[row["digest"]]
+    record_by_digest(connection, t.score, [row])
 
 
-@dataclass(frozen=True, slots=True)
-class DerivationRecord:
-    """How a checkpoint was made from others.
-
-    Attributes:
-        checkpoint: Digest of the checkpoint, which is stored.
-        parents: Digests of those it was made from, in order; they need not be stored.
-        transform: What made it, as ``plugin:name``.
-        version: Its version.
-        parameters: Its parameters.
-    """
-
-    checkpoint: str
-    parents: tuple[str, ...]
-    transform: str
-    version: str
-    parameters: Mapping[str, Any]
-
-
-def record_derivation(connection: Connection, record: DerivationRecord) -> int:
-    """Store how a checkpoint was made, and return the key of that.
+def record_derivation(connection: Connection, record: DerivationRecord) -> None:
+    """Store how a checkpoint was made.
 
     Raises:
         NotStoredError: The checkpoint is not stored.
@@ -219,64 +159,55 @@ def record_derivation(connection: Connection, record: DerivationRecord) -> int:
         for position, parent in enumerate(record.parents)
     ]
     insert_missing(connection, t.derivation_parent, parents)
-    return key
-
-
-@dataclass(frozen=True, slots=True)
-class OriginRecord:
-    """Who made results: number of the run, program, plugin and its version, BLAS."""
-
-    run: int
-    program: str
-    plugin: str
-    plugin_version: str
-    blas: str
-
-
-def record_origin(connection: Connection, record: OriginRecord) -> int:
-    """Store an origin, and return its key."""
-    row = {
-        "run": record.run,
-        "program": record.program,
-        "plugin": record.plugin,
-        "plugin_version": record.plugin_version,
-        "blas": record.blas,
-    }
-    digest = digest_of("origin", row)
-    return record_by_digest(connection, t.origin, [{"digest": digest} | row])[digest]
 
 
 def record_table(
     connection: Connection,
-    subject_id: int,
-    identity_id: int,
-    columns: Sequence[Mapping[str, str]],
+    subject: str,
+    identity: str,
+    columns: Sequence[Column],
     rows: Sequence[Mapping[str, Outcome]],
-    origin_id: int | None = None,
+    origin: OriginRecord | None = None,
 ) -> None:
     """Store the rows of named columns that a metric has of a subject, unless it has some already.
 
     Args:
         connection: An open transaction.
-        subject_id: The subject.
-        identity_id: Identity of the metric.
-        columns: ``key``, ``name``, ``type``, ``better`` and ``unit`` of each column.
+        subject: Digest of the subject.
+        identity: Digest of the metric's identity.
+        columns: The columns.
         rows: Outcomes by key of the column, in order.
-        origin_id: Who made them.
+        origin: Who made them; None if that is not known.
+
+    Raises:
+        NotStoredError: The subject or the identity is not stored.
     """
-    described = [{"identity_id": identity_id, **column, "is_table": True} for column in columns]
+    subject_id, identity_id = _key(connection, t.subject, subject), _key(connection, t.identity, identity)
+    described = [
+        {
+            "identity_id": identity_id,
+            "key": own.key,
+            "name": own.name,
+            "type": own.type,
+            "better": own.better,
+            "unit": own.unit,
+            "is_table": True,
+        }
+        for own in columns
+    ]
     insert_missing(connection, t.metric_column, described)
     column = t.metric_column.c
     stored = connection.execute(
         select(column.key, column.id, column.type).where(column.identity_id == identity_id, column.is_table)
     )
-    types = {column["key"]: column["type"] for column in columns}
+    types = {own.key: own.type for own in columns}
     keys = {row.key: row.id for row in stored if types.get(row.key) == row.type}
     there = select(t.table_value.c.row).where(
         t.table_value.c.subject_id == subject_id, t.table_value.c.column_id.in_(keys.values())
     )
     if connection.execute(there).first() is not None:
         return
+    origin_id = record_origins(connection, [origin])[origin] if origin else None
     values = [
         {
             "subject_id": subject_id,

@@ -36,14 +36,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from ww_core.domain.answer import report_of
 from ww_core.domain.identity import NUMERICS_VERSION, extractor_identity, quantity_identity, spectrum_identity
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject
 from ww_core.errors import StoreError
 from ww_core.store import tables as t
+from ww_core.store.answers import stored_analysis
 from ww_core.store.encoding import decode_spectrum
-from ww_core.store.queries import report_of_run
-from ww_core.store.recording import plan_digest, record_summaries, structure_digest, summary_rows, variant_digest
+from ww_core.store.plans import plan_digest
+from ww_core.store.records import variant_digest
 from ww_core.store.rows import chunks
+from ww_core.store.structures import structure_digest
+from ww_core.store.summaries import record_summaries, summary_rows
 
 if TYPE_CHECKING:
     from ww_core.domain.report import Aggregate
@@ -92,7 +96,7 @@ class _Findings:
         return Integrity(dict(self.checked), faults)
 
 
-def check_store(connection: Connection) -> Integrity:
+def verify_store(connection: Connection) -> Integrity:
     """Check everything that can be checked, in bounded memory."""
     findings = _Findings()
     # A server looks after its pages and references itself.
@@ -529,7 +533,7 @@ _CONTENT = itemgetter("value", "present", "missing", "partial")
 
 def _summary_of(connection: Connection, run: Row[Any]) -> tuple[int, int, Mapping[str, Aggregate], Collection[str]]:
     """Return what is to be recorded as the summary of a run, of what is stored now."""
-    report = report_of_run(connection, run.id)
+    report = report_of(stored_analysis(connection, run.id), "", "")
     partial = report.incomplete_columns()
     return run.analysis_id, run.plan_id, report.summary, partial
 

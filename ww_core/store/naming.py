@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, true, update
 
@@ -12,50 +12,14 @@ from ww_core.domain.layer import LayerKind
 from ww_core.domain.name import check_name
 from ww_core.errors import NotStoredError, UsageError
 from ww_core.store import tables as t
-from ww_core.store.queries import CheckpointRef, StoredLabel, find_checkpoint, stored_labels
+from ww_core.store.labels import StoredLabel, find_checkpoint, stored_labels
+from ww_core.store.records import CheckpointRef, LabelRecord, Renamed
 from ww_core.store.rows import chunks, clean, insert_missing, insert_one, now
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
-    from ww_core.store.recording import CheckpointRecord, Keys
-
-
-class LabelRecord(NamedTuple):
-    """Under which name a checkpoint is to be stored, and where it came from.
-
-    Attributes:
-        model: Name of the model.
-        version: The label; empty keeps the one it has, or takes the next integer.
-        step: Place among the versions, if the label tells one.
-        model_is_given: Whether a person chose the model's name: a default one must not meet another network.
-        version_is_given: Whether a person chose the label.
-        source: Name of the source it was read from.
-        location: Absolute path of the source; empty if it is no file.
-        home: The folder, or the repository of a hub, that gives the source its default name.
-        format: Format it was read from.
-        options: What a person said of the source, as plain data.
-        move: Whether the label may leave what it stands on.
-    """
-
-    model: str
-    version: str
-    step: int | None
-    model_is_given: bool
-    version_is_given: bool
-    source: str
-    location: str
-    home: str
-    format: str
-    options: Mapping[str, Any]
-    move: bool
-
-
-class RecordedLabel(NamedTuple):
-    """The label of a checkpoint, the key of its row, and what the user should be told of it."""
-
-    version: str
-    id: int
-    notice: str = ""
+    from ww_core.store.keys import Keys
+    from ww_core.store.records import CheckpointRecord
 
 
 MOST_STEPS = 2**63 - 1
@@ -64,17 +28,9 @@ MOST_STEPS = 2**63 - 1
 FORMS = "write `ww rename MODEL NEW` for a model, or `ww rename MODEL@VERSION MODEL@NEW` for a version"
 
 
-class Renamed(NamedTuple):
-    """A model or a version under its names before and after, and how many versions that concerns."""
-
-    old: str
-    new: str
-    versions: int
-
-
 def record_label(
     connection: Connection, record: LabelRecord, checkpoint: CheckpointRecord, keys: Keys
-) -> RecordedLabel:
+) -> tuple[str, str]:
     """Label the checkpoint of ``keys``, as its source presents it; model and label are made if they are new.
 
     A label stands on a checkpoint and its structure, and stays there. ``move`` lets it go to others. Without that it
@@ -87,6 +43,9 @@ def record_label(
         record: The label.
         checkpoint: The checkpoint as its source presents it.
         keys: Keys of checkpoint, structure and tensors.
+
+    Returns:
+        The version, and what the user should be told; empty for nothing.
 
     Raises:
         UsageError: The label stands on something else, or a default name is that of another network.
@@ -108,7 +67,7 @@ def record_label(
     if not record.version_is_given:
         kept = [row for row in here if not record.version or (record.location and row.location == record.location)]
         if kept:
-            return RecordedLabel(kept[-1].name, kept[-1].id)
+            return kept[-1].name, ""
         outgrown = [row for row in labels if _tells_less(connection, row, record, layers, keys)]
         if outgrown:
             return _stand_on(connection, outgrown[-1], record, keys, _MORE_IS_KNOWN)
@@ -122,12 +81,12 @@ def record_label(
     standing = next((row for row in labels if row.name == version), None)
     if standing is None:
         place = {"model_id": model_id, "name": version, "position": labels[-1].position + 1 if labels else 1}
-        label_id = insert_one(connection, t.label, place | {"step": step} | _stance(record, keys))
+        insert_one(connection, t.label, place | {"step": step} | _stance(record, keys))
         others = [row.name for row in labels if row.checkpoint_id == keys.checkpoint and not here]
         notice = _ANOTHER_VIEW.format(f"{record.model}@{others[-1]}", f"{record.model}@{version}") if others else ""
-        return RecordedLabel(version, label_id, notice)
+        return version, notice
     if standing.structure_id == keys.structure:
-        return RecordedLabel(version, standing.id)
+        return version, ""
     if record.move:
         return _stand_on(connection, standing, record, keys)
     if _is_part(connection, standing, checkpoint):
@@ -208,11 +167,11 @@ def _is_part(connection: Connection, label: Row[Any], checkpoint: CheckpointReco
 
 def _stand_on(
     connection: Connection, label: Row[Any], record: LabelRecord, keys: Keys, notice: str = ""
-) -> RecordedLabel:
+) -> tuple[str, str]:
     """Let a label stand on the structure of ``keys``; what it answered for before it answers for no more."""
     connection.execute(update(t.label).where(t.label.c.id == label.id).values(_stance(record, keys)))
     cut_label(connection, [label.id])
-    return RecordedLabel(label.name, label.id, notice.format(f"{record.model}@{label.name}"))
+    return label.name, notice.format(f"{record.model}@{label.name}")
 
 
 def cut_label(connection: Connection, labels: Sequence[int]) -> None:
@@ -294,7 +253,7 @@ def forget(connection: Connection, names: Iterable[str]) -> list[CheckpointRef]:
     for chunk in chunks(list(labels)):
         connection.execute(delete(t.label).where(t.label.c.id.in_(chunk)))
     _drop_nameless(connection, {label.model_id for label in labels.values()})
-    return [own.ref._replace(label_id=None) for own in labels.values()]
+    return [own.ref for own in labels.values()]
 
 
 def rename(connection: Connection, old: str, new: str) -> Renamed:

@@ -15,17 +15,19 @@ import platformdirs
 from sqlalchemy import Connection, Engine, func, select
 
 from ww_core.errors import NotAStoreError, NotStoredError, ReadOnlyStoreError, StoreError, UsageError
-from ww_core.store import migrate, naming, queries, tables
+from ww_core.store import migrate, naming, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, one_at_a_time, prefer_wal
+from ww_core.store.reader import Reader
+from ww_core.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from ww_core.domain.report import AnalysisReport
     from ww_core.store.garbage import Garbage
     from ww_core.store.integrity import Integrity
-    from ww_core.store.naming import Renamed
-    from ww_core.store.queries import CheckpointRef, StoredLayer, StoredTensor, StoredVersion
+    from ww_core.store.records import CheckpointRef, Renamed, StoredLayer, StoredTensor, StoredVersion
 
 SQLITE_HEADER = 100  # bytes of the smallest file that can be a database
 
@@ -97,18 +99,18 @@ class Store:
         self._engine.dispose()
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Reader]:
         """A transaction that sees one state of the store and blocks no writer.
 
         Raises:
             StoreError: The database could not be read; a subclass or the message says why.
             RuntimeError: This thread has a transaction open already.
         """
-        with self._transaction(self._reader) as connection:
-            yield connection
+        with self._reading() as connection:
+            yield Reader(connection)
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Writer]:
         """A transaction that writes: committed at the end, undone if an exception leaves it.
 
         Raises:
@@ -116,20 +118,18 @@ class Store:
             StoreError: The database could not be written; the message says why.
             RuntimeError: This thread has a transaction open already.
         """
-        with self._transaction(self._writable(self._writer)) as connection:
-            yield connection
+        with self._writing() as connection:
+            yield Writer(connection)
 
-    @contextlib.contextmanager
-    def writing_alone(self) -> Iterator[Connection]:
-        """A transaction that writes while no other one does: what it finds unused is unused until its end.
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return self._transaction(self._reader)
 
-        Raises:
-            ReadOnlyStoreError: The store was opened for reading, or cannot be written.
-            StoreError: The database could not be written; the message says why.
-            RuntimeError: This thread has a transaction open already.
-        """
-        with self._transaction(self._writable(self._lone_writer)) as connection:
-            yield connection
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return self._transaction(self._writable(self._writer))
+
+    def _writing_alone(self) -> AbstractContextManager[Connection]:
+        """A transaction that writes while no other one does: what it finds unused is unused until its end."""
+        return self._transaction(self._writable(self._lone_writer))
 
     def _writable(self, engine: Engine) -> Engine:
         if self.read_only:
@@ -156,8 +156,8 @@ class Store:
         Raises:
             StoreError: The database could not be read.
         """
-        with self.reading() as connection:
-            return queries.stored_versions(connection)
+        with self.reading() as reader:
+            return reader.versions()
 
     def layers(self, name: str) -> list[StoredLayer]:
         """List the layers of ``MODEL``, ``MODEL@VERSION`` or a digest prefix, with the digests of their tensors.
@@ -166,12 +166,10 @@ class Store:
             NotStoredError: Nothing carries the name.
             StoreError: The database could not be read.
         """
-        with self.reading() as connection:
-            ref = queries.find_checkpoint(connection, name)
-            structure = ref.structure_id
-            if ref.label_id is None:  # as the analysis shows them that answers for it
-                structure = queries.stored_runs(connection, ref)[0].structure_id
-            return queries.stored_layers(connection, structure)
+        with self.reading() as reader:
+            ref = reader.find(name)
+            # Without a label, as the analysis shows them that answers for it.
+            return reader.layers(ref.structure if ref.model else reader.runs(ref)[0].structure)
 
     def report(
         self, name: str, profile: str | None = None, *, variant: str | None = None, run: int | None = None
@@ -195,18 +193,18 @@ class Store:
         for what, text in {"the profile": profile, "the variant": variant}.items():
             if text == "":
                 raise UsageError(f"{what} is empty: name one, or leave it out")
-        with self.reading() as connection:
-            ref = queries.find_checkpoint(connection, name)
-            runs = queries.stored_runs(connection, ref, profile or "", variant or "")
+        with self.reading() as reader:
+            ref = reader.find(name)
+            runs = reader.runs(ref, profile or "", variant or "")
             if run is not None and ref.digest.startswith(name):
                 # A digest names content: runs that no label answers for are its runs too.
-                ref = ref._replace(model="", version="", label_id=None)
-                runs = queries.stored_runs(connection, ref, profile or "", variant or "")
-            chosen = [own for own in runs if run in {None, own.id}]
+                ref = ref._replace(model="", version="")
+                runs = reader.runs(ref, profile or "", variant or "")
+            chosen = [own for own in runs if run in {None, own.number}]
             if not chosen:
-                numbers = ", ".join(str(own.id) for own in runs[:12])
+                numbers = ", ".join(str(own.number) for own in runs[:12])
                 raise NotStoredError(f"run {run} is none of {ref.name}: there is {numbers}")
-            report = queries.report_of_run(connection, chosen[0].id, ref)
+            report = reader.report(chosen[0].number, ref)
         return replace(report, store=self.location)
 
     def compared(self, first: str, second: str, profile: str | None = None) -> tuple[Compared, Compared]:
@@ -219,15 +217,15 @@ class Store:
         """
         if profile == "":
             raise UsageError("the profile is empty: name one, or leave it out")
-        with self.reading() as connection:
-            refs = [queries.find_checkpoint(connection, name) for name in (first, second)]
-            runs = queries.likest_runs(connection, refs[0], refs[1], profile or "")
+        with self.reading() as reader:
+            refs = [reader.find(name) for name in (first, second)]
+            runs = reader.likest_runs(refs[0], refs[1], profile or "")
             old, new = (
                 Compared(
                     name=ref.name,
-                    report=queries.report_of_run(connection, run.id, ref),
-                    layers=tuple(queries.stored_layers(connection, run.structure_id)),
-                    others=tuple(queries.stored_tensors(connection, run.structure_id)),
+                    report=reader.report(run.number, ref),
+                    layers=tuple(reader.layers(run.structure)),
+                    others=tuple(reader.tensors(run.structure)),
                 )
                 for run, ref in zip(runs, refs, strict=True)
             )
@@ -245,8 +243,8 @@ class Store:
             NotStoredError: Nothing carries the name.
             StoreError: The database could not be written.
         """
-        with self.writing() as connection:
-            naming.set_step(connection, name, step)
+        with self.writing() as writer:
+            writer.set_step(name, step)
 
     def forget(self, *names: str) -> list[CheckpointRef]:
         """Take the labels away that ``MODEL``, for all its versions, or ``MODEL@VERSION`` name.
@@ -260,7 +258,7 @@ class Store:
             NotStoredError: Nothing carries one of the names; nothing is forgotten.
             StoreError: The database could not be written.
         """
-        with self.writing_alone() as connection:
+        with self._writing_alone() as connection:
             return naming.forget(connection, names)
 
     def rename(self, old: str, new: str) -> Renamed:
@@ -271,7 +269,7 @@ class Store:
             UsageError: The new name is in use, cannot be used, or has another form than the old one.
             StoreError: The database could not be written.
         """
-        with self.writing_alone() as connection:
+        with self._writing_alone() as connection:
             return naming.rename(connection, old, new)
 
     def count_garbage(self) -> Garbage:
@@ -283,7 +281,7 @@ class Store:
         from ww_core.store import garbage
 
         size = _size(self._location.path)
-        with self.reading() as connection:
+        with self._reading() as connection:
             return garbage.Garbage(garbage.count_garbage(connection), *garbage.count_runs(connection), size, size)
 
     def collect_garbage(self) -> Garbage:
@@ -298,10 +296,10 @@ class Store:
         from ww_core.store import garbage
 
         before = _size(self._location.path)
-        with self.writing_alone() as connection:
+        with self._writing_alone() as connection:
             killed = garbage.mark_killed(connection)
-        removed = garbage.remove_garbage(self.reading, self.writing_alone)
-        with self.reading() as connection:
+        removed = garbage.remove_garbage(self._reading, self._writing_alone)
+        with self._reading() as connection:
             _, going_on = garbage.count_runs(connection)
         # Meanwhile nobody can write, and of a large file it takes longer than other writers wait.
         if self._location.path is not None and not going_on:
@@ -331,10 +329,10 @@ class Store:
 
         if self._location.url is not None:
             raise UsageError(f"{self.location} is on a server: back it up with `pg_dump`")
-        with self.reading() as connection:
+        with self._reading() as connection:
             return backup.copy_store(connection, Path(target).expanduser().absolute())
 
-    def check(self) -> Integrity:
+    def verify(self) -> Integrity:
         """Check whether the store holds what it says, as far as it can tell without the weights.
 
         Raises:
@@ -342,8 +340,8 @@ class Store:
         """
         from ww_core.store import integrity
 
-        with self.reading() as connection:
-            return integrity.check_store(connection)
+        with self._reading() as connection:
+            return integrity.verify_store(connection)
 
     def rebuild_summaries(self) -> int:
         """Write summaries anew that are missing or say something else than the values they are made of.
@@ -356,7 +354,7 @@ class Store:
         """
         from ww_core.store import integrity
 
-        return integrity.rebuild_summaries(self.reading, self.writing)
+        return integrity.rebuild_summaries(self._reading, self._writing)
 
     def info(self) -> StoreInfo:
         """Count what is stored.
@@ -366,7 +364,7 @@ class Store:
         """
         counted = ("model", "label", "checkpoint", "tensor", "subject", "value", "spectrum", "run")
         counts = [select(func.count()).select_from(tables.metadata.tables[name]).scalar_subquery() for name in counted]
-        with self.reading() as connection:
+        with self._reading() as connection:
             numbers = connection.execute(select(*counts)).one()
         return StoreInfo(
             location=self.location,

@@ -1,0 +1,200 @@
+"""All that is stored of the analysis that a run has made."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, select
+
+from ww_core.domain.answer import CoveredLayer, PlannedColumn, RunEnd, StoredAnalysis
+from ww_core.domain.outcome import Outcome
+from ww_core.domain.report import Failure, ReportColumn, Skip
+from ww_core.store import tables as t
+from ww_core.store.rows import chunks
+from ww_core.store.structures import shape_of, stored_tensors
+from ww_core.store.values import values_of
+
+
+def stored_analysis(connection: Connection, number: int, end: RunEnd | None = None) -> StoredAnalysis:
+    """Return what is stored of the analysis of a run.
+
+    Args:
+        connection: An open transaction.
+        number: Number of the run, which is stored.
+        end: How the run has just ended, if that is not stored yet.
+    """
+    run = connection.execute(_RUN, {"run": number}).one()
+    if end is None:
+        failures = tuple(Failure(*content) for content in connection.execute(_FAILURES, {"run": number}))
+        end = RunEnd(run.state, run.computed, run.reused, run.seconds, failures, tuple(json.loads(run.warnings)))
+    columns = [
+        (key, PlannedColumn(ReportColumn(*content), headline))
+        for key, headline, *content in connection.execute(_PLANNED_COLUMNS, {"plan": run.plan_id}).all()
+    ]
+    covered = connection.execute(_COVERED_LAYERS, {"analysis": run.analysis_id}).all()
+    wholes = _layer_subjects(connection, covered)
+    matrices = _matrix_subjects(connection, covered, wholes)
+    subjects = [row.subject_id for rows in matrices.values() for row in rows]
+    subjects += [*wholes.values(), *([run.model_subject_id] if run.model_subject_id else [])]
+    values = values_of(connection, subjects, {key: column.shown.type for key, column in columns})
+
+    labels: dict[str, list[tuple[int, str]]] = {"matrix": [], "layer": [], "model": []}
+    for key, column in columns:
+        labels[column.shown.scope].append((key, column.shown.name))
+
+    def known(subject: int | None, scope: str) -> dict[str, Outcome]:
+        outcomes = values.get(subject, {}) if subject is not None else {}
+        return {label: outcomes[key] for key, label in labels[scope] if key in outcomes} if outcomes else {}
+
+    layers = []
+    for row in covered:
+        made: list[dict[str, Outcome]] = [{} for _ in range(row.matrices)]
+        for subject in matrices.get((row.layer_id, row.extractor_id), ()):  # the matrix, and as it stands in its layer
+            if subject.matrix_index < row.matrices:
+                made[subject.matrix_index] |= known(subject.subject_id, "matrix")
+        layers.append(
+            CoveredLayer(
+                name=row.name,
+                kind=row.kind,
+                shape=shape_of(row.shape),
+                groups=row.groups,
+                split=row.split,
+                weight=row.weight_name,
+                extractor=row.extractor,
+                extractor_identity=row.extractor_identity,
+                is_primary=row.is_primary,
+                state=row.state,
+                reason=row.reason,
+                rows=row.rows,
+                cols=row.cols,
+                matrices=made,
+                whole=known(wholes.get(row.layer_id), "layer"),
+            )
+        )
+    return StoredAnalysis(
+        run=run.id,
+        profile=run.profile,
+        source=run.source,
+        digest=run.digest,
+        parameters=run.parameters,
+        chosen_layers=tuple(json.loads(run.layers)),
+        end=end,
+        columns=[column for _, column in columns],
+        layers=layers,
+        skipped=[Skip(own.name, own.reason) for own in stored_tensors(connection, run.structure)],
+        model=known(run.model_subject_id, "model"),
+    )
+
+
+_RUN = (
+    select(
+        t.run,
+        t.analysis.c.plan_id,
+        t.analysis.c.model_subject_id,
+        t.structure.c.digest.label("structure"),
+        t.structure.c.parameters,
+        t.checkpoint.c.digest,
+        t.plan.c.layers,
+    )
+    .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .where(t.run.c.id == bindparam("run"))
+)
+
+_PLANNED_COLUMNS = (
+    select(
+        t.variant.c.column_id,
+        t.plan_variant.c.headline,
+        t.plan_variant.c.label,
+        t.plan_variant.c.scope,
+        t.identity.c.key,
+        t.identity.c.version,
+        t.variant.c.digest,
+        t.metric_column.c.type,
+        t.metric_column.c.better,
+        t.metric_column.c.unit,
+        t.identity.c.digest.label("identity"),
+        t.metric_column.c.key.label("column"),
+    )
+    .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
+    .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
+    .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
+    .where(t.plan_variant.c.plan_id == bindparam("plan"))
+    .order_by(t.plan_variant.c.position)
+)
+
+
+_layer = t.layer.c
+_COVERED_LAYERS = (
+    select(
+        t.coverage,
+        _layer.name,
+        _layer.kind,
+        _layer.groups,
+        _layer.split,
+        _layer.shape,
+        _layer.weight_name,
+        _layer.weight_id,
+        _layer.bias_id,
+        func.coalesce(t.identity.c.digest, "").label("extractor_identity"),
+    )
+    .join(t.layer, _layer.id == t.coverage.c.layer_id)
+    .outerjoin(t.identity, t.identity.c.id == t.coverage.c.extractor_id)
+    .where(t.coverage.c.analysis_id == bindparam("analysis"))
+    .order_by(t.coverage.c.position)
+)
+
+
+def _matrix_subjects(
+    connection: Connection, covered: Sequence[Row[Any]], contexts: Mapping[int, int]
+) -> dict[tuple[int, int], list[Row[Any]]]:
+    """Matrix subjects by (layer key, extractor key), plain and in the context of their layer, by index."""
+    analyzed = [row for row in covered if row.state == "analyzed"]
+    found: dict[tuple[int, str, int, int], list[Row[Any]]] = defaultdict(list)
+    for chunk in chunks(sorted({row.weight_id for row in analyzed})):
+        for row in connection.execute(_MATRIX_SUBJECTS, {"tensors": chunk}).all():
+            found[row.groups, row.split, row.tensor_id, row.extractor_id].append(row)
+    return {
+        (row.layer_id, row.extractor_id): [
+            subject
+            for subject in found[row.groups, row.split, row.weight_id, row.extractor_id]
+            if subject.context_id is None or subject.context_id == contexts.get(row.layer_id)
+        ]
+        for row in analyzed
+    }
+
+
+_MATRIX_SUBJECTS = (
+    select(t.matrix_subject)
+    .where(t.matrix_subject.c.tensor_id.in_(bindparam("tensors", expanding=True)))
+    .order_by(t.matrix_subject.c.matrix_index)
+)
+
+
+def _layer_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dict[int, int]:
+    """Keys of layer subjects by layer key."""
+    by_content: dict[tuple[str, int, int, int | None], int] = {}
+    for chunk in chunks(sorted({row.weight_id for row in covered if row.weight_id is not None})):
+        for key, *content in connection.execute(_LAYER_SUBJECTS, {"tensors": chunk}).all():
+            by_content[tuple(content)] = key
+    keys = {row.layer_id: by_content.get((row.kind, row.groups, row.weight_id, row.bias_id)) for row in covered}
+    return {layer_id: key for layer_id, key in keys.items() if key is not None}
+
+
+_whole = t.layer_subject.c
+_LAYER_SUBJECTS = select(_whole.subject_id, _whole.kind, _whole.groups, _whole.weight_id, _whole.bias_id).where(
+    _whole.weight_id.in_(bindparam("tensors", expanding=True))
+)
+
+
+_failure = t.run_failure.c
+_FAILURES = (
+    select(_failure.stage, _failure.plugin, _failure.subject, _failure.message)
+    .where(_failure.run_id == bindparam("run"))
+    .order_by(_failure.position)
+)

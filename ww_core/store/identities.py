@@ -1,0 +1,127 @@
+"""Identities: metrics, extractors and spectra with version and parameters, and the columns that are stored of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from ww_core.domain.identity import canonical_json
+from ww_core.store import tables as t
+from ww_core.store.rows import chunks, insert_by_digest, insert_missing, now
+
+if TYPE_CHECKING:
+    from ww_core.store.keys import Keys
+    from ww_core.store.records import ColumnKey, IdentityRecord
+
+
+def record_identities(connection: Connection, records: Sequence[IdentityRecord], keys: Keys) -> list[str]:
+    """Store identities and their columns, and put their keys into ``keys``.
+
+    Returns:
+        Names of identities that stand with other source code: the code was changed, its version was not.
+    """
+    found = _stored_identities(connection, records)
+    stored = _note(found, records, keys)
+    _follow_names(connection, found, records, keys)
+    rows: list[dict[str, Any]] = [
+        {
+            "digest": record.digest,
+            "kind": record.kind,
+            "key": record.key,
+            "version": record.version,
+            "parameters": canonical_json(dict(record.parameters)),
+            "needs": canonical_json(dict(record.needs)),
+            "source_digest": record.source_digest,
+            "created_at": now(),
+        }
+        for record in records
+        if record.digest not in stored
+    ]
+    keys.identities |= insert_by_digest(connection, t.identity, rows)
+    extended = [r for r in records if any((r.digest, own.key) not in keys.columns for own in r.columns)]
+    rows = [
+        {
+            "identity_id": keys.identities[record.digest],
+            "key": own.key,
+            "name": own.name,
+            "type": own.type,
+            "better": own.better,
+            "unit": own.unit,
+            "is_table": False,
+        }
+        for record in extended
+        for own in record.columns
+        if (record.digest, own.key) not in keys.columns
+    ]
+    if rows:
+        insert_missing(connection, t.metric_column, rows)
+        stored |= _note(_stored_identities(connection, extended), extended, keys)
+        for record in extended:  # with a column more its code must be another
+            code = {"source_digest": record.source_digest}
+            connection.execute(update(t.identity).where(t.identity.c.digest == record.digest).values(code))
+            stored[record.digest] = record.source_digest
+    return [record.name for record in records if stored.get(record.digest, "") not in {"", record.source_digest}]
+
+
+def _stored_identities(connection: Connection, records: Sequence[IdentityRecord]) -> list[Row[Any]]:
+    found: list[Row[Any]] = []
+    for chunk in chunks([record.digest for record in records]):
+        found.extend(connection.execute(_IDENTITIES, {"digests": chunk}))
+    return found
+
+
+def _note(found: Sequence[Row[Any]], records: Sequence[IdentityRecord], keys: Keys) -> dict[str, str]:
+    """Note the keys of what was found, and return digests of source code by identity.
+
+    A column whose type is another one now is another column.
+    """
+    columns = {(record.digest, own.key): own for record in records for own in record.columns}
+    for row in found:
+        keys.identities[row.digest] = row.id
+        own = columns.get((row.digest, row.key))
+        if own is not None and own.type == row.type:
+            keys.columns[row.digest, row.key] = row.column_id
+    return {row.digest: row.source_digest for row in found}
+
+
+def _follow_names(
+    connection: Connection, found: Sequence[Row[Any]], records: Sequence[IdentityRecord], keys: Keys
+) -> None:
+    """Let stored columns be called, and be described, as they are today."""
+    columns = {keys.columns.get((r.digest, own.key)): own for r in records for own in r.columns}
+    for row in found:
+        own = columns.get(row.column_id) if row.column_id is not None else None
+        if own is not None and (row.name, row.better, row.unit) != (own.name, own.better, own.unit):
+            today = {"name": own.name, "better": own.better, "unit": own.unit}
+            connection.execute(update(t.metric_column).where(t.metric_column.c.id == row.column_id).values(today))
+
+
+_identity, _column = t.identity.c, t.metric_column.c
+_IDENTITIES = (
+    select(
+        _identity.digest,
+        _identity.id,
+        _identity.source_digest,
+        _column.id.label("column_id"),
+        _column.key,
+        _column.name,
+        _column.type,
+        _column.better,
+        _column.unit,
+    )
+    .outerjoin(t.metric_column, _column.identity_id == _identity.id)
+    .where(_identity.digest.in_(bindparam("digests", expanding=True)))
+)
+
+
+def column_keys(connection: Connection, columns: Collection[ColumnKey]) -> dict[int, tuple[str, str]]:
+    """Return identity and column of those columns that are stored, by key."""
+    wanted = {(own.identity, own.column, own.type) for own in columns}
+    found = {}
+    for chunk in chunks(sorted({own.identity for own in columns})):
+        for row in connection.execute(_IDENTITIES, {"digests": chunk}):
+            if (row.digest, row.key, row.type) in wanted:
+                found[row.column_id] = (row.digest, row.key)
+    return found

@@ -1,0 +1,149 @@
+"""What was asked, fully resolved, and what it covers of a checkpoint."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from ww_core.domain.answering import Shown
+from ww_core.domain.identity import canonical_json, digest_of
+from ww_core.store import tables as t
+from ww_core.store.rows import chunks, insert_by_digest, insert_missing, keys_by_digest, record_by_digest, upsert
+
+if TYPE_CHECKING:
+    from ww_core.store.keys import Keys
+    from ww_core.store.records import CoverageRecord, PlanRecord
+
+
+def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
+    """Store a plan and its variants, and return its key."""
+    extractors = {role: list(identities) for role, identities in record.extractors.items()}
+    row: dict[str, Any] = {
+        "profile": record.profile,
+        "experiment": record.experiment,
+        "narrowed": record.narrowed,
+        "extractors": canonical_json(extractors),
+        "layers": canonical_json(list(record.layers)),
+    }
+    shown = [(column.label, column.headline, record.variant_of(column)) for column in record.columns]
+    row["digest"] = plan_digest(shown, row)
+    stored = keys_by_digest(connection, t.plan, [row["digest"]])
+    if stored:
+        return stored[row["digest"]]
+    plan_id = insert_by_digest(connection, t.plan, [row])[row["digest"]]
+    variants: list[dict[str, Any]] = [
+        {
+            "digest": variant,
+            "column_id": keys.columns[column.identity, column.column],
+            "extractors": canonical_json(record.primary_of(column)),
+        }
+        for column, (_, _, variant) in zip(record.columns, shown, strict=True)
+    ]
+    variant_ids = record_by_digest(connection, t.variant, variants)
+    rows = [
+        {
+            "plan_id": plan_id,
+            "position": position,
+            "variant_id": variant_ids[variant["digest"]],
+            "label": column.label,
+            "scope": column.scope,
+            "headline": column.headline,
+        }
+        for position, (column, variant) in enumerate(zip(record.columns, variants, strict=True))
+    ]
+    insert_missing(connection, t.plan_variant, rows)
+    return plan_id
+
+
+def plan_digest(shown: Sequence[tuple[str, int | None, str]], row: Mapping[str, Any]) -> str:
+    """Return the content address of a plan.
+
+    Args:
+        shown: Label, headline and variant of its columns, in order.
+        row: Its other columns as they are stored.
+    """
+    told = ("profile", "experiment", "narrowed", "extractors", "layers")
+    return digest_of("plan", {"shown": list(map(list, shown))} | {name: row[name] for name in told})
+
+
+def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[CoverageRecord], keys: Keys) -> int:
+    """Store what a plan covers of the structure of ``keys``, and return the key of the pair."""
+    pair = {"structure_id": keys.structure, "plan_id": plan_id}
+    insert_missing(connection, t.analysis, [pair])
+    analysis_id = int(connection.execute(_ANALYSIS, pair).scalar_one())
+    rows = [
+        {
+            "analysis_id": analysis_id,
+            "position": position,
+            "layer_id": keys.layers[record.layer.name],
+            "extractor_id": keys.identities.get(record.extractor_identity),
+            "extractor": record.extractor,
+            "is_primary": record.is_primary,
+            "state": record.state,
+            "reason": record.reason,
+            "matrices": record.matrices,
+            "rows": record.rows,
+            "cols": record.cols,
+        }
+        for position, record in enumerate(coverage)
+    ]
+    # Replaced, because what an extractor said by an exception it may say otherwise next time.
+    keyed = {column.name for column in t.coverage.primary_key}
+    changing = [column.name for column in t.coverage.columns if column.name not in keyed]
+    upsert(connection, t.coverage, rows, update_columns=changing)
+    return analysis_id
+
+
+_ANALYSIS = select(t.analysis.c.id).where(
+    t.analysis.c.structure_id == bindparam("structure_id"), t.analysis.c.plan_id == bindparam("plan_id")
+)
+
+
+def labels_of_plans(connection: Connection, plans: Collection[str]) -> dict[str, set[str]]:
+    """Return the labels of the columns and extractors that plans show, by digest of the plan."""
+    labels: dict[str, set[str]] = defaultdict(set)
+    for chunk in chunks(sorted(plans)):
+        columns = (
+            select(t.plan.c.digest, t.plan_variant.c.label)
+            .join(t.plan_variant, t.plan_variant.c.plan_id == t.plan.c.id)
+            .where(t.plan.c.digest.in_(chunk))
+        )
+        extractors = (
+            select(t.plan.c.digest, t.coverage.c.extractor)
+            .join(t.analysis, t.analysis.c.plan_id == t.plan.c.id)
+            .join(t.coverage, t.coverage.c.analysis_id == t.analysis.c.id)
+            .where(t.plan.c.digest.in_(chunk))
+            .distinct()
+        )
+        for query in (columns, extractors):
+            for plan, label in connection.execute(query):
+                labels[plan].add(label)
+    return labels
+
+
+def variants_of_plans(connection: Connection, plans: Collection[str]) -> dict[str, set[Shown]]:
+    """Return the variants that plans show, by digest of the plan."""
+    shown: dict[str, set[Shown]] = defaultdict(set)
+    for chunk in chunks(sorted(plans)):
+        for plan, variant, *column in connection.execute(_VARIANTS, {"plans": chunk}).all():
+            shown[plan].add(Shown(variant, tuple(column)))
+    return shown
+
+
+_VARIANTS = (
+    select(
+        t.plan.c.digest,
+        t.variant.c.digest.label("variant"),
+        t.identity.c.digest.label("identity"),
+        t.metric_column.c.key,
+        t.metric_column.c.type,
+    )
+    .join(t.plan_variant, t.plan_variant.c.plan_id == t.plan.c.id)
+    .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
+    .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
+    .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
+    .where(t.plan.c.digest.in_(bindparam("plans", expanding=True)))
+)

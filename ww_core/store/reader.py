@@ -1,0 +1,152 @@
+"""What a store says, in one transaction: the words of the domain in, plain data out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from ww_core.domain import answering
+from ww_core.domain.answer import report_of
+from ww_core.store import answers, files, labels, plans, runs, structures, values
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ww_core.domain.answer import RunEnd
+    from ww_core.domain.answering import StoredRun
+    from ww_core.domain.outcome import Outcome
+    from ww_core.domain.report import AnalysisReport
+    from ww_core.domain.spectrum import Precision, Resolution, Spectrum
+    from ww_core.store.records import (
+        CheckpointRef,
+        ColumnKey,
+        LayerCost,
+        StoredLayer,
+        StoredRequest,
+        StoredStructure,
+        StoredTensor,
+        StoredVersion,
+    )
+
+
+class Reader:
+    """Reads one state of a store. Made by `Store.reading`; of no use after that transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def find(self, name: str) -> CheckpointRef:
+        """Find what ``MODEL``, ``MODEL@VERSION`` or the prefix of a digest names. MODEL alone is its newest version.
+
+        Raises:
+            NotStoredError: Nothing carries the name; the message lists near ones.
+            UsageError: A digest prefix fits several checkpoints.
+        """
+        return labels.find_checkpoint(self._connection, name)
+
+    def find_versions(self, name: str = "") -> list[CheckpointRef]:
+        """Find every version of MODEL, or what another name stands for; without a name, all there are.
+
+        Models come by name, versions in their order.
+
+        Raises:
+            NotStoredError: Nothing carries the name; the message lists near ones.
+            UsageError: A digest prefix fits several checkpoints.
+        """
+        return labels.find_versions(self._connection, name)
+
+    def is_stored(self, ref: CheckpointRef) -> bool:
+        """Whether what a name stood on is still there, and the label still stands on it."""
+        return labels.is_stored(self._connection, ref)
+
+    def versions(self) -> list[StoredVersion]:
+        """List every version of every model, models by name, versions in their order."""
+        return labels.stored_versions(self._connection)
+
+    # --- weights ------------------------------------------------------------------------------------------------------
+
+    def layers(self, structure: str) -> list[StoredLayer]:
+        """List the layers of a structure, named by its digest, in order."""
+        return structures.stored_layers(self._connection, structure)
+
+    def tensors(self, structure: str) -> list[StoredTensor]:
+        """List the tensors of a structure that belong to no layer, in order."""
+        return structures.stored_tensors(self._connection, structure)
+
+    def structure(self, digest: str) -> StoredStructure:
+        """Return a structure, which is stored, with what its layers consist of."""
+        return structures.stored_structure(self._connection, digest)
+
+    def file_digests(self, host: str, path: str, tensors: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return (stamp, digest) of tensors of a file by name, as they were when it was last read on this host."""
+        return files.known_digests(self._connection, host, path, tensors)
+
+    # --- runs ---------------------------------------------------------------------------------------------------------
+
+    def runs(self, ref: CheckpointRef, profile: str = "", variant: str = "") -> Sequence[StoredRun]:
+        """List the runs that answer for a label, or for a checkpoint without one; the one to be shown first.
+
+        Args:
+            ref: The checkpoint under its name.
+            profile: Name of the profile; empty for any.
+            variant: Label of a column or an extractor that it must show, such as ``alpha[ks=two-sided]``; empty for
+                any.
+
+        Raises:
+            NotStoredError: There is none; the message lists what there is.
+        """
+        found = answering.of_profile(runs.stored_runs(self._connection, ref), ref.name, profile)
+        if not variant:
+            return found
+        shown = plans.labels_of_plans(self._connection, {run.plan for run in found})
+        return answering.showing(found, ref.name, variant, shown)
+
+    def likest_runs(
+        self, first: CheckpointRef, second: CheckpointRef, profile: str = ""
+    ) -> tuple[StoredRun, StoredRun]:
+        """Return the runs of two checkpoints that have most in common.
+
+        Raises:
+            NotStoredError: One was never analysed under the profile.
+        """
+        new, old = (self.runs(ref, profile) for ref in (second, first))
+        shown = plans.variants_of_plans(self._connection, {run.plan for run in (*new, *old)})
+        return answering.likest(old, new, shown)
+
+    def requests(self, ref: CheckpointRef) -> list[StoredRequest]:
+        """List what was ever asked under a label, or of a checkpoint without one, each once, the newest first."""
+        return runs.stored_requests(self._connection, ref)
+
+    def report(self, run: int, ref: CheckpointRef | None = None, end: RunEnd | None = None) -> AnalysisReport:
+        """Put together what a run says.
+
+        Args:
+            run: Number of the run, which is stored.
+            ref: The checkpoint under the name that is to be shown; None for the newest it has.
+            end: How the run has just ended, if that is not stored yet.
+        """
+        analysis = answers.stored_analysis(self._connection, run, end)
+        name = ref or labels.newest_name(self._connection, analysis.digest)
+        return report_of(analysis, name.model, name.version)
+
+    def layer_costs(self, run: int) -> list[LayerCost]:
+        """List the layers and extractors of a run in their order, with what their standard spectra took."""
+        return runs.layer_costs(self._connection, run)
+
+    # --- results ------------------------------------------------------------------------------------------------------
+
+    def outcomes(
+        self, subjects: Sequence[str], columns: Collection[ColumnKey]
+    ) -> dict[str, dict[tuple[str, str], Outcome]]:
+        """Return what is stored of subjects, by digest, then by (identity, column), of the columns asked for."""
+        return values.stored_outcomes(self._connection, subjects, columns)
+
+    def spectra(self, subjects: Sequence[str], resolution: Resolution, precision: Precision) -> dict[str, Spectrum]:
+        """Return the stored spectra of subjects by digest; none where the singular values were left out."""
+        return values.stored_spectra(self._connection, subjects, resolution, precision)
+
+    def with_spectra(self, subjects: Sequence[str], identities: Collection[str]) -> set[str]:
+        """Return the digests of those subjects that have a spectrum of these identities, with values or without."""
+        return values.with_spectra(self._connection, subjects, identities)

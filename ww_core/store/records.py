@@ -1,0 +1,403 @@
+"""What the store is told and what it answers: plain data, without a row key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ww_core.domain.identity import digest_of
+
+if TYPE_CHECKING:
+    from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
+    from ww_core.domain.outcome import Outcome
+    from ww_core.domain.quantity import Column
+    from ww_core.domain.spectrum import Spectrum
+    from ww_core.domain.subject import LayerSubject, Subject
+
+
+# --- checkpoints and their names --------------------------------------------------------------------------------------
+
+
+class CheckpointRef(NamedTuple):
+    """A checkpoint under the name it was asked for; model and version are empty if it has none.
+
+    ``structure`` is the digest of what the label stands on; of a checkpoint without a label, of the newest there is.
+    """
+
+    digest: str
+    structure: str
+    model: str = ""
+    version: str = ""
+
+    @property
+    def name(self) -> str:
+        """``MODEL@VERSION``; the digest of weights without a name."""
+        return f"{self.model}@{self.version}" if self.model else self.digest
+
+
+class CheckpointRecord(NamedTuple):
+    """A checkpoint as its source presents it.
+
+    Attributes:
+        digest: Its content address.
+        provisional: Whether some tensor could not be read.
+        parameters: Numbers in all its tensors.
+        tensors: Tensors that were read, by digest.
+        layers: All layers in order, with the digests of weight and bias (empty for no bias, or for what could not be
+            read).
+        skipped: Tensors that belong to no layer, with their reasons and digests (empty for what could not be read).
+    """
+
+    digest: str
+    provisional: bool
+    parameters: int
+    tensors: Mapping[str, TensorSpec | SkippedTensor]
+    layers: Sequence[tuple[Layer, str, str]]
+    skipped: Sequence[tuple[SkippedTensor, str]]
+
+
+class LabelRecord(NamedTuple):
+    """Under which name a checkpoint is to be stored, and where it came from.
+
+    Attributes:
+        model: Name of the model.
+        version: The label; empty keeps the one it has, or takes the next integer.
+        step: Place among the versions, if the label tells one.
+        model_is_given: Whether a person chose the model's name: a default one must not meet another network.
+        version_is_given: Whether a person chose the label.
+        source: Name of the source it was read from.
+        location: Absolute path of the source; empty if it is no file.
+        home: The folder, or the repository of a hub, that gives the source its default name.
+        format: Format it was read from.
+        options: What a person said of the source, as plain data.
+        move: Whether the label may leave what it stands on.
+    """
+
+    model: str
+    version: str
+    step: int | None
+    model_is_given: bool
+    version_is_given: bool
+    source: str
+    location: str
+    home: str
+    format: str
+    options: Mapping[str, Any]
+    move: bool
+
+
+class Labelled(NamedTuple):
+    """A checkpoint under its label, and what the user should be told of that."""
+
+    ref: CheckpointRef
+    notice: str = ""
+
+
+class Renamed(NamedTuple):
+    """A model or a version under its names before and after, and how many versions that concerns."""
+
+    old: str
+    new: str
+    versions: int
+
+
+class StoredVersion(NamedTuple):
+    """One line of the list of everything stored."""
+
+    model: str
+    version: str
+    step: int | None
+    digest: str
+    format: str
+    parameters: int
+    source: str
+    created_at: str
+    series: tuple[str, ...]
+
+
+class StoredLayer(NamedTuple):
+    """A layer of a stored checkpoint, with the digests of its tensors (empty for no bias, or for what was not read)."""
+
+    name: str
+    kind: str
+    groups: int
+    shape: tuple[int, ...]
+    weight: str
+    bias: str
+    is_read: bool = True
+
+
+class StoredTensor(NamedTuple):
+    """A tensor that belongs to no layer, and why it is not analysed.
+
+    ``content`` is its digest, or the name of the tensor it is tied to; empty if it could not be read.
+    """
+
+    name: str
+    reason: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredStructure:
+    """A checkpoint as one source presented it, as far as the store knows.
+
+    Attributes:
+        digest: Content address of the checkpoint.
+        provisional: Whether some tensor could not be read.
+        layers: Its layers in order. What could not be read has no dtype.
+        contents: What the layers consist of, by name; without those that could not be read.
+    """
+
+    digest: str
+    provisional: bool
+    layers: tuple[Layer, ...]
+    contents: Mapping[str, LayerSubject]
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------
+
+
+class IdentityRecord(NamedTuple):
+    """An identity with its stored columns. ``name`` is what it is called today."""
+
+    digest: str
+    kind: str
+    key: str
+    name: str
+    version: str
+    parameters: Mapping[str, Any]
+    needs: Mapping[str, Any]
+    source_digest: str
+    columns: tuple[Column, ...] = ()
+
+
+class ColumnKey(NamedTuple):
+    """What a stored value is a value of: digest of the identity, permanent key of the column, its type."""
+
+    identity: str
+    column: str
+    type: str
+
+
+class ColumnRecord(NamedTuple):
+    """A column that is asked for: its label, what it is, and its place among the columns of tables for people.
+
+    ``identity`` and ``column`` are the digest of the metric's identity and the permanent key of the column in it.
+    """
+
+    label: str
+    scope: str
+    identity: str
+    column: str
+    type: str
+    headline: int | None
+
+
+class PlanRecord(NamedTuple):
+    """What was asked, fully resolved.
+
+    Attributes:
+        profile: Permanent key of the profile.
+        experiment: Whether something in it is no variant of the profile's own.
+        narrowed: Whether only some metrics or layers were asked for.
+        layers: Globs that choose layers; empty for all.
+        extractors: Identities of the extractors by role, the primary one, which is part of what a variant is, first.
+        columns: The columns asked for, in order.
+    """
+
+    profile: str
+    experiment: bool
+    narrowed: bool
+    layers: Sequence[str]
+    extractors: Mapping[str, Sequence[str]]
+    columns: Sequence[ColumnRecord]
+
+    def primary_of(self, column: ColumnRecord) -> dict[str, str]:
+        """Identities of the extractors that a column speaks of, by role: a column of whole layers speaks of none."""
+        return {} if column.scope == "layer" else {role: variants[0] for role, variants in self.extractors.items()}
+
+    def variant_of(self, column: ColumnRecord) -> str:
+        """Content address of the variant that a column is."""
+        return variant_digest(self.primary_of(column), column.identity, column.column, column.type)
+
+
+def variant_digest(extractors: Mapping[str, str], identity: str, column: str, kind: str) -> str:
+    """Return the content address of a variant: a column of an identity, over the matrices of extractors by role.
+
+    Args:
+        extractors: Identities of the extractors by role; empty for a column of whole layers.
+        identity: Digest of the metric's identity.
+        column: Permanent key of the column.
+        kind: Type of the column.
+    """
+    content = {"extractors": dict(extractors), "identity": identity, "column": column, "type": kind}
+    return digest_of("variant", content)
+
+
+class CoverageRecord(NamedTuple):
+    """One layer under one extractor: what is to be made of it, or why nothing is."""
+
+    layer: Layer
+    state: str
+    reason: str = ""
+    extractor: str = ""
+    extractor_identity: str = ""
+    is_primary: bool = False
+    matrices: int = 0
+    rows: int = 0
+    cols: int = 0
+
+
+class RunRecord(NamedTuple):
+    """A run that begins: what was asked, fully resolved, and what it covers.
+
+    Attributes:
+        profile: What the profile is called now.
+        source: Name of the source.
+        request: What was asked, as plain data.
+        program: What it runs in.
+        identities: All that is asked for, with what it needs.
+        plan: What was asked, fully resolved.
+        coverage: What is to be made of each layer.
+    """
+
+    profile: str
+    source: str
+    request: Mapping[str, Any]
+    program: str
+    identities: Sequence[IdentityRecord]
+    plan: PlanRecord
+    coverage: Sequence[CoverageRecord]
+
+
+class StoredRequest(NamedTuple):
+    """Something that was asked of a checkpoint, by one run or several.
+
+    Attributes:
+        structure: Digest of the structure it was asked of.
+        profile: What the profile was called.
+        profile_key: Permanent key of the profile.
+        source: Name of the source, as the newest of the runs had it.
+        content: The request's fields by name, as plain data.
+        shown: Digests of the variants that the newest run that ended shows; None if none has ended.
+    """
+
+    structure: str
+    profile: str
+    profile_key: str
+    source: str
+    content: Mapping[str, Any]
+    shown: frozenset[str] | None
+
+
+# --- what was computed ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What was computed of one subject: its spectrum, if one was made, and outcomes by (identity digest, column)."""
+
+    subject: Subject
+    spectrum: Spectrum | None = None
+    outcomes: Mapping[tuple[str, str], Outcome] = field(default_factory=dict)
+
+
+class LayerCost(NamedTuple):
+    """What a run covers of a layer by one extractor, and what that took.
+
+    Attributes:
+        layer: Name of the layer.
+        extractor: Label of the variant.
+        reason: Why it makes nothing; empty if it does.
+        eigenvalues: In the standard spectra of its matrices, in float64, multiplicities counted.
+        seconds: How long these took when they were made.
+    """
+
+    layer: str
+    extractor: str
+    reason: str
+    eigenvalues: int
+    seconds: float
+
+
+class OriginRecord(NamedTuple):
+    """Who made results: number of the run, program, distribution of the plugin and its version, BLAS."""
+
+    run: int
+    program: str
+    plugin: str
+    plugin_version: str
+    blas: str
+
+
+# --- what others say --------------------------------------------------------------------------------------------------
+
+
+class ReportedRow(NamedTuple):
+    """A row of somebody's table of results: a subject of its own, told from others by source and row.
+
+    Attributes:
+        source: Where the table comes from, such as a file's name or a paper.
+        row: Position in the table, from 0.
+        provider: The program that computed it and its version, or the paper.
+        model: Name of the model there.
+        version: Its version there; empty for none.
+        layer: Name of the layer there; empty for a row that speaks of the whole model.
+        checkpoint: Digest of the stored checkpoint that it speaks of; empty if there is none.
+    """
+
+    source: str
+    row: int
+    provider: str
+    model: str
+    version: str = ""
+    layer: str = ""
+    checkpoint: str = ""
+
+
+class ScoreRecord(NamedTuple):
+    """A number that somebody reports about a checkpoint, or about a reported subject.
+
+    Attributes:
+        name: What it is, such as ``top-1 error``.
+        dataset: What it was measured on.
+        value: The number.
+        source: Who says so.
+        better: ``lower``, ``higher`` or ``none``.
+        unit: Its unit, such as ``%``; empty for none.
+        low: Lower end of the interval reported with it; None for none.
+        high: Upper end of the interval.
+        checkpoint: Digest of the checkpoint it speaks of; empty if it speaks of a subject.
+        subject: Digest of the subject.
+    """
+
+    name: str
+    dataset: str
+    value: float
+    source: str
+    better: str = "none"
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    checkpoint: str = ""
+    subject: str = ""
+
+
+class DerivationRecord(NamedTuple):
+    """How a checkpoint was made from others.
+
+    Attributes:
+        checkpoint: Digest of the checkpoint, which is stored.
+        parents: Digests of those it was made from, in order; they need not be stored.
+        transform: What made it, as ``plugin:name``.
+        version: Its version.
+        parameters: Its parameters.
+    """
+
+    checkpoint: str
+    parents: tuple[str, ...]
+    transform: str
+    version: str
+    parameters: Mapping[str, Any]

@@ -1,0 +1,225 @@
+"""Runs: what was asked of which checkpoint, and how it ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, false, func, select, update
+
+from ww_core.domain.answering import StoredRun, in_order
+from ww_core.domain.identity import canonical_json, spectrum_identity
+from ww_core.store import tables as t
+from ww_core.store.identities import record_identities
+from ww_core.store.labels import label_key
+from ww_core.store.plans import record_analysis, record_plan, variants_of_plans
+from ww_core.store.records import CheckpointRef, LayerCost, RunRecord, StoredRequest
+from ww_core.store.rows import clean, insert_missing, insert_one, now, upsert
+
+if TYPE_CHECKING:
+    from ww_core.domain.answer import RunEnd
+    from ww_core.store.keys import Keys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenRun:
+    """A run that is going on. The keys in it are the store's own affair.
+
+    Attributes:
+        number: Its number.
+        changed: Names of metrics and extractors whose code was changed, and their version was not.
+        analysis: Key of the analysis that it makes.
+        plan: Key of the plan.
+        keys: Keys of what it points at.
+    """
+
+    number: int
+    changed: tuple[str, ...]
+    analysis: int
+    plan: int
+    keys: Keys
+
+
+def begin_run(connection: Connection, record: RunRecord, ref: CheckpointRef, keys: Keys) -> OpenRun:
+    """Store what was asked, what is covered, and that a run has begun, of weights without a label too.
+
+    Args:
+        connection: An open transaction.
+        record: The run.
+        ref: The checkpoint, under the name that the run answers for.
+        keys: Keys of the checkpoint, its structure, layers and tensors; those of identities are added.
+    """
+    changed = record_identities(connection, record.identities, keys)
+    plan = record_plan(connection, record.plan, keys)
+    analysis = record_analysis(connection, plan, record.coverage, keys)
+    row = {
+        "analysis_id": analysis,
+        "label_id": label_key(connection, ref),
+        "name": ref.name if ref.model else "",
+        "profile": record.profile,
+        "source": record.source,
+        "request": canonical_json(dict(record.request)),
+        "program": record.program,
+        "state": "running",
+        "started_at": now(),
+        "computed": 0,
+        "reused": 0,
+        "failed": 0,
+        "seconds": 0.0,
+        "warnings": "[]",
+    }
+    return OpenRun(insert_one(connection, t.run, row), tuple(changed), analysis, plan, keys)
+
+
+def finish_run(connection: Connection, run_id: int, end: RunEnd) -> None:
+    """Write how a run ended, with its failures and warnings; called again, it adds what came later.
+
+    If it is done, its analysis is in force for its label, unless the label has left these weights meanwhile.
+    """
+    ended = {
+        "state": end.state,
+        "finished_at": now(),
+        "computed": end.computed,
+        "reused": end.reused,
+        "failed": len(end.failures),
+        "seconds": end.seconds,
+        "warnings": canonical_json([clean(warning) for warning in end.warnings]),
+    }
+    connection.execute(_END_OF_RUN, {"run": run_id, **ended})
+    rows = [
+        {
+            "run_id": run_id,
+            "position": position,
+            "stage": failure.stage,
+            "plugin": failure.plugin,
+            "subject": failure.subject,
+            "message": failure.message,
+        }
+        for position, failure in enumerate(end.failures)
+    ]
+    insert_missing(connection, t.run_failure, rows)
+    force = connection.execute(_MAY_BE_IN_FORCE, {"run": run_id}).mappings().first() if end.state == "done" else None
+    if force is not None:
+        upsert(connection, t.in_force, [dict(force)], update_columns=("analysis_id",))
+
+
+_END_OF_RUN = update(t.run).where(t.run.c.id == bindparam("run"))
+_MAY_BE_IN_FORCE = (
+    select(t.run.c.label_id, t.plan.c.profile, t.run.c.analysis_id)
+    .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .where(
+        t.run.c.id == bindparam("run"),
+        t.run.c.label_id.is_not(None),
+        ~t.plan.c.narrowed,
+        ~t.plan.c.experiment,
+    )
+)
+
+
+def stored_runs(connection: Connection, ref: CheckpointRef) -> list[StoredRun]:
+    """List the runs that answer for a label, or for a checkpoint that has none; the one to be shown first."""
+    return in_order(StoredRun(*row) for row in connection.execute(_RUNS.where(_answers_for(connection, ref))))
+
+
+_RUNS = (
+    select(
+        t.run.c.id,
+        t.run.c.state,
+        t.plan.c.digest,
+        t.run.c.profile,
+        t.plan.c.profile.label("profile_key"),
+        t.plan.c.experiment,
+        t.plan.c.narrowed,
+        t.plan.c.layers,
+        t.structure.c.digest.label("structure"),
+    )
+    .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+    .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
+    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+)
+
+
+def _answers_for(connection: Connection, ref: CheckpointRef) -> ColumnElement[bool]:
+    if ref.model:
+        label = label_key(connection, ref)
+        return false() if label is None else t.run.c.label_id == label
+    checkpoint = select(t.checkpoint.c.id).where(t.checkpoint.c.digest == ref.digest)
+    return t.structure.c.checkpoint_id == checkpoint.scalar_subquery()
+
+
+def stored_requests(connection: Connection, ref: CheckpointRef) -> list[StoredRequest]:
+    """List what was ever asked under a label, or of a checkpoint that has none, each once, the newest first."""
+    newest: dict[tuple[str, str], Any] = {}
+    ended: dict[tuple[str, str], str] = {}
+    for row in connection.execute(_REQUESTS.where(_answers_for(connection, ref))).all():
+        newest.setdefault((row.structure, row.request), row)
+        if row.state == "done":
+            ended.setdefault((row.structure, row.request), row.plan)
+    shown = variants_of_plans(connection, set(ended.values()))
+    return [
+        StoredRequest(
+            structure=row.structure,
+            profile=row.profile,
+            profile_key=row.profile_key,
+            source=row.source,
+            content=json.loads(row.request),
+            shown=frozenset(own.variant for own in shown[ended[asked]]) if asked in ended else None,
+        )
+        for asked, row in newest.items()
+    ]
+
+
+_REQUESTS = (
+    select(
+        t.run.c.source,
+        t.run.c.request,
+        t.run.c.state,
+        t.run.c.profile,
+        t.structure.c.digest.label("structure"),
+        t.plan.c.digest.label("plan"),
+        t.plan.c.profile.label("profile_key"),
+    )
+    .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
+    .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
+    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .order_by(t.run.c.id.desc())
+)
+
+
+def layer_costs(connection: Connection, run: int) -> list[LayerCost]:
+    """List the layers and extractors of a run in their order, with what their standard spectra took."""
+    query = (
+        select(
+            t.layer.c.name,
+            t.coverage.c.extractor,
+            t.coverage.c.reason,
+            func.coalesce(func.sum(t.spectrum.c.length), 0),
+            func.coalesce(func.sum(t.spectrum.c.seconds), 0.0),
+        )
+        .select_from(t.run)
+        .join(t.coverage, t.coverage.c.analysis_id == t.run.c.analysis_id)
+        .join(t.layer, t.layer.c.id == t.coverage.c.layer_id)
+        .outerjoin(
+            t.matrix_subject,
+            and_(
+                t.matrix_subject.c.tensor_id == t.layer.c.weight_id,
+                t.matrix_subject.c.extractor_id == t.coverage.c.extractor_id,
+                t.matrix_subject.c.groups == t.layer.c.groups,
+                t.matrix_subject.c.split == t.layer.c.split,
+            ),
+        )
+        .outerjoin(t.identity, t.identity.c.digest == spectrum_identity("standard"))
+        .outerjoin(
+            t.spectrum,
+            and_(
+                t.spectrum.c.subject_id == t.matrix_subject.c.subject_id,
+                t.spectrum.c.identity_id == t.identity.c.id,
+            ),
+        )
+        .where(t.run.c.id == run, t.coverage.c.extractor != "")
+        .group_by(t.coverage.c.position, t.layer.c.name, t.coverage.c.extractor, t.coverage.c.reason)
+        .order_by(t.coverage.c.position)
+    )
+    return [LayerCost(*row) for row in connection.execute(query)]

@@ -1,0 +1,71 @@
+"""Summaries: aggregates of columns over the rows of an analysis, derived from values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from ww_core.domain.identity import digest_of
+from ww_core.store import tables as t
+from ww_core.store.rows import upsert
+
+if TYPE_CHECKING:
+    from ww_core.domain.report import Aggregate
+
+
+def record_summaries(
+    connection: Connection,
+    analysis_id: int,
+    plan_id: int,
+    summaries: Mapping[str, Aggregate],
+    partial: Collection[str],
+) -> None:
+    """Store aggregates by column label, in place of what stood there. Arguments are those of `summary_rows`."""
+    rows = summary_rows(connection, analysis_id, plan_id, summaries, partial)
+    upsert(connection, t.summary, rows, update_columns=("value", "present", "missing", "partial"))
+
+
+def summary_rows(
+    connection: Connection,
+    analysis_id: int,
+    plan_id: int,
+    summaries: Mapping[str, Aggregate],
+    partial: Collection[str],
+) -> list[dict[str, Any]]:
+    """Return aggregates by column label as they are stored, in the order of their keys.
+
+    Args:
+        connection: An open transaction.
+        analysis_id: The analysis.
+        plan_id: Its plan, whose variants the labels belong to.
+        summaries: Aggregates by label.
+        partial: Labels of which something is missing that a complete run would hold.
+    """
+    planned = connection.execute(_PLAN_VARIANTS, {"plan": plan_id}).all()
+    variants = {row.label: row.variant_id for row in planned}
+    globs = json.loads(planned[0].layers) if planned else []
+    rows = [
+        {
+            "analysis_id": analysis_id,
+            "variant_id": variants[label],
+            "selection": digest_of("selection", {"layers": globs}) if globs else "all",
+            "aggregate": name,
+            "value": number,
+            "present": aggregate.count,
+            "missing": aggregate.missing,
+            "partial": label in partial,
+        }
+        for label, aggregate in summaries.items()
+        for name, number in aggregate.numbers().items()
+    ]
+    return sorted(rows, key=lambda row: (row["variant_id"], row["aggregate"]))
+
+
+_PLAN_VARIANTS = (
+    select(t.plan_variant.c.variant_id, t.plan_variant.c.label, t.plan.c.layers)
+    .join(t.plan, t.plan.c.id == t.plan_variant.c.plan_id)
+    .where(t.plan_variant.c.plan_id == bindparam("plan"))
+)

@@ -1,0 +1,242 @@
+"""Results: spectra and values of subjects."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from ww_core.domain.identity import spectrum_identity
+from ww_core.domain.outcome import Outcome, State
+from ww_core.domain.spectrum import Precision, Resolution, Spectrum
+from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject, Subject
+from ww_core.store import tables as t
+from ww_core.store.encoding import decode_spectrum, encode_spectrum
+from ww_core.store.identities import column_keys
+from ww_core.store.rows import chunks, insert_by_digest, insert_missing, keys_by_digest, upsert
+
+if TYPE_CHECKING:
+    from ww_core.store.keys import Keys
+    from ww_core.store.records import ColumnKey, Result
+    from ww_core.store.runs import OpenRun
+
+_NUMBERS: Mapping[str, type[int]] = {"int": int, "bool": bool}
+
+
+def stored_outcomes(
+    connection: Connection, subjects: Sequence[str], columns: Collection[ColumnKey]
+) -> dict[str, dict[tuple[str, str], Outcome]]:
+    """Return the stored outcomes of subjects.
+
+    Args:
+        connection: An open transaction.
+        subjects: Digests of the subjects.
+        columns: The columns asked for.
+
+    Returns:
+        Outcomes by subject digest, then by (identity digest, key of the column).
+    """
+    found: dict[str, dict[tuple[str, str], Outcome]] = defaultdict(dict)
+    stored = _digests_by_key(connection, subjects)
+    keys = column_keys(connection, columns) if stored else {}
+    for chunk in chunks(list(stored)):
+        asked = {"subjects": chunk, "columns": list(keys)}
+        for subject, column, *content in connection.execute(_VALUES_OF_COLUMNS, asked).all():
+            found[stored[subject]][keys[column]] = _outcome(*content)
+    return dict(found)
+
+
+def values_of(
+    connection: Connection, subjects: Collection[int], types: Mapping[int, str]
+) -> dict[int, dict[int, Outcome]]:
+    """Return the stored outcomes of subjects by their keys, then by keys of columns, numbers in the type of these.
+
+    Args:
+        connection: An open transaction.
+        subjects: Keys of subjects.
+        types: Types of the columns asked for, by key.
+    """
+    found: dict[int, dict[int, Outcome]] = defaultdict(dict)
+    numbers = {column: _NUMBERS.get(name) for column, name in types.items()}
+    for chunk in chunks(sorted(set(subjects))):
+        for subject, column, state, number, *content in connection.execute(_VALUES, {"subjects": chunk}).all():
+            if column in numbers:
+                kind = numbers[column]
+                typed = number if kind is None or number is None else kind(number)
+                found[subject][column] = _outcome(state, typed, *content)
+    return dict(found)
+
+
+def _outcome(state: str, number: float | None, text: str | None, reason: str) -> Outcome:
+    return Outcome(_STATES[state], number, text, reason)
+
+
+_STATES = {str(state): state for state in State}
+
+
+_value = t.value.c
+_VALUES = select(_value.subject_id, _value.column_id, _value.state, _value.number, _value.text, _value.reason).where(
+    _value.subject_id.in_(bindparam("subjects", expanding=True))
+)
+_VALUES_OF_COLUMNS = _VALUES.where(_value.column_id.in_(bindparam("columns", expanding=True)))
+
+
+def stored_spectra(
+    connection: Connection, subjects: Sequence[str], resolution: Resolution, precision: Precision
+) -> dict[str, Spectrum]:
+    """Return the stored spectra of subjects by digest; none where the singular values were left out.
+
+    Args:
+        connection: An open transaction.
+        subjects: Digests.
+        resolution: The resolution.
+        precision: The precision.
+    """
+    found = {}
+    stored = _digests_by_key(connection, subjects)
+    identity = {"identity": spectrum_identity(resolution, precision)}
+    for chunk in chunks(list(stored)):
+        for row in connection.execute(_SPECTRA, {"subjects": chunk} | identity):
+            values = decode_spectrum(row.encoding, row.singular_values, row.length)
+            found[stored[row.subject_id]] = Spectrum(
+                values, row.noise_floor, resolution, precision, row.route, row.seconds
+            )
+    return found
+
+
+_SPECTRA = select(t.spectrum).where(
+    t.spectrum.c.subject_id.in_(bindparam("subjects", expanding=True)),
+    t.spectrum.c.identity_id
+    == select(t.identity.c.id).where(t.identity.c.digest == bindparam("identity")).scalar_subquery(),
+    t.spectrum.c.singular_values.is_not(None),
+)
+
+
+def _digests_by_key(connection: Connection, subjects: Sequence[str]) -> dict[int, str]:
+    """Return the digests of those subjects that are stored, by key.
+
+    Looked up first, because of a join SQLite reads the other end: every value of a column, every spectrum there is.
+    """
+    return {key: digest for digest, key in keys_by_digest(connection, t.subject, subjects).items()}
+
+
+def with_spectra(connection: Connection, subjects: Sequence[str], identities: Collection[str]) -> set[str]:
+    """Return the digests of those subjects that have a spectrum of these identities, with its values or without."""
+    found: set[str] = set()
+    for chunk in chunks(subjects):
+        rows = connection.execute(_WITH_SPECTRA, {"subjects": chunk})
+        # Chosen here: SQLite would go through all spectra of an identity instead of those of the subjects.
+        found |= {row.digest for row in rows if row.identity in identities}
+    return found
+
+
+_WITH_SPECTRA = (
+    select(t.subject.c.digest, t.identity.c.digest.label("identity"))
+    .join(t.spectrum, t.spectrum.c.subject_id == t.subject.c.id)
+    .join(t.identity, t.identity.c.id == t.spectrum.c.identity_id)
+    .where(t.subject.c.digest.in_(bindparam("subjects", expanding=True)))
+)
+
+
+def record_results(connection: Connection, run: OpenRun, results: Sequence[Result], *, keep_spectra: bool) -> None:
+    """Store what a run has computed. Subjects, spectra and values that are there already stay as they are."""
+    keys = run.keys
+    _record_subjects(connection, [result.subject for result in results], keys)
+    # Two tasks may have made the same one, and a server takes a row once in a statement, in one order for all writers.
+    made = [_spectrum_row(r, r.spectrum, keys, keep=keep_spectra) for r in results if r.spectrum is not None]
+    by_key = {(row["subject_id"], row["identity_id"]): row for row in made}
+    spectra = [by_key[key] for key in sorted(by_key)]
+    if keep_spectra:
+        # What was left out once is filled in.
+        upsert(connection, t.spectrum, spectra, update_columns=("encoding", "singular_values"))
+    else:
+        insert_missing(connection, t.spectrum, spectra)
+    values = [row for result in results for row in _value_rows(result, keys)]
+    values.sort(key=itemgetter("subject_id", "column_id"))
+    insert_missing(connection, t.value, values)
+
+
+def _record_subjects(connection: Connection, subjects: Sequence[Subject], keys: Keys) -> None:
+    """Store subjects with what they consist of, contexts before what points at them, and put their keys in ``keys``."""
+    by_digest = {subject.digest: subject for subject in subjects}
+    stored = keys_by_digest(connection, t.subject, list(by_digest))  # now: what an undone transaction made is gone
+    keys.subjects |= stored
+    new = [subject for digest, subject in by_digest.items() if digest not in stored]
+    rows = [{"digest": subject.digest, "kind": subject.kind} for subject in new]
+    keys.subjects |= insert_by_digest(connection, t.subject, rows)
+    layers = [_layer_row(subject, keys) for subject in new if isinstance(subject, LayerSubject)]
+    insert_missing(connection, t.layer_subject, layers)
+    matrices = [_matrix_row(subject, keys) for subject in new if isinstance(subject, MatrixSubject)]
+    insert_missing(connection, t.matrix_subject, matrices)
+    models = [_model_row(subject, keys) for subject in new if isinstance(subject, ModelSubject)]
+    insert_missing(connection, t.model_subject, models)
+
+
+def _layer_row(subject: LayerSubject, keys: Keys) -> dict[str, Any]:
+    return {
+        "subject_id": keys.subjects[subject.digest],
+        "kind": subject.layer_kind,
+        "groups": subject.groups,
+        "weight_id": keys.tensors[subject.weight],
+        "bias_id": keys.tensors[subject.bias] if subject.bias else None,
+    }
+
+
+def _matrix_row(subject: MatrixSubject, keys: Keys) -> dict[str, Any]:
+    return {
+        "subject_id": keys.subjects[subject.digest],
+        "tensor_id": keys.tensors[subject.tensor],
+        "groups": subject.groups,
+        "split": subject.split,
+        "extractor_id": keys.identities[subject.extractor],
+        "matrix_index": subject.index,
+        "context_id": keys.subjects[subject.context] if subject.context else None,
+        "rows": subject.rows,
+        "cols": subject.cols,
+        "entries": subject.entries,
+    }
+
+
+def _model_row(subject: ModelSubject, keys: Keys) -> dict[str, Any]:
+    return {"subject_id": keys.subjects[subject.digest], "checkpoint_id": keys.checkpoint}
+
+
+def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, *, keep: bool) -> dict[str, Any]:
+    encoding, content = encode_spectrum(spectrum.singular_values) if keep else ("", None)
+    return {
+        "subject_id": keys.subjects[result.subject.digest],
+        "identity_id": keys.identities[spectrum_identity(spectrum.resolution, spectrum.precision)],
+        "length": spectrum.singular_values.size,
+        "noise_floor": spectrum.noise_floor,
+        "route": spectrum.route,
+        "seconds": spectrum.seconds,
+        "encoding": encoding,
+        "singular_values": content,
+    }
+
+
+def _value_rows(result: Result, keys: Keys) -> Iterator[dict[str, Any]]:
+    subject_id = keys.subjects[result.subject.digest]
+    for column, outcome in result.outcomes.items():
+        if outcome.state is State.FAILED:
+            continue
+        yield {
+            "subject_id": subject_id,
+            "column_id": keys.columns[column],
+            "state": str(outcome.state),
+            "number": outcome.number,
+            "text": outcome.text,
+            "reason": outcome.reason,
+        }
+
+
+def record_model_subject(connection: Connection, run: OpenRun, subject: ModelSubject) -> None:
+    """Let the analysis of a run point at the subject of its model metrics, which is stored."""
+    key = run.keys.subjects[subject.digest]
+    connection.execute(_MODEL_SUBJECT, {"analysis": run.analysis, "model_subject_id": key})
+
+
+_MODEL_SUBJECT = update(t.analysis).where(t.analysis.c.id == bindparam("analysis"))

@@ -1,0 +1,181 @@
+"""What a store is told, in one transaction, in the words of the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ww_core.store import families, files, naming, runs, structures, summaries, values
+from ww_core.store.reader import Reader
+from ww_core.store.records import CheckpointRef, Labelled
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ww_core.domain.answer import RunEnd
+    from ww_core.domain.outcome import Outcome
+    from ww_core.domain.quantity import Column
+    from ww_core.domain.report import Aggregate
+    from ww_core.domain.subject import ModelSubject
+    from ww_core.store.keys import Keys
+    from ww_core.store.records import (
+        CheckpointRecord,
+        DerivationRecord,
+        LabelRecord,
+        OriginRecord,
+        ReportedRow,
+        Result,
+        RunRecord,
+        ScoreRecord,
+    )
+    from ww_core.store.runs import OpenRun
+
+
+class Writer(Reader):
+    """Writes to a store, and reads what it wrote. Made by `Store.writing`; of no use after that transaction.
+
+    All of it may run twice, and in several processes at once: what is there already is found.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._keys: dict[str, Keys] = {}
+
+    # --- weights and their names --------------------------------------------------------------------------------------
+
+    def record_checkpoint(self, record: CheckpointRecord, label: LabelRecord) -> Labelled:
+        """Store a checkpoint as its source presents it, under a label.
+
+        A label stands on a checkpoint and its structure, and stays there, unless ``label.move`` lets it go; or these
+        weights could not all be read before; or more of the same weights is known now, from the same source.
+
+        Raises:
+            UsageError: The label stands on something else, or a default name is that of another network.
+        """
+        structure, keys = structures.record_checkpoint(self._connection, record)
+        self._keys[structure] = keys
+        version, notice = naming.record_label(self._connection, label, record, keys)
+        return Labelled(CheckpointRef(record.digest, structure, label.model, version), notice)
+
+    def record_digests(self, host: str, path: str, digests: Mapping[str, tuple[str, str]]) -> None:
+        """Remember (stamp, digest) of the tensors of a file, by tensor name."""
+        files.record_digests(self._connection, host, path, digests)
+
+    def set_step(self, name: str, step: int | None) -> None:
+        """Give ``MODEL@VERSION`` its place among the versions of its model; None takes it away.
+
+        Raises:
+            UsageError: The name is no ``MODEL@VERSION``, or the step is no whole number that can be stored.
+            NotStoredError: Nothing carries the name.
+        """
+        naming.set_step(self._connection, name, step)
+
+    # --- a run --------------------------------------------------------------------------------------------------------
+
+    def begin_run(self, record: RunRecord, ref: CheckpointRef) -> OpenRun:
+        """Store what was asked, what is covered, and that a run has begun.
+
+        Args:
+            record: The run.
+            ref: The stored checkpoint, under the name that the run answers for, if it has one.
+        """
+        keys = self._keys.get(ref.structure) or structures.stored_keys(self._connection, ref.structure)
+        return runs.begin_run(self._connection, record, ref, keys)
+
+    def record_results(self, run: OpenRun, results: Sequence[Result], *, keep_spectra: bool) -> None:
+        """Store what was computed. Subjects, spectra and values that are there already stay as they are."""
+        values.record_results(self._connection, run, results, keep_spectra=keep_spectra)
+
+    def record_model(self, run: OpenRun, subject: ModelSubject) -> None:
+        """Let an analysis point at the subject of its model metrics, which is stored."""
+        values.record_model_subject(self._connection, run, subject)
+
+    def record_summaries(self, run: OpenRun, found: Mapping[str, Aggregate], partial: Collection[str]) -> None:
+        """Store aggregates by column label, in place of what stood there.
+
+        Args:
+            run: The run that made them.
+            found: Aggregates by label.
+            partial: Labels of which something is missing that a complete run would hold.
+        """
+        summaries.record_summaries(self._connection, run.analysis, run.plan, found, partial)
+
+    def finish_run(self, run: OpenRun, end: RunEnd) -> None:
+        """Write how a run ended, with its failures and warnings; called again, it adds what came later.
+
+        If it is done, its analysis is in force for its label, unless the label has left these weights meanwhile.
+        """
+        runs.finish_run(self._connection, run.number, end)
+
+    # --- what others say ----------------------------------------------------------------------------------------------
+
+    def record_member(self, series: str, model: str) -> None:
+        """Make a model a member of a series.
+
+        Raises:
+            NotStoredError: There is no such model.
+        """
+        families.record_member(self._connection, series, model)
+
+    def record_reported_member(self, series: str, subject: str) -> None:
+        """Make a reported model, of which there are no weights, a member of a series.
+
+        Raises:
+            NotStoredError: There is no subject of this digest.
+        """
+        families.record_reported_member(self._connection, series, subject)
+
+    def record_reported(self, rows: Sequence[ReportedRow]) -> list[str]:
+        """Store rows of tables of others as subjects, and return their digests, in order.
+
+        Raises:
+            NotStoredError: One speaks of a checkpoint that is not stored.
+        """
+        return families.record_reported(self._connection, rows)
+
+    def record_pair(self, first: str, second: str) -> str:
+        """Store the pair of two subjects, named by their digests, and return its own.
+
+        Raises:
+            NotStoredError: One of them is not stored.
+        """
+        return families.record_pair(self._connection, first, second)
+
+    def record_score(self, score: ScoreRecord) -> None:
+        """Store a score. What the same source said of the same thing before stays as it is.
+
+        Raises:
+            ValueError: It speaks of nothing, or of two things.
+            NotStoredError: What it speaks of is not stored.
+        """
+        families.record_score(self._connection, score)
+
+    def record_derivation(self, record: DerivationRecord) -> None:
+        """Store how a checkpoint was made.
+
+        Raises:
+            NotStoredError: The checkpoint is not stored.
+        """
+        families.record_derivation(self._connection, record)
+
+    def record_table(
+        self,
+        subject: str,
+        identity: str,
+        columns: Sequence[Column],
+        rows: Sequence[Mapping[str, Outcome]],
+        origin: OriginRecord | None = None,
+    ) -> None:
+        """Store the rows of named columns that a metric has of a subject, unless it has some already.
+
+        Args:
+            subject: Digest of the subject.
+            identity: Digest of the metric's identity.
+            columns: The columns.
+            rows: Outcomes by key of the column, in order.
+            origin: Who made them; None if that is not known.
+
+        Raises:
+            NotStoredError: The subject or the identity is not stored.
+        """
+        families.record_table(self._connection, subject, identity, columns, rows, origin)
