@@ -64,7 +64,7 @@ def analyze(
 
     Args:
         source: A path, a ``file:`` URI, or an object such as a dict of NumPy arrays.
-        store: An open store, a path or URL, or None for one in memory that ends with the call.
+        store: An open store, a path or URL, or None for one in memory that lives as long as the report.
         name: Name of the model; default what a person would call it: the file without its suffix, the folder of
             ``model.safetensors``, ``owner/name`` of a hub's snapshot, the folder above ``checkpoint-500``. A default
             that means another network in this store is refused.
@@ -135,7 +135,9 @@ def analyze(
         grouped = with_groups(checkpoint.layers, request.groups)
         chosen = choose_layers(grouped, request.layers)
         _refuse_nothing(found, checkpoint, chosen, selection)
-        opened = store if isinstance(store, Store) else stack.enter_context(open_store(store))
+        opened = store if isinstance(store, Store) else open_store(store)
+        if opened is not store and not opened.in_memory:  # one in memory lives as long as the report
+            stack.enter_context(opened)
         started, jobs = time.perf_counter(), jobs or cores()
         digests = digest_checkpoint(checkpoint, opened, loader=loader_name, rehash=rehash, jobs=min(jobs, cores()))
         weights = opened_weights(found, checkpoint, loader_name, grouped, digests)

@@ -143,7 +143,7 @@ class Run:
         with self.store.writing() as writer:
             writer.finish_run(self.opened, end)
             writer.record_summaries(self.opened, report.summary, report.incomplete_columns())
-        return replace(report, store=self.store.location), end
+        return report, end
 
     def _ended(self, state: str, reused: int) -> RunEnd:
         return RunEnd(

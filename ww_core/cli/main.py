@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ww_core.cli import analyze, backfill, compare_svd, db, describe, diff, forget, label, listings, rename, show
+from ww_core.cli import (
+    analyze,
+    backfill,
+    compare_svd,
+    db,
+    describe,
+    diff,
+    forget,
+    label,
+    listings,
+    rename,
+    show,
+    spectrum,
+)
 from ww_core.command import INTERRUPTED, Session, run_guarded, say
 from ww_core.errors import UsageError
 from ww_core.plugins.entry_points import command_entry_points
@@ -93,6 +106,7 @@ app.command("analyze")(analyze.analyze)
 app.command("backfill")(backfill.backfill)
 app.command("describe")(describe.describe)
 app.command("show")(show.show)
+app.command("spectrum")(spectrum.spectrum)
 app.command("diff")(diff.diff)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)

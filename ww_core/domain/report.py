@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ww_core.domain.outcome import Outcome, State
+from ww_core.errors import NotStoredError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ww_core.domain.layer_spectrum import LayerSpectrum
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,8 @@ PLACES: Mapping[RowScope, tuple[str, ...]] = {
 class AnalysisReport:
     """All that one analysis says. ``to_dict`` is what ``--json`` prints; ``headline`` names its tables' columns.
 
-    ``chosen_layers`` are the globs that chose layers, none for all; ``store`` is where it is stored.
+    ``chosen_layers`` are the globs that chose layers, none for all; ``store`` is where it is stored, and ``stored``
+    what reads the spectra there.
     """
 
     source: str
@@ -210,6 +214,7 @@ class AnalysisReport:
     warnings: tuple[str, ...] = ()
     chosen_layers: tuple[str, ...] = ()
     store: str = ""
+    stored: Callable[[int, str, str | None], LayerSpectrum] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and texts. What is not a finite number is None; its state says why."""
@@ -300,15 +305,27 @@ class AnalysisReport:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            from ww_core.errors import MissingExtraError
+        from ww_core.domain.frames import data_frame
 
-            raise MissingExtraError("pandas is not installed: pip install 'ww-core[pandas]'") from None
         if sentence := self.why_no_rows(scope):
             warnings.warn(sentence, stacklevel=2)
-        return pd.DataFrame(self.rows(scope), columns=[*PLACES[scope], *self.labels(scope)])
+        return data_frame(self.rows(scope), [*PLACES[scope], *self.labels(scope)])
+
+    def spectrum(self, layer: str, extractor: str | None = None) -> LayerSpectrum:
+        """Return the spectra of a layer that this analysis made or found, from where it is stored.
+
+        Args:
+            layer: Name of the layer.
+            extractor: Label of the extractor variant; None for the one that summaries speak of.
+
+        Raises:
+            UnknownNameError: There is no such layer, or it was not analysed by this extractor.
+            NotStoredError: There are no spectra: the layer has none, or they were not kept.
+            StoreError: The store is gone, or cannot be read.
+        """
+        if self.stored is None:
+            raise NotStoredError("this report came without its store: open the store that it names, and ask that")
+        return self.stored(self.run.id, layer, extractor)
 
 
 def _place(row: MatrixRow | LayerRow) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ww_core.domain import answering
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
     from ww_core.domain.answer import RunEnd
     from ww_core.domain.answering import StoredRun
+    from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import AnalysisReport
     from ww_core.domain.spectrum import Precision, Resolution, Spectrum
+    from ww_core.store.place import ReportPlace
     from ww_core.store.records import (
         CheckpointRef,
         ColumnKey,
@@ -32,8 +35,9 @@ if TYPE_CHECKING:
 class Reader:
     """Reads one state of a store. Made by `Store.reading`; of no use after that transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, place: ReportPlace) -> None:
         self._connection = connection
+        self._place = place
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -129,7 +133,8 @@ class Reader:
         """
         analysis = answers.stored_analysis(self._connection, run, end)
         name = ref or labels.newest_name(self._connection, analysis.digest)
-        return report_of(analysis, name.model, name.version)
+        report = report_of(analysis, name.model, name.version)
+        return replace(report, store=self._place.location, stored=self._place)
 
     def layer_costs(self, run: int) -> list[LayerCost]:
         """List the layers and extractors of a run in their order, with what their standard spectra took."""
@@ -142,6 +147,25 @@ class Reader:
     ) -> dict[str, dict[tuple[str, str], Outcome]]:
         """Return what is stored of subjects, by digest, then by (identity, column), of the columns asked for."""
         return values.stored_outcomes(self._connection, subjects, columns)
+
+    def layer_spectrum(
+        self, run: int, layer: str, extractor: str | None = None, ref: CheckpointRef | None = None
+    ) -> LayerSpectrum:
+        """Return the spectra of a layer that a run made or found.
+
+        Args:
+            run: Number of the run.
+            layer: Name of the layer.
+            extractor: Label of the extractor variant; None for the one that summaries speak of.
+            ref: The checkpoint under the name that is to be shown; None for the newest it has.
+
+        Raises:
+            UnknownNameError: There is no such layer, or it was not seen through this extractor.
+            NotStoredError: There is no spectrum: the run is gone, the layer has none, or they were not kept.
+        """
+        from ww_core.store import spectra
+
+        return spectra.layer_spectrum(self._connection, run, layer, extractor, ref)
 
     def spectra(self, subjects: Sequence[str], resolution: Resolution, precision: Precision) -> dict[str, Spectrum]:
         """Return the stored spectra of subjects by digest; none where the singular values were left out."""

@@ -7,16 +7,26 @@ import errno
 import os
 import stat
 import threading
-from dataclasses import dataclass, replace
+import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import platformdirs
 from sqlalchemy import Connection, Engine, func, select
 
-from ww_core.errors import NotAStoreError, NotStoredError, ReadOnlyStoreError, StoreError, UsageError
+from ww_core.errors import (
+    NotAStoreError,
+    NotStoredError,
+    ReadOnlyStoreError,
+    StoreError,
+    UnknownNameError,
+    UsageError,
+    WWError,
+)
 from ww_core.store import migrate, naming, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, one_at_a_time, prefer_wal
+from ww_core.store.place import ReportPlace
 from ww_core.store.reader import Reader
 from ww_core.store.writer import Writer
 
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.report import AnalysisReport
     from ww_core.store.garbage import Garbage
     from ww_core.store.integrity import Integrity
@@ -68,15 +79,18 @@ class Store:
 
     Attributes:
         location: Where it lies, without a password.
+        in_memory: Whether it is in memory, and ends with the program.
         read_only: Whether it was opened for reading.
     """
 
     def __init__(self, location: Location, engine: Engine, *, read_only: bool) -> None:
         self.location = str(location)
+        self.in_memory = location.in_memory
         self.read_only = read_only
         self._location = location
         self._engine = engine
         self._closed = False
+        weakref.finalize(self, engine.dispose)
         self._thread = threading.local()
         self._turn = threading.Lock() if location.in_memory else contextlib.nullcontext()
         if engine.dialect.name == "postgresql":
@@ -107,7 +121,7 @@ class Store:
             RuntimeError: This thread has a transaction open already.
         """
         with self._reading() as connection:
-            yield Reader(connection)
+            yield Reader(connection, self._place())
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
@@ -119,7 +133,11 @@ class Store:
             RuntimeError: This thread has a transaction open already.
         """
         with self._writing() as connection:
-            yield Writer(connection)
+            yield Writer(connection, self._place())
+
+    def _place(self) -> ReportPlace:
+        # What is in memory lives as long as what speaks of it; a file is opened again.
+        return ReportPlace(self.location, self if self.in_memory else self._location)
 
     def _reading(self) -> AbstractContextManager[Connection]:
         return self._transaction(self._reader)
@@ -204,8 +222,39 @@ class Store:
             if not chosen:
                 numbers = ", ".join(str(own.number) for own in runs[:12])
                 raise NotStoredError(f"run {run} is none of {ref.name}: there is {numbers}")
-            report = reader.report(chosen[0].number, ref)
-        return replace(report, store=self.location)
+            return reader.report(chosen[0].number, ref)
+
+    def spectrum(
+        self, name: str, layer: str, extractor: str | None = None, *, profile: str | None = None
+    ) -> LayerSpectrum:
+        """Return the spectra of a layer, one for each matrix.
+
+        They are those of the newest analysis that has them, whole analyses before others.
+
+        Args:
+            name: What names the checkpoint: ``MODEL``, ``MODEL@VERSION`` or a digest prefix.
+            layer: Name of the layer.
+            extractor: Label of the extractor variant, such as ``slice``; None for the one that summaries speak of.
+            profile: Name of the profile it was analysed under; None for any.
+
+        Raises:
+            UsageError: A name is empty.
+            UnknownNameError: There is no such layer, or no analysis saw it through this extractor.
+            NotStoredError: Nothing carries the name, or no spectrum is stored; the message says why.
+            StoreError: The database could not be read.
+        """
+        for what, text in {"the layer": layer, "the extractor": extractor, "the profile": profile}.items():
+            if text == "":
+                raise UsageError(f"{what} is empty: name one, or leave it out")
+        with self.reading() as reader:
+            ref = reader.find(name)
+            first: WWError | None = None
+            for run in reader.runs(ref, profile or ""):
+                try:
+                    return reader.layer_spectrum(run.number, layer, extractor, ref)
+                except (UnknownNameError, NotStoredError) as error:
+                    first = first or error
+            raise first or AssertionError("runs are at least one")
 
     def compared(self, first: str, second: str, profile: str | None = None) -> tuple[Compared, Compared]:
         """Return two checkpoints with the analyses that have most in common.
@@ -403,6 +452,16 @@ def open_store(location: str | os.PathLike[str] | None = None, *, mode: Literal[
     where = Location.of(location)
     engine = _open_for_reading(where) if mode == "read" else _open_for_writing(where)
     return Store(where, engine, read_only=mode == "read")
+
+
+def reopened(where: Location) -> Store:
+    """Open a store for reading that was open before.
+
+    Raises:
+        NotAStoreError: It is gone, or something else is in its place.
+        StoreError: As of `open_store`.
+    """
+    return Store(where, _open_for_reading(where), read_only=True)
 
 
 def open_existing_store(location: str | os.PathLike[str]) -> Store:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ww_core.domain.report import Aggregate
     from ww_core.domain.subject import ModelSubject
     from ww_core.store.keys import Keys
+    from ww_core.store.place import ReportPlace
     from ww_core.store.records import (
         CheckpointRecord,
         DerivationRecord,
@@ -37,8 +38,8 @@ class Writer(Reader):
     All of it may run twice, and in several processes at once: what is there already is found.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Connection, place: ReportPlace) -> None:
+        super().__init__(connection, place)
         self._keys: dict[str, Keys] = {}
 
     # --- weights and their names --------------------------------------------------------------------------------------

@@ -1,0 +1,127 @@
+"""Stored spectra, from the store and from a report."""
+
+import copy
+import gc
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+
+import ww_core as ww
+from ww_core.errors import NotStoredError, UnknownNameError
+from ww_core.store.store import open_store
+
+
+@pytest.fixture
+def store(store_url, weights):
+    ww.analyze(weights, store=store_url, name="net")
+    with open_store(store_url) as store:
+        yield store
+
+
+def singular_values(matrix):
+    return np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
+
+
+def test_a_spectrum_is_that_of_the_matrix(store, weights):
+    found = store.spectrum("net", "second")
+    assert (found.model, found.version, found.layer, found.extractor) == ("net", "1", "second", "matrix")
+    (own,) = found.matrices
+    assert (own.index, own.rows, own.cols) == (0, 30, 20)
+    expected = singular_values(weights["second.weight"])
+    assert np.abs(own.spectrum.singular_values - expected).max() <= 1e-12 * expected[0]
+    rms = np.sqrt(np.square(weights["second.weight"].astype(float)).mean())
+    floor = 2.0**-23 / np.sqrt(12) * rms * (np.sqrt(30) + np.sqrt(20))
+    assert own.spectrum.noise_floor == pytest.approx(floor)
+
+
+def test_every_matrix_of_a_layer_has_its_own(store, store_url, weights):
+    assert store.spectrum("net", "conv").extractor == "pool"  # the one that summaries speak of
+    with pytest.raises(UnknownNameError, match=r"unknown extractor of layer conv 'slice': known: pool"):
+        store.spectrum("net", "conv", "slice")
+    ww.analyze(weights, store=store_url, name="net", extractors=["slice"])
+    found = store.spectrum("net@1", "conv", "slice")
+    slices = weights["conv.weight"].reshape(16, 8, 9)
+    assert [own.index for own in found.matrices] == list(range(9))
+    for own in found.matrices:
+        expected = singular_values(slices[:, :, own.index])
+        assert own.spectrum.singular_values == pytest.approx(expected, rel=1e-12)
+    # An experiment hides nothing of the profile's own.
+    assert store.spectrum("net", "conv").extractor == "pool"
+
+
+def test_rows_and_frames_are_flat(store):
+    found = store.spectrum("net", "first")
+    rows = found.rows()
+    assert list(rows[0]) == ["layer", "extractor", "index", "rank", "singular_value", "eigenvalue", "above_noise"]
+    assert [row["rank"] for row in rows] == list(range(1, 31))
+    assert all(row["eigenvalue"] == row["singular_value"] ** 2 for row in rows)
+    frame = found.to_pandas()
+    assert frame["singular_value"].tolist() == [row["singular_value"] for row in rows]
+    assert frame["singular_value"].is_monotonic_decreasing
+
+
+def test_a_digest_names_it_too_and_what_is_missing_is_said(store, weights):
+    digest = store.report("net").digest
+    store.forget("net")
+    assert store.spectrum(digest[:8], "first").model == ""
+    with pytest.raises(UnknownNameError, match=r"unknown layer 'frist': did you mean first\? \(ww show "):
+        store.spectrum(digest, "frist")
+    with pytest.raises(NotStoredError, match=r"layer 'norm' of .* has no spectrum: a vector has no spectrum"):
+        store.spectrum(digest, "norm")
+    with pytest.raises(ww.StoreError, match="no model 'net'"):
+        store.spectrum("net", "first")
+    with pytest.raises(ww.UsageError, match="the layer is empty"):
+        store.spectrum(digest, "")
+
+
+def test_spectra_that_were_not_kept_are_not_there(store_url, weights):
+    report = ww.analyze(weights, store=store_url, name="net", keep_spectra=False)
+    with pytest.raises(NotStoredError, match=r"the spectra of net@1 were not kept: analyse .* without --no-spectra"):
+        report.spectrum("first")
+    ww.analyze(weights, store=store_url, name="net", precision="float32")
+    with open_store(store_url) as store:
+        (own,) = store.spectrum("net", "first").matrices
+    assert own.spectrum.precision == "float32"
+
+
+def test_a_report_has_the_spectra_of_its_own_run(store_url, weights):
+    report = ww.analyze(weights, store=store_url, name="net", extractors=["slice"])
+    assert len(report.spectrum("conv").matrices) == 9
+    assert report.spectrum("first", "matrix").matrices[0].spectrum.singular_values.size == 30
+    with open_store(store_url) as store:
+        assert store.report("net").spectrum("conv").extractor == "slice"
+        assert store.report("net") == report
+
+
+def test_a_report_travels_without_what_is_in_memory_and_without_a_password(weights, tmp_path):
+    here = ww.analyze(weights, name="net")
+    expected = here.spectrum("first").matrices[0].spectrum.singular_values
+    assert expected.size == 30
+    away = pickle.loads(pickle.dumps(here))
+    assert away == here == copy.deepcopy(here)
+    with pytest.raises(NotStoredError, match="without its store"):
+        away.spectrum("first")
+    filed = pickle.loads(pickle.dumps(ww.analyze(weights, name="net", store=tmp_path / "s.sqlite")))
+    assert (filed.spectrum("first").matrices[0].spectrum.singular_values == expected).all()
+    (tmp_path / "s.sqlite").unlink()
+    with pytest.raises(ww.StoreError, match="there is no store at"):
+        filed.spectrum("first")
+    server = ww.analyze(weights, name="net").stored
+    assert b"secret" not in pickle.dumps(type(server)("x", ww_location("postgresql://me:secret@host/x")))
+
+
+def ww_location(url):
+    from ww_core.store.engine import Location
+
+    return Location.of(url)
+
+
+def test_a_store_in_memory_goes_with_its_report(weights):
+    report = ww.analyze(weights, name="net")
+    store = weakref.ref(report.stored._place)
+    assert store() is not None
+    del report
+    gc.collect()
+    assert store() is None

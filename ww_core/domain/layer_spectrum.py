@@ -1,0 +1,98 @@
+"""The stored spectra of one layer, for people and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ww_core.domain.spectrum import Spectrum
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatrixSpectrum:
+    """The spectrum of one matrix of a layer: its position among them, and the sides of an entry."""
+
+    index: int
+    rows: int
+    cols: int
+    spectrum: Spectrum
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerSpectrum:
+    """The spectra of a layer under one extractor, a matrix at a time.
+
+    Attributes:
+        model: Name of the model; empty for weights without a name.
+        version: Its version.
+        digest: Content address of the checkpoint.
+        layer: Name of the layer.
+        extractor: Label of the extractor variant.
+        matrices: Its matrices in order. Singular values are float64, descending, in the unit of the weights;
+            eigenvalues are their squares, never divided by N.
+    """
+
+    model: str
+    version: str
+    digest: str
+    layer: str
+    extractor: str
+    matrices: tuple[MatrixSpectrum, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists and numbers."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "digest": self.digest,
+            "layer": self.layer,
+            "extractor": self.extractor,
+            "matrices": [
+                {
+                    "index": own.index,
+                    "N": max(own.rows, own.cols),
+                    "M": min(own.rows, own.cols),
+                    "noise_floor": own.spectrum.noise_floor,
+                    "resolution": own.spectrum.resolution,
+                    "precision": own.spectrum.precision,
+                    "singular_values": own.spectrum.singular_values.tolist(),
+                }
+                for own in self.matrices
+            ],
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat dict per singular value, the largest of each matrix first.
+
+        An eigenvalue that float64 cannot hold is None.
+        """
+        import numpy as np
+
+        return [
+            {
+                "layer": self.layer,
+                "extractor": self.extractor,
+                "index": own.index,
+                "rank": rank,
+                "singular_value": value,
+                "eigenvalue": square if np.isfinite(square) else None,
+                "above_noise": value > own.spectrum.noise_floor,
+            }
+            for own in self.matrices
+            for rank, (value, square) in enumerate(
+                zip(own.spectrum.singular_values.tolist(), own.spectrum.eigenvalues.tolist(), strict=True), 1
+            )
+        ]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return ``rows()`` as a data frame. Needs the extra ``pandas``.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        from ww_core.domain.frames import data_frame
+
+        return data_frame(self.rows())

@@ -1,0 +1,122 @@
+"""Spectra of a layer, as a run made or found them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, bindparam, case, select
+
+from ww_core.domain.identity import PRECISION, spectrum_identity
+from ww_core.domain.layer_spectrum import LayerSpectrum, MatrixSpectrum
+from ww_core.domain.spectrum import PRECISIONS, Precision, Resolution, Spectrum
+from ww_core.errors import NotStoredError, UnknownNameError
+from ww_core.store import tables as t
+from ww_core.store.encoding import decode_spectrum
+from ww_core.store.labels import newest_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ww_core.store.records import CheckpointRef
+
+# What is shown where a matrix has several: the usual one, the same in single precision, the SVD.
+_KINDS: list[tuple[Resolution, Precision]] = [*(("standard", own) for own in PRECISIONS), ("full", PRECISION)]
+_BY_IDENTITY = {spectrum_identity(*kind): kind for kind in _KINDS}
+
+
+def layer_spectrum(
+    connection: Connection, run: int, layer: str, extractor: str | None = None, ref: CheckpointRef | None = None
+) -> LayerSpectrum:
+    """Return the spectra of a layer that a run made or found.
+
+    Args:
+        connection: An open transaction.
+        run: Number of the run.
+        layer: Name of the layer.
+        extractor: Label of the extractor variant; None for the one that summaries speak of.
+        ref: The checkpoint under the name that is to be shown; None for the newest it has.
+
+    Raises:
+        UnknownNameError: There is no such layer, or it was not seen through this extractor.
+        NotStoredError: There is no spectrum: the run is gone, the layer has none, or they were not kept.
+    """
+    covered = connection.execute(_COVERED, {"run": run}).all()
+    if not covered:
+        raise NotStoredError(f"run {run} is not stored any more: `ww show` lists what is")
+    name = ref or newest_name(connection, covered[0].digest)
+    own = _chosen(covered, name, layer, extractor)
+    shown: dict[int, MatrixSpectrum] = {}
+    place = {"tensor": own.weight_id, "extractor": own.extractor_id, "groups": own.groups, "split": own.split}
+    for row in connection.execute(_SPECTRA, place):
+        if row.matrix_index in shown:
+            continue
+        if row.singular_values is None:
+            raise NotStoredError(
+                f"the spectra of {name.name} were not kept: analyse the weights again without --no-spectra"
+            )
+        values = decode_spectrum(row.encoding, row.singular_values, row.length)
+        spectrum = Spectrum(values, row.noise_floor, *_BY_IDENTITY[row.identity], row.route, row.seconds)
+        shown[row.matrix_index] = MatrixSpectrum(row.matrix_index, row.rows, row.cols, spectrum)
+    if not shown:
+        raise NotStoredError(f"no spectrum of layer {layer!r} of {name.name} is stored: analyse the weights again")
+    return LayerSpectrum(name.model, name.version, covered[0].digest, layer, own.extractor, tuple(shown.values()))
+
+
+def _chosen(covered: Sequence[Any], ref: CheckpointRef, layer: str, extractor: str | None) -> Any:
+    """Return the row of coverage that is asked for."""
+    of_layer = [row for row in covered if row.name == layer]
+    if not of_layer:
+        raise UnknownNameError("layer", layer, [row.name for row in covered], f"ww show {ref.name}")
+    made = {row.extractor: row for row in of_layer if row.state == "analyzed"}
+    if extractor is None:
+        primary = [row for row in made.values() if row.is_primary] or list(made.values())
+        if not primary:
+            raise NotStoredError(f"layer {layer!r} of {ref.name} has no spectrum: {of_layer[0].reason}")
+        return primary[0]
+    if extractor not in made:
+        reasons = {row.extractor: row.reason for row in of_layer}
+        if reasons.get(extractor):
+            raise NotStoredError(f"layer {layer!r} of {ref.name} has no spectrum by {extractor}: {reasons[extractor]}")
+        raise UnknownNameError(f"extractor of layer {layer}", extractor, made)
+    return made[extractor]
+
+
+_COVERED = (
+    select(
+        t.layer.c.name,
+        t.layer.c.groups,
+        t.layer.c.split,
+        t.layer.c.weight_id,
+        t.coverage.c.extractor,
+        t.coverage.c.extractor_id,
+        t.coverage.c.is_primary,
+        t.coverage.c.state,
+        t.coverage.c.reason,
+        t.checkpoint.c.digest,
+    )
+    .select_from(t.run)
+    .join(t.coverage, t.coverage.c.analysis_id == t.run.c.analysis_id)
+    .join(t.layer, t.layer.c.id == t.coverage.c.layer_id)
+    .join(t.structure, t.structure.c.id == t.layer.c.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .where(t.run.c.id == bindparam("run"))
+    .order_by(t.coverage.c.position)
+)
+_matrix = t.matrix_subject.c
+_SPECTRA = (
+    select(t.spectrum, _matrix.matrix_index, _matrix.rows, _matrix.cols, t.identity.c.digest.label("identity"))
+    .join(t.matrix_subject, _matrix.subject_id == t.spectrum.c.subject_id)
+    .join(t.identity, t.identity.c.id == t.spectrum.c.identity_id)
+    .where(
+        _matrix.tensor_id == bindparam("tensor"),
+        _matrix.extractor_id == bindparam("extractor"),
+        _matrix.groups == bindparam("groups"),
+        _matrix.split == bindparam("split"),
+        t.identity.c.digest.in_(_BY_IDENTITY),
+    )
+    .order_by(
+        _matrix.matrix_index,
+        t.spectrum.c.singular_values.is_(None),
+        case({identity: place for place, identity in enumerate(_BY_IDENTITY)}, value=t.identity.c.digest),
+    )
+)
