@@ -53,7 +53,7 @@ TABLES = [
 ]
 
 SUBJECT_KINDS = ["matrix", "layer", "model", "pair", "reported"]
-IDENTITY_KINDS = ["extractor", "spectrum", "metric", "reported"]
+IDENTITY_KINDS = ["extractor", "spectrum", "quantity", "metric", "reported"]
 
 # Values belong to content: a layer of a version shows those of every matrix of its weight, and its own as a whole, for
 # which extractor and matrix_index are NULL. A matrix with a context only speaks for layers that are that context. Two
@@ -161,7 +161,9 @@ def upgrade() -> None:
         sa.Column("run", sa.BigInteger(), nullable=False),
         sa.Column("program", sa.Text(), nullable=False),
         sa.Column("plugin", sa.Text(), nullable=False),
+        sa.Column("distribution", sa.Text(), nullable=False),
         sa.Column("plugin_version", sa.Text(), nullable=False),
+        sa.Column("through", sa.Text(), nullable=False),
         sa.Column("blas", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_origin")),
         sa.UniqueConstraint("digest", name=op.f("uq_origin_digest")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,17 @@ from typing import Any
 _lock = threading.Lock()
 _running = 0
 _limits: Any = None
+
+
+@functools.cache
+def blas_in_use() -> str:
+    """Name the BLAS libraries of this process with their versions and the kind of processor they work for."""
+    import numpy as np  # noqa: F401 - BLAS must be loaded before it can be asked
+    from threadpoolctl import threadpool_info
+
+    found = [own for own in threadpool_info() if own["user_api"] == "blas"]
+    texts = (" ".join(str(own.get(key) or "") for key in ("internal_api", "version", "architecture")) for own in found)
+    return "; ".join(dict.fromkeys(text.strip() for text in texts))
 
 
 @contextmanager

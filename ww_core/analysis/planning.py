@@ -21,7 +21,7 @@ from ww_core.domain.quantity import Scope
 from ww_core.domain.report import Failure
 from ww_core.domain.subject import LayerSubject, MatrixSubject
 from ww_core.errors import NotApplicable, NoValue
-from ww_core.store.records import ColumnKey, ColumnRecord, CoverageRecord, IdentityRecord, PlanRecord
+from ww_core.store.records import ColumnKey, ColumnRecord, CoverageRecord, IdentityRecord, Maker, PlanRecord
 
 if TYPE_CHECKING:
     from ww_core.domain.checkpoint import Checkpoint
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ww_core.domain.quantity import Column
     from ww_core.domain.request import Request
     from ww_core.domain.spectrum import Precision, Resolution, Spectrum
+    from ww_core.plugins.registry import Registry
     from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import ExtractorVariant, Selection
     from ww_core.store.reader import Reader
@@ -233,22 +234,25 @@ def _roles(selection: Selection) -> dict[str, Sequence[ExtractorVariant]]:
     return roles
 
 
-def identity_records(selection: Selection) -> list[IdentityRecord]:
-    """Return the identities of a selection: metrics, extractors, spectra."""
+def identity_records(selection: Selection, registry: Registry) -> list[IdentityRecord]:
+    """Return the identities of a selection: quantities, metrics, extractors, spectra."""
+    makers = {own.name: Maker(own.name, own.distribution, own.version) for own in registry.plugins}
+    through = _plugins_behind(selection)
     records = [
         IdentityRecord(
             digest=node.identity,
-            kind="metric",
+            kind="metric" if node.quantity.is_metric else "quantity",
             key=node.key,
             name=node.qualified,
             version=node.quantity.version,
             parameters=node.parameters,
             needs=node.need_identities,
             source_digest=node.quantity.source_digest,
-            columns=node.quantity.columns,
+            columns=node.quantity.columns if node.quantity.is_metric else (),
+            maker=makers[plugin_of(node.qualified)],
+            through=tuple(makers[own] for own in sorted(through[node.qualified] - {plugin_of(node.qualified)})),
         )
         for node in selection.nodes.values()
-        if node.quantity.is_metric
     ]
     variants = {v.identity: v for by_kind in selection.extractors.values() for v in by_kind}
     records += [
@@ -261,6 +265,7 @@ def identity_records(selection: Selection) -> list[IdentityRecord]:
             parameters=variant.extractor.values,
             needs={},
             source_digest="",
+            maker=makers[plugin_of(variant.qualified)],
         )
         for variant in variants.values()
     ]
@@ -278,6 +283,20 @@ def identity_records(selection: Selection) -> list[IdentityRecord]:
         for resolution, precision in spectra_of(selection)
     ]
     return records
+
+
+def plugin_of(qualified: str) -> str:
+    """Return the name of the plugin that a qualified name begins with."""
+    return qualified.partition(":")[0]
+
+
+def _plugins_behind(selection: Selection) -> dict[str, set[str]]:
+    """Names of the plugins of quantities and of all that these need, by qualified name."""
+    behind: dict[str, set[str]] = {}
+    for node in selection.nodes.values():  # each after its needs
+        needs = (behind[need.quantity] for need in node.needs if need.quantity)
+        behind[node.qualified] = {plugin_of(node.qualified)}.union(*needs)
+    return behind
 
 
 def spectra_of(selection: Selection) -> tuple[tuple[Resolution, Precision], ...]:

@@ -11,7 +11,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from ww_core.analysis.blas import one_blas_thread
+from ww_core.analysis.blas import blas_in_use, one_blas_thread
 from ww_core.analysis.idle import IdleWorkers
 from ww_core.analysis.model_metrics import evaluate_model
 from ww_core.analysis.planning import (
@@ -19,6 +19,7 @@ from ww_core.analysis.planning import (
     coverage_of,
     identity_records,
     plan_record,
+    plugin_of,
     spectra_of,
 )
 from ww_core.analysis.reading import sentence_of
@@ -32,7 +33,7 @@ from ww_core.domain.report import AnalysisReport, Failure
 from ww_core.domain.request import Request
 from ww_core.errors import PluginError
 from ww_core.plugins.selection import Selection
-from ww_core.store.records import Result, RunRecord
+from ww_core.store.records import Maker, Result, RunRecord
 from ww_core.store.store import Store
 
 if TYPE_CHECKING:
@@ -92,9 +93,10 @@ class Run:
             source=self.weights.source,
             request=asdict(self.request),
             program=_program(),
-            identities=identity_records(self.selection),
+            identities=identity_records(self.selection, self.registry),
             plan=plan_record(self.selection, self.request),
             coverage=coverage_of(self.planned, self._unselected(), self.selection),
+            loader=self._loader(),
         )
         self.opened = writer.begin_run(record, ref)
         self.warnings += [
@@ -222,7 +224,7 @@ class Run:
             return
         results = [stored for result in pending for stored in self._stored_results(result)]
         with self.store.writing() as writer:
-            writer.record_results(self.opened, results, keep_spectra=self.keep_spectra)
+            writer.record_results(self.opened, results, keep_spectra=self.keep_spectra, blas=self._blas())
         self.values += sum(len(stored.outcomes) for stored in results)
         for result in pending:
             self.failures += result.failures
@@ -265,7 +267,7 @@ class Run:
         self.values += len(outcomes)
         stored = Result(subject, outcomes=outcomes)
         with self.store.writing() as writer:
-            writer.record_results(self.opened, [stored], keep_spectra=False)
+            writer.record_results(self.opened, [stored], keep_spectra=False, blas=self._blas())
             writer.record_model(self.opened, subject)
 
     def _observe(self, method: str, argument: object) -> None:
@@ -294,6 +296,14 @@ class Run:
         available = reader.with_spectra(list(dict.fromkeys(rows)), identities).union(known)
         made = self.computed.intersection(rows)
         return sum(subject in made or subject in available for subject in rows) - len(made)
+
+    def _loader(self) -> Maker:
+        name = plugin_of(self.weights.loader)
+        found = (own for own in self.registry.plugins if own.name == name)
+        return next((Maker(name, own.distribution, own.version) for own in found), Maker(name))
+
+    def _blas(self) -> str:
+        return blas_in_use() if self.device == "cpu" else f"{blas_in_use()}; torch on {self.device}"
 
     def _unselected(self) -> list[Layer]:
         chosen = {own.layer.name for own in self.planned}

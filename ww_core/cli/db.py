@@ -60,6 +60,37 @@ def upgrade(store: options.Store = None) -> None:
         output.line(f"schema {before} > {after}" + (f", copy of the old one in {backup}" if backup else ""))
 
 
+@app.command("distrust")
+def distrust(
+    plugin: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLUGIN[==VERSION]", help="A plugin, or the distribution it came with.", callback=options.not_empty
+        ),
+    ],
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Take back what a plugin had a hand in, so that it is computed again.
+
+    Its values and spectra go, and what follows from them; names, runs and everything else stay. `ww show --origin`
+    tells what came of which plugin.
+    """
+    from ww_core.store.store import open_existing_store
+
+    output = Output(as_json=as_json)
+    name, _, version = plugin.partition("==")
+    with open_existing_store(store_location(store)) as opened:
+        removed = opened.distrust(name.strip(), version.strip())
+    if output.format == "json":
+        output.json({"values": removed.values, "spectra": removed.spectra, "files": removed.files})
+        return
+    output.line(f"taken back: {removed.values} values, {removed.spectra} spectra")
+    if removed.files:
+        output.line(f"tensors of files that will be read again: {removed.files}")
+    output.line("`ww analyze` computes them again from the weights; `ww backfill` what the stored spectra give")
+
+
 @app.command("gc")
 def collect_garbage(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,

@@ -14,9 +14,39 @@ if TYPE_CHECKING:
     from ww_core.command import Output
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import Aggregate, AnalysisReport, MatrixRow, RowScope
+    from ww_core.store.records import ColumnOrigin, Maker
 
 DIGEST_SHOWN = 12
 SHORT = {State.NOT_APPLICABLE: "n/a"}
+
+
+def print_origins(origins: Sequence[ColumnOrigin], output: Output) -> None:
+    """Print who made the values of the columns of a report. What was not recorded is empty."""
+    rows = []
+    for own in origins:
+        row: dict[str, Any] = {"column": own.column, "values": own.values}
+        made = own.origin
+        row |= {
+            "run": made.run if made else None,
+            "program": made.program if made else "",
+            "plugin": _plugin(made.maker) if made else "",
+            "through": ", ".join(_plugin(maker) for maker in made.through) if made else "",
+            "blas": made.blas if made else "",
+        }
+        rows.append(row)
+    if output.format == "json":
+        output.json(rows)
+    elif output.format == "csv":
+        output.csv(rows)
+    else:
+        output.table(rows, optional=("blas", "through", "program"))
+        if not rows:
+            output.line("no value and no spectrum is stored of this analysis")
+
+
+def _plugin(maker: Maker) -> str:
+    version = f" ({maker.distribution} {maker.version})" if maker.distribution else ""
+    return maker.plugin + version
 
 
 def print_report(report: AnalysisReport, output: Output, scope: RowScope) -> None:

@@ -32,6 +32,9 @@ def show(
     ] = None,
     run: Annotated[int | None, typer.Option("--run", metavar="N", help="The run of this number.")] = None,
     scope: options.Scope = options.RowScope.MATRIX,
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Tell who made the values: run, program, plugins, BLAS.")
+    ] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -40,14 +43,17 @@ def show(
 
     It is the newest of the profile's own variants. --variant and --run show others.
     """
-    from ww_core.cli.report import DIGEST_SHOWN, print_report
+    from ww_core.cli.report import DIGEST_SHOWN, print_origins, print_report
     from ww_core.errors import UsageError
     from ww_core.store.store import open_store
 
     output = Output(as_json=as_json, as_csv=as_csv)
-    if model is None and (profile, variant, run) != (None, None, None):
-        raise UsageError("--profile, --variant and --run choose an analysis of a MODEL: name one")
+    if model is None and (profile, variant, run, origin) != (None, None, None, False):
+        raise UsageError("--profile, --variant, --run and --origin speak of an analysis of a MODEL: name one")
     with open_store(store_location(store), mode="read") as opened:
+        if model is not None and origin:
+            print_origins(opened.origins(model, profile, variant=variant, run=run), output)
+            return
         if model is not None:
             print_report(opened.report(model, profile, variant=variant, run=run), output, scope.value)
             return

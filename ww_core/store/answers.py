@@ -13,6 +13,8 @@ from ww_core.domain.answer import CoveredLayer, PlannedColumn, RunEnd, StoredAna
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.report import Failure, ReportColumn, Skip
 from ww_core.store import tables as t
+from ww_core.store.origins import origins_of
+from ww_core.store.records import ColumnOrigin
 from ww_core.store.rows import chunks
 from ww_core.store.structures import shape_of, stored_tensors
 from ww_core.store.values import values_of
@@ -87,6 +89,17 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
         skipped=[Skip(own.name, own.reason) for own in stored_tensors(connection, run.structure)],
         model=known(run.model_subject_id, "model"),
     )
+
+
+def origins_of_run(connection: Connection, number: int) -> list[ColumnOrigin]:
+    """List who made what a run shows: its columns in order, then spectra; of each the newest run first."""
+    run = connection.execute(_RUN, {"run": number}).one()
+    labels = {row.column_id: row.label for row in connection.execute(_PLANNED_COLUMNS, {"plan": run.plan_id})}
+    covered = connection.execute(_COVERED_LAYERS, {"analysis": run.analysis_id}).all()
+    wholes = _layer_subjects(connection, covered)
+    subjects = {row.subject_id for rows in _matrix_subjects(connection, covered, wholes).values() for row in rows}
+    subjects |= set(wholes.values()) | ({run.model_subject_id} if run.model_subject_id else set())
+    return origins_of(connection, subjects, labels)
 
 
 _RUN = (

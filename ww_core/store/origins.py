@@ -1,23 +1,228 @@
-"""Who made results: the run, the program, the plugin, the BLAS."""
+"""Who made results, and taking back what somebody made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import json
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, Select, Table, and_, bindparam, delete, func, or_, select
 
-from ww_core.domain.identity import digest_of
+from ww_core.domain.identity import canonical_json, digest_of
+from ww_core.errors import NotStoredError
 from ww_core.store import tables as t
-from ww_core.store.rows import record_by_digest
+from ww_core.store.records import ColumnOrigin, Maker, OriginRecord
+from ww_core.store.rows import chunks, record_by_digest
 
-if TYPE_CHECKING:
-    from ww_core.store.records import OriginRecord
+SPECTRUM = "(spectrum)"
+"""What stands for spectra among the columns of a report."""
 
 
-def record_origins(connection: Connection, records: Sequence[OriginRecord]) -> dict[OriginRecord, int]:
+def record_origins(connection: Connection, records: Collection[OriginRecord]) -> dict[OriginRecord, int]:
     """Store origins, and return their keys."""
-    rows = {record: record._asdict() for record in records}
+    rows = {record: _row(record) for record in records}
     digests = {record: digest_of("origin", row) for record, row in rows.items()}
-    keys = record_by_digest(connection, t.origin, [{"digest": digests[record]} | row for record, row in rows.items()])
+    keys = record_by_digest(connection, t.origin, [{"digest": digests[own]} | row for own, row in rows.items()])
     return {record: keys[digest] for record, digest in digests.items()}
+
+
+def _row(record: OriginRecord) -> dict[str, Any]:
+    return {
+        "run": record.run,
+        "program": record.program,
+        "plugin": record.maker.plugin,
+        "distribution": record.maker.distribution,
+        "plugin_version": record.maker.version,
+        "through": canonical_json(sorted(map(list, record.through))),
+        "blas": record.blas,
+    }
+
+
+def _record(row: Any) -> OriginRecord:
+    maker = Maker(row.plugin, row.distribution, row.plugin_version)
+    return OriginRecord(row.run, row.program, maker, tuple(Maker(*own) for own in json.loads(row.through)), row.blas)
+
+
+def origins_of(connection: Connection, subjects: Collection[int], labels: Mapping[int, str]) -> list[ColumnOrigin]:
+    """List who made the values of columns and the spectra of subjects, columns in order, the newest run first.
+
+    Args:
+        connection: An open transaction.
+        subjects: Keys of subjects.
+        labels: Labels of the columns, by key.
+    """
+    counts: Counter[tuple[str, int | None]] = Counter()
+    for chunk in chunks(sorted(subjects)):
+        for column, origin, count in connection.execute(_BY_ORIGIN, {"subjects": chunk}):
+            if column in labels:
+                counts[labels[column], origin] += count
+        for origin, count in connection.execute(_SPECTRA_BY_ORIGIN, {"subjects": chunk}):
+            counts[SPECTRUM, origin] += count
+    keys = sorted({origin for _, origin in counts if origin is not None})
+    found = {
+        row.id: _record(row)
+        for chunk in chunks(keys)
+        for row in connection.execute(select(t.origin).where(t.origin.c.id.in_(chunk)))
+    }
+    order = {label: place for place, label in enumerate([*labels.values(), SPECTRUM])}
+    ranked = sorted(counts, key=lambda own: (order[own[0]], -(own[1] or 0)))
+    return [ColumnOrigin(label, counts[label, key], found[key] if key is not None else None) for label, key in ranked]
+
+
+_value, _spectrum = t.value.c, t.spectrum.c
+_BY_ORIGIN = (
+    select(_value.column_id, _value.origin_id, func.count())
+    .where(_value.subject_id.in_(bindparam("subjects", expanding=True)))
+    .group_by(_value.column_id, _value.origin_id)
+)
+_SPECTRA_BY_ORIGIN = (
+    select(_spectrum.origin_id, func.count())
+    .where(_spectrum.subject_id.in_(bindparam("subjects", expanding=True)))
+    .group_by(_spectrum.origin_id)
+)
+
+
+# --- taking back ------------------------------------------------------------------------------------------------------
+
+
+class Distrusted(NamedTuple):
+    """What came of a plugin, and is to be computed again."""
+
+    values: int
+    spectra: int
+    files: int
+
+
+def distrust(connection: Connection, plugin: str, version: str = "") -> Distrusted:
+    """Remove what a plugin had a hand in: its results, what follows from them, and the digests of files it has read.
+
+    Args:
+        connection: A transaction that writes alone.
+        plugin: Name of the plugin, or of its distribution.
+        version: Version of the distribution; empty for all.
+
+    Raises:
+        NotStoredError: Nothing stored came of it; the message lists what did.
+    """
+    every = {row.id: _record(row) for row in connection.execute(select(t.origin))}
+    hands = {key: {record.maker, *record.through} for key, record in every.items()}
+    guilty = [key for key, own in hands.items() if any(_is(maker, plugin, version) for maker in own)]
+    if not guilty:
+        known = sorted({_named(own) for makers in hands.values() for own in makers}) or ["no plugin that is recorded"]
+        wanted = f"{plugin}=={version}" if version else plugin
+        raise NotStoredError(f"nothing in this store came of {wanted}: what is there came of {', '.join(known)}")
+    matrices = _same_matrices(connection, _told(connection, t.spectrum.c.subject_id, t.spectrum, guilty))
+    columns, tensors = _columns_of(connection, matrices), _tensors_of(connection, matrices)
+    for table in (t.value, t.table_value):
+        columns |= _told(connection, table.c.column_id, table, guilty)
+        tensors |= _tensors_of(connection, _told(connection, table.c.subject_id, table, guilty))
+    removed: Counter[str] = Counter()
+    for table in (t.value, t.table_value, t.spectrum):
+        removed[table.name] += _remove(connection, table, table.c.origin_id, guilty)
+    for table in (t.value, t.table_value):
+        # Whatever was computed of such a matrix was computed of what is not trusted.
+        removed[table.name] += _remove(connection, table, table.c.subject_id, sorted(matrices))
+    removed += _remove_dependents(connection, columns, tensors)
+    files = _forget_files(connection, plugin, version, every)
+    return Distrusted(removed["value"] + removed["table_value"], removed["spectrum"], files)
+
+
+def _told(connection: Connection, wanted: Column[Any], table: Table, origins: Sequence[int]) -> set[int]:
+    """Keys in a column of those rows that have one of these origins."""
+    return {
+        key
+        for chunk in chunks(origins)
+        for key in connection.scalars(select(wanted).where(table.c.origin_id.in_(chunk)).distinct())
+    }
+
+
+def _same_matrices(connection: Connection, subjects: Collection[int]) -> set[int]:
+    """Add to matrices the same ones as they stand in their layers, and the others that their extractor makes."""
+    one, other = t.matrix_subject, t.matrix_subject.alias("other")
+    same = and_(other.c.tensor_id == one.c.tensor_id, other.c.extractor_id == one.c.extractor_id)
+    query = select(other.c.subject_id).select_from(one.join(other, same))
+    found = (connection.scalars(query.where(one.c.subject_id.in_(chunk))) for chunk in chunks(sorted(subjects)))
+    return set(subjects).union(*found)
+
+
+def _columns_of(connection: Connection, subjects: Collection[int]) -> set[int]:
+    return {
+        column
+        for table in (t.value, t.table_value)
+        for chunk in chunks(sorted(subjects))
+        for column in connection.scalars(select(table.c.column_id).where(table.c.subject_id.in_(chunk)).distinct())
+    }
+
+
+def _remove(connection: Connection, table: Table, column: Column[Any], keys: Sequence[int]) -> int:
+    return sum(connection.execute(delete(table).where(column.in_(chunk))).rowcount for chunk in chunks(keys))
+
+
+def _is(maker: Maker, plugin: str, version: str) -> bool:
+    return plugin in {maker.plugin, maker.distribution} and version in {"", maker.version}
+
+
+def _named(maker: Maker) -> str:
+    return f"{maker.plugin} ({maker.distribution}=={maker.version})" if maker.distribution else maker.plugin
+
+
+def _tensors_of(connection: Connection, subjects: Collection[int]) -> set[int]:
+    """Keys of the weights behind matrices and layers."""
+    parts = ((t.matrix_subject.c.subject_id, t.matrix_subject.c.tensor_id), (t.layer_subject.c.subject_id, _weight))
+    return {
+        tensor
+        for chunk in chunks(sorted(subjects))
+        for subject, tensor_id in parts
+        for tensor in connection.scalars(select(tensor_id).where(subject.in_(chunk)))
+    }
+
+
+_weight = t.layer_subject.c.weight_id
+
+
+def _remove_dependents(connection: Connection, columns: Collection[int], tensors: Collection[int]) -> Counter[str]:
+    """Remove the values of what needs any of these columns: of the same weights, and of whole models and pairs."""
+    removed: Counter[str] = Counter()
+    dependents = _columns_that_need(connection, columns)
+    wide = select(t.subject.c.id).where(t.subject.c.kind.in_(("model", "pair")))
+    places: list[Select[Any]] = [wide]
+    for chunk in chunks(sorted(tensors)):
+        places.append(select(t.matrix_subject.c.subject_id).where(t.matrix_subject.c.tensor_id.in_(chunk)))
+        places.append(select(t.layer_subject.c.subject_id).where(_weight.in_(chunk)))
+    for table in (t.value, t.table_value):
+        for place in places:
+            for chunk in chunks(dependents):
+                gone = delete(table).where(table.c.column_id.in_(chunk), table.c.subject_id.in_(place))
+                removed[table.name] += connection.execute(gone).rowcount
+    return removed
+
+
+def _columns_that_need(connection: Connection, columns: Iterable[int]) -> list[int]:
+    """Keys of the columns of all metrics that need one of these, directly or not."""
+    identities = connection.execute(select(t.identity.c.digest, t.identity.c.needs)).all()
+    users: dict[str, list[str]] = defaultdict(list)
+    for digest, needs in identities:
+        for need in json.loads(needs).values():
+            users[need.get("identity", "")].append(digest)
+    every = connection.execute(
+        select(t.metric_column.c.id, t.identity.c.digest).join(
+            t.identity, t.identity.c.id == t.metric_column.c.identity_id
+        )
+    ).all()
+    wanted = set(columns)
+    reached = list(dict.fromkeys(digest for key, digest in every if key in wanted))
+    needing = set[str]()
+    for digest in reached:  # which grows
+        fresh = [user for user in users[digest] if user not in needing]
+        needing.update(fresh)
+        reached += fresh
+    return [key for key, digest in every if digest in needing]
+
+
+def _forget_files(connection: Connection, plugin: str, version: str, every: Mapping[int, OriginRecord]) -> int:
+    """Forget the digests of files that a loader of a plugin has read, so that they are read again."""
+    makers = {maker for record in every.values() for maker in (record.maker, *record.through)}
+    names = sorted({maker.plugin for maker in makers if _is(maker, plugin, version)})
+    begins = [t.file_digest.c.stamp.startswith(f'["{name}:', autoescape=True) for name in names]
+    return connection.execute(delete(t.file_digest).where(or_(*begins))).rowcount

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ww_core.store.records import (
         CheckpointRef,
         ColumnKey,
+        ColumnOrigin,
         LayerCost,
         StoredLayer,
         StoredRequest,
@@ -135,6 +136,10 @@ class Reader:
         name = ref or labels.newest_name(self._connection, analysis.digest)
         report = report_of(analysis, name.model, name.version)
         return replace(report, store=self._place.location, stored=self._place)
+
+    def origins(self, run: int) -> list[ColumnOrigin]:
+        """List who made what a run shows: its columns in order, then spectra; of each the newest run first."""
+        return answers.origins_of_run(self._connection, run)
 
     def layer_costs(self, run: int) -> list[LayerCost]:
         """List the layers and extractors of a run in their order, with what their standard spectra took."""

@@ -159,8 +159,30 @@ class StoredStructure:
 # --- what is asked ----------------------------------------------------------------------------------------------------
 
 
+class Maker(NamedTuple):
+    """A plugin that had a hand in a result: its name, with distribution and version, empty for a file or an object."""
+
+    plugin: str
+    distribution: str = ""
+    version: str = ""
+
+
 class IdentityRecord(NamedTuple):
-    """An identity with its stored columns. ``name`` is what it is called today."""
+    """An identity with its stored columns.
+
+    Attributes:
+        digest: Its content address.
+        kind: ``extractor``, ``spectrum``, ``quantity`` or ``metric``.
+        key: Its permanent key.
+        name: What it is called today.
+        version: Its version.
+        parameters: Values of its parameters.
+        needs: What of each need goes into it, by parameter.
+        source_digest: Digest of its source code; empty if that is not known.
+        columns: What is stored of it.
+        maker: The plugin that it belongs to today.
+        through: The other plugins that its needs belong to.
+    """
 
     digest: str
     kind: str
@@ -171,6 +193,8 @@ class IdentityRecord(NamedTuple):
     needs: Mapping[str, Any]
     source_digest: str
     columns: tuple[Column, ...] = ()
+    maker: Maker = Maker("")
+    through: tuple[Maker, ...] = ()
 
 
 class ColumnKey(NamedTuple):
@@ -261,6 +285,7 @@ class RunRecord(NamedTuple):
         identities: All that is asked for, with what it needs.
         plan: What was asked, fully resolved.
         coverage: What is to be made of each layer.
+        loader: The plugin that read the weights, if one did.
     """
 
     profile: str
@@ -270,6 +295,7 @@ class RunRecord(NamedTuple):
     identities: Sequence[IdentityRecord]
     plan: PlanRecord
     coverage: Sequence[CoverageRecord]
+    loader: Maker = Maker("")
 
 
 class StoredRequest(NamedTuple):
@@ -323,13 +349,29 @@ class LayerCost(NamedTuple):
 
 
 class OriginRecord(NamedTuple):
-    """Who made results: number of the run, program, distribution of the plugin and its version, BLAS."""
+    """Who made results.
+
+    Attributes:
+        run: Number of the run.
+        program: The program and its version.
+        maker: The plugin of the metric, or of the extractor behind a spectrum.
+        through: The other plugins behind it: loader, extractor, those of the metrics it needs.
+        blas: What did the linear algebra.
+    """
 
     run: int
     program: str
-    plugin: str
-    plugin_version: str
-    blas: str
+    maker: Maker
+    through: tuple[Maker, ...] = ()
+    blas: str = ""
+
+
+class ColumnOrigin(NamedTuple):
+    """Who made so many values of a column; of spectra the column is ``"(spectrum)"``. None: that was not recorded."""
+
+    column: str
+    values: int
+    origin: OriginRecord | None
 
 
 # --- what others say --------------------------------------------------------------------------------------------------

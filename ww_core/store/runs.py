@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ww_core.store import tables as t
 from ww_core.store.identities import record_identities
 from ww_core.store.labels import label_key
 from ww_core.store.plans import record_analysis, record_plan, variants_of_plans
-from ww_core.store.records import CheckpointRef, LayerCost, RunRecord, StoredRequest
+from ww_core.store.records import CheckpointRef, LayerCost, Maker, RunRecord, StoredRequest
 from ww_core.store.rows import clean, insert_missing, insert_one, now, upsert
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class OpenRun:
         analysis: Key of the analysis that it makes.
         plan: Key of the plan.
         keys: Keys of what it points at.
+        makers: The plugins behind what is asked for, by identity, the one that it belongs to first.
+        loader: The plugin that read the weights.
+        program: What it runs in.
     """
 
     number: int
@@ -39,6 +43,9 @@ class OpenRun:
     analysis: int
     plan: int
     keys: Keys
+    makers: Mapping[str, tuple[Maker, ...]]
+    loader: Maker
+    program: str
 
 
 def begin_run(connection: Connection, record: RunRecord, ref: CheckpointRef, keys: Keys) -> OpenRun:
@@ -69,7 +76,16 @@ def begin_run(connection: Connection, record: RunRecord, ref: CheckpointRef, key
         "seconds": 0.0,
         "warnings": "[]",
     }
-    return OpenRun(insert_one(connection, t.run, row), tuple(changed), analysis, plan, keys)
+    return OpenRun(
+        number=insert_one(connection, t.run, row),
+        changed=tuple(changed),
+        analysis=analysis,
+        plan=plan,
+        keys=keys,
+        makers={own.digest: (own.maker, *own.through) for own in record.identities},
+        loader=record.loader,
+        program=record.program,
+    )
 
 
 def finish_run(connection: Connection, run_id: int, end: RunEnd) -> None:

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from ww_core.domain.report import AnalysisReport
     from ww_core.store.garbage import Garbage
     from ww_core.store.integrity import Integrity
-    from ww_core.store.records import CheckpointRef, Renamed, StoredLayer, StoredTensor, StoredVersion
+    from ww_core.store.origins import Distrusted
+    from ww_core.store.records import CheckpointRef, ColumnOrigin, Renamed, StoredLayer, StoredTensor, StoredVersion
 
 SQLITE_HEADER = 100  # bytes of the smallest file that can be a database
 
@@ -208,21 +209,43 @@ class Store:
             NotStoredError: There is none.
             StoreError: The database could not be read.
         """
+        with self.reading() as reader:
+            return reader.report(*self._chosen(reader, name, profile, variant, run))
+
+    def origins(
+        self, name: str, profile: str | None = None, *, variant: str | None = None, run: int | None = None
+    ) -> list[ColumnOrigin]:
+        """Tell who made what `report` returns for the same arguments: by which run, program, plugins and BLAS.
+
+        Returns:
+            One for each column and origin, columns in order, then spectra; of each the newest run first.
+
+        Raises:
+            UsageError: The name, the profile or the variant is empty.
+            NotStoredError: There is none.
+            StoreError: The database could not be read.
+        """
+        with self.reading() as reader:
+            return reader.origins(self._chosen(reader, name, profile, variant, run)[0])
+
+    def _chosen(
+        self, reader: Reader, name: str, profile: str | None, variant: str | None, run: int | None
+    ) -> tuple[int, CheckpointRef]:
+        """Return the number of the run that answers, and the checkpoint under its name."""
         for what, text in {"the profile": profile, "the variant": variant}.items():
             if text == "":
                 raise UsageError(f"{what} is empty: name one, or leave it out")
-        with self.reading() as reader:
-            ref = reader.find(name)
+        ref = reader.find(name)
+        runs = reader.runs(ref, profile or "", variant or "")
+        if run is not None and ref.digest.startswith(name):
+            # A digest names content: runs that no label answers for are its runs too.
+            ref = ref._replace(model="", version="")
             runs = reader.runs(ref, profile or "", variant or "")
-            if run is not None and ref.digest.startswith(name):
-                # A digest names content: runs that no label answers for are its runs too.
-                ref = ref._replace(model="", version="")
-                runs = reader.runs(ref, profile or "", variant or "")
-            chosen = [own for own in runs if run in {None, own.number}]
-            if not chosen:
-                numbers = ", ".join(str(own.number) for own in runs[:12])
-                raise NotStoredError(f"run {run} is none of {ref.name}: there is {numbers}")
-            return reader.report(chosen[0].number, ref)
+        chosen = [own for own in runs if run in {None, own.number}]
+        if not chosen:
+            numbers = ", ".join(str(own.number) for own in runs[:12])
+            raise NotStoredError(f"run {run} is none of {ref.name}: there is {numbers}")
+        return chosen[0].number, ref
 
     def spectrum(
         self, name: str, layer: str, extractor: str | None = None, *, profile: str | None = None
@@ -391,6 +414,32 @@ class Store:
 
         with self._reading() as connection:
             return integrity.verify_store(connection)
+
+    def distrust(self, plugin: str, version: str = "") -> Distrusted:
+        """Take back what a plugin had a hand in, so that it is computed again, and what follows from that too.
+
+        ``analyze`` computes it from the weights, and ``backfill`` what follows from the spectra that are left.
+
+        Args:
+            plugin: Name of the plugin, or of the distribution that it came with.
+            version: Version of the distribution; empty for all.
+
+        Returns:
+            How many values and spectra were removed, and how many tensors of files will be read again.
+
+        Raises:
+            UsageError: The name is empty.
+            NotStoredError: Nothing that is stored came of it; nothing is changed.
+            StoreError: The database could not be written.
+        """
+        from ww_core.store import origins
+
+        if not plugin:
+            raise UsageError("the name of the plugin is empty: give PLUGIN or PLUGIN==VERSION")
+        with self._writing_alone() as connection:
+            removed = origins.distrust(connection, plugin, version)
+        self.rebuild_summaries()
+        return removed
 
     def rebuild_summaries(self) -> int:
         """Write summaries anew that are missing or say something else than the values they are made of.

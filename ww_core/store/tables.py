@@ -210,7 +210,7 @@ series_member = Table(
 # --- subjects: what a value speaks of ---------------------------------------------------------------------------------
 
 SUBJECT_KINDS = ("matrix", "layer", "model", "pair", "reported")
-IDENTITY_KINDS = ("extractor", "spectrum", "metric", "reported")
+IDENTITY_KINDS = ("extractor", "spectrum", "quantity", "metric", "reported")
 
 subject_kind = Table("subject_kind", metadata, Column("name", String(16), primary_key=True))
 identity_kind = Table("identity_kind", metadata, Column("name", String(16), primary_key=True))
@@ -305,7 +305,7 @@ metric_column = Table(
     Index(None, "name"),
 )
 
-# Who made a value: results of equal origin share a row. The run may be gone, so its number points nowhere.
+# Who made results; those of equal origin share a row. The run may be gone, so its number points nowhere.
 origin = Table(
     "origin",
     metadata,
@@ -314,7 +314,9 @@ origin = Table(
     Column("run", BigInteger, nullable=False),
     Column("program", Text, nullable=False),
     Column("plugin", Text, nullable=False),
+    Column("distribution", Text, nullable=False),  # empty: a file, or an object
     Column("plugin_version", Text, nullable=False),
+    Column("through", Text, nullable=False),  # the other plugins behind it: JSON lists of name, distribution, version
     Column("blas", Text, nullable=False),
 )
 

@@ -16,6 +16,8 @@ from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject, Su
 from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum, encode_spectrum
 from ww_core.store.identities import column_keys
+from ww_core.store.origins import record_origins
+from ww_core.store.records import Maker, OriginRecord
 from ww_core.store.rows import chunks, insert_by_digest, insert_missing, keys_by_digest, upsert
 
 if TYPE_CHECKING:
@@ -141,12 +143,14 @@ _WITH_SPECTRA = (
 )
 
 
-def record_results(connection: Connection, run: OpenRun, results: Sequence[Result], *, keep_spectra: bool) -> None:
+def record_results(
+    connection: Connection, run: OpenRun, results: Sequence[Result], *, keep_spectra: bool, blas: str
+) -> None:
     """Store what a run has computed. Subjects, spectra and values that are there already stay as they are."""
-    keys = run.keys
+    keys, origins = run.keys, _Origins(connection, run, blas)
     _record_subjects(connection, [result.subject for result in results], keys)
     # Two tasks may have made the same one, and a server takes a row once in a statement, in one order for all writers.
-    made = [_spectrum_row(r, r.spectrum, keys, keep=keep_spectra) for r in results if r.spectrum is not None]
+    made = [_spectrum_row(r, r.spectrum, keys, origins, keep=keep_spectra) for r in results if r.spectrum is not None]
     by_key = {(row["subject_id"], row["identity_id"]): row for row in made}
     spectra = [by_key[key] for key in sorted(by_key)]
     if keep_spectra:
@@ -154,7 +158,7 @@ def record_results(connection: Connection, run: OpenRun, results: Sequence[Resul
         upsert(connection, t.spectrum, spectra, update_columns=("encoding", "singular_values"))
     else:
         insert_missing(connection, t.spectrum, spectra)
-    values = [row for result in results for row in _value_rows(result, keys)]
+    values = [row for result in results for row in _value_rows(result, keys, origins)]
     values.sort(key=itemgetter("subject_id", "column_id"))
     insert_missing(connection, t.value, values)
 
@@ -204,7 +208,7 @@ def _model_row(subject: ModelSubject, keys: Keys) -> dict[str, Any]:
     return {"subject_id": keys.subjects[subject.digest], "checkpoint_id": keys.checkpoint}
 
 
-def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, *, keep: bool) -> dict[str, Any]:
+def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, origins: _Origins, *, keep: bool) -> dict[str, Any]:
     encoding, content = encode_spectrum(spectrum.singular_values) if keep else ("", None)
     return {
         "subject_id": keys.subjects[result.subject.digest],
@@ -215,10 +219,11 @@ def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, *, keep: bool)
         "seconds": spectrum.seconds,
         "encoding": encoding,
         "singular_values": content,
+        "origin_id": origins.of_spectrum(result.subject),
     }
 
 
-def _value_rows(result: Result, keys: Keys) -> Iterator[dict[str, Any]]:
+def _value_rows(result: Result, keys: Keys, origins: _Origins) -> Iterator[dict[str, Any]]:
     subject_id = keys.subjects[result.subject.digest]
     for column, outcome in result.outcomes.items():
         if outcome.state is State.FAILED:
@@ -230,7 +235,38 @@ def _value_rows(result: Result, keys: Keys) -> Iterator[dict[str, Any]]:
             "number": outcome.number,
             "text": outcome.text,
             "reason": outcome.reason,
+            "origin_id": origins.of_value(column[0], result.subject),
         }
+
+
+_NOBODY = (Maker(""),)
+
+
+class _Origins:
+    """Keys of the origins of what a run has computed, which are stored when the first of it is."""
+
+    def __init__(self, connection: Connection, run: OpenRun, blas: str) -> None:
+        self._connection = connection
+        self._run = run
+        self._blas = blas
+        self._keys: dict[tuple[str, str], int] = {}
+
+    def of_value(self, identity: str, subject: Subject) -> int:
+        """Return the origin of a value of a metric."""
+        return self._key(identity, subject.extractor if isinstance(subject, MatrixSubject) else "")
+
+    def of_spectrum(self, subject: Subject) -> int:
+        """Return the origin of a spectrum, whose matrix its extractor has made."""
+        return self._key(subject.extractor if isinstance(subject, MatrixSubject) else "", "")
+
+    def _key(self, identity: str, extractor: str) -> int:
+        if (identity, extractor) not in self._keys:
+            run = self._run
+            maker, *through = run.makers.get(identity, _NOBODY)
+            hands = {*through, run.makers.get(extractor, _NOBODY)[0], run.loader} - {maker, *_NOBODY}
+            record = OriginRecord(run.number, run.program, maker, tuple(sorted(hands)), self._blas)
+            self._keys[identity, extractor] = record_origins(self._connection, [record])[record]
+        return self._keys[identity, extractor]
 
 
 def record_model_subject(connection: Connection, run: OpenRun, subject: ModelSubject) -> None:

@@ -83,9 +83,16 @@ class Writer(Reader):
         keys = self._keys.get(ref.structure) or structures.stored_keys(self._connection, ref.structure)
         return runs.begin_run(self._connection, record, ref, keys)
 
-    def record_results(self, run: OpenRun, results: Sequence[Result], *, keep_spectra: bool) -> None:
-        """Store what was computed. Subjects, spectra and values that are there already stay as they are."""
-        values.record_results(self._connection, run, results, keep_spectra=keep_spectra)
+    def record_results(self, run: OpenRun, results: Sequence[Result], *, keep_spectra: bool, blas: str = "") -> None:
+        """Store what was computed. Subjects, spectra and values that are there already stay as they are.
+
+        Args:
+            run: The run that computed it.
+            results: What was computed.
+            keep_spectra: Whether the singular values are stored, too.
+            blas: What did the linear algebra.
+        """
+        values.record_results(self._connection, run, results, keep_spectra=keep_spectra, blas=blas)
 
     def record_model(self, run: OpenRun, subject: ModelSubject) -> None:
         """Let an analysis point at the subject of its model metrics, which is stored."""
