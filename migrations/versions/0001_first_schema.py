@@ -189,7 +189,7 @@ CROSS JOIN value
     AND plan_variant.scope = 'model'
     AND value.subject_id = analysis.model_subject_id
     AND value.column_id = variant.column_id
-"""
+"""  # noqa: S608 - all of it is text of this script
 
 IN_VALUES = """
     metric_column.name AS column_name,
@@ -289,7 +289,7 @@ WHERE label.model_id = model.id
     )
     AND subject.id = model_subject.subject_id
 {OF_VALUES_OF_SUBJECT}
-"""
+"""  # noqa: S608 - all of it is text of this script
 
 # Versions are in the order of their steps where all of a model have one, else in the order of recording.
 MODELS = """
