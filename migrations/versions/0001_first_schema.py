@@ -58,7 +58,8 @@ IDENTITY_KINDS = ["extractor", "spectrum", "metric", "reported"]
 # Views, for people and other programs: the same text on both databases. Values belong to content, so a version shows
 # those of the content of its layers, as its own source presented them. A matrix with a context only speaks for layers
 # that are that context. CROSS JOIN is INNER JOIN to a server; SQLite keeps to its order, and so comes from names to the
-# keys of values whether it has statistics or not.
+# keys of values whether it has statistics or not. Where the parts of a UNION have one affinity in each column, which
+# NULL is cast for, SQLite moves a query into each of them, and makes no list of the whole first.
 VERSION = """
     model.name AS model,
     label.name AS version,
@@ -155,8 +156,8 @@ SELECT
 {IN_FORCE}
     'layer',
     layer.name,
-    NULL,
-    NULL,
+    CAST(NULL AS TEXT),
+    CAST(NULL AS INTEGER),
 {IN_METRICS}
 {COLUMNS_IN_FORCE}
 CROSS JOIN layer
@@ -179,9 +180,9 @@ UNION ALL
 SELECT
 {IN_FORCE}
     'model',
-    NULL,
-    NULL,
-    NULL,
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS INTEGER),
 {IN_METRICS}
 {COLUMNS_IN_FORCE}
 CROSS JOIN value
@@ -249,10 +250,10 @@ SELECT
 {VERSION}
     'layer',
     layer.name,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS INTEGER),
 {IN_VALUES}
 FROM model
 CROSS JOIN label
@@ -268,11 +269,11 @@ UNION ALL
 SELECT
 {VERSION}
     'model',
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS INTEGER),
 {IN_VALUES}
 FROM model
 CROSS JOIN label
