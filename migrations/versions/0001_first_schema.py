@@ -167,13 +167,6 @@ CROSS JOIN value
     AND plan_variant.scope = 'layer'
     AND layer.structure_id = analysis.structure_id
 {OF_LAYER}
-    AND EXISTS (
-        SELECT 1
-        FROM coverage
-        WHERE coverage.layer_id = layer.id
-            AND coverage.analysis_id = analysis.id
-            AND coverage.state IN ('analyzed', 'statistics')
-    )
     AND value.subject_id = layer_subject.subject_id
     AND value.column_id = variant.column_id
 UNION ALL
@@ -190,7 +183,7 @@ CROSS JOIN value
     AND plan_variant.scope = 'model'
     AND value.subject_id = analysis.model_subject_id
     AND value.column_id = variant.column_id
-"""  # noqa: S608 - all of it is text of this script
+"""
 
 IN_VALUES = """
     metric_column.name AS column_name,
@@ -783,7 +776,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("analysis_id", "position", name=op.f("pk_coverage")),
     )
     op.create_index(op.f("ix_coverage_extractor_id"), "coverage", ["extractor_id"], unique=False)
-    op.create_index(op.f("ix_coverage_layer_id_analysis_id"), "coverage", ["layer_id", "analysis_id"], unique=False)
+    op.create_index(op.f("ix_coverage_layer_id"), "coverage", ["layer_id"], unique=False)
     op.create_table(
         "in_force",
         sa.Column("label_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

@@ -65,6 +65,9 @@ def test_a_view_shows_each_name_its_own(two_labels, grouped_file):
     with open_store(two_labels, mode="read") as store, store.reading() as connection:
         found = [(row.model, row.value) for row in connection.execute(query)]
     assert found == [(name, pytest.approx(value, rel=1e-12)) for name, value in sorted(right(grouped_file).items())]
+    query = text("SELECT model FROM v_values WHERE column_name = 'log_prod_spectral_norm' ORDER BY model")
+    with open_store(two_labels, mode="read") as store, store.reading() as connection:
+        assert list(connection.execute(query).scalars()) == ["grouped", "plain"]
 
 
 def test_a_difference_of_groups_is_said_and_not_subtracted(two_labels):

@@ -438,7 +438,7 @@ coverage = Table(
     metadata,
     _ref("analysis_id", "analysis", primary_key=True, index=False),
     Column("position", Integer, primary_key=True),
-    _ref("layer_id", "layer", index=False),
+    _ref("layer_id", "layer"),
     _ref("extractor_id", "identity", nullable=True),
     Column("extractor", Text, nullable=False),
     Column("is_primary", Boolean, nullable=False),  # summaries and model metrics speak of these matrices
@@ -448,7 +448,6 @@ coverage = Table(
     Column("rows", Integer, nullable=False),
     Column("cols", Integer, nullable=False),
     CheckConstraint("state IN ('analyzed', 'statistics', 'skipped', 'failed')", name="state"),
-    Index(None, "layer_id", "analysis_id"),
 )
 
 run = Table(
