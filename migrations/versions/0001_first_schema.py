@@ -1,4 +1,4 @@
-"""First schema: content, names, subjects, results, runs, summaries, and a view for people.
+"""First schema: content, names, subjects, results, runs, summaries, and views for people.
 
 Revision 0001.
 """
@@ -55,72 +55,349 @@ TABLES = [
 SUBJECT_KINDS = ["matrix", "layer", "model", "pair", "reported"]
 IDENTITY_KINDS = ["extractor", "spectrum", "quantity", "metric", "reported"]
 
-# Values belong to content: a layer of a version shows those of every matrix of its weight, and its own as a whole, for
-# which extractor and matrix_index are NULL. A matrix with a context only speaks for layers that are that context. Two
-# variants of one metric differ in the column identity. A version shows its layers as its own source presented them.
-VIEW = """
-CREATE VIEW v_layer_metrics AS
-SELECT
+# Views, for people and other programs: the same text on both databases. Values belong to content, so a version shows
+# those of the content of its layers, as its own source presented them. A matrix with a context only speaks for layers
+# that are that context. CROSS JOIN is INNER JOIN to a server; SQLite keeps to its order, and so comes from names to the
+# keys of values whether it has statistics or not. Where the parts of a UNION have one affinity in each column, which
+# NULL is cast for, SQLite moves a query into each of them, and makes no list of the whole first.
+VERSION = """
     model.name AS model,
     label.name AS version,
-    layer.name AS layer,
-    layer.kind AS kind,
-    extractor.key AS extractor,
-    extractor.digest AS extractor_identity,
-    matrix_subject.matrix_index,
-    metric_column.name AS metric,
-    value.state AS state,
-    value.number AS value,
-    value.text AS text,
-    value.reason AS reason,
-    meaning.digest AS identity
+    label.step AS step,
+    label.position AS position,
+"""
+
+IN_FORCE = f"""
+{VERSION}
+    label.created_at AS created_at,
+    checkpoint.digest AS digest,
+    in_force.name AS profile,
+"""
+
+COLUMNS_IN_FORCE = """
 FROM model
-JOIN label ON label.model_id = model.id
-JOIN layer ON layer.structure_id = label.structure_id
-JOIN matrix_subject
-    ON matrix_subject.tensor_id = layer.weight_id
+CROSS JOIN label
+CROSS JOIN structure
+CROSS JOIN checkpoint
+CROSS JOIN in_force
+CROSS JOIN analysis
+CROSS JOIN plan_variant
+CROSS JOIN variant
+CROSS JOIN metric_column
+"""
+
+OF_COLUMNS_IN_FORCE = """
+WHERE label.model_id = model.id
+    AND structure.id = label.structure_id
+    AND checkpoint.id = structure.checkpoint_id
+    AND in_force.label_id = label.id
+    AND analysis.id = in_force.analysis_id
+    AND plan_variant.plan_id = analysis.plan_id
+    AND variant.id = plan_variant.variant_id
+    AND metric_column.id = variant.column_id
+"""
+
+OF_MATRIX = """
     AND matrix_subject."groups" = layer."groups"
     AND matrix_subject.split = layer.split
-JOIN identity AS extractor ON extractor.id = matrix_subject.extractor_id
-JOIN value ON value.subject_id = matrix_subject.subject_id
-JOIN metric_column ON metric_column.id = value.column_id
-JOIN identity AS meaning ON meaning.id = metric_column.identity_id
-WHERE matrix_subject.context_id IS NULL OR EXISTS (
-    SELECT 1
-    FROM layer_subject
-    WHERE layer_subject.subject_id = matrix_subject.context_id
-        AND layer_subject.kind = layer.kind
-        AND layer_subject."groups" = layer."groups"
-        AND layer_subject.weight_id = layer.weight_id
-        AND coalesce(layer_subject.bias_id, 0) = coalesce(layer.bias_id, 0)
-)
-UNION ALL
-SELECT
-    model.name,
-    label.name,
-    layer.name,
-    layer.kind,
-    NULL,
-    NULL,
-    NULL,
-    metric_column.name,
-    value.state,
-    value.number,
-    value.text,
-    value.reason,
-    meaning.digest
-FROM model
-JOIN label ON label.model_id = model.id
-JOIN layer ON layer.structure_id = label.structure_id
-JOIN layer_subject
-    ON layer_subject.weight_id = layer.weight_id
+    AND (matrix_subject.context_id IS NULL OR EXISTS (
+        SELECT 1
+        FROM layer_subject
+        WHERE layer_subject.subject_id = matrix_subject.context_id
+            AND layer_subject.kind = layer.kind
+            AND layer_subject."groups" = layer."groups"
+            AND layer_subject.weight_id = layer.weight_id
+            AND coalesce(layer_subject.bias_id, 0) = coalesce(layer.bias_id, 0)
+    ))
+"""
+
+OF_LAYER = """
+    AND layer_subject.weight_id = layer.weight_id
     AND layer_subject.kind = layer.kind
     AND layer_subject."groups" = layer."groups"
     AND coalesce(layer_subject.bias_id, 0) = coalesce(layer.bias_id, 0)
-JOIN value ON value.subject_id = layer_subject.subject_id
-JOIN metric_column ON metric_column.id = value.column_id
-JOIN identity AS meaning ON meaning.id = metric_column.identity_id
 """
+
+IN_METRICS = """
+    plan_variant.label AS column_name,
+    value.number AS value,
+    value.text AS text,
+    value.state AS state,
+    metric_column.better AS better,
+    metric_column.unit AS unit
+"""
+
+METRICS = f"""
+CREATE VIEW v_metrics AS
+SELECT
+{IN_FORCE}
+    'matrix' AS scope,
+    layer.name AS layer,
+    coverage.extractor AS extractor,
+    matrix_subject.matrix_index AS matrix_index,
+{IN_METRICS}
+{COLUMNS_IN_FORCE}
+CROSS JOIN coverage
+CROSS JOIN layer
+CROSS JOIN matrix_subject
+CROSS JOIN value
+{OF_COLUMNS_IN_FORCE}
+    AND plan_variant.scope = 'matrix'
+    AND coverage.analysis_id = analysis.id
+    AND coverage.state = 'analyzed'
+    AND layer.id = coverage.layer_id
+    AND matrix_subject.tensor_id = layer.weight_id
+    AND matrix_subject.extractor_id = coverage.extractor_id
+{OF_MATRIX}
+    AND value.subject_id = matrix_subject.subject_id
+    AND value.column_id = variant.column_id
+UNION ALL
+SELECT
+{IN_FORCE}
+    'layer',
+    layer.name,
+    CAST(NULL AS TEXT),
+    CAST(NULL AS INTEGER),
+{IN_METRICS}
+{COLUMNS_IN_FORCE}
+CROSS JOIN layer
+CROSS JOIN layer_subject
+CROSS JOIN value
+{OF_COLUMNS_IN_FORCE}
+    AND plan_variant.scope = 'layer'
+    AND layer.structure_id = analysis.structure_id
+{OF_LAYER}
+    AND value.subject_id = layer_subject.subject_id
+    AND value.column_id = variant.column_id
+UNION ALL
+SELECT
+{IN_FORCE}
+    'model',
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS INTEGER),
+{IN_METRICS}
+{COLUMNS_IN_FORCE}
+CROSS JOIN value
+{OF_COLUMNS_IN_FORCE}
+    AND plan_variant.scope = 'model'
+    AND value.subject_id = analysis.model_subject_id
+    AND value.column_id = variant.column_id
+"""
+
+IN_VALUES = """
+    metric_column.name AS column_name,
+    meaning.key AS metric,
+    meaning.version AS metric_version,
+    meaning.parameters AS parameters,
+    meaning.needs AS needs,
+    meaning.digest AS identity,
+    subject.digest AS subject,
+    value.number AS value,
+    value.text AS text,
+    value.state AS state,
+    value.reason AS reason,
+    metric_column.better AS better,
+    metric_column.unit AS unit
+"""
+
+VALUES_OF_SUBJECT = """
+CROSS JOIN subject
+CROSS JOIN value
+CROSS JOIN metric_column
+CROSS JOIN identity AS meaning
+"""
+
+OF_VALUES_OF_SUBJECT = """
+    AND value.subject_id = subject.id
+    AND metric_column.id = value.column_id
+    AND meaning.id = metric_column.identity_id
+"""
+
+VALUES = f"""
+CREATE VIEW v_values AS
+SELECT
+{VERSION}
+    'matrix' AS scope,
+    layer.name AS layer,
+    extractor.key AS extractor,
+    extractor.version AS extractor_version,
+    extractor.parameters AS extractor_parameters,
+    matrix_subject.matrix_index AS matrix_index,
+{IN_VALUES}
+FROM model
+CROSS JOIN label
+CROSS JOIN layer
+CROSS JOIN matrix_subject
+CROSS JOIN identity AS extractor
+{VALUES_OF_SUBJECT}
+WHERE label.model_id = model.id
+    AND layer.structure_id = label.structure_id
+    AND matrix_subject.tensor_id = layer.weight_id
+{OF_MATRIX}
+    AND extractor.id = matrix_subject.extractor_id
+    AND subject.id = matrix_subject.subject_id
+{OF_VALUES_OF_SUBJECT}
+UNION ALL
+SELECT
+{VERSION}
+    'layer',
+    layer.name,
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS INTEGER),
+{IN_VALUES}
+FROM model
+CROSS JOIN label
+CROSS JOIN layer
+CROSS JOIN layer_subject
+{VALUES_OF_SUBJECT}
+WHERE label.model_id = model.id
+    AND layer.structure_id = label.structure_id
+{OF_LAYER}
+    AND subject.id = layer_subject.subject_id
+{OF_VALUES_OF_SUBJECT}
+UNION ALL
+SELECT
+{VERSION}
+    'model',
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS TEXT),
+    CAST(NULL AS INTEGER),
+{IN_VALUES}
+FROM model
+CROSS JOIN label
+CROSS JOIN structure
+CROSS JOIN model_subject
+{VALUES_OF_SUBJECT}
+WHERE label.model_id = model.id
+    AND structure.id = label.structure_id
+    AND model_subject.checkpoint_id = structure.checkpoint_id
+    AND EXISTS (
+        SELECT 1
+        FROM analysis
+        WHERE analysis.structure_id = structure.id AND analysis.model_subject_id = model_subject.subject_id
+    )
+    AND subject.id = model_subject.subject_id
+{OF_VALUES_OF_SUBJECT}
+"""  # noqa: S608 - all of it is text of this script
+
+# Versions are in the order of their steps where all of a model have one, else in the order of recording.
+MODELS = """
+CREATE VIEW v_models AS
+SELECT
+    placed.model AS model,
+    placed.version AS version,
+    placed.step AS step,
+    placed.position AS position,
+    placed.place AS place,
+    placed.place = placed.versions AS is_newest,
+    placed.created_at AS created_at,
+    checkpoint.digest AS digest,
+    checkpoint.provisional AS provisional,
+    structure.parameters AS parameters,
+    placed.format AS format,
+    placed.source AS source,
+    (
+        SELECT {joined}(family.name, ', ')
+        FROM (
+            SELECT series.name AS name
+            FROM series_member
+            JOIN series ON series.id = series_member.series_id
+            WHERE series_member.model_id = placed.model_id
+            ORDER BY series.name
+        ) AS family
+    ) AS series
+FROM (
+    SELECT
+        own.*,
+        row_number() OVER (
+            PARTITION BY own.model_id
+            ORDER BY CASE WHEN own.steps = own.versions THEN own.step END, own.position
+        ) AS place
+    FROM (
+        SELECT
+            label.*,
+            model.name AS model,
+            label.name AS version,
+            count(label.step) OVER (PARTITION BY label.model_id) AS steps,
+            count(*) OVER (PARTITION BY label.model_id) AS versions
+        FROM label
+        JOIN model ON model.id = label.model_id
+    ) AS own
+) AS placed
+JOIN structure ON structure.id = placed.structure_id
+JOIN checkpoint ON checkpoint.id = structure.checkpoint_id
+"""
+
+SUMMARIES = f"""
+CREATE VIEW v_summaries AS
+SELECT
+{VERSION}
+    in_force.name AS profile,
+    plan_variant.label AS column_name,
+    summary.aggregate AS aggregate,
+    summary.value AS value,
+    summary.present AS present,
+    summary.missing AS missing,
+    summary.partial AS partial,
+    metric_column.better AS better,
+    metric_column.unit AS unit
+{COLUMNS_IN_FORCE}
+CROSS JOIN summary
+{OF_COLUMNS_IN_FORCE}
+    AND summary.analysis_id = analysis.id
+    AND summary.variant_id = variant.id
+    AND summary.selection = 'all'
+"""
+
+SCORES = """
+CREATE VIEW v_scores AS
+SELECT
+    model.name AS model,
+    label.name AS version,
+    NULL AS layer,
+    checkpoint.digest AS digest,
+    score.name AS name,
+    score.dataset AS dataset,
+    score.value AS value,
+    score.low AS low,
+    score.high AS high,
+    score.unit AS unit,
+    score.better AS better,
+    score.source AS source
+FROM score
+JOIN checkpoint ON checkpoint.id = score.checkpoint_id
+LEFT JOIN (structure JOIN label ON label.structure_id = structure.id) ON structure.checkpoint_id = checkpoint.id
+LEFT JOIN model ON model.id = label.model_id
+UNION ALL
+SELECT
+    reported_subject.model,
+    nullif(reported_subject.version, ''),
+    nullif(reported_subject.layer, ''),
+    NULL,
+    score.name,
+    score.dataset,
+    score.value,
+    score.low,
+    score.high,
+    score.unit,
+    score.better,
+    score.source
+FROM score
+JOIN reported_subject ON reported_subject.subject_id = score.subject_id
+"""
+
+VIEWS = {
+    "v_metrics": METRICS,
+    "v_values": VALUES,
+    "v_models": MODELS,
+    "v_summaries": SUMMARIES,
+    "v_scores": SCORES,
+}
 
 
 def upgrade() -> None:
@@ -507,6 +784,7 @@ def upgrade() -> None:
         sa.Column("label_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("profile", sa.Text(), nullable=False),
         sa.Column("analysis_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["analysis_id"], ["analysis.id"], name=op.f("fk_in_force_analysis_id")),
         sa.ForeignKeyConstraint(["label_id"], ["label.id"], name=op.f("fk_in_force_label_id")),
         sa.PrimaryKeyConstraint("label_id", "profile", name=op.f("pk_in_force")),
@@ -634,10 +912,13 @@ def upgrade() -> None:
     )
     for table, kinds in (("subject_kind", SUBJECT_KINDS), ("identity_kind", IDENTITY_KINDS)):
         op.bulk_insert(sa.table(table, sa.column("name", sa.String)), [{"name": kind} for kind in kinds])
-    op.execute(VIEW)
+    joined = "group_concat" if op.get_bind().dialect.name == "sqlite" else "string_agg"
+    for view in VIEWS.values():
+        op.execute(view.format(joined=joined))
 
 
 def downgrade() -> None:
-    op.execute("DROP VIEW v_layer_metrics")
+    for view in VIEWS:
+        op.execute(f"DROP VIEW {view}")
     for table in reversed(TABLES):
         op.drop_table(table)

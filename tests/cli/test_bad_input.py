@@ -224,7 +224,7 @@ def test_odd_stores(ww_here, model_file):
     fails(ww_here("show", "--store", "~nobody-of-this-name/x.sqlite"), PLACE, "~nobody-of-this-name")
     assert ww_here("analyze", model_file).returncode == 0
     connection = sqlite3.connect(ww_here.store)
-    connection.execute("DROP VIEW v_layer_metrics")
+    connection.execute("DROP VIEW v_summaries")
     connection.execute("DROP TABLE summary")
     connection.commit()
     connection.close()

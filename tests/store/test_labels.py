@@ -60,11 +60,14 @@ def test_each_name_keeps_its_own_answer(two_labels, grouped_file):
         assert norm_of(store.report("grouped")) == pytest.approx(right(grouped_file)["grouped"], rel=1e-12)
 
 
-def test_the_view_shows_each_name_its_own(two_labels, grouped_file):
-    query = text("SELECT model, value FROM v_layer_metrics WHERE metric = 'spectral_norm' ORDER BY model")
+def test_a_view_shows_each_name_its_own(two_labels, grouped_file):
+    query = text("SELECT model, value FROM v_metrics WHERE column_name = 'spectral_norm' ORDER BY model")
     with open_store(two_labels, mode="read") as store, store._reading() as connection:
         found = [(row.model, row.value) for row in connection.execute(query)]
     assert found == [(name, pytest.approx(value, rel=1e-12)) for name, value in sorted(right(grouped_file).items())]
+    query = text("SELECT model FROM v_values WHERE column_name = 'log_prod_spectral_norm' ORDER BY model")
+    with open_store(two_labels, mode="read") as store, store._reading() as connection:
+        assert list(connection.execute(query).scalars()) == ["grouped", "plain"]
 
 
 def test_a_difference_of_groups_is_said_and_not_subtracted(two_labels):

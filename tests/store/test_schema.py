@@ -1,4 +1,4 @@
-"""The migrations make the tables of tables.py, on both kinds of database; the view shows what they hold."""
+"""The migrations make the tables of tables.py, on both kinds of database; v_values shows what they hold."""
 
 from __future__ import annotations
 
@@ -238,38 +238,29 @@ def fill_view(connection) -> None:
     put("value", ok(1, 2, 0.0) | refused)
 
 
-def test_view_shows_what_every_layer_of_every_version_has(store_url):
+def test_values_show_what_every_layer_of_every_version_has(store_url):
     with open_store(store_url) as store:
         with store._writing() as connection:
             fill_view(connection)
         with store._reading() as connection:
-            rows = connection.execute(text("SELECT * FROM v_layer_metrics")).mappings().all()
-    assert {row["kind"] for row in rows} == {"conv2d"}
-    assert all((row["extractor_identity"] is None) == (row["extractor"] is None) for row in rows)
-    assert len({row["extractor_identity"] for row in rows}) == 2
-    assert {row["model"] for row in rows} == {"resnet"}
-    names = ("version", "layer", "extractor", "matrix_index", "metric", "state", "value", "text", "reason")
+            rows = connection.execute(text("SELECT * FROM v_values")).mappings().all()
+    assert {(row["extractor"], row["extractor_version"]) for row in rows} == {("ww:pool", "1"), (None, None)}
+    assert {(row["model"], row["metric"], row["metric_version"], row["parameters"]) for row in rows} == {
+        ("resnet", "ww:alpha", "1", "{}")
+    }
+    names = ("version", "scope", "layer", "matrix_index", "column_name", "state", "value", "text", "reason")
     assert sorted([tuple(row[name] for name in names) for row in rows], key=repr) == sorted(
         [
-            ("v1", "stem", "ww:pool", 0, "alpha", "ok", 3.5, None, ""),
-            ("v1", "stem", "ww:pool", 0, "bias_norm", "refused", None, None, "too few values"),
-            ("v1", "stem", None, None, "bias_norm", "ok", 8.0, None, ""),
-            ("v2", "a", "ww:pool", 1, "alpha", "ok", 2.5, None, ""),
-            ("v2", "b", "ww:pool", 1, "alpha", "ok", 2.5, None, ""),
-            ("v2", "b", "ww:pool", 0, "alpha", "ok", 4.5, None, ""),
-            ("v2", "b", None, None, "bias_norm", "ok", 7.0, None, ""),
-            ("v2", "c", "ww:pool", 0, "alpha", "ok", 3.5, None, ""),
-            ("v2", "c", "ww:pool", 0, "bias_norm", "refused", None, None, "too few values"),
-            ("v2", "c", None, None, "bias_norm", "ok", 8.0, None, ""),
+            ("v1", "matrix", "stem", 0, "alpha", "ok", 3.5, None, ""),
+            ("v1", "matrix", "stem", 0, "bias_norm", "refused", None, None, "too few values"),
+            ("v1", "layer", "stem", None, "bias_norm", "ok", 8.0, None, ""),
+            ("v2", "matrix", "a", 1, "alpha", "ok", 2.5, None, ""),
+            ("v2", "matrix", "b", 1, "alpha", "ok", 2.5, None, ""),
+            ("v2", "matrix", "b", 0, "alpha", "ok", 4.5, None, ""),
+            ("v2", "layer", "b", None, "bias_norm", "ok", 7.0, None, ""),
+            ("v2", "matrix", "c", 0, "alpha", "ok", 3.5, None, ""),
+            ("v2", "matrix", "c", 0, "bias_norm", "refused", None, None, "too few values"),
+            ("v2", "layer", "c", None, "bias_norm", "ok", 8.0, None, ""),
         ],
         key=repr,
     )
-
-
-def test_view_is_read_by_keys(tmp_path):
-    with open_store(tmp_path / "x.sqlite") as store, store._reading() as connection:
-        plan = connection.execute(
-            text("EXPLAIN QUERY PLAN SELECT * FROM v_layer_metrics WHERE model = 'a' AND version = 'b' AND layer = 'c'")
-        )
-        steps = [row.detail for row in plan]
-    assert [step for step in steps if step.startswith("SCAN") and step != "SCAN v_layer_metrics"] == []

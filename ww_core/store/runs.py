@@ -117,12 +117,12 @@ def finish_run(connection: Connection, run_id: int, end: RunEnd) -> None:
     insert_missing(connection, t.run_failure, rows)
     force = connection.execute(_MAY_BE_IN_FORCE, {"run": run_id}).mappings().first() if end.state == "done" else None
     if force is not None:
-        upsert(connection, t.in_force, [dict(force)], update_columns=("analysis_id",))
+        upsert(connection, t.in_force, [dict(force)], update_columns=("analysis_id", "name"))
 
 
 _END_OF_RUN = update(t.run).where(t.run.c.id == bindparam("run"))
 _MAY_BE_IN_FORCE = (
-    select(t.run.c.label_id, t.plan.c.profile, t.run.c.analysis_id)
+    select(t.run.c.label_id, t.plan.c.profile, t.run.c.analysis_id, t.run.c.profile.label("name"))
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
     .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
     .where(

@@ -490,8 +490,9 @@ in_force = Table(
     "in_force",
     metadata,
     _ref("label_id", "label", primary_key=True, index=False),
-    Column("profile", Text, primary_key=True),
+    Column("profile", Text, primary_key=True),  # its permanent key
     _ref("analysis_id", "analysis"),
+    Column("name", Text, nullable=False),  # what the profile was called then
 )
 
 # Derived from values, and rebuildable: a leaderboard over many checkpoints never touches layer rows.
