@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 
 import ww_core as ww
-from ww_core.store import families, tables
+from ww_core.store import tables
+from ww_core.store.records import ReportedRow, ScoreRecord
 from ww_core.store.store import open_store
 
 COLUMNS = {
@@ -233,14 +234,11 @@ def test_scores_stand_beside_the_labels_of_their_checkpoint(store_url, weights):
     forgotten = ww.analyze({"w.weight": weights["first.weight"]}, store=store_url, name="gone", metrics=["alpha"])
     said = {"name": "top-1 error", "dataset": "digits", "source": "a table", "better": "lower", "unit": "%"}
     with open_store(store_url) as store:
-        with store._writing() as connection:
-            families.record_score(
-                connection, families.ScoreRecord(**said, value=5.0, low=4.5, high=5.5, checkpoint=report.digest)
-            )
-            families.record_score(connection, families.ScoreRecord(**said, value=7.0, checkpoint=forgotten.digest))
-            families.record_reported(connection, [families.ReportedRow("Table 2", 3, "a paper", "VGG11")])
-            reported = connection.execute(text("SELECT digest FROM subject WHERE kind = 'reported'")).scalar_one()
-            families.record_score(connection, families.ScoreRecord(**said, value=9.0, subject=reported))
+        with store.writing() as writer:
+            writer.record_score(ScoreRecord(**said, value=5.0, low=4.5, high=5.5, checkpoint=report.digest))
+            writer.record_score(ScoreRecord(**said, value=7.0, checkpoint=forgotten.digest))
+            (reported,) = writer.record_reported([ReportedRow("Table 2", 3, "a paper", "VGG11")])
+            writer.record_score(ScoreRecord(**said, value=9.0, subject=reported))
         store.forget("gone")
     found = asked(store_url, "SELECT model, version, digest, value, low, unit FROM v_scores ORDER BY value, model")
     assert found == [

@@ -15,7 +15,7 @@ from ww_core.analysis.run import Run, cores
 from ww_core.analysis.source import Source, choose_layers, open_checkpoint, resolve_source, with_groups
 from ww_core.analysis.weights import checkpoint_record, opened_weights
 from ww_core.domain.execution import RunObserver
-from ww_core.domain.name import check_name
+from ww_core.domain.name import check_name, texts_of
 from ww_core.domain.quantity import Scope
 from ww_core.domain.report import AnalysisReport
 from ww_core.domain.request import Request
@@ -201,18 +201,6 @@ def check_device(device: str) -> None:
         from ww_core.spectral.devices import torch_device
 
         torch_device(device)
-
-
-def texts_of(texts: Sequence[str], what: str) -> tuple[str, ...]:
-    """Return names that a person gave, one or several, as a tuple.
-
-    Raises:
-        UsageError: One is empty.
-    """
-    found = (texts,) if isinstance(texts, str) else tuple(map(str, texts))
-    if not all(text.strip() for text in found):
-        raise UsageError(f"{what} must be texts that are not empty: name something, or leave it out")
-    return found
 
 
 def _plain(value: Any) -> Any:

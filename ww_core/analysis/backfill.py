@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ww_core.analysis.analyze import observers_of, profile_name, texts_of
+from ww_core.analysis.analyze import observers_of, profile_name
 from ww_core.analysis.model_metrics import model_subject
 from ww_core.analysis.planning import known_of, plan_layers, plan_record, plan_tasks
 from ww_core.analysis.reach import Reach, reach_of
@@ -20,6 +20,7 @@ from ww_core.analysis.source import choose_layers, is_object_name
 from ww_core.analysis.weights import stored_weights
 from ww_core.domain.backfill import BackfillReport, NotRepeatable, Refill, WeightsNeeded
 from ww_core.domain.execution import RunObserver
+from ww_core.domain.name import texts_of
 from ww_core.domain.request import Request
 from ww_core.errors import NotStoredError, UsageError
 from ww_core.plugins.discovery import load_plugins

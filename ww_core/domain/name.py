@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ww_core.errors import UsageError
 
 LONGEST_NAME = 200
@@ -28,3 +30,15 @@ def check_name(what: str, name: object) -> None:
         raise UsageError(
             f"{what} {name!r} cannot be used: '@', blanks at the ends and control characters are not allowed"
         )
+
+
+def texts_of(texts: Sequence[str], what: str) -> tuple[str, ...]:
+    """Return names that a person gave, one or several, as a tuple.
+
+    Raises:
+        UsageError: One is empty.
+    """
+    found = (texts,) if isinstance(texts, str) else tuple(map(str, texts))
+    if not all(text.strip() for text in found):
+        raise UsageError(f"{what} must be texts that are not empty: name something, or leave it out")
+    return found

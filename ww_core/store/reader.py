@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from ww_core.domain.answer import RunEnd
     from ww_core.domain.answering import StoredRun
+    from ww_core.domain.columnar import ScoreTable, ValueTable
     from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.outcome import Outcome
-    from ww_core.domain.report import AnalysisReport
+    from ww_core.domain.report import AnalysisReport, RowScope
     from ww_core.domain.spectrum import Precision, Resolution, Spectrum
     from ww_core.store.place import ReportPlace
     from ww_core.store.records import (
@@ -152,6 +153,29 @@ class Reader:
     ) -> dict[str, dict[tuple[str, str], Outcome]]:
         """Return what is stored of subjects, by digest, then by (identity, column), of the columns asked for."""
         return values.stored_outcomes(self._connection, subjects, columns)
+
+    def values(
+        self, columns: Sequence[str], scope: RowScope = "matrix", profile: str = "default", names: Sequence[str] = ()
+    ) -> ValueTable:
+        """Return the values of columns, a row for each place of each version. Arguments are those of `Store.values`.
+
+        Raises:
+            NotStoredError: Nothing carries a name, or nothing was analysed under the profile.
+            UnknownNameError: No analysis has such a column in this scope.
+        """
+        from ww_core.store import columnar
+
+        return columnar.value_table(self._connection, columns, scope, profile, names)
+
+    def scores(self, names: Sequence[str] = ()) -> ScoreTable:
+        """Return the scores of what is named, by model, version and name; of everything for no name.
+
+        Raises:
+            NotStoredError: Nothing carries a name.
+        """
+        from ww_core.store import columnar
+
+        return columnar.stored_scores(self._connection, names)
 
     def layer_spectrum(
         self, run: int, layer: str, extractor: str | None = None, ref: CheckpointRef | None = None

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, Self
 import platformdirs
 from sqlalchemy import Connection, Engine, func, select
 
+from ww_core.domain.name import texts_of
+from ww_core.domain.report import PLACES, RowScope
 from ww_core.errors import (
     NotAStoreError,
     NotStoredError,
@@ -31,9 +33,10 @@ from ww_core.store.reader import Reader
 from ww_core.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from ww_core.domain.columnar import FeatureTable, ScoreTable, ValueTable
     from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.report import AnalysisReport
     from ww_core.store.garbage import Garbage
@@ -246,6 +249,69 @@ class Store:
             numbers = ", ".join(str(own.number) for own in runs[:12])
             raise NotStoredError(f"run {run} is none of {ref.name}: there is {numbers}")
         return chosen[0].number, ref
+
+    def values(
+        self,
+        columns: Sequence[str],
+        models: Sequence[str] = (),
+        *,
+        scope: RowScope = "matrix",
+        profile: str = "default",
+    ) -> ValueTable:
+        """Return the values of columns for many versions at once, a row for each place of each version.
+
+        They are those that the view ``v_metrics`` shows: the profile's own variants, of complete analyses in force.
+
+        Args:
+            columns: Labels of columns, such as ``alpha``.
+            models: ``MODEL``, for all its versions, or ``MODEL@VERSION``; empty for all.
+            scope: What the rows speak of: ``matrix``, ``layer`` or ``model``.
+            profile: Name of the profile.
+
+        Raises:
+            UsageError: A name is empty, or the scope is none.
+            NotStoredError: Nothing carries a name, or nothing was analysed under the profile.
+            UnknownNameError: No analysis has such a column in this scope.
+            StoreError: The database could not be read.
+        """
+        columns, models = texts_of(columns, "columns"), texts_of(models, "models")
+        if not columns or not profile:
+            raise UsageError("name one column or more, and a profile that is not empty")
+        if scope not in PLACES:
+            raise UnknownNameError("scope", scope, PLACES)
+        with self.reading() as reader:
+            return reader.values(columns, scope, profile, models)
+
+    def features(
+        self,
+        columns: Sequence[str],
+        models: Sequence[str] = (),
+        *,
+        scope: RowScope = "matrix",
+        profile: str = "default",
+    ) -> FeatureTable:
+        """Return the numbers of `values` side by side: a row for each version, a feature for each place and column.
+
+        Raises:
+            UsageError: As of `values`.
+            StoreError: As of `values`.
+        """
+        from ww_core.domain.columnar import features_of
+
+        return features_of(self.values(columns, models, scope=scope, profile=profile))
+
+    def scores(self, models: Sequence[str] = ()) -> ScoreTable:
+        """Return the scores that were reported, of the versions of models, or all of them, reported models too.
+
+        Args:
+            models: ``MODEL`` or ``MODEL@VERSION``; empty for all.
+
+        Raises:
+            NotStoredError: Nothing carries a name.
+            StoreError: The database could not be read.
+        """
+        with self.reading() as reader:
+            return reader.scores(texts_of(models, "models"))
 
     def spectrum(
         self, name: str, layer: str, extractor: str | None = None, *, profile: str | None = None

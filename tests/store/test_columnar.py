@@ -1,0 +1,135 @@
+"""Values, features and scores of many versions at once, on both databases."""
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+import ww_core as ww
+from ww_core.errors import NotStoredError, UnknownNameError
+from ww_core.store.records import ScoreRecord
+from ww_core.store.store import open_store
+
+
+@pytest.fixture
+def store(store_url, weights):
+    """Three versions of two models that share layers, with experiments, another profile and a bias of its own."""
+    same_but_bias = weights | {"first.bias": weights["first.bias"] + 1, "second.weight": weights["first.weight"].T}
+    with open_store(store_url) as store:
+        ww.analyze(weights, store=store, name="net", version="b")
+        ww.analyze(same_but_bias, store=store, name="net", version="a")
+        ww.analyze(weights, store=store, name="twin")
+        ww.analyze(weights, store=store, name="net", version="b", parameters={"power_law.ks": "two-sided"})
+        ww.analyze(weights, store=store, name="net", version="b", extractors=["slice"])
+        ww.analyze(weights, store=store, name="net", version="b", profile="weightwatcher")
+        ww.analyze(weights, store=store, name="net", version="b", metrics=["alpha"], layers=["first"])
+        yield store
+
+
+@pytest.mark.parametrize("scope", ["matrix", "layer", "model"])
+def test_values_are_those_of_the_reports(store, scope):
+    labels = store.report("twin").labels(scope)
+    found = store.values(labels, scope=scope)
+    names = [(name, version) for name, version in zip(found.places["model"], found.places["version"], strict=True)]
+    assert list(dict.fromkeys(names)) == [("net", "b"), ("net", "a"), ("twin", "1")]
+    rows = [row for own in ("net@b", "net@a", "twin") for row in report_of(store, own).rows(scope)]
+    assert len(rows) == len(found)
+    for label in labels:
+        numbers = found.numbers.get(label)
+        for place, row in enumerate(rows):
+            if label in found.texts:
+                assert found.texts[label][place] == row[label]
+            else:
+                assert numbers[place] == row[label] or (np.isnan(numbers[place]) and row[label] is None)
+    if scope != "model":
+        assert [row["layer"] for row in rows] == list(found.places["layer"])
+
+
+def report_of(store, name):
+    """The profile's own answer, whatever was analysed since."""
+    return store.report(name, "default")
+
+
+def test_values_are_those_of_the_view(store):
+    found = store.values(["alpha", "warning"], ["net"])
+    with store._reading() as connection:
+        rows = connection.execute(
+            text("SELECT value FROM v_metrics WHERE model = 'net' AND profile = 'default' AND column_name = 'alpha'")
+        ).scalars()
+        assert sorted(rows) == sorted(found.numbers["alpha"])
+    assert set(found.texts) == {"warning"}
+    assert list(found.to_pandas().columns) == [*found.places, "alpha", "warning"]
+
+
+def test_what_has_no_number_has_a_state(store_url):
+    ww.analyze({"a.weight": np.full((6, 5), np.nan), "b.weight": np.eye(6)}, store=store_url, name="net")
+    with open_store(store_url) as store:
+        found = store.values(["alpha", "stable_rank"])
+    assert np.isnan(found.numbers["stable_rank"][0])
+    assert found.numbers["stable_rank"][1] == pytest.approx(6)
+    assert list(found.states["stable_rank"]) == ["refused", "ok"]
+    assert found.states["alpha"][1] in {"refused", "not_applicable"}
+
+
+def test_another_profile_has_its_own(store):
+    found = store.values("alpha", profile="weightwatcher")
+    assert list(dict.fromkeys(found.places["version"])) == ["b"]
+    assert list(found.numbers["alpha"]) == [
+        row["alpha"] for row in store.report("net@b", "weightwatcher").rows() if row["alpha"] is not None
+    ]
+
+
+def test_features_are_the_values_side_by_side(store):
+    found = store.features(["alpha", "stable_rank"])
+    assert found.names == tuple(
+        f"{layer}.{label}" for layer in ("first", "second", "conv") for label in ("alpha", "stable_rank")
+    )
+    assert found.values.shape == (len(found), 6) == (3, 6)
+    values = store.values(["alpha", "stable_rank"])
+    assert found.values[:, ::2].ravel().tolist() == values.numbers["alpha"].tolist()
+    assert list(found.models) == ["net", "net", "twin"]
+    assert (found.values[0] == found.values[2]).all()
+    frame = found.to_pandas()
+    assert frame["conv.alpha"].tolist() == found.values[:, 4].tolist()
+    assert store.features("weight_mean", "net@a", scope="layer").names[0] == "first.weight_mean"
+    assert store.features("log_prod_spectral_norm", scope="model").names == ("log_prod_spectral_norm",)
+
+
+def test_several_matrices_of_a_layer_are_several_features(store_url):
+    drawn = np.random.default_rng(3)
+    weights = {"conv.weight": drawn.standard_normal((52, 50, 1, 3)), "head.weight": drawn.standard_normal((60, 52))}
+    with open_store(store_url) as store:
+        ww.analyze(weights, store=store, name="net", profile="trends-2020")
+        ww.analyze({"head.weight": weights["head.weight"]}, store=store, name="small", profile="trends-2020")
+        found = store.features("stable_rank", profile="trends-2020")
+    assert found.names == (*(f"conv.slice[{index}].stable_rank" for index in range(3)), "head.stable_rank")
+    assert np.isnan(found.values).tolist() == [[False] * 4, [True, True, True, False]]  # it lacks the layer
+
+
+def test_scores_come_with_the_versions_they_speak_of(store):
+    digest = store.report("twin").digest
+    with store.writing() as writer:
+        writer.record_score(ScoreRecord("accuracy", "digits", 0.9, "a paper", "higher", checkpoint=digest))
+    found = store.scores()
+    assert [(own.model, own.version, own.value) for own in found] == [("net", "b", 0.9), ("twin", "1", 0.9)]
+    assert len(store.scores("twin")) == 1
+    assert store.scores().to_pandas()["better"].tolist() == ["higher", "higher"]
+    assert list(store.scores(["net@a"]).to_pandas().columns)[:2] == ["model", "version"]
+
+
+def test_wrong_questions_are_one_sentence(store, store_url):
+    for ask, error, words in (
+        (
+            lambda: store.values(["alhpa"]),
+            UnknownNameError,
+            "matrix 'alhpa': did you mean alpha",
+        ),
+        (lambda: store.values(["weight_mean"]), UnknownNameError, "unknown column of scope matrix"),
+        (lambda: store.values([]), ww.UsageError, "name one column or more"),
+        (lambda: store.values([""]), ww.UsageError, "not empty"),
+        (lambda: store.values(["alpha"], scope="layers"), UnknownNameError, "unknown scope 'layers'"),
+        (lambda: store.values(["alpha"], ["nett"]), NotStoredError, "did you mean net"),
+        (lambda: store.values(["alpha"], profile="trends-2020"), NotStoredError, "under profile 'trends-2020'"),
+        (lambda: store.scores([""]), ww.UsageError, "not empty"),
+    ):
+        with pytest.raises(error, match=words):
+            ask()

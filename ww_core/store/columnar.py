@@ -1,0 +1,214 @@
+"""Values of many versions, the profile's own variants of the analyses in force; and scores of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, text
+
+from ww_core.domain.columnar import ScoreTable, StoredScore, ValueTable
+from ww_core.errors import NotStoredError, UnknownNameError
+from ww_core.store import tables as t
+from ww_core.store.labels import find_versions
+from ww_core.store.rows import chunks
+
+if TYPE_CHECKING:
+    from ww_core.domain.report import RowScope
+
+_PLACES: Mapping[str, tuple[str, ...]] = {
+    "matrix": ("layer", "extractor", "matrix_index"),
+    "layer": ("layer",),
+    "model": (),
+}
+
+
+def value_table(
+    connection: Connection, columns: Sequence[str], scope: RowScope, profile: str, names: Sequence[str]
+) -> ValueTable:
+    """Return the values of columns, a row for each place of each version.
+
+    Args:
+        connection: An open transaction.
+        columns: Labels of columns.
+        scope: What the rows speak of.
+        profile: Name of the profile.
+        names: What names the versions: ``MODEL`` or ``MODEL@VERSION``; empty for all.
+
+    Raises:
+        NotStoredError: Nothing carries a name, or nothing was analysed under the profile.
+        UnknownNameError: No analysis has such a column in this scope.
+    """
+    import numpy as np
+
+    refs = list(dict.fromkeys(ref for name in names or ("",) for ref in find_versions(connection, name)))
+    in_force = {(row.model, row.version): row for row in connection.execute(_IN_FORCE, {"profile": profile})}
+    versions = [in_force[ref.model, ref.version] for ref in refs if (ref.model, ref.version) in in_force]
+    if not versions:
+        what = ", ".join(names) or "any version"
+        raise NotStoredError(
+            f"no complete analysis of {what} under profile {profile!r} is stored: `ww analyze` makes one"
+        )
+    labels = _labels(connection, {row.plan_id for row in versions}, columns, scope)
+    rows_of = _rows(connection, versions, scope)
+    places: list[tuple[Any, ...]] = []
+    plan_of: list[int] = []
+    of_subject: dict[int, list[int]] = defaultdict(list)  # one content may stand in many places
+    for version in versions:
+        for place, subjects in rows_of[version.analysis_id]:
+            for subject in subjects:
+                of_subject[subject].append(len(places))
+            places.append((version.model, version.version, version.digest, *place))
+            plan_of.append(version.plan_id)
+    shape, types = len(places), {told for own in labels.values() for told in own.values()}
+    numbers = {label: np.full(shape, np.nan) for label, kind in types if kind != "text"}
+    texts = {label: np.full(shape, None, dtype=object) for label, kind in types if kind == "text"}
+    states = {label: np.full(shape, "missing", dtype=object) for label in columns}
+    keys = sorted({key for own in labels.values() for key in own})
+    for chunk in chunks(sorted(of_subject)):
+        asked = {"subjects": chunk, "columns": keys}
+        for subject, key, state, number, words in connection.execute(_VALUES, asked).all():
+            for row in of_subject[subject]:
+                told = labels[plan_of[row]].get(key)
+                if told is not None:
+                    label = told[0]
+                    states[label][row] = state
+                    if number is not None:
+                        numbers[label][row] = number
+                    elif words is not None:
+                        texts[label][row] = words
+    heads = ("model", "version", "digest", *_PLACES[scope])
+    return ValueTable(
+        places={head: np.array([place[at] for place in places], dtype=object) for at, head in enumerate(heads)},
+        numbers={label: numbers[label] for label in columns if label in numbers},
+        texts={label: texts[label] for label in columns if label in texts},
+        states={label: states[label] for label in columns},
+    )
+
+
+def _labels(
+    connection: Connection, plans: Collection[int], columns: Sequence[str], scope: str
+) -> dict[int, dict[int, tuple[str, str]]]:
+    """Label and type of the columns asked for, by plan and key.
+
+    Raises:
+        UnknownNameError: No plan has such a column.
+    """
+    labels: dict[int, dict[int, tuple[str, str]]] = defaultdict(dict)
+    known: set[str] = set()
+    for chunk in chunks(sorted(plans)):
+        for plan, label, key, kind in connection.execute(_COLUMNS, {"plans": chunk, "scope": scope}):
+            known.add(label)
+            if label in columns:
+                labels[plan][key] = (label, kind)
+    for label in columns:
+        if label not in known:
+            raise UnknownNameError(f"column of scope {scope}", label, known, "ww metrics")
+    return labels
+
+
+Rows = list[tuple[tuple[Any, ...], list[int]]]
+"""Places in order, each with the keys of the subjects that values of it belong to."""
+
+
+def _rows(connection: Connection, versions: Sequence[Any], scope: str) -> dict[int, Rows]:
+    """Places by analysis."""
+    found: dict[int, dict[tuple[Any, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
+    if scope == "model":
+        for own in versions:
+            found[own.analysis_id][()] = [own.model_subject_id] if own.model_subject_id else []
+    else:
+        query = _MATRICES if scope == "matrix" else _WHOLES
+        for chunk in chunks(sorted({own.analysis_id for own in versions})):
+            for analysis, subject, *place in connection.execute(query, {"analyses": chunk}):
+                found[analysis][tuple(place)].append(subject)
+    return defaultdict(list, {analysis: list(rows.items()) for analysis, rows in found.items()})
+
+
+_IN_FORCE = (
+    select(
+        t.model.c.name.label("model"),
+        t.label.c.name.label("version"),
+        t.checkpoint.c.digest,
+        t.in_force.c.analysis_id,
+        t.analysis.c.plan_id,
+        t.analysis.c.model_subject_id,
+    )
+    .select_from(t.in_force)
+    .join(t.label, t.label.c.id == t.in_force.c.label_id)
+    .join(t.model, t.model.c.id == t.label.c.model_id)
+    .join(t.structure, t.structure.c.id == t.label.c.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .join(t.analysis, t.analysis.c.id == t.in_force.c.analysis_id)
+    .where(or_(t.in_force.c.name == bindparam("profile"), t.in_force.c.profile == bindparam("profile")))
+)
+_COLUMNS = (
+    select(t.plan_variant.c.plan_id, t.plan_variant.c.label, t.variant.c.column_id, t.metric_column.c.type)
+    .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
+    .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
+    .where(
+        t.plan_variant.c.plan_id.in_(bindparam("plans", expanding=True)), t.plan_variant.c.scope == bindparam("scope")
+    )
+)
+_matrix, _whole, _layer = t.matrix_subject.c, t.layer_subject.c, t.layer.c
+_IS_LAYER = and_(
+    _whole.weight_id == _layer.weight_id,
+    _whole.kind == _layer.kind,
+    _whole.groups == _layer.groups,
+    func.coalesce(_whole.bias_id, 0) == func.coalesce(_layer.bias_id, 0),
+)
+_MATRICES = (
+    select(t.coverage.c.analysis_id, _matrix.subject_id, _layer.name, t.coverage.c.extractor, _matrix.matrix_index)
+    .select_from(t.coverage)
+    .join(t.layer, _layer.id == t.coverage.c.layer_id)
+    .join(
+        t.matrix_subject,
+        and_(
+            _matrix.tensor_id == _layer.weight_id,
+            _matrix.extractor_id == t.coverage.c.extractor_id,
+            _matrix.groups == _layer.groups,
+            _matrix.split == _layer.split,
+        ),
+    )
+    .where(
+        t.coverage.c.analysis_id.in_(bindparam("analyses", expanding=True)),
+        t.coverage.c.state == "analyzed",
+        or_(
+            _matrix.context_id.is_(None),
+            select(_whole.subject_id).where(_whole.subject_id == _matrix.context_id, _IS_LAYER).exists(),
+        ),
+    )
+    .order_by(t.coverage.c.analysis_id, t.coverage.c.position, _matrix.matrix_index)
+)
+_WHOLES = (
+    select(t.analysis.c.id, _whole.subject_id, _layer.name)
+    .join(t.layer, _layer.structure_id == t.analysis.c.structure_id)
+    .join(t.layer_subject, _IS_LAYER)
+    .where(t.analysis.c.id.in_(bindparam("analyses", expanding=True)))
+    .order_by(t.analysis.c.id, _layer.position)
+)
+_value = t.value.c
+_VALUES = select(_value.subject_id, _value.column_id, _value.state, _value.number, _value.text).where(
+    _value.subject_id.in_(bindparam("subjects", expanding=True)),
+    _value.column_id.in_(bindparam("columns", expanding=True)),
+)
+
+
+def stored_scores(connection: Connection, names: Sequence[str]) -> ScoreTable:
+    """Return the scores of what is named, by model, version and name; of everything for no name.
+
+    Raises:
+        NotStoredError: Nothing carries a name.
+    """
+    found = connection.execute(_SCORES).all()
+    if names:
+        wanted = {(ref.model, ref.version) for name in names for ref in find_versions(connection, name)}
+        found = [row for row in found if (row.model, row.version) in wanted]
+    return ScoreTable(tuple(StoredScore(*row) for row in found))
+
+
+_SCORES = text(
+    f"SELECT {', '.join(StoredScore._fields)} FROM v_scores"  # noqa: S608 - names of columns
+    " ORDER BY model, version, name, dataset, source, digest"
+)
