@@ -147,7 +147,7 @@ def record_results(
     connection: Connection, run: OpenRun, results: Sequence[Result], *, keep_spectra: bool, blas: str
 ) -> None:
     """Store what a run has computed. Subjects, spectra and values that are there already stay as they are."""
-    keys, origins = run.keys, _Origins(connection, run, blas)
+    keys, origins = run.keys, _Origins(connection, run, results, blas)
     _record_subjects(connection, [result.subject for result in results], keys)
     # Two tasks may have made the same one, and a server takes a row once in a statement, in one order for all writers.
     made = [_spectrum_row(r, r.spectrum, keys, origins, keep=keep_spectra) for r in results if r.spectrum is not None]
@@ -239,34 +239,38 @@ def _value_rows(result: Result, keys: Keys, origins: _Origins) -> Iterator[dict[
         }
 
 
-_NOBODY = (Maker(""),)
+_NOBODY = Maker("")
 
 
 class _Origins:
-    """Keys of the origins of what a run has computed, which are stored when the first of it is."""
+    """Keys of the origins of what a run has computed, stored with the first of it."""
 
-    def __init__(self, connection: Connection, run: OpenRun, blas: str) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, run: OpenRun, results: Sequence[Result], blas: str) -> None:
         self._run = run
         self._blas = blas
-        self._keys: dict[tuple[str, str], int] = {}
+        pairs = {(identity, _extractor(own.subject)) for own in results for identity, _ in own.outcomes}
+        pairs |= {(_extractor(own.subject), "") for own in results if own.spectrum is not None}
+        records = {pair: self._record(*pair) for pair in pairs}
+        keys = record_origins(connection, set(records.values()))
+        self._keys = {pair: keys[record] for pair, record in records.items()}
 
     def of_value(self, identity: str, subject: Subject) -> int:
         """Return the origin of a value of a metric."""
-        return self._key(identity, subject.extractor if isinstance(subject, MatrixSubject) else "")
+        return self._keys[identity, _extractor(subject)]
 
     def of_spectrum(self, subject: Subject) -> int:
         """Return the origin of a spectrum, whose matrix its extractor has made."""
-        return self._key(subject.extractor if isinstance(subject, MatrixSubject) else "", "")
+        return self._keys[_extractor(subject), ""]
 
-    def _key(self, identity: str, extractor: str) -> int:
-        if (identity, extractor) not in self._keys:
-            run = self._run
-            maker, *through = run.makers.get(identity, _NOBODY)
-            hands = {*through, run.makers.get(extractor, _NOBODY)[0], run.loader} - {maker, *_NOBODY}
-            record = OriginRecord(run.number, run.program, maker, tuple(sorted(hands)), self._blas)
-            self._keys[identity, extractor] = record_origins(self._connection, [record])[record]
-        return self._keys[identity, extractor]
+    def _record(self, identity: str, extractor: str) -> OriginRecord:
+        run = self._run
+        maker, *through = run.makers.get(identity, (_NOBODY,))
+        hands = {*through, run.makers.get(extractor, (_NOBODY,))[0], run.loader} - {maker, _NOBODY}
+        return OriginRecord(run.number, run.program, maker, tuple(sorted(hands)), self._blas)
+
+
+def _extractor(subject: Subject) -> str:
+    return subject.extractor if isinstance(subject, MatrixSubject) else ""
 
 
 def record_model_subject(connection: Connection, run: OpenRun, subject: ModelSubject) -> None:
