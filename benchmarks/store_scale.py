@@ -1,7 +1,7 @@
 """How long questions take in a large store, and how large it is: the store's own writer fills it, views answer.
 
     python benchmarks/store_scale.py --values 200000 2000000
-    python benchmarks/store_scale.py --values 2000000 20000000 --store postgresql://ww@/ww?host=/tmp/socket
+    python benchmarks/store_scale.py --values 2000000 20000000 --store postgresql://ww@localhost/ww
 
 Models of 100 versions of 100 layers, no two alike, each with 16 values of its matrix and 4 of the layer, fill the store
 up to each count of values in turn; their versions come in turn, as if all models were trained at once. Then questions
