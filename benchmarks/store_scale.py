@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import text
@@ -111,8 +112,16 @@ def record_version(store: Store, model: str, number: int) -> None:
         recording.record_identities(connection, RECORDS, keys)
         plan_id = recording.record_plan(connection, PLAN, keys)
         analysis_id = recording.record_analysis(connection, plan_id, covered, keys)
-        told = {"name": name, "profile": "default", "source": label.source, "request": {}, "program": "benchmark"}
-        run_id = recording.start_run(connection, analysis_id, standing.id, **told)
+        run_id = recording.start_run(
+            connection,
+            analysis_id,
+            standing.id,
+            name=name,
+            profile="default",
+            source=label.source,
+            request={},
+            program="benchmark",
+        )
         recording.record_results(connection, results, keys, keep_spectra=False)
         recording.record_model_subject(connection, analysis_id, subject, keys)
         recording.finish_run(connection, run_id, recording.RunEnd("done", LAYERS, 0, 1.0, (), ()))
@@ -154,7 +163,7 @@ def measure(location: str, model: str, times: int) -> dict[str, list[float]]:
                 return connection.execute(text(query), {"model": model} if ":model" in query else {}).all()
 
         for name, query in QUESTIONS.items():
-            found[name] = seconds(lambda query=query: ask(query), times)
+            found[name] = seconds(partial(ask, query), times)
         found["Store.report of a version"] = seconds(lambda: store.report(f"{model}@50"), times)
     return found
 
