@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import text
@@ -157,7 +158,7 @@ def measure(location: str, model: str, times: int) -> dict[str, list[float]]:
                 return connection.execute(text(query), {"model": model} if ":model" in query else {}).all()
 
         for name, query in QUESTIONS.items():
-            found[name] = seconds(lambda query=query: ask(query), times)
+            found[name] = seconds(partial(ask, query), times)
         found["Store.report of a version"] = seconds(lambda: store.report(f"{model}@50"), times)
     return found
 

@@ -57,9 +57,10 @@ IDENTITY_KINDS = ["extractor", "spectrum", "quantity", "metric", "reported"]
 
 # Views, for people and other programs: the same text on both databases. Values belong to content, so a version shows
 # those of the content of its layers, as its own source presented them. A matrix with a context only speaks for layers
-# that are that context. CROSS JOIN is INNER JOIN to a server; SQLite keeps to its order, and so comes from names to the
-# keys of values whether it has statistics or not. Where the parts of a UNION have one affinity in each column, which
-# NULL is cast for, SQLite moves a query into each of them, and makes no list of the whole first.
+# that are that context: a LEFT JOIN, because of EXISTS a server takes the whole for so dear that it compiles it first.
+# CROSS JOIN is INNER JOIN to a server; SQLite keeps to its order, and so comes from names to the keys of values whether
+# it has statistics or not. Where the parts of a UNION have one affinity in each column, which NULL is cast for, SQLite
+# moves a query into each of them, and makes no list of the whole first.
 VERSION = """
     model.name AS model,
     label.name AS version,
@@ -100,14 +101,11 @@ WHERE label.model_id = model.id
 OF_MATRIX = """
     AND matrix_subject."groups" = layer."groups"
     AND matrix_subject.split = layer.split
-    AND (matrix_subject.context_id IS NULL OR EXISTS (
-        SELECT 1
-        FROM layer_subject
-        WHERE layer_subject.subject_id = matrix_subject.context_id
-            AND layer_subject.kind = layer.kind
-            AND layer_subject."groups" = layer."groups"
-            AND layer_subject.weight_id = layer.weight_id
-            AND coalesce(layer_subject.bias_id, 0) = coalesce(layer.bias_id, 0)
+    AND (matrix_subject.context_id IS NULL OR (
+        context.weight_id = layer.weight_id
+        AND context.kind = layer.kind
+        AND context."groups" = layer."groups"
+        AND coalesce(context.bias_id, 0) = coalesce(layer.bias_id, 0)
     ))
 """
 
@@ -140,6 +138,7 @@ SELECT
 CROSS JOIN coverage
 CROSS JOIN layer
 CROSS JOIN matrix_subject
+LEFT JOIN layer_subject AS context ON context.subject_id = matrix_subject.context_id
 CROSS JOIN value
 {OF_COLUMNS_IN_FORCE}
     AND plan_variant.scope = 'matrix'
@@ -229,6 +228,7 @@ FROM model
 CROSS JOIN label
 CROSS JOIN layer
 CROSS JOIN matrix_subject
+LEFT JOIN layer_subject AS context ON context.subject_id = matrix_subject.context_id
 CROSS JOIN identity AS extractor
 {VALUES_OF_SUBJECT}
 WHERE label.model_id = model.id
