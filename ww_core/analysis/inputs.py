@@ -200,8 +200,7 @@ class MatrixInputs:
         multiplicities: npt.NDArray[np.int64] | None,
         resolution: Resolution,
     ) -> Spectrum:
-        scale, stored = self._plan.scale, self._layer.layer.weight.rounding
-        rounding = replace(stored, step=stored.step * self._plan.gain)
+        scale, rounding = self._plan.scale, self._layer.layer.weight.rounding.times(self._plan.gain)
         spectrum = self._layer.decompose(entries, multiplicities, rounding=rounding, resolution=resolution)
         if scale != 1.0:
             spectrum = replace(

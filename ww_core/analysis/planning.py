@@ -145,6 +145,7 @@ def _matrix_subject(
         rows=plan.rows,
         cols=plan.cols,
         entries=plan.entries,
+        rounding=content.rounding,
     )
 
 

@@ -79,9 +79,9 @@ def spectrum_of(
         share: Who else may take pieces of the batch.
 
     Returns:
-        Singular values in float64, descending, with their noise floor: step / sqrt(12) * (sqrt(N) + sqrt(M)), where
-        step is epsilon * rms(w) over all entries or the absolute one, whichever is more; or what can be told apart if
-        that is more: N * eps64 * sigma_max, and sqrt(N * eps32) * sigma_max in float32.
+        Singular values in float64, descending, with their noise floor: what ``rounding.noise`` says of the root mean
+        square of all entries, or what can be told apart if that is more: N * eps64 * sigma_max, and
+        sqrt(N * eps32) * sigma_max in float32.
 
     Raises:
         NotApplicable: An entry has no elements, or there is no entry.
@@ -250,5 +250,4 @@ def _storage_floor(values: npt.NDArray[np.float64], size: int, sides: tuple[int,
     if not 0.0 < largest < math.inf:
         return 0.0
     rms = largest * math.sqrt(float(np.square(values / largest).sum()) / size)
-    error = max(rounding.epsilon / math.sqrt(12.0) * rms, rounding.step / math.sqrt(12.0))
-    return error * (math.sqrt(sides[0]) + math.sqrt(sides[1]))
+    return rounding.noise(rms, *sides)

@@ -27,6 +27,7 @@ from ww_core.domain.report import (
     RunInfo,
     Skip,
 )
+from ww_core.domain.rounding import Rounding
 from ww_core.domain.spectrum import Precision, Resolution, Spectrum
 from ww_core.domain.subject import LayerSubject
 from ww_core.errors import NotStoredError, UsageError, near_names
@@ -336,9 +337,10 @@ def stored_structure(connection: Connection, structure_id: int) -> StoredStructu
             bias = TensorSpec(row.bias_name, row.bias_dtype, _shape(row.bias_shape))
             keys.tensors[row.bias] = row.bias_id
         if row.weight_id is not None:
-            contents[row.name] = LayerSubject(row.kind, row.groups, row.weight, row.bias or "")
+            contents[row.name] = LayerSubject(row.kind, row.groups, row.weight, row.bias or "", row.rounding)
             keys.tensors[row.weight] = row.weight_id
-        weight = TensorSpec(row.weight_name, row.weight_dtype or "", _shape(row.shape))
+        rounding = Rounding.parse(row.rounding)
+        weight = TensorSpec(row.weight_name, row.weight_dtype or "", _shape(row.shape), rounding)
         layers.append(Layer(row.name, LayerKind(row.kind), weight, bias, row.groups, row.split))
         keys.layers[row.name] = row.id
     return StoredStructure(head.digest, head.provisional, tuple(layers), contents, keys)
@@ -461,6 +463,7 @@ def covered_layers(connection: Connection, run_id: int) -> list[CoveredLayer]:
                 t.matrix_subject.c.extractor_id == t.coverage.c.extractor_id,
                 t.matrix_subject.c.groups == t.layer.c.groups,
                 t.matrix_subject.c.split == t.layer.c.split,
+                t.matrix_subject.c.rounding == t.layer.c.rounding,
             ),
         )
         .outerjoin(t.identity, t.identity.c.digest == spectrum_identity("standard"))
@@ -929,6 +932,7 @@ _COVERED_LAYERS = (
         _layer.kind,
         _layer.groups,
         _layer.split,
+        _layer.rounding,
         _layer.shape,
         _layer.weight_name,
         _layer.weight_id,
@@ -947,14 +951,14 @@ def _matrix_subjects(
 ) -> dict[tuple[int, int], list[Row[Any]]]:
     """Matrix subjects by (layer key, extractor key), plain and in the context of their layer, by index."""
     analyzed = [row for row in covered if row.state == "analyzed"]
-    found: dict[tuple[int, str, int, int], list[Row[Any]]] = defaultdict(list)
+    found: dict[tuple[int, str, str, int, int], list[Row[Any]]] = defaultdict(list)
     for chunk in chunks(sorted({row.weight_id for row in analyzed})):
         for row in connection.execute(_MATRIX_SUBJECTS, {"tensors": chunk}).all():
-            found[row.groups, row.split, row.tensor_id, row.extractor_id].append(row)
+            found[row.groups, row.split, row.rounding, row.tensor_id, row.extractor_id].append(row)
     return {
         (row.layer_id, row.extractor_id): [
             subject
-            for subject in found[row.groups, row.split, row.weight_id, row.extractor_id]
+            for subject in found[row.groups, row.split, row.rounding, row.weight_id, row.extractor_id]
             if subject.context_id is None or subject.context_id == contexts.get(row.layer_id)
         ]
         for row in analyzed
@@ -970,18 +974,21 @@ _MATRIX_SUBJECTS = (
 
 def _layer_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dict[int, int]:
     """Keys of layer subjects by layer key."""
-    by_content: dict[tuple[str, int, int, int | None], int] = {}
+    by_content: dict[tuple[str, int, str, int, int | None], int] = {}
     for chunk in chunks(sorted({row.weight_id for row in covered if row.weight_id is not None})):
         for key, *content in connection.execute(_LAYER_SUBJECTS, {"tensors": chunk}).all():
             by_content[tuple(content)] = key
-    keys = {row.layer_id: by_content.get((row.kind, row.groups, row.weight_id, row.bias_id)) for row in covered}
+    keys = {
+        row.layer_id: by_content.get((row.kind, row.groups, row.rounding, row.weight_id, row.bias_id))
+        for row in covered
+    }
     return {layer_id: key for layer_id, key in keys.items() if key is not None}
 
 
 _whole = t.layer_subject.c
-_LAYER_SUBJECTS = select(_whole.subject_id, _whole.kind, _whole.groups, _whole.weight_id, _whole.bias_id).where(
-    _whole.weight_id.in_(bindparam("tensors", expanding=True))
-)
+_LAYER_SUBJECTS = select(
+    _whole.subject_id, _whole.kind, _whole.groups, _whole.rounding, _whole.weight_id, _whole.bias_id
+).where(_whole.weight_id.in_(bindparam("tensors", expanding=True)))
 
 
 def _values(

@@ -260,6 +260,7 @@ def _layer_fields(layer: Layer, weight: str, bias: str) -> dict[str, Any]:
         "kind": str(layer.kind),
         "groups": layer.groups,
         "split": layer.split,
+        "rounding": layer.weight.told_rounding,
         "shape": _shape_text(layer.shape),
         "size": layer.size,
         "weight_name": clean(layer.weight.name),
@@ -604,6 +605,7 @@ def _layer_row(subject: LayerSubject, keys: Keys) -> dict[str, Any]:
         "subject_id": keys.subjects[subject.digest],
         "kind": subject.layer_kind,
         "groups": subject.groups,
+        "rounding": subject.rounding,
         "weight_id": keys.tensors[subject.weight],
         "bias_id": keys.tensors[subject.bias] if subject.bias else None,
     }
@@ -615,6 +617,7 @@ def _matrix_row(subject: MatrixSubject, keys: Keys) -> dict[str, Any]:
         "tensor_id": keys.tensors[subject.tensor],
         "groups": subject.groups,
         "split": subject.split,
+        "rounding": subject.rounding,
         "extractor_id": keys.identities[subject.extractor],
         "matrix_index": subject.index,
         "context_id": keys.subjects[subject.context] if subject.context else None,
