@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ww_core.domain.profile import Profile
     from ww_core.domain.quantity import Column, Quantity, Scope, column, metric, quantity
     from ww_core.domain.report import AnalysisReport
+    from ww_core.domain.rounding import ROUNDINGS, Rounding
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import MatrixPlace
     from ww_core.errors import (
@@ -56,6 +57,7 @@ _HOMES = {
     "ww_core.domain.profile": ["Profile"],
     "ww_core.domain.quantity": ["Column", "Quantity", "Scope", "column", "metric", "quantity"],
     "ww_core.domain.report": ["AnalysisReport"],
+    "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
     "ww_core.domain.spectrum": ["Spectrum"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.errors": [
@@ -78,6 +80,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "API_VERSION",
     "ITEM_SIZES",
+    "ROUNDINGS",
     "AnalysisReport",
     "Checkpoint",
     "Column",
@@ -101,6 +104,7 @@ __all__ = [
     "Profile",
     "Quantity",
     "Refused",
+    "Rounding",
     "RunObserver",
     "RunStart",
     "Scope",

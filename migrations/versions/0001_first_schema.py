@@ -101,10 +101,12 @@ WHERE label.model_id = model.id
 OF_MATRIX = """
     AND matrix_subject."groups" = layer."groups"
     AND matrix_subject.split = layer.split
+    AND matrix_subject.rounding = layer.rounding
     AND (matrix_subject.context_id IS NULL OR (
         context.weight_id = layer.weight_id
         AND context.kind = layer.kind
         AND context."groups" = layer."groups"
+        AND context.rounding = layer.rounding
         AND coalesce(context.bias_id, 0) = coalesce(layer.bias_id, 0)
     ))
 """
@@ -113,6 +115,7 @@ OF_LAYER = """
     AND layer_subject.weight_id = layer.weight_id
     AND layer_subject.kind = layer.kind
     AND layer_subject."groups" = layer."groups"
+    AND layer_subject.rounding = layer.rounding
     AND coalesce(layer_subject.bias_id, 0) = coalesce(layer.bias_id, 0)
 """
 
@@ -582,6 +585,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("groups", sa.Integer(), nullable=False),
         sa.Column("split", sa.String(length=64), nullable=False),
+        sa.Column("rounding", sa.Text(), nullable=False),
         sa.Column("shape", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("weight_name", sa.Text(), nullable=False),
@@ -601,6 +605,7 @@ def upgrade() -> None:
         sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("groups", sa.Integer(), nullable=False),
+        sa.Column("rounding", sa.Text(), nullable=False),
         sa.Column("weight_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("bias_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.ForeignKeyConstraint(["bias_id"], ["tensor.id"], name=op.f("fk_layer_subject_bias_id")),
@@ -616,6 +621,7 @@ def upgrade() -> None:
         sa.Column("tensor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("groups", sa.Integer(), nullable=False),
         sa.Column("split", sa.String(length=64), nullable=False),
+        sa.Column("rounding", sa.Text(), nullable=False),
         sa.Column("extractor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("matrix_index", sa.Integer(), nullable=False),
         sa.Column("context_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),

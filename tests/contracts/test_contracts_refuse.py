@@ -1,14 +1,16 @@
 """The contracts that ww ships find what they are there to find."""
 
 import abc
-from dataclasses import dataclass
+import contextlib
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 import ww_core as ww
 from ww_core.plugins import discovery
-from ww_core.testing import ExtractorContract, MetricContract, PluginContract
+from ww_core.testing import ExtractorContract, LoaderContract, MetricContract, PluginContract
 
 
 class Peeking(ww.Extractor):
@@ -90,6 +92,71 @@ def test_an_extractor_may_refuse_by_kind():
             return super().plan(layer)
 
     contract_of(Dense).test_it_looks_at_content_alone()
+
+
+def test_an_extractor_that_does_not_say_what_becomes_of_errors():
+    class Summed(peeking("summed", lambda layer: True)):
+        name = "summed"
+
+        def plan(self, layer):
+            if not layer.kind.is_convolution or layer.groups > 1 or 0 in layer.shape or layer.shape[0] % layer.groups:
+                raise ww.NotApplicable("no convolution of one group")
+            return ww.MatrixPlan(1, 1, *layer.shape[:2])
+
+        def matrices(self, weight, layer):
+            yield ww.Matrix(0, weight.reshape(*weight.shape[:2], -1).sum(axis=2)[None])
+
+    class Told(Summed):
+        name = "told"
+
+        def plan(self, layer):
+            plan = super().plan(layer)
+            return replace(plan, gain=math.sqrt(math.prod(layer.shape[2:])))
+
+    contract_of(Told).test_its_gain_is_that_of_errors()
+    with pytest.raises(AssertionError, match="summed: gain of"):
+        contract_of(Summed).test_its_gain_is_that_of_errors()
+
+
+class Coarse(ww.Loader):
+    """Gives one array, as whole tenths, and says so or not."""
+
+    name = "coarse"
+    description = "tenths"
+
+    def __init__(self, rounding):
+        self.rounding = rounding
+
+    def probe(self, source):
+        return 1.0
+
+    def open(self, source):
+        class Opened(ww.Checkpoint):
+            spec = ww.TensorSpec("fc.weight", "float32", (4, 3), self.rounding)
+            layers = (ww.Layer("fc", ww.LayerKind.DENSE, spec),)
+
+            def read(self, tensor):
+                return contextlib.nullcontext(np.full((4, 3), np.float32(0.1)))
+
+        return Opened()
+
+
+@pytest.mark.parametrize(("said", "passes"), [(ww.Rounding.of_steps(0.1), True), (ww.Rounding(), False)])
+def test_a_loader_that_does_not_tell_how_numbers_were_rounded(said, passes):
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_loaders(self):
+            return [Coarse(said)]
+
+    class Contract(LoaderContract):
+        plugin = Plugin()
+        name = "coarse"
+
+        def roundings(self):
+            return {"fc.weight": ww.Rounding.of_steps(0.1)}
+
+    with contextlib.nullcontext() if passes else pytest.raises(AssertionError, match=r"fc\.weight"):
+        Contract().test_it_tells_how_precisely_numbers_were_stored("source")
 
 
 @ww.metric(version="1")

@@ -4,6 +4,7 @@ import pytest
 
 import ww_core as ww
 from ww_core.domain.layer import LayerKind, TensorSpec
+from ww_core.domain.rounding import ROUNDINGS
 from ww_core.spectral import spectrum_of
 from ww_plugins.extractors import Pool, Slice, Stack, ww_register_extractors
 
@@ -88,7 +89,7 @@ def test_the_stack_of_groups_is_a_block_diagonal_operator():
     whole = np.zeros((18, 6))
     for group, entry in enumerate(matrix.entries):
         whole[6 * group : 6 * group + 6, 2 * group : 2 * group + 2] = entry
-    found = spectrum_of(matrix.entries, stored_dtype="float64").singular_values
+    found = spectrum_of(matrix.entries, rounding=ROUNDINGS["float64"]).singular_values
     np.testing.assert_allclose(found, np.linalg.svd(whole, compute_uv=False), rtol=1e-12)
 
 
@@ -96,7 +97,7 @@ def test_every_way_keeps_the_frobenius_norm(case):
     weight, _, conv = case
     expected = float(np.square(weight.astype(np.float64)).sum())
     for extractor in (Pool(), Slice(), Stack()):
-        spectra = [spectrum_of(m.entries, stored_dtype="float32") for m in extractor.matrices(weight, conv)]
+        spectra = [spectrum_of(m.entries, rounding=ROUNDINGS["float32"]) for m in extractor.matrices(weight, conv)]
         assert sum(np.square(s.singular_values).sum() for s in spectra) == pytest.approx(expected, rel=1e-12)
         plan = extractor.plan(conv)
         assert all(s.singular_values.size == plan.n_eigenvalues for s in spectra)

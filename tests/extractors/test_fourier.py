@@ -7,6 +7,7 @@ import pytest
 
 import ww_core as ww
 from ww_core.domain.layer import LayerKind, TensorSpec
+from ww_core.domain.rounding import ROUNDINGS
 from ww_core.spectral import spectrum_of
 from ww_plugins.extractors import Fft, Slice, Stack
 
@@ -57,7 +58,7 @@ def operator(weight, groups, n):
 
 
 def spectrum(matrix, resolution="full"):
-    found = spectrum_of(matrix.entries, matrix.multiplicities, stored_dtype="float64", resolution=resolution)
+    found = spectrum_of(matrix.entries, matrix.multiplicities, rounding=ROUNDINGS["float64"], resolution=resolution)
     return found.singular_values
 
 

@@ -397,6 +397,60 @@ def test_what_is_no_row_of_numbers_is_read_by_torch_apart(make, plain, tmp_path,
     assert contents(checkpoint) == wanted({"odd.weight": plain(odd), "fc.weight": torch.ones(4, 3)})
 
 
+LOW_RANK = torch.randn(48, 3, generator=torch.Generator().manual_seed(4)) @ torch.randn(
+    3, 40, generator=torch.Generator().manual_seed(5)
+)
+
+
+def quantized_by(axis):
+    """A matrix of rank 3, quantized with a scale for the tensor or for each channel of an axis, and the scales."""
+    if axis is None:
+        scale = float(LOW_RANK.abs().max()) / 127
+        return torch.quantize_per_tensor(LOW_RANK, scale, 3, torch.qint8), scale
+    scales = LOW_RANK.abs().amax(1 - axis).double() / 127
+    zeros = torch.zeros(len(scales), dtype=torch.long)
+    return torch.quantize_per_channel(LOW_RANK, scales, zeros, axis, torch.qint8), scales
+
+
+def test_a_quantized_tensor_has_the_rounding_of_its_scales(tmp_path, loader):
+    made = {f"q{axis}.weight": quantized_by(axis) for axis in (None, 0, 1)}
+    qparams = torch.quantize_per_channel(
+        torch.rand(6, 5), torch.full((6,), 1 / 255), torch.zeros(6), 0, torch.quint8
+    )  # with zero points between numbers, as embeddings have them
+    state = {name: tensor for name, (tensor, _) in made.items()} | {"e.weight": qparams, "fc.weight": torch.ones(4, 3)}
+    torch.save(state, tmp_path / "m.pth")
+    specs = {layer.name: layer.weight for layer in loader.open(tmp_path / "m.pth").layers}
+    for axis, name in ((None, "qNone"), (0, "q0"), (1, "q1")):
+        scales = np.atleast_1d(np.asarray(made[f"{name}.weight"][1]))
+        largest, mean = scales.max(), np.sqrt(np.square(scales).mean())
+        rounding = specs[name].rounding
+        assert rounding.epsilon == 2.0**-23
+        expected = (mean, largest) if axis == 1 else (largest, mean)
+        assert (rounding.row_step, rounding.col_step) == pytest.approx(expected, rel=1e-12)
+    assert specs["e"].rounding.row_step == pytest.approx(1 / 255, rel=1e-6)
+    assert specs["fc"].rounding == ww.ROUNDINGS["float32"]
+    rows = {row.name: row.metrics["hard_rank"].value for row in ww.analyze(tmp_path / "m.pth").layers}
+    assert [rows[name] for name in ("qNone", "q0", "q1")] == [3, 3, 3]
+
+
+def test_a_scale_that_is_no_number_costs_no_other_tensor(tmp_path, loader):
+    broken = torch._make_per_tensor_quantized_tensor(torch.ones(4, 3, dtype=torch.int8), float("nan"), 0)
+    turned = torch._make_per_tensor_quantized_tensor(torch.ones(4, 3, dtype=torch.int8), -0.5, 0)
+    torch.save({"broken.weight": broken, "turned.weight": turned}, tmp_path / "m.pth")
+    specs = {layer.name: layer.weight for layer in loader.open(tmp_path / "m.pth").layers}
+    assert specs["broken"].rounding == ww.ROUNDINGS["float32"]
+    assert specs["turned"].rounding.row_step == 0.5
+
+
+def test_a_quantized_tensor_of_a_module_in_memory_is_skipped_with_its_reason():
+    module = torch.nn.Module()
+    module.register_buffer("weight", quantized_by(0)[0])
+    module.fc = torch.nn.Linear(3, 4)
+    described = ww.describe(module)
+    assert [layer.name for layer in described.layers] == ["fc"]
+    assert described.skipped[0][-1] == "the tensor is quantized: its numbers do not lie in a row"
+
+
 @pytest.mark.parametrize("found", ["", "2.5.1"], ids=["missing", "unsafe"])
 def test_without_a_safe_torch_such_a_tensor_is_listed_with_the_next_step(found, tmp_path, loader, monkeypatch):
     from ww_plugins.loaders.pytorch import weights_only

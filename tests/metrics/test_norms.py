@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ww_core.domain.rounding import ROUNDINGS
 from ww_core.spectral import spectrum_of
 from ww_plugins.metrics import norms
 
@@ -13,7 +14,7 @@ SPECTRUM = np.sort(np.random.default_rng(0).lognormal(size=40))[::-1]
 
 def test_agree_with_numpys_norms():
     matrix = np.random.default_rng(1).standard_normal((30, 20))
-    values = spectrum_of(matrix[np.newaxis], stored_dtype="float64").singular_values
+    values = spectrum_of(matrix[np.newaxis], rounding=ROUNDINGS["float64"]).singular_values
     frobenius, spectral = np.linalg.norm(matrix), np.linalg.norm(matrix, 2)
     assert norms.frobenius_norm(values) == pytest.approx(frobenius, rel=1e-14)
     assert norms.spectral_norm(values) == pytest.approx(spectral, rel=1e-14)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ww_core as ww
+from ww_core.domain.rounding import ROUNDINGS
 from ww_core.spectral import spectrum_of
 from ww_plugins.metrics import ranks
 
@@ -62,7 +63,7 @@ def test_the_default_agrees_but_for_the_factor_of_convolutions(name):
 def test_the_entropy_differs_by_the_peers_shift_of_every_share_only(name):
     weights = WEIGHTS(GOLDEN[name]["recipe"])
     slices = weights.reshape(*weights.shape[:2], -1).transpose(2, 0, 1)
-    values = spectrum_of(slices, stored_dtype="float64").singular_values
+    values = spectrum_of(slices, rounding=ROUNDINGS["float64"]).singular_values
     shares = values**2 / np.sum(values**2) + 1e-10
     theirs = -math.fsum(shares * np.log(shares)) / math.log(values.size + 1e-10)
     assert theirs == pytest.approx(GOLDEN[name]["values"]["entropy"], rel=1e-9)

@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ww_core.domain.rounding import ROUNDINGS
 from ww_core.errors import NotApplicable
 from ww_core.spectral import spectrum_of
 from ww_plugins.metrics import norms, ranks
 
 
 def spectrum(matrix, **options):
-    return spectrum_of(np.asarray(matrix)[np.newaxis], stored_dtype="float64", **options)
+    return spectrum_of(np.asarray(matrix)[np.newaxis], rounding=ROUNDINGS["float64"], **options)
 
 
 def hard_rank(matrix):

@@ -1,18 +1,20 @@
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import ww_core as ww
+from ww_core.domain.rounding import ROUNDINGS
 from ww_core.errors import NotApplicable
 from ww_core.spectral import fit_power_law, spectrum_of
 from ww_plugins.metrics import tails
 
 
 def fit_of(matrix, stored_dtype="float64", **parameters):
-    spectrum = spectrum_of(matrix[np.newaxis], stored_dtype=stored_dtype)
+    spectrum = spectrum_of(matrix[np.newaxis], rounding=ROUNDINGS[stored_dtype])
     return tails.power_law(spectrum.singular_values, spectrum.noise_floor, EPS, *matrix.shape, **parameters)
 
 
@@ -161,7 +163,45 @@ def test_a_tail_that_rounding_made_is_refused():
     for values in ([5, 4, 3, 2, 1, 0.5], [1] * 6):
         matrix = ((left * np.repeat(values, 10)) @ right.T).astype(np.float32)
         with pytest.raises(ww.Refused, match="no wider than the rounding"):
-            fit_of(matrix, "float32")
+            fit_of(matrix, "float32", min_span=1.0)
+
+
+ORTHOGONAL = [(64, 4), (4, 64), (8, 8), (32, 32), (33, 65), (128, 16), (20, 300), (100, 99), (256, 64), (200, 200)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", ORTHOGONAL)
+def test_an_orthogonal_layer_has_no_tail_nor_has_it_after_a_small_step(shape, dtype):
+    rng = np.random.default_rng(21)
+    columns = np.linalg.qr(rng.normal(size=sorted(shape, reverse=True)))[0]
+    matrix = columns if shape[0] >= shape[1] else columns.T
+    for step in (0.0, 1e-6, 1e-5, 1e-4, 1e-3):
+        moved = matrix + step * np.sqrt(np.square(matrix).mean()) * rng.normal(size=shape)
+        with pytest.raises(ww.Refused, match="without width"):
+            fit_of(moved.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype), dtype)
+
+
+@pytest.mark.parametrize("draw", ["standard_normal", "pareto", "standard_t"])
+def test_what_has_width_is_fitted_as_before(draw):
+    rng = np.random.default_rng(22)
+    for shape in [(12, 10), (64, 4), (200, 20), (90, 90)]:
+        parameters = () if draw == "standard_normal" else (2.5,)
+        matrix = getattr(rng, draw)(*parameters, size=shape).astype(np.float32)
+        assert fit_of(matrix, "float32") == fit_of(matrix, "float32", min_span=1.0)
+
+
+@given(span=st.floats(1.001, 1.1), min_span=st.floats(1.0, 1.1), exponent=st.integers(-400, 400))
+@settings(deadline=None)
+def test_the_span_is_that_of_the_eigenvalues_above_the_floor(span, min_span, exponent):
+    assume(abs(span - min_span) > 1e-9)
+    eigenvalues = [*np.geomspace(span, 1.0, 12), 0.25, 1e-6, 0.0]
+    spectrum, floor = np.ldexp(np.sqrt(eigenvalues), exponent), math.ldexp(0.6, 2 * exponent)
+    if span < min_span:
+        with pytest.raises(ww.Refused, match="without width"):
+            tails.power_law(spectrum, 0.0, EPS, 20, 15, cut=floor, min_span=min_span)
+    else:
+        assert tails.power_law(spectrum, 0.0, EPS, 20, 15, cut=floor, min_span=min_span).n_tail <= 12
+    assert tails.power_law(spectrum, 0.0, EPS, 20, 15, min_span=min_span).n_tail >= 2  # with the small ones it is wide
 
 
 def test_a_negative_cut_cuts_zeros_only():

@@ -4,6 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from ww_core.domain.rounding import ROUNDINGS
 from ww_core.errors import Refused, UsageError
 from ww_core.spectral import spectrum_of
 
@@ -20,8 +21,8 @@ DEVICES = ["torch", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda
 def test_agrees_with_the_cpu(device, dtype, shape, resolution):
     entries = np.random.default_rng(1).standard_normal(shape).astype(DTYPES[dtype])
     entries.flags.writeable = False
-    here = spectrum_of(entries, stored_dtype=dtype, resolution=resolution)
-    there = spectrum_of(entries, stored_dtype=dtype, resolution=resolution, device=device)
+    here = spectrum_of(entries, rounding=ROUNDINGS[dtype], resolution=resolution)
+    there = spectrum_of(entries, rounding=ROUNDINGS[dtype], resolution=resolution, device=device)
     largest = here.singular_values[0] ** 2
     assert np.abs(here.singular_values**2 - there.singular_values**2).max() <= 1e-12 * largest
     assert there.noise_floor == pytest.approx(here.noise_floor, rel=1e-12)
@@ -32,8 +33,8 @@ def test_agrees_with_the_cpu(device, dtype, shape, resolution):
 def test_complex_entries_agree_with_the_cpu(device):
     rng = np.random.default_rng(2)
     entries = rng.standard_normal((20, 6, 9)) + 1j * rng.standard_normal((20, 6, 9))
-    here = spectrum_of(entries, stored_dtype="float32").singular_values
-    there = spectrum_of(entries, stored_dtype="float32", device=device).singular_values
+    here = spectrum_of(entries, rounding=ROUNDINGS["float32"]).singular_values
+    there = spectrum_of(entries, rounding=ROUNDINGS["float32"], device=device).singular_values
     assert np.abs(here**2 - there**2).max() <= 1e-12 * here[0] ** 2
 
 
@@ -43,8 +44,8 @@ def test_blocks_of_a_large_matrix_add_up(device, monkeypatch):
 
     monkeypatch.setattr(devices, "UPLOAD_BYTES", 16 * 20 * 64)
     entries = np.random.default_rng(3).standard_normal((1, 20, 1000)).astype(np.float32)
-    here = spectrum_of(entries, stored_dtype="float32").singular_values
-    there = spectrum_of(entries, stored_dtype="float32", device=device).singular_values
+    here = spectrum_of(entries, rounding=ROUNDINGS["float32"]).singular_values
+    there = spectrum_of(entries, rounding=ROUNDINGS["float32"], device=device).singular_values
     np.testing.assert_allclose(there, here, rtol=1e-12)
 
 
@@ -52,20 +53,20 @@ def test_blocks_of_a_large_matrix_add_up(device, monkeypatch):
 def test_extreme_scales_and_what_is_not_finite(device):
     entries = np.random.default_rng(4).standard_normal((2, 8, 9))
     for scale in (1e-300, 1e300):
-        here = spectrum_of(entries * scale, stored_dtype="float64").singular_values
-        there = spectrum_of(entries * scale, stored_dtype="float64", device=device).singular_values
+        here = spectrum_of(entries * scale, rounding=ROUNDINGS["float64"]).singular_values
+        there = spectrum_of(entries * scale, rounding=ROUNDINGS["float64"], device=device).singular_values
         np.testing.assert_allclose(there, here, rtol=1e-12)
     entries[1, 2, 3] = np.nan
     for dtype in (np.float32, np.float64):
         with pytest.raises(Refused, match="1 of 144 weights"):
-            spectrum_of(entries.astype(dtype), stored_dtype=np.dtype(dtype).name, device=device)
+            spectrum_of(entries.astype(dtype), rounding=ROUNDINGS[np.dtype(dtype).name], device=device)
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_float32_arithmetic(device):
     entries = np.random.default_rng(5).standard_normal((1, 30, 50)).astype(np.float32)
-    exact = spectrum_of(entries, stored_dtype="float32").singular_values
-    single = spectrum_of(entries, stored_dtype="float32", precision="float32", device=device)
+    exact = spectrum_of(entries, rounding=ROUNDINGS["float32"]).singular_values
+    single = spectrum_of(entries, rounding=ROUNDINGS["float32"], precision="float32", device=device)
     assert np.abs(single.singular_values**2 - exact**2).max() <= 2e-6 * exact[0] ** 2
     assert single.precision == "float32"
 
@@ -73,5 +74,5 @@ def test_float32_arithmetic(device):
 @pytest.mark.parametrize("device", ["cuda:77", "gpu", "meta", ""])
 def test_a_device_that_is_not_there_is_one_sentence(device):
     with pytest.raises(UsageError, match=r"cannot be used.*take cpu") as caught:
-        spectrum_of(np.ones((1, 3, 3)), stored_dtype="float64", device=device)
+        spectrum_of(np.ones((1, 3, 3)), rounding=ROUNDINGS["float64"], device=device)
     assert "\n" not in str(caught.value)

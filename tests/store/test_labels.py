@@ -1,6 +1,7 @@
 """A label stands on a digest and a structure, and every reader answers from the label's own runs, on both databases."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def test_a_pair_that_has_a_label_keeps_it(store_url, grouped_file):
 # --- a loader that learns ---------------------------------------------------------------------------------------------
 
 
-def loader_plugin(groups, kind="conv2d", bias=True):
+def loader_plugin(groups, kind="conv2d", bias=True, rounding=ww.Rounding()):  # noqa: B008 - it is frozen
     """A loader of ``.toy`` files that knows this much of them."""
     weight = np.random.Generator(np.random.Philox(7)).standard_normal((32, 8, 3, 3)).astype(np.float32)
     specs = {"c.weight": weight, "c.bias": np.ones(32, np.float32)}
@@ -140,6 +141,7 @@ def loader_plugin(groups, kind="conv2d", bias=True):
 
         def __init__(self):
             tensors = {name: ww.TensorSpec(name, "float32", array.shape) for name, array in specs.items()}
+            tensors["c.weight"] = replace(tensors["c.weight"], rounding=rounding)
             layer = ww.Layer("c", ww.LayerKind(kind), tensors["c.weight"], tensors["c.bias"] if bias else None, groups)
             self.layers = (layer,)
             self.buffers = () if bias else (tensors["c.bias"],)
@@ -176,6 +178,16 @@ def toy_file(tmp_path):
     return path
 
 
+INT8 = ww.Rounding.of_steps(0.01)
+
+
+def test_a_loader_that_knows_how_numbers_were_rounded_knows_more(store_url, toy_file):
+    ww.analyze(toy_file, store=store_url, plugins=[loader_plugin(4)])
+    after = ww.analyze(toy_file, store=store_url, plugins=[loader_plugin(4, rounding=INT8)])
+    assert after.version == "1"
+    assert any("more is known now" in warning and "net@1" in warning for warning in after.warnings)
+
+
 @pytest.mark.parametrize("version", [None, "1"])
 def test_a_loader_that_knows_more_replaces_the_structure_and_says_so(store_url, toy_file, version):
     before = ww.analyze(toy_file, store=store_url, plugins=[loader_plugin(1)])
@@ -190,11 +202,16 @@ def test_a_loader_that_knows_more_replaces_the_structure_and_says_so(store_url, 
 
 @pytest.mark.parametrize(
     "less",
-    [loader_plugin(1), loader_plugin(4, kind="other"), loader_plugin(4, bias=False)],
-    ids=["groups", "kind", "bias"],
+    [
+        loader_plugin(1, rounding=INT8),
+        loader_plugin(4, kind="other", rounding=INT8),
+        loader_plugin(4, bias=False, rounding=INT8),
+        loader_plugin(4),
+    ],
+    ids=["groups", "kind", "bias", "rounding"],
 )
 def test_a_loader_that_knows_less_replaces_nothing(store_url, toy_file, less):
-    before = ww.analyze(toy_file, store=store_url, plugins=[loader_plugin(4)])
+    before = ww.analyze(toy_file, store=store_url, plugins=[loader_plugin(4, rounding=INT8)])
     with pytest.raises(ww.UsageError, match="net@1 stands on"):
         ww.analyze(toy_file, store=store_url, version="1", metrics=["weight_std"], plugins=[less])
     other = ww.analyze(toy_file, store=store_url, metrics=["weight_std"], plugins=[less])

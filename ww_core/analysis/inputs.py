@@ -13,7 +13,7 @@ from ww_core.analysis.reading import read_tensor, sentence_of
 from ww_core.domain.identity import digest_of
 from ww_core.domain.layer import Layer, LayerContent, TensorSpec
 from ww_core.domain.report import Failure
-from ww_core.domain.spectrum import EPSILONS
+from ww_core.domain.rounding import ROUNDINGS
 from ww_core.errors import NotApplicable, NoValue, Refused
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class MatrixInputs:
             case "noise_floor":
                 return self._spectrum(node.quantity.resolution).noise_floor
             case "epsilon":
-                return EPSILONS[self._spectrum(node.quantity.resolution).precision]
+                return ROUNDINGS[self._spectrum(node.quantity.resolution).precision].epsilon
             case "eigenvalues":
                 return _eigenvalues(self._spectrum(node.quantity.resolution))
             case "randomized_eigenvalues":
@@ -200,8 +200,8 @@ class MatrixInputs:
         multiplicities: npt.NDArray[np.int64] | None,
         resolution: Resolution,
     ) -> Spectrum:
-        dtype, scale = self._layer.layer.weight.dtype, self._plan.scale
-        spectrum = self._layer.decompose(entries, multiplicities, stored_dtype=dtype, resolution=resolution)
+        scale, rounding = self._plan.scale, self._layer.layer.weight.rounding.times(self._plan.gain)
+        spectrum = self._layer.decompose(entries, multiplicities, rounding=rounding, resolution=resolution)
         if scale != 1.0:
             spectrum = replace(
                 spectrum,

@@ -127,6 +127,8 @@ def _checked(plan: object) -> MatrixPlan:
         raise ValueError(f"multiplicities must be {plan.entries} whole numbers from 1 on, one for each entry")
     if not 0.0 < plan.scale < math.inf:
         raise ValueError(f"scale must be a positive number, not {plan.scale!r}")
+    if not 0.0 < plan.gain < math.inf:
+        raise ValueError(f"gain must be a positive number, not {plan.gain!r}")
     return plan
 
 
@@ -142,6 +144,7 @@ def _matrix_subject(
         rows=plan.rows,
         cols=plan.cols,
         entries=plan.entries,
+        rounding=content.rounding,
     )
 
 

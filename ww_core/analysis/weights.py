@@ -117,4 +117,6 @@ def _content(layer: Layer, read: Mapping[str, str]) -> LayerSubject | None:
     weight = read.get(layer.weight.name, "")
     bias = read.get(layer.bias.name, "") if layer.bias else ""
     readable = bool(weight) and (layer.bias is None or bool(bias))
-    return LayerSubject(str(layer.kind), layer.groups, weight, bias) if readable else None
+    if not readable:
+        return None
+    return LayerSubject(str(layer.kind), layer.groups, weight, bias, layer.weight.told_rounding)

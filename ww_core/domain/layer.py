@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from ww_core.domain.rounding import ROUNDINGS, Rounding
 
 ITEM_SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 """The dtypes ww analyses, with the bytes of one number. Tensors of other dtypes are listed as skipped."""
@@ -32,11 +34,30 @@ class LayerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One floating-point tensor of a checkpoint: its name there, its dtype, its canonical shape."""
+    """One floating-point tensor of a checkpoint.
+
+    Attributes:
+        name: Its name there.
+        dtype: Its dtype.
+        shape: Its canonical shape.
+        rounding: How precisely its numbers were stored, where they were something else before they had this dtype, as
+            int8 with a scale. It is never finer than that of the dtype, which is the default.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    rounding: Rounding = field(default_factory=Rounding)
+
+    def __post_init__(self) -> None:
+        """Add what the dtype says of the rounding."""
+        if (own := ROUNDINGS.get(self.dtype)) is not None:  # what could not be read has none
+            object.__setattr__(self, "rounding", own.with_at_least(self.rounding))
+
+    @property
+    def told_rounding(self) -> str:
+        """Its rounding as text; empty where it is that of its dtype."""
+        return "" if self.rounding == ROUNDINGS.get(self.dtype, Rounding()) else self.rounding.text
 
     @property
     def size(self) -> int:

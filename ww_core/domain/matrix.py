@@ -31,6 +31,8 @@ class MatrixPlan:
         is_complex: Whether the entries are complex.
         scale: Factor between the entries and the matrix they stand for: its weights and singular values are theirs
             times this. It must follow from the extractor's parameters and what ``plan`` may look at.
+        gain: Factor between the rounding errors of the weights and those of the entries, as root mean squares: sqrt(n)
+            where an entry's numbers are sums of n weights times phases, 1 where they are weights.
     """
 
     matrices: int
@@ -40,6 +42,7 @@ class MatrixPlan:
     multiplicities: tuple[int, ...] | None = None
     is_complex: bool = False
     scale: float = 1.0
+    gain: float = 1.0
 
     @property
     def n_eigenvalues(self) -> int:

@@ -16,9 +16,6 @@ Resolution = Literal["standard", "full"]
 Precision = Literal["float64", "float32"]
 """Of the arithmetic behind a spectrum of standard resolution; ``full`` is always in float64."""
 
-EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
-"""Distance from 1 to the next number of each dtype."""
-
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32")
 
 

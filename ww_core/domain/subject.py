@@ -27,6 +27,7 @@ class MatrixSubject:
         cols: Columns of an entry.
         entries: Count of entries.
         context: Digest of the layer, for values that depend on more of it than the weight; empty for all others.
+        rounding: How precisely the tensor was stored, as text; empty where its dtype says so.
     """
 
     tensor: str
@@ -38,6 +39,7 @@ class MatrixSubject:
     cols: int
     entries: int
     context: str = ""
+    rounding: str = ""
 
     kind = "matrix"
 
@@ -53,17 +55,18 @@ class MatrixSubject:
             "entries": [self.entries, self.rows, self.cols],
             "context": self.context,
         }
-        return digest_of("matrix", content)
+        return digest_of("matrix", content | _told(self.rounding))
 
 
 @dataclass(frozen=True)
 class LayerSubject:
-    """A whole layer: weight, bias, kind and groups; not its name."""
+    """A whole layer: weight, its rounding as text, bias, kind and groups; not its name."""
 
     layer_kind: str
     groups: int
     weight: str
     bias: str = ""
+    rounding: str = ""
 
     kind = "layer"
 
@@ -71,7 +74,12 @@ class LayerSubject:
     def digest(self) -> str:
         """Content address."""
         content = {"kind": self.layer_kind, "groups": self.groups, "weight": self.weight, "bias": self.bias}
-        return digest_of("layer", content)
+        return digest_of("layer", content | _told(self.rounding))
+
+
+def _told(rounding: str) -> dict[str, str]:
+    # Of the tensors whose dtype says it, which are nearly all, nothing is told.
+    return {"rounding": rounding} if rounding else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ww_core.domain.spectrum import EPSILONS, Spectrum
+from ww_core.domain.rounding import ROUNDINGS
+from ww_core.domain.spectrum import Spectrum
 from ww_core.errors import NotApplicable, Refused
 from ww_core.spectral.blocks import BLOCK_BYTES, count_non_finite
 from ww_core.spectral.lapack import lapack
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.domain.matrix import Entries
+    from ww_core.domain.rounding import Rounding
     from ww_core.domain.spectrum import Precision, Resolution
     from ww_core.spectral.sharing import Share
 
@@ -42,14 +44,14 @@ WIDE_FROM = 2048
 DEVICE_BYTES = 64 * 2**20
 """Bytes of a piece that is sent to a device: it takes many small matrices to keep one busy."""
 
-EPS64 = EPSILONS["float64"]
+EPS64 = ROUNDINGS["float64"].epsilon
 
 
 def spectrum_of(
     entries: npt.NDArray[Any] | Entries,
     multiplicities: npt.NDArray[np.int64] | None = None,
     *,
-    stored_dtype: str,
+    rounding: Rounding,
     resolution: Resolution = "standard",
     precision: Precision = "float64",
     device: str = "cpu",
@@ -69,7 +71,7 @@ def spectrum_of(
     Args:
         entries: Shape (B, rows, cols), real or complex, any stored dtype and layout.
         multiplicities: Shape (B,): how often each entry counts; None for once each.
-        stored_dtype: Name of the dtype the weights are stored in; it sets the noise floor.
+        rounding: How precisely the entries were stored, ``ROUNDINGS[dtype]`` for floats; it sets the noise floor.
         resolution: ``standard`` or ``full``.
         precision: Of the standard route's arithmetic. In ``float32`` nothing below about 3e-4 * sqrt(N) * sigma_max is
             told apart.
@@ -77,9 +79,9 @@ def spectrum_of(
         share: Who else may take pieces of the batch.
 
     Returns:
-        Singular values in float64, descending, with their noise floor: eps(stored) / sqrt(12) * rms(w) *
-        (sqrt(N) + sqrt(M)), where rms goes over all entries, or what can be told apart if that is more:
-        N * eps64 * sigma_max, and sqrt(N * eps32) * sigma_max in float32.
+        Singular values in float64, descending, with their noise floor: what ``rounding.noise`` says of the root mean
+        square of all entries, or what can be told apart if that is more: N * eps64 * sigma_max, and
+        sqrt(N * eps32) * sigma_max in float32.
 
     Raises:
         NotApplicable: An entry has no elements, or there is no entry.
@@ -92,7 +94,7 @@ def spectrum_of(
         raise NotApplicable(f"{count} matrices of shape {rows}x{cols} have no elements and no spectrum")
     precision = "float64" if resolution == "full" else precision
     letter = {"float32": "fF", "float64": "dD"}[precision][entries.dtype.kind == "c"]
-    route, decompose = _route(letter, stored_dtype, resolution, device)
+    route, decompose = _route(letter, rounding, resolution, device)
     values = np.empty((count, min(rows, cols)))
     room = BLOCK_BYTES if device == "cpu" else DEVICE_BYTES
     per_piece = max(1, room // (np.dtype(letter).itemsize * rows * cols))
@@ -114,7 +116,7 @@ def spectrum_of(
         raise Refused("the largest singular value is beyond the range of float64")
     return Spectrum(
         singular_values=pooled,
-        noise_floor=_noise_floor(pooled, (rows, cols), stored_dtype, precision),
+        noise_floor=_noise_floor(pooled, (rows, cols), rounding, precision),
         resolution=resolution,
         precision=precision,
         route=route,
@@ -122,7 +124,7 @@ def spectrum_of(
     )
 
 
-def _route(letter: str, stored_dtype: str, resolution: Resolution, device: str) -> tuple[str, Decompose]:
+def _route(letter: str, rounding: Rounding, resolution: Resolution, device: str) -> tuple[str, Decompose]:
     """What decomposes a piece, and its name as provenance."""
     by_gram: Decompose = partial(_by_gram, letter)
     by_svd: Decompose = _by_svd
@@ -136,11 +138,11 @@ def _route(letter: str, stored_dtype: str, resolution: Resolution, device: str) 
         return f"svd{place}", by_svd
     if letter in SINGLES:
         return f"gram+eigvalsh in float32{place}", by_gram
-    return f"gram+eigvalsh{place}", partial(_by_gram_or_svd, by_gram, by_svd, EPSILONS[stored_dtype])
+    return f"gram+eigvalsh{place}", partial(_by_gram_or_svd, by_gram, by_svd, rounding)
 
 
 def _by_gram_or_svd(
-    by_gram: Decompose, by_svd: Decompose, epsilon: float, piece: npt.NDArray[Any]
+    by_gram: Decompose, by_svd: Decompose, rounding: Rounding, piece: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
     """Singular values by the Gram matrix, but by SVD of entries in which that hides what their storage can tell."""
     values = by_gram(piece)
@@ -148,7 +150,7 @@ def _by_gram_or_svd(
     hidden = math.sqrt(max(sides) * EPS64)
     for entry in np.flatnonzero(values[:, 0] <= hidden * values[:, -1]):
         own = values[entry]
-        if not 0.0 < _storage_floor(own, piece[entry].size, sides, epsilon) < hidden * own[-1]:
+        if not 0.0 < _storage_floor(own, piece[entry].size, sides, rounding) < hidden * own[-1]:
             continue
         # Dead units are no reason for an SVD: their vectors are zero, and so are as many singular values.
         short_axes = [axis for axis in (0, 1) if sides[axis] == min(sides)]
@@ -234,18 +236,18 @@ def _is_tame(gram: npt.NDArray[Any]) -> bool:
 
 
 def _noise_floor(
-    pooled: npt.NDArray[np.float64], sides: tuple[int, int], stored_dtype: str, precision: Precision
+    pooled: npt.NDArray[np.float64], sides: tuple[int, int], rounding: Rounding, precision: Precision
 ) -> float:
     """Level below which a singular value says nothing; a function of the content and the precision only."""
     size = pooled.size // min(sides) * sides[0] * sides[1]
-    told_apart = math.sqrt(max(sides) * EPSILONS["float32"]) if precision == "float32" else max(sides) * EPS64
-    return max(_storage_floor(pooled, size, sides, EPSILONS[stored_dtype]), told_apart * float(pooled.max()))
+    told_apart = math.sqrt(max(sides) * ROUNDINGS["float32"].epsilon) if precision == "float32" else max(sides) * EPS64
+    return max(_storage_floor(pooled, size, sides, rounding), told_apart * float(pooled.max()))
 
 
-def _storage_floor(values: npt.NDArray[np.float64], size: int, sides: tuple[int, int], epsilon: float) -> float:
+def _storage_floor(values: npt.NDArray[np.float64], size: int, sides: tuple[int, int], rounding: Rounding) -> float:
     """Expected spectral norm of the rounding of ``size`` weights that have these singular values."""
     largest = float(values.max())
     if not 0.0 < largest < math.inf:
         return 0.0
     rms = largest * math.sqrt(float(np.square(values / largest).sum()) / size)
-    return epsilon / math.sqrt(12.0) * rms * (math.sqrt(sides[0]) + math.sqrt(sides[1]))
+    return rounding.noise(rms, *sides)

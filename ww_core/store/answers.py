@@ -150,6 +150,7 @@ _COVERED_LAYERS = (
         _layer.kind,
         _layer.groups,
         _layer.split,
+        _layer.rounding,
         _layer.shape,
         _layer.weight_name,
         _layer.weight_id,
@@ -168,14 +169,14 @@ def _matrix_subjects(
 ) -> dict[tuple[int, int], list[Row[Any]]]:
     """Matrix subjects by (layer key, extractor key), plain and in the context of their layer, by index."""
     analyzed = [row for row in covered if row.state == "analyzed"]
-    found: dict[tuple[int, str, int, int], list[Row[Any]]] = defaultdict(list)
+    found: dict[tuple[int, str, str, int, int], list[Row[Any]]] = defaultdict(list)
     for chunk in chunks(sorted({row.weight_id for row in analyzed})):
         for row in connection.execute(_MATRIX_SUBJECTS, {"tensors": chunk}).all():
-            found[row.groups, row.split, row.tensor_id, row.extractor_id].append(row)
+            found[row.groups, row.split, row.rounding, row.tensor_id, row.extractor_id].append(row)
     return {
         (row.layer_id, row.extractor_id): [
             subject
-            for subject in found[row.groups, row.split, row.weight_id, row.extractor_id]
+            for subject in found[row.groups, row.split, row.rounding, row.weight_id, row.extractor_id]
             if subject.context_id is None or subject.context_id == contexts.get(row.layer_id)
         ]
         for row in analyzed
@@ -191,18 +192,21 @@ _MATRIX_SUBJECTS = (
 
 def _layer_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dict[int, int]:
     """Keys of layer subjects by layer key."""
-    by_content: dict[tuple[str, int, int, int | None], int] = {}
+    by_content: dict[tuple[str, int, str, int, int | None], int] = {}
     for chunk in chunks(sorted({row.weight_id for row in covered if row.weight_id is not None})):
         for key, *content in connection.execute(_LAYER_SUBJECTS, {"tensors": chunk}).all():
             by_content[tuple(content)] = key
-    keys = {row.layer_id: by_content.get((row.kind, row.groups, row.weight_id, row.bias_id)) for row in covered}
+    keys = {
+        row.layer_id: by_content.get((row.kind, row.groups, row.rounding, row.weight_id, row.bias_id))
+        for row in covered
+    }
     return {layer_id: key for layer_id, key in keys.items() if key is not None}
 
 
 _whole = t.layer_subject.c
-_LAYER_SUBJECTS = select(_whole.subject_id, _whole.kind, _whole.groups, _whole.weight_id, _whole.bias_id).where(
-    _whole.weight_id.in_(bindparam("tensors", expanding=True))
-)
+_LAYER_SUBJECTS = select(
+    _whole.subject_id, _whole.kind, _whole.groups, _whole.rounding, _whole.weight_id, _whole.bias_id
+).where(_whole.weight_id.in_(bindparam("tensors", expanding=True)))
 
 
 _failure = t.run_failure.c

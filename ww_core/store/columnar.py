@@ -156,6 +156,7 @@ _IS_LAYER = and_(
     _whole.weight_id == _layer.weight_id,
     _whole.kind == _layer.kind,
     _whole.groups == _layer.groups,
+    _whole.rounding == _layer.rounding,
     func.coalesce(_whole.bias_id, 0) == func.coalesce(_layer.bias_id, 0),
 )
 _MATRICES = (
@@ -169,6 +170,7 @@ _MATRICES = (
             _matrix.extractor_id == t.coverage.c.extractor_id,
             _matrix.groups == _layer.groups,
             _matrix.split == _layer.split,
+            _matrix.rounding == _layer.rounding,
         ),
     )
     .where(

@@ -233,6 +233,7 @@ def _matrix_digest(row: Row[Any]) -> str:
         cols=row.cols,
         entries=row.entries,
         context=row.context or "",
+        rounding=row.rounding,
     ).digest
 
 
@@ -244,6 +245,7 @@ def _check_layers(connection: Connection, findings: _Findings) -> None:
             t.subject.c.digest,
             whole.c.kind,
             whole.c.groups,
+            whole.c.rounding,
             weight.c.digest.label("weight"),
             bias.c.digest.label("bias"),
         )
@@ -258,7 +260,7 @@ def _check_layers(connection: Connection, findings: _Findings) -> None:
 
 
 def _layer_digest(row: Row[Any]) -> str:
-    return LayerSubject(row.kind, row.groups, row.weight, row.bias or "").digest
+    return LayerSubject(row.kind, row.groups, row.weight, row.bias or "", row.rounding).digest
 
 
 def _check_models(connection: Connection, findings: _Findings) -> None:
@@ -284,11 +286,13 @@ def _model_digest(connection: Connection, run: Row[Any]) -> str | None:
             return None
         layers[row.layer_id] = (row.name, _layer_digest(row))
         if row.is_primary:
-            entries = made.get((row.weight_id, row.extractor_id, row.groups, row.split, row.rows, row.cols))
+            part = (row.weight_id, row.extractor_id, row.groups, row.split, row.rounding, row.rows, row.cols)
+            entries = made.get(part)
             if entries is None:
                 return None
             parts = (row.weight, row.groups, row.split, row.identity)
-            subjects = [MatrixSubject(*parts, index, row.rows, row.cols, entries) for index in range(row.matrices)]
+            shape = (row.rows, row.cols, entries)
+            subjects = [MatrixSubject(*parts, index, *shape, rounding=row.rounding) for index in range(row.matrices)]
             matrices += [(row.name, subject.digest) for subject in subjects]
     return ModelSubject.named(run.checkpoint, list(layers.values()), matrices).digest
 
@@ -301,6 +305,7 @@ _COVERED = (
         t.layer.c.kind,
         t.layer.c.groups,
         t.layer.c.split,
+        t.layer.c.rounding,
         t.layer.c.weight_id,
         _weight.c.digest.label("weight"),
         _bias.c.digest.label("bias"),
@@ -321,6 +326,7 @@ _ENTRIES = (
         _matrix.extractor_id,
         _matrix.groups,
         _matrix.split,
+        _matrix.rounding,
         _matrix.rows,
         _matrix.cols,
         _matrix.entries,

@@ -147,9 +147,12 @@ def _tells_less(
             return False
         if before.split and layer.split != before.split:
             return False
+        if before.rounding and layer.weight.told_rounding != before.rounding:
+            return False
         if before.kind != LayerKind.OTHER and layer.kind is LayerKind.OTHER:
             return False
         more |= (layer.kind, layer.groups, layer.split) != (before.kind, before.groups, before.split)
+        more |= layer.weight.told_rounding != before.rounding
         more |= layer.bias is not None and not before.bias_name
     return more
 

@@ -224,6 +224,7 @@ def layer_costs(connection: Connection, run: int) -> list[LayerCost]:
                 t.matrix_subject.c.extractor_id == t.coverage.c.extractor_id,
                 t.matrix_subject.c.groups == t.layer.c.groups,
                 t.matrix_subject.c.split == t.layer.c.split,
+                t.matrix_subject.c.rounding == t.layer.c.rounding,
             ),
         )
         .outerjoin(t.identity, t.identity.c.digest == spectrum_identity("standard"))

@@ -46,7 +46,13 @@ def layer_spectrum(
     name = ref or newest_name(connection, covered[0].digest)
     own = _chosen(covered, name, layer, extractor)
     shown: dict[int, MatrixSpectrum] = {}
-    place = {"tensor": own.weight_id, "extractor": own.extractor_id, "groups": own.groups, "split": own.split}
+    place = {
+        "tensor": own.weight_id,
+        "extractor": own.extractor_id,
+        "groups": own.groups,
+        "split": own.split,
+        "rounding": own.rounding,
+    }
     for row in connection.execute(_SPECTRA, place):
         if row.matrix_index in shown:
             continue
@@ -86,6 +92,7 @@ _COVERED = (
         t.layer.c.name,
         t.layer.c.groups,
         t.layer.c.split,
+        t.layer.c.rounding,
         t.layer.c.weight_id,
         t.coverage.c.extractor,
         t.coverage.c.extractor_id,
@@ -112,6 +119,8 @@ _SPECTRA = (
         _matrix.extractor_id == bindparam("extractor"),
         _matrix.groups == bindparam("groups"),
         _matrix.split == bindparam("split"),
+        _matrix.rounding == bindparam("rounding"),
+        _matrix.context_id.is_(None),
         t.identity.c.digest.in_(_BY_IDENTITY),
     )
     .order_by(

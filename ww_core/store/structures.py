@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.domain.layer import Layer, LayerKind, TensorSpec
+from ww_core.domain.rounding import Rounding
 from ww_core.domain.subject import LayerSubject
 from ww_core.store import tables as t
 from ww_core.store.keys import Keys
@@ -89,6 +90,7 @@ def _layer_fields(layer: Layer, weight: str, bias: str) -> dict[str, Any]:
         "kind": str(layer.kind),
         "groups": layer.groups,
         "split": layer.split,
+        "rounding": layer.weight.told_rounding,
         "shape": _shape_text(layer.shape),
         "size": layer.size,
         "weight_name": clean(layer.weight.name),
@@ -156,8 +158,9 @@ def stored_structure(connection: Connection, structure: str) -> StoredStructure:
     for row in connection.execute(_LAYERS, {"structure": structure}).all():
         bias = TensorSpec(row.bias_name, row.bias_dtype, shape_of(row.bias_shape)) if row.bias_id is not None else None
         if row.weight_id is not None:
-            contents[row.name] = LayerSubject(row.kind, row.groups, row.weight, row.bias or "")
-        weight = TensorSpec(row.weight_name, row.weight_dtype or "", shape_of(row.shape))
+            contents[row.name] = LayerSubject(row.kind, row.groups, row.weight, row.bias or "", row.rounding)
+        rounding = Rounding.parse(row.rounding)
+        weight = TensorSpec(row.weight_name, row.weight_dtype or "", shape_of(row.shape), rounding)
         layers.append(Layer(row.name, LayerKind(row.kind), weight, bias, row.groups, row.split))
     return StoredStructure(head.checkpoint, head.provisional, tuple(layers), contents)
 

@@ -106,6 +106,7 @@ layer = Table(
     Column("kind", String(16), nullable=False),
     Column("groups", Integer, nullable=False),
     Column("split", String(64), nullable=False),
+    Column("rounding", Text, nullable=False, default=""),  # of the weight, as JSON; empty: as its dtype says
     Column("shape", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("weight_name", Text, nullable=False),
@@ -239,6 +240,7 @@ matrix_subject = Table(
     _ref("tensor_id", "tensor", index=False),
     Column("groups", Integer, nullable=False),
     Column("split", String(64), nullable=False),
+    Column("rounding", Text, nullable=False, default=""),
     _ref("extractor_id", "identity"),
     Column("matrix_index", Integer, nullable=False),
     _ref("context_id", "subject", nullable=True),  # the layer, for values that need more of it than the weight
@@ -254,6 +256,7 @@ layer_subject = Table(
     _ref("subject_id", "subject", primary_key=True, index=False),
     Column("kind", String(16), nullable=False),
     Column("groups", Integer, nullable=False),
+    Column("rounding", Text, nullable=False, default=""),
     _ref("weight_id", "tensor"),
     _ref("bias_id", "tensor", nullable=True),
 )

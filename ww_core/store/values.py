@@ -184,6 +184,7 @@ def _layer_row(subject: LayerSubject, keys: Keys) -> dict[str, Any]:
         "subject_id": keys.subjects[subject.digest],
         "kind": subject.layer_kind,
         "groups": subject.groups,
+        "rounding": subject.rounding,
         "weight_id": keys.tensors[subject.weight],
         "bias_id": keys.tensors[subject.bias] if subject.bias else None,
     }
@@ -195,6 +196,7 @@ def _matrix_row(subject: MatrixSubject, keys: Keys) -> dict[str, Any]:
         "tensor_id": keys.tensors[subject.tensor],
         "groups": subject.groups,
         "split": subject.split,
+        "rounding": subject.rounding,
         "extractor_id": keys.identities[subject.extractor],
         "matrix_index": subject.index,
         "context_id": keys.subjects[subject.context] if subject.context else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ SAMPLES: tuple[tuple[LayerKind, tuple[int, ...], int], ...] = (
 """Kind, shape (out, in / groups, *kernel) and groups of layers that an extractor meets; the last cannot be right."""
 
 
+_ENOUGH = 96  # weights whose mean square says something
+
+
 class ExtractorContract(PluginContract):
     """Tests that every extractor of a plugin must pass, with its default parameters. Set ``plugin``.
 
@@ -64,6 +68,21 @@ class ExtractorContract(PluginContract):
                     assert (matrix.entries.dtype.kind == "c") == plan.is_complex
                     given = None if matrix.multiplicities is None else tuple(matrix.multiplicities)
                     assert given == plan.multiplicities
+
+    def test_its_gain_is_that_of_errors(self) -> None:
+        """Independent errors of the weights are in the entries times the gain, as root mean squares."""
+        import numpy as np
+
+        for extractor in self.variants():
+            for layer, plan in _planned(extractor):
+                weight = _weight(layer)
+                if weight.size < _ENOUGH:
+                    continue
+                squares = [np.square(np.abs(_whole(matrix))) for matrix in extractor.matrices(weight, layer)]
+                counts = np.ones(plan.entries) if plan.multiplicities is None else np.array(plan.multiplicities)
+                mean = np.average(np.mean(squares, axis=(0, 2, 3)), weights=counts)
+                found = math.sqrt(mean / np.square(weight).mean())
+                assert 0.7 < found / plan.gain < 1.4, f"{extractor.label}: gain of {layer.shape} is about {found:.2g}"
 
     def test_its_pieces_are_parts_of_the_whole(self) -> None:
         """A slice of step 1 gives those entries in the promised dtype, also at the end, beyond it, and of none."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ww_core.analysis.digests import tensors_of
+from ww_core.domain.rounding import ROUNDINGS, Rounding
 from ww_core.errors import SourceError
 from ww_core.testing.metrics import sample_weights
 from ww_core.testing.plugins import PluginContract
@@ -34,6 +35,10 @@ class LoaderContract(PluginContract):
     def others(self) -> Mapping[str, npt.NDArray[Any]]:
         """Return arrays that are written beside the weights and not analysed; none if the format holds no such."""
         return {"steps": np.arange(7), "mask": np.array([[True, False], [False, False]]), "count": np.array(3)}
+
+    def roundings(self) -> Mapping[str, Rounding]:
+        """Return how precisely ``write`` stores tensors, by name; none of those whose dtype says it."""
+        return {}
 
     def loader(self) -> Loader:
         """Return the loader under test."""
@@ -69,6 +74,13 @@ class LoaderContract(PluginContract):
                         assert array.shape == weight.shape
                         assert not array.flags.writeable
                         assert array.tobytes() == weight.tobytes()
+
+    def test_it_tells_how_precisely_numbers_were_stored(self, source: Path | object) -> None:
+        """Every tensor has the rounding of its dtype, or the coarser one that it was written with."""
+        with self.loader().open(source) as checkpoint:
+            for spec in tensors_of(checkpoint):
+                told = self.roundings().get(spec.name, Rounding())
+                assert spec.rounding == ROUNDINGS[spec.dtype].with_at_least(told), spec.name
 
     def test_what_is_skipped_is_listed_and_has_its_bytes(self, tmp_path: Path) -> None:
         """No tensor is left out in silence, and the content of one that is readable is a row of bytes, read-only.

@@ -57,7 +57,7 @@ class Fft(ww.Extractor):
             NotApplicable: The layer is no convolution that falls into its groups, is empty, or is larger than the grid;
                 or the grid is too large to be held.
         """
-        groups, _, rows, cols = slices_of(self.name, layer)
+        groups, positions, rows, cols = slices_of(self.name, layer)
         n, axes = self._length(layer), len(layer.shape) - 2
         if n**axes > MOST_POINTS or groups * n**axes > 2 * MOST_ENTRIES:
             grid = " x ".join([str(n)] * axes)
@@ -70,6 +70,7 @@ class Fft(ww.Extractor):
             cols=cols,
             multiplicities=groups * tuple(multiplicities.tolist()),
             is_complex=True,
+            gain=math.sqrt(positions),
         )
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:

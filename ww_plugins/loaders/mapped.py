@@ -48,6 +48,7 @@ class StoredTensor:
         fault: Why it is no row of numbers that can be analysed; empty if it is one.
         parts: What is stored of it, where it is no row of numbers.
         described: What the parts are, with all that makes the tensor but their bytes.
+        rounding: How precisely its numbers were stored, where its dtype does not say it.
     """
 
     name: str
@@ -61,6 +62,7 @@ class StoredTensor:
     fault: str = ""
     parts: tuple[StoredTensor, ...] = ()
     described: str = ""
+    rounding: ww.Rounding = field(default_factory=ww.Rounding)
 
     @property
     def place(self) -> tuple[object, ...] | None:
@@ -210,7 +212,7 @@ class MappedCheckpoint(ww.Checkpoint):
 
 def _found(name: str, tensor: StoredTensor) -> FoundTensor:
     told = told_of(tensor.dtype, tensor.shape)
-    return FoundTensor(name, *told, tensor.place, tensor.fault, tensor.readable)
+    return FoundTensor(name, *told, tensor.place, tensor.fault, tensor.readable, tensor.rounding)
 
 
 def _path(name: str) -> str:

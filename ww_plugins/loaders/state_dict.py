@@ -72,6 +72,7 @@ class FoundTensor(NamedTuple):
         place: Equal for tensors that are the same numbers; None where that is not known.
         fault: Why it is no row of numbers that can be analysed; empty if it is one.
         readable: Whether its content can be had as bytes.
+        rounding: How precisely its numbers were stored, where its dtype does not say it.
     """
 
     name: str
@@ -80,6 +81,7 @@ class FoundTensor(NamedTuple):
     place: Hashable = None
     fault: str = ""
     readable: bool = False
+    rounding: ww.Rounding = ww.Rounding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
     skipped: list[ww.SkippedTensor] = []
     names = set()
     first_at: dict[Hashable, str] = {}
-    for name, dtype, shape, place, fault, readable in tensors:
+    for name, dtype, shape, place, fault, readable, rounding in tensors:
         names.add(name)
         if not fault and place is not None and first_at.setdefault(place, name) != name:
             tied_to = first_at[place]
@@ -122,9 +124,9 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
         elif fault or dtype not in ww.ITEM_SIZES:
             skipped.append(ww.SkippedTensor(name, dtype, shape, fault or _reason(dtype), readable=readable))
         elif _last(name) in _BUFFERS:
-            buffers.append(ww.TensorSpec(name, dtype, shape))
+            buffers.append(ww.TensorSpec(name, dtype, shape, rounding))
         else:
-            floating[name] = ww.TensorSpec(name, dtype, shape)
+            floating[name] = ww.TensorSpec(name, dtype, shape, rounding)
 
     bias_of = {weight: bias for weight in floating if (bias := _bias_name(weight)) in floating}
     biases = set(bias_of.values())

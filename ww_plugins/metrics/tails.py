@@ -41,6 +41,7 @@ def power_law(
     cut: float | None = None,
     ties: Literal["rounding", "exact"] = "rounding",
     drop_smallest: int = 0,
+    min_span: float = 1.02,
 ) -> PowerLaw:
     """Power-law fit of the eigenvalues' tail: every distinct eigenvalue but the largest is tried as its start.
 
@@ -63,10 +64,12 @@ def power_law(
         cut: Eigenvalues that are not above it are cut, instead of those below the noise floor; weight^2.
         ties: Whether eigenvalues are ties that differ by rounding only, or those that are equal.
         drop_smallest: How many of the smallest eigenvalues are left out beforehand, wherever they lie.
+        min_span: Smallest ratio of the largest eigenvalue to the smallest one that is not cut; 1 for any.
 
     Raises:
         NotApplicable: Fewer than two distinct eigenvalues are left.
-        Refused: The best tail is no wider than the noise floor, as with a rounded orthogonal matrix.
+        Refused: The spectrum has no width, as that of an orthogonal matrix that was rounded or moved a little; or the
+            best tail is no wider than the noise floor.
     """
     # Scaled by a power of two, which changes no digit, squares do not overflow.
     exponent = math.frexp(float(singular_values[0]))[1]
@@ -75,13 +78,19 @@ def power_law(
     # In single precision the bound would join what is apart: the error measured there is below 10 units.
     units = max(n_rows, n_cols) if epsilon == sys.float_info.epsilon else 16
     rounding = units * epsilon * float(eigenvalues[0])
+    eigenvalues = eigenvalues[: max(0, eigenvalues.size - drop_smallest)]
     fit = fit_power_law(
-        eigenvalues[: max(0, eigenvalues.size - drop_smallest)],
+        eigenvalues,
         floor=floor,
         tie_tolerance=rounding if ties == "rounding" else 0.0,
         ks=ks,
         xmax=xmax,
     )
+    if fit.xmax < min_span * float(eigenvalues[eigenvalues > max(floor, 0.0)][-1]):
+        raise ww.Refused(
+            f"the largest eigenvalue is less than {min_span:g} times the smallest one above the floor: "
+            "a spectrum without width has no tail"
+        )
     if cut is None and math.sqrt(fit.xmax) - math.sqrt(fit.xmin) <= math.ldexp(noise_floor, -exponent):
         raise ww.Refused("the tail is no wider than the rounding of the weights")
     return PowerLaw(

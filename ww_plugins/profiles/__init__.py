@@ -49,7 +49,7 @@ WEIGHTWATCHER = ww.Profile(
         "hard_rank",
         "entropy",
     ),
-    parameters={"power_law.cut": 1e-5, "power_law.ties": "exact"},
+    parameters={"power_law.cut": 1e-5, "power_law.min_span": 1.0, "power_law.ties": "exact"},
     headline=(
         "alpha",
         "D",
@@ -84,7 +84,12 @@ TRENDS_2020 = ww.Profile(
         "log_alpha_norm",
         "stable_rank",
     ),
-    parameters={"power_law.drop_smallest": 1, "power_law.ties": "exact", "power_law.xmax": "largest"},
+    parameters={
+        "power_law.drop_smallest": 1,
+        "power_law.min_span": 1.0,
+        "power_law.ties": "exact",
+        "power_law.xmax": "largest",
+    },
     headline=(
         "alpha",
         "D",

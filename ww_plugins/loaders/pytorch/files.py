@@ -70,8 +70,8 @@ def _readable(tensors: list[StoredTensor], pickle: Pickle, file: RegularFile) ->
     made = []
     for tensor in tensors:
         if tensor.name in loaded:
-            dtype, shape, content = loaded[tensor.name]
-            made.append(StoredTensor(tensor.name, dtype, shape, file, content=content))
+            dtype, shape, content, rounding = loaded[tensor.name]
+            made.append(StoredTensor(tensor.name, dtype, shape, file, content=content, rounding=rounding))
         elif is_exotic(tensor):
             made.append(replace(tensor, fault=f"{tensor.fault}: {missing or 'PyTorch could not read it either'}"))
         else:

@@ -1,7 +1,8 @@
 """Tensors that are no rows of numbers, such as quantized and sparse ones, read by ``torch.load(weights_only=True)``.
 
 PyTorch runs in a process of its own, with a limit of memory and of time: what its C++ makes of a stranger's file must
-not cost more than this tensor. That process turns the tensors into plain ones and hands them over as safetensors.
+not cost more than this tensor. That process turns the tensors into plain ones and hands them over as safetensors, with
+the rounding of those that were quantized.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import ww_core as ww
 from ww_plugins.loaders.trees import Tree, find_weights
 
 try:
@@ -42,7 +44,16 @@ def unavailable() -> str:
     return "" if found >= _SAFE_SINCE else "reading it safely needs PyTorch 2.6 or newer: pip install --upgrade torch"
 
 
-def load_apart(file: RegularFile, names: Sequence[str]) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+class LoadedTensor(NamedTuple):
+    """A tensor as PyTorch made it, and how precisely its numbers were stored."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    content: bytes
+    rounding: ww.Rounding
+
+
+def load_apart(file: RegularFile, names: Sequence[str]) -> dict[str, LoadedTensor]:
     """Read some tensors of a file in a process of its own.
 
     Args:
@@ -50,9 +61,9 @@ def load_apart(file: RegularFile, names: Sequence[str]) -> dict[str, tuple[str, 
         names: Names of the tensors, as ``find_weights`` gives them.
 
     Returns:
-        dtype, shape and bytes by name; nothing of what could not be read.
+        The tensors by name; nothing of what could not be read.
     """
-    from safetensors.numpy import load_file
+    from safetensors import safe_open
 
     with tempfile.TemporaryDirectory(prefix="ww-") as folder:
         target = Path(folder) / "tensors.safetensors"
@@ -62,11 +73,17 @@ def load_apart(file: RegularFile, names: Sequence[str]) -> dict[str, tuple[str, 
             subprocess.run(  # noqa: S603 - this very module, on paths
                 command, input=json.dumps(list(names)).encode(), timeout=_SECONDS, capture_output=True, check=True
             )
-            arrays = load_file(target)
+            with safe_open(target, framework="numpy") as made:
+                arrays = {name: made.get_tensor(name) for name in made.keys()}  # noqa: SIM118 - it is no dict
+                told = made.metadata()
+            roundings = {name: ww.Rounding.parse(told[name]) for name in arrays}
         except (subprocess.SubprocessError, OSError, ValueError):
             return {}
     file.open().close()  # raises if it is not the file any more whose pickle was read
-    return {name: (array.dtype.name, array.shape, array.tobytes()) for name, array in arrays.items()}
+    return {
+        name: LoadedTensor(array.dtype.name, array.shape, array.tobytes(), roundings[name])
+        for name, array in arrays.items()
+    }
 
 
 def main(source: str, target: str, names: Sequence[str]) -> None:
@@ -80,6 +97,7 @@ def main(source: str, target: str, names: Sequence[str]) -> None:
     torch.sparse.check_sparse_tensor_invariants.enable()  # type: ignore[no-untyped-call]  # PyTorch left them out
     root = torch.load(source, map_location="cpu", weights_only=True)
     plain: dict[str, torch.Tensor] = {}
+    roundings: dict[str, str] = {}
     room = _MOST_BYTES
     for name, tensor in find_weights(root, _LoadedTree(torch.Tensor), source).tensors:
         if name not in names:
@@ -89,7 +107,23 @@ def main(source: str, target: str, names: Sequence[str]) -> None:
             room -= nbytes
             dense = tensor.dequantize() if tensor.is_quantized else tensor.to_dense()
             plain[name] = dense.detach().contiguous().clone()
-    save_file(plain, target)
+            roundings[name] = _rounding(torch, tensor).text
+    save_file(plain, target, roundings)
+
+
+def _rounding(torch: Any, tensor: Any) -> ww.Rounding:
+    """Tell how precisely a tensor was stored: a quantized one by its scales."""
+    if not tensor.is_quantized:
+        return ww.Rounding()
+    along = [1] * tensor.dim()
+    if tensor.qscheme() in {torch.per_tensor_affine, torch.per_tensor_symmetric}:
+        scales = torch.tensor(tensor.q_scale(), dtype=torch.float64)
+    else:
+        scales = tensor.q_per_channel_scales().double()
+        along[tensor.q_per_channel_axis()] = -1
+    if not scales.isfinite().all():  # nor are the numbers, and so they are refused
+        return ww.Rounding()
+    return ww.Rounding.of_steps(scales.abs().reshape(along).numpy())
 
 
 def _limit_memory() -> None:
