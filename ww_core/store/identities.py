@@ -57,8 +57,9 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
     ]
     if rows:
         insert_missing(connection, t.metric_column, rows)
+        grown = [record for record in extended if record.digest in stored]
         stored |= _note(_stored_identities(connection, extended), extended, keys)
-        for record in extended:  # with a column more its code must be another
+        for record in grown:  # with a column more its code must be another
             code = {"source_digest": record.source_digest}
             connection.execute(update(t.identity).where(t.identity.c.digest == record.digest).values(code))
             stored[record.digest] = record.source_digest
