@@ -360,8 +360,8 @@ CROSS JOIN summary
 SCORES = """
 CREATE VIEW v_scores AS
 SELECT
-    model.name AS model,
-    label.name AS version,
+    named.model AS model,
+    named.version AS version,
     NULL AS layer,
     checkpoint.digest AS digest,
     score.name AS name,
@@ -374,8 +374,12 @@ SELECT
     score.source AS source
 FROM score
 JOIN checkpoint ON checkpoint.id = score.checkpoint_id
-LEFT JOIN (structure JOIN label ON label.structure_id = structure.id) ON structure.checkpoint_id = checkpoint.id
-LEFT JOIN model ON model.id = label.model_id
+LEFT JOIN (
+    SELECT structure.checkpoint_id AS checkpoint_id, model.name AS model, label.name AS version
+    FROM structure
+    JOIN label ON label.structure_id = structure.id
+    JOIN model ON model.id = label.model_id
+) AS named ON named.checkpoint_id = checkpoint.id
 UNION ALL
 SELECT
     reported_subject.model,

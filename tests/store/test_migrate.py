@@ -23,8 +23,10 @@ CHECKOUT = Path(migrate.__file__).parents[2]
 
 GOOD = """
     op.create_table("extra", sa.Column("id", sa.Integer(), primary_key=True))
+    op.execute("DROP VIEW v_models")  # which the table is under
     with op.batch_alter_table("series") as batch:
         batch.alter_column("name", type_=sa.Text(), existing_type=sa.String(255), existing_nullable=False)
+    op.execute("CREATE VIEW v_models AS SELECT name AS series FROM series")
 """
 FAILING = GOOD + '    op.execute("INSERT INTO missing VALUES (1)")\n'
 RAISING = GOOD + '    raise OSError("the script is wrong")\n'
