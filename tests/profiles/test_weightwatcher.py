@@ -74,3 +74,11 @@ def test_labels_are_plain_within_the_profile():
     rows = analysed({"fc.weight": DENSE, "conv.weight": KERNEL})
     assert (rows["fc"].extractor, rows["conv"].extractor) == ("matrix", "pool")
     assert list(rows["fc"].metrics) == list(WEIGHTWATCHER.metrics)
+
+
+@pytest.mark.parametrize(("profile", "is_fitted"), [("default", False), ("weightwatcher", True), ("trends-2020", True)])
+def test_a_spectrum_without_width_is_fitted_where_others_fit_it(profile, is_fitted):
+    rng = np.random.default_rng(1)
+    moved = np.linalg.qr(rng.standard_normal((80, 60)))[0] + 1e-4 * rng.standard_normal((80, 60))
+    (row,) = ww.analyze({"q.weight": moved.astype(np.float32)}, profile=profile).layers
+    assert row.metrics["alpha"].is_ok is is_fitted

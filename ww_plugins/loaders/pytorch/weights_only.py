@@ -108,7 +108,7 @@ def main(source: str, target: str, names: Sequence[str]) -> None:
             dense = tensor.dequantize() if tensor.is_quantized else tensor.to_dense()
             plain[name] = dense.detach().contiguous().clone()
             roundings[name] = _rounding(torch, tensor).text
-    save_file(plain, target, roundings)
+    save_file(plain, target, roundings or None)  # of an empty dict it makes a header that cannot be read
 
 
 def _rounding(torch: Any, tensor: Any) -> ww.Rounding:
