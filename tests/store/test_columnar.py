@@ -10,38 +10,50 @@ from ww_core.store.records import ScoreRecord
 from ww_core.store.store import open_store
 
 
-@pytest.fixture
-def store(store_url, weights):
+def fill(store, weights):
     """Three versions of two models that share layers, with experiments, another profile and a bias of its own."""
     same_but_bias = weights | {"first.bias": weights["first.bias"] + 1, "second.weight": weights["first.weight"].T}
-    with open_store(store_url) as store:
-        ww.analyze(weights, store=store, name="net", version="b")
-        ww.analyze(same_but_bias, store=store, name="net", version="a")
-        ww.analyze(weights, store=store, name="twin")
-        ww.analyze(weights, store=store, name="net", version="b", parameters={"power_law.ks": "two-sided"})
-        ww.analyze(weights, store=store, name="net", version="b", extractors=["slice"])
-        ww.analyze(weights, store=store, name="net", version="b", profile="weightwatcher")
-        ww.analyze(weights, store=store, name="net", version="b", metrics=["alpha"], layers=["first"])
+    ww.analyze(weights, store=store, name="net", version="b")
+    ww.analyze(same_but_bias, store=store, name="net", version="a")
+    ww.analyze(weights, store=store, name="twin")
+    ww.analyze(weights, store=store, name="net", version="b", parameters={"power_law.ks": "two-sided"})
+    ww.analyze(weights, store=store, name="net", version="b", extractors=["slice"])
+    ww.analyze(weights, store=store, name="net", version="b", profile="weightwatcher")
+    ww.analyze(weights, store=store, name="net", version="b", metrics=["alpha"], layers=["first"])
+
+
+@pytest.fixture
+def store(tmp_path, weights):
+    with open_store(tmp_path / "store.sqlite") as store:
+        fill(store, weights)
         yield store
 
 
-@pytest.mark.parametrize("scope", ["matrix", "layer", "model"])
-def test_values_are_those_of_the_reports(store, scope):
-    labels = store.report("twin").labels(scope)
-    found = store.values(labels, scope=scope)
-    names = [(name, version) for name, version in zip(found.places["model"], found.places["version"], strict=True)]
-    assert list(dict.fromkeys(names)) == [("net", "b"), ("net", "a"), ("twin", "1")]
-    rows = [row for own in ("net@b", "net@a", "twin") for row in report_of(store, own).rows(scope)]
-    assert len(rows) == len(found)
-    for label in labels:
-        numbers = found.numbers.get(label)
-        for place, row in enumerate(rows):
-            if label in found.texts:
-                assert found.texts[label][place] == row[label]
-            else:
-                assert numbers[place] == row[label] or (np.isnan(numbers[place]) and row[label] is None)
-    if scope != "model":
-        assert [row["layer"] for row in rows] == list(found.places["layer"])
+def test_values_are_those_of_the_reports_and_of_the_view(store_url, weights):
+    with open_store(store_url) as store:
+        fill(store, weights)
+        for scope in ("matrix", "layer", "model"):
+            labels = store.report("twin").labels(scope)
+            found = store.values(labels, scope=scope)
+            names = zip(found.places["model"], found.places["version"], strict=True)
+            assert list(dict.fromkeys(names)) == [("net", "b"), ("net", "a"), ("twin", "1")]
+            rows = [row for own in ("net@b", "net@a", "twin") for row in report_of(store, own).rows(scope)]
+            assert len(rows) == len(found)
+            for label in labels:
+                for place, row in enumerate(rows):
+                    if label in found.texts:
+                        assert found.texts[label][place] == row[label]
+                    else:
+                        number = found.numbers[label][place]
+                        assert number == row[label] or (np.isnan(number) and row[label] is None)
+            if scope != "model":
+                assert [row["layer"] for row in rows] == list(found.places["layer"])
+        asked = store.values(["alpha", "warning"], ["net"])
+        with store._reading() as connection:
+            query = "SELECT value FROM v_metrics WHERE model = 'net' AND profile = 'default' AND column_name = 'alpha'"
+            assert sorted(connection.execute(text(query)).scalars()) == sorted(asked.numbers["alpha"])
+    assert set(asked.texts) == {"warning"}
+    assert list(asked.to_pandas().columns) == [*asked.places, "alpha", "warning"]
 
 
 def report_of(store, name):
@@ -49,20 +61,9 @@ def report_of(store, name):
     return store.report(name, "default")
 
 
-def test_values_are_those_of_the_view(store):
-    found = store.values(["alpha", "warning"], ["net"])
-    with store._reading() as connection:
-        rows = connection.execute(
-            text("SELECT value FROM v_metrics WHERE model = 'net' AND profile = 'default' AND column_name = 'alpha'")
-        ).scalars()
-        assert sorted(rows) == sorted(found.numbers["alpha"])
-    assert set(found.texts) == {"warning"}
-    assert list(found.to_pandas().columns) == [*found.places, "alpha", "warning"]
-
-
-def test_what_has_no_number_has_a_state(store_url):
-    ww.analyze({"a.weight": np.full((6, 5), np.nan), "b.weight": np.eye(6)}, store=store_url, name="net")
-    with open_store(store_url) as store:
+def test_what_has_no_number_has_a_state(tmp_path):
+    ww.analyze({"a.weight": np.full((6, 5), np.nan), "b.weight": np.eye(6)}, store=tmp_path / "s.sqlite", name="net")
+    with open_store(tmp_path / "s.sqlite") as store:
         found = store.values(["alpha", "stable_rank"])
     assert np.isnan(found.numbers["stable_rank"][0])
     assert found.numbers["stable_rank"][1] == pytest.approx(6)
@@ -94,10 +95,10 @@ def test_features_are_the_values_side_by_side(store):
     assert store.features("log_prod_spectral_norm", scope="model").names == ("log_prod_spectral_norm",)
 
 
-def test_several_matrices_of_a_layer_are_several_features(store_url):
+def test_several_matrices_of_a_layer_are_several_features(tmp_path):
     drawn = np.random.default_rng(3)
     weights = {"conv.weight": drawn.standard_normal((52, 50, 1, 3)), "head.weight": drawn.standard_normal((60, 52))}
-    with open_store(store_url) as store:
+    with open_store(tmp_path / "s.sqlite") as store:
         ww.analyze(weights, store=store, name="net", profile="trends-2020")
         ww.analyze({"head.weight": weights["head.weight"]}, store=store, name="small", profile="trends-2020")
         found = store.features("stable_rank", profile="trends-2020")
@@ -116,7 +117,7 @@ def test_scores_come_with_the_versions_they_speak_of(store):
     assert list(store.scores(["net@a"]).to_pandas().columns)[:2] == ["model", "version"]
 
 
-def test_wrong_questions_are_one_sentence(store, store_url):
+def test_wrong_questions_are_one_sentence(store):
     for ask, error, words in (
         (
             lambda: store.values(["alhpa"]),

@@ -8,7 +8,7 @@ import ww_core as ww
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.quantity import Column
 from ww_core.store import tables
-from ww_core.store.records import DerivationRecord, OriginRecord, ReportedRow, ScoreRecord
+from ww_core.store.records import DerivationRecord, Maker, OriginRecord, ReportedRow, ScoreRecord
 from ww_core.store.store import open_store
 
 
@@ -115,7 +115,7 @@ def test_an_origin_says_who_made_a_table_of_a_subject(store):
         {"sigma_max": Outcome(State.REFUSED, reason="too close"), "kind": Outcome.of("none")},
     ]
     with store.writing() as writer:
-        who = OriginRecord(7, "ww 0.1.0", "traps", "1.2", "openblas 0.3")
+        who = OriginRecord(7, "ww 0.1.0", Maker("traps", "ww-traps", "1.2"), (), "openblas 0.3")
         for _ in range(2):
             writer.record_table(subject, identity, columns, rows, who)
     value, column = tables.table_value.c, tables.metric_column.c

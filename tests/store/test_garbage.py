@@ -21,7 +21,7 @@ from ww_core.store import garbage, rows, tables
 from ww_core.store.rows import timestamp
 from ww_core.store.store import open_store
 
-LASTING = {"identity", "metric_column", "identity_kind", "subject_kind"}
+LASTING = {"identity", "metric_column", "identity_kind", "subject_kind", "origin"}
 """Tables that only grow."""
 
 
@@ -311,7 +311,17 @@ def live(arguments):
 
 
 @pytest.mark.slow
-def test_eight_processes_analyse_and_collect_garbage_at_once(store_url):
+def test_eight_processes_analyse_and_collect_garbage_at_once(tmp_path):
+    eight_at_once(str(tmp_path / "store.sqlite"))
+
+
+@pytest.mark.stress
+@pytest.mark.postgres
+def test_eight_processes_analyse_and_collect_garbage_at_once_on_a_server(make_database):
+    eight_at_once(make_database())
+
+
+def eight_at_once(store_url):
     open_store(store_url).close()
     with multiprocessing.get_context("spawn").Pool(8) as pool:
         results = pool.map(live, [(store_url, number) for number in range(8)], chunksize=1)

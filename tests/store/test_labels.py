@@ -271,38 +271,43 @@ def test_runs_under_another_name_change_nothing(store_url, weights):
 ACTIONS = ("rename version", "rename model", "move", "move back")
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(ACTIONS, 3)), ids=lambda order: ", ".join(order))
-def test_rename_carries_the_link_and_moving_cuts_it_in_every_order(store_url, weights, order):
+def test_rename_carries_the_link_and_moving_cuts_it_in_every_order(store_url, weights, subtests):
     other = weights | {"first.weight": weights["first.weight"] * np.float32(2)}
-    model, version, stands_on = "net", "a", "weights"
-    run = {"weights": ww.analyze(weights, store=store_url, name=model, version=version).run.id}
-    ww.analyze(other, store=store_url, name="other", version="x")
-    own_runs = [run["weights"]]
+    with open_store(store_url) as store:
+        for number, order in enumerate(itertools.permutations(ACTIONS, 3)):
+            with subtests.test(", ".join(order)):
+                rename_and_move(store, f"net-{number}-", order, {"weights": weights, "other": other})
+
+
+def rename_and_move(store, model, order, contents):
+    def analyze(content, name, version, **options):
+        return ww.analyze(contents[content], store=store, name=name, version=version, **options).run.id
+
+    version, stands_on = "a", "weights"
+    first = analyze("weights", model, version)
+    analyze("other", f"{model}other", "x")
+    own_runs = [first]
     for action in order:
         if action == "rename version":
-            with open_store(store_url) as store:
-                store.rename(f"{model}@{version}", f"{model}@{version}b")
+            store.rename(f"{model}@{version}", f"{model}@{version}b")
             version += "b"
         elif action == "rename model":
-            with open_store(store_url) as store:
-                store.rename(model, f"{model}s")
+            store.rename(model, f"{model}s")
             model += "s"
         else:
             target = "other" if action == "move" else "weights"
-            source = {"weights": weights, "other": other}[target]
-            report = ww.analyze(source, store=store_url, name=model, version=version, move_label=True)
-            own_runs = [report.run.id] if target != stands_on else [report.run.id, *own_runs]
+            run = analyze(target, model, version, move_label=True)
+            own_runs = [run] if target != stands_on else [run, *own_runs]
             stands_on = target
-        with open_store(store_url, mode="read") as store:
-            shown = store.report(f"{model}@{version}")
-            assert shown.run.id == own_runs[0]
-            assert (shown.model, shown.version) == (model, version)
-            for number in own_runs:
-                assert store.report(model, run=number).run.id == number
-            if run["weights"] not in own_runs:
-                with pytest.raises(ww.StoreError, match="is none of"):
-                    store.report(model, run=run["weights"])
-            assert store.verify().faults == {}
+        shown = store.report(f"{model}@{version}")
+        assert shown.run.id == own_runs[0]
+        assert (shown.model, shown.version) == (model, version)
+        for number in own_runs:
+            assert store.report(model, run=number).run.id == number
+        if first not in own_runs:
+            with pytest.raises(ww.StoreError, match="is none of"):
+                store.report(model, run=first)
+    assert store.verify().faults == {}
 
 
 def test_after_moving_old_runs_are_found_by_the_digest(store_url, weights):

@@ -212,7 +212,17 @@ with open_store(sys.argv[1]) as store:
 
 
 @pytest.mark.slow
-def test_eight_processes_open_a_new_store(store_url):
+def test_eight_processes_open_a_new_store(tmp_path):
+    opened_by_eight(str(tmp_path / "store.sqlite"))
+
+
+@pytest.mark.stress
+@pytest.mark.postgres
+def test_eight_processes_open_a_new_store_on_a_server(make_database):
+    opened_by_eight(make_database())
+
+
+def opened_by_eight(store_url):
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     processes = [
         subprocess.Popen(

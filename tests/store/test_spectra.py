@@ -14,9 +14,9 @@ from ww_core.store.store import open_store
 
 
 @pytest.fixture
-def store(store_url, weights):
-    ww.analyze(weights, store=store_url, name="net")
-    with open_store(store_url) as store:
+def store(tmp_path, weights):
+    ww.analyze(weights, store=tmp_path / "s.sqlite", name="net")
+    with open_store(tmp_path / "s.sqlite") as store:
         yield store
 
 
@@ -24,8 +24,10 @@ def singular_values(matrix):
     return np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
 
 
-def test_a_spectrum_is_that_of_the_matrix(store, weights):
-    found = store.spectrum("net", "second")
+def test_a_spectrum_is_that_of_the_matrix(store_url, weights):
+    ww.analyze(weights, store=store_url, name="net")
+    with open_store(store_url) as store:
+        found = store.spectrum("net", "second")
     assert (found.model, found.version, found.layer, found.extractor) == ("net", "1", "second", "matrix")
     (own,) = found.matrices
     assert (own.index, own.rows, own.cols) == (0, 30, 20)
@@ -36,11 +38,11 @@ def test_a_spectrum_is_that_of_the_matrix(store, weights):
     assert own.spectrum.noise_floor == pytest.approx(floor)
 
 
-def test_every_matrix_of_a_layer_has_its_own(store, store_url, weights):
+def test_every_matrix_of_a_layer_has_its_own(store, weights):
     assert store.spectrum("net", "conv").extractor == "pool"  # the one that summaries speak of
     with pytest.raises(UnknownNameError, match=r"unknown extractor of layer conv 'slice': known: pool"):
         store.spectrum("net", "conv", "slice")
-    ww.analyze(weights, store=store_url, name="net", extractors=["slice"])
+    ww.analyze(weights, store=store, name="net", extractors=["slice"])
     found = store.spectrum("net@1", "conv", "slice")
     slices = weights["conv.weight"].reshape(16, 8, 9)
     assert [own.index for own in found.matrices] == list(range(9))
@@ -76,12 +78,13 @@ def test_a_digest_names_it_too_and_what_is_missing_is_said(store, weights):
         store.spectrum(digest, "")
 
 
-def test_spectra_that_were_not_kept_are_not_there(store_url, weights):
-    report = ww.analyze(weights, store=store_url, name="net", keep_spectra=False)
+def test_spectra_that_were_not_kept_are_not_there(tmp_path, weights):
+    path = tmp_path / "s.sqlite"
+    report = ww.analyze(weights, store=path, name="net", keep_spectra=False)
     with pytest.raises(NotStoredError, match=r"the spectra of net@1 were not kept: analyse .* without --no-spectra"):
         report.spectrum("first")
-    ww.analyze(weights, store=store_url, name="net", precision="float32")
-    with open_store(store_url) as store:
+    ww.analyze(weights, store=path, name="net", precision="float32")
+    with open_store(path) as store:
         (own,) = store.spectrum("net", "first").matrices
     assert own.spectrum.precision == "float32"
 
