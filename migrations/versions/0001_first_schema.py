@@ -150,6 +150,7 @@ CROSS JOIN value
     AND layer.id = coverage.layer_id
     AND matrix_subject.tensor_id = layer.weight_id
     AND matrix_subject.extractor_id = coverage.extractor_id
+    AND matrix_subject.matrix_index < coverage.matrices
 {OF_MATRIX}
     AND value.subject_id = matrix_subject.subject_id
     AND value.column_id = variant.column_id
@@ -822,6 +823,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["analysis_id"], ["analysis.id"], name=op.f("fk_run_analysis_id")),
         sa.ForeignKeyConstraint(["label_id"], ["label.id"], name=op.f("fk_run_label_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_run_analysis_id"), "run", ["analysis_id"], unique=False)
     op.create_index(op.f("ix_run_label_id"), "run", ["label_id"], unique=False)

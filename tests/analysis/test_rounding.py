@@ -189,7 +189,7 @@ def test_a_store_with_roundings_is_sound(tmp_path):
     told = Quantized({"fc": weight}, {"fc": ww.Rounding.of_steps(scales)})
     with ww.open_store(tmp_path / "s.sqlite") as store:
         analysed(told, store=store)
-        assert not store.check().faults
+        assert not store.verify().faults
 
 
 def test_what_floats_are_called_has_not_changed():
@@ -237,3 +237,23 @@ def test_a_step_is_a_distance(steps):
         ww.Rounding.of_steps(steps)
     with pytest.raises(ValueError, match="distances"):
         ww.Rounding(epsilon=-1e-3)
+
+
+def test_steps_of_channels_and_of_nothing():
+    steps = [1.0, 1.0, 1.0, 100.0]
+    assert ww.Rounding.of_steps(steps) == ww.Rounding.of_steps(np.array(steps)[:, None])
+    assert ww.Rounding.of_steps(np.zeros((0, 1))) == ww.Rounding()
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+def test_an_empty_quantized_tensor_costs_the_others_nothing(tmp_path):
+    torch = pytest.importorskip("torch")
+    none = torch.zeros(0)
+    tensors = {
+        "a.weight": torch.quantize_per_tensor(torch.randn(12, 8), 0.05, 0, torch.qint8),
+        "e.weight": torch.quantize_per_channel(torch.zeros(0, 5), none, none.long(), 0, torch.qint8),
+    }
+    torch.save(tensors, tmp_path / "q.pth")
+    report = ww.analyze(tmp_path / "q.pth", metrics=["hard_rank"])
+    assert [row.name for row in report.layers] == ["a"]
+    assert "is empty" in {skip.name: skip.reason for skip in report.coverage.reasons}["e"]

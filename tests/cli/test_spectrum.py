@@ -17,7 +17,7 @@ def singular_values(matrix):
 def test_the_command_prints_a_table_csv_and_json(ww_here, model_file, weights):
     ww_here("analyze", model_file)
     table = ww_here("spectrum", "net", "second").stdout.splitlines()
-    assert table[0] == "net@1  second  extractor matrix"
+    assert table[0] == "net@1  second  extractor matrix  profile default  run 1"
     assert table[2].split() == [
         "index",
         "N",

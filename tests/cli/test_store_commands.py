@@ -176,3 +176,31 @@ def test_check_of_what_is_no_store(ww_here, tmp_path):
 def test_every_command_has_its_help(ww_here):
     for command in (("forget",), ("rename",), ("db", "gc"), ("db", "backup"), ("db", "check")):
         assert "Usage" in ok(ww_here(*command, "--help"))
+
+
+@pytest.mark.parametrize(
+    ("plugin", "code", "words"),
+    [
+        ("", USAGE, "PLUGIN is empty"),
+        ("ww-core==", USAGE, "'ww-core==' names no version"),
+        ("nix", PLACE, "nothing in this store came of nix"),
+        ("ww-core==0.0.1", PLACE, "nothing in this store came of ww-core==0.0.1"),
+        ("' OR 1=1 --", PLACE, "nothing in this store came of"),
+    ],
+)
+def test_a_plugin_that_made_nothing_is_not_distrusted(stored, plugin, code, words):
+    before = ok(stored("show", "net", "--json"))
+    fails(stored("db", "distrust", plugin), code, words)
+    assert ok(stored("show", "net", "--json")) == before
+
+
+def test_what_a_plugin_made_is_shown_and_taken_back(stored):
+    rows = json.loads(ok(stored("show", "net@1", "--origin", "--json")))
+    assert {(row["column"], row["run"]) for row in rows} == {("stable_rank", 1), ("alpha", 1), ("(spectrum)", 1)}
+    assert {row["plugin"].partition(" ")[0] for row in rows} == {"ww.metrics", "ww.extractors"}
+    assert ok(stored("show", "net@1", "--origin", "--csv")).startswith("column,values,run,program,plugin,through,blas")
+    taken = json.loads(ok(stored("db", "distrust", "ww_core", "--json")))
+    assert taken["spectra"] == 4
+    assert json.loads(ok(stored("show", "net@1", "--origin", "--json"))) == []
+    assert "sound" in ok(stored("db", "check"))
+    fails(stored("show", "--origin"), USAGE, "name one")

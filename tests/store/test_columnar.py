@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 import ww_core as ww
 from ww_core.errors import NotStoredError, UnknownNameError
-from ww_core.store.records import ScoreRecord
+from ww_core.store.records import ReportedRow, ScoreRecord
 from ww_core.store.store import open_store
 
 
@@ -134,3 +134,50 @@ def test_wrong_questions_are_one_sentence(store):
     ):
         with pytest.raises(error, match=words):
             ask()
+
+
+def test_what_is_not_comparable_makes_no_feature(tmp_path, weights):
+    def plugin(version):
+        @ww.metric(version=version)
+        def bar(singular_values):
+            """Of one version."""
+            return float(version)
+
+        class Plugin:
+            @ww.hookimpl
+            def ww_register_metrics(self):
+                return [bar]
+
+        return Plugin()
+
+    other = weights | {"first.weight": weights["first.weight"] * 2}
+    with open_store(tmp_path / "s.sqlite") as store:
+        ww.analyze(weights, store=store, name="m", plugins=[plugin("1")])
+        ww.analyze(other, store=store, name="m", plugins=[plugin("2")])
+        found = store.values(["bar", "stable_rank"])
+        assert found.mixed() == ["bar"]
+        with pytest.raises(ww.UsageError, match="bar: not all versions have the same variant"):
+            store.features(["bar", "stable_rank"])
+        assert store.features(["bar"], ["m@2"]).values.tolist() == [[2.0] * 3]
+
+
+def test_layers_of_confusing_names_are_features_of_their_own(tmp_path):
+    drawn, other = np.random.default_rng(3), np.diag(np.arange(1.0, 61))
+    weights = {"conv.weight": drawn.standard_normal((52, 50, 1, 2)), "conv.slice[0].weight": other}
+    with open_store(tmp_path / "s.sqlite") as store:
+        ww.analyze(weights, store=store, name="net", profile="trends-2020")
+        found = store.features("stable_rank", profile="trends-2020")
+    assert len(set(found.names)) == len(found.names) == 3
+    assert np.isfinite(found.values).all()
+
+
+def test_scores_of_reported_models_and_of_weights_without_a_name(store):
+    digest = store.report("net@a").digest
+    with store.writing() as writer:
+        (subject,) = writer.record_reported([ReportedRow("Table 2", 3, "a paper", "VGG11")])
+        writer.record_score(ScoreRecord("accuracy", "digits", 0.7, "a paper", "higher", subject=subject))
+        writer.record_score(ScoreRecord("accuracy", "digits", 0.8, "a paper", "higher", checkpoint=digest))
+    store.forget("net@a")
+    assert [own.value for own in store.scores("VGG11")] == [0.7]
+    assert [own.value for own in store.scores(digest)] == [0.8]
+    assert [own.value for own in store.scores()] == [0.8, 0.7]  # what has no name comes first

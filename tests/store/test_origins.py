@@ -179,3 +179,33 @@ def test_wrong_names_change_nothing(store):
 def test_a_store_without_any_result_says_so(store_path):
     with open_store(store_path) as store, pytest.raises(NotStoredError, match="no plugin that is recorded"):
         store.distrust("wrong")
+
+
+def test_a_spectrum_that_is_filled_in_is_whole_and_says_who_made_it(store_path, weights):
+    with open_store(store_path) as store:
+        ww.analyze(weights, store=store, name="net", metrics=["spectral_norm"], keep_spectra=False)
+        ww.analyze(weights, store=store, name="net", metrics=["entropy"])
+        runs = {own.origin.run for own in store.origins("net", variant="entropy") if own.column == "(spectrum)"}
+    assert runs == {2}
+
+
+def test_models_without_the_weights_keep_their_values(store, weights):
+    unrelated = {"fc.weight": weights["second.weight"] + 1}
+    ww.analyze(unrelated, store=store, name="far", metrics=OWN, registry=registry_of("2.0"))
+    store.distrust("wrong-metrics", "1.0")
+    assert store.report("far").model_metrics["total"].is_ok
+    assert store.report("net").model_metrics["total"].state is ww.State.FAILED
+
+
+def test_what_was_taken_back_is_not_taken_back_twice(store):
+    store.distrust("Wrong_Metrics")  # as installers compare names
+    with pytest.raises(NotStoredError, match="all that came of wrong-metrics was taken back before"):
+        store.distrust("wrong-metrics")
+
+
+def test_a_loader_that_found_everything_stored_is_forgotten_too(store_path, model_file):
+    with open_store(store_path) as store:
+        ww.analyze(model_file, store=store, metrics=["stable_rank"])
+        ww.analyze(model_file, store=store, metrics=["stable_rank"])
+        store.distrust("ww.extractors")
+        assert store.distrust("ww.loaders").files == 6

@@ -128,3 +128,37 @@ def test_a_store_in_memory_goes_with_its_report(weights):
     del report
     gc.collect()
     assert store() is None
+
+
+def test_a_report_never_speaks_of_another_run(tmp_path, weights):
+    first = ww.analyze(weights, store=tmp_path / "s.sqlite", name="a")
+    with open_store(tmp_path / "s.sqlite") as store:
+        store.forget("a")
+        store.collect_garbage()
+        ww.analyze({"first.weight": weights["second.weight"]}, store=store, name="b")
+    with pytest.raises(NotStoredError, match="run 1 is not stored any more"):
+        first.spectrum("first")
+
+
+def test_a_spectrum_says_under_which_profile_it_was_made(tmp_path):
+    matrix = np.random.default_rng(0).standard_normal((80, 60))
+    with open_store(tmp_path / "s.sqlite") as store:
+        ww.analyze({"fc.weight": matrix}, store=store, name="m")
+        ww.analyze({"fc.weight": matrix}, store=store, name="m", profile="trends-2020")
+        plain, scaled = (store.spectrum("m", "fc", profile=profile) for profile in ("default", "trends-2020"))
+    assert (plain.profile, plain.run, scaled.profile, scaled.run) == ("default", 1, "trends-2020", 2)
+    assert plain.extractor_identity != scaled.extractor_identity
+    expected = singular_values(matrix)
+    assert plain.matrices[0].spectrum.singular_values == pytest.approx(expected, rel=1e-12)
+    assert scaled.to_dict()["profile"] == "trends-2020"
+
+
+def test_a_run_in_single_precision_has_its_own_spectrum(tmp_path, weights):
+    path = tmp_path / "s.sqlite"
+    double = ww.analyze(weights, store=path, name="net")
+    single = ww.analyze(weights, store=path, name="net", precision="float32")
+    for report, precision in ((double, "float64"), (single, "float32")):
+        assert report.spectrum("first").matrices[0].spectrum.precision == precision
+    with open_store(path) as store:
+        runs = {own.origin.run for own in store.origins("net", run=1) if own.column == "(spectrum)"}
+    assert runs == {1}

@@ -1,5 +1,6 @@
 """The views that people ask: one value at each place, the words of the reports, on both databases."""
 
+import math
 import re
 
 import pytest
@@ -288,3 +289,45 @@ def test_sqlite_reads_values_by_their_keys(tmp_path, weights, statistics):
                 assert statistics or not scanned & set(tables.metadata.tables) - {"label"}, (name, steps)
                 made_first = [step for step in steps if step.endswith("v_metrics")]  # a list of the whole answer
                 assert name != "a column of a model" or made_first == []
+
+
+def test_a_view_shows_what_the_report_shows_whatever_an_extractor_does(tmp_path, weights):
+    class Fickle(ww.Extractor):
+        """Makes three matrices of a convolution, then two, then none."""
+
+        name = "fickle"
+        version = "1"
+        count = 3
+
+        def plan(self, layer):
+            if not self.count:
+                raise RuntimeError("it fell over")
+            return ww.MatrixPlan(matrices=self.count, entries=1, rows=layer.shape[0], cols=layer.shape[1])
+
+        def matrices(self, weight, layer):
+            for index in range(self.count):
+                yield ww.Matrix(weight[None, :, :, 0, index])
+
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_extractors(self):
+            return [Fickle]
+
+        @ww.hookimpl
+        def ww_register_profiles(self):
+            chosen = ("alpha", "weight_mean")
+            return [ww.Profile("fickle", "Of a test.", convolution_extractor="fickle", metrics=chosen)]
+
+    store = tmp_path / "s.sqlite"
+    for count in (3, 2, 0):
+        Fickle.count = count
+        report = ww.analyze(weights, store=store, name="net", version="1", profile="fickle", plugins=[Plugin()])
+        assert sum(row.name == "conv" for row in report.layers) == count
+        for scope, label in (("matrix", "alpha"), ("layer", "weight_mean")):
+            rows = [(row["layer"], row[label]) for row in report.rows(scope)]
+            with open_store(store, mode="read") as opened:
+                found = opened.values([label], scope=scope, profile="fickle")
+            numbers = [None if math.isnan(number) else number for number in found.numbers[label]]
+            assert rows == list(zip(found.places["layer"], numbers, strict=True))
+            query = f"SELECT layer, value FROM v_metrics WHERE profile = 'fickle' AND column_name = '{label}'"
+            assert sorted(asked(str(store), query), key=str) == sorted(rows, key=str)

@@ -8,7 +8,7 @@ import typer
 
 from ww_core.cli import options
 from ww_core.command import Output, store_location
-from ww_core.errors import StoreError
+from ww_core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,9 @@ def distrust(
     from ww_core.store.store import open_existing_store
 
     output = Output(as_json=as_json)
-    name, _, version = plugin.partition("==")
+    name, equals, version = plugin.partition("==")
+    if equals and not version.strip():
+        raise UsageError(f"{plugin!r} names no version: write PLUGIN==VERSION, or PLUGIN for every version")
     with open_existing_store(store_location(store)) as opened:
         removed = opened.distrust(name.strip(), version.strip())
     if output.format == "json":

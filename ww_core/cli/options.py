@@ -17,7 +17,7 @@ def not_empty(param: typer.CallbackParam, value: str | None) -> str | None:
         UsageError: It is empty.
     """
     if value == "":
-        name = param.opts[0] if param.opts[0].startswith("-") else str(param.metavar).strip("[]")
+        name = param.opts[0] if param.opts[0].startswith("-") else str(param.metavar).strip("[]").partition("[")[0]
         raise UsageError(f"{name} is empty: give one, or leave it out")
     return value
 

@@ -45,7 +45,7 @@ def spectrum(
         output.csv(found.rows())
     else:
         name = f"{found.model}@{found.version}" if found.model else found.digest
-        output.line(f"{name}  {found.layer}  extractor {found.extractor}")
+        output.line(f"{name}  {found.layer}  extractor {found.extractor}  profile {found.profile}  run {found.run}")
         output.line()
         output.table(
             [

@@ -133,7 +133,9 @@ def report_of(analysis: StoredAnalysis, model: str, version: str) -> AnalysisRep
         matrix_rows += made
         primary_rows += made if own.is_primary else []
         layer.add(own, made)
-        if labels["layer"] and own.state in {"analyzed", "statistics"} and not layer.shown:
+        # What is lost in making matrices costs the layer's own metrics nothing.
+        is_read = own.state in {"analyzed", "statistics"} or (own.state == "failed" and own.extractor != "")
+        if labels["layer"] and is_read and not layer.shown:
             layer.shown = True
             outcomes = _outcomes(labels["layer"], own.whole, lost)
             layer_rows.append(LayerRow(own.name, own.kind, own.shape, own.groups, outcomes))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +27,8 @@ class ValueTable:
         numbers: Columns of numbers by label, float64; of a bool 0 or 1; NaN where there is no number: ``states`` says
             why.
         texts: Columns of texts by label; None where there is none.
+        variants: By label, the digest of the variant, which tells one version of a metric from another; None where the
+            analysis lacks the column.
         states: By label: ``ok``, ``nan``, ``inf``, ``-inf``, ``not_applicable``, ``refused``, and ``missing`` for what
             is not stored.
     """
@@ -31,6 +36,7 @@ class ValueTable:
     places: Mapping[str, npt.NDArray[Any]]
     numbers: Mapping[str, npt.NDArray[np.float64]]
     texts: Mapping[str, npt.NDArray[Any]]
+    variants: Mapping[str, npt.NDArray[Any]]
     states: Mapping[str, npt.NDArray[Any]]
 
     def __len__(self) -> int:
@@ -44,7 +50,16 @@ class ValueTable:
         """
         from ww_core.domain.frames import data_frame
 
-        return data_frame({**self.places, **self.numbers, **self.texts})
+        both = {
+            label: [number if text is None else text for number, text in zip(self.numbers[label], own, strict=True)]
+            for label, own in self.texts.items()
+            if label in self.numbers
+        }
+        return data_frame({**self.places, **self.numbers, **self.texts, **both})
+
+    def mixed(self) -> list[str]:
+        """Return the labels under which not all rows have the same variant, so that they must not be compared."""
+        return [label for label, own in self.variants.items() if len(set(own) - {None}) > 1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,28 +152,30 @@ class ScoreTable:
 
 
 def features_of(table: ValueTable) -> FeatureTable:
-    """Lay the numbers of each version side by side."""
+    """Lay the numbers of each version side by side.
+
+    Raises:
+        UsageError: The rows of a column are not of one variant: what is not comparable makes no feature.
+    """
     import numpy as np
 
+    if mixed := table.mixed():
+        raise UsageError(
+            f"{', '.join(mixed)}: not all versions have the same variant of it: `ww backfill` brings older ones up to "
+            "date, or choose models whose variants are one"
+        )
     places = table.places
     versions, row_of = _numbered(zip(places["model"], places["version"], places["digest"], strict=True))
-    if "extractor" in places:
-        keys = list(zip(places["layer"], places["extractor"], places["matrix_index"], strict=True))
-        several = {key[:2] for key in keys if key[2] > 0} | _of_several_extractors(keys)
-        layers = [
-            f"{layer}.{extractor}[{index}]." if (layer, extractor) in several else f"{layer}."
-            for layer, extractor, index in keys
-        ]
-    else:
-        layers = [f"{layer}." for layer in places["layer"]] if "layer" in places else [""] * len(table)
-    found, place_of = _numbered(layers)
+    parts = [places[name] for name in ("layer", "extractor", "matrix_index") if name in places]
+    found, place_of = _numbered(zip(*parts, strict=True) if parts else [()] * len(table))
+    layers = _names(found)
     labels = list(table.numbers)
     values = np.full((len(versions), len(found), len(labels)), np.nan)
     for column, label in enumerate(labels):
         values[row_of, place_of, column] = table.numbers[label]
     models, names, digests = (np.array([own[at] for own in versions], dtype=object) for at in range(3))
-    features = tuple(f"{layer}{label}" for layer in found for label in labels)
-    return FeatureTable(models, names, digests, features, values.reshape(len(versions), -1))
+    features = tuple(f"{layer}{label}" for layer in layers for label in labels)
+    return FeatureTable(models, names, digests, features, values.reshape(len(versions), len(features)))
 
 
 def _numbered(items: Any) -> tuple[list[Any], list[int]]:
@@ -168,9 +185,14 @@ def _numbered(items: Any) -> tuple[list[Any], list[int]]:
     return list(number), places
 
 
-def _of_several_extractors(keys: list[tuple[Any, Any, Any]]) -> set[tuple[Any, Any]]:
-    """Layers that more than one extractor has seen."""
-    extractors: dict[Any, set[Any]] = {}
-    for layer, extractor, _ in keys:
-        extractors.setdefault(layer, set()).add(extractor)
-    return {(layer, extractor) for layer, own in extractors.items() if len(own) > 1 for extractor in own}
+def _names(places: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Name places by their layers, and as fully as it takes to tell them apart."""
+    several = Counter(place[0] for place in places if place)
+    short = [f"{place[0]}." if place else "" for place in places]
+    names = [_full(place) if place and several[place[0]] > 1 else own for place, own in zip(places, short, strict=True)]
+    clashes = Counter(names)
+    return [_full(place) if clashes[own] > 1 else own for place, own in zip(places, names, strict=True)]
+
+
+def _full(place: tuple[Any, ...]) -> str:
+    return f"{place[0]}.{place[1]}[{place[2]}]." if len(place) > 1 else f"{place[0]}."

@@ -29,17 +29,23 @@ class LayerSpectrum:
         model: Name of the model; empty for weights without a name.
         version: Its version.
         digest: Content address of the checkpoint.
+        profile: Name of the profile: under ``weightwatcher`` and ``trends-2020`` extractors scale their matrices.
+        run: Number of the run that made or found them.
         layer: Name of the layer.
         extractor: Label of the extractor variant.
-        matrices: Its matrices in order. Singular values are float64, descending, in the unit of the weights;
-            eigenvalues are their squares, never divided by N.
+        extractor_identity: Digest of its identity: the same label may stand for others under another profile.
+        matrices: Its matrices in order. Singular values are float64, descending, in the unit of the weights times the
+            scale of the extractor, which is 1 under ``default``; eigenvalues are their squares, never divided by N.
     """
 
     model: str
     version: str
     digest: str
+    profile: str
+    run: int
     layer: str
     extractor: str
+    extractor_identity: str
     matrices: tuple[MatrixSpectrum, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,8 +54,11 @@ class LayerSpectrum:
             "model": self.model,
             "version": self.version,
             "digest": self.digest,
+            "profile": self.profile,
+            "run": self.run,
             "layer": self.layer,
             "extractor": self.extractor,
+            "extractor_identity": self.extractor_identity,
             "matrices": [
                 {
                     "index": own.index,

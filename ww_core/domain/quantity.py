@@ -60,7 +60,10 @@ CORE_INPUTS: Mapping[str, Scope] = {
 
 ANY_SCOPE_INPUTS = frozenset({"rng"})
 
-ROW_KEYS = frozenset({"name", "layer", "kind", "shape", "groups", "extractor", "index", "N", "M", "Q"})
+ROW_KEYS = frozenset(
+    {"name", "layer", "kind", "shape", "groups", "extractor", "index", "N", "M", "Q"}
+    | {"model", "version", "digest", "matrix_index"}
+)
 """What a row of a report says besides its columns, in CSV beside them: no column may have such a name."""
 
 

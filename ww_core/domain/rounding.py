@@ -51,14 +51,18 @@ class Rounding:
         Args:
             steps: One number for the tensor; or an array with the axes of the tensor in its canonical layout, of
                 length 1 where the step does not change, else the count of channels or of equal blocks. (out, 1) is a
-                step for each output channel of a matrix, (out, in / 32) one for each block of 32 in a row.
+                step for each output channel of a matrix, and so is (out,); (out, in / 32) is one for each block of 32
+                in a row.
 
         Raises:
             ValueError: A step is negative or not finite.
         """
         import numpy as np
 
-        own = np.atleast_2d(np.asarray(steps, dtype=np.float64))
+        own = np.asarray(steps, dtype=np.float64)
+        if not own.size:
+            return cls()
+        own = own.reshape(own.shape + (1,) * (2 - own.ndim))
         largest = float(own.max())
         if not (np.isfinite(own).all() and own.min() >= 0.0):
             raise ValueError("steps are distances: none can be negative, NaN or infinite")

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, select
 
 from ww_core.domain.answer import CoveredLayer, PlannedColumn, RunEnd, StoredAnalysis
+from ww_core.domain.identity import PRECISION, spectrum_identity
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.report import Failure, ReportColumn, Skip
 from ww_core.store import tables as t
@@ -99,7 +100,9 @@ def origins_of_run(connection: Connection, number: int) -> list[ColumnOrigin]:
     wholes = _layer_subjects(connection, covered)
     subjects = {row.subject_id for rows in _matrix_subjects(connection, covered, wholes).values() for row in rows}
     subjects |= set(wholes.values()) | ({run.model_subject_id} if run.model_subject_id else set())
-    return origins_of(connection, subjects, labels)
+    precision = json.loads(run.request).get("precision", PRECISION)
+    spectra = {spectrum_identity("standard", precision), spectrum_identity("full")}
+    return origins_of(connection, subjects, labels, spectra)
 
 
 _RUN = (

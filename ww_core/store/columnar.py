@@ -12,10 +12,11 @@ from ww_core.domain.columnar import ScoreTable, StoredScore, ValueTable
 from ww_core.errors import NotStoredError, UnknownNameError
 from ww_core.store import tables as t
 from ww_core.store.labels import find_versions
-from ww_core.store.rows import chunks
+from ww_core.store.rows import chunks, clean
 
 if TYPE_CHECKING:
     from ww_core.domain.report import RowScope
+    from ww_core.store.records import CheckpointRef
 
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "matrix": ("layer", "extractor", "matrix_index"),
@@ -42,8 +43,8 @@ def value_table(
     """
     import numpy as np
 
-    refs = list(dict.fromkeys(ref for name in names or ("",) for ref in find_versions(connection, name)))
-    in_force = {(row.model, row.version): row for row in connection.execute(_IN_FORCE, {"profile": profile})}
+    refs = _versions(connection, names)
+    in_force = {(row.model, row.version): row for row in connection.execute(_IN_FORCE, {"profile": clean(profile)})}
     versions = [in_force[ref.model, ref.version] for ref in refs if (ref.model, ref.version) in in_force]
     if not versions:
         what = ", ".join(names) or "any version"
@@ -61,10 +62,15 @@ def value_table(
                 of_subject[subject].append(len(places))
             places.append((version.model, version.version, version.digest, *place))
             plan_of.append(version.plan_id)
-    shape, types = len(places), {told for own in labels.values() for told in own.values()}
+    shape, types = len(places), {told[:2] for own in labels.values() for told in own.values()}
     numbers = {label: np.full(shape, np.nan) for label, kind in types if kind != "text"}
     texts = {label: np.full(shape, None, dtype=object) for label, kind in types if kind == "text"}
     states = {label: np.full(shape, "missing", dtype=object) for label in columns}
+    variants = {label: np.full(shape, None, dtype=object) for label in columns}
+    by_plan = {plan: [(label, variant) for label, _, variant in own.values()] for plan, own in labels.items()}
+    for row, plan in enumerate(plan_of):
+        for label, variant in by_plan.get(plan, ()):
+            variants[label][row] = variant
     keys = sorted({key for own in labels.values() for key in own})
     for chunk in chunks(sorted(of_subject)):
         asked = {"subjects": chunk, "columns": keys}
@@ -83,25 +89,43 @@ def value_table(
         places={head: np.array([place[at] for place in places], dtype=object) for at, head in enumerate(heads)},
         numbers={label: numbers[label] for label in columns if label in numbers},
         texts={label: texts[label] for label in columns if label in texts},
+        variants={label: variants[label] for label in columns},
         states={label: states[label] for label in columns},
     )
 
 
+def _versions(connection: Connection, names: Sequence[str]) -> list[CheckpointRef]:
+    """Return what is named, each once; all versions for no name.
+
+    Raises:
+        NotStoredError: Nothing carries a name.
+    """
+    every = find_versions(connection)
+    if not names:
+        return every
+    by_name: dict[str, list[CheckpointRef]] = defaultdict(list)
+    for ref in every:
+        by_name[ref.model].append(ref)
+        by_name[ref.name].append(ref)
+    found = (by_name.get(clean(name)) or find_versions(connection, name) for name in names)
+    return list(dict.fromkeys(ref for refs in found for ref in refs))
+
+
 def _labels(
     connection: Connection, plans: Collection[int], columns: Sequence[str], scope: str
-) -> dict[int, dict[int, tuple[str, str]]]:
-    """Label and type of the columns asked for, by plan and key.
+) -> dict[int, dict[int, tuple[str, str, str]]]:
+    """Label, type and variant of the columns asked for, by plan and key.
 
     Raises:
         UnknownNameError: No plan has such a column.
     """
-    labels: dict[int, dict[int, tuple[str, str]]] = defaultdict(dict)
+    labels: dict[int, dict[int, tuple[str, str, str]]] = defaultdict(dict)
     known: set[str] = set()
     for chunk in chunks(sorted(plans)):
-        for plan, label, key, kind in connection.execute(_COLUMNS, {"plans": chunk, "scope": scope}):
+        for plan, label, key, kind, variant in connection.execute(_COLUMNS, {"plans": chunk, "scope": scope}):
             known.add(label)
             if label in columns:
-                labels[plan][key] = (label, kind)
+                labels[plan][key] = (label, kind, variant)
     for label in columns:
         if label not in known:
             raise UnknownNameError(f"column of scope {scope}", label, known, "ww metrics")
@@ -144,7 +168,13 @@ _IN_FORCE = (
     .where(or_(t.in_force.c.name == bindparam("profile"), t.in_force.c.profile == bindparam("profile")))
 )
 _COLUMNS = (
-    select(t.plan_variant.c.plan_id, t.plan_variant.c.label, t.variant.c.column_id, t.metric_column.c.type)
+    select(
+        t.plan_variant.c.plan_id,
+        t.plan_variant.c.label,
+        t.variant.c.column_id,
+        t.metric_column.c.type,
+        t.variant.c.digest,
+    )
     .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
     .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
     .where(
@@ -171,6 +201,7 @@ _MATRICES = (
             _matrix.groups == _layer.groups,
             _matrix.split == _layer.split,
             _matrix.rounding == _layer.rounding,
+            _matrix.matrix_index < t.coverage.c.matrices,
         ),
     )
     .where(
@@ -204,13 +235,21 @@ def stored_scores(connection: Connection, names: Sequence[str]) -> ScoreTable:
         NotStoredError: Nothing carries a name.
     """
     found = connection.execute(_SCORES).all()
-    if names:
-        wanted = {(ref.model, ref.version) for name in names for ref in find_versions(connection, name)}
-        found = [row for row in found if (row.model, row.version) in wanted]
-    return ScoreTable(tuple(StoredScore(*row) for row in found))
+    reported = {row.model for row in found if row.digest is None}
+    named = [name for name in names if name not in reported]
+    refs = _versions(connection, named) if named else []
+    wanted = {(ref.model, ref.version) for ref in refs if ref.model}
+    unnamed = {ref.digest for ref in refs if not ref.model}
+    chosen = [
+        row
+        for row in found
+        if not names
+        or (row.model, row.version) in wanted
+        or (row.model is None and row.digest in unnamed)
+        or (row.digest is None and row.model in names)
+    ]
+    scores = [StoredScore(*row) for row in chosen]
+    return ScoreTable(tuple(sorted(scores, key=lambda own: [str(text or "") for text in own[:6]] + [own.source])))
 
 
-_SCORES = text(
-    f"SELECT {', '.join(StoredScore._fields)} FROM v_scores"  # noqa: S608 - names of columns
-    " ORDER BY model, version, name, dataset, source, digest"
-)
+_SCORES = text(f"SELECT {', '.join(StoredScore._fields)} FROM v_scores")  # noqa: S608 - names of columns

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, Select, Table, and_, bindparam, delete, func, or_, select
+from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, false, func, or_, select
 
 from ww_core.domain.identity import canonical_json, digest_of
-from ww_core.errors import NotStoredError
+from ww_core.errors import NotStoredError, StoreError
 from ww_core.store import tables as t
 from ww_core.store.records import ColumnOrigin, Maker, OriginRecord
 from ww_core.store.rows import chunks, record_by_digest
@@ -41,23 +42,30 @@ def _row(record: OriginRecord) -> dict[str, Any]:
 
 def _record(row: Any) -> OriginRecord:
     maker = Maker(row.plugin, row.distribution, row.plugin_version)
-    return OriginRecord(row.run, row.program, maker, tuple(Maker(*own) for own in json.loads(row.through)), row.blas)
+    try:
+        through = tuple(Maker(*own) for own in json.loads(row.through))
+    except (ValueError, TypeError):
+        raise StoreError(f"origin {row.id} in the store is damaged: `ww db check` lists what else is") from None
+    return OriginRecord(row.run, row.program, maker, through, row.blas)
 
 
-def origins_of(connection: Connection, subjects: Collection[int], labels: Mapping[int, str]) -> list[ColumnOrigin]:
+def origins_of(
+    connection: Connection, subjects: Collection[int], labels: Mapping[int, str], spectra: Collection[str]
+) -> list[ColumnOrigin]:
     """List who made the values of columns and the spectra of subjects, columns in order, the newest run first.
 
     Args:
         connection: An open transaction.
         subjects: Keys of subjects.
         labels: Labels of the columns, by key.
+        spectra: Digests of the identities of the spectra.
     """
     counts: Counter[tuple[str, int | None]] = Counter()
     for chunk in chunks(sorted(subjects)):
         for column, origin, count in connection.execute(_BY_ORIGIN, {"subjects": chunk}):
             if column in labels:
                 counts[labels[column], origin] += count
-        for origin, count in connection.execute(_SPECTRA_BY_ORIGIN, {"subjects": chunk}):
+        for origin, count in connection.execute(_SPECTRA_BY_ORIGIN, {"subjects": chunk, "spectra": list(spectra)}):
             counts[SPECTRUM, origin] += count
     keys = sorted({origin for _, origin in counts if origin is not None})
     found = {
@@ -67,7 +75,7 @@ def origins_of(connection: Connection, subjects: Collection[int], labels: Mappin
     }
     order = {label: place for place, label in enumerate([*labels.values(), SPECTRUM])}
     ranked = sorted(counts, key=lambda own: (order[own[0]], -(own[1] or 0)))
-    return [ColumnOrigin(label, counts[label, key], found[key] if key is not None else None) for label, key in ranked]
+    return [ColumnOrigin(label, counts[label, key], found.get(key or 0)) for label, key in ranked]
 
 
 _value, _spectrum = t.value.c, t.spectrum.c
@@ -78,7 +86,11 @@ _BY_ORIGIN = (
 )
 _SPECTRA_BY_ORIGIN = (
     select(_spectrum.origin_id, func.count())
-    .where(_spectrum.subject_id.in_(bindparam("subjects", expanding=True)))
+    .join(t.identity, t.identity.c.id == _spectrum.identity_id)
+    .where(
+        _spectrum.subject_id.in_(bindparam("subjects", expanding=True)),
+        t.identity.c.digest.in_(bindparam("spectra", expanding=True)),
+    )
     .group_by(_spectrum.origin_id)
 )
 
@@ -108,23 +120,27 @@ def distrust(connection: Connection, plugin: str, version: str = "") -> Distrust
     every = {row.id: _record(row) for row in connection.execute(select(t.origin))}
     hands = {key: {record.maker, *record.through} for key, record in every.items()}
     guilty = [key for key, own in hands.items() if any(_is(maker, plugin, version) for maker in own)]
-    if not guilty:
+    files = _forget_files(connection, plugin, version, every)
+    if not guilty and not files:
         known = sorted({_named(own) for makers in hands.values() for own in makers}) or ["no plugin that is recorded"]
-        wanted = f"{plugin}=={version}" if version else plugin
+        wanted = _wanted(plugin, version)
         raise NotStoredError(f"nothing in this store came of {wanted}: what is there came of {', '.join(known)}")
     matrices = _same_matrices(connection, _told(connection, t.spectrum.c.subject_id, t.spectrum, guilty))
     columns, tensors = _columns_of(connection, matrices), _tensors_of(connection, matrices)
+    told = set[int]()
     for table in (t.value, t.table_value):
         columns |= _told(connection, table.c.column_id, table, guilty)
-        tensors |= _tensors_of(connection, _told(connection, table.c.subject_id, table, guilty))
+        told |= _told(connection, table.c.subject_id, table, guilty)
+    tensors |= _tensors_of(connection, told)
     removed: Counter[str] = Counter()
     for table in (t.value, t.table_value, t.spectrum):
         removed[table.name] += _remove(connection, table, table.c.origin_id, guilty)
     for table in (t.value, t.table_value):
         # Whatever was computed of such a matrix was computed of what is not trusted.
         removed[table.name] += _remove(connection, table, table.c.subject_id, sorted(matrices))
-    removed += _remove_dependents(connection, columns, tensors)
-    files = _forget_files(connection, plugin, version, every)
+    removed += _remove_dependents(connection, columns, tensors, told)
+    if not (+removed or files):
+        raise NotStoredError(f"all that came of {_wanted(plugin, version)} was taken back before")
     return Distrusted(removed["value"] + removed["table_value"], removed["spectrum"], files)
 
 
@@ -159,8 +175,18 @@ def _remove(connection: Connection, table: Table, column: Column[Any], keys: Seq
     return sum(connection.execute(delete(table).where(column.in_(chunk))).rowcount for chunk in chunks(keys))
 
 
+def _wanted(plugin: str, version: str) -> str:
+    return f"{plugin}=={version}" if version else plugin
+
+
 def _is(maker: Maker, plugin: str, version: str) -> bool:
-    return plugin in {maker.plugin, maker.distribution} and version in {"", maker.version}
+    named = plugin == maker.plugin or _normal(plugin) == _normal(maker.distribution)
+    return named and version in {"", maker.version}
+
+
+def _normal(distribution: str) -> str:
+    """The name of a distribution as installers compare it."""
+    return re.sub("[-_.]+", "-", distribution).lower()
 
 
 def _named(maker: Maker) -> str:
@@ -181,15 +207,23 @@ def _tensors_of(connection: Connection, subjects: Collection[int]) -> set[int]:
 _weight = t.layer_subject.c.weight_id
 
 
-def _remove_dependents(connection: Connection, columns: Collection[int], tensors: Collection[int]) -> Counter[str]:
-    """Remove the values of what needs any of these columns: of the same weights, and of whole models and pairs."""
+def _remove_dependents(
+    connection: Connection, columns: Collection[int], tensors: Collection[int], subjects: Collection[int]
+) -> Counter[str]:
+    """Remove the values of what needs any of these columns, of the same weights, the models they are in, and pairs."""
     removed: Counter[str] = Counter()
     dependents = _columns_that_need(connection, columns)
-    wide = select(t.subject.c.id).where(t.subject.c.kind.in_(("model", "pair")))
-    places: list[Select[Any]] = [wide]
+    places = [select(t.pair_subject.c.subject_id)]
+    places += [select(t.subject.c.id).where(t.subject.c.id.in_(chunk)) for chunk in chunks(sorted(subjects))]
     for chunk in chunks(sorted(tensors)):
         places.append(select(t.matrix_subject.c.subject_id).where(t.matrix_subject.c.tensor_id.in_(chunk)))
         places.append(select(t.layer_subject.c.subject_id).where(_weight.in_(chunk)))
+        holders = (
+            select(t.structure.c.checkpoint_id)
+            .join(t.layer, t.layer.c.structure_id == t.structure.c.id)
+            .where(t.layer.c.weight_id.in_(chunk))
+        )
+        places.append(select(t.model_subject.c.subject_id).where(t.model_subject.c.checkpoint_id.in_(holders)))
     for table in (t.value, t.table_value):
         for place in places:
             for chunk in chunks(dependents):
@@ -223,6 +257,6 @@ def _columns_that_need(connection: Connection, columns: Iterable[int]) -> list[i
 def _forget_files(connection: Connection, plugin: str, version: str, every: Mapping[int, OriginRecord]) -> int:
     """Forget the digests of files that a loader of a plugin has read, so that they are read again."""
     makers = {maker for record in every.values() for maker in (record.maker, *record.through)}
-    names = sorted({maker.plugin for maker in makers if _is(maker, plugin, version)})
-    begins = [t.file_digest.c.stamp.startswith(f'["{name}:', autoescape=True) for name in names]
-    return connection.execute(delete(t.file_digest).where(or_(*begins))).rowcount
+    names = {maker.plugin for maker in makers if _is(maker, plugin, version)} | ({plugin} if not version else set())
+    begins = [t.file_digest.c.stamp.startswith(f'["{name}:', autoescape=True) for name in sorted(names)]
+    return connection.execute(delete(t.file_digest).where(or_(false(), *begins))).rowcount

@@ -65,12 +65,18 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
 
 
 def upsert(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, update_columns: Sequence[str]
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    update_columns: Sequence[str],
+    where_null: str = "",
 ) -> None:
-    """Insert rows, and update some columns of those that are there."""
+    """Insert rows, and update some columns of those that are there; only where a column is NULL, if one is named."""
     keys = ", ".join(table.primary_key.columns.keys())
     replaced = ", ".join(f"{name} = excluded.{name}" for name in update_columns)
-    _insert(connection, table, rows, f"ON CONFLICT ({keys}) DO UPDATE SET {replaced}")
+    condition = f" WHERE {table.name}.{where_null} IS NULL" if where_null else ""
+    _insert(connection, table, rows, f"ON CONFLICT ({keys}) DO UPDATE SET {replaced}{condition}")
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], ending: str) -> list[Row[Any]]:

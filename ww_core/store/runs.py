@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, false, func, select, update
 
 from ww_core.domain.answering import StoredRun, in_order
 from ww_core.domain.identity import canonical_json, spectrum_identity
@@ -117,6 +117,8 @@ def finish_run(connection: Connection, run_id: int, end: RunEnd) -> None:
     insert_missing(connection, t.run_failure, rows)
     force = connection.execute(_MAY_BE_IN_FORCE, {"run": run_id}).mappings().first() if end.state == "done" else None
     if force is not None:
+        same_name = (t.in_force.c.label_id == force["label_id"], t.in_force.c.name == force["name"])
+        connection.execute(delete(t.in_force).where(*same_name, t.in_force.c.profile != force["profile"]))
         upsert(connection, t.in_force, [dict(force)], update_columns=("analysis_id", "name"))
 
 

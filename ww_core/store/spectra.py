@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, case, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from ww_core.domain.identity import PRECISION, spectrum_identity
 from ww_core.domain.layer_spectrum import LayerSpectrum, MatrixSpectrum
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from ww_core.store.records import CheckpointRef
 
-# What is shown where a matrix has several: the usual one, the same in single precision, the SVD.
 _KINDS: list[tuple[Resolution, Precision]] = [*(("standard", own) for own in PRECISIONS), ("full", PRECISION)]
 _BY_IDENTITY = {spectrum_identity(*kind): kind for kind in _KINDS}
 
@@ -45,27 +45,47 @@ def layer_spectrum(
         raise NotStoredError(f"run {run} is not stored any more: `ww show` lists what is")
     name = ref or newest_name(connection, covered[0].digest)
     own = _chosen(covered, name, layer, extractor)
-    shown: dict[int, MatrixSpectrum] = {}
     place = {
         "tensor": own.weight_id,
         "extractor": own.extractor_id,
         "groups": own.groups,
         "split": own.split,
         "rounding": own.rounding,
+        "matrices": own.matrices,
     }
+    # What the run itself made or found, before the SVD, before what another precision gave.
+    usual = ("standard", json.loads(own.request).get("precision", PRECISION))
+    best: dict[int, Any] = {}
     for row in connection.execute(_SPECTRA, place):
-        if row.matrix_index in shown:
-            continue
-        if row.singular_values is None:
-            raise NotStoredError(
-                f"the spectra of {name.name} were not kept: analyse the weights again without --no-spectra"
-            )
-        values = decode_spectrum(row.encoding, row.singular_values, row.length)
-        spectrum = Spectrum(values, row.noise_floor, *_BY_IDENTITY[row.identity], row.route, row.seconds)
-        shown[row.matrix_index] = MatrixSpectrum(row.matrix_index, row.rows, row.cols, spectrum)
-    if not shown:
+        rank = (row.singular_values is None, _BY_IDENTITY[row.identity] != usual, row.identity != _SVD)
+        if row.matrix_index not in best or rank < best[row.matrix_index][0]:
+            best[row.matrix_index] = (rank, row)
+    if not best:
         raise NotStoredError(f"no spectrum of layer {layer!r} of {name.name} is stored: analyse the weights again")
-    return LayerSpectrum(name.model, name.version, covered[0].digest, layer, own.extractor, tuple(shown.values()))
+    if any(row.singular_values is None for _, row in best.values()):
+        raise NotStoredError(
+            f"the spectra of {name.name} were not kept: analyse the weights again without --no-spectra"
+        )
+    return LayerSpectrum(
+        model=name.model,
+        version=name.version,
+        digest=own.digest,
+        profile=own.profile,
+        run=run,
+        layer=layer,
+        extractor=own.extractor,
+        extractor_identity=own.extractor_identity,
+        matrices=tuple(_matrix_spectrum(row) for _, (_, row) in sorted(best.items())),
+    )
+
+
+_SVD = spectrum_identity("full")
+
+
+def _matrix_spectrum(row: Row[Any]) -> MatrixSpectrum:
+    values = decode_spectrum(row.encoding, row.singular_values, row.length)
+    spectrum = Spectrum(values, row.noise_floor, *_BY_IDENTITY[row.identity], row.route, row.seconds)
+    return MatrixSpectrum(row.matrix_index, row.rows, row.cols, spectrum)
 
 
 def _chosen(covered: Sequence[Any], ref: CheckpointRef, layer: str, extractor: str | None) -> Any:
@@ -99,13 +119,18 @@ _COVERED = (
         t.coverage.c.is_primary,
         t.coverage.c.state,
         t.coverage.c.reason,
+        t.coverage.c.matrices,
         t.checkpoint.c.digest,
+        t.run.c.profile,
+        t.run.c.request,
+        t.identity.c.digest.label("extractor_identity"),
     )
     .select_from(t.run)
     .join(t.coverage, t.coverage.c.analysis_id == t.run.c.analysis_id)
     .join(t.layer, t.layer.c.id == t.coverage.c.layer_id)
     .join(t.structure, t.structure.c.id == t.layer.c.structure_id)
     .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .outerjoin(t.identity, t.identity.c.id == t.coverage.c.extractor_id)
     .where(t.run.c.id == bindparam("run"))
     .order_by(t.coverage.c.position)
 )
@@ -121,11 +146,7 @@ _SPECTRA = (
         _matrix.split == bindparam("split"),
         _matrix.rounding == bindparam("rounding"),
         _matrix.context_id.is_(None),
+        _matrix.matrix_index < bindparam("matrices"),
         t.identity.c.digest.in_(_BY_IDENTITY),
-    )
-    .order_by(
-        _matrix.matrix_index,
-        t.spectrum.c.singular_values.is_(None),
-        case({identity: place for place, identity in enumerate(_BY_IDENTITY)}, value=t.identity.c.digest),
     )
 )

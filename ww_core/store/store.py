@@ -240,7 +240,7 @@ class Store:
                 raise UsageError(f"{what} is empty: name one, or leave it out")
         ref = reader.find(name)
         runs = reader.runs(ref, profile or "", variant or "")
-        if run is not None and ref.digest.startswith(name):
+        if run is not None and name not in {ref.model, ref.name}:
             # A digest names content: runs that no label answers for are its runs too.
             ref = ref._replace(model="", version="")
             runs = reader.runs(ref, profile or "", variant or "")

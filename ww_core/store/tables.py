@@ -475,6 +475,7 @@ run = Table(
     Column("seconds", Double, nullable=False),
     Column("warnings", Text, nullable=False),  # a JSON list
     CheckConstraint("state IN ('running', 'done', 'interrupted')", name="state"),
+    sqlite_autoincrement=True,  # a number that was given is never given again: reports and origins speak of it
 )
 
 run_failure = Table(

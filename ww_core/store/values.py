@@ -154,8 +154,9 @@ def record_results(
     by_key = {(row["subject_id"], row["identity_id"]): row for row in made}
     spectra = [by_key[key] for key in sorted(by_key)]
     if keep_spectra:
-        # What was left out once is filled in.
-        upsert(connection, t.spectrum, spectra, update_columns=("encoding", "singular_values"))
+        # What was left out once is made anew as a whole, and so is who made it.
+        changing = [column.name for column in t.spectrum.columns if not column.primary_key]
+        upsert(connection, t.spectrum, spectra, update_columns=changing, where_null="singular_values")
     else:
         insert_missing(connection, t.spectrum, spectra)
     values = [row for result in results for row in _value_rows(result, keys, origins)]
