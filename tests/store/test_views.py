@@ -306,7 +306,7 @@ def test_a_view_shows_what_the_report_shows_whatever_an_extractor_does(tmp_path,
 
         def matrices(self, weight, layer):
             for index in range(self.count):
-                yield ww.Matrix(weight[None, :, :, 0, index])
+                yield ww.Matrix(index, weight[None, :, :, 0, index])
 
     class Plugin:
         @ww.hookimpl
