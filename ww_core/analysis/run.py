@@ -267,7 +267,8 @@ class Run:
         self.values += len(outcomes)
         stored = Result(subject, outcomes=outcomes)
         with self.store.writing() as writer:
-            writer.record_results(self.opened, [stored], keep_spectra=False, blas=self._blas())
+            blas = self._blas() if outcomes else ""  # asking the libraries takes longer than writing nothing
+            writer.record_results(self.opened, [stored], keep_spectra=False, blas=blas)
             writer.record_model(self.opened, subject)
 
     def _observe(self, method: str, argument: object) -> None:
