@@ -277,3 +277,42 @@ def test_a_store_opened_for_reading_is_checked_and_not_mended(store_url, store):
         assert reader.verify().faults.keys() == {"summary"}
         with pytest.raises(ww.StoreError, match="opened for reading"):
             reader.rebuild_summaries()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE spectrum SET length = 'abc'",
+        "UPDATE spectrum SET singular_values = 'text'",
+        "UPDATE spectrum SET noise_floor = 'abc'",
+        "UPDATE run SET request = 'x'",
+        "UPDATE run SET request = '[]'",
+        "UPDATE value SET state = 'weird'",
+        "UPDATE value SET number = 'abc'",
+        "UPDATE origin SET through = 'x'",
+        "UPDATE layer SET rounding = 'x'",
+        "UPDATE identity SET needs = 'x'",
+    ],
+)
+def test_whoever_meets_what_cannot_be_read_says_so_in_one_sentence(tmp_path, weights, damage):
+    path = tmp_path / "s.sqlite"
+    ww.analyze(weights, store=path, name="net")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(damage)
+        connection.commit()
+    said = []
+    with open_store(path) as store:
+        for ask in (
+            lambda: store.report("net"),
+            lambda: store.spectrum("net", "first"),
+            lambda: store.values(["alpha"]),
+            lambda: store.origins("net"),
+            lambda: ww.backfill(store),
+            lambda: store.distrust("ww.extractors"),
+        ):
+            try:
+                ask()
+            except ww.StoreError as error:
+                said.append(str(error))
+    assert any("`ww db check` lists what is damaged" in sentence for sentence in said)

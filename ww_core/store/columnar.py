@@ -89,8 +89,8 @@ def value_table(
         places={head: np.array([place[at] for place in places], dtype=object) for at, head in enumerate(heads)},
         numbers={label: numbers[label] for label in columns if label in numbers},
         texts={label: texts[label] for label in columns if label in texts},
-        variants={label: variants[label] for label in columns},
-        states={label: states[label] for label in columns},
+        variants=variants,
+        states=states,
     )
 
 

@@ -45,7 +45,7 @@ from ww_core.store.answers import stored_analysis
 from ww_core.store.encoding import decode_spectrum
 from ww_core.store.plans import plan_digest
 from ww_core.store.records import variant_digest
-from ww_core.store.rows import chunks
+from ww_core.store.rows import UNREADABLE, chunks
 from ww_core.store.structures import structure_digest
 from ww_core.store.summaries import record_summaries, summary_rows
 
@@ -142,7 +142,7 @@ Check = Callable[[Connection, _Findings], None]
 def _with_wrong_summaries(connection: Connection) -> Iterator[int]:
     """Yield the keys of checkpoints whose summaries can be made again, and would be others."""
     for runs in _newest_runs(connection):
-        with contextlib.suppress(*_UNREADABLE):  # what cannot be read is a fault that this does not mend
+        with contextlib.suppress(*UNREADABLE):  # what cannot be read is a fault that this does not mend
             if _wrong_summaries(connection, runs)[1]:
                 yield runs[0].checkpoint_id
 
@@ -187,17 +187,13 @@ def _compare(findings: _Findings, what: str, digest: str, made_again: Callable[.
     """Compare a stored digest with the one made again of its content; that is None where not all of it is stored."""
     try:
         found = made_again(*content)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         findings.fault("digest", f"{what} cannot be read ({type(error).__name__}: {error})")
         return
     if found is not None:
         findings.checked["digests"] += 1
         if found != digest:
             findings.fault("digest", f"{what} is not what its digest {str(digest)[:12]} says")
-
-
-_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
-"""What comes of a text that is no JSON any more, a missing part, a number in place of a text."""
 
 
 def _check_matrices(connection: Connection, findings: _Findings) -> None:
@@ -428,7 +424,7 @@ def _check_spectra(connection: Connection, findings: _Findings) -> None:
         findings.checked["spectra"] += 1
         try:
             wrong = _wrong_with(row)
-        except (StoreError, *_UNREADABLE) as error:
+        except (StoreError, *UNREADABLE) as error:
             wrong = str(error)
         if wrong:
             findings.fault("spectrum", f"the spectrum of matrix {row.subject_id}: {wrong}")
@@ -465,7 +461,7 @@ def _check_summaries(connection: Connection, findings: _Findings) -> None:
     for runs in _newest_runs(connection):
         try:
             expected, wrong = _wrong_summaries(connection, runs)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             cause = f"{type(error).__name__}: {error}"
             findings.fault("value", f"the results of checkpoint {runs[0].checkpoint[:12]} cannot be read ({cause})")
             continue

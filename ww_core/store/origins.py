@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, false, func, or_, select
 
 from ww_core.domain.identity import canonical_json, digest_of
-from ww_core.errors import NotStoredError, StoreError
+from ww_core.errors import NotStoredError
 from ww_core.store import tables as t
 from ww_core.store.records import ColumnOrigin, Maker, OriginRecord
-from ww_core.store.rows import chunks, record_by_digest
+from ww_core.store.rows import chunks, readable, record_by_digest
 
 SPECTRUM = "(spectrum)"
 """What stands for spectra among the columns of a report."""
@@ -42,10 +42,7 @@ def _row(record: OriginRecord) -> dict[str, Any]:
 
 def _record(row: Any) -> OriginRecord:
     maker = Maker(row.plugin, row.distribution, row.plugin_version)
-    try:
-        through = tuple(Maker(*own) for own in json.loads(row.through))
-    except (ValueError, TypeError):
-        raise StoreError(f"origin {row.id} in the store is damaged: `ww db check` lists what else is") from None
+    through = tuple(Maker(*own) for own in json.loads(row.through))
     return OriginRecord(row.run, row.program, maker, through, row.blas)
 
 
@@ -106,6 +103,7 @@ class Distrusted(NamedTuple):
     files: int
 
 
+@readable()
 def distrust(connection: Connection, plugin: str, version: str = "") -> Distrusted:
     """Remove what a plugin had a hand in: its results, what follows from them, and the digests of files it has read.
 

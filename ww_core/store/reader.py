@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ww_core.domain import answering
 from ww_core.domain.answer import report_of
 from ww_core.store import answers, files, labels, plans, runs, structures, values
+from ww_core.store.rows import readable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -73,14 +74,17 @@ class Reader:
 
     # --- weights ------------------------------------------------------------------------------------------------------
 
+    @readable()
     def layers(self, structure: str) -> list[StoredLayer]:
         """List the layers of a structure, named by its digest, in order."""
         return structures.stored_layers(self._connection, structure)
 
+    @readable()
     def tensors(self, structure: str) -> list[StoredTensor]:
         """List the tensors of a structure that belong to no layer, in order."""
         return structures.stored_tensors(self._connection, structure)
 
+    @readable()
     def structure(self, digest: str) -> StoredStructure:
         """Return a structure, which is stored, with what its layers consist of."""
         return structures.stored_structure(self._connection, digest)
@@ -121,10 +125,12 @@ class Reader:
         shown = plans.variants_of_plans(self._connection, {run.plan for run in (*new, *old)})
         return answering.likest(old, new, shown)
 
+    @readable()
     def requests(self, ref: CheckpointRef) -> list[StoredRequest]:
         """List what was ever asked under a label, or of a checkpoint without one, each once, the newest first."""
         return runs.stored_requests(self._connection, ref)
 
+    @readable()
     def report(self, run: int, ref: CheckpointRef | None = None, end: RunEnd | None = None) -> AnalysisReport:
         """Put together what a run says.
 
@@ -138,22 +144,26 @@ class Reader:
         report = report_of(analysis, name.model, name.version)
         return replace(report, store=self._place.location, stored=self._place)
 
+    @readable()
     def origins(self, run: int) -> list[ColumnOrigin]:
         """List who made what a run shows: its columns in order, then spectra; of each the newest run first."""
         return answers.origins_of_run(self._connection, run)
 
+    @readable()
     def layer_costs(self, run: int) -> list[LayerCost]:
         """List the layers and extractors of a run in their order, with what their standard spectra took."""
         return runs.layer_costs(self._connection, run)
 
     # --- results ------------------------------------------------------------------------------------------------------
 
+    @readable()
     def outcomes(
         self, subjects: Sequence[str], columns: Collection[ColumnKey]
     ) -> dict[str, dict[tuple[str, str], Outcome]]:
         """Return what is stored of subjects, by digest, then by (identity, column), of the columns asked for."""
         return values.stored_outcomes(self._connection, subjects, columns)
 
+    @readable()
     def values(
         self, columns: Sequence[str], scope: RowScope = "matrix", profile: str = "default", names: Sequence[str] = ()
     ) -> ValueTable:
@@ -167,6 +177,7 @@ class Reader:
 
         return columnar.value_table(self._connection, columns, scope, profile, names)
 
+    @readable()
     def scores(self, names: Sequence[str] = ()) -> ScoreTable:
         """Return the scores of what is named, by model, version and name; of everything for no name.
 
@@ -177,6 +188,7 @@ class Reader:
 
         return columnar.stored_scores(self._connection, names)
 
+    @readable()
     def layer_spectrum(
         self, run: int, layer: str, extractor: str | None = None, ref: CheckpointRef | None = None
     ) -> LayerSpectrum:
@@ -196,6 +208,7 @@ class Reader:
 
         return spectra.layer_spectrum(self._connection, run, layer, extractor, ref)
 
+    @readable()
     def spectra(self, subjects: Sequence[str], resolution: Resolution, precision: Precision) -> dict[str, Spectrum]:
         """Return the stored spectra of subjects by digest; none where the singular values were left out."""
         return values.stored_spectra(self._connection, subjects, resolution, precision)

@@ -5,6 +5,7 @@ All of it may run twice, and in several processes at once.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,8 +14,30 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, select
 
+from ww_core.errors import StoreError
+
 CHUNK = 500
 """Rows in one statement: with a dozen columns, well under every server's limit on bound variables."""
+
+
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What comes of a text that is no JSON any more, a missing part, a number in place of a text."""
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """Turn what comes of a row that is not what ww writes into one sentence with the next step.
+
+    Raises:
+        StoreError: Something that is stored cannot be read.
+    """
+    try:
+        yield
+    except UnicodeDecodeError:  # the database's own, of a damaged file
+        raise
+    except UNREADABLE as error:
+        cause = f"something in the store cannot be read ({type(error).__name__}: {error})"
+        raise StoreError(f"{cause}: `ww db check` lists what is damaged") from error
 
 
 def now() -> str:

@@ -182,7 +182,7 @@ def stored_requests(connection: Connection, ref: CheckpointRef) -> list[StoredRe
             profile=row.profile,
             profile_key=row.profile_key,
             source=row.source,
-            content=json.loads(row.request),
+            content={**json.loads(row.request)},
             shown=frozenset(own.variant for own in shown[ended[asked]]) if asked in ended else None,
         )
         for asked, row in newest.items()
@@ -227,6 +227,7 @@ def layer_costs(connection: Connection, run: int) -> list[LayerCost]:
                 t.matrix_subject.c.groups == t.layer.c.groups,
                 t.matrix_subject.c.split == t.layer.c.split,
                 t.matrix_subject.c.rounding == t.layer.c.rounding,
+                t.matrix_subject.c.matrix_index < t.coverage.c.matrices,
             ),
         )
         .outerjoin(t.identity, t.identity.c.digest == spectrum_identity("standard"))

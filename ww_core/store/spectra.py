@@ -84,7 +84,7 @@ _SVD = spectrum_identity("full")
 
 def _matrix_spectrum(row: Row[Any]) -> MatrixSpectrum:
     values = decode_spectrum(row.encoding, row.singular_values, row.length)
-    spectrum = Spectrum(values, row.noise_floor, *_BY_IDENTITY[row.identity], row.route, row.seconds)
+    spectrum = Spectrum(values, float(row.noise_floor), *_BY_IDENTITY[row.identity], row.route, row.seconds)
     return MatrixSpectrum(row.matrix_index, row.rows, row.cols, spectrum)
 
 

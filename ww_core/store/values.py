@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ww_core.store.records import ColumnKey, Result
     from ww_core.store.runs import OpenRun
 
-_NUMBERS: Mapping[str, type[int]] = {"int": int, "bool": bool}
+_NUMBERS: Mapping[str, type[float]] = {"int": int, "bool": bool}
 
 
 def stored_outcomes(
@@ -62,12 +62,11 @@ def values_of(
         types: Types of the columns asked for, by key.
     """
     found: dict[int, dict[int, Outcome]] = defaultdict(dict)
-    numbers = {column: _NUMBERS.get(name) for column, name in types.items()}
+    numbers = {column: _NUMBERS.get(name, float) for column, name in types.items()}
     for chunk in chunks(sorted(set(subjects))):
         for subject, column, state, number, *content in connection.execute(_VALUES, {"subjects": chunk}).all():
             if column in numbers:
-                kind = numbers[column]
-                typed = number if kind is None or number is None else kind(number)
+                typed = None if number is None else numbers[column](number)
                 found[subject][column] = _outcome(state, typed, *content)
     return dict(found)
 
