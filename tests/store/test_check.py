@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sqlite3
 
 import numpy as np
@@ -279,24 +280,29 @@ def test_a_store_opened_for_reading_is_checked_and_not_mended(store_url, store):
             reader.rebuild_summaries()
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "UPDATE spectrum SET length = 'abc'",
-        "UPDATE spectrum SET singular_values = 'text'",
-        "UPDATE spectrum SET noise_floor = 'abc'",
-        "UPDATE run SET request = 'x'",
-        "UPDATE run SET request = '[]'",
-        "UPDATE value SET state = 'weird'",
-        "UPDATE value SET number = 'abc'",
-        "UPDATE origin SET through = 'x'",
-        "UPDATE layer SET rounding = 'x'",
-        "UPDATE identity SET needs = 'x'",
-    ],
-)
-def test_whoever_meets_what_cannot_be_read_says_so_in_one_sentence(tmp_path, weights, damage):
-    path = tmp_path / "s.sqlite"
-    ww.analyze(weights, store=path, name="net")
+UNREADABLE = [
+    "UPDATE spectrum SET length = 'abc'",
+    "UPDATE spectrum SET singular_values = 'text'",
+    "UPDATE spectrum SET noise_floor = 'abc'",
+    "UPDATE run SET request = 'x'",
+    "UPDATE run SET request = '[]'",
+    "UPDATE value SET state = 'weird'",
+    "UPDATE value SET number = 'abc'",
+    "UPDATE origin SET through = 'x'",
+    "UPDATE layer SET rounding = 'x'",
+    "UPDATE identity SET needs = 'x'",
+]
+
+
+def test_whoever_meets_what_cannot_be_read_says_so_in_one_sentence(tmp_path, weights, subtests):
+    ww.analyze(weights, store=tmp_path / "sound.sqlite", name="net")
+    for damage in UNREADABLE:
+        path = shutil.copyfile(tmp_path / "sound.sqlite", tmp_path / "s.sqlite")
+        with subtests.test(damage):
+            assert any("`ww db check` lists what is damaged" in said for said in answers_of_damaged(path, damage))
+
+
+def answers_of_damaged(path, damage):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute(damage)
@@ -315,4 +321,4 @@ def test_whoever_meets_what_cannot_be_read_says_so_in_one_sentence(tmp_path, wei
                 ask()
             except ww.StoreError as error:
                 said.append(str(error))
-    assert any("`ww db check` lists what is damaged" in sentence for sentence in said)
+    return said
