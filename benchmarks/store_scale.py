@@ -23,10 +23,10 @@ from pathlib import Path
 from sqlalchemy import text
 
 from ww_core.domain.answer import RunEnd
+from ww_core.domain.column import Column
 from ww_core.domain.identity import digest_of
 from ww_core.domain.layer import Layer, LayerKind, TensorSpec
 from ww_core.domain.outcome import Outcome, State
-from ww_core.domain.quantity import Column
 from ww_core.domain.report import Aggregate
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject
 from ww_core.store.records import (

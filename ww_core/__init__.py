@@ -14,17 +14,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ww_core.analysis.analyze import analyze
-    from ww_core.analysis.backfill import backfill
-    from ww_core.analysis.compare_svd import compare_svd
-    from ww_core.analysis.describe import describe
-    from ww_core.domain.checkpoint import Checkpoint, FileRange, Loader
-    from ww_core.domain.execution import Executor, LayerDone, RunObserver, RunStart
+    from ww_core.contracts.executor import Executor
+    from ww_core.contracts.extractor import Entries, Extractor, Matrix, MatrixPlan
+    from ww_core.contracts.loader import Checkpoint, FileRange, Loader
+    from ww_core.contracts.metric import Quantity, column, metric, quantity
+    from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
+    from ww_core.contracts.profile import Profile
+    from ww_core.domain.column import Column, Scope
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
-    from ww_core.domain.matrix import Entries, Extractor, Matrix, MatrixPlan
     from ww_core.domain.outcome import Outcome, State
-    from ww_core.domain.profile import Profile
-    from ww_core.domain.quantity import Column, Quantity, Scope, column, metric, quantity
     from ww_core.domain.report import AnalysisReport
     from ww_core.domain.rounding import ROUNDINGS, Rounding
     from ww_core.domain.spectrum import Spectrum
@@ -43,19 +41,21 @@ if TYPE_CHECKING:
     from ww_core.plugins.hookspecs import API_VERSION
     from ww_core.plugins.markers import hookimpl
     from ww_core.store.store import Store, open_store
+    from ww_core.use_cases.analyze import analyze
+    from ww_core.use_cases.backfill import backfill
+    from ww_core.use_cases.compare_svd import compare_svd
+    from ww_core.use_cases.describe import describe
 
 _HOMES = {
-    "ww_core.analysis.analyze": ["analyze"],
-    "ww_core.analysis.backfill": ["backfill"],
-    "ww_core.analysis.compare_svd": ["compare_svd"],
-    "ww_core.analysis.describe": ["describe"],
-    "ww_core.domain.checkpoint": ["Checkpoint", "FileRange", "Loader"],
-    "ww_core.domain.execution": ["Executor", "LayerDone", "RunObserver", "RunStart"],
+    "ww_core.contracts.executor": ["Executor"],
+    "ww_core.contracts.extractor": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
+    "ww_core.contracts.loader": ["Checkpoint", "FileRange", "Loader"],
+    "ww_core.contracts.metric": ["Quantity", "column", "metric", "quantity"],
+    "ww_core.contracts.observer": ["LayerDone", "RunObserver", "RunStart"],
+    "ww_core.contracts.profile": ["Profile"],
+    "ww_core.domain.column": ["Column", "Scope"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
-    "ww_core.domain.matrix": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
     "ww_core.domain.outcome": ["Outcome", "State"],
-    "ww_core.domain.profile": ["Profile"],
-    "ww_core.domain.quantity": ["Column", "Quantity", "Scope", "column", "metric", "quantity"],
     "ww_core.domain.report": ["AnalysisReport"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
     "ww_core.domain.spectrum": ["Spectrum"],
@@ -74,6 +74,10 @@ _HOMES = {
     "ww_core.plugins.hookspecs": ["API_VERSION"],
     "ww_core.plugins.markers": ["hookimpl"],
     "ww_core.store.store": ["Store", "open_store"],
+    "ww_core.use_cases.analyze": ["analyze"],
+    "ww_core.use_cases.backfill": ["backfill"],
+    "ww_core.use_cases.compare_svd": ["compare_svd"],
+    "ww_core.use_cases.describe": ["describe"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -13,8 +13,8 @@ import pytest
 from safetensors.numpy import save_file as save_arrays
 
 import ww_core as ww
-from ww_core.analysis import digests as digests_module
-from ww_core.analysis.digests import digest_checkpoint, digest_tensor
+from ww_core.sources import digests as digests_module
+from ww_core.sources.digests import digest_checkpoint, digest_tensor
 from ww_plugins.loaders.arrays import ArraysLoader
 from ww_plugins.loaders.pytorch import weights_only
 from ww_plugins.loaders.pytorch.loader import PyTorchLoader

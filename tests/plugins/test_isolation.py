@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pytest
 
 import ww_core as ww
-from ww_core.analysis.listings import list_extractors, list_loaders, list_metrics, list_plugins
 from ww_core.plugins import discovery
 from ww_core.plugins.discovery import load_plugins
+from ww_core.use_cases.listings import list_extractors, list_loaders, list_metrics, list_plugins
 
 
 def plugin_of(name, things, hook="ww_register_extractors"):

@@ -117,7 +117,7 @@ class ForkedProgram:
     """Starts ``ww`` in processes of their own, forked from one that has all imports done: they begin at once."""
 
     READY = (
-        "ww_core.cli.main", "ww_core.analysis.analyze", "ww_core.store.store", "alembic.command", "typer._adapters",
+        "ww_core.cli.main", "ww_core.use_cases.analyze", "ww_core.store.store", "alembic.command", "typer._adapters",
         "ww_plugins.loaders", "ww_plugins.extractors", "ww_plugins.metrics", "safetensors.numpy", "scipy.linalg",
     )  # fmt: skip
 

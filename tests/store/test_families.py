@@ -5,8 +5,8 @@ import pytest
 from sqlalchemy import insert, select
 
 import ww_core as ww
+from ww_core.domain.column import Column
 from ww_core.domain.outcome import Outcome, State
-from ww_core.domain.quantity import Column
 from ww_core.store import tables
 from ww_core.store.records import DerivationRecord, Maker, OriginRecord, ReportedRow, ScoreRecord
 from ww_core.store.store import open_store

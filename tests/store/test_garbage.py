@@ -183,7 +183,7 @@ def test_a_file_that_stays_is_not_read_again(store_url, two_files, monkeypatch):
         assert promised["tensor"] == promised["file_digest"] == 3  # weight, bias and buffer
         assert counts(store)["file_digest"] == files - 3
         assert not store.collect_garbage().removed
-        monkeypatch.setattr("ww_core.analysis.digests.digest_tensor", lambda *_: pytest.fail("it was read again"))
+        monkeypatch.setattr("ww_core.sources.digests.digest_tensor", lambda *_: pytest.fail("it was read again"))
         again = ww.analyze(two_files[1], store=store)
         assert (again.digest, again.run.computed, again.layers) == (reports[1].digest, 0, reports[1].layers)
 

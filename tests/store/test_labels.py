@@ -9,10 +9,10 @@ from safetensors.numpy import save_file
 from sqlalchemy import insert, select, text
 
 import ww_core as ww
-from ww_core.analysis.compare_svd import compare_svd
-from ww_core.analysis.diff import diff
 from ww_core.store import tables
 from ww_core.store.store import open_store
+from ww_core.use_cases.compare_svd import compare_svd
+from ww_core.use_cases.diff import diff
 
 
 @pytest.fixture
@@ -372,7 +372,7 @@ def test_a_step_that_cannot_be_is_refused(store_url, weights, name, step, senten
 
 
 def test_a_label_leaves_what_was_not_read_whole_only_for_all_of_it(store_url, weights, monkeypatch):
-    from ww_core.analysis import digests
+    from ww_core.sources import digests
 
     read = digests.read_tensor
 

@@ -12,10 +12,10 @@ from safetensors.numpy import save_file
 from sqlalchemy import event
 
 import ww_core as ww
-from ww_core.analysis import run
-from ww_core.analysis.diff import diff
 from ww_core.store import rows, values
 from ww_core.store.store import open_store
+from ww_core.use_cases import run
+from ww_core.use_cases.diff import diff
 
 
 def outcomes(report):

@@ -52,10 +52,10 @@ def analyze(
     as_csv: options.AsCsv = False,
 ) -> None:
     """Analyse the weights of SOURCE and store every result; what is stored already is not computed again."""
-    from ww_core.analysis.analyze import analyze as run
     from ww_core.cli.progress import progress_observers
     from ww_core.cli.report import print_report
     from ww_core.errors import LostResultsError
+    from ww_core.use_cases.analyze import analyze as run
 
     output = Output(as_json=as_json, as_csv=as_csv)
     session: Session = ctx.obj

@@ -42,9 +42,9 @@ def backfill(
     Every stored analysis is repeated with the metrics of today, from stored values and spectra. What needs the weights
     is listed with the command that computes it.
     """
-    from ww_core.analysis.backfill import backfill as fill
     from ww_core.cli.progress import version_counter
     from ww_core.errors import LostResultsError
+    from ww_core.use_cases.backfill import backfill as fill
 
     output = Output(as_json=as_json)
     session: Session = ctx.obj

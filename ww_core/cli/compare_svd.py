@@ -57,10 +57,10 @@ def compare_svd(
     as_csv: options.AsCsv = False,
 ) -> None:
     """Compare slice, pool, stack and fft on the convolutions of MODEL; all of it is stored."""
-    from ww_core.analysis.compare_svd import compare_svd as compare
     from ww_core.cli.progress import progress_observers
     from ww_core.cli.svd_plot import check_plot, draw
     from ww_core.errors import LostResultsError
+    from ww_core.use_cases.compare_svd import compare_svd as compare
 
     output = Output(as_json=as_json, as_csv=as_csv)
     session: Session = ctx.obj

@@ -22,7 +22,7 @@ def describe(
     as_csv: options.AsCsv = False,
 ) -> None:
     """List the layers of SOURCE and the matrices an analysis would make; only headers are read."""
-    from ww_core.analysis.describe import describe as look
+    from ww_core.use_cases.describe import describe as look
 
     output = Output(as_json=as_json, as_csv=as_csv)
     session: Session = ctx.obj

@@ -33,8 +33,8 @@ def diff(
     Values are subtracted only where metric, version, parameters and extractor are the same; what cannot be compared is
     shown with the reason.
     """
-    from ww_core.analysis.diff import diff as compare
     from ww_core.command import say
+    from ww_core.use_cases.diff import diff as compare
 
     output = Output(as_json=as_json, as_csv=as_csv)
     difference = compare(first, second, store=store_location(store), profile=profile)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def metrics(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
     """List every column of every metric: scope, direction, unit, version, needs, parameters."""
-    from ww_core.analysis.listings import list_metrics
+    from ww_core.use_cases.listings import list_metrics
 
     session: Session = ctx.obj
     optional = ("key", "needs", "metric", "type", "version", "parameters", "on_request", "unit")
@@ -26,7 +26,7 @@ def metrics(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
 
 def extractors(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
     """List the ways to make matrices of a layer."""
-    from ww_core.analysis.listings import list_extractors
+    from ww_core.use_cases.listings import list_extractors
 
     session: Session = ctx.obj
     _print(list_extractors(session.registry()), Output(as_json=as_json, as_csv=as_csv))
@@ -34,7 +34,7 @@ def extractors(ctx: typer.Context, as_json: options.AsJson = False, as_csv: opti
 
 def loaders(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
     """List the formats that can be read."""
-    from ww_core.analysis.listings import list_loaders
+    from ww_core.use_cases.listings import list_loaders
 
     session: Session = ctx.obj
     _print(list_loaders(session.registry()), Output(as_json=as_json, as_csv=as_csv))
@@ -42,7 +42,7 @@ def loaders(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
 
 def plugins(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
     """List plugins: distribution, version, hooks, objects, and what is wrong with them."""
-    from ww_core.analysis.listings import list_commands, list_plugins
+    from ww_core.use_cases.listings import list_commands, list_plugins
 
     session: Session = ctx.obj
     output = Output(as_json=as_json, as_csv=as_csv)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ww_core.domain.execution import LayerDone, RunObserver, RunStart
+from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -6,13 +6,15 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ww_core.domain.checkpoint import Loader
-from ww_core.domain.execution import Executor, RunObserver
+from ww_core.contracts.executor import Executor
+from ww_core.contracts.extractor import Extractor
+from ww_core.contracts.loader import Loader
+from ww_core.contracts.metric import ANY_SCOPE_INPUTS, CORE_INPUTS, Quantity, key_fault
+from ww_core.contracts.observer import RunObserver
+from ww_core.contracts.profile import Profile
+from ww_core.domain.column import ROW_KEYS, Column, Scope
 from ww_core.domain.layer import LayerKind
-from ww_core.domain.matrix import Extractor
 from ww_core.domain.parameter import Parameter
-from ww_core.domain.profile import Profile
-from ww_core.domain.quantity import ANY_SCOPE_INPUTS, CORE_INPUTS, ROW_KEYS, Column, Quantity, Scope, key_fault
 
 NAME_LENGTH = 200
 

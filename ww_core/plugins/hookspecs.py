@@ -18,11 +18,12 @@ from ww_core.plugins.markers import hookspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ww_core.domain.checkpoint import Loader
-    from ww_core.domain.execution import Executor, RunObserver
-    from ww_core.domain.matrix import Extractor
-    from ww_core.domain.profile import Profile
-    from ww_core.domain.quantity import Quantity
+    from ww_core.contracts.executor import Executor
+    from ww_core.contracts.extractor import Extractor
+    from ww_core.contracts.loader import Loader
+    from ww_core.contracts.metric import Quantity
+    from ww_core.contracts.observer import RunObserver
+    from ww_core.contracts.profile import Profile
 
 API_VERSION = 1
 """Version of this page. A plugin written for a later one says so by ``WW_API_VERSION = 2`` and is refused by name."""

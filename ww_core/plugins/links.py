@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ww_core.domain.quantity import ANY_SCOPE_INPUTS, CORE_INPUTS, Quantity, Scope
+from ww_core.contracts.metric import ANY_SCOPE_INPUTS, CORE_INPUTS, Quantity
+from ww_core.domain.column import Scope
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.plugins.registry import Owned, Problem, Registry, unknown_name
 

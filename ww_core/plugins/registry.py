@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from ww_core.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from ww_core.domain.checkpoint import Loader
-    from ww_core.domain.execution import Executor, RunObserver
-    from ww_core.domain.matrix import Extractor
-    from ww_core.domain.profile import Profile
-    from ww_core.domain.quantity import Quantity
+    from ww_core.contracts.executor import Executor
+    from ww_core.contracts.extractor import Extractor
+    from ww_core.contracts.loader import Loader
+    from ww_core.contracts.metric import Quantity
+    from ww_core.contracts.observer import RunObserver
+    from ww_core.contracts.profile import Profile
 
 T = TypeVar("T")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ww_core.contracts.metric import CORE_INPUTS, Quantity
+from ww_core.domain.column import Scope
 from ww_core.domain.identity import NUMERICS_VERSION, PRECISION, quantity_identity
-from ww_core.domain.quantity import CORE_INPUTS, Quantity, Scope
 from ww_core.plugins.links import Need, needs_of
 
 if TYPE_CHECKING:

@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ww_core.domain.identity import extractor_identity
+from ww_core.contracts.extractor import Extractor, variant_label
+from ww_core.contracts.metric import Quantity
+from ww_core.domain.column import Column, Scope
+from ww_core.domain.identity import PRECISION, extractor_identity
 from ww_core.domain.layer import LayerKind
-from ww_core.domain.matrix import Extractor, variant_label
-from ww_core.domain.quantity import Column, Quantity, Scope
 from ww_core.domain.request import Request
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.plugins.resolver import Node, resolve
 
 if TYPE_CHECKING:
+    from ww_core.contracts.profile import Profile
     from ww_core.domain.parameter import Parameter
-    from ww_core.domain.profile import Profile
-    from ww_core.domain.spectrum import Precision
+    from ww_core.domain.spectrum import Precision, Resolution
     from ww_core.plugins.registry import Names, Owned, Registry
 
 
@@ -71,6 +72,11 @@ class Selection:
     def by_identity(self) -> Mapping[str, Node]:
         """The nodes by their identities."""
         return {node.identity: node for node in self.nodes.values()}
+
+    @property
+    def spectra(self) -> tuple[tuple[Resolution, Precision], ...]:
+        """Resolution and precision of the spectra that are made or taken."""
+        return (("standard", self.precision), ("full", PRECISION))
 
     def wanted(self, scope: Scope) -> list[Node]:
         """Return the nodes of this scope whose columns are stored: those asked for and the metrics they need."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ww_core.domain.matrix import Entries
+    from ww_core.contracts.extractor import Entries
     from ww_core.domain.rounding import Rounding
     from ww_core.domain.spectrum import Precision, Resolution
     from ww_core.spectral.sharing import Share

@@ -17,8 +17,8 @@ from ww_core.store.origins import record_origins
 from ww_core.store.rows import insert_missing, keys_by_digest, now, record_by_digest
 
 if TYPE_CHECKING:
+    from ww_core.domain.column import Column
     from ww_core.domain.outcome import Outcome
-    from ww_core.domain.quantity import Column
     from ww_core.store.records import DerivationRecord, OriginRecord, ReportedRow, ScoreRecord
 
 

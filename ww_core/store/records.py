@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ww_core.domain.identity import digest_of
 
 if TYPE_CHECKING:
+    from ww_core.domain.column import Column
     from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
     from ww_core.domain.outcome import Outcome
-    from ww_core.domain.quantity import Column
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import LayerSubject, Subject
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ww_core.domain.answer import RunEnd
+    from ww_core.domain.column import Column
     from ww_core.domain.outcome import Outcome
-    from ww_core.domain.quantity import Column
     from ww_core.domain.report import Aggregate
     from ww_core.domain.subject import ModelSubject
     from ww_core.store.keys import Keys

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ww_core.analysis.analyze import analyze
-from ww_core.domain.execution import LayerDone, RunObserver, RunStart
+from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
 from ww_core.testing.metrics import sample_weights
 from ww_core.testing.plugins import PluginContract
+from ww_core.use_cases.analyze import analyze
 
 if TYPE_CHECKING:
     from pathlib import Path

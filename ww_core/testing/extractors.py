@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ww_core.domain.matrix import Extractor, Matrix, MatrixPlan
+    from ww_core.contracts.extractor import Extractor, Matrix, MatrixPlan
 
 SAMPLES: tuple[tuple[LayerKind, tuple[int, ...], int], ...] = (
     (LayerKind.DENSE, (12, 8), 1),

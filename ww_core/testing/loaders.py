@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ww_core.analysis.digests import tensors_of
 from ww_core.domain.rounding import ROUNDINGS, Rounding
 from ww_core.errors import SourceError
+from ww_core.sources.digests import tensors_of
 from ww_core.testing.metrics import sample_weights
 from ww_core.testing.plugins import PluginContract
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ww_core.domain.checkpoint import Loader
+    from ww_core.contracts.loader import Loader
 
 TRUNCATIONS = 20
 

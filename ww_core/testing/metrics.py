@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ww_core.analysis.analyze import analyze
 from ww_core.domain.outcome import State
 from ww_core.testing.plugins import PluginContract
+from ww_core.use_cases.analyze import analyze
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ww_core.analysis.analyze import analyze
 from ww_core.testing.metrics import sample_weights
 from ww_core.testing.plugins import PluginContract
+from ww_core.use_cases.analyze import analyze
 
 
 class ProfileContract(PluginContract):

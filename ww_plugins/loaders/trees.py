@@ -71,7 +71,7 @@ class Tree(ABC):
 
 
 @dataclass(slots=True)
-class Weights:
+class FoundWeights:
     """The weights of a model.
 
     Attributes:
@@ -96,7 +96,7 @@ class Weights:
             yield f"{label}: what is nested more than {_DEEPEST} deep is not looked into"
 
 
-def find_weights(root: Any, tree: Tree, label: str) -> Weights:
+def find_weights(root: Any, tree: Tree, label: str) -> FoundWeights:
     """Choose the weights among all that a tree holds.
 
     Args:
@@ -117,8 +117,8 @@ class _Fault(Exception):  # noqa: N818 - a reason, put into a sentence above
     """What is wrong with a tree."""
 
 
-def _find_weights(root: Any, tree: Tree) -> Weights:
-    weights = Weights()
+def _find_weights(root: Any, tree: Tree) -> FoundWeights:
+    weights = FoundWeights()
     names: set[str] = set()
     for _ in range(_MOST_WRAPPERS):
         chosen = _wrapped(root, tree, weights.beside) if tree.is_dict(root) else None
@@ -145,7 +145,7 @@ def _find_weights(root: Any, tree: Tree) -> Weights:
 
 def _wrapped(root: Any, tree: Tree, beside: list[str]) -> Any | None:
     """Return the one entry of a dict that holds the weights, and add the others that hold tensors; None for no such."""
-    holding = {path[0]: None for path, node in _walk(root, tree, Weights()) if path and tree.is_tensor(node)}
+    holding = {path[0]: None for path, node in _walk(root, tree, FoundWeights()) if path and tree.is_tensor(node)}
     entries = {key: node for key, node in tree.entries(root) if key in holding}
     candidates = [key for key, node in entries.items() if tree.is_tensor(node) or not _TRAINING.search(key)]
     usual = [key for key in USUAL_KEYS if key in candidates and not tree.is_tensor(entries[key])]
@@ -164,7 +164,7 @@ def _is_state_dict(node: Any, tree: Tree) -> bool:
     return any("." in key for key, _ in entries) or not any(tree.is_tensor(inner) for _, inner in entries)
 
 
-def _walk(root: Any, tree: Tree, weights: Weights) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _walk(root: Any, tree: Tree, weights: FoundWeights) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield all that is in a tree with its path, parents first.
 
     A container that is shared is found at each of its places, as long as they are few: lists of lists that share

@@ -1,0 +1,1 @@
+"""Spectra and values of tensors at hand: all that a worker needs, and no store."""

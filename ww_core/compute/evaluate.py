@@ -1,0 +1,206 @@
+"""Evaluating quantities on one subject: each once, on demand, with every outcome accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ww_core.domain.outcome import Outcome, State
+from ww_core.domain.report import Failure
+from ww_core.errors import NotApplicable, NoValue, Refused
+
+if TYPE_CHECKING:
+    from ww_core.contracts.metric import Quantity
+    from ww_core.domain.column import Column
+    from ww_core.plugins.links import Need
+    from ww_core.plugins.resolver import Node
+
+Inputs = Callable[[str, "Node"], Any]
+"""Gives a core input by name to a node; raises NoValue where there is none."""
+
+
+class Lost(Exception):  # noqa: N818 - not an error of its own: its cause is in the failures already
+    """A value is missing because of an exception that was recorded where it happened."""
+
+
+class Evaluator:
+    """Computes quantities for one subject. NumPy's messages are the caller's to silence, once for many subjects.
+
+    Args:
+        nodes: All nodes of the selection.
+        inputs: Gives the core inputs of this scope.
+        known: Outcomes that are stored already, by qualified name and column; they stand, also where a metric is
+            computed for the sake of its other columns.
+        subject: How the subject is named in failures.
+        failures: Where exceptions are recorded.
+        elsewhere: Gives what is needed of another scope.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Node],
+        inputs: Inputs,
+        known: Mapping[str, Mapping[str, Outcome]],
+        subject: str,
+        failures: list[Failure],
+        elsewhere: Callable[[Need], Any],
+    ) -> None:
+        self._nodes = nodes
+        self._inputs = inputs
+        self._known = known
+        self._outcomes: dict[str, Mapping[str, Outcome]] = {}
+        self._elsewhere = elsewhere
+        self._subject = subject
+        self._failures = failures
+        self._results: dict[str, Any] = {}
+        self._missing: dict[str, NoValue | Lost] = {}
+
+    def outcomes(self, qualified: str) -> Mapping[str, Outcome]:
+        """Return the outcome of every column of a metric; computed if it is not known.
+
+        Raises:
+            Lost: An exception cost it.
+        """
+        if qualified not in self._outcomes:
+            quantity, known = self._nodes[qualified].quantity, self._known.get(qualified, {})
+            if is_complete(quantity, known):
+                self._outcomes[qualified] = known
+                return known
+            try:
+                result = self._result(qualified)
+            except NoValue as missing:
+                computed = {column.name: _outcome_of(missing) for column in quantity.columns}
+            else:
+                computed = self._split(qualified, quantity, result)
+            self._outcomes[qualified] = computed | dict(known)
+        return self._outcomes[qualified]
+
+    def new_outcomes(self, qualified: str) -> dict[str, Outcome]:
+        """Return the outcomes of the columns of a metric that are not known.
+
+        Raises:
+            Lost: An exception cost it.
+        """
+        known = self._known.get(qualified, {})
+        return {name: outcome for name, outcome in self.outcomes(qualified).items() if name not in known}
+
+    def value(self, need: Need) -> Any:
+        """Return what a need of this scope gets.
+
+        Raises:
+            NoValue: There is none.
+            Lost: An exception cost it.
+        """
+        if not need.column:
+            return self._result(need.quantity)
+        known = self._known.get(need.quantity, {})
+        outcome = known[need.column] if need.column in known else self.outcomes(need.quantity)[need.column]
+        return value_of(outcome, self._nodes[need.quantity].quantity.column(need.column))
+
+    def _result(self, qualified: str) -> Any:
+        """Return what the function returned, calling it once.
+
+        Raises:
+            NoValue: It has no value, or something it needs has none.
+            Lost: An exception cost it.
+        """
+        if qualified in self._missing:
+            raise fresh(self._missing[qualified])
+        if qualified not in self._results:
+            node = self._nodes[qualified]
+            try:
+                arguments = [self._need(node, need) for need in node.needs]
+                self._results[qualified] = self._call(node, arguments)
+            except (NoValue, Lost) as missing:
+                self._missing[qualified] = fresh(missing)
+                raise
+        return self._results[qualified]
+
+    def _call(self, node: Node, arguments: Sequence[Any]) -> Any:
+        try:
+            return node.quantity.function(*arguments, **node.parameters)
+        except NoValue:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self._lost(node.qualified, f"{type(error).__name__}: {error}") from error
+
+    def _need(self, node: Node, need: Need) -> Any:
+        if need.core:
+            try:
+                return self._inputs(need.core, node)
+            except (NoValue, Lost):
+                raise
+            except Exception as error:
+                raise self._lost(need.core, f"{type(error).__name__}: {error}") from error
+        if self._nodes[need.quantity].quantity.scope is not node.quantity.scope:
+            return self._elsewhere(need)
+        return self.value(need)
+
+    def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
+        is_dataclass = hasattr(type(result), "__dataclass_fields__")
+        if not is_dataclass and len(quantity.columns) > 1:
+            raise self._lost(qualified, f"it declares several columns and returned {type(result).__name__}")
+        try:
+            if not is_dataclass:
+                (column,) = quantity.columns
+                return {column.name: _typed(column, result)}
+            return {column.name: _typed(column, getattr(result, column.name, None)) for column in quantity.columns}
+        except Exception as error:
+            raise self._lost(qualified, f"{type(error).__name__}: {error}") from error
+
+    def _lost(self, qualified: str, message: str) -> Lost:
+        plugin, _, name = qualified.rpartition(":")
+        sentence = f"{name}: {' '.join(message.split())}"
+        self._failures.append(Failure("metric" if plugin else "input", plugin or "ww", self._subject, sentence))
+        return Lost(sentence)
+
+
+def is_complete(quantity: Quantity, known: Mapping[str, Outcome]) -> bool:
+    """Whether an outcome of every column of a metric is known."""
+    return len(known) >= len(quantity.columns) and all(column.name in known for column in quantity.columns)
+
+
+def fresh(missing: NoValue | Lost) -> NoValue | Lost:
+    """Return the same exception without its traceback, whose frames would keep the tensors of a layer alive."""
+    if isinstance(missing, NotApplicable):
+        return NotApplicable(missing.reason)
+    return Refused(missing.reason) if isinstance(missing, NoValue) else Lost(str(missing))
+
+
+def value_of(outcome: Outcome, column: Column) -> Any:
+    """Return an outcome's value for one who needs it, in its column's type.
+
+    Raises:
+        NotApplicable: It has none because it makes no sense there.
+        Refused: It has none that one may trust.
+        Lost: It was lost to an exception.
+    """
+    if outcome.is_ok:
+        if outcome.text is not None:
+            return outcome.text
+        return _PYTHON_TYPES.get(column.type, float)(outcome.number)
+    if outcome.state is State.FAILED:
+        raise Lost(column.name)
+    reason = f"{column.name}: {outcome.reason}"
+    raise (NotApplicable(reason) if outcome.state is State.NOT_APPLICABLE else Refused(reason))
+
+
+_PYTHON_TYPES: Mapping[str, Callable[[Any], Any]] = {"int": int, "bool": bool}
+
+
+def _outcome_of(missing: NoValue) -> Outcome:
+    state = State.NOT_APPLICABLE if isinstance(missing, NotApplicable) else State.REFUSED
+    return Outcome(state, reason=missing.reason)
+
+
+def _typed(column: Column, value: Any) -> Outcome:
+    if value is None:
+        raise TypeError(f"column {column.name} has no value: raise NotApplicable or Refused instead of returning None")
+    if isinstance(value, NoValue):
+        return _outcome_of(value)
+    outcome = Outcome.of(value)
+    if (outcome.text is not None) != (column.type == "text"):
+        raise TypeError(f"column {column.name} is declared {column.type} and got {value!r}")
+    if column.type == "int" and outcome.number is not None and not float(outcome.number).is_integer():
+        raise TypeError(f"column {column.name} is declared int and got {value!r}")
+    return outcome

@@ -1,0 +1,1 @@
+"""What a plugin author subclasses or fills in, one page a kind."""

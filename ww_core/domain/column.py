@@ -1,0 +1,55 @@
+"""Columns of metrics, and what they speak of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Better = Literal["lower", "higher", "none"]
+"""Which direction of a column is better."""
+
+
+class Scope(StrEnum):
+    """What a quantity speaks of, from narrow to wide."""
+
+    MATRIX = "matrix"
+    LAYER = "layer"
+    MODEL = "model"
+
+    @property
+    def width(self) -> int:
+        """Rank in the order matrix, layer, model."""
+        return list(Scope).index(self)
+
+
+ROW_KEYS = frozenset(
+    {"name", "layer", "kind", "shape", "groups", "extractor", "index", "N", "M", "Q"}
+    | {"model", "version", "digest", "matrix_index"}
+)
+"""What a row of a report says besides its columns, in CSV beside them: no column may have such a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One stored column of a metric.
+
+    Attributes:
+        name: Its name; the metric's own if the metric has only one.
+        type: ``float``, ``int``, ``bool`` or ``text``.
+        better: Which direction is better.
+        unit: Unit or log base, as ``"log10"``; empty for none.
+        doc: One line on what it is.
+        key: What it is stored under, whatever its name becomes; default its name.
+    """
+
+    name: str
+    type: Literal["float", "int", "bool", "text"] = "float"
+    better: Better = "none"
+    unit: str = ""
+    doc: str = ""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", self.name)

@@ -1,0 +1,1 @@
+"""From layers, a selection and what is stored to the work that remains."""

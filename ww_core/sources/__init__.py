@@ -1,0 +1,1 @@
+"""From what a person names to an opened checkpoint with the digests of its tensors."""

@@ -1,0 +1,175 @@
+"""Content addresses of tensors and checkpoints, remembered for files that have not changed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ww_core.domain.identity import canonical_json, digest_of
+from ww_core.domain.layer import SkippedTensor, TensorSpec
+from ww_core.domain.report import Failure
+from ww_core.sources.reading import read_content, read_tensor, sentence_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from ww_core.contracts.loader import Checkpoint
+    from ww_core.store.store import Store
+
+BLOCK = 1 << 24
+"""Bytes that are hashed at a time."""
+
+LISTED = 3
+"""Names of tensors in one sentence."""
+
+
+@dataclass(slots=True)
+class Digests:
+    """Digests of the tensors of a checkpoint, whatever their dtype.
+
+    Attributes:
+        tensors: Digests by name: of weights, biases, buffers, and of skipped tensors whose content can be read.
+        stamps: Stamps they were taken under, by name.
+        failures: What went wrong in reading.
+        lost: The tensors that it went wrong with.
+        unread: Skipped tensors whose content is not to be had at all. One that is tied is none of them.
+    """
+
+    tensors: dict[str, str] = field(default_factory=dict)
+    stamps: dict[str, str] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    lost: list[TensorSpec | SkippedTensor] = field(default_factory=list)
+    unread: list[SkippedTensor] = field(default_factory=list)
+
+    @property
+    def checkpoint(self) -> str:
+        """Content address of the checkpoint: of all (name, tensor digest), and of what else is known to be there."""
+        missing = sorted([own.name, own.dtype, list(own.shape)] for own in [*self.lost, *self.unread])
+        return digest_of("checkpoint", {"tensors": sorted(self.tensors.items()), "missing": missing or 0})
+
+    @property
+    def provisional(self) -> bool:
+        """Whether the content of some tensor is not in the digest, because it could not be read."""
+        return bool(self.failures or self.unread)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences the user should see."""
+        if not self.unread:
+            return ()
+        count = len(self.unread)
+        names = [own.name for own in self.unread[:LISTED]] + (["..."] if count > LISTED else [])
+        what = "1 tensor" if count == 1 else f"{count} tensors"
+        return (f"the content of {what} cannot be read ({', '.join(names)}): the digest does not cover it",)
+
+
+def tensors_of(checkpoint: Checkpoint) -> list[TensorSpec]:
+    """Return every floating-point tensor of a checkpoint once: weights, biases, buffers."""
+    specs = [spec for layer in checkpoint.layers for spec in (layer.weight, layer.bias) if spec is not None]
+    return list({spec.name: spec for spec in [*specs, *checkpoint.buffers]}.values())
+
+
+def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, rehash: bool, jobs: int) -> Digests:
+    """Digest every tensor, whatever its dtype, of which the content can be read.
+
+    A tensor of a file that did not change since it was last read here is not read again.
+
+    Args:
+        checkpoint: What to digest.
+        store: Where digests are remembered.
+        loader: Qualified name of the loader: another loader may see other numbers in the same bytes.
+        rehash: Read everything, whatever is remembered.
+        jobs: Threads of the hash.
+    """
+    skipped = [tensor for tensor in checkpoint.skipped if not tensor.tied_to]
+    digests = Digests(unread=[tensor for tensor in skipped if not tensor.readable])
+    tensors: list[TensorSpec | SkippedTensor] = [*tensors_of(checkpoint)]
+    tensors += [tensor for tensor in skipped if tensor.readable]
+    by_path: dict[str, list[TensorSpec | SkippedTensor]] = defaultdict(list)
+    resolved = functools.cache(lambda path: str(path.resolve()))  # asks the system about each of its folders
+    for spec in tensors:
+        where = checkpoint.locate(spec)
+        by_path[resolved(where.path) if where else ""].append(spec)
+        try:
+            digests.stamps[spec.name] = stamp_of(checkpoint, spec, loader)
+        except OSError:
+            digests.stamps[spec.name] = ""  # it is gone, as reading it will say
+    host = platform.node()
+    for path, specs in by_path.items():
+        known: Mapping[str, tuple[str, str]] = {}
+        if path and not rehash:
+            with store.reading() as reader:
+                known = reader.file_digests(host, path, [spec.name for spec in specs])
+        fresh = {}
+        for spec in specs:
+            stamp, digest = known.get(spec.name, ("", ""))
+            if not (stamp and stamp == digests.stamps[spec.name]):
+                digest = _read_and_digest(checkpoint, spec, jobs, digests)
+                fresh[spec.name] = (digests.stamps[spec.name], digest)
+            if digest:
+                digests.tensors[spec.name] = digest
+        if path and any(digest for _, digest in fresh.values()):
+            with store.writing() as writer:
+                writer.record_digests(host, path, {name: pair for name, pair in fresh.items() if pair[1]})
+    return digests
+
+
+def stamp_of(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, loader: str) -> str:
+    """Return what the digest of a tensor in a file depends on, short of its bytes; empty if it is in no file."""
+    where = checkpoint.locate(spec)
+    if where is None:
+        return ""
+    stamp = [loader, where.offset, where.nbytes, spec.dtype, list(spec.shape), *_file_stamp(where.path)]
+    return canonical_json(stamp)
+
+
+def _file_stamp(path: Path) -> Iterable[int]:
+    # The inode and its change time show what a copied modification time would hide.
+    status = os.stat(path)  # noqa: PTH116 - one call for all of it
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests) -> str:
+    try:
+        if isinstance(spec, SkippedTensor):
+            with read_content(checkpoint, spec) as content:
+                return digest_content(content, spec.dtype, spec.shape, jobs)
+        with read_tensor(checkpoint, spec) as array:
+            return digest_tensor(array, spec.dtype, jobs)
+    except Exception as error:  # noqa: BLE001 - a loader is a plugin: it may raise anything
+        digests.failures.append(Failure("read", checkpoint.format, spec.name, sentence_of(error)))
+        digests.lost.append(spec)
+        return ""
+
+
+def digest_tensor(array: npt.NDArray[Any], dtype: str, jobs: int = 1) -> str:
+    """Return the blake3 digest of dtype, shape and bytes (little-endian, C order) of an array in its stored dtype."""
+    import numpy as np
+
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8) if array.size else np.empty(0, np.uint8)
+    return digest_content(content, dtype, array.shape, jobs)
+
+
+def digest_content(content: npt.NDArray[np.uint8], dtype: str, shape: tuple[int, ...], jobs: int = 1) -> str:
+    """Return the same digest of a tensor whose bytes are given as a row."""
+    import blake3
+    import numpy as np
+
+    hasher = blake3.blake3(_tensor_header(dtype, shape), max_threads=jobs)
+    row = np.ascontiguousarray(content).data
+    for start in range(0, len(row), BLOCK):
+        hasher.update(row[start : start + BLOCK])
+    return hasher.hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)
+def _tensor_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    return f"ww:tensor\0{dtype}\0{canonical_json(list(shape))}\0".encode()

@@ -1,0 +1,263 @@
+"""Analyse a source: from a path or an object to a report, with everything stored on the way."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from ww_core.contracts.observer import RunObserver
+from ww_core.domain.column import Scope
+from ww_core.domain.name import check_name, texts_of
+from ww_core.domain.report import AnalysisReport
+from ww_core.domain.request import Request
+from ww_core.domain.spectrum import PRECISIONS
+from ww_core.errors import NothingToAnalyzeError, UnknownNameError, UsageError
+from ww_core.planning.layers import NoPlan, plan_layers, plan_of
+from ww_core.planning.tasks import plan_tasks
+from ww_core.planning.weights import checkpoint_record, opened_weights
+from ww_core.plugins.discovery import load_plugins
+from ww_core.plugins.selection import Selection, pinned, select
+from ww_core.sources.default_names import step_of
+from ww_core.sources.digests import digest_checkpoint
+from ww_core.sources.source import Source, choose_layers, open_checkpoint, resolve_source, with_groups
+from ww_core.store.records import LabelRecord
+from ww_core.store.store import Store, open_store
+from ww_core.use_cases.run import Run, cores
+
+if TYPE_CHECKING:
+    from ww_core.contracts.loader import Checkpoint
+    from ww_core.domain.layer import Layer
+    from ww_core.domain.spectrum import Precision
+    from ww_core.plugins.registry import Registry
+
+
+def analyze(
+    source: object,
+    *,
+    store: Store | str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    version: str | None = None,
+    series: str | None = None,
+    profile: str = "default",
+    extractors: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    layers: Sequence[str] = (),
+    groups: Mapping[str, int] | None = None,
+    seed: int = 0,
+    jobs: int = 0,
+    executor: str = "threads",
+    device: str = "cpu",
+    precision: Precision = "float64",
+    loader: str | None = None,
+    keep_spectra: bool = True,
+    rehash: bool = False,
+    move_label: bool = False,
+    plugins: Sequence[object] = (),
+    observers: Sequence[RunObserver] = (),
+    registry: Registry | None = None,
+    plugin_files: Sequence[str] = (),
+) -> AnalysisReport:
+    """Analyse the weights of a source and return what they say; all of it is in the store.
+
+    Args:
+        source: A path, a ``file:`` URI, or an object such as a dict of NumPy arrays.
+        store: An open store, a path or URL, or None for one in memory that lives as long as the report.
+        name: Name of the model; default what a person would call it: the file without its suffix, the folder of
+            ``model.safetensors``, ``owner/name`` of a hub's snapshot, the folder above ``checkpoint-500``. A default
+            that means another network in this store is refused.
+        version: Its label; default the one these weights have, what the path tells (``checkpoint-500``), or the next
+            integer.
+        series: Family that the model belongs to.
+        profile: Name of the profile.
+        extractors: Variants such as ``"slice"`` that replace the profile's choice for convolutions.
+        metrics: Metrics or columns that replace the profile's selection.
+        parameters: Values by ``"metric.parameter"``.
+        layers: Globs that select layers by name.
+        groups: Count of groups by glob, for grouped convolutions whose source does not tell.
+        seed: Seed of everything random.
+        jobs: Workers; 0 for one per core that this process may use.
+        executor: Name of the executor.
+        device: Where spectra are made: ``"cpu"``, or a device of torch's: ``"cuda"``, ``"cuda:1"``, and ``"torch"`` for
+            its own routines on the CPU. In float64 the numbers agree to 1e-10 of the largest eigenvalue.
+        precision: ``"float32"`` for spectra in single precision: faster, results of their own, and nothing is told
+            apart below about 3e-4 sqrt(N) of the largest singular value.
+        loader: Name of the loader; default the one that recognises the source.
+        keep_spectra: Store the spectra, so that metrics can be added later without the weights.
+        rehash: Read every tensor again, even of a file that looks unchanged.
+        move_label: Let ``version`` leave other weights that it stands on.
+        plugins: Modules or objects with hooks, besides those that are installed.
+        observers: Observers of this run.
+        registry: Loaded plugins, if they are loaded already.
+        plugin_files: Python files with hooks.
+
+    Returns:
+        The report; what was lost to exceptions is in its ``failures``.
+
+    Raises:
+        UsageError: A name, parameter or label cannot be used.
+        SourceError: The source cannot be read, or holds nothing that can be analysed.
+        StoreError: The store cannot be opened or written.
+    """
+    request = Request(
+        profile=profile,
+        extractors=texts_of(extractors, "extractors"),
+        metrics=texts_of(metrics, "metrics"),
+        parameters=tuple((key, _plain(value)) for key, value in (parameters or {}).items()),
+        layers=texts_of(layers, "layers"),
+        groups=tuple((glob, int(count)) for glob, count in (groups or {}).items()),
+        seed=int(seed),
+        precision=precision,
+    )
+    for option, text in {"--name": name, "--version": version, "--series": series}.items():
+        if text is not None:
+            check_name(option, text)
+    for option, text in {"profile": profile, "executor": executor, "loader": loader}.items():
+        if text == "":
+            raise UsageError(f"{option} is empty: name one, or leave it out")
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", str(precision), PRECISIONS)
+    if jobs < 0:
+        raise UsageError(f"jobs={jobs} is negative: 0 takes one worker per core")
+    warnings: list[str] = []
+    if registry is None:
+        registry = load_plugins(files=plugin_files, objects=plugins)
+        warnings += [f"plugin {info.name}: {problem.message}" for info, problem in registry.problems()]
+    selection = select(registry, request)
+    registry.executors.find(executor)
+    check_device(device)
+    with ExitStack() as stack:
+        found = resolve_source(source)
+        checkpoint, loader_name = open_checkpoint(found, registry, loader or "")
+        stack.enter_context(checkpoint)
+        grouped = with_groups(checkpoint.layers, request.groups)
+        chosen = choose_layers(grouped, request.layers)
+        _refuse_nothing(found, checkpoint, chosen, selection)
+        opened = store if isinstance(store, Store) else open_store(store)
+        if opened is not store and not opened.in_memory:  # one in memory lives as long as the report
+            stack.enter_context(opened)
+        started, jobs = time.perf_counter(), jobs or cores()
+        digests = digest_checkpoint(checkpoint, opened, loader=loader_name, rehash=rehash, jobs=min(jobs, cores()))
+        weights = opened_weights(found, checkpoint, loader_name, grouped, digests)
+        run = Run(
+            registry=registry,
+            selection=selection,
+            profile=profile_name(registry, profile),
+            request=pinned(registry, request),
+            weights=weights,
+            planned=plan_layers(chosen, selection, weights.contents),
+            store=opened,
+            jobs=jobs,
+            executor=executor,
+            observers=observers_of(registry, observers),
+            device=device,
+            keep_spectra=keep_spectra,
+            started=started,
+            warnings=[*warnings, *checkpoint.warnings, *digests.warnings],
+        )
+        record = checkpoint_record(weights, digests)
+        options = {"groups": sorted(map(list, request.groups)), "loader": loader_name}
+        named = _label_record(found, checkpoint.format, options, name, version, move=move_label)
+        with opened.writing() as writer:
+            label = writer.record_checkpoint(record, named)
+            run.warnings += [label.notice] if label.notice else []
+            if series is not None:
+                writer.record_member(series, named.model)
+            run.begin(writer, label.ref)
+        try:
+            with opened.reading() as reader:
+                tasks, known = plan_tasks(reader, run.planned, selection, weights.stamps)
+        except BaseException:
+            run.interrupt()
+            raise
+        return run.execute(tasks, known)
+
+
+def profile_name(registry: Registry, name: str) -> str:
+    """Return the name that a profile goes by, whichever of its names was given.
+
+    Raises:
+        UsageError: Nothing carries it, or several do.
+    """
+    owned = registry.profiles.find(name)
+    return registry.profiles.display(owned, owned.name)
+
+
+def observers_of(registry: Registry, observers: Sequence[RunObserver]) -> list[tuple[str, RunObserver]]:
+    """Return everybody's observers, those of plugins with the plugin's name."""
+    return [*((owned.plugin, owned.object) for owned in registry.observers), *(("", own) for own in observers)]
+
+
+def check_device(device: str) -> None:
+    """Raise now rather than for every layer.
+
+    Raises:
+        UsageError: There is no such device.
+        MissingExtraError: It needs torch, which is not installed.
+    """
+    if device != "cpu":
+        from ww_core.spectral.devices import torch_device
+
+        torch_device(device)
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as plain Python, which a scalar of NumPy's is not."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _label_record(
+    source: Source,
+    source_format: str,
+    options: Mapping[str, Any],
+    name: str | None,
+    version: str | None,
+    *,
+    move: bool,
+) -> LabelRecord:
+    """Return the label that a person gave, or would give, to the weights of a source."""
+    default = source.default
+    return LabelRecord(
+        model=default.model if name is None else name,
+        version=default.version if version is None else version,
+        step=default.step if version is None else step_of(version),
+        model_is_given=name is not None,
+        version_is_given=version is not None,
+        source=source.name,
+        location=source.location,
+        home=default.home,
+        format=source_format,
+        options=options,
+        move=move,
+    )
+
+
+def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Layer], selection: Selection) -> None:
+    """Raise if nothing in the source can be analysed.
+
+    Raises:
+        NothingToAnalyzeError: The message lists what was found.
+    """
+    reasons = []
+    if selection.wanted(Scope.MATRIX):
+        for layer in layers:
+            for variant in selection.extractors[layer.kind]:
+                plan = plan_of(layer, variant)
+                if not isinstance(plan, NoPlan):
+                    return
+                reasons.append(f"{layer.name} {_shape(layer.shape)} ({plan.reason})")
+    elif layers:
+        return
+    reasons += [f"{tensor.name} {_shape(tensor.shape)} ({tensor.reason})" for tensor in checkpoint.skipped]
+    reasons += [f"{spec.name} {_shape(spec.shape)} (a buffer)" for spec in checkpoint.buffers]
+    shown = "; ".join(reasons[:8]) + (f"; and {len(reasons) - 8} more" if len(reasons) > 8 else "")
+    said = "".join(f"; {warning}" for warning in checkpoint.warnings)
+    found = shown or "no tensor at all"
+    raise NothingToAnalyzeError(f"{source.name}: nothing in it can be analysed; found: {found}{said}")
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"

@@ -1,0 +1,166 @@
+"""Describe a source: its layers and what an analysis would make of them, from headers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ww_core.domain.request import Request
+from ww_core.planning.layers import NoPlan, plan_of
+from ww_core.planning.records import skipped_tensors
+from ww_core.plugins.discovery import load_plugins
+from ww_core.plugins.selection import select
+from ww_core.sources.source import choose_layers, open_checkpoint, resolve_source, with_groups
+
+if TYPE_CHECKING:
+    from ww_core.domain.layer import Layer
+    from ww_core.plugins.registry import Registry
+    from ww_core.plugins.selection import ExtractorVariant
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixDescription:
+    """What one extractor would make of a layer; with a reason, nothing.
+
+    ``matrices`` of ``entries`` (N x M) each; ``eigenvalues`` is the length of one spectrum, ``cost`` its
+    floating-point operations, roughly, over all matrices.
+    """
+
+    extractor: str
+    matrices: int = 0
+    entries: int = 0
+    N: int = 0
+    M: int = 0
+    eigenvalues: int = 0
+    cost: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDescription:
+    """A layer, or a tensor that belongs to none."""
+
+    name: str
+    kind: str
+    dtype: str
+    shape: tuple[int, ...]
+    groups: int
+    bias: bool
+    matrices: tuple[MatrixDescription, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The layers of a source, and the tensors that are no layer's."""
+
+    source: str
+    format: str
+    parameters: int
+    layers: tuple[LayerDescription, ...]
+    skipped: tuple[tuple[str, str, tuple[int, ...], str], ...]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as ``--json`` prints it."""
+        return {
+            "source": self.source,
+            "format": self.format,
+            "parameters": self.parameters,
+            "layers": [asdict(layer) for layer in self.layers],
+            "skipped": [
+                {"name": name, "dtype": dtype, "shape": list(shape), "reason": reason}
+                for name, dtype, shape, reason in self.skipped
+            ],
+            "warnings": list(self.warnings),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat dict per layer and extractor, then one per skipped tensor."""
+        rows = [
+            {
+                "layer": layer.name,
+                "kind": layer.kind,
+                "dtype": layer.dtype,
+                "shape": "x".join(map(str, layer.shape)),
+                "groups": layer.groups,
+                "extractor": made.extractor,
+                "matrices": made.matrices or None,
+                "entries": made.entries or None,
+                "N": made.N or None,
+                "M": made.M or None,
+                "eigenvalues": made.eigenvalues or None,
+                "note": made.reason,
+            }
+            for layer in self.layers
+            for made in layer.matrices
+        ]
+        rows += [
+            {"layer": name, "dtype": dtype, "shape": "x".join(map(str, shape)), "note": reason}
+            for name, dtype, shape, reason in self.skipped
+        ]
+        return rows
+
+
+def describe(
+    source: object,
+    *,
+    profile: str = "default",
+    extractors: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    groups: Mapping[str, int] | None = None,
+    loader: str | None = None,
+    plugins: Sequence[object] = (),
+    registry: Registry | None = None,
+) -> Description:
+    """Tell what is in a source and what an analysis would make of it, without reading a weight.
+
+    Arguments are those of ``analyze``.
+
+    Raises:
+        UsageError: A name cannot be used.
+        SourceError: The source cannot be read.
+    """
+    registry = registry or load_plugins(objects=plugins)
+    request = Request(profile=profile, extractors=tuple(extractors), groups=tuple((groups or {}).items()))
+    selection = select(registry, request)
+    found = resolve_source(source)
+    checkpoint, _ = open_checkpoint(found, registry, loader or "")
+    with checkpoint:
+        chosen = choose_layers(with_groups(checkpoint.layers, request.groups), layers)
+        skipped = [(t.name, t.dtype, t.shape, t.reason) for t in skipped_tensors(checkpoint)]
+        return Description(
+            source=found.name,
+            format=checkpoint.format,
+            parameters=sum(layer.size for layer in chosen),
+            layers=tuple(_described(layer, selection.extractors[layer.kind]) for layer in chosen),
+            skipped=() if layers else tuple(skipped),
+            warnings=checkpoint.warnings,
+        )
+
+
+def _described(layer: Layer, variants: Sequence[ExtractorVariant]) -> LayerDescription:
+    return LayerDescription(
+        name=layer.name,
+        kind=str(layer.kind),
+        dtype=layer.weight.dtype,
+        shape=layer.shape,
+        groups=layer.groups,
+        bias=layer.bias is not None,
+        matrices=tuple(_made(layer, variant) for variant in variants),
+    )
+
+
+def _made(layer: Layer, variant: ExtractorVariant) -> MatrixDescription:
+    plan = plan_of(layer, variant)
+    if isinstance(plan, NoPlan):
+        return MatrixDescription(variant.label, reason=plan.reason)
+    return MatrixDescription(
+        extractor=variant.label,
+        matrices=plan.matrices,
+        entries=plan.entries,
+        N=max(plan.rows, plan.cols),
+        M=min(plan.rows, plan.cols),
+        eigenvalues=plan.n_eigenvalues,
+        cost=plan.cost,
+    )

@@ -1,0 +1,122 @@
+"""List what plugins gave."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ww_core.plugins.entry_points import OWN_DISTRIBUTION, all_command_entry_points, blocked_by, distribution_of
+from ww_core.sources.reading import sentence_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from importlib.metadata import EntryPoint
+
+    from ww_core.domain.parameter import Parameter
+    from ww_core.plugins.registry import Registry
+
+
+def list_metrics(registry: Registry) -> list[dict[str, Any]]:
+    """Return one row per column of every metric."""
+    return [
+        {
+            "column": registry.quantities.display(owned, column.name),
+            "scope": str(owned.object.scope),
+            "type": column.type,
+            "better": column.better,
+            "unit": column.unit,
+            "version": owned.object.version,
+            "metric": owned.qualified,
+            "key": owned.key,
+            "needs": list(owned.object.needs.values()),
+            "parameters": _parameters(owned.object.parameters),
+            "on_request": owned.object.on_request,
+            "doc": column.doc or owned.object.summary,
+        }
+        for owned in registry.quantities
+        for column in owned.object.columns
+    ]
+
+
+def list_extractors(registry: Registry) -> list[dict[str, Any]]:
+    """Return one row per extractor."""
+    return [
+        {
+            "extractor": registry.extractors.display(owned, owned.name),
+            "version": owned.object.version,
+            "plugin": owned.plugin,
+            "parameters": _parameters(owned.object.parameters()),
+            "doc": (owned.object.__doc__ or "").strip().partition("\n")[0],
+        }
+        for owned in registry.extractors
+    ]
+
+
+def list_loaders(registry: Registry) -> list[dict[str, Any]]:
+    """Return one row per loader."""
+    return [
+        {
+            "loader": registry.loaders.display(owned, owned.name),
+            "plugin": owned.plugin,
+            "extra": f"{OWN_DISTRIBUTION}[{owned.object.extra}]" if owned.object.extra else "",
+            "doc": owned.object.description,
+        }
+        for owned in registry.loaders
+    ]
+
+
+def list_plugins(registry: Registry) -> list[dict[str, Any]]:
+    """Return one row per plugin, with what it gave and what is wrong with it."""
+    rows = []
+    for info in registry.plugins:
+        row = asdict(info)
+        row["problems"] = [f"{problem.stage}: {problem.message}" for problem in info.problems]
+        rows.append(row)
+    return rows
+
+
+def list_commands(own: Iterable[str]) -> list[dict[str, Any]]:
+    """Return one row per command plugin, in the form of ``list_plugins``; each is imported to see whether it can be.
+
+    Args:
+        own: Names of ww's own commands, which no plugin can take.
+    """
+    taken = dict.fromkeys(own, "ww itself")
+    rows = []
+    for point in all_command_entry_points():
+        distribution = distribution_of(point)
+        variable = blocked_by(point.name, distribution, os.environ)
+        problems = [] if variable else _problems_of_command(point, taken)
+        state = "blocked" if variable else "failed" if problems else "loaded"
+        rows.append(
+            {
+                "name": point.name,
+                "distribution": distribution,
+                "version": point.dist.version if point.dist else "",
+                "origin": point.value + (f" (blocked by {variable})" if variable else ""),
+                "builtin": False,
+                "state": state,
+                "hooks": [],
+                "objects": [f"command {point.name}"] if state == "loaded" else [],
+                "problems": problems,
+            }
+        )
+        if not variable:
+            taken.setdefault(point.name, distribution)
+    return rows
+
+
+def _problems_of_command(point: EntryPoint, taken: Mapping[str, str]) -> list[str]:
+    if point.name in taken:
+        return [f"name: the command {point.name} is taken by {taken[point.name]}"]
+    try:
+        if not hasattr(point.load(), "registered_commands"):  # typer stays out of this layer
+            return [f"object: {point.value} is no typer.Typer"]
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may raise anything
+        return [f"import: {sentence_of(error)}"]
+    return []
+
+
+def _parameters(parameters: Iterable[Parameter]) -> dict[str, Any]:
+    return {parameter.name: parameter.default for parameter in parameters}
