@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from ww_core.domain.rounding import ROUNDINGS
 from ww_core.errors import NotApplicable, Refused
-from ww_core.spectral import singular_values as module
+from ww_core.spectral import cpu as module
 from ww_core.spectral import spectrum_of
 from ww_core.spectral.lapack import lapack
 
@@ -65,11 +65,16 @@ def test_complex_entries_agree_with_numpys_svd(shape, dtype, resolution):
     assert_same_spectrum(found, expected)
 
 
+def in_blocks_of(nbytes, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_BYTES", nbytes)
+    monkeypatch.setattr(module.Cpu, "piece_bytes", nbytes)
+
+
 @pytest.mark.parametrize("shape", [(1, 40, 300), (1, 300, 40), (1, 64, 64), (50, 6, 10), (3, 40, 90)])
 def test_blocks_and_chunks_do_not_show(shape, monkeypatch):
     entries = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
     whole = spectrum_of(entries, rounding=ROUNDINGS["float32"])
-    monkeypatch.setattr(module, "BLOCK_BYTES", 4096)
+    in_blocks_of(4096, monkeypatch)
     blocked = spectrum_of(entries, rounding=ROUNDINGS["float32"])
     assert_same_spectrum(blocked.singular_values, whole.singular_values)
     assert blocked.noise_floor == pytest.approx(whole.noise_floor, rel=1e-14)
@@ -243,8 +248,8 @@ def test_what_a_gram_matrix_hides_is_found_where_the_storage_tells_it(resolution
 
 def test_an_svd_is_made_only_of_entries_that_need_it(monkeypatch):
     made = []
-    by_svd = module._by_svd
-    monkeypatch.setattr(module, "_by_svd", lambda piece: made.append(piece.shape) or by_svd(piece))
+    by_svd = module.Cpu.by_svd
+    monkeypatch.setattr(module.Cpu, "by_svd", lambda cpu, piece: made.append(piece.shape) or by_svd(cpu, piece))
     rng = np.random.default_rng(12)
     sound = rng.standard_normal((3, 40, 40))
     dead = sound.copy()
@@ -347,7 +352,7 @@ class Pieces:
 
 
 def test_entries_may_be_made_piece_by_piece(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 16 * 12 * 4)
+    in_blocks_of(8 * 16 * 12 * 4, monkeypatch)
     entries = np.random.default_rng(19).standard_normal((10, 16, 12))
     pieces = Pieces(entries)
     found = spectrum_of(pieces, np.arange(1, 11), rounding=ROUNDINGS["float32"])
@@ -382,7 +387,7 @@ def shared_by(count):
 
 @pytest.mark.parametrize("shape", [(1, 40, 3000), (1, 300, 300), (50, 16, 12)])
 def test_shared_work_gives_the_same_numbers_to_the_last_bit(monkeypatch, shape):
-    monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 40 * 64)
+    in_blocks_of(8 * 40 * 64, monkeypatch)
     entries = np.random.default_rng(20).standard_normal(shape)
     one = spectrum_of(entries, rounding=ROUNDINGS["float64"]).singular_values
     for count in (2, 5):
@@ -391,7 +396,7 @@ def test_shared_work_gives_the_same_numbers_to_the_last_bit(monkeypatch, shape):
 
 
 def test_a_failure_in_one_thread_does_not_leave_the_others_waiting(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 40 * 64)
+    in_blocks_of(8 * 40 * 64, monkeypatch)
     widened, calls = module.widened, iter(range(1000))
 
     def failing(*arguments):

@@ -189,9 +189,20 @@ class TestTorch:
         again = ww.analyze(weights, precision=precision, extractors=["pool", "fft[n=8]"], store=store)
         assert again.run.computed == 0
 
-    @pytest.mark.parametrize("device", ["cuda:77", "gpu", ""])
-    def test_a_device_that_is_not_there(self, weights, store, device):
-        with pytest.raises(ww.UsageError, match=r"cannot be used.*take cpu") as caught:
+    @pytest.mark.parametrize(
+        ("device", "sentence"),
+        [
+            ("cuda:77", r"device 'cuda\[index=77\]' cannot be used: .*take cpu"),
+            ("torch[on=gpu]", r"device 'torch\[on=gpu\]' cannot be used: .*take cpu"),
+            ("gpu", "no device is called 'gpu'"),
+            ("cuda[index=x]", "parameter index takes int, not 'x'"),
+            ("cuda[card=1]", "no parameter of cuda is called 'card'"),
+            ("cuda[1]", "is not of the form"),
+            ("", "is not of the form"),
+        ],
+    )
+    def test_a_device_that_is_not_there(self, weights, store, device, sentence):
+        with pytest.raises(ww.UsageError, match=sentence) as caught:
             ww.analyze(weights, store=store, device=device)
         assert "\n" not in str(caught.value)
         assert not store.exists()
@@ -199,15 +210,15 @@ class TestTorch:
     def test_on_the_command_line(self, ww_program, model_file):
         result = ww_program("analyze", model_file, "--device", "gpu9")
         assert result.returncode == 2
-        assert result.stderr.startswith("error: device 'gpu9' cannot be used: ")
+        assert "gpu9" in result.stderr
         assert result.stderr.count("\n") == 1
         assert ww_program("analyze", model_file, "--device", "torch").returncode == 0
 
 
 def test_a_missing_torch_is_told_from_python_too(weights, monkeypatch):
-    from ww_core.spectral.devices import torch_device
+    from ww_plugins.devices import torch
 
-    torch_device.cache_clear()
+    torch._tried.cache_clear()
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match="needs torch"):
         ww.analyze(weights, device="torch")
@@ -239,12 +250,12 @@ def test_single_precision_does_not_join_what_is_apart():
 
 
 def test_a_decomposition_that_fails_is_said_once(monkeypatch):
-    from ww_core.spectral import singular_values
+    from ww_core.spectral import cpu
 
     def exhausted(*_):
         raise MemoryError("no more")
 
-    monkeypatch.setattr(singular_values, "_gram", exhausted)
+    monkeypatch.setattr(cpu, "_gram", exhausted)
     report = ww.analyze({"a.weight": np.eye(5)[:4]}, name="a", metrics=["alpha", "spectral_norm", "hard_rank"])
     assert [failure.message for failure in report.failures] == ["spectrum: MemoryError: no more"]
     assert report.run.computed == 0
@@ -260,7 +271,7 @@ def test_the_device_arrives_where_spectra_are_made(tmp_path, executor):
 
 
 def test_a_spectrum_of_another_precision_is_not_reused(monkeypatch, tmp_path):
-    from ww_core.spectral import singular_values
+    from ww_core.spectral import cpu
 
     weights = {"a.weight": np.random.default_rng(0).standard_normal((8, 6))}
     ww.analyze(weights, store=tmp_path / "s.sqlite", name="a")
@@ -268,6 +279,6 @@ def test_a_spectrum_of_another_precision_is_not_reused(monkeypatch, tmp_path):
     def exhausted(*_):
         raise MemoryError
 
-    monkeypatch.setattr(singular_values, "_gram", exhausted)
+    monkeypatch.setattr(cpu, "_gram", exhausted)
     run = ww.analyze(weights, store=tmp_path / "s.sqlite", name="a", precision="float32").run
     assert (run.computed, run.reused) == (0, 0)

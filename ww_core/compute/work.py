@@ -19,6 +19,7 @@ from ww_core.domain.subject import LayerSubject, MatrixSubject
 from ww_core.sources.digests import stamp_of
 
 if TYPE_CHECKING:
+    from ww_core.contracts.device import Device
     from ww_core.contracts.extractor import MatrixPlan
     from ww_core.contracts.loader import Checkpoint
     from ww_core.plugins.links import Need
@@ -113,7 +114,7 @@ class Worker:
         loader: str,
         selection: Selection,
         seed: int,
-        device: str = "cpu",
+        device: Device,
         share: Share | None = None,
     ) -> None:
         from ww_core.spectral.sharing import alone
@@ -219,6 +220,7 @@ def prepare_process(recipe: Recipe) -> None:
 
     from ww_core.plugins.discovery import load_plugins
     from ww_core.plugins.selection import select
+    from ww_core.plugins.variants import find_device
     from ww_core.sources.source import open_checkpoint, resolve_source
 
     registry: Registry = load_plugins(files=recipe.plugin_files)
@@ -227,7 +229,8 @@ def prepare_process(recipe: Recipe) -> None:
     import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
 
     threadpool_limits(1, user_api="blas")
-    _workers[recipe] = Worker(checkpoint, loader, selection, recipe.request.seed, recipe.device)
+    device = find_device(registry, recipe.device)
+    _workers[recipe] = Worker(checkpoint, loader, selection, recipe.request.seed, device)
 
 
 def compute_in_process(recipe: Recipe, task: LayerTask) -> LayerResult:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from ww_core.contracts.variant import Variant
 
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable
 
 
-class Executor(ABC):
+class Executor(Variant):
     """A factory of ``concurrent.futures.Executor``.
 
     Attributes:

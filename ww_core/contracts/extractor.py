@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ww_core.domain.parameter import Parameter, parameters_of_fields
+from ww_core.contracts.variant import Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy as np
     import numpy.typing as npt
@@ -91,7 +91,7 @@ class Matrix:
     multiplicities: npt.NDArray[np.int64] | None = None
 
 
-class Extractor(ABC):
+class Extractor(Variant):
     """A way to make matrices of a layer. Subclass it as a frozen dataclass whose fields are its parameters.
 
         @dataclass(frozen=True)
@@ -130,21 +130,6 @@ class Extractor(ABC):
         Of ``layer`` it may look at what ``plan`` may look at.
         """
 
-    @classmethod
-    def parameters(cls) -> tuple[Parameter, ...]:
-        """The declared parameters."""
-        return parameters_of_fields(cls)
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """The parameters' values of this variant."""
-        return {parameter.name: getattr(self, parameter.name) for parameter in self.parameters()}
-
-    @property
-    def label(self) -> str:
-        """The name, with the parameters that differ from their defaults: ``fft[n=32]``."""
-        return variant_label(self.name, self.values, {p.name: p.default for p in self.parameters()})
-
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if inspect.isabstract(cls):  # a common base of several: those have names
@@ -152,14 +137,3 @@ class Extractor(ABC):
         for attribute in ("name", "version"):
             if not isinstance(getattr(cls, attribute, None), str):
                 raise TypeError(f"extractor {cls.__qualname__} must set the class attribute {attribute!r} to a string")
-
-    @classmethod
-    def is_declared(cls) -> bool:
-        """Whether the class is a dataclass, as its parameters must be fields."""
-        return "__dataclass_fields__" in vars(cls) or not vars(cls).get("__annotations__")
-
-
-def variant_label(name: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
-    """Return ``name[parameter=value,...]`` with the values that differ from ``defaults``, sorted by parameter."""
-    changed = [f"{key}={values[key]}" for key in sorted(values) if values[key] != defaults.get(key)]
-    return f"{name}[{','.join(changed)}]" if changed else name

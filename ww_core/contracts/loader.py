@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from ww_core.contracts.variant import Variant
 from ww_core.errors import SourceError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Checkpoint(ABC):
         self.close()
 
 
-class Loader(ABC):
+class Loader(Variant):
     """A format that can be read.
 
     Attributes:

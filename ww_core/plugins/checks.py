@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from ww_core.contracts.device import Device
 from ww_core.contracts.executor import Executor
 from ww_core.contracts.extractor import Extractor
 from ww_core.contracts.loader import Loader
@@ -25,6 +26,7 @@ INSTANCES: Mapping[str, type] = {
     "loaders": Loader,
     "profiles": Profile,
     "executors": Executor,
+    "devices": Device,
     "observers": RunObserver,
 }
 
@@ -32,8 +34,12 @@ ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
     "loaders": {"description": str, "extra": str},
     "profiles": {"description": str, "extractor": str, "convolution_extractor": str},
     "executors": {"description": str, "shares_memory": bool},
+    "devices": {"description": str, "extra": str},
 }
 """Attributes besides the name, by kind; of all other kinds it is the version."""
+
+WITH_OPTIONS = frozenset({"extractors", "loaders", "executors", "devices"})
+"""Kinds of objects that take options, which are fields of a dataclass."""
 
 KEYED = frozenset({"extractors", "metrics", "profiles"})
 """Kinds of objects whose permanent keys are part of what is stored."""
@@ -61,8 +67,10 @@ def fault_of(thing: Any, kind: str) -> str:
             return f"{thing.name!r}: its attribute {attribute!r} {given}; it must be of type {wanted.__name__}"
     if kind in KEYED and (key := thing.key) and (fault := key_fault(key)):
         return f"{thing.name!r}: {fault}"
-    if kind == "extractors":
-        return _extractor_fault(thing)
+    if kind == "extractors" and inspect.isabstract(thing):
+        return f"extractor {thing.__name__} does not define plan and matrices"
+    if kind in WITH_OPTIONS and (fault := _option_fault(kind[:-1], thing)):
+        return fault
     if kind == "metrics":
         return _metric_fault(thing)
     return _profile_fault(thing) if kind == "profiles" else ""
@@ -86,15 +94,14 @@ def shown(thing: object) -> str:
     return f"an object of type {type(thing).__name__!r}"
 
 
-def _extractor_fault(extractor: type[Extractor]) -> str:
-    if inspect.isabstract(extractor):
-        return f"extractor {extractor.__name__} does not define plan and matrices"
-    if not extractor.is_declared():
-        return f"extractor {extractor.__name__} has annotated parameters but is no dataclass"
+def _option_fault(what: str, thing: Any) -> str:
+    declared: Any = thing if inspect.isclass(thing) else type(thing)
+    if not declared.is_declared():
+        return f"{what} {declared.__name__} has annotated parameters but is no dataclass"
     try:
-        extractor.parameters()
+        declared.parameters()
     except TypeError as error:
-        return f"extractor {extractor.__name__}: {error}"
+        return f"{what} {declared.__name__}: {error}"
     return ""
 
 

@@ -18,6 +18,7 @@ from ww_core.plugins.markers import hookspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Extractor
     from ww_core.contracts.loader import Loader
@@ -56,6 +57,12 @@ def ww_register_profiles() -> Sequence[Profile]:
 @hookspec
 def ww_register_executors() -> Sequence[Executor]:
     """Places where the work runs: factories of ``concurrent.futures.Executor``."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_devices() -> Sequence[Device]:
+    """Places where spectra are made: the processor, a graphics card."""
     raise AssertionError("a specification is never called")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from ww_core.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Extractor
     from ww_core.contracts.loader import Loader
@@ -246,6 +247,7 @@ class Registry:
         self.quantities: Names[Quantity] = Names("metric", "ww metrics", _quantity_names, self.blocked, _column_keys)
         self.profiles: Names[Profile] = Names("profile", "ww plugins", _own_name, self.blocked)
         self.executors: Names[Executor] = Names("executor", "ww plugins", _own_name, self.blocked)
+        self.devices: Names[Device] = Names("device", "ww plugins", _own_name, self.blocked)
         self.estimators: Names[Any] = Names("estimator", "ww plugins", _own_name, self.blocked)
         self.importers: Names[Any] = Names("importer", "ww plugins", _own_name, self.blocked)
         self.transforms: Names[Any] = Names("transform", "ww plugins", _own_name, self.blocked)

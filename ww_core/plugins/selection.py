@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ww_core.contracts.extractor import Extractor, variant_label
+from ww_core.contracts.extractor import Extractor
 from ww_core.contracts.metric import Quantity
+from ww_core.contracts.variant import variant_label
 from ww_core.domain.column import Column, Scope
 from ww_core.domain.identity import PRECISION, extractor_identity
 from ww_core.domain.layer import LayerKind
 from ww_core.domain.request import Request
-from ww_core.errors import UnknownNameError, UsageError
+from ww_core.errors import UsageError
 from ww_core.plugins.resolver import Node, resolve
+from ww_core.plugins.variants import read_spec, value_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.profile import Profile
-    from ww_core.domain.parameter import Parameter
     from ww_core.domain.spectrum import Precision, Resolution
     from ww_core.plugins.registry import Names, Owned, Registry
 
@@ -160,7 +160,7 @@ def _named(registry: Registry, request: Request, name_of: Callable[[Names[Any], 
         return f"{name_of(quantities, owned, owned.name)}.{own}"
 
     def extractor(spec: str) -> str:
-        name, values = _read_spec(spec)
+        name, values = read_spec("extractor", spec)
         owned = registry.extractors.find(name)
         parts = ",".join(f"{key}={value}" for key, value in values.items())
         return name_of(registry.extractors, owned, owned.name) + (f"[{parts}]" if parts else "")
@@ -216,18 +216,8 @@ def _parameters(registry: Registry, pairs: Iterable[tuple[str, Any]], plugin: st
             raise UsageError(f"parameter {key!r} is not of the form METRIC.PARAMETER")
         owned = registry.quantities.find(name, plugin=plugin)
         declared = {parameter.name: parameter for parameter in owned.object.parameters}
-        found.setdefault(owned.qualified, {})[parameter_name] = _value(name, parameter_name, value, declared)
+        found.setdefault(owned.qualified, {})[parameter_name] = value_of(name, parameter_name, value, declared)
     return found
-
-
-def _value(owner: str, name: str, value: Any, declared: Mapping[str, Parameter]) -> Any:
-    if name not in declared:
-        if not declared:
-            raise UsageError(f"{owner!r} has no parameters")
-        raise UnknownNameError(f"parameter of {owner}", name, declared)
-    parameter = declared[name]
-    # A text is a value as typed, except where the parameter itself is a text.
-    return parameter.parse(value) if isinstance(value, str) else parameter.check(value)
 
 
 def _variants(
@@ -264,14 +254,14 @@ def _variant(registry: Registry, spec: str, seen_from: str, profile_plugin: str,
     Raises:
         UsageError: The extractor is unknown, or cannot have these parameters.
     """
-    name, values = _read_spec(spec)
+    name, values = read_spec("extractor", spec)
     owned = registry.extractors.find(name, plugin=seen_from)
     declared = {parameter.name: parameter for parameter in owned.object.parameters()}
-    given = {key: _value(name, key, text, declared) for key, text in values.items()}
-    profile_name, profile_values = _read_spec(profile_spec)
+    given = {key: value_of(name, key, text, declared) for key, text in values.items()}
+    profile_name, profile_values = read_spec("extractor", profile_spec)
     base = {}
     if _is_named(registry, owned, profile_name, profile_plugin):
-        base = {key: _value(name, key, text, declared) for key, text in profile_values.items()}
+        base = {key: value_of(name, key, text, declared) for key, text in profile_values.items()}
     defaults = {parameter.name: parameter.default for parameter in declared.values()} | base
     try:
         extractor = owned.object(**(base | given))
@@ -293,19 +283,3 @@ def _is_named(registry: Registry, owned: Owned[type[Extractor]], name: str, plug
         return registry.extractors.find(name, plugin=plugin) is owned
     except UsageError:  # the profile's own extractor is not there: it fixes nothing
         return False
-
-
-def _read_spec(spec: str) -> tuple[str, dict[str, str]]:
-    """Split ``fft[n=32,m=2]`` into its name and its parameters."""
-    match = re.fullmatch(r"\s*([^\[\]]+?)\s*(?:\[(.*)\])?\s*", spec)
-    if not match:
-        raise UsageError(f"extractor {spec!r} is not of the form NAME or NAME[PARAMETER=VALUE,...]")
-    values = {}
-    for part in filter(None, (match[2] or "").split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise UsageError(f"extractor {spec!r}: {part!r} is not of the form PARAMETER=VALUE")
-        if key.strip() in values:
-            raise UsageError(f"extractor {spec!r} names {key.strip()!r} twice")
-        values[key.strip()] = value.strip()
-    return match[1], values

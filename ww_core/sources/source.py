@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ww_core.errors import NoLoaderError, SourceError, UnknownNameError, UsageError, WWError
+from ww_core.plugins.variants import configured, spec_of
 from ww_core.sources.default_names import DefaultName, default_name, usable_name
 from ww_core.sources.reading import sentence_of
 
@@ -90,7 +91,7 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
         UsageError: No loader has the name, or several are equally sure.
     """
     warnings: list[str] = []
-    owned = registry.loaders.find(loader) if loader else _best_loader(source, registry, warnings)
+    owned = configured(registry.loaders, loader) if loader else _best_loader(source, registry, warnings)
     try:
         checkpoint = owned.object.open(source.target)
     except WWError:
@@ -98,7 +99,7 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
     except Exception as error:
         raise SourceError(f"{source.name}: loader {owned.qualified} failed: {sentence_of(error)}") from error
     checkpoint.warnings = (*checkpoint.warnings, *warnings)
-    return checkpoint, owned.qualified
+    return checkpoint, spec_of(owned)
 
 
 def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Owned[Loader]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ww_core.spectral.blocks import float64_blocks
+from ww_core.spectral.cpu import CPU
 from ww_core.spectral.permutation import permutation, permuted
 from ww_core.spectral.power_law import PowerLawFit, fit_power_law
 from ww_core.spectral.singular_values import spectrum_of
 from ww_core.spectral.statistics import Moments, moments, quantiles
 
 __all__ = [
+    "CPU",
     "Moments",
     "PowerLawFit",
     "fit_power_law",

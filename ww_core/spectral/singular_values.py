@@ -12,16 +12,17 @@ import numpy as np
 from ww_core.domain.rounding import ROUNDINGS
 from ww_core.domain.spectrum import Spectrum
 from ww_core.errors import NotApplicable, Refused
-from ww_core.spectral.blocks import BLOCK_BYTES, count_non_finite
-from ww_core.spectral.lapack import lapack
-from ww_core.spectral.scaling import SINGLES, NotFiniteError, exponents_of, unscaled, widened
+from ww_core.spectral.blocks import count_non_finite
+from ww_core.spectral.cpu import CPU
+from ww_core.spectral.scaling import SINGLES, NotFiniteError
 from ww_core.spectral.sharing import alone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy.typing as npt
 
+    from ww_core.contracts.device import Device, Letter
     from ww_core.contracts.extractor import Entries
     from ww_core.domain.rounding import Rounding
     from ww_core.domain.spectrum import Precision, Resolution
@@ -30,19 +31,13 @@ if TYPE_CHECKING:
     Decompose = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
     """Makes the singular values, shape (b, n) in any order, of a piece of shape (b, rows, cols)."""
 
-ONE_STAGE_FROM = {"f": 48, "d": 96, "F": 32, "D": 64}
-"""Short side from which our call of LAPACK is faster than NumPy's, by type: OpenBLAS 0.3.31, AVX-512."""
-
-TWO_STAGE_FROM = {"f": 1024, "d": 960, "F": 896, "D": 448}
-"""Short side from which two stages are faster than one, measured likewise."""
-
-BANDWIDTH = 32
-WIDE_BANDWIDTH = 48
-WIDE_FROM = 2048
-"""Short side from which the wide band is faster, measured likewise."""
-
-DEVICE_BYTES = 64 * 2**20
-"""Bytes of a piece that is sent to a device: it takes many small matrices to keep one busy."""
+LETTERS: Mapping[tuple[Precision, bool], Letter] = {
+    ("float32", False): "f",
+    ("float32", True): "F",
+    ("float64", False): "d",
+    ("float64", True): "D",
+}
+"""The arithmetic, by its precision and whether entries are complex."""
 
 EPS64 = ROUNDINGS["float64"].epsilon
 
@@ -54,7 +49,7 @@ def spectrum_of(
     rounding: Rounding,
     resolution: Resolution = "standard",
     precision: Precision = "float64",
-    device: str = "cpu",
+    device: Device = CPU,
     share: Share = alone,
 ) -> Spectrum:
     """Compute the singular values of a batch of matrices, pooled.
@@ -75,7 +70,7 @@ def spectrum_of(
         resolution: ``standard`` or ``full``.
         precision: Of the standard route's arithmetic. In ``float32`` nothing below about 3e-4 * sqrt(N) * sigma_max is
             told apart.
-        device: ``cpu`` for NumPy, or a device of torch's as in ``ww_core.spectral.devices``.
+        device: Where pieces are decomposed.
         share: Who else may take pieces of the batch.
 
     Returns:
@@ -86,18 +81,16 @@ def spectrum_of(
     Raises:
         NotApplicable: An entry has no elements, or there is no entry.
         Refused: A weight is NaN or infinite, or a singular value is beyond float64.
-        UsageError: There is no such device.
     """
     started = time.perf_counter()
     count, rows, cols = entries.shape
     if not count * rows * cols:
         raise NotApplicable(f"{count} matrices of shape {rows}x{cols} have no elements and no spectrum")
     precision = "float64" if resolution == "full" else precision
-    letter = {"float32": "fF", "float64": "dD"}[precision][entries.dtype.kind == "c"]
+    letter = LETTERS[precision, entries.dtype.kind == "c"]
     route, decompose = _route(letter, rounding, resolution, device)
     values = np.empty((count, min(rows, cols)))
-    room = BLOCK_BYTES if device == "cpu" else DEVICE_BYTES
-    per_piece = max(1, room // (np.dtype(letter).itemsize * rows * cols))
+    per_piece = max(1, device.piece_bytes // (np.dtype(letter).itemsize * rows * cols))
     pieces = [slice(start, start + per_piece) for start in range(0, count, per_piece)]
 
     def work(own: Iterator[slice]) -> None:
@@ -124,21 +117,15 @@ def spectrum_of(
     )
 
 
-def _route(letter: str, rounding: Rounding, resolution: Resolution, device: str) -> tuple[str, Decompose]:
+def _route(letter: Letter, rounding: Rounding, resolution: Resolution, device: Device) -> tuple[str, Decompose]:
     """What decomposes a piece, and its name as provenance."""
-    by_gram: Decompose = partial(_by_gram, letter)
-    by_svd: Decompose = _by_svd
-    place = ""
-    if device != "cpu":
-        from ww_core.spectral.devices import torch_device
-
-        found = torch_device(device)
-        by_gram, by_svd, place = partial(found.by_gram, letter), found.by_svd, f" on {device}"
+    place = "" if device == CPU else f" on {device.label}"
     if resolution == "full":
-        return f"svd{place}", by_svd
+        return f"svd{place}", device.by_svd
+    by_gram = partial(device.by_gram, letter)
     if letter in SINGLES:
         return f"gram+eigvalsh in float32{place}", by_gram
-    return f"gram+eigvalsh{place}", partial(_by_gram_or_svd, by_gram, by_svd, rounding)
+    return f"gram+eigvalsh{place}", partial(_by_gram_or_svd, by_gram, device.by_svd, rounding)
 
 
 def _by_gram_or_svd(
@@ -159,80 +146,6 @@ def _by_gram_or_svd(
         if own[zeros:].size and own[zeros] <= hidden * own[-1]:
             own[:] = by_svd(piece[entry : entry + 1])[0]
     return values
-
-
-def _by_gram(letter: str, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Singular values by the Gram matrix, ascending."""
-    exponents = exponents_of(piece, letter)
-    gram = _gram(piece, exponents, letter)
-    # Any NaN or infinity in a column is in its square.
-    if not math.isfinite(np.einsum("bii->", gram).real):
-        raise NotFiniteError
-    return unscaled(np.sqrt(np.maximum(_eigenvalues(gram), 0.0)), exponents)
-
-
-def _gram(piece: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str) -> npt.NDArray[Any]:
-    """Gram matrices of scaled entries on their short side, (b, n, n)."""
-    count, rows, cols = piece.shape
-    short, long = min(rows, cols), max(rows, cols)
-    along = piece if rows > cols else piece.mT
-    # A quarter of the Gram at least: narrower blocks of a large matrix would spend more on adding than on multiplying.
-    width = max(BLOCK_BYTES // (np.dtype(letter).itemsize * count * short), short // 4, 1)
-    total = _product(widened(along[:, :width], exponents, letter))
-    for start in range(width, long, width):
-        product = _product(widened(along[:, start : start + width], exponents, letter))
-        with np.errstate(invalid="ignore", over="ignore"):
-            np.add(total, product, out=total)
-        del product  # else it would lie beside the next one
-    return total
-
-
-def _product(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Gram matrices of the columns of ``block``, shape (b, any, n); (b, n, n)."""
-    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
-        if not np.iscomplexobj(block):
-            # The same array on both sides, so that numpy takes the symmetric product: half the work.
-            real: npt.NDArray[Any] = block.mT @ block
-            return real
-        # Half the work of a complex product: its real part is that of the two parts stacked, its imaginary part is
-        # a product less its transpose.
-        parts = np.concatenate([block.real, block.imag], axis=1)
-        length = block.shape[1]
-        cross = parts[:, :length].mT @ parts[:, length:]
-        gram = np.empty(cross.shape, block.dtype)
-        gram.real = parts.mT @ parts
-        gram.imag = cross - cross.mT
-        return gram
-
-
-def _eigenvalues(gram: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Eigenvalues of symmetric or Hermitian matrices, (b, n), ascending; the matrices may be overwritten."""
-    letter, size = gram.dtype.char, gram.shape[-1]
-    routines = lapack(letter) if size >= ONE_STAGE_FROM[letter] else None
-    if routines is None or not _is_tame(gram):
-        found = np.linalg.eigvalsh(gram)
-    elif size < TWO_STAGE_FROM[letter]:
-        found = routines.by_one_stage(gram)
-    else:
-        found = routines.by_two_stages(gram, BANDWIDTH if size < WIDE_FROM else WIDE_BANDWIDTH)
-    return found.astype(np.float64, copy=False)
-
-
-def _by_svd(piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Singular values by SVD, in float64."""
-    letter = "D" if np.iscomplexobj(piece) else "d"
-    exponents = exponents_of(piece, letter)
-    block = widened(piece, exponents, letter)
-    if not np.isfinite(block).all():
-        raise NotFiniteError
-    return unscaled(np.linalg.svd(block, compute_uv=False), exponents)
-
-
-def _is_tame(gram: npt.NDArray[Any]) -> bool:
-    """Whether nothing needs scaling on the way to eigenvalues."""
-    largest = float(np.einsum("bii->bi", gram).real.max())
-    limit = 2.0**30 if gram.dtype.char in SINGLES else 2.0**250
-    return 1.0 / limit < largest < limit
 
 
 def _noise_floor(

@@ -20,6 +20,7 @@ from ww_core.planning.tasks import plan_tasks
 from ww_core.planning.weights import checkpoint_record, opened_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, pinned, select
+from ww_core.plugins.variants import configured, find_device
 from ww_core.sources.default_names import step_of
 from ww_core.sources.digests import digest_checkpoint
 from ww_core.sources.source import Source, choose_layers, open_checkpoint, resolve_source, with_groups
@@ -127,8 +128,8 @@ def analyze(
         registry = load_plugins(files=plugin_files, objects=plugins)
         warnings += [f"plugin {info.name}: {problem.message}" for info, problem in registry.problems()]
     selection = select(registry, request)
-    registry.executors.find(executor)
-    check_device(device)
+    workers, place = configured(registry.executors, executor), find_device(registry, device)
+    place.check()
     with ExitStack() as stack:
         found = resolve_source(source)
         checkpoint, loader_name = open_checkpoint(found, registry, loader or "")
@@ -151,9 +152,9 @@ def analyze(
             planned=plan_layers(chosen, selection, weights.contents),
             store=opened,
             jobs=jobs,
-            executor=executor,
+            executor=workers,
             observers=observers_of(registry, observers),
-            device=device,
+            device=place,
             keep_spectra=keep_spectra,
             started=started,
             warnings=[*warnings, *checkpoint.warnings, *digests.warnings],
@@ -189,19 +190,6 @@ def profile_name(registry: Registry, name: str) -> str:
 def observers_of(registry: Registry, observers: Sequence[RunObserver]) -> list[tuple[str, RunObserver]]:
     """Return everybody's observers, those of plugins with the plugin's name."""
     return [*((owned.plugin, owned.object) for owned in registry.observers), *(("", own) for own in observers)]
-
-
-def check_device(device: str) -> None:
-    """Raise now rather than for every layer.
-
-    Raises:
-        UsageError: There is no such device.
-        MissingExtraError: It needs torch, which is not installed.
-    """
-    if device != "cpu":
-        from ww_core.spectral.devices import torch_device
-
-        torch_device(device)
 
 
 def _plain(value: Any) -> Any:

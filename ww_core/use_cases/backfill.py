@@ -23,6 +23,7 @@ from ww_core.planning.tasks import known_of, plan_tasks
 from ww_core.planning.weights import stored_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, pinned, select, shortened
+from ww_core.plugins.variants import configured, find_device
 from ww_core.sources.source import choose_layers, is_object_name
 from ww_core.store.engine import Location
 from ww_core.store.store import Store, default_location, open_existing_store
@@ -32,7 +33,8 @@ from ww_core.use_cases.run import Run, cores
 
 if TYPE_CHECKING:
     from ww_core.compute.work import Known
-    from ww_core.plugins.registry import Registry
+    from ww_core.contracts.executor import Executor
+    from ww_core.plugins.registry import Owned, Registry
     from ww_core.store.records import CheckpointRef, StoredRequest
 
 
@@ -86,7 +88,7 @@ def backfill(
     metrics = texts_of(metrics, "metrics")
     if metrics:
         select(registry, Request(metrics=metrics))  # a name that nothing carries is no matter of what is stored
-    registry.executors.find(executor)
+    workers = configured(registry.executors, executor)
     with ExitStack() as stack:
         filler = _Filler(
             registry=registry,
@@ -95,7 +97,7 @@ def backfill(
             profile=profile or "",
             profile_key="" if profile is None else registry.profiles.find(profile).key,
             jobs=jobs or cores(),
-            executor=executor,
+            executor=workers,
             observers=observers_of(registry, observers),
             warnings=warnings,
         )
@@ -119,7 +121,7 @@ class _Filler:
     profile: str
     profile_key: str
     jobs: int
-    executor: str
+    executor: Owned[Executor]
     observers: Sequence[tuple[str, RunObserver]]
     warnings: list[str]
     filled: list[Refill] = field(default_factory=list)
@@ -241,6 +243,7 @@ class _Filler:
             store=self.store,
             jobs=self.jobs,
             executor=self.executor,
+            device=find_device(self.registry, "cpu"),
             observers=self.observers,
         )
         return _Repetition(run, reach, known, is_whole=not beyond)

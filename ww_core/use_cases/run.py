@@ -33,9 +33,10 @@ from ww_core.use_cases.model_metrics import evaluate_model
 if TYPE_CHECKING:
     import concurrent.futures
 
+    from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.domain.layer import Layer
-    from ww_core.plugins.registry import Registry
+    from ww_core.plugins.registry import Owned, Registry
     from ww_core.store.reader import Reader
     from ww_core.store.records import CheckpointRef
     from ww_core.store.runs import OpenRun
@@ -60,9 +61,9 @@ class Run:
     planned: Sequence[PlannedLayer]
     store: Store
     jobs: int
-    executor: str
+    executor: Owned[Executor]
+    device: Device
     observers: Sequence[tuple[str, RunObserver]]
-    device: str = "cpu"
     keep_spectra: bool = True
     started: float = field(default_factory=time.perf_counter)
     warnings: list[str] = field(default_factory=list)
@@ -190,16 +191,16 @@ class Run:
         try:
             return future.result()
         except Exception as error:  # noqa: BLE001 - a worker that died costs its layer, and not the others'
-            failure = Failure("execute", self.executor, task.layer.name, f"{type(error).__name__}: {error}")
+            failure = Failure("execute", self.executor.name, task.layer.name, f"{type(error).__name__}: {error}")
             return LayerResult(task, failures=[failure])
 
     @contextmanager
     def _pool(self) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
-        executor = self.registry.executors.find(self.executor).object
+        executor = self.executor.object
         weights, path = self.weights, self.weights.path
         if not executor.shares_memory and (path is None or self.registry.has_objects):
             self.warnings.append(
-                f"executor {self.executor!r} sees neither Python objects nor the store: threads were used"
+                f"executor {executor.label!r} sees neither Python objects nor the store: threads were used"
             )
             executor = self.registry.executors.find("threads").object
         if executor.shares_memory or path is None:
@@ -209,7 +210,8 @@ class Run:
                 worker = Worker(weights.checkpoint, weights.loader, self.selection, seed, self.device, share)
                 yield pool, worker.compute
         else:
-            recipe = Recipe(self.registry.plugin_files, path.absolute(), weights.loader, self.request, self.device)
+            files, device = self.registry.plugin_files, self.device.label
+            recipe = Recipe(files, path.absolute(), weights.loader, self.request, device)
             with _created(executor, self.jobs, prepare_process, (recipe,)) as pool:
                 yield pool, partial(compute_in_process, recipe)
 
@@ -298,7 +300,9 @@ class Run:
         return next((Maker(name, own.distribution, own.version) for own in found), Maker(name))
 
     def _blas(self) -> str:
-        return blas_in_use() if self.device == "cpu" else f"{blas_in_use()}; torch on {self.device}"
+        from ww_core.spectral.cpu import CPU
+
+        return blas_in_use() if self.device == CPU else f"{blas_in_use()}; on {self.device.label}"
 
     def _unselected(self) -> list[Layer]:
         chosen = {own.layer.name for own in self.planned}

@@ -7,11 +7,12 @@ import pytest
 from ww_core.domain.rounding import ROUNDINGS
 from ww_core.errors import Refused, UsageError
 from ww_core.spectral import spectrum_of
+from ww_plugins.devices.torch import Cuda, Torch
 
 torch = pytest.importorskip("torch")
 
 DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
-DEVICES = ["torch", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+DEVICES = [Torch(), pytest.param(Cuda(), marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -26,7 +27,7 @@ def test_agrees_with_the_cpu(device, dtype, shape, resolution):
     largest = here.singular_values[0] ** 2
     assert np.abs(here.singular_values**2 - there.singular_values**2).max() <= 1e-12 * largest
     assert there.noise_floor == pytest.approx(here.noise_floor, rel=1e-12)
-    assert there.route.endswith(f"on {device}")
+    assert there.route.endswith(f"on {device.label}")
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -40,7 +41,7 @@ def test_complex_entries_agree_with_the_cpu(device):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_blocks_of_a_large_matrix_add_up(device, monkeypatch):
-    from ww_core.spectral import devices
+    from ww_plugins.devices import torch as devices
 
     monkeypatch.setattr(devices, "UPLOAD_BYTES", 16 * 20 * 64)
     entries = np.random.default_rng(3).standard_normal((1, 20, 1000)).astype(np.float32)
@@ -71,8 +72,8 @@ def test_float32_arithmetic(device):
     assert single.precision == "float32"
 
 
-@pytest.mark.parametrize("device", ["cuda:77", "gpu", "meta", ""])
+@pytest.mark.parametrize("device", [Cuda(index=77), Torch(on="gpu"), Torch(on="meta"), Torch(on="")])
 def test_a_device_that_is_not_there_is_one_sentence(device):
     with pytest.raises(UsageError, match=r"cannot be used.*take cpu") as caught:
-        spectrum_of(np.ones((1, 3, 3)), rounding=ROUNDINGS["float64"], device=device)
+        device.check()
     assert "\n" not in str(caught.value)

@@ -1,0 +1,114 @@
+"""The CPU as a device: Gram matrices by BLAS, their eigenvalues by LAPACK."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ww_core.contracts.device import Device
+from ww_core.spectral.blocks import BLOCK_BYTES
+from ww_core.spectral.lapack import lapack
+from ww_core.spectral.scaling import SINGLES, NotFiniteError, exponents_of, unscaled, widened
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ww_core.contracts.device import Letter
+
+ONE_STAGE_FROM = {"f": 48, "d": 96, "F": 32, "D": 64}
+"""Short side from which our call of LAPACK is faster than NumPy's, by type: OpenBLAS 0.3.31, AVX-512."""
+
+TWO_STAGE_FROM = {"f": 1024, "d": 960, "F": 896, "D": 448}
+"""Short side from which two stages are faster than one, measured likewise."""
+
+BANDWIDTH = 32
+WIDE_BANDWIDTH = 48
+WIDE_FROM = 2048
+"""Short side from which the wide band is faster, measured likewise."""
+
+
+@dataclass(frozen=True)
+class Cpu(Device):
+    """NumPy's and SciPy's routines on the processor."""
+
+    name = "cpu"
+    description = "The processor, by BLAS and LAPACK; the default."
+    piece_bytes: ClassVar[int] = BLOCK_BYTES
+
+    def by_gram(self, letter: Letter, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the singular values by the Gram matrix, ascending."""
+        exponents = exponents_of(piece, letter)
+        gram = _gram(piece, exponents, letter)
+        # Any NaN or infinity in a column is in its square.
+        if not math.isfinite(np.einsum("bii->", gram).real):
+            raise NotFiniteError
+        return unscaled(np.sqrt(np.maximum(_eigenvalues(gram), 0.0)), exponents)
+
+    def by_svd(self, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the singular values by SVD, descending."""
+        letter = "D" if np.iscomplexobj(piece) else "d"
+        exponents = exponents_of(piece, letter)
+        block = widened(piece, exponents, letter)
+        if not np.isfinite(block).all():
+            raise NotFiniteError
+        return unscaled(np.linalg.svd(block, compute_uv=False), exponents)
+
+
+CPU = Cpu()
+
+
+def _gram(piece: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str) -> npt.NDArray[Any]:
+    """Gram matrices of scaled entries on their short side, (b, n, n)."""
+    count, rows, cols = piece.shape
+    short, long = min(rows, cols), max(rows, cols)
+    along = piece if rows > cols else piece.mT
+    # A quarter of the Gram at least: narrower blocks of a large matrix would spend more on adding than on multiplying.
+    width = max(BLOCK_BYTES // (np.dtype(letter).itemsize * count * short), short // 4, 1)
+    total = _product(widened(along[:, :width], exponents, letter))
+    for start in range(width, long, width):
+        product = _product(widened(along[:, start : start + width], exponents, letter))
+        with np.errstate(invalid="ignore", over="ignore"):
+            np.add(total, product, out=total)
+        del product  # else it would lie beside the next one
+    return total
+
+
+def _product(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Gram matrices of the columns of ``block``, shape (b, any, n); (b, n, n)."""
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        if not np.iscomplexobj(block):
+            # The same array on both sides, so that numpy takes the symmetric product: half the work.
+            real: npt.NDArray[Any] = block.mT @ block
+            return real
+        # Half the work of a complex product: its real part is that of the two parts stacked, its imaginary part is
+        # a product less its transpose.
+        parts = np.concatenate([block.real, block.imag], axis=1)
+        length = block.shape[1]
+        cross = parts[:, :length].mT @ parts[:, length:]
+        gram = np.empty(cross.shape, block.dtype)
+        gram.real = parts.mT @ parts
+        gram.imag = cross - cross.mT
+        return gram
+
+
+def _eigenvalues(gram: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Eigenvalues of symmetric or Hermitian matrices, (b, n), ascending; the matrices may be overwritten."""
+    letter, size = gram.dtype.char, gram.shape[-1]
+    routines = lapack(letter) if size >= ONE_STAGE_FROM[letter] else None
+    if routines is None or not _is_tame(gram):
+        found = np.linalg.eigvalsh(gram)
+    elif size < TWO_STAGE_FROM[letter]:
+        found = routines.by_one_stage(gram)
+    else:
+        found = routines.by_two_stages(gram, BANDWIDTH if size < WIDE_FROM else WIDE_BANDWIDTH)
+    return found.astype(np.float64, copy=False)
+
+
+def _is_tame(gram: npt.NDArray[Any]) -> bool:
+    """Whether nothing needs scaling on the way to eigenvalues."""
+    largest = float(np.einsum("bii->bi", gram).real.max())
+    limit = 2.0**30 if gram.dtype.char in SINGLES else 2.0**250
+    return 1.0 / limit < largest < limit
