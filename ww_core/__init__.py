@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.metric import Quantity, column, metric, quantity
     from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
     from ww_core.contracts.profile import Profile
+    from ww_core.contracts.source import Opener, Source
     from ww_core.domain.column import Column, Scope
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
     from ww_core.domain.outcome import Outcome, State
@@ -55,6 +56,7 @@ _HOMES = {
     "ww_core.contracts.metric": ["Quantity", "column", "metric", "quantity"],
     "ww_core.contracts.observer": ["LayerDone", "RunObserver", "RunStart"],
     "ww_core.contracts.profile": ["Profile"],
+    "ww_core.contracts.source": ["Opener", "Source"],
     "ww_core.domain.column": ["Column", "Scope"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
     "ww_core.domain.outcome": ["Outcome", "State"],
@@ -107,6 +109,7 @@ __all__ = [
     "MissingExtraError",
     "NoLoaderError",
     "NotApplicable",
+    "Opener",
     "Outcome",
     "Profile",
     "Quantity",
@@ -116,6 +119,7 @@ __all__ = [
     "RunStart",
     "Scope",
     "SkippedTensor",
+    "Source",
     "SourceError",
     "Spectrum",
     "State",

@@ -5,6 +5,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from naming import ByName
 
 from ww_plugins.loaders.safetensors import SafetensorsLoader
 
@@ -26,7 +27,7 @@ def raw() -> Callable[..., bytes]:
 
 @pytest.fixture
 def loader() -> SafetensorsLoader:
-    return SafetensorsLoader()
+    return ByName(SafetensorsLoader())
 
 
 @pytest.fixture

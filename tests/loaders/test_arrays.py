@@ -5,6 +5,7 @@ import types
 import ml_dtypes
 import numpy as np
 import pytest
+from naming import ByName
 
 import ww_core as ww
 from ww_plugins.loaders.arrays import ArraysLoader
@@ -12,7 +13,7 @@ from ww_plugins.loaders.arrays import ArraysLoader
 
 @pytest.fixture
 def loader():
-    return ArraysLoader()
+    return ByName(ArraysLoader())
 
 
 class Foreign:

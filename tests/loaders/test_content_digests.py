@@ -10,9 +10,11 @@ import warnings
 import ml_dtypes
 import numpy as np
 import pytest
+from naming import ByName
 from safetensors.numpy import save_file as save_arrays
 
 import ww_core as ww
+from ww_core.planning.stored_digests import StoredDigests
 from ww_core.sources import digests as digests_module
 from ww_core.sources.digests import digest_checkpoint, digest_tensor
 from ww_plugins.loaders.arrays import ArraysLoader
@@ -149,7 +151,7 @@ def test_numbers_smaller_than_a_byte_count(dtype, tmp_path, raw):
         (tmp_path / "m.safetensors").write_bytes(raw(header, fc + content))
         found.append(digest(tmp_path / "m.safetensors"))
     assert found[0] == found[1] != found[2]
-    checkpoint = SafetensorsLoader().open(tmp_path / "m.safetensors")
+    checkpoint = ByName(SafetensorsLoader()).open(tmp_path / "m.safetensors")
     [skipped] = checkpoint.skipped
     with checkpoint.read_bytes(skipped) as read:
         assert read.tobytes() == content
@@ -222,7 +224,7 @@ def test_what_is_put_off_in_memory_is_made_up_for(tmp_path):
     torch.save(beside(numbers_.conj()), tmp_path / "b.pt")
     assert digest(tmp_path / "a.pt") != digest(tmp_path / "b.pt")
     torch.save(beside(numbers_.conj().imag), tmp_path / "b.pt")  # whose numbers have the other sign than its storage
-    [skipped] = PyTorchLoader().open(tmp_path / "b.pt").skipped
+    [skipped] = ByName(PyTorchLoader()).open(tmp_path / "b.pt").skipped
     assert skipped.reason == "the tensor is stored as its negative"
 
 
@@ -235,7 +237,7 @@ def test_the_digests_of_floating_point_tensors_are_what_they_were(tmp_path):
     steps = np.arange(3)
     with ww.open_store(tmp_path / "s.sqlite") as store:
         made = [
-            digest_checkpoint(ArraysLoader().open(own), store, loader="x", rehash=False, jobs=1)
+            digest_checkpoint(ByName(ArraysLoader()).open(own), StoredDigests(store), loader="x", rehash=False, jobs=1)
             for own in (state, state | {"steps": steps})
         ]
     assert made[0].tensors == wanted
@@ -386,7 +388,9 @@ def test_what_has_no_content_is_named_and_the_checkpoint_is_provisional(tmp_path
     state = {"fc.weight": FC, **{f"x{place}": own for place, own in enumerate([*without, *without])}}
     with ww.open_store(tmp_path / "s.sqlite") as store:
         report = ww.analyze(state, store=store)
-        made = digest_checkpoint(ArraysLoader().open(state), store, loader="x", rehash=False, jobs=1)
+        made = digest_checkpoint(
+            ByName(ArraysLoader()).open(state), StoredDigests(store), loader="x", rehash=False, jobs=1
+        )
     said = "the content of 4 tensors cannot be read (x0, x1, x2, ...): the digest does not cover it"
     assert (report.warnings, report.failures) == ((said,), ())
     assert made.provisional
@@ -430,10 +434,10 @@ class Loads(ww.Loader):
     description = "what a test holds"
 
     def probe(self, source):
-        return 1.0 if isinstance(source, Broken) else 0.0
+        return 1.0 if isinstance(source.value, Broken) else 0.0
 
     def open(self, source):
-        return source
+        return source.value
 
 
 class Plugin:
@@ -459,7 +463,7 @@ def test_a_content_that_cannot_be_read_is_a_failure(content, said):
 
 def test_an_array_that_changed_its_shape_is_an_error():
     state = {"fc.weight": FC, "x": np.arange(3)}
-    checkpoint = ArraysLoader().open(state)
+    checkpoint = ByName(ArraysLoader()).open(state)
     state["x"] = np.arange(4)
     with pytest.raises(ww.CorruptFileError, match="'x' is now int64"), checkpoint.read_bytes(checkpoint.skipped[0]):
         pytest.fail("the array is another")
@@ -485,7 +489,7 @@ def test_the_content_of_a_file_that_stays_is_not_read_again(suffix, tmp_path, mo
 
 def test_the_bytes_of_a_file_are_mapped(tmp_path):
     torch.save({"fc.weight": FC, "x": torch.zeros(1024, 1024, dtype=torch.int8)}, tmp_path / "m.pt")
-    checkpoint = PyTorchLoader().open(tmp_path / "m.pt")
+    checkpoint = ByName(PyTorchLoader()).open(tmp_path / "m.pt")
     [skipped] = checkpoint.skipped
     assert checkpoint.locate(skipped).nbytes == 1024**2
     with checkpoint.read_bytes(skipped) as content:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from naming import ByName
 from safetensors.numpy import load_file, save
 from torch_files import (
     CONTAINERS,
@@ -55,7 +56,7 @@ INDEX = "pytorch_model.bin.index.json"
 
 @pytest.fixture(scope="module")
 def loader():
-    return PyTorchLoader()
+    return ByName(PyTorchLoader())
 
 
 def watched(loader, path):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from naming import ByName
 from safetensors.numpy import save, save_file
 from torch_files import in_zip
 from torch_files import tensor as tensor_of_torch
@@ -574,4 +575,6 @@ def test_the_library_has_a_word_too(tmp_path, monkeypatch):
     monkeypatch.setattr(safetensors, "_refusal_of_library", lambda file: "it does not like it")
     path = tmp_path / "bad.safetensors"
     path.write_bytes(ORIGINAL)
-    assert "safetensors refuses it: it does not like it" in refused(SafetensorsLoader(), path, "bad.safetensors")
+    assert "safetensors refuses it: it does not like it" in refused(
+        ByName(SafetensorsLoader()), path, "bad.safetensors"
+    )

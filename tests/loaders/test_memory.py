@@ -18,13 +18,14 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy, ml_dtypes, safetensors
+from ww_core.loading.files import FileSource
 from ww_plugins.loaders.safetensors import SafetensorsLoader
 
 def memory():
     lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
     return [int(lines[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM")]
 
-checkpoint = SafetensorsLoader().open(Path(sys.argv[1]))
+checkpoint = SafetensorsLoader().open(FileSource(Path(sys.argv[1])))
 before, _ = memory()
 inside = kept = 0
 views = []

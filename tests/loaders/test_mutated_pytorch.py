@@ -13,15 +13,16 @@ import zipfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from naming import ByName
 from torch_files import CONTAINERS, NUMBERS, Entry, built, call, in_zip, sound, tensor, zip_of
 
 import ww_core as ww
-from ww_plugins.loaders.names import fault_of_name
+from ww_core.loading.names import fault_of_name
+from ww_core.loading.state_dict import plain_names
+from ww_core.loading.trees import find_weights
 from ww_plugins.loaders.pytorch.loader import PyTorchLoader
 from ww_plugins.loaders.pytorch.pickles import Call, Extent, OddKey, PickleReader
 from ww_plugins.loaders.pytorch.weights_only import _LoadedTree
-from ww_plugins.loaders.state_dict import plain_names
-from ww_plugins.loaders.trees import find_weights
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 # What decodes pickles warns of odd escapes in texts, and PyTorch of much.
@@ -199,7 +200,7 @@ def is_as_torch_has_it(checkpoint, path, contents):
 
 @pytest.fixture(scope="module")
 def loader():
-    return PyTorchLoader()
+    return ByName(PyTorchLoader())
 
 
 @pytest.fixture

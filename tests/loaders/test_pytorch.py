@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from naming import ByName
 
 import ww_core as ww
 from ww_plugins.loaders.pytorch.loader import PyTorchLoader
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 
 @pytest.fixture(scope="module")
 def loader():
-    return PyTorchLoader()
+    return ByName(PyTorchLoader())
 
 
 def small_state():
@@ -280,7 +281,7 @@ def test_a_module_in_memory_tells_its_kinds(wrap, net):
     from ww_plugins.loaders.pytorch.modules import ModuleLoader
 
     module = wrap(net)
-    loader = ModuleLoader()
+    loader = ByName(ModuleLoader())
     assert loader.probe(module) == 1.0
     checkpoint = loader.open(module)
     assert kinds_of(checkpoint) == KINDS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ww_plugins.loaders.names import fault_of_name, natural_order, quoted
-from ww_plugins.loaders.state_dict import FoundTensor, sort_state_dict
+from ww_core.loading.names import fault_of_name, natural_order, quoted
+from ww_core.loading.state_dict import FoundTensor, sort_state_dict
 
 
 def sort_tuples(tensors, modules=None):

@@ -158,7 +158,7 @@ def loader_plugin(groups, kind="conv2d", bias=True, rounding=ww.Rounding()):  # 
         description = "toy files"
 
         def probe(self, source):
-            return 1.0 if str(source).endswith(".toy") else 0.0
+            return 1.0 if source.name.endswith(".toy") else 0.0
 
         def open(self, source):
             return Toy()

@@ -573,7 +573,7 @@ class TornLoader(ww.Loader):
     description = "For tests."
 
     def probe(self, source):
-        return 1.0 if source == ("torn",) else 0.0
+        return 1.0 if source.value == ("torn",) else 0.0
 
     def open(self, source):
         return Torn()

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ww_core.domain.name import LONGEST_NAME, check_name
+from ww_core.loading.files import FileSource
 from ww_core.sources.default_names import DefaultName, default_name, step_of, usable_name
 
 SHARD = "model-00001-of-00003.safetensors"
@@ -167,7 +168,7 @@ def test_a_path_tells_a_name(tmp_path, files, path, model, version, step, home):
     path = files[0] if path == "=file" else path
     home = {"=path": path, "=folder": str(Path(path).parent)}.get(home, home)
     home = home if home.startswith("hub:") else str(tmp_path / home) if home else str(tmp_path)
-    assert default_name(Path(f"{tmp_path}/{path}")) == DefaultName(model, version, step, home)
+    assert default_name(FileSource(Path(f"{tmp_path}/{path}"))) == DefaultName(model, version, step, home)
 
 
 def make(file):
@@ -188,21 +189,21 @@ def test_a_relative_path_is_one_in_the_current_folder(tmp_path, monkeypatch, pat
     make(tmp_path / "bert" / "model.safetensors")
     make(tmp_path / "bert" / "sub" / "x")
     monkeypatch.chdir(tmp_path / "bert")
-    assert default_name(Path(path)) == DefaultName("bert", home=str(tmp_path / "bert"))
+    assert default_name(FileSource(Path(path))) == DefaultName("bert", home=str(tmp_path / "bert"))
 
 
 def test_a_link_to_a_folder_is_that_folder(tmp_path):
     make(tmp_path / "out" / "checkpoint-500" / "model.safetensors")
     (tmp_path / "latest").symlink_to("out/checkpoint-500")
     expected = DefaultName("out", "500", 500, str(tmp_path / "out"))
-    assert default_name(tmp_path / "latest") == expected
-    assert default_name(tmp_path / "latest" / "model.safetensors") == expected
+    assert default_name(FileSource(tmp_path / "latest")) == expected
+    assert default_name(FileSource(tmp_path / "latest" / "model.safetensors")) == expected
 
 
 def test_a_link_to_a_file_has_its_own_name(tmp_path):
     make(tmp_path / "blobs" / "0a1b")
     (tmp_path / "bert.safetensors").symlink_to("blobs/0a1b")
-    assert default_name(tmp_path / "bert.safetensors") == DefaultName("bert", home=str(tmp_path))
+    assert default_name(FileSource(tmp_path / "bert.safetensors")) == DefaultName("bert", home=str(tmp_path))
 
 
 def test_a_cache_of_the_hub_is_known_through_links_and_as_one(tmp_path):
@@ -210,14 +211,14 @@ def test_a_cache_of_the_hub_is_known_through_links_and_as_one(tmp_path):
     (tmp_path / "mine").symlink_to(HUB)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "models--gpt2").symlink_to("../hub/models--acme--nine--b")
-    assert default_name(tmp_path / "mine" / "unet" / "model.safetensors").home == "hub:acme/nine--b/unet"
-    assert default_name(tmp_path / "cache" / "models--gpt2" / "snapshots" / "0a1b").model == "gpt2"
+    assert default_name(FileSource(tmp_path / "mine" / "unet" / "model.safetensors")).home == "hub:acme/nine--b/unet"
+    assert default_name(FileSource(tmp_path / "cache" / "models--gpt2" / "snapshots" / "0a1b")).model == "gpt2"
 
 
 def test_the_root_is_a_model():
     root = Path(Path.cwd().anchor)
-    assert default_name(root) == DefaultName("model", home=str(root))
-    assert default_name(root / "checkpoints" / "step_4") == DefaultName("model", "4", 4, str(root))
+    assert default_name(FileSource(root)) == DefaultName("model", home=str(root))
+    assert default_name(FileSource(root / "checkpoints" / "step_4")) == DefaultName("model", "4", 4, str(root))
 
 
 def test_a_name_that_is_no_text_has_a_home_that_is(tmp_path):
@@ -226,18 +227,18 @@ def test_a_name_that_is_no_text_has_a_home_that_is(tmp_path):
         folder.mkdir()
     except OSError:
         pytest.skip("this file system takes text only")
-    found = default_name(folder)
+    found = default_name(FileSource(folder))
     assert found == DefaultName("net-", home=f"{tmp_path}/net\\udcff")
     found.home.encode()
 
 
 def test_a_loop_of_links_and_a_current_folder_that_is_gone_do_not_raise(tmp_path, monkeypatch):
     (tmp_path / "loop").symlink_to("loop")
-    assert default_name(tmp_path / "loop" / "x" / "model.pt").model == "x"
+    assert default_name(FileSource(tmp_path / "loop" / "x" / "model.pt")).model == "x"
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert default_name(Path("net/model.pt")).model == "net"
+    assert default_name(FileSource(Path("net/model.pt"))).model == "net"
     monkeypatch.chdir(tmp_path)
 
 
@@ -304,7 +305,7 @@ NAMES = st.text(st.characters(exclude_categories=()), max_size=30)  # surrogates
 @settings(deadline=None)
 def test_every_path_has_a_usable_name(pieces, absolute, repeat):
     path = Path("/" * absolute + "/".join(pieces * repeat))
-    found = default_name(path)
+    found = default_name(FileSource(path))
     check_name("the model", found.model)
     if found.version:
         check_name("the version", found.version)
@@ -326,7 +327,7 @@ def test_every_folder_that_can_be_made_has_a_usable_name(name):
         except (OSError, ValueError):
             return
         for path in (folder, folder / "checkpoints", folder / "model.pt", folder / "checkpoints" / name):
-            check_name("the model", default_name(path).model)
+            check_name("the model", default_name(FileSource(path)).model)
 
 
 @given(text=st.text(st.characters(exclude_categories=()), max_size=2 * LONGEST_NAME))

@@ -313,10 +313,10 @@ def test_layers_that_are_split_otherwise_are_not_subtracted(store):
         description = "for tests"
 
         def probe(self, source):
-            return 1.0 if isinstance(source, tuple) else 0.0
+            return 1.0 if isinstance(source.value, tuple) else 0.0
 
         def open(self, source):
-            return Split(source[0])
+            return Split(source.value[0])
 
     class Plugin:
         @ww.hookimpl

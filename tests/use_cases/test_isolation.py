@@ -126,7 +126,7 @@ class OddLoader(ww.Loader):
         self._broken = broken
 
     def probe(self, source):
-        return 1.0 if isinstance(source, OddSource) else 0.0
+        return 1.0 if isinstance(source.value, OddSource) else 0.0
 
     def open(self, source):
         return Odd(self._broken)

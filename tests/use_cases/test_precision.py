@@ -194,9 +194,9 @@ class TestTorch:
         [
             ("cuda:77", r"device 'cuda\[index=77\]' cannot be used: .*take cpu"),
             ("torch[on=gpu]", r"device 'torch\[on=gpu\]' cannot be used: .*take cpu"),
-            ("gpu", "no device is called 'gpu'"),
+            ("gpu", "unknown device 'gpu'"),
             ("cuda[index=x]", "parameter index takes int, not 'x'"),
-            ("cuda[card=1]", "no parameter of cuda is called 'card'"),
+            ("cuda[card=1]", "unknown parameter of cuda 'card'"),
             ("cuda[1]", "is not of the form"),
             ("", "is not of the form"),
         ],

@@ -209,10 +209,10 @@ class TwinsLoader(ww.Loader):
     description = "For tests."
 
     def probe(self, source):
-        return 1.0 if isinstance(source, tuple) else 0.0
+        return 1.0 if isinstance(source.value, tuple) else 0.0
 
     def open(self, source):
-        return Twins(dict(source))
+        return Twins(dict(source.value))
 
 
 def test_sources_of_one_content_keep_their_own_biases(tmp_path):

@@ -25,10 +25,10 @@ class Quantized:
             description = "weights that were quantized"
 
             def probe(self, source):
-                return 1.0 if isinstance(source, Quantized) else 0.0
+                return 1.0 if isinstance(source.value, Quantized) else 0.0
 
             def open(self, source):
-                return QuantizedCheckpoint(source)
+                return QuantizedCheckpoint(source.value)
 
         return [QuantizedLoader()]
 

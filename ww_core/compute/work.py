@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.evaluate import Evaluator, Lost
@@ -197,14 +196,14 @@ class Recipe:
 
     Attributes:
         plugin_files: Files given by ``--plugin``.
-        path: The source.
+        address: Of the source.
         loader: Qualified name of the loader.
         request: What was asked.
         device: Where spectra are made.
     """
 
     plugin_files: tuple[str, ...]
-    path: Path
+    address: str
     loader: str
     request: Request
     device: str
@@ -221,11 +220,11 @@ def prepare_process(recipe: Recipe) -> None:
     from ww_core.plugins.discovery import load_plugins
     from ww_core.plugins.selection import select
     from ww_core.plugins.variants import find_device
-    from ww_core.sources.source import open_checkpoint, resolve_source
+    from ww_core.sources.opening import find_source, open_checkpoint
 
     registry: Registry = load_plugins(files=recipe.plugin_files)
     selection = select(registry, recipe.request)
-    checkpoint, loader = open_checkpoint(resolve_source(recipe.path), registry, recipe.loader)
+    checkpoint, loader = open_checkpoint(find_source(recipe.address, registry), registry, recipe.loader)
     import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
 
     threadpool_limits(1, user_api="blas")

@@ -11,19 +11,19 @@ from ww_core.errors import SourceError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
 
+    from ww_core.contracts.source import Source
     from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """Where the bytes of a tensor lie: what a cached digest is keyed by, with the file's size and times."""
+    """Where the bytes of a tensor lie: what a cached digest is keyed by, with the stamp of the file."""
 
-    path: Path
+    source: Source
     offset: int
     nbytes: int
 
@@ -97,14 +97,14 @@ class Loader(Variant):
     extra: ClassVar[str] = ""
 
     @abstractmethod
-    def probe(self, source: Path | object) -> float:
+    def probe(self, source: Source) -> float:
         """Tell by content, not by suffix, how sure it is that ``source`` is of this format: 0 no, 1 certain.
 
-        Cheap, and never raises for a source of another kind. ``source`` is an existing path or a Python object.
+        Cheap, and never raises for a source of another kind.
         """
 
     @abstractmethod
-    def open(self, source: Path | object) -> Checkpoint:
+    def open(self, source: Source) -> Checkpoint:
         """Open the source and read its headers.
 
         Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ww_core.contracts.loader import Checkpoint
@@ -17,10 +16,10 @@ from ww_core.store.records import CheckpointRecord
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from ww_core.contracts.source import Source
     from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
     from ww_core.domain.report import Failure
     from ww_core.sources.digests import Digests
-    from ww_core.sources.source import Source
     from ww_core.store.records import StoredStructure
 
 
@@ -36,7 +35,7 @@ class Weights:
         layers: Every layer, in order.
         contents: What the layers consist of, by name; without those that could not be read.
         loader: Qualified name of the loader; empty if none was needed.
-        path: Where another process can open the source; None if it cannot.
+        address: Where another process can open the source; empty if it cannot.
         stamps: Stamps of the tensors that lie in files, by name, under which they were digested.
         failures: What could not be read.
     """
@@ -48,7 +47,7 @@ class Weights:
     layers: Sequence[Layer]
     contents: Mapping[str, LayerSubject]
     loader: str = ""
-    path: Path | None = None
+    address: str = ""
     stamps: Mapping[str, str] = field(default_factory=dict)
     failures: Sequence[Failure] = ()
 
@@ -59,14 +58,14 @@ def opened_weights(
     """Return the weights of an opened checkpoint, the layers as the user wants to see them."""
     contents = {layer.name: _content(layer, digests.tensors) for layer in layers}
     return Weights(
-        source=source.name,
+        source=source.label,
         checkpoint=checkpoint,
         digest=digests.checkpoint,
         provisional=digests.provisional,
         layers=layers,
         contents={name: content for name, content in contents.items() if content is not None},
         loader=loader,
-        path=source.target if isinstance(source.target, Path) else None,
+        address=source.address,
         stamps=digests.stamps,
         failures=digests.failures,
     )

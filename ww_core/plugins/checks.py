@@ -13,6 +13,7 @@ from ww_core.contracts.loader import Loader
 from ww_core.contracts.metric import ANY_SCOPE_INPUTS, CORE_INPUTS, Quantity, key_fault
 from ww_core.contracts.observer import RunObserver
 from ww_core.contracts.profile import Profile
+from ww_core.contracts.source import Opener
 from ww_core.domain.column import ROW_KEYS, Column, Scope
 from ww_core.domain.layer import LayerKind
 from ww_core.domain.parameter import Parameter
@@ -23,6 +24,7 @@ SEPARATORS = frozenset(":@,[]")
 """What parts names where people type them: ``plugin:name``, ``model@version``, ``a,b``, ``fft[n=32]``."""
 
 INSTANCES: Mapping[str, type] = {
+    "openers": Opener,
     "loaders": Loader,
     "profiles": Profile,
     "executors": Executor,
@@ -31,6 +33,7 @@ INSTANCES: Mapping[str, type] = {
 }
 
 ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
+    "openers": {"description": str, "extra": str, "schemes": tuple},
     "loaders": {"description": str, "extra": str},
     "profiles": {"description": str, "extractor": str, "convolution_extractor": str},
     "executors": {"description": str, "shares_memory": bool},
@@ -38,7 +41,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
 }
 """Attributes besides the name, by kind; of all other kinds it is the version."""
 
-WITH_OPTIONS = frozenset({"extractors", "loaders", "executors", "devices"})
+WITH_OPTIONS = frozenset({"extractors", "openers", "loaders", "executors", "devices"})
 """Kinds of objects that take options, which are fields of a dataclass."""
 
 KEYED = frozenset({"extractors", "metrics", "profiles"})

@@ -25,9 +25,16 @@ if TYPE_CHECKING:
     from ww_core.contracts.metric import Quantity
     from ww_core.contracts.observer import RunObserver
     from ww_core.contracts.profile import Profile
+    from ww_core.contracts.source import Opener
 
 API_VERSION = 1
 """Version of this page. A plugin written for a later one says so by ``WW_API_VERSION = 2`` and is refused by name."""
+
+
+@hookspec
+def ww_register_openers() -> Sequence[Opener]:
+    """Schemes of addresses. An opener finds the file or folder that an address leads to, whatever its format."""
+    raise AssertionError("a specification is never called")
 
 
 @hookspec

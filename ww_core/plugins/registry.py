@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.metric import Quantity
     from ww_core.contracts.observer import RunObserver
     from ww_core.contracts.profile import Profile
+    from ww_core.contracts.source import Opener
 
 T = TypeVar("T")
 
@@ -242,6 +243,7 @@ class Registry:
         self.plugins: list[PluginInfo] = []
         self.loaded: dict[str, object] = {}
         self.blocked: list[str] = []
+        self.openers: Names[Opener] = Names("opener", "ww plugins", _own_name, self.blocked)
         self.loaders: Names[Loader] = Names("loader", "ww loaders", _own_name, self.blocked)
         self.extractors: Names[type[Extractor]] = Names("extractor", "ww extractors", _own_name, self.blocked)
         self.quantities: Names[Quantity] = Names("metric", "ww metrics", _quantity_names, self.blocked, _column_keys)

@@ -1,13 +1,17 @@
-"""From a path to what a person would call the weights in it."""
+"""From an address to what a person would call the weights there."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from ww_core.domain.name import LONGEST_NAME
+
+if TYPE_CHECKING:
+    from ww_core.contracts.source import Source
 
 
 class DefaultName(NamedTuple):
@@ -27,16 +31,19 @@ class DefaultName(NamedTuple):
     home: str = ""
 
 
-def default_name(path: Path) -> DefaultName:
-    """Return what a person would call the weights of a file or folder. It never raises, whatever the path looks like.
+def default_name(source: Source) -> DefaultName:
+    """Return what a person would call the weights of a source. It never raises, whatever its address looks like.
 
     A generic file such as ``model.safetensors`` takes the name of its folder, ``checkpoint-500`` is version 500 of its
     parent, a snapshot in a cache of the Hugging Face hub is ``OWNER/NAME``, and any other file or folder has its own.
     """
-    is_folder = _is_folder(path)
-    place = _place(path, is_folder)
+    if source.value is not None:
+        return DefaultName(usable_name(source.name))
+    is_folder = source.is_folder
+    host, place = ("", _place(source.path, is_folder)) if source.path else _remote_place(source.location)
     found = _name_of_folder(place) if is_folder else _name_of_file(place)
-    return found._replace(model=usable_name(found.model), home=_storable(found.home))
+    home = found.home if found.home.startswith("hub:") else host + found.home
+    return found._replace(model=usable_name(found.model), home=_storable(home))
 
 
 def step_of(version: str) -> int | None:
@@ -52,13 +59,6 @@ def usable_name(text: str) -> str:
     return name if name.strip(".") else "model"
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
 def _place(path: Path, is_folder: bool) -> Path:
     """Return the absolute path to judge by.
 
@@ -72,6 +72,12 @@ def _place(path: Path, is_folder: bool) -> Path:
         return path.resolve() if is_folder else path.parent.resolve() / path.name
     except (OSError, ValueError, RuntimeError):  # the current folder is gone, a NUL in the path, a loop of links
         return path
+
+
+def _remote_place(location: str) -> tuple[str, Path]:
+    """Split a URL into what stands before its path, and the path."""
+    parts = urlsplit(location)
+    return f"{parts.scheme}://{parts.netloc}", Path(parts.path or "/")
 
 
 def _is_in_snapshot(place: Path) -> bool:

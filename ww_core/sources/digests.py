@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.domain.layer import SkippedTensor, TensorSpec
@@ -16,13 +15,10 @@ from ww_core.domain.report import Failure
 from ww_core.sources.reading import read_content, read_tensor, sentence_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     import numpy.typing as npt
 
     from ww_core.contracts.loader import Checkpoint
-    from ww_core.store.store import Store
 
 BLOCK = 1 << 24
 """Bytes that are hashed at a time."""
@@ -77,14 +73,26 @@ def tensors_of(checkpoint: Checkpoint) -> list[TensorSpec]:
     return list({spec.name: spec for spec in [*specs, *checkpoint.buffers]}.values())
 
 
-def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, rehash: bool, jobs: int) -> Digests:
+class DigestMemory(Protocol):
+    """Remembers digests of tensors in files, by the host, the location of the file and the name of the tensor."""
+
+    def recall(self, host: str, location: str, names: Sequence[str]) -> Mapping[str, tuple[str, str]]:
+        """Return stamp and digest of the tensors that are known."""
+        ...
+
+    def remember(self, host: str, location: str, digests: Mapping[str, tuple[str, str]]) -> None:
+        """Keep stamp and digest of tensors."""
+        ...
+
+
+def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: str, rehash: bool, jobs: int) -> Digests:
     """Digest every tensor, whatever its dtype, of which the content can be read.
 
     A tensor of a file that did not change since it was last read here is not read again.
 
     Args:
         checkpoint: What to digest.
-        store: Where digests are remembered.
+        memory: Where digests are remembered.
         loader: Qualified name of the loader: another loader may see other numbers in the same bytes.
         rehash: Read everything, whatever is remembered.
         jobs: Threads of the hash.
@@ -94,10 +102,9 @@ def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, reha
     tensors: list[TensorSpec | SkippedTensor] = [*tensors_of(checkpoint)]
     tensors += [tensor for tensor in skipped if tensor.readable]
     by_path: dict[str, list[TensorSpec | SkippedTensor]] = defaultdict(list)
-    resolved = functools.cache(lambda path: str(path.resolve()))  # asks the system about each of its folders
     for spec in tensors:
         where = checkpoint.locate(spec)
-        by_path[resolved(where.path) if where else ""].append(spec)
+        by_path[where.source.location if where else ""].append(spec)
         try:
             digests.stamps[spec.name] = stamp_of(checkpoint, spec, loader)
         except OSError:
@@ -106,8 +113,7 @@ def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, reha
     for path, specs in by_path.items():
         known: Mapping[str, tuple[str, str]] = {}
         if path and not rehash:
-            with store.reading() as reader:
-                known = reader.file_digests(host, path, [spec.name for spec in specs])
+            known = memory.recall(host, path, [spec.name for spec in specs])
         fresh = {}
         for spec in specs:
             stamp, digest = known.get(spec.name, ("", ""))
@@ -117,8 +123,7 @@ def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, reha
             if digest:
                 digests.tensors[spec.name] = digest
         if path and any(digest for _, digest in fresh.values()):
-            with store.writing() as writer:
-                writer.record_digests(host, path, {name: pair for name, pair in fresh.items() if pair[1]})
+            memory.remember(host, path, {name: pair for name, pair in fresh.items() if pair[1]})
     return digests
 
 
@@ -127,14 +132,8 @@ def stamp_of(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, loader: s
     where = checkpoint.locate(spec)
     if where is None:
         return ""
-    stamp = [loader, where.offset, where.nbytes, spec.dtype, list(spec.shape), *_file_stamp(where.path)]
+    stamp = [loader, where.offset, where.nbytes, spec.dtype, list(spec.shape), *where.source.stamp()]
     return canonical_json(stamp)
-
-
-def _file_stamp(path: Path) -> Iterable[int]:
-    # The inode and its change time show what a copied modification time would hide.
-    status = os.stat(path)  # noqa: PTH116 - one call for all of it
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests) -> str:

@@ -9,21 +9,24 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ww_core.contracts.observer import RunObserver
+from ww_core.contracts.source import Source
 from ww_core.domain.column import Scope
 from ww_core.domain.name import check_name, texts_of
 from ww_core.domain.report import AnalysisReport
 from ww_core.domain.request import Request
 from ww_core.domain.spectrum import PRECISIONS
 from ww_core.errors import NothingToAnalyzeError, UnknownNameError, UsageError
+from ww_core.planning.choice import choose_layers, with_groups
 from ww_core.planning.layers import NoPlan, plan_layers, plan_of
+from ww_core.planning.stored_digests import StoredDigests
 from ww_core.planning.tasks import plan_tasks
 from ww_core.planning.weights import checkpoint_record, opened_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, pinned, select
 from ww_core.plugins.variants import configured, find_device
-from ww_core.sources.default_names import step_of
+from ww_core.sources.default_names import default_name, step_of
 from ww_core.sources.digests import digest_checkpoint
-from ww_core.sources.source import Source, choose_layers, open_checkpoint, resolve_source, with_groups
+from ww_core.sources.opening import find_source, open_checkpoint
 from ww_core.store.records import LabelRecord
 from ww_core.store.store import Store, open_store
 from ww_core.use_cases.run import Run, cores
@@ -131,7 +134,7 @@ def analyze(
     workers, place = configured(registry.executors, executor), find_device(registry, device)
     place.check()
     with ExitStack() as stack:
-        found = resolve_source(source)
+        found = find_source(source, registry)
         checkpoint, loader_name = open_checkpoint(found, registry, loader or "")
         stack.enter_context(checkpoint)
         grouped = with_groups(checkpoint.layers, request.groups)
@@ -141,7 +144,8 @@ def analyze(
         if opened is not store and not opened.in_memory:  # one in memory lives as long as the report
             stack.enter_context(opened)
         started, jobs = time.perf_counter(), jobs or cores()
-        digests = digest_checkpoint(checkpoint, opened, loader=loader_name, rehash=rehash, jobs=min(jobs, cores()))
+        memory = StoredDigests(opened)
+        digests = digest_checkpoint(checkpoint, memory, loader=loader_name, rehash=rehash, jobs=min(jobs, cores()))
         weights = opened_weights(found, checkpoint, loader_name, grouped, digests)
         run = Run(
             registry=registry,
@@ -207,14 +211,14 @@ def _label_record(
     move: bool,
 ) -> LabelRecord:
     """Return the label that a person gave, or would give, to the weights of a source."""
-    default = source.default
+    default = default_name(source)
     return LabelRecord(
         model=default.model if name is None else name,
         version=default.version if version is None else version,
         step=default.step if version is None else step_of(version),
         model_is_given=name is not None,
         version_is_given=version is not None,
-        source=source.name,
+        source=source.label,
         location=source.location,
         home=default.home,
         format=source_format,
@@ -244,7 +248,7 @@ def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Lay
     shown = "; ".join(reasons[:8]) + (f"; and {len(reasons) - 8} more" if len(reasons) > 8 else "")
     said = "".join(f"; {warning}" for warning in checkpoint.warnings)
     found = shown or "no tensor at all"
-    raise NothingToAnalyzeError(f"{source.name}: nothing in it can be analysed; found: {found}{said}")
+    raise NothingToAnalyzeError(f"{source.label}: nothing in it can be analysed; found: {found}{said}")
 
 
 def _shape(shape: Sequence[int]) -> str:

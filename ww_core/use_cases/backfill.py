@@ -16,6 +16,7 @@ from ww_core.domain.backfill import BackfillReport, NotRepeatable, Refill, Weigh
 from ww_core.domain.name import texts_of
 from ww_core.domain.request import Request
 from ww_core.errors import NotStoredError, UsageError
+from ww_core.planning.choice import choose_layers
 from ww_core.planning.layers import plan_layers
 from ww_core.planning.reach import Reach, reach_of
 from ww_core.planning.records import plan_record
@@ -24,7 +25,7 @@ from ww_core.planning.weights import stored_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, pinned, select, shortened
 from ww_core.plugins.variants import configured, find_device
-from ww_core.sources.source import choose_layers, is_object_name
+from ww_core.sources.opening import is_object_label
 from ww_core.store.engine import Location
 from ww_core.store.store import Store, default_location, open_existing_store
 from ww_core.use_cases.analyze import observers_of, profile_name
@@ -291,7 +292,7 @@ def _command(registry: Registry, store: Store, ref: CheckpointRef, request: Requ
     """The command that does the whole of a request again, from the weights."""
     plain = Request()
     words = ["ww", *(word for file in registry.plugin_files for word in ("--plugin", file)), "analyze"]
-    words.append("FILE" if is_object_name(source) else f"./{source}" if source.startswith("-") else source)
+    words.append("FILE" if is_object_label(source) else f"./{source}" if source.startswith("-") else source)
     if ref.model:
         words += ["--name", ref.model, "--version", ref.version]
     if request.profile != plain.profile:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from ww_core.domain.comparison import ComparedLayer, Comparison, Tail, View, is_fourier
 from ww_core.domain.layer import LayerKind
 from ww_core.errors import NothingToAnalyzeError, NotStoredError, StoreError, UsageError
+from ww_core.planning.choice import choose_layers
 from ww_core.plugins.discovery import load_plugins
-from ww_core.sources.source import choose_layers
 from ww_core.store.engine import Location
 from ww_core.store.store import Store, open_store
 from ww_core.use_cases.analyze import analyze

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.request import Request
+from ww_core.planning.choice import choose_layers, with_groups
 from ww_core.planning.layers import NoPlan, plan_of
 from ww_core.planning.records import skipped_tensors
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import select
-from ww_core.sources.source import choose_layers, open_checkpoint, resolve_source, with_groups
+from ww_core.sources.opening import find_source, open_checkpoint
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
@@ -124,13 +125,13 @@ def describe(
     registry = registry or load_plugins(objects=plugins)
     request = Request(profile=profile, extractors=tuple(extractors), groups=tuple((groups or {}).items()))
     selection = select(registry, request)
-    found = resolve_source(source)
+    found = find_source(source, registry)
     checkpoint, _ = open_checkpoint(found, registry, loader or "")
     with checkpoint:
         chosen = choose_layers(with_groups(checkpoint.layers, request.groups), layers)
         skipped = [(t.name, t.dtype, t.shape, t.reason) for t in skipped_tensors(checkpoint)]
         return Description(
-            source=found.name,
+            source=found.label,
             format=checkpoint.format,
             parameters=sum(layer.size for layer in chosen),
             layers=tuple(_described(layer, selection.extractors[layer.kind]) for layer in chosen),

@@ -197,13 +197,13 @@ class Run:
     @contextmanager
     def _pool(self) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
         executor = self.executor.object
-        weights, path = self.weights, self.weights.path
-        if not executor.shares_memory and (path is None or self.registry.has_objects):
+        weights, address = self.weights, self.weights.address
+        if not executor.shares_memory and (not address or self.registry.has_objects):
             self.warnings.append(
                 f"executor {executor.label!r} sees neither Python objects nor the store: threads were used"
             )
             executor = self.registry.executors.find("threads").object
-        if executor.shares_memory or path is None:
+        if executor.shares_memory or not address:
             with one_blas_thread(), _created(executor, self.jobs, _prepare_thread, ()) as pool:
                 share = IdleWorkers(pool, self.jobs) if executor.takes_help and self.jobs > 1 else None
                 seed = self.request.seed
@@ -211,7 +211,7 @@ class Run:
                 yield pool, worker.compute
         else:
             files, device = self.registry.plugin_files, self.device.label
-            recipe = Recipe(files, path.absolute(), weights.loader, self.request, device)
+            recipe = Recipe(files, address, weights.loader, self.request, device)
             with _created(executor, self.jobs, prepare_process, (recipe,)) as pool:
                 yield pool, partial(compute_in_process, recipe)
 

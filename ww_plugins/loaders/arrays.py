@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_plugins.loaders.in_memory import HeldCheckpoint, Slot, offers_array
-from ww_plugins.loaders.names import quoted
-from ww_plugins.loaders.trees import Tree, find_weights
+from ww_core.loading.in_memory import HeldCheckpoint, Slot, offers_array
+from ww_core.loading.names import quoted
+from ww_core.loading.trees import Tree, find_weights
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 
 class ArraysLoader(ww.Loader):
@@ -24,26 +24,27 @@ class ArraysLoader(ww.Loader):
     name = "arrays"
     description = "a Python mapping of tensor names to arrays"
 
-    def probe(self, source: Path | object) -> float:
+    def probe(self, source: ww.Source) -> float:
         """Judge by the first value, if there is one: an array or something that offers itself as one."""
-        if not isinstance(source, Mapping):
+        given = source.value
+        if not isinstance(given, Mapping):
             return 0.0
         try:
-            first = next(iter(source), None)
-            return 0.9 if first is not None and offers_array(source[first]) else 0.3
+            first = next(iter(given), None)
+            return 0.9 if first is not None and offers_array(given[first]) else 0.3
         except Exception:  # noqa: BLE001 - somebody's mapping; what is wrong with it is said when it is opened
             return 0.3
 
-    def open(self, source: Path | object) -> HeldCheckpoint:
+    def open(self, source: ww.Source) -> HeldCheckpoint:
         """Look at every value.
 
         Raises:
             SourceError: ``source`` is no mapping, a key is not fit to name a tensor, or a value is not to be had.
         """
-        if not isinstance(source, Mapping):
-            raise ww.SourceError(f"an object of type {type(source).__name__} is no mapping of names to arrays")
+        if not isinstance(source.value, Mapping):
+            raise ww.SourceError(f"an object of type {source.name} is no mapping of names to arrays")
         label = "the mapping"
-        weights = find_weights(source, _MappingTree(), label)
+        weights = find_weights(source.value, _MappingTree(), label)
         return HeldCheckpoint("arrays", dict(weights.tensors), weights.modules, weights.warnings(label))
 
 

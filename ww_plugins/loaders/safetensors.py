@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import ww_core as ww
-from ww_plugins.loaders.contents import BITS
-from ww_plugins.loaders.mapped import MappedCheckpoint, MappedFile, RegularFile, StoredTensor
-from ww_plugins.loaders.names import MOST_TENSORS, fault_of_name, legible, quoted
-from ww_plugins.loaders.shards import FileFormat, read_json, refuse_impostor
+from ww_core.loading.contents import BITS
+from ww_core.loading.mapped import MappedCheckpoint, MappedFile, StoredTensor
+from ww_core.loading.names import MOST_TENSORS, fault_of_name, legible, quoted
+from ww_core.loading.shards import FileFormat, read_json, refuse_impostor
 
 _MAX_HEADER = 100_000_000  # the format's own limit
 _LARGEST_HEADER = 32_000_000  # that is read: MOST_TENSORS take ten
@@ -40,31 +39,28 @@ class SafetensorsLoader(ww.Loader):
     name = "safetensors"
     description = "safetensors files, sharded or not, and folders that hold them"
 
-    def probe(self, source: Path | object) -> float:
+    def probe(self, source: ww.Source) -> float:
         """Judge a file by its first bytes. For its suffix a damaged one is claimed too: open can say what is wrong."""
-        if not isinstance(source, Path):
+        if source.value is not None:
             return 0.0
         named = 0.1 if _FORMAT.claims(source.name) else 0.0
         try:
-            if source.is_dir():
+            if source.is_folder:
                 return 0.9 if _FORMAT.is_in(source) else named
-            file = RegularFile.at(source)
-            head = file.head(_HEAD)
-        except (OSError, ValueError, ww.SourceError):
+            head = source.head(_HEAD)
+        except ww.SourceError:
             return named
-        return 1.0 if _starts_as_header(head, file.size) or _FORMAT.is_index(head) else named
+        return 1.0 if _starts_as_header(head, source.size) or _FORMAT.is_index(head) else named
 
-    def open(self, source: Path | object) -> MappedCheckpoint:
+    def open(self, source: ww.Source) -> MappedCheckpoint:
         """Read and check the headers.
 
         Raises:
             SourceError: What was named is no file or folder that can be read, or does not say which file is meant.
             CorruptFileError: A header or an index contradicts itself or the files.
         """
-        if not isinstance(source, Path):
-            raise ww.SourceError(
-                f"safetensors are read from a path, not from an object of type {type(source).__name__}"
-            )
+        if source.value is not None:
+            raise ww.SourceError(f"safetensors are read from a path, not from an object of type {source.name}")
         return _FORMAT.open(source, _HEAD)
 
 
@@ -73,7 +69,7 @@ def _starts_as_header(head: bytes, size: int) -> bool:
     return len(head) > 8 and 2 <= length <= min(_MAX_HEADER, size - 8) and head[8:9] == b"{"
 
 
-def _read_header(file: RegularFile) -> MappedFile:
+def _read_header(file: ww.Source) -> MappedFile:
     refuse_impostor(file)
     if file.size < 8:
         raise ww.CorruptFileError(f"{file.label}: cut short: {file.size} bytes, and the length of the header takes 8")
@@ -89,7 +85,7 @@ def _read_header(file: RegularFile) -> MappedFile:
         raise ww.CorruptFileError(
             f"{file.label}: cut short: its header has {length} bytes, and {file.size - 8} are there"
         )
-    refusal = _refusal_of_library(file)
+    refusal = _refusal_of_library(file.location) if file.path else ""
     if refusal and length > _EASY_HEADER:
         raise ww.CorruptFileError(f"{file.label}: safetensors refuses it: {refusal}")
     if length > _LARGEST_HEADER:
@@ -117,17 +113,17 @@ class _Entry:
     end: int
 
 
-def _refusal_of_library(file: RegularFile) -> str:
+def _refusal_of_library(path: str) -> str:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(file.real, framework="np"):
+        with safe_open(path, framework="np"):
             return ""
     except (SafetensorError, OSError) as error:
         return legible(str(error))[:300] or type(error).__name__
 
 
-def _entry(name: str, content: Any, file: RegularFile) -> _Entry:
+def _entry(name: str, content: Any, file: ww.Source) -> _Entry:
     if fault := fault_of_name(name):
         raise ww.CorruptFileError(f"{file.label}: {fault}")
     where = f"{file.label}: tensor {quoted(name)}"
@@ -158,7 +154,7 @@ def _are_lengths(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(item) is int and 0 <= item <= _MAX_SIZE for item in value)
 
 
-def _check_coverage(entries: list[_Entry], available: int, file: RegularFile) -> None:
+def _check_coverage(entries: list[_Entry], available: int, file: ww.Source) -> None:
     """Check that the tensors fill the file, each byte once.
 
     Raises:

@@ -14,11 +14,11 @@ import struct
 import zipfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import ww_core as ww
-from ww_plugins.loaders.contents import BITS
-from ww_plugins.loaders.names import quoted
+from ww_core.loading.contents import BITS
+from ww_core.loading.names import quoted
 from ww_plugins.loaders.pytorch.magic import LEGACY_MAGIC, ZIP_MAGIC
 from ww_plugins.loaders.pytorch.pickles import (
     LOADS_A_PICKLE,
@@ -30,9 +30,6 @@ from ww_plugins.loaders.pytorch.pickles import (
     PickleFault,
     PickleReader,
 )
-
-if TYPE_CHECKING:
-    from ww_plugins.loaders.mapped import RegularFile
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -85,7 +82,7 @@ class Archive(ABC):
 
     big_endian = False
 
-    def __init__(self, file: RegularFile, reader: PickleReader, pickle: Pickle) -> None:
+    def __init__(self, file: ww.Source, reader: PickleReader, pickle: Pickle) -> None:
         self.file = file
         self.pickle = pickle
         self.to_be_told = min(_MOST_TOLD, 1_000_000 + 16 * file.size)
@@ -146,7 +143,7 @@ class Archive(ABC):
         return _Legacy.read(self.file, self._reader, content.offset, content.offset + content.length)
 
 
-def open_archive(file: RegularFile, handle: BinaryIO) -> Archive:
+def open_archive(file: ww.Source, handle: BinaryIO) -> Archive:
     """Read the pickle of a file, and find out how it keeps its storages.
 
     Args:
@@ -169,7 +166,7 @@ def open_archive(file: RegularFile, handle: BinaryIO) -> Archive:
     return archive
 
 
-def _pickle_at(file: RegularFile, reader: PickleReader, start: int, end: int, what: str = "its pickle") -> Pickle:
+def _pickle_at(file: ww.Source, reader: PickleReader, start: int, end: int, what: str = "its pickle") -> Pickle:
     try:
         reader.file.seek(start)
         return reader.read(min(end, start + _MOST_PICKLE))
@@ -179,7 +176,7 @@ def _pickle_at(file: RegularFile, reader: PickleReader, start: int, end: int, wh
         raise ww.SourceError(f"{file.label}: it cannot be read: {error.strerror}") from None
 
 
-def _told(named: object, file: RegularFile) -> tuple[str, str, int, tuple[int, int] | None]:
+def _told(named: object, file: ww.Source) -> tuple[str, str, int, tuple[int, int] | None]:
     """What a persistent identifier tells of a storage: dtype, key, count of numbers, and of a part its place."""
     told = named.id if isinstance(named, Persistent) else None
     if not (isinstance(told, tuple) and len(told) >= 5 and told[0] == "storage" and isinstance(told[1], Global)):
@@ -206,7 +203,7 @@ class _Zip(Archive):
     """``torch.save`` since 1.6, and TorchScript."""
 
     @classmethod
-    def read(cls, file: RegularFile, reader: PickleReader) -> _Zip:
+    def read(cls, file: ww.Source, reader: PickleReader) -> _Zip:
         handle = reader.file
         entries = _directory(file, handle)
         pickles = [name for name in entries if name.rpartition("/")[2] == "data.pkl" and name.count("/") == 1]
@@ -231,7 +228,7 @@ class _Zip(Archive):
         return None if entry is None else _extent(entry, self.file, self._reader.file)
 
 
-def _directory(file: RegularFile, handle: BinaryIO) -> dict[str, zipfile.ZipInfo]:
+def _directory(file: ww.Source, handle: BinaryIO) -> dict[str, zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(_Frugal(handle)) as archive:
             entries = archive.infolist()
@@ -261,7 +258,7 @@ class _Frugal:
         return content
 
 
-def _extent(entry: zipfile.ZipInfo, file: RegularFile, handle: BinaryIO) -> tuple[int, int]:
+def _extent(entry: zipfile.ZipInfo, file: ww.Source, handle: BinaryIO) -> tuple[int, int]:
     """Return where the bytes of a stored entry lie, and how many they are.
 
     Raises:
@@ -300,7 +297,7 @@ class _Legacy(Archive):
     _places: dict[str, tuple[int, int]]
 
     @classmethod
-    def read(cls, file: RegularFile, reader: PickleReader, start: int, end: int) -> _Legacy:
+    def read(cls, file: ww.Source, reader: PickleReader, start: int, end: int) -> _Legacy:
         parts: list[Pickle] = []
         for what in _PARTS:
             parts.append(_pickle_at(file, reader, start, end, what))
@@ -321,7 +318,7 @@ class _Legacy(Archive):
 
 
 def _legacy_places(
-    file: RegularFile, handle: BinaryIO, content: Pickle, keys: Any, end: int
+    file: ww.Source, handle: BinaryIO, content: Pickle, keys: Any, end: int
 ) -> dict[str, tuple[int, int]]:
     """Go through the storages behind the pickles: each begins with its count, and its key says of what."""
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):

@@ -8,20 +8,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_plugins.loaders.mapped import MappedFile, StoredTensor
-from ww_plugins.loaders.names import legible, quoted
+from ww_core.loading.mapped import MappedFile, StoredTensor
+from ww_core.loading.names import legible, quoted
+from ww_core.loading.shards import refuse_impostor
+from ww_core.loading.trees import Tree, find_weights
 from ww_plugins.loaders.pytorch import weights_only
 from ww_plugins.loaders.pytorch.archives import open_archive
 from ww_plugins.loaders.pytorch.modules import told_by
 from ww_plugins.loaders.pytorch.pickles import Call, Global, NumberKey, pairs_of
 from ww_plugins.loaders.pytorch.tensors import is_exotic, is_tensor, stored_tensor
-from ww_plugins.loaders.shards import refuse_impostor
-from ww_plugins.loaders.trees import Tree, find_weights
 
 if TYPE_CHECKING:
-    from ww_plugins.loaders.mapped import RegularFile
+    from ww_core.loading.state_dict import Module
     from ww_plugins.loaders.pytorch.pickles import Pickle
-    from ww_plugins.loaders.state_dict import Module
 
 _HARMLESS = re.compile(
     r"(torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type(_v2)?|torch\.Size|torch\.device|torch\.serialization\._get_layout"
@@ -40,7 +39,7 @@ _HARMLESS = re.compile(
 _LISTED = 5
 
 
-def read_file(file: RegularFile) -> MappedFile:
+def read_file(file: ww.Source) -> MappedFile:
     """Read the pickle of a file, and find the weights that it names.
 
     Raises:
@@ -59,7 +58,7 @@ def read_file(file: RegularFile) -> MappedFile:
     return MappedFile(file, tuple(tensors), weights.modules, tuple(warnings))
 
 
-def _readable(tensors: list[StoredTensor], pickle: Pickle, file: RegularFile) -> list[StoredTensor]:
+def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source) -> list[StoredTensor]:
     """Put what PyTorch makes of them in place of those that are no rows of numbers, as far as it can."""
     exotic = [tensor.name for tensor in tensors if is_exotic(tensor)]
     if not exotic:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ww_core as ww
-from ww_plugins.loaders.mapped import RegularFile
+from ww_core.loading.shards import FileFormat
 from ww_plugins.loaders.pytorch.magic import LEGACY_MAGIC, ZIP_MAGIC
-from ww_plugins.loaders.shards import FileFormat
 
 if TYPE_CHECKING:
-    from ww_plugins.loaders.mapped import MappedCheckpoint, MappedFile
+    from ww_core.loading.mapped import MappedCheckpoint, MappedFile
 
 
-def _read(file: RegularFile) -> MappedFile:
+def _read(file: ww.Source) -> MappedFile:
     from ww_plugins.loaders.pytorch.files import read_file  # what reads them is only loaded where there is one
 
     return read_file(file)
@@ -38,16 +36,16 @@ class PyTorchLoader(ww.Loader):
         "PyTorch files (.pt .pth .th .bin .ckpt), sharded or not: read without torch, nothing in them is executed"
     )
 
-    def probe(self, source: Path | object) -> float:
+    def probe(self, source: ww.Source) -> float:
         """Judge a file by its first bytes. For its suffix a damaged one is claimed too: open can say what is wrong."""
-        if not isinstance(source, Path):
+        if source.value is not None:
             return 0.0
         named = 0.1 if _FORMAT.claims(source.name) else 0.0
         try:
-            if source.is_dir():
+            if source.is_folder:
                 return 0.5 if _FORMAT.is_in(source) else 0.0
-            head = RegularFile.at(source).head(_HEAD)
-        except (OSError, ValueError, ww.SourceError):
+            head = source.head(_HEAD)
+        except ww.SourceError:
             return named
         if head.startswith(LEGACY_MAGIC) or _FORMAT.is_index(head):
             return 1.0
@@ -56,7 +54,7 @@ class PyTorchLoader(ww.Loader):
         # A pickle says so by one byte and its protocol.
         return max(named, 0.4) if head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"} else named
 
-    def open(self, source: Path | object) -> MappedCheckpoint:
+    def open(self, source: ww.Source) -> MappedCheckpoint:
         """Read the pickles, and check every tensor's place.
 
         Raises:
@@ -64,8 +62,6 @@ class PyTorchLoader(ww.Loader):
                 holds no tensor.
             CorruptFileError: A file is damaged, or contradicts itself or its index.
         """
-        if not isinstance(source, Path):
-            raise ww.SourceError(
-                f"PyTorch files are read from a path, not from an object of type {type(source).__name__}"
-            )
+        if source.value is not None:
+            raise ww.SourceError(f"PyTorch files are read from a path, not from an object of type {source.name}")
         return _FORMAT.open(source, _HEAD)

@@ -6,11 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_plugins.loaders.in_memory import HeldCheckpoint, Slot
-from ww_plugins.loaders.state_dict import Module
+from ww_core.loading.in_memory import HeldCheckpoint, Slot
+from ww_core.loading.state_dict import Module
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 _KINDS = {
     "Linear": ww.LayerKind.DENSE,
@@ -35,19 +35,19 @@ class ModuleLoader(ww.Loader):
     name = "torch-module"
     description = "a torch.nn.Module in memory"
 
-    def probe(self, source: Path | object) -> float:
+    def probe(self, source: ww.Source) -> float:
         """Tell by the class, if torch is imported: else there can be no module."""
-        return 1.0 if _is_module(source) else 0.0
+        return 1.0 if _is_module(source.value) else 0.0
 
-    def open(self, source: Path | object) -> HeldCheckpoint:
+    def open(self, source: ww.Source) -> HeldCheckpoint:
         """List parameters and buffers. They stay where they are, on whatever device, and are copied one at a time.
 
         Raises:
             SourceError: ``source`` is no module, or a tensor is not to be had.
         """
-        if not _is_module(source):
-            raise ww.SourceError(f"an object of type {type(source).__name__} is no torch.nn.Module")
-        module: Any = source
+        if not _is_module(source.value):
+            raise ww.SourceError(f"an object of type {source.name} is no torch.nn.Module")
+        module: Any = source.value
         slots: dict[str, Slot] = {}
         modules: dict[str, Module] = {}
         for path, inner in module.named_modules(remove_duplicate=False):

@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_plugins.loaders.contents import description_of
-from ww_plugins.loaders.mapped import StoredTensor
+from ww_core.loading.contents import description_of
+from ww_core.loading.mapped import StoredTensor
 from ww_plugins.loaders.pytorch.archives import ITEM_SIZES
 from ww_plugins.loaders.pytorch.pickles import LOADS_A_PICKLE, Call, Extent, Global, Persistent
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_plugins.loaders.contents import description_of
-from ww_plugins.loaders.mapped import StoredTensor
-from ww_plugins.loaders.names import quoted
+from ww_core.loading.contents import description_of
+from ww_core.loading.mapped import StoredTensor
+from ww_core.loading.names import quoted
 from ww_plugins.loaders.pytorch.archives import ITEM_SIZES
 from ww_plugins.loaders.pytorch.parts import ARRAYS, BUFFERS, PLAIN, TYPED, WRAPPERS, taken_apart
 from ww_plugins.loaders.pytorch.pickles import Call, Extent, Global

@@ -15,18 +15,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import ww_core as ww
-from ww_plugins.loaders.trees import Tree, find_weights
+from ww_core.loading.trees import Tree, find_weights
 
 try:
     import resource
 except ImportError:  # not on this system
     resource = None  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    from ww_plugins.loaders.mapped import RegularFile
 
 _SAFE_SINCE = (2, 6)  # before, weights_only could be made to execute code: CVE-2025-32434
 _SECONDS = 120
@@ -53,7 +50,7 @@ class LoadedTensor(NamedTuple):
     rounding: ww.Rounding
 
 
-def load_apart(file: RegularFile, names: Sequence[str]) -> dict[str, LoadedTensor]:
+def load_apart(file: ww.Source, names: Sequence[str]) -> dict[str, LoadedTensor]:
     """Read some tensors of a file in a process of its own.
 
     Args:
@@ -68,7 +65,7 @@ def load_apart(file: RegularFile, names: Sequence[str]) -> dict[str, LoadedTenso
     with tempfile.TemporaryDirectory(prefix="ww-") as folder:
         target = Path(folder) / "tensors.safetensors"
         # -P: the folder one stands in, which may be a stranger's, must not be where modules are found.
-        command = [sys.executable, "-P", "-m", __name__, str(file.real), str(target)]
+        command = [sys.executable, "-P", "-m", __name__, file.location, str(target)]
         try:
             subprocess.run(  # noqa: S603 - this very module, on paths
                 command, input=json.dumps(list(names)).encode(), timeout=_SECONDS, capture_output=True, check=True

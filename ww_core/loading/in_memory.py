@@ -9,11 +9,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import ww_core as ww
-from ww_plugins.loaders import torch_tensors
-from ww_plugins.loaders.contents import as_bytes, description_of, joined, told_of
-from ww_plugins.loaders.names import legible, quoted
-from ww_plugins.loaders.state_dict import FoundTensor, Module, plain_names, sort_state_dict
+from ww_core.contracts.loader import Checkpoint
+from ww_core.domain.layer import SkippedTensor, TensorSpec
+from ww_core.errors import CorruptFileError, SourceError
+from ww_core.loading import torch_tensors
+from ww_core.loading.contents import as_bytes, description_of, joined, told_of
+from ww_core.loading.names import legible, quoted
+from ww_core.loading.state_dict import FoundTensor, Module, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -34,7 +36,7 @@ class Slot:
         return self.mapping[self.key]
 
 
-class HeldCheckpoint(ww.Checkpoint):
+class HeldCheckpoint(Checkpoint):
     """Tensors in memory. Each is looked up, and copied only where it is not contiguous and little-endian."""
 
     def __init__(
@@ -62,13 +64,13 @@ class HeldCheckpoint(ww.Checkpoint):
         self.warnings = tuple(warnings)
 
     @contextmanager
-    def read(self, tensor: ww.TensorSpec) -> Iterator[npt.NDArray[Any]]:
+    def read(self, tensor: TensorSpec) -> Iterator[npt.NDArray[Any]]:
         """Give a read-only view, or a copy where the array is not contiguous and little-endian."""
         import numpy as np
 
         array = _array(tensor.name, self._slots[tensor.name])
         if (_name_of(array.dtype), array.shape) != (tensor.dtype, tensor.shape):
-            raise ww.CorruptFileError(
+            raise CorruptFileError(
                 f"array {quoted(tensor.name)} is now {array.dtype} {array.shape}; "
                 f"it was {tensor.dtype} {tensor.shape} when it was looked at first"
             )
@@ -77,21 +79,21 @@ class HeldCheckpoint(ww.Checkpoint):
         yield canonical
 
     @contextmanager
-    def read_bytes(self, tensor: ww.SkippedTensor) -> Iterator[npt.NDArray[np.uint8]]:
+    def read_bytes(self, tensor: SkippedTensor) -> Iterator[npt.NDArray[np.uint8]]:
         """Give a read-only view of the bytes where they lie in a row and little-endian, else a copy."""
         slot = self._slots[tensor.name]
         now = _found(tensor.name, slot)
         if (now.dtype, now.shape, now.readable) != (tensor.dtype, tensor.shape, tensor.readable):
-            raise ww.CorruptFileError(
+            raise CorruptFileError(
                 f"array {quoted(tensor.name)} is now {now.dtype} {now.shape}; "
                 f"it was {tensor.dtype} {tensor.shape} when it was looked at first"
             )
         if not tensor.readable:
-            raise ww.SourceError(f"the content of tensor {quoted(tensor.name)} cannot be read: {tensor.reason}")
+            raise SourceError(f"the content of tensor {quoted(tensor.name)} cannot be read: {tensor.reason}")
         try:
             content = _content(slot.value())
         except Exception as error:
-            raise ww.SourceError(f"array {quoted(tensor.name)} cannot be read: {_said(error)}") from error
+            raise SourceError(f"array {quoted(tensor.name)} cannot be read: {_said(error)}") from error
         yield content
 
 
@@ -175,7 +177,7 @@ def _array(name: str, slot: Slot) -> npt.NDArray[Any]:
     try:
         return _as_numpy(slot.value())
     except Exception as error:
-        raise ww.SourceError(f"array {quoted(name)} cannot be read: {type(error).__name__}: {error}") from error
+        raise SourceError(f"array {quoted(name)} cannot be read: {type(error).__name__}: {error}") from error
 
 
 @functools.cache

@@ -1,35 +1,28 @@
-"""Tensors in regular files, read by mapping: what loaders share that read tensors where they lie.
-
-Nothing is held open between two readings. Each opens the file anew, makes sure that it is the one whose header was
-read, and maps the bytes of one tensor; so any number of threads may read, and a file that was cut short, rewritten or
-replaced in the meantime is an error instead of a signal. What remains is a file that is cut short while an array is in
-use: the system then ends the process when bytes are touched that are gone (SIGBUS). Views that outlive their context
-stay valid, and read the file again where they are touched.
-"""
+"""Tensors that lie in files as rows of numbers: what loaders share that read tensors where they lie."""
 
 from __future__ import annotations
 
-import errno
 import math
-import mmap
-import os
-import stat
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-import ww_core as ww
-from ww_plugins.loaders.contents import BITS, as_bytes, joined, raw_dtype, told_of
-from ww_plugins.loaders.names import legible, natural_order, quoted
-from ww_plugins.loaders.state_dict import FoundTensor, Module, plain_names, sort_state_dict
+from ww_core.contracts.loader import Checkpoint, FileRange
+from ww_core.domain.layer import SkippedTensor, TensorSpec
+from ww_core.domain.rounding import Rounding
+from ww_core.errors import CorruptFileError, SourceError
+from ww_core.loading.contents import BITS, as_bytes, joined, raw_dtype, told_of
+from ww_core.loading.names import natural_order, quoted
+from ww_core.loading.state_dict import FoundTensor, Module, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
+
+    from ww_core.contracts.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +47,7 @@ class StoredTensor:
     name: str
     dtype: str
     shape: tuple[int, ...]
-    file: RegularFile
+    file: Source
     offset: int = 0
     strides: tuple[int, ...] = ()
     big_endian: bool = False
@@ -62,21 +55,21 @@ class StoredTensor:
     fault: str = ""
     parts: tuple[StoredTensor, ...] = ()
     described: str = ""
-    rounding: ww.Rounding = field(default_factory=ww.Rounding)
+    rounding: Rounding = field(default_factory=Rounding)
 
     @property
     def place(self) -> tuple[object, ...] | None:
         """Equal for tensors that are the same numbers; None if that cannot be."""
         if self.content is not None or self.fault or 0 in self.shape:
             return None
-        return (self.file.real, self.offset, self.dtype, self.shape, self.strides)
+        return (self.file.location, self.offset, self.dtype, self.shape, self.strides)
 
     @property
-    def range(self) -> ww.FileRange | None:
+    def range(self) -> FileRange | None:
         """Where its bytes lie, if that is one range of the file and they are canonical."""
         if self.strides or self.big_endian or self.content is not None or self.fault:
             return None
-        return ww.FileRange(self.file.real, self.offset, self.nbytes)
+        return FileRange(self.file, self.offset, self.nbytes)
 
     @property
     def readable(self) -> bool:
@@ -149,13 +142,13 @@ class MappedFile:
         warnings: Sentences the user should see.
     """
 
-    file: RegularFile
+    file: Source
     tensors: tuple[StoredTensor, ...]
     modules: Mapping[str, Module] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-class MappedCheckpoint(ww.Checkpoint):
+class MappedCheckpoint(Checkpoint):
     """The tensors of one or several files, each read where it lies."""
 
     def __init__(
@@ -181,7 +174,7 @@ class MappedCheckpoint(ww.Checkpoint):
             for tensor in content.tensors:
                 if tensor.name in found:
                     other = found[tensor.name].file.label
-                    raise ww.CorruptFileError(f"{content.file.label}: tensor {quoted(tensor.name)} is also in {other}")
+                    raise CorruptFileError(f"{content.file.label}: tensor {quoted(tensor.name)} is also in {other}")
                 found[tensor.name] = tensor
             modules |= content.modules
             said += content.warnings
@@ -195,17 +188,17 @@ class MappedCheckpoint(ww.Checkpoint):
         self.layers, self.buffers, self.skipped = state.layers, state.buffers, state.skipped
         self.warnings = tuple(said)
 
-    def read(self, tensor: ww.TensorSpec) -> AbstractContextManager[npt.NDArray[Any]]:
-        """Map one tensor; the page's headline says what happens when the file changes."""
+    def read(self, tensor: TensorSpec) -> AbstractContextManager[npt.NDArray[Any]]:
+        """Give one tensor, mapped where its file lies on this machine."""
         return self._places[tensor.name].read()
 
-    def read_bytes(self, tensor: ww.SkippedTensor) -> AbstractContextManager[npt.NDArray[np.uint8]]:
+    def read_bytes(self, tensor: SkippedTensor) -> AbstractContextManager[npt.NDArray[np.uint8]]:
         """Map one tensor that is skipped, whatever its dtype; what is stored in parts is put together."""
         if not tensor.readable:
-            raise ww.SourceError(f"the content of tensor {quoted(tensor.name)} cannot be read: {tensor.reason}")
+            raise SourceError(f"the content of tensor {quoted(tensor.name)} cannot be read: {tensor.reason}")
         return self._places[tensor.name].read_bytes()
 
-    def locate(self, tensor: ww.TensorSpec | ww.SkippedTensor) -> ww.FileRange | None:
+    def locate(self, tensor: TensorSpec | SkippedTensor) -> FileRange | None:
         """Tell file, offset and length, if that is one range; the path is absolute and without symbolic links."""
         return self._places[tensor.name].range
 
@@ -224,136 +217,3 @@ def _numpy_dtype(name: str) -> np.dtype[Any]:
     import numpy as np
 
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
-
-
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class RegularFile:
-    """A file as it was when it was first looked at.
-
-    Attributes:
-        label: As it was named, for messages.
-        real: Absolute and without symbolic links; what is opened.
-        size: Its bytes.
-        stamp: Device, inode, size and time of modification: another stamp is another content.
-    """
-
-    label: str
-    real: Path
-    size: int
-    stamp: tuple[int, int, int, int]
-
-    @classmethod
-    def at(cls, path: Path) -> RegularFile:
-        """Look at ``path``.
-
-        Raises:
-            SourceError: There is no such file, it may not be read, or it is no regular file.
-        """
-        label = legible(str(path))
-        try:
-            real = path.resolve(strict=True)
-            status = real.stat()
-            # Before anything is opened: opening a pipe waits for its other end, and opening a device may act on it.
-            if not stat.S_ISREG(status.st_mode):
-                raise ww.SourceError(f"{label}: this is {_what(status.st_mode)}, not a regular file")
-            return cls(label, real, status.st_size, _stamp(status))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ww.SourceError(f"{label}: {_cause(error)}") from None
-
-    def open(self) -> BinaryIO:
-        """Open the file for reading.
-
-        Raises:
-            CorruptFileError: It is not the file any more that was looked at.
-            SourceError: It cannot be opened.
-        """
-        try:
-            descriptor = os.open(self.real, _FLAGS)
-        except OSError as error:
-            raise ww.SourceError(f"{self.label}: {_cause(error)}") from None
-        file = os.fdopen(descriptor, "rb")
-        if _stamp(os.fstat(descriptor)) != self.stamp:
-            file.close()
-            raise ww.CorruptFileError(f"{self.label}: the file has changed since it was opened")
-        return file
-
-    def head(self, nbytes: int) -> bytes:
-        """Return the first bytes, or all if there are fewer.
-
-        Raises:
-            SourceError: They cannot be had.
-        """
-        return self.bytes_at(0, min(nbytes, self.size))
-
-    def bytes_at(self, offset: int, nbytes: int) -> bytes:
-        """Return a copy of ``nbytes`` bytes from ``offset``.
-
-        Raises:
-            SourceError: They cannot be had.
-        """
-        with self.open() as file:
-            try:
-                file.seek(offset)
-                content = file.read(nbytes)
-            except OSError as error:
-                raise ww.SourceError(f"{self.label}: {_cause(error)}") from None
-        if len(content) < nbytes:
-            raise ww.CorruptFileError(f"{self.label}: the file ends {nbytes - len(content)} bytes early")
-        return content
-
-    @contextmanager
-    def array(self, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Iterator[npt.NDArray[Any]]:
-        """Give the numbers from ``offset`` as a read-only array that lies in the file; its memory is freed on leaving.
-
-        Raises:
-            SourceError: They cannot be had.
-        """
-        import numpy as np
-
-        size = math.prod(shape)
-        if size == 0:
-            empty = np.empty(shape, dtype)
-            empty.flags.writeable = False
-            yield empty
-            return
-        start = offset % mmap.ALLOCATIONGRANULARITY
-        with self.open() as file:
-            try:
-                mapping = mmap.mmap(
-                    file.fileno(), start + size * dtype.itemsize, access=mmap.ACCESS_READ, offset=offset - start
-                )
-            except (OSError, ValueError, OverflowError) as error:
-                raise ww.SourceError(f"{self.label}: {_cause(error)}") from None
-        try:
-            yield np.frombuffer(mapping, dtype, count=size, offset=start).reshape(shape)
-        finally:
-            # The caller's variable still holds the array here, so the mapping cannot be closed: it goes with the last
-            # view of it. What counts is the memory, and the pages can be given back now.
-            if hasattr(mapping, "madvise"):
-                mapping.madvise(mmap.MADV_DONTNEED)
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def _what(mode: int) -> str:
-    kinds = {
-        stat.S_IFDIR: "a folder",
-        stat.S_IFIFO: "a named pipe",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    return kinds.get(stat.S_IFMT(mode), "a special file")
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno == errno.ELOOP):
-        return "the symbolic link leads back to itself"
-    if isinstance(error, OSError) and error.strerror:
-        return f"it cannot be read: {error.strerror}"
-    return f"it cannot be read: {error}"

@@ -16,13 +16,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import ww_core as ww
-from ww_plugins.loaders.names import LONGEST_NAME, MOST_TENSORS, fault_of_name, quoted
+from ww_core.errors import CorruptFileError
+from ww_core.loading.names import LONGEST_NAME, MOST_TENSORS, fault_of_name, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from ww_plugins.loaders.state_dict import Module
+    from ww_core.loading.state_dict import Module
 
 USUAL_KEYS = (
     "state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "weights", "params",
@@ -110,7 +110,7 @@ def find_weights(root: Any, tree: Tree, label: str) -> FoundWeights:
     try:
         return _find_weights(root, tree)
     except _Fault as fault:
-        raise ww.CorruptFileError(f"{label}: {fault}") from None
+        raise CorruptFileError(f"{label}: {fault}") from None
 
 
 class _Fault(Exception):  # noqa: N818 - a reason, put into a sentence above

@@ -38,7 +38,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import ww_core as ww
+from ww_core.domain.layer import ITEM_SIZES, Layer, LayerKind, SkippedTensor, TensorSpec
+from ww_core.domain.rounding import Rounding
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
@@ -57,8 +58,8 @@ _BESIDE_A_TABLE = re.compile(r"(^|_)(out|proj|project|projection|mapping|linear|
 _WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 _PARALLEL = "module."
 _AXES = {
-    ww.LayerKind.DENSE: 2, ww.LayerKind.EMBEDDING: 2, ww.LayerKind.RECURRENT: 2,
-    ww.LayerKind.CONV1D: 3, ww.LayerKind.CONV2D: 4, ww.LayerKind.CONV3D: 5,
+    LayerKind.DENSE: 2, LayerKind.EMBEDDING: 2, LayerKind.RECURRENT: 2,
+    LayerKind.CONV1D: 3, LayerKind.CONV2D: 4, LayerKind.CONV3D: 5,
 }  # fmt: skip
 
 
@@ -81,14 +82,14 @@ class FoundTensor(NamedTuple):
     place: Hashable = None
     fault: str = ""
     readable: bool = False
-    rounding: ww.Rounding = ww.Rounding()
+    rounding: Rounding = Rounding()
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
     """What a source says of a module: its kind, and the groups of a convolution."""
 
-    kind: ww.LayerKind
+    kind: LayerKind
     groups: int = 1
 
 
@@ -99,9 +100,9 @@ _NO_MODULES: Mapping[str, Module] = {}
 class StateDict:
     """The tensors of a state dict, each in its place."""
 
-    layers: tuple[ww.Layer, ...]
-    buffers: tuple[ww.TensorSpec, ...]
-    skipped: tuple[ww.SkippedTensor, ...]
+    layers: tuple[Layer, ...]
+    buffers: tuple[TensorSpec, ...]
+    skipped: tuple[SkippedTensor, ...]
 
 
 def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module] = _NO_MODULES) -> StateDict:
@@ -111,22 +112,22 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
         tensors: The tensors.
         modules: What is known of the modules that hold them, by path.
     """
-    floating: dict[str, ww.TensorSpec] = {}
-    buffers: list[ww.TensorSpec] = []
-    skipped: list[ww.SkippedTensor] = []
+    floating: dict[str, TensorSpec] = {}
+    buffers: list[TensorSpec] = []
+    skipped: list[SkippedTensor] = []
     names = set()
     first_at: dict[Hashable, str] = {}
     for name, dtype, shape, place, fault, readable, rounding in tensors:
         names.add(name)
         if not fault and place is not None and first_at.setdefault(place, name) != name:
             tied_to = first_at[place]
-            skipped.append(ww.SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
-        elif fault or dtype not in ww.ITEM_SIZES:
-            skipped.append(ww.SkippedTensor(name, dtype, shape, fault or _reason(dtype), readable=readable))
+            skipped.append(SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
+        elif fault or dtype not in ITEM_SIZES:
+            skipped.append(SkippedTensor(name, dtype, shape, fault or _reason(dtype), readable=readable))
         elif _last(name) in _BUFFERS:
-            buffers.append(ww.TensorSpec(name, dtype, shape, rounding))
+            buffers.append(TensorSpec(name, dtype, shape, rounding))
         else:
-            floating[name] = ww.TensorSpec(name, dtype, shape, rounding)
+            floating[name] = TensorSpec(name, dtype, shape, rounding)
 
     bias_of = {weight: bias for weight in floating if (bias := _bias_name(weight)) in floating}
     biases = set(bias_of.values())
@@ -137,7 +138,7 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
         module = modules.get(name.rpartition(".")[0])
         told = module if module is not None and _fits(module, name, weight.shape) else None
         layers.append(
-            ww.Layer(
+            Layer(
                 name=_layer_name(name, floating),
                 kind=told.kind if told else _kind(name, weight.shape, names),
                 weight=weight,
@@ -163,7 +164,7 @@ def plain_names(names: Sequence[str]) -> dict[str, str]:
 
 def _fits(module: Module, name: str, shape: tuple[int, ...]) -> bool:
     last = _last(name)
-    if last != "weight" and not (module.kind is ww.LayerKind.RECURRENT and _RECURRENT.fullmatch(last)):
+    if last != "weight" and not (module.kind is LayerKind.RECURRENT and _RECURRENT.fullmatch(last)):
         return False
     if _AXES.get(module.kind, len(shape)) != len(shape):
         return False
@@ -192,19 +193,19 @@ def _layer_name(name: str, taken: Collection[str]) -> str:
     return short if short and short not in taken else name
 
 
-def _kind(name: str, shape: tuple[int, ...], names: Collection[str]) -> ww.LayerKind:
+def _kind(name: str, shape: tuple[int, ...], names: Collection[str]) -> LayerKind:
     match len(shape):
         case 1:
-            return ww.LayerKind.NORM if _is_norm(name, names) else ww.LayerKind.OTHER
+            return LayerKind.NORM if _is_norm(name, names) else LayerKind.OTHER
         case 2:
             return _matrix_kind(name)
         case 3 if "experts" in name:
-            return ww.LayerKind.EXPERT
+            return LayerKind.EXPERT
         case axes if axes >= 3 and shape[0] == 1 and _last(name) != "weight":
-            return ww.LayerKind.OTHER
+            return LayerKind.OTHER
         case axes:
-            kinds = {3: ww.LayerKind.CONV1D, 4: ww.LayerKind.CONV2D, 5: ww.LayerKind.CONV3D}
-            return kinds.get(axes, ww.LayerKind.OTHER)
+            kinds = {3: LayerKind.CONV1D, 4: LayerKind.CONV2D, 5: LayerKind.CONV3D}
+            return kinds.get(axes, LayerKind.OTHER)
 
 
 def _is_norm(name: str, names: Collection[str]) -> bool:
@@ -212,13 +213,13 @@ def _is_norm(name: str, names: Collection[str]) -> bool:
     return bool(_NORM.search(name)) or any(f"{path}{dot}{statistic}" in names for statistic in _BUFFERS)
 
 
-def _matrix_kind(name: str) -> ww.LayerKind:
+def _matrix_kind(name: str) -> LayerKind:
     last = _last(name)
     if _RECURRENT.fullmatch(last):
-        return ww.LayerKind.RECURRENT
+        return LayerKind.RECURRENT
     if last == "in_proj_weight":
-        return ww.LayerKind.QKV
+        return LayerKind.QKV
     module = _last(name.removesuffix(".weight"))
     if _TABLE.search(module) and not _BESIDE_A_TABLE.search(module):
-        return ww.LayerKind.EMBEDDING
-    return ww.LayerKind.DENSE
+        return LayerKind.EMBEDDING
+    return LayerKind.DENSE

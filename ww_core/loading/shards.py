@@ -1,27 +1,26 @@
 """Models that lie in one file, in several, or in a folder: what all formats of tensors in files share.
 
-An index may name files of its own folder only; symbolic links that were not named by the user are followed inside that
-folder and, in a cache of the Hugging Face hub (``snapshots/REVISION/FILE -> ../../blobs/HASH``), to the blobs beside
-it.
+An index may name files of its own folder only.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-import ww_core as ww
-from ww_plugins.loaders.mapped import MappedCheckpoint, MappedFile, RegularFile
-from ww_plugins.loaders.names import fault_of_name, legible, natural_order, quoted
+from ww_core.errors import CorruptFileError, SourceError
+from ww_core.loading.mapped import MappedCheckpoint, MappedFile
+from ww_core.loading.names import fault_of_name, natural_order, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ww_core.contracts.source import Source
 
 _MAX_INDEX = 50_000_000
 _LISTED = 5
@@ -43,7 +42,7 @@ class FileFormat:
 
     name: str
     suffixes: tuple[str, ...]
-    read: Callable[[RegularFile], MappedFile]
+    read: Callable[[Source], MappedFile]
     ordered: bool = False
     preferred: tuple[str, ...] = ()
     index_suffix: str = field(init=False)
@@ -62,59 +61,55 @@ class FileFormat:
         """Whether a file that begins so is an index of files of this format."""
         return head.lstrip().startswith(b"{") and b'"weight_map"' in head and f'{self.suffixes[0]}"'.encode() in head
 
-    def is_in(self, folder: Path) -> bool:
+    def is_in(self, folder: Source) -> bool:
         """Whether a folder holds files of this format.
 
         Raises:
-            OSError: The folder cannot be read.
+            SourceError: The folder cannot be read.
         """
-        return any(self.claims(name) for name in _names(folder))
+        return any(self.claims(name) for name in folder.names())
 
-    def open(self, path: Path, head: int) -> MappedCheckpoint:
+    def open(self, source: Source, head: int) -> MappedCheckpoint:
         """Open a file, an index, or a folder with either; ``head`` bytes are enough to recognise an index.
 
         Raises:
             SourceError: What was named is no file or folder that can be read, or does not say which file is meant.
             CorruptFileError: A header or an index contradicts itself or the files.
         """
-        if _is_folder(path):
-            return self._open_folder(path)
-        file = RegularFile.at(path)
-        if path.name.endswith(self.index_suffix) or self.is_index(file.head(head)):
-            return self._open_index(file, path.parent)
-        shard = self.shard.fullmatch(path.name)
+        if source.is_folder:
+            return self._open_folder(source)
+        if source.name.endswith(self.index_suffix) or self.is_index(source.head(head)):
+            return self._open_index(source, source.folder)
+        shard = self.shard.fullmatch(source.name)
         warnings = (
-            [f"{file.label}: this is one of {int(shard[3])} shards; to analyse the whole model, name its folder"]
+            [f"{source.label}: this is one of {int(shard[3])} shards; to analyse the whole model, name its folder"]
             if shard and int(shard[3]) > 1
             else []
         )
-        return MappedCheckpoint(self.name, [self.read(file)], warnings, ordered=self.ordered)
+        return MappedCheckpoint(self.name, [self.read(source)], warnings, ordered=self.ordered)
 
-    def _open_folder(self, folder: Path) -> MappedCheckpoint:
-        label = legible(str(folder))
-        try:
-            names = sorted(_names(folder), key=natural_order)
-        except OSError as error:
-            raise ww.SourceError(f"{label}: the folder cannot be read: {error.strerror}") from None
+    def _open_folder(self, folder: Source) -> MappedCheckpoint:
+        label = folder.label
+        names = sorted(folder.names(), key=natural_order)
         indices = [name for name in names if name.endswith(self.index_suffix)]
         files = [name for name in names if name.endswith(self.suffixes)]
         if len(indices) > 1:
-            raise ww.SourceError(f"{label}: the folder holds several indices; name one of them: {_list(indices)}")
+            raise SourceError(f"{label}: the folder holds several indices; name one of them: {_list(indices)}")
         if indices:
             beside = [name for name in files if name.endswith(self.suffixes[0])]
-            return self._open_index(_entry(folder, indices[0]), folder, beside)
+            return self._open_index(folder.entry(indices[0]), folder, beside)
         files = [name for name in files if name in self.preferred] or files
         if not files:
-            raise ww.SourceError(f"{label}: the folder holds no {self.suffixes[0]} file")
+            raise SourceError(f"{label}: the folder holds no {self.suffixes[0]} file")
         shards = [shard for name in files if (shard := self.shard.fullmatch(name))]
         if len(shards) == len(files) and len({(shard[1], shard[3]) for shard in shards}) == 1:
             self._check_complete(label, shards)
         elif len(files) > 1:
-            raise ww.SourceError(
+            raise SourceError(
                 f"{label}: the folder holds several {' '.join(self.suffixes)} files and no index that joins them; "
                 f"name one: {_list(files)}"
             )
-        return MappedCheckpoint(self.name, [self.read(_entry(folder, name)) for name in files], ordered=self.ordered)
+        return MappedCheckpoint(self.name, [self.read(folder.entry(name)) for name in files], ordered=self.ordered)
 
     def _check_complete(self, label: str, shards: list[re.Match[str]]) -> None:
         present = {int(shard[2]) for shard in shards}
@@ -124,27 +119,28 @@ class FileFormat:
         suffix = self.suffixes[0]
         missing = [f"{stem}-{number:0{width}}-of-{count}{suffix}" for number in itertools.islice(lacking, _LISTED + 1)]
         if missing:
-            raise ww.SourceError(f"{label}: shards are missing: {_list(missing)}")
+            raise SourceError(f"{label}: shards are missing: {_list(missing)}")
         if surplus := [shard[0] for shard in shards if not 1 <= int(shard[2]) <= int(count)]:
-            raise ww.SourceError(f"{label}: the number of a shard is not within its count: {_list(surplus)}")
+            raise SourceError(f"{label}: the number of a shard is not within its count: {_list(surplus)}")
 
-    def _open_index(self, index: RegularFile, folder: Path, files: Iterable[str] = ()) -> MappedCheckpoint:
+    def _open_index(self, index: Source, folder: Source, files: Iterable[str] = ()) -> MappedCheckpoint:
         weight_map = _read_index(index)
         shards = sorted(set(weight_map.values()), key=natural_order)
         for shard in shards:
             if not _is_plain_name(shard):
-                raise ww.CorruptFileError(
+                raise CorruptFileError(
                     f"{index.label}: the index names the file {quoted(shard)}, which is no plain name of a file "
                     "beside it"
                 )
-        missing = [shard for shard in shards if not os.path.lexists(folder / shard)]
+        there = set(folder.names())
+        missing = [shard for shard in shards if shard not in there]
         if missing:
-            raise ww.SourceError(f"{index.label}: shards that the index names are missing: {_list(missing)}")
-        opened = {shard: self.read(_entry(folder, shard)) for shard in shards}
+            raise SourceError(f"{index.label}: shards that the index names are missing: {_list(missing)}")
+        opened = {shard: self.read(folder.entry(shard)) for shard in shards}
         held = {shard: {tensor.name for tensor in content.tensors} for shard, content in opened.items()}
         for tensor, shard in weight_map.items():
             if tensor not in held[shard]:
-                raise ww.CorruptFileError(
+                raise CorruptFileError(
                     f"{index.label}: the index places tensor {quoted(tensor)} in {shard}, which does not hold it"
                 )
         warnings = []
@@ -157,7 +153,7 @@ class FileFormat:
         return MappedCheckpoint(self.name, opened.values(), warnings, ordered=self.ordered)
 
 
-def refuse_impostor(file: RegularFile) -> None:
+def refuse_impostor(file: Source) -> None:
     """Name what often stands where a weight file was expected.
 
     Raises:
@@ -165,18 +161,18 @@ def refuse_impostor(file: RegularFile) -> None:
     """
     head = file.head(512)
     if not head:
-        raise ww.CorruptFileError(f"{file.label}: the file is empty")
+        raise CorruptFileError(f"{file.label}: the file is empty")
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
-        raise ww.CorruptFileError(
+        raise CorruptFileError(
             f"{file.label}: this is a git-lfs pointer, not the file it stands for: run `git lfs pull` in its repository"
         )
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
-        raise ww.CorruptFileError(
+        raise CorruptFileError(
             f"{file.label}: this is a web page saved under the name of a weight file: download it again"
         )
 
 
-def read_json(text: bytes, file: RegularFile, what: str) -> dict[str, Any]:
+def read_json(text: bytes, file: Source, what: str) -> dict[str, Any]:
     """Return the JSON object that ``text`` is, refusing what JSON readers do not agree on.
 
     Raises:
@@ -185,13 +181,13 @@ def read_json(text: bytes, file: RegularFile, what: str) -> dict[str, Any]:
     try:
         content = json.loads(text.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
     except UnicodeDecodeError:
-        raise ww.CorruptFileError(f"{file.label}: {what} is not UTF-8 text") from None
+        raise CorruptFileError(f"{file.label}: {what} is not UTF-8 text") from None
     except RecursionError:
-        raise ww.CorruptFileError(f"{file.label}: {what} is nested too deeply") from None
+        raise CorruptFileError(f"{file.label}: {what} is nested too deeply") from None
     except ValueError as error:
-        raise ww.CorruptFileError(f"{file.label}: {what} is not valid JSON: {error}") from None
+        raise CorruptFileError(f"{file.label}: {what} is not valid JSON: {error}") from None
     if not isinstance(content, dict):
-        raise ww.CorruptFileError(f"{file.label}: {what} is not a JSON object")
+        raise CorruptFileError(f"{file.label}: {what} is not a JSON object")
     return content
 
 
@@ -205,35 +201,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not a JSON number")
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-def _names(folder: Path) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.name.startswith("."):
-                yield entry.name
-
-
-def _entry(folder: Path, name: str) -> RegularFile:
-    """Look at a file that was found in ``folder`` and not named by the user: where a link leads is checked first."""
-    file = RegularFile.at(folder / name)
-    home = folder.resolve()
-    if file.real.is_relative_to(home):
-        return file
-    for parent in home.parents:
-        if parent.name == "snapshots" and file.real.parent == parent.parent / "blobs":
-            return file
-    raise ww.SourceError(
-        f"{file.label}: this is a symbolic link that leads out of its folder, to {legible(str(file.real))}; "
-        "if you trust it, name that file itself"
-    )
 
 
 def _is_plain_name(name: str) -> bool:
@@ -251,19 +218,19 @@ def _list(names: Sequence[str]) -> str:
     return f"{shown}, ..." if len(names) > _LISTED else shown
 
 
-def _read_index(file: RegularFile) -> Mapping[str, str]:
+def _read_index(file: Source) -> Mapping[str, str]:
     if file.size > _MAX_INDEX:
-        raise ww.CorruptFileError(f"{file.label}: the index has {file.size} bytes, more than any index needs")
+        raise CorruptFileError(f"{file.label}: the index has {file.size} bytes, more than any index needs")
     refuse_impostor(file)
     content = read_json(file.bytes_at(0, file.size), file, "the index")
     weight_map = content.get("weight_map")
     if not isinstance(weight_map, dict):
-        raise ww.CorruptFileError(f"{file.label}: the index has no weight_map that tells which file holds which tensor")
+        raise CorruptFileError(f"{file.label}: the index has no weight_map that tells which file holds which tensor")
     if not weight_map:
-        raise ww.CorruptFileError(f"{file.label}: the index names no tensors")
+        raise CorruptFileError(f"{file.label}: the index names no tensors")
     for tensor, shard in weight_map.items():
         if fault := fault_of_name(tensor):
-            raise ww.CorruptFileError(f"{file.label}: {fault}")
+            raise CorruptFileError(f"{file.label}: {fault}")
         if not isinstance(shard, str):
-            raise ww.CorruptFileError(f"{file.label}: the index gives no file name for tensor {quoted(tensor)}")
+            raise CorruptFileError(f"{file.label}: the index gives no file name for tensor {quoted(tensor)}")
     return weight_map

@@ -1,0 +1,110 @@
+"""From what a person names to an opened checkpoint."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ww_core.contracts.source import OBJECT_LABEL, ObjectSource
+from ww_core.errors import NoLoaderError, SourceError, UsageError, WWError
+from ww_core.plugins.variants import configured, spec_of
+from ww_core.sources.reading import sentence_of
+
+if TYPE_CHECKING:
+    from ww_core.contracts.loader import Checkpoint, Loader
+    from ww_core.contracts.source import Source
+    from ww_core.plugins.registry import Owned, Registry
+
+
+def find_source(source: object, registry: Registry) -> Source:
+    """Find what a path, an address or an object is.
+
+    Raises:
+        SourceError: Nothing opens such addresses, or there is nothing at this one.
+        UsageError: Several plugins open such addresses.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return ObjectSource(source)
+    address = os.fspath(source)
+    if isinstance(address, bytes):
+        address = os.fsdecode(address)
+    if not address:
+        raise SourceError("the source is empty: name a file or a folder")
+    scheme = _scheme_of(address)
+    openers = [owned for owned in registry.openers if scheme in owned.object.schemes]
+    if not openers:
+        raise SourceError(f"{address}: nothing opens {scheme}:// addresses: download it and name the file")
+    if len(openers) > 1 and not any(owned.builtin for owned in openers):
+        names = " or ".join(owned.qualified for owned in openers)
+        raise UsageError(f"{address}: several plugins open {scheme}:// addresses, {names}: block one of them")
+    owned = min(openers, key=lambda own: not own.builtin)  # an installed plugin does not change what an address means
+    try:
+        return owned.object.open(address)
+    except WWError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{address}: opener {owned.qualified} failed: {sentence_of(error)}") from error
+
+
+def _scheme_of(address: str) -> str:
+    """What stands before ``://``, and ``file`` before a colon alone; a path has none."""
+    scheme = urlsplit(address).scheme
+    return scheme if scheme == "file" or "://" in address else ""
+
+
+def is_object_label(label: str) -> bool:
+    """Tell whether a source's label is that of a Python object, which nobody can name again."""
+    begin, end = OBJECT_LABEL.split("{}")
+    return label.startswith(begin) and label.endswith(end)
+
+
+def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tuple[Checkpoint, str]:
+    """Open a source with the loader that recognises it best, or with the one named.
+
+    Returns:
+        The checkpoint and the qualified name of its loader.
+
+    Raises:
+        SourceError: No loader recognises it, or the one that does cannot read it.
+        UsageError: No loader has the name, or several are equally sure.
+    """
+    warnings: list[str] = []
+    owned = configured(registry.loaders, loader) if loader else _best_loader(source, registry, warnings)
+    try:
+        checkpoint = owned.object.open(source)
+    except WWError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{source.label}: loader {owned.qualified} failed: {sentence_of(error)}") from error
+    checkpoint.warnings = (*checkpoint.warnings, *warnings)
+    return checkpoint, spec_of(owned)
+
+
+def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Owned[Loader]:
+    sure: list[tuple[float, Owned[Loader]]] = []
+    for owned in registry.loaders:
+        try:
+            confidence = float(owned.object.probe(source))
+        except Exception as error:  # noqa: BLE001 - one loader's guess must not cost the others'
+            warnings.append(f"loader {owned.qualified} failed to look at {source.label}: {sentence_of(error)}")
+            continue
+        if confidence > 0:
+            sure.append((confidence, owned))
+    if not sure:
+        formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
+        if warnings:
+            raise NoLoaderError(f"{source.label}: no loader recognises it, and {'; '.join(warnings)}")
+        if source.is_folder:
+            content = sorted(source.names())
+            found = (
+                f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
+            )
+            raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
+        raise NoLoaderError(f"{source.label}: no loader recognises it; there are: {formats}")
+    highest = max(confidence for confidence, _ in sure)
+    best = [owned for confidence, owned in sure if confidence == highest]
+    if len(best) > 1:
+        names = " or ".join(owned.qualified for owned in best)
+        raise UsageError(f"{source.label}: several loaders are equally sure of it: choose by --loader {names}")
+    return best[0]

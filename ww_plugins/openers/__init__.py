@@ -1,0 +1,12 @@
+"""Built-in openers: what addresses lead to."""
+
+from __future__ import annotations
+
+import ww_core as ww
+from ww_plugins.openers.files import Files
+
+
+@ww.hookimpl
+def ww_register_openers() -> list[ww.Opener]:
+    """The built-in openers."""
+    return [Files()]
