@@ -6,17 +6,21 @@ import pytest
 from safetensors.numpy import save_file
 
 import ww_core as ww
+import ww_plugins.devices
 import ww_plugins.executors
 import ww_plugins.extractors
 import ww_plugins.loaders
 import ww_plugins.metrics
+import ww_plugins.openers
 import ww_plugins.profiles
 from ww_core.testing import (
+    DeviceContract,
     ExecutorContract,
     ExtractorContract,
     LoaderContract,
     MetricContract,
     ObserverContract,
+    OpenerContract,
     ProfileContract,
 )
 
@@ -35,6 +39,49 @@ class TestProfiles(ProfileContract):
 
 class TestExecutors(ExecutorContract):
     plugin = ww_plugins.executors
+
+
+class TestDevices(DeviceContract):
+    plugin = ww_plugins.devices
+
+
+class TestFiles(OpenerContract):
+    plugin = ww_plugins.openers
+
+    def place(self, folder):
+        return str(folder)
+
+    def write(self, address, content):
+        Path(address).write_bytes(content)
+
+    def remove(self, address):
+        Path(address).unlink()
+
+
+class TestFileAddresses(TestFiles):
+    def place(self, folder):
+        return folder.as_uri()
+
+    def write(self, address, content):
+        super().write(address.removeprefix("file://"), content)
+
+    def remove(self, address):
+        super().remove(address.removeprefix("file://"))
+
+
+class TestRemote(OpenerContract):
+    plugin = ww_plugins.openers
+
+    def place(self, folder):
+        return f"memory://{folder.name}"
+
+    def write(self, address, content):
+        fsspec = pytest.importorskip("fsspec")
+        with fsspec.open(address, "wb") as file:
+            file.write(content)
+
+    def remove(self, address):
+        pytest.importorskip("fsspec").filesystem("memory").rm(address.removeprefix("memory:/"))
 
 
 class TestSafetensors(LoaderContract):

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ww_core.domain.report import AnalysisReport
+    from collections.abc import Mapping
+
+    from ww_core.domain.outcome import Outcome
+    from ww_core.domain.report import AnalysisReport, MatrixRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,16 @@ class LayerDone:
         name: Its name.
         cost: Its share of ``RunStart.cost``.
         failed: Whether an exception cost some of it.
+        metrics: Outcomes of the metrics of the whole layer by label, those that were stored before too; what an
+            exception cost is not there.
+        matrices: Its matrices of which something was missing, each with its outcomes.
     """
 
     name: str
     cost: float
     failed: bool
+    metrics: Mapping[str, Outcome]
+    matrices: tuple[MatrixRow, ...]
 
 
 class RunObserver:

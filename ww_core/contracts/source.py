@@ -70,7 +70,7 @@ class Source(ABC):
         raise SourceError(f"{self.label}: this has no bytes")
 
     def stamp(self) -> tuple[int | str, ...]:
-        """Return what changes whenever the bytes of the file do, as it is now.
+        """Return what changes whenever the bytes of the file do, as it is now; nothing if that cannot be told.
 
         Raises:
             OSError: The file is gone.

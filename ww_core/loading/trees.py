@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ww_core.errors import CorruptFileError
+from ww_core.errors import CorruptFileError, UsageError
 from ww_core.loading.names import LONGEST_NAME, MOST_TENSORS, fault_of_name, quoted
 
 if TYPE_CHECKING:
@@ -96,21 +96,40 @@ class FoundWeights:
             yield f"{label}: what is nested more than {_DEEPEST} deep is not looked into"
 
 
-def find_weights(root: Any, tree: Tree, label: str) -> FoundWeights:
+def find_weights(root: Any, tree: Tree, label: str, under: str = "") -> FoundWeights:
     """Choose the weights among all that a tree holds.
 
     Args:
         root: The outermost object.
         tree: How it is looked into.
         label: The source, for messages.
+        under: Key of the dict that holds the weights, where a person chose among several; dots lead further in.
 
     Raises:
+        UsageError: There is no such key, or nothing under it holds a tensor.
         CorruptFileError: A name is not fit to be shown, or it holds more than any model.
     """
     try:
-        return _find_weights(root, tree)
+        return _find_weights(_under(root, tree, label, under) if under else root, tree)
     except _Fault as fault:
         raise CorruptFileError(f"{label}: {fault}") from None
+
+
+def _under(root: Any, tree: Tree, label: str, key: str) -> Any:
+    """Return what lies under a key of a tree; keys on the way are joined by dots, and may hold dots themselves."""
+    entries = dict(tree.entries(root))
+    holding = [name for name, node in entries.items() if not tree.is_tensor(node) and _holds_tensors(node, tree)]
+    for name in sorted(holding, key=len, reverse=True):
+        if name == key:
+            return entries[name]
+        if key.startswith(f"{name}."):
+            return _under(entries[name], tree, label, key.removeprefix(f"{name}."))
+    known = f"they lie under {', '.join(map(quoted, holding[:_LISTED]))}" if holding else "no tensor lies deeper"
+    raise UsageError(f"{label}: no weights lie under the key {quoted(key)}: {known}")
+
+
+def _holds_tensors(node: Any, tree: Tree) -> bool:
+    return any(tree.is_tensor(inner) for _, inner in _walk(node, tree, FoundWeights()))
 
 
 class _Fault(Exception):  # noqa: N818 - a reason, put into a sentence above

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.contracts.loader import Checkpoint
+    from ww_core.contracts.source import Source
 
 BLOCK = 1 << 24
 """Bytes that are hashed at a time."""
@@ -101,12 +102,13 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
     digests = Digests(unread=[tensor for tensor in skipped if not tensor.readable])
     tensors: list[TensorSpec | SkippedTensor] = [*tensors_of(checkpoint)]
     tensors += [tensor for tensor in skipped if tensor.readable]
+    marks_of = functools.cache(_marks)  # one question for each file
     by_path: dict[str, list[TensorSpec | SkippedTensor]] = defaultdict(list)
     for spec in tensors:
         where = checkpoint.locate(spec)
         by_path[where.source.location if where else ""].append(spec)
         try:
-            digests.stamps[spec.name] = stamp_of(checkpoint, spec, loader)
+            digests.stamps[spec.name] = stamp_of(checkpoint, spec, loader, marks_of)
         except OSError:
             digests.stamps[spec.name] = ""  # it is gone, as reading it will say
     host = platform.node()
@@ -127,13 +129,32 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
     return digests
 
 
-def stamp_of(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, loader: str) -> str:
-    """Return what the digest of a tensor in a file depends on, short of its bytes; empty if it is in no file."""
+def _marks(source: Source) -> tuple[int | str, ...]:
+    return source.stamp()
+
+
+def stamp_of(
+    checkpoint: Checkpoint,
+    spec: TensorSpec | SkippedTensor,
+    loader: str,
+    marks_of: Callable[[Source], tuple[int | str, ...]] = _marks,
+) -> str:
+    """Return what the digest of a tensor in a file depends on, short of its bytes; empty where that is not known.
+
+    Args:
+        checkpoint: The opened checkpoint.
+        spec: The tensor.
+        loader: Qualified name of the loader, with its options.
+        marks_of: Gives the stamp of a file.
+
+    Raises:
+        OSError: The file is gone.
+    """
     where = checkpoint.locate(spec)
-    if where is None:
+    marks = marks_of(where.source) if where else ()
+    if where is None or not marks:
         return ""
-    stamp = [loader, where.offset, where.nbytes, spec.dtype, list(spec.shape), *where.source.stamp()]
-    return canonical_json(stamp)
+    return canonical_json([loader, where.offset, where.nbytes, spec.dtype, list(spec.shape), *marks])
 
 
 def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests) -> str:

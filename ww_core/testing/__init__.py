@@ -13,19 +13,23 @@ ww's own plugins pass the same classes.
 
 from __future__ import annotations
 
+from ww_core.testing.devices import DeviceContract
 from ww_core.testing.execution import ExecutorContract, ObserverContract
 from ww_core.testing.extractors import ExtractorContract
 from ww_core.testing.loaders import LoaderContract
 from ww_core.testing.metrics import MetricContract
+from ww_core.testing.openers import OpenerContract
 from ww_core.testing.plugins import PluginContract
 from ww_core.testing.profiles import ProfileContract
 
 __all__ = [
+    "DeviceContract",
     "ExecutorContract",
     "ExtractorContract",
     "LoaderContract",
     "MetricContract",
     "ObserverContract",
+    "OpenerContract",
     "PluginContract",
     "ProfileContract",
 ]

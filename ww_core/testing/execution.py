@@ -60,6 +60,9 @@ class ObserverContract(PluginContract):
         report = analyze(sample_weights(), registry=registry, observers=[_Recorder(calls)])
         assert calls[0] == "start"
         assert calls[-1] == "end"
+        assert sorted(calls[1:-1]) == sorted(
+            {row.name for row in report.layers} | {row.name for row in report.layer_metrics}
+        )
         assert not [failure for failure in report.failures if failure.stage == "observer"]
 
 
@@ -71,7 +74,7 @@ class _Recorder(RunObserver):
         self._calls.append("start" if start.layers else "nothing to do")
 
     def on_layer(self, layer: LayerDone) -> None:
-        self._calls.append(layer.name)
+        self._calls.append(layer.name if layer.metrics or layer.matrices else "no outcomes")
 
     def on_end(self, report: AnalysisReport) -> None:
         self._calls.append("end" if report.digest else "no digest")

@@ -60,6 +60,7 @@ def list_loaders(registry: Registry) -> list[dict[str, Any]]:
             "loader": registry.loaders.display(owned, owned.name),
             "plugin": owned.plugin,
             "extra": f"{OWN_DISTRIBUTION}[{owned.object.extra}]" if owned.object.extra else "",
+            "options": _parameters(owned.object.parameters()),
             "doc": owned.object.description,
         }
         for owned in registry.loaders

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ww_core.compute.blas import blas_in_use, one_blas_thread
 from ww_core.compute.idle import IdleWorkers
 from ww_core.compute.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
-from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
+from ww_core.contracts.observer import RunObserver, RunStart
 from ww_core.domain.answer import RunEnd
 from ww_core.domain.column import Scope
 from ww_core.domain.identity import spectrum_identity
@@ -29,6 +29,7 @@ from ww_core.sources.reading import sentence_of
 from ww_core.store.records import Maker, Result, RunRecord
 from ww_core.store.store import Store
 from ww_core.use_cases.model_metrics import evaluate_model
+from ww_core.use_cases.watching import layer_done
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -225,8 +226,8 @@ class Run:
         for result in pending:
             self.failures += result.failures
             self.computed |= {m.subject.digest for m in result.matrices if m.attempted}
-            done = LayerDone(result.task.layer.name, result.task.cost, bool(result.failures))
-            self._observe("on_layer", done)
+            if self.observers:
+                self._observe("on_layer", layer_done(result, self.selection))
         pending.clear()
 
     def _stored_results(self, result: LayerResult) -> Iterator[Result]:

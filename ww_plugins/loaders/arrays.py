@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
@@ -14,15 +15,20 @@ if TYPE_CHECKING:
     pass
 
 
+@dataclass(frozen=True)
 class ArraysLoader(ww.Loader):
     """Reads a mapping of names to arrays, named and laid out as in a state dict: (out, in, *kernel).
 
     NumPy arrays, those of ml_dtypes too, are read where they lie. What offers ``__array__`` or DLPack, such as a tensor
     of PyTorch, is read through it. In a mapping of mappings, such as a checkpoint of a training, the weights are found.
+
+    Attributes:
+        weights: Key under which the weights lie, where there are several sets of them, such as ``ema``.
     """
 
     name = "arrays"
     description = "a Python mapping of tensor names to arrays"
+    weights: str = ""
 
     def probe(self, source: ww.Source) -> float:
         """Judge by the first value, if there is one: an array or something that offers itself as one."""
@@ -44,7 +50,7 @@ class ArraysLoader(ww.Loader):
         if not isinstance(source.value, Mapping):
             raise ww.SourceError(f"an object of type {source.name} is no mapping of names to arrays")
         label = "the mapping"
-        weights = find_weights(source.value, _MappingTree(), label)
+        weights = find_weights(source.value, _MappingTree(), label, self.weights)
         return HeldCheckpoint("arrays", dict(weights.tensors), weights.modules, weights.warnings(label))
 
 

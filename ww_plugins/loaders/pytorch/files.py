@@ -39,33 +39,40 @@ _HARMLESS = re.compile(
 _LISTED = 5
 
 
-def read_file(file: ww.Source) -> MappedFile:
+def read_file(file: ww.Source, under: str = "") -> MappedFile:
     """Read the pickle of a file, and find the weights that it names.
 
+    Args:
+        file: The file.
+        under: Key under which they lie; empty for the usual ones.
+
     Raises:
+        UsageError: No weights lie under the key.
         SourceError: The file cannot be read, or no tensor of a model is in it.
         CorruptFileError: It is damaged, or contradicts itself.
     """
     refuse_impostor(file)
     with file.open() as handle:
         archive = open_archive(file, handle)
-        weights = find_weights(archive.pickle.root, _PickleTree(), file.label)
+        weights = find_weights(archive.pickle.root, _PickleTree(), file.label, under)
         tensors = [stored_tensor(name, node, archive) for name, node in weights.tensors]
-    tensors = _readable(tensors, archive.pickle, file)
+    tensors = _readable(tensors, archive.pickle, file, under)
     warnings = [*weights.warnings(file.label), *_warnings(archive.pickle, file.label)]
     if not tensors:
         raise ww.SourceError("; ".join([f"{file.label}: no tensor of a model is in it", *_calls(archive.pickle)]))
     return MappedFile(file, tuple(tensors), weights.modules, tuple(warnings))
 
 
-def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source) -> list[StoredTensor]:
+def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, under: str) -> list[StoredTensor]:
     """Put what PyTorch makes of them in place of those that are no rows of numbers, as far as it can."""
     exotic = [tensor.name for tensor in tensors if is_exotic(tensor)]
     if not exotic:
         return tensors
     named = _listed(pickle.named)
     missing = f"PyTorch refuses a file that names {named}" if named else weights_only.unavailable()
-    loaded = {} if missing else weights_only.load_apart(file, exotic)
+    if not missing and file.path is None:
+        missing = "PyTorch reads files of this machine only: download it first"
+    loaded = {} if missing else weights_only.load_apart(file, exotic, under)
     made = []
     for tensor in tensors:
         if tensor.name in loaded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ww_core as ww
@@ -12,29 +13,40 @@ if TYPE_CHECKING:
     from ww_core.loading.mapped import MappedCheckpoint, MappedFile
 
 
-def _read(file: ww.Source) -> MappedFile:
-    from ww_plugins.loaders.pytorch.files import read_file  # what reads them is only loaded where there is one
-
-    return read_file(file)
-
-
 _HEAD = 4096  # enough to recognise a format
-_FORMAT = FileFormat(
-    name="pytorch",
-    suffixes=(".bin", ".pt", ".pth", ".th", ".ckpt", ".pkl", ".pickle"),
-    read=_read,
-    ordered=True,
-    preferred=("pytorch_model.bin", "adapter_model.bin", "diffusion_pytorch_model.bin"),
-)
 
 
+def _format(under: str = "") -> FileFormat:
+    def read(file: ww.Source) -> MappedFile:
+        from ww_plugins.loaders.pytorch.files import read_file  # what reads them is only loaded where there is one
+
+        return read_file(file, under)
+
+    return FileFormat(
+        name="pytorch",
+        suffixes=(".bin", ".pt", ".pth", ".th", ".ckpt", ".pkl", ".pickle"),
+        read=read,
+        ordered=True,
+        preferred=("pytorch_model.bin", "adapter_model.bin", "diffusion_pytorch_model.bin"),
+    )
+
+
+_FORMAT = _format()
+
+
+@dataclass(frozen=True)
 class PyTorchLoader(ww.Loader):
-    """Reads what ``torch.save`` or ``pickle.dump`` wrote, a folder with such a file or its shards, or their index."""
+    """Reads what ``torch.save`` or ``pickle.dump`` wrote, a folder with such a file or its shards, or their index.
+
+    Attributes:
+        weights: Key under which the weights lie, where a file holds several sets of them, such as ``ema``.
+    """
 
     name = "pytorch"
     description = (
         "PyTorch files (.pt .pth .th .bin .ckpt), sharded or not: read without torch, nothing in them is executed"
     )
+    weights: str = ""
 
     def probe(self, source: ww.Source) -> float:
         """Judge a file by its first bytes. For its suffix a damaged one is claimed too: open can say what is wrong."""
@@ -58,10 +70,11 @@ class PyTorchLoader(ww.Loader):
         """Read the pickles, and check every tensor's place.
 
         Raises:
+            UsageError: No weights lie under the key.
             SourceError: What was named is no file or folder that can be read, does not say which file is meant, or
                 holds no tensor.
             CorruptFileError: A file is damaged, or contradicts itself or its index.
         """
         if source.value is not None:
             raise ww.SourceError(f"PyTorch files are read from a path, not from an object of type {source.name}")
-        return _FORMAT.open(source, _HEAD)
+        return (_format(self.weights) if self.weights else _FORMAT).open(source, _HEAD)

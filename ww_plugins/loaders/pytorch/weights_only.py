@@ -50,12 +50,13 @@ class LoadedTensor(NamedTuple):
     rounding: ww.Rounding
 
 
-def load_apart(file: ww.Source, names: Sequence[str]) -> dict[str, LoadedTensor]:
+def load_apart(file: ww.Source, names: Sequence[str], under: str) -> dict[str, LoadedTensor]:
     """Read some tensors of a file in a process of its own.
 
     Args:
         file: The file.
         names: Names of the tensors, as ``find_weights`` gives them.
+        under: Key under which the weights lie; empty for the usual ones.
 
     Returns:
         The tensors by name; nothing of what could not be read.
@@ -65,7 +66,7 @@ def load_apart(file: ww.Source, names: Sequence[str]) -> dict[str, LoadedTensor]
     with tempfile.TemporaryDirectory(prefix="ww-") as folder:
         target = Path(folder) / "tensors.safetensors"
         # -P: the folder one stands in, which may be a stranger's, must not be where modules are found.
-        command = [sys.executable, "-P", "-m", __name__, file.location, str(target)]
+        command = [sys.executable, "-P", "-m", __name__, file.location, str(target), under]
         try:
             subprocess.run(  # noqa: S603 - this very module, on paths
                 command, input=json.dumps(list(names)).encode(), timeout=_SECONDS, capture_output=True, check=True
@@ -83,7 +84,7 @@ def load_apart(file: ww.Source, names: Sequence[str]) -> dict[str, LoadedTensor]
     }
 
 
-def main(source: str, target: str, names: Sequence[str]) -> None:
+def main(source: str, target: str, under: str, names: Sequence[str]) -> None:
     """Read the named tensors of ``source``, and write them to ``target`` as plain ones."""
     _limit_memory()
     import torch
@@ -96,7 +97,7 @@ def main(source: str, target: str, names: Sequence[str]) -> None:
     plain: dict[str, torch.Tensor] = {}
     roundings: dict[str, str] = {}
     room = _MOST_BYTES
-    for name, tensor in find_weights(root, _LoadedTree(torch.Tensor), source).tensors:
+    for name, tensor in find_weights(root, _LoadedTree(torch.Tensor), source, under).tensors:
         if name not in names:
             continue
         nbytes = tensor.numel() * 8  # a sparse tensor is as large as it says only once it is dense
@@ -157,4 +158,4 @@ class _LoadedTree(Tree):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], json.loads(sys.stdin.read()))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], json.loads(sys.stdin.read()))
