@@ -90,6 +90,43 @@ class Selection:
         return [column.label for column in shown]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What was asked, and by which plugins it is understood.
+
+    Attributes:
+        registry: The plugins.
+        request: The request, as it is stored: by names that mean the same to everybody.
+        selection: What it selects.
+        profile: The name that its profile goes by.
+    """
+
+    registry: Registry
+    request: Request
+    selection: Selection
+    profile: str
+
+
+def understood(registry: Registry, request: Request) -> Asked:
+    """Bring a request to what it selects.
+
+    Raises:
+        UsageError: As for ``select``.
+    """
+    selection = select(registry, request)
+    return Asked(registry, pinned(registry, request), selection, profile_name(registry, request.profile))
+
+
+def profile_name(registry: Registry, name: str) -> str:
+    """Return the name that a profile goes by, whichever of its names was given.
+
+    Raises:
+        UsageError: Nothing carries it, or several do.
+    """
+    owned = registry.profiles.find(name)
+    return registry.profiles.display(owned, owned.name)
+
+
 def select(registry: Registry, request: Request) -> Selection:
     """Bring a request to names, parameters and identities.
 

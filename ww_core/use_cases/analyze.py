@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from ww_core.compute.execution import Execution
 from ww_core.contracts.observer import RunObserver
 from ww_core.contracts.source import Source
 from ww_core.domain.column import Scope
@@ -22,7 +23,7 @@ from ww_core.planning.stored_digests import StoredDigests
 from ww_core.planning.tasks import plan_tasks
 from ww_core.planning.weights import checkpoint_record, opened_weights
 from ww_core.plugins.discovery import load_plugins
-from ww_core.plugins.selection import Selection, pinned, select
+from ww_core.plugins.selection import Selection, understood
 from ww_core.plugins.variants import configured, find_device
 from ww_core.sources.default_names import default_name, step_of
 from ww_core.sources.digests import digest_checkpoint
@@ -130,35 +131,33 @@ def analyze(
     if registry is None:
         registry = load_plugins(files=plugin_files, objects=plugins)
         warnings += [f"plugin {info.name}: {problem.message}" for info, problem in registry.problems()]
-    selection = select(registry, request)
-    workers, place = configured(registry.executors, executor), find_device(registry, device)
-    place.check()
+    asked = understood(registry, request)
+    workers = configured(registry.executors, executor).object
+    execution = Execution(jobs or cores(), workers, find_device(registry, device))
+    execution.device.check()
     with ExitStack() as stack:
         found = find_source(source, registry)
         checkpoint, loader_name = open_checkpoint(found, registry, loader or "")
         stack.enter_context(checkpoint)
         grouped = with_groups(checkpoint.layers, request.groups)
         chosen = choose_layers(grouped, request.layers)
-        _refuse_nothing(found, checkpoint, chosen, selection)
+        _refuse_nothing(found, checkpoint, chosen, asked.selection)
         opened = store if isinstance(store, Store) else open_store(store)
         if opened is not store and not opened.in_memory:  # one in memory lives as long as the report
             stack.enter_context(opened)
-        started, jobs = time.perf_counter(), jobs or cores()
+        started = time.perf_counter()
         memory = StoredDigests(opened)
-        digests = digest_checkpoint(checkpoint, memory, loader=loader_name, rehash=rehash, jobs=min(jobs, cores()))
+        digests = digest_checkpoint(
+            checkpoint, memory, loader=loader_name, rehash=rehash, jobs=min(execution.jobs, cores())
+        )
         weights = opened_weights(found, checkpoint, loader_name, grouped, digests)
         run = Run(
-            registry=registry,
-            selection=selection,
-            profile=profile_name(registry, profile),
-            request=pinned(registry, request),
+            asked=asked,
             weights=weights,
-            planned=plan_layers(chosen, selection, weights.contents),
+            planned=plan_layers(chosen, asked.selection, weights.contents),
             store=opened,
-            jobs=jobs,
-            executor=workers,
+            execution=execution,
             observers=observers_of(registry, observers),
-            device=place,
             keep_spectra=keep_spectra,
             started=started,
             warnings=[*warnings, *checkpoint.warnings, *digests.warnings],
@@ -174,21 +173,11 @@ def analyze(
             run.begin(writer, label.ref)
         try:
             with opened.reading() as reader:
-                tasks, known = plan_tasks(reader, run.planned, selection, weights.stamps)
+                tasks, known = plan_tasks(reader, run.planned, asked.selection, weights.stamps)
         except BaseException:
             run.interrupt()
             raise
         return run.execute(tasks, known)
-
-
-def profile_name(registry: Registry, name: str) -> str:
-    """Return the name that a profile goes by, whichever of its names was given.
-
-    Raises:
-        UsageError: Nothing carries it, or several do.
-    """
-    owned = registry.profiles.find(name)
-    return registry.profiles.display(owned, owned.name)
 
 
 def observers_of(registry: Registry, observers: Sequence[RunObserver]) -> list[tuple[str, RunObserver]]:

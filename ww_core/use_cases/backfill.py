@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ww_core.compute.execution import Execution
 from ww_core.contracts.observer import RunObserver
 from ww_core.domain.backfill import BackfillReport, NotRepeatable, Refill, WeightsNeeded
 from ww_core.domain.name import texts_of
@@ -23,19 +24,18 @@ from ww_core.planning.records import plan_record
 from ww_core.planning.tasks import known_of, plan_tasks
 from ww_core.planning.weights import stored_weights
 from ww_core.plugins.discovery import load_plugins
-from ww_core.plugins.selection import Selection, pinned, select, shortened
+from ww_core.plugins.selection import Asked, Selection, pinned, profile_name, select, shortened
 from ww_core.plugins.variants import configured, find_device
 from ww_core.sources.opening import is_object_label
 from ww_core.store.engine import Location
 from ww_core.store.store import Store, default_location, open_existing_store
-from ww_core.use_cases.analyze import observers_of, profile_name
+from ww_core.use_cases.analyze import observers_of
 from ww_core.use_cases.model_metrics import model_subject
 from ww_core.use_cases.run import Run, cores
 
 if TYPE_CHECKING:
     from ww_core.compute.work import Known
-    from ww_core.contracts.executor import Executor
-    from ww_core.plugins.registry import Owned, Registry
+    from ww_core.plugins.registry import Registry
     from ww_core.store.records import CheckpointRef, StoredRequest
 
 
@@ -89,7 +89,7 @@ def backfill(
     metrics = texts_of(metrics, "metrics")
     if metrics:
         select(registry, Request(metrics=metrics))  # a name that nothing carries is no matter of what is stored
-    workers = configured(registry.executors, executor)
+    workers = configured(registry.executors, executor).object
     with ExitStack() as stack:
         filler = _Filler(
             registry=registry,
@@ -97,8 +97,7 @@ def backfill(
             metrics=metrics,
             profile=profile or "",
             profile_key="" if profile is None else registry.profiles.find(profile).key,
-            jobs=jobs or cores(),
-            executor=workers,
+            execution=Execution(jobs or cores(), workers, find_device(registry, "cpu")),
             observers=observers_of(registry, observers),
             warnings=warnings,
         )
@@ -121,8 +120,7 @@ class _Filler:
     metrics: tuple[str, ...]
     profile: str
     profile_key: str
-    jobs: int
-    executor: Owned[Executor]
+    execution: Execution
     observers: Sequence[tuple[str, RunObserver]]
     warnings: list[str]
     filled: list[Refill] = field(default_factory=list)
@@ -210,7 +208,9 @@ class _Filler:
                 return False
             run.begin(writer, ref._replace(structure=structure))
         report = run.execute(repetition.reach.tasks, repetition.known)
-        self.filled.append(Refill(ref.model, ref.version, run.profile, run.opened.number, run.values, report.failures))
+        self.filled.append(
+            Refill(ref.model, ref.version, run.asked.profile, run.opened.number, run.values, report.failures)
+        )
         self.warnings += report.warnings
         return True
 
@@ -235,16 +235,11 @@ class _Filler:
             command = _command(self.registry, self.store, ref, shortened(self.registry, request), source)
             self.needed.append(WeightsNeeded(ref.model, ref.version, profile, metrics, command))
         run = Run(
-            registry=self.registry,
-            selection=_cut(selection, reach, known),
-            profile=profile,
-            request=request,
+            asked=Asked(self.registry, request, _cut(selection, reach, known), profile),
             weights=weights,
             planned=planned,
             store=self.store,
-            jobs=self.jobs,
-            executor=self.executor,
-            device=find_device(self.registry, "cpu"),
+            execution=self.execution,
             observers=self.observers,
         )
         return _Repetition(run, reach, known, is_whole=not beyond)
@@ -273,7 +268,7 @@ class _Repetition:
             return False  # an analysis that never ended must not end with what it lacks
         if self.reach.tasks or self.reach.model:
             return True
-        plan = plan_record(self.run.selection, self.run.request)
+        plan = plan_record(self.run.asked.selection, self.run.asked.request)
         variants = {plan.variant_of(column) for column in plan.columns}
         shown = frozenset[str]().union(*(old.shown or () for old in before))
         return bool(variants) and (overtaken or not variants <= shown)

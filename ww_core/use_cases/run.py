@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from ww_core.compute.blas import blas_in_use, one_blas_thread
-from ww_core.compute.idle import IdleWorkers
-from ww_core.compute.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
+from ww_core.compute.blas import blas_in_use
+from ww_core.compute.execution import Execution, Tensors, fitting, results_of
+from ww_core.compute.work import LayerResult, LayerTask
 from ww_core.contracts.observer import RunObserver, RunStart
 from ww_core.domain.answer import RunEnd
 from ww_core.domain.column import Scope
 from ww_core.domain.identity import spectrum_identity
 from ww_core.domain.report import AnalysisReport, Failure
-from ww_core.domain.request import Request
-from ww_core.errors import PluginError
 from ww_core.planning.layers import PlannedLayer
 from ww_core.planning.records import coverage_of, identity_records, plan_record, plugin_of
 from ww_core.planning.weights import Weights
-from ww_core.plugins.selection import Selection
-from ww_core.sources.reading import sentence_of
+from ww_core.plugins.selection import Asked
 from ww_core.store.records import Maker, Result, RunRecord
 from ww_core.store.store import Store
 from ww_core.use_cases.model_metrics import evaluate_model
 from ww_core.use_cases.watching import layer_done
 
 if TYPE_CHECKING:
-    import concurrent.futures
-
-    from ww_core.contracts.device import Device
-    from ww_core.contracts.executor import Executor
     from ww_core.domain.layer import Layer
-    from ww_core.plugins.registry import Owned, Registry
     from ww_core.store.reader import Reader
     from ww_core.store.records import CheckpointRef
     from ww_core.store.runs import OpenRun
@@ -54,16 +43,11 @@ class Run:
     It is told what to compute, of which weights, and as what these are stored; it asks for none of it.
     """
 
-    registry: Registry
-    selection: Selection
-    profile: str
-    request: Request
+    asked: Asked
     weights: Weights
     planned: Sequence[PlannedLayer]
     store: Store
-    jobs: int
-    executor: Owned[Executor]
-    device: Device
+    execution: Execution
     observers: Sequence[tuple[str, RunObserver]]
     keep_spectra: bool = True
     started: float = field(default_factory=time.perf_counter)
@@ -85,13 +69,13 @@ class Run:
         self.failures += self.weights.failures
         self.failures += [failure for own in self.planned for failure in own.failures]
         record = RunRecord(
-            profile=self.profile,
+            profile=self.asked.profile,
             source=self.weights.source,
-            request=asdict(self.request),
+            request=asdict(self.asked.request),
             program=_program(),
-            identities=identity_records(self.selection, self.registry),
-            plan=plan_record(self.selection, self.request),
-            coverage=coverage_of(self.planned, self._unselected(), self.selection),
+            identities=identity_records(self.asked.selection, self.asked.registry),
+            plan=plan_record(self.asked.selection, self.asked.request),
+            coverage=coverage_of(self.planned, self._unselected(), self.asked.selection),
             loader=self._loader(),
         )
         self.opened = writer.begin_run(record, ref)
@@ -154,67 +138,20 @@ class Run:
         )
 
     def _compute(self, tasks: Sequence[LayerTask]) -> None:
+        weights = self.weights
+        execution, sentence = fitting(self.execution, self.asked, weights.address) if tasks else (self.execution, "")
+        self.warnings += [sentence] if sentence else []
+        tensors = Tensors(weights.checkpoint, weights.loader, weights.address)
         pending: list[LayerResult] = []
         last_flush = time.perf_counter()
         try:
-            for result in self._results(tasks):
+            for result in results_of(tasks, execution, self.asked, tensors, FLUSH_SECONDS):
                 pending += [result] if result is not None else []
                 if result is None or time.perf_counter() - last_flush >= FLUSH_SECONDS:
                     self._flush(pending)
                     last_flush = time.perf_counter()
         finally:
             self._flush(pending)
-
-    def _results(self, tasks: Sequence[LayerTask]) -> Iterator[LayerResult | None]:
-        """Yield results as they come, and None when none came for a while: what there is can then be written."""
-        if not tasks:
-            return
-        finished: SimpleQueue[concurrent.futures.Future[LayerResult]] = SimpleQueue()
-        with self._pool() as (pool, compute):
-            futures = {pool.submit(compute, task): task for task in tasks}
-            for future in futures:
-                future.add_done_callback(finished.put)
-            try:
-                for _ in tasks:
-                    while True:
-                        try:
-                            future = finished.get(timeout=FLUSH_SECONDS)
-                            break
-                        except Empty:
-                            yield None
-                    yield self._result(future, futures.pop(future))
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                raise
-
-    def _result(self, future: concurrent.futures.Future[LayerResult], task: LayerTask) -> LayerResult:
-        try:
-            return future.result()
-        except Exception as error:  # noqa: BLE001 - a worker that died costs its layer, and not the others'
-            failure = Failure("execute", self.executor.name, task.layer.name, f"{type(error).__name__}: {error}")
-            return LayerResult(task, failures=[failure])
-
-    @contextmanager
-    def _pool(self) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
-        executor = self.executor.object
-        weights, address = self.weights, self.weights.address
-        if not executor.shares_memory and (not address or self.registry.has_objects):
-            self.warnings.append(
-                f"executor {executor.label!r} sees neither Python objects nor the store: threads were used"
-            )
-            executor = self.registry.executors.find("threads").object
-        if executor.shares_memory or not address:
-            with one_blas_thread(), _created(executor, self.jobs, _prepare_thread, ()) as pool:
-                share = IdleWorkers(pool, self.jobs) if executor.takes_help and self.jobs > 1 else None
-                seed = self.request.seed
-                worker = Worker(weights.checkpoint, weights.loader, self.selection, seed, self.device, share)
-                yield pool, worker.compute
-        else:
-            files, device = self.registry.plugin_files, self.device.label
-            recipe = Recipe(files, address, weights.loader, self.request, device)
-            with _created(executor, self.jobs, prepare_process, (recipe,)) as pool:
-                yield pool, partial(compute_in_process, recipe)
 
     def _flush(self, pending: list[LayerResult]) -> None:
         if not pending:
@@ -227,12 +164,12 @@ class Run:
             self.failures += result.failures
             self.computed |= {m.subject.digest for m in result.matrices if m.attempted}
             if self.observers:
-                self._observe("on_layer", layer_done(result, self.selection))
+                self._observe("on_layer", layer_done(result, self.asked.selection))
         pending.clear()
 
     def _stored_results(self, result: LayerResult) -> Iterator[Result]:
         """Yield what of a layer's result is stored under which subject, contexts before what points at them."""
-        nodes = self.selection.nodes
+        nodes = self.asked.selection.nodes
         whole = {
             (nodes[qualified].identity, nodes[qualified].quantity.column(name).key): outcome
             for qualified, columns in result.outcomes.items()
@@ -255,11 +192,11 @@ class Run:
 
     def _compute_model(self) -> None:
         """Evaluate model metrics from what is stored now."""
-        if not self.selection.wanted(Scope.MODEL):
+        if not self.asked.selection.wanted(Scope.MODEL):
             return
         with self.store.reading() as reader:
             subject, outcomes = evaluate_model(
-                reader, self.planned, self.selection, self.weights.digest, self.failures, self.request.seed
+                reader, self.planned, self.asked.selection, self.weights.digest, self.failures, self.asked.request.seed
             )
         self.values += len(outcomes)
         stored = Result(subject, outcomes=outcomes)
@@ -279,7 +216,7 @@ class Run:
 
     def _run_start(self, tasks: Sequence[LayerTask]) -> RunStart:
         cost = sum(task.cost for task in tasks)
-        return RunStart(self.weights.source, self.ref.model, self.ref.version, self.profile, len(tasks), cost)
+        return RunStart(self.weights.source, self.ref.model, self.ref.version, self.asked.profile, len(tasks), cost)
 
     def _rows(self) -> Iterator[str]:
         for own in self.planned:
@@ -290,37 +227,24 @@ class Run:
     def _reused(self, reader: Reader, known: Collection[str]) -> int:
         """Count matrices whose spectrum did not have to be made in this run: stored before, or shared with another."""
         rows = list(self._rows())
-        identities = {spectrum_identity(*spectrum) for spectrum in self.selection.spectra}
+        identities = {spectrum_identity(*spectrum) for spectrum in self.asked.selection.spectra}
         available = reader.with_spectra(list(dict.fromkeys(rows)), identities).union(known)
         made = self.computed.intersection(rows)
         return sum(subject in made or subject in available for subject in rows) - len(made)
 
     def _loader(self) -> Maker:
         name = plugin_of(self.weights.loader)
-        found = (own for own in self.registry.plugins if own.name == name)
+        found = (own for own in self.asked.registry.plugins if own.name == name)
         return next((Maker(name, own.distribution, own.version) for own in found), Maker(name))
 
     def _blas(self) -> str:
         from ww_core.spectral.cpu import CPU
 
-        return blas_in_use() if self.device == CPU else f"{blas_in_use()}; on {self.device.label}"
+        return blas_in_use() if self.execution.device == CPU else f"{blas_in_use()}; on {self.execution.device.label}"
 
     def _unselected(self) -> list[Layer]:
         chosen = {own.layer.name for own in self.planned}
         return [layer for layer in self.weights.layers if layer.name not in chosen]
-
-
-def _created(
-    executor: Executor, jobs: int, initializer: Callable[..., None], initargs: tuple[Any, ...]
-) -> concurrent.futures.Executor:
-    try:
-        return executor.create(jobs, initializer, initargs)
-    except Exception as error:
-        raise PluginError(f"executor {executor.name!r} could not be started: {sentence_of(error)}") from error
-
-
-def _prepare_thread() -> None:
-    """A worker thread shares all it needs."""
 
 
 def cores() -> int:

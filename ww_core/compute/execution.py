@@ -1,0 +1,147 @@
+"""Doing tasks: in threads of this process, or by workers elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from ww_core.compute.blas import one_blas_thread
+from ww_core.compute.idle import IdleWorkers
+from ww_core.compute.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
+from ww_core.domain.report import Failure
+from ww_core.errors import PluginError
+from ww_core.sources.reading import sentence_of
+
+if TYPE_CHECKING:
+    import concurrent.futures
+
+    from ww_core.contracts.device import Device
+    from ww_core.contracts.executor import Executor
+    from ww_core.contracts.loader import Checkpoint
+    from ww_core.plugins.selection import Asked
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Execution:
+    """Where the work is done.
+
+    Attributes:
+        jobs: Count of workers.
+        executor: What makes them.
+        device: Where spectra are made.
+    """
+
+    jobs: int
+    executor: Executor
+    device: Device
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensors:
+    """Where workers read the tensors.
+
+    Attributes:
+        checkpoint: The opened checkpoint.
+        loader: Qualified name of its loader, with its options.
+        address: Where another process opens the source; empty if it cannot.
+    """
+
+    checkpoint: Checkpoint
+    loader: str
+    address: str
+
+
+def fitting(execution: Execution, asked: Asked, address: str) -> tuple[Execution, str]:
+    """Return an execution that can do what was asked, and a sentence if it is another one.
+
+    Args:
+        execution: The one that was asked for.
+        asked: What was asked, by which plugins.
+        address: Where another process opens the source; empty if it cannot.
+    """
+    executor = execution.executor
+    if executor.shares_memory or (address and not asked.registry.has_objects):
+        return execution, ""
+    threads = asked.registry.executors.find("threads").object
+    sentence = f"executor {executor.label!r} sees neither Python objects nor the store: threads were used"
+    return Execution(execution.jobs, threads, execution.device), sentence
+
+
+def results_of(
+    tasks: Sequence[LayerTask], execution: Execution, asked: Asked, tensors: Tensors, patience: float
+) -> Iterator[LayerResult | None]:
+    """Yield results as they come, and None when none came for a while: what there is can then be written.
+
+    Args:
+        tasks: The tasks, the most costly first.
+        execution: Where they are done.
+        asked: What was asked.
+        tensors: Where the tensors are read.
+        patience: Seconds without a result until None is yielded.
+
+    Raises:
+        PluginError: The executor cannot be started.
+    """
+    if not tasks:
+        return
+    finished: SimpleQueue[concurrent.futures.Future[LayerResult]] = SimpleQueue()
+    with _pool(execution, asked, tensors) as (pool, compute):
+        futures = {pool.submit(compute, task): task for task in tasks}
+        for future in futures:
+            future.add_done_callback(finished.put)
+        try:
+            for _ in tasks:
+                while True:
+                    try:
+                        future = finished.get(timeout=patience)
+                        break
+                    except Empty:
+                        yield None
+                yield _result(future, futures.pop(future), execution.executor)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+
+def _result(future: concurrent.futures.Future[LayerResult], task: LayerTask, executor: Executor) -> LayerResult:
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001 - a worker that died costs its layer, and not the others'
+        failure = Failure("execute", executor.name, task.layer.name, f"{type(error).__name__}: {error}")
+        return LayerResult(task, failures=[failure])
+
+
+@contextmanager
+def _pool(
+    execution: Execution, asked: Asked, tensors: Tensors
+) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
+    executor, jobs = execution.executor, execution.jobs
+    if executor.shares_memory:
+        with one_blas_thread(), _created(executor, jobs, _prepare_thread, ()) as pool:
+            share = IdleWorkers(pool, jobs) if executor.takes_help and jobs > 1 else None
+            seed, selection = asked.request.seed, asked.selection
+            worker = Worker(tensors.checkpoint, tensors.loader, selection, seed, execution.device, share)
+            yield pool, worker.compute
+    else:
+        files, device = asked.registry.plugin_files, execution.device.label
+        recipe = Recipe(files, tensors.address, tensors.loader, asked.request, device)
+        with _created(executor, jobs, prepare_process, (recipe,)) as pool:
+            yield pool, partial(compute_in_process, recipe)
+
+
+def _created(
+    executor: Executor, jobs: int, initializer: Callable[..., None], initargs: tuple[Any, ...]
+) -> concurrent.futures.Executor:
+    try:
+        return executor.create(jobs, initializer, initargs)
+    except Exception as error:
+        raise PluginError(f"executor {executor.name!r} could not be started: {sentence_of(error)}") from error
+
+
+def _prepare_thread() -> None:
+    """A worker thread shares all it needs."""
