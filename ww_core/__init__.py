@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ww_core.contracts.command import Command
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Entries, Extractor, Matrix, MatrixPlan
     from ww_core.contracts.loader import Checkpoint, FileRange, Loader
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.describe import describe
 
 _HOMES = {
+    "ww_core.contracts.command": ["Command"],
     "ww_core.contracts.executor": ["Executor"],
     "ww_core.contracts.extractor": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
     "ww_core.contracts.loader": ["Checkpoint", "FileRange", "Loader"],
@@ -88,6 +90,7 @@ __all__ = [
     "AnalysisReport",
     "Checkpoint",
     "Column",
+    "Command",
     "CorruptFileError",
     "Entries",
     "Executor",

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from ww_core.contracts.command import Command
 from ww_core.contracts.executor import Executor
 from ww_core.contracts.extractor import Extractor
 from ww_core.contracts.loader import Loader
@@ -22,6 +23,7 @@ SEPARATORS = frozenset(":@,[]")
 """What parts names where people type them: ``plugin:name``, ``model@version``, ``a,b``, ``fft[n=32]``."""
 
 INSTANCES: Mapping[str, type] = {
+    "commands": Command,
     "loaders": Loader,
     "profiles": Profile,
     "executors": Executor,
@@ -29,6 +31,7 @@ INSTANCES: Mapping[str, type] = {
 }
 
 ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
+    "commands": {},
     "loaders": {"description": str, "extra": str},
     "profiles": {"description": str, "extractor": str, "convolution_extractor": str},
     "executors": {"description": str, "shares_memory": bool},
@@ -65,6 +68,8 @@ def fault_of(thing: Any, kind: str) -> str:
         return _extractor_fault(thing)
     if kind == "metrics":
         return _metric_fault(thing)
+    if kind == "commands":
+        return _command_fault(thing)
     return _profile_fault(thing) if kind == "profiles" else ""
 
 
@@ -84,6 +89,17 @@ def shown(thing: object) -> str:
     if inspect.isclass(thing) or inspect.isroutine(thing):
         return repr(thing.__name__)
     return f"an object of type {type(thing).__name__!r}"
+
+
+def _command_fault(command: Command) -> str:
+    if command.name.startswith("-"):
+        return f"command {command.name!r} would be read as an option: its name begins with '-'"
+    return "" if is_typer(command.app) else f"command {command.name!r}: {shown(command.app)} is no typer.Typer"
+
+
+def is_typer(app: object) -> bool:
+    """Tell whether something is a ``typer.Typer``, without importing typer where nobody else did."""
+    return hasattr(app, "registered_commands") and hasattr(app, "registered_groups")
 
 
 def _extractor_fault(extractor: type[Extractor]) -> str:

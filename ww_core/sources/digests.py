@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.domain.layer import SkippedTensor, TensorSpec
 from ww_core.domain.report import Failure
-from ww_core.sources.reading import read_content, read_tensor, sentence_of
+from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.sources.reading import read_content, read_tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,8 +145,8 @@ def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, j
                 return digest_content(content, spec.dtype, spec.shape, jobs)
         with read_tensor(checkpoint, spec) as array:
             return digest_tensor(array, spec.dtype, jobs)
-    except Exception as error:  # noqa: BLE001 - a loader is a plugin: it may raise anything
-        digests.failures.append(Failure("read", checkpoint.format, spec.name, sentence_of(error)))
+    except RAISED as error:
+        digests.failures.append(Failure("read", checkpoint.format, spec.name, sentence_of(error, checkpoint)))
         digests.lost.append(spec)
         return ""
 

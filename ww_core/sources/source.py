@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from ww_core.errors import NoLoaderError, SourceError, UnknownNameError, UsageError, WWError
+from ww_core.errors import LoaderFailedError, NoLoaderError, SourceError, UnknownNameError, UsageError, WWError
+from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.sources.default_names import DefaultName, default_name, usable_name
-from ww_core.sources.reading import sentence_of
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -95,8 +95,9 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
         checkpoint = owned.object.open(source.target)
     except WWError:
         raise
-    except Exception as error:
-        raise SourceError(f"{source.name}: loader {owned.qualified} failed: {sentence_of(error)}") from error
+    except RAISED as error:
+        sentence = sentence_of(error, owned.object)
+        raise LoaderFailedError(f"{source.name}: loader {owned.qualified} failed: {sentence}") from error
     checkpoint.warnings = (*checkpoint.warnings, *warnings)
     return checkpoint, owned.qualified
 
@@ -106,8 +107,9 @@ def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Own
     for owned in registry.loaders:
         try:
             confidence = float(owned.object.probe(source.target))
-        except Exception as error:  # noqa: BLE001 - one loader's guess must not cost the others'
-            warnings.append(f"loader {owned.qualified} failed to look at {source.name}: {sentence_of(error)}")
+        except RAISED as error:  # one loader's guess must not cost the others'
+            sentence = sentence_of(error, owned.object)
+            warnings.append(f"loader {owned.qualified} failed to look at {source.name}: {sentence}")
             continue
         if confidence > 0:
             sure.append((confidence, owned))

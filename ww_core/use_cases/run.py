@@ -24,8 +24,8 @@ from ww_core.errors import PluginError
 from ww_core.planning.layers import PlannedLayer
 from ww_core.planning.records import coverage_of, identity_records, plan_record, plugin_of
 from ww_core.planning.weights import Weights
+from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.plugins.selection import Selection
-from ww_core.sources.reading import sentence_of
 from ww_core.store.records import Maker, Result, RunRecord
 from ww_core.store.store import Store
 from ww_core.use_cases.model_metrics import evaluate_model
@@ -169,11 +169,17 @@ class Run:
             return
         finished: SimpleQueue[concurrent.futures.Future[LayerResult]] = SimpleQueue()
         with self._pool() as (pool, compute):
-            futures = {pool.submit(compute, task): task for task in tasks}
-            for future in futures:
-                future.add_done_callback(finished.put)
+            futures: dict[concurrent.futures.Future[LayerResult], LayerTask] = {}
             try:
-                for _ in tasks:
+                for task in tasks:
+                    try:
+                        future = pool.submit(compute, task)
+                    except RAISED as error:
+                        yield self._lost(error, task)
+                        continue
+                    futures[future] = task
+                    future.add_done_callback(finished.put)
+                for _ in list(futures):
                     while True:
                         try:
                             future = finished.get(timeout=FLUSH_SECONDS)
@@ -189,9 +195,13 @@ class Run:
     def _result(self, future: concurrent.futures.Future[LayerResult], task: LayerTask) -> LayerResult:
         try:
             return future.result()
-        except Exception as error:  # noqa: BLE001 - a worker that died costs its layer, and not the others'
-            failure = Failure("execute", self.executor, task.layer.name, f"{type(error).__name__}: {error}")
-            return LayerResult(task, failures=[failure])
+        except RAISED as error:
+            return self._lost(error, task)
+
+    def _lost(self, error: BaseException, task: LayerTask) -> LayerResult:
+        """Return what is left of a layer whose worker died, or which the executor did not take."""
+        sentence = sentence_of(error, self.registry.executors.find(self.executor).object)
+        return LayerResult(task, failures=[Failure("execute", self.executor, task.layer.name, sentence)])
 
     @contextmanager
     def _pool(self) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
@@ -269,10 +279,9 @@ class Run:
         for plugin, observer in self.observers:
             try:
                 getattr(observer, method)(argument)
-            except Exception as error:  # noqa: BLE001 - who watches a run must not cost it
-                self.failures.append(
-                    Failure("observer", plugin, type(observer).__name__, f"{method}: {type(error).__name__}: {error}")
-                )
+            except RAISED as error:  # an observer's error must not stop the run
+                sentence = f"{method}: {sentence_of(error, observer)}"
+                self.failures.append(Failure("observer", plugin, type(observer).__name__, sentence))
 
     def _run_start(self, tasks: Sequence[LayerTask]) -> RunStart:
         cost = sum(task.cost for task in tasks)
@@ -310,8 +319,9 @@ def _created(
 ) -> concurrent.futures.Executor:
     try:
         return executor.create(jobs, initializer, initargs)
-    except Exception as error:
-        raise PluginError(f"executor {executor.name!r} could not be started: {sentence_of(error)}") from error
+    except RAISED as error:
+        sentence = sentence_of(error, executor)
+        raise PluginError(f"executor {executor.name!r} could not be started: {sentence}") from error
 
 
 def _prepare_thread() -> None:
