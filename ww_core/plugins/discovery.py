@@ -278,7 +278,7 @@ def _add(thing: Any, hook: str, registry: Registry, info: PluginInfo) -> None:
         info.problems.append(Problem("name", str(error)))
         return
     if kind == "commands" and (holder := registry.taken_commands.get(name)) not in {None, info.distribution}:
-        clashes.append(f"command {name!r} is taken by {holder}: run it as ww {info.name}:{name}")
+        clashes = [f"command {name!r} is taken by {holder}: run it as ww {info.name}:{name}"]
     info.problems += [Problem("clash", clash) for clash in clashes]
     what = "quantity" if isinstance(thing, Quantity) and not thing.is_metric else table.what
     info.objects.append(f"{what} {name}")
