@@ -250,6 +250,41 @@ PLUGINS = {
         LOST,
         "failed: fc.weight (read, odd): OSError: gone",
     ),
+    "a loader that tells where tensors are": (
+        """
+        from contextlib import nullcontext
+        import numpy as np
+        import ww_core as ww
+
+        class Opened(ww.Checkpoint):
+            format = "odd"
+            spec = ww.TensorSpec("fc.weight", "float32", (4, 3))
+            layers = (ww.Layer("fc", ww.LayerKind.DENSE, spec),)
+
+            def locate(self, tensor):
+                raise KeyError(tensor.name)  # place
+
+            def read(self, tensor):
+                return nullcontext(np.ones((4, 3), np.float32))
+
+        class Odd(ww.Loader):
+            name = "odd"
+            description = "none"
+
+            def probe(self, source):
+                return 2.0
+
+            def open(self, source):
+                return Opened()
+
+        @ww.hookimpl
+        def ww_register_loaders():
+            return [Odd()]
+        """,
+        (),
+        LOST,
+        "failed: fc.weight (read, odd): KeyError: 'fc.weight'",
+    ),
     "an executor that cannot start": (
         """
         import ww_core as ww
@@ -548,3 +583,11 @@ def test_the_help_of_every_command_tells_of_plugins(ww_here):
         text = ww_here(*command, "--help").stdout
         assert "--plugin FILE" in text
         assert "--strict-plugins" in text
+
+
+def test_a_command_may_have_an_argument_that_is_called_plugin(ww_here, model_file, write):
+    plugin, _ = write(METRIC)
+    assert ww_here("analyze", model_file).returncode == DONE
+    result = ww_here("db", "distrust", "ww-core==0.0.9", *plugin)
+    assert result.returncode == PLACE
+    assert "Usage" not in result.stderr

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 FROM_PLUGIN = "ww.from_plugin"
 """Where a context keeps whose command runs: what people call it, and the plugin or the name of its module."""
 
-EVERYWHERE = ("plugin", "strict_plugins")
-"""Parameters of the program whose options are taken before and after the command."""
+EVERYWHERE = ("ww_plugin_files", "ww_strict_plugins")
+"""Parameters of the program whose options stand after every command too: no command has a parameter of such a name."""
 
 
 class CommandGroup(TyperGroup):
@@ -213,7 +213,7 @@ def _be_strict(ctx: typer.Context, asked: bool) -> None:
 @app.callback()
 def global_options(
     ctx: typer.Context,
-    plugin: Annotated[  # noqa: ARG001 - as with the two below, its callback has done the work
+    ww_plugin_files: Annotated[  # noqa: ARG001 - as with the two below, its callback has done the work
         list[str] | None,
         typer.Option(
             "--plugin",
@@ -224,7 +224,7 @@ def global_options(
             callback=_name_plugins,
         ),
     ] = None,
-    strict_plugins: Annotated[  # noqa: ARG001
+    ww_strict_plugins: Annotated[  # noqa: ARG001
         bool,
         typer.Option(
             "--strict-plugins",

@@ -50,6 +50,11 @@ class Digests:
     lost: list[TensorSpec | SkippedTensor] = field(default_factory=list)
     unread: list[SkippedTensor] = field(default_factory=list)
 
+    def lose(self, spec: TensorSpec | SkippedTensor, checkpoint: Checkpoint, error: BaseException) -> None:
+        """Record what was raised where a tensor should have been read."""
+        self.failures.append(Failure("read", checkpoint.format, spec.name, sentence_of(error, checkpoint)))
+        self.lost.append(spec)
+
     @property
     def checkpoint(self) -> str:
         """Content address of the checkpoint: of all (name, tensor digest), and of what else is known to be there."""
@@ -97,7 +102,11 @@ def digest_checkpoint(checkpoint: Checkpoint, store: Store, *, loader: str, reha
     by_path: dict[str, list[TensorSpec | SkippedTensor]] = defaultdict(list)
     resolved = functools.cache(lambda path: str(path.resolve()))  # asks the system about each of its folders
     for spec in tensors:
-        where = checkpoint.locate(spec)
+        try:
+            where = checkpoint.locate(spec)
+        except RAISED as error:
+            digests.lose(spec, checkpoint, error)
+            continue
         by_path[resolved(where.path) if where else ""].append(spec)
         try:
             digests.stamps[spec.name] = stamp_of(checkpoint, spec, loader)
@@ -146,8 +155,7 @@ def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, j
         with read_tensor(checkpoint, spec) as array:
             return digest_tensor(array, spec.dtype, jobs)
     except RAISED as error:
-        digests.failures.append(Failure("read", checkpoint.format, spec.name, sentence_of(error, checkpoint)))
-        digests.lost.append(spec)
+        digests.lose(spec, checkpoint, error)
         return ""
 
 
