@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ww_core.contracts.command import Command
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Entries, Extractor, Matrix, MatrixPlan
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.describe import describe
 
 _HOMES = {
+    "ww_core.contracts.command": ["Command"],
     "ww_core.contracts.device": ["Device"],
     "ww_core.contracts.executor": ["Executor"],
     "ww_core.contracts.extractor": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
@@ -92,6 +94,7 @@ __all__ = [
     "AnalysisReport",
     "Checkpoint",
     "Column",
+    "Command",
     "CorruptFileError",
     "Device",
     "Entries",

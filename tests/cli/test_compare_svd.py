@@ -249,7 +249,7 @@ def test_what_an_exception_costs_is_told_and_the_rest_is_shown(ww_program, model
     (ww_program.folder / "wrong.py").write_text(WRONG_STACK.format(body="raise ZeroDivisionError('no such stack')"))
     result = ww_program("--plugin", "wrong.py", "compare-svd", model_file, "--n", 6, "--layers", "square")
     text = fails(result, LOST, "1 of what was selected was lost to exceptions (above); the rest is stored")
-    assert "failed: square: ZeroDivisionError: no such stack (extract, ww.extractors:stack)" in result.stderr
+    assert "failed: square (extract, ww.extractors:stack): ZeroDivisionError: no such stack" in result.stderr
     assert [line.split()[2] for line in text.splitlines() if line.startswith("square  8x6")] == [
         "slice", "pool", "fft", "fft[n=6]", "stack",
     ]  # fmt: skip

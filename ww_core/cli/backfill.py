@@ -69,7 +69,7 @@ def backfill(
     failures = [(refill, failure) for refill in report.filled for failure in refill.failures]
     for refill, failure in failures:
         name = f"{refill.model}@{refill.version}" if refill.model else "unnamed"
-        say(f"failed: {name} {failure.subject}: {failure.message} ({failure.stage}, {failure.plugin})")
+        say(f"failed: {name} {failure}")
     lost = [failure for _, failure in failures if failure.stage != "observer"]
     if lost:
         raise LostResultsError(f"{len(lost)} of what could be filled in was lost to exceptions (above)")

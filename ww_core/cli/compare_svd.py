@@ -93,7 +93,7 @@ def compare_svd(
     if plot is not None:  # last, so that a full disk does not cost the table
         draw(comparison, plot)
     for failure in comparison.failures:
-        say(f"failed: {failure.subject}: {failure.message} ({failure.stage}, {failure.plugin})")
+        say(f"failed: {failure}")
     if comparison.broken:
         raise LostResultsError(f"{len(comparison.broken)} identities do not hold: these numbers are not to be trusted")
     lost = [failure for failure in comparison.failures if failure.stage != "observer"]

@@ -68,7 +68,7 @@ def print_report(report: AnalysisReport, output: Output, scope: RowScope) -> Non
     if output.format == "csv" and (sentence := report.why_no_rows(scope)):
         say(sentence)
     for failure in report.failures:
-        say(f"failed: {failure.subject}: {failure.message} ({failure.stage}, {failure.plugin})")
+        say(f"failed: {failure}")
 
 
 def _print_tables(report: AnalysisReport, output: Output, scope: RowScope) -> None:

@@ -34,13 +34,16 @@ class Failure:
         stage: Where: ``read``, ``extract``, ``input``, ``metric``, ``execute``, ``observer``.
         plugin: Name of the plugin.
         subject: Layer, matrix or object that it happened to.
-        message: One sentence with the cause.
+        message: One sentence with the cause, which ends in the file and line of the plugin that raised it.
     """
 
     stage: str
     plugin: str
     subject: str
     message: str
+
+    def __str__(self) -> str:
+        return f"{self.subject} ({self.stage}, {self.plugin}): {self.message}"
 
 
 @dataclass(frozen=True, slots=True)

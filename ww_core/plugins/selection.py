@@ -14,7 +14,8 @@ from ww_core.domain.column import Column, Scope
 from ww_core.domain.identity import PRECISION, extractor_identity
 from ww_core.domain.layer import LayerKind
 from ww_core.domain.request import Request
-from ww_core.errors import UsageError
+from ww_core.errors import PluginError, UsageError
+from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.plugins.resolver import Node, resolve
 from ww_core.plugins.variants import read_spec, value_of
 
@@ -263,12 +264,28 @@ def _variants(
     specs: Sequence[str],
     kind: LayerKind,
 ) -> tuple[ExtractorVariant, ...]:
-    own_spec = profile.object.extractor_for(kind)
+    own_spec = _own_extractor(profile, kind)
     if specs and kind.is_convolution:
         variants = [variant(spec, "", profile.plugin, own_spec) for spec in specs]
     else:
         variants = [variant(own_spec, profile.plugin, profile.plugin, own_spec)]
     return tuple({variant.identity: variant for variant in variants}.values())
+
+
+def _own_extractor(profile: Owned[Profile], kind: LayerKind) -> str:
+    """Return the variant that a profile chooses for a kind of layers.
+
+    Raises:
+        PluginError: The profile's class does it in a way of its own, and fails.
+    """
+    try:
+        spec = profile.object.extractor_for(kind)
+    except RAISED as error:
+        sentence = sentence_of(error, profile.object)
+        raise PluginError(f"profile {profile.qualified!r} failed: {sentence}") from error
+    if not isinstance(spec, str):
+        raise PluginError(f"profile {profile.qualified!r}: extractor_for returned {type(spec).__name__}, not a text")
+    return spec
 
 
 def _are_own(
@@ -309,10 +326,9 @@ def _variant(registry: Registry, spec: str, seen_from: str, profile_plugin: str,
             key=owned.key,
             identity=extractor_identity(owned.key, extractor.version, extractor.values),
         )
-    except Exception as error:  # the class is a stranger's: it may refuse a value in any way
-        raise UsageError(
-            f"extractor {spec!r} ({owned.qualified}) cannot be made: {type(error).__name__}: {error}"
-        ) from error
+    except RAISED as error:  # the class is a plugin's: it may refuse a value in any way
+        sentence = sentence_of(error, owned.object)
+        raise PluginError(f"extractor {spec!r} ({owned.qualified}) cannot be made: {sentence}") from error
 
 
 def _is_named(registry: Registry, owned: Owned[type[Extractor]], name: str, plugin: str) -> bool:
