@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, Session, say, store_location
+from ww_core.command import Output, Session, options, say, store_location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +56,8 @@ def compare_svd(
     as_csv: options.AsCsv = False,
 ) -> None:
     """Compare slice, pool, stack and fft on the convolutions of MODEL; all of it is stored."""
-    from ww_core.cli.progress import progress_observers
     from ww_core.cli.svd_plot import check_plot, draw
+    from ww_core.command.progress import progress_observers
     from ww_core.errors import LostResultsError
     from ww_core.use_cases.compare_svd import compare_svd as compare
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, store_location
+from ww_core.command import Output, options, store_location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
