@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,19 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from ww_core.errors import NoLoaderError, SourceError, UnknownNameError, UsageError, WWError
+from ww_core.domain.globs import choose_layers
+from ww_core.errors import NoLoaderError, SourceError, UsageError, WWError
 from ww_core.sources.default_names import DefaultName, default_name, usable_name
 from ww_core.sources.reading import sentence_of
 
 if TYPE_CHECKING:
-    from typing import TypeVar
-
     from ww_core.contracts.loader import Checkpoint, Loader
-    from ww_core.domain.comparison import ComparedLayer
     from ww_core.domain.layer import Layer
     from ww_core.plugins.registry import Owned, Registry
-
-    Named = TypeVar("Named", Layer, ComparedLayer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +126,6 @@ def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Own
         names = " or ".join(owned.qualified for owned in best)
         raise UsageError(f"{source.name}: several loaders are equally sure of it: choose by --loader {names}")
     return best[0]
-
-
-def choose_layers(layers: Sequence[Named], globs: Sequence[str]) -> list[Named]:
-    """Return the layers whose names match any of the globs; all of them for no globs.
-
-    Raises:
-        UnknownNameError: A glob matches nothing.
-    """
-    if not globs:
-        return list(layers)
-    names = [layer.name for layer in layers]
-    for glob in globs:
-        if not any(_matches(name, glob) for name in names):
-            raise UnknownNameError("layer", glob, names, "ww describe")
-    return [layer for layer in layers if any(_matches(layer.name, glob) for glob in globs)]
-
-
-def _matches(name: str, glob: str) -> bool:
-    return name == glob or fnmatch.fnmatchcase(name, glob)  # a name with brackets means itself
 
 
 def with_groups(layers: Sequence[Layer], groups: Sequence[tuple[str, int]]) -> list[Layer]:

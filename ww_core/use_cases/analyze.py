@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.contracts.observer import RunObserver
 from ww_core.domain.column import Scope
+from ww_core.domain.globs import choose_layers
 from ww_core.domain.name import check_name, texts_of
 from ww_core.domain.report import AnalysisReport
 from ww_core.domain.request import Request
@@ -22,7 +23,7 @@ from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, pinned, select
 from ww_core.sources.default_names import step_of
 from ww_core.sources.digests import digest_checkpoint
-from ww_core.sources.source import Source, choose_layers, open_checkpoint, resolve_source, with_groups
+from ww_core.sources.source import Source, open_checkpoint, resolve_source, with_groups
 from ww_core.store.records import LabelRecord
 from ww_core.store.store import Store, open_store
 from ww_core.use_cases.run import Run, cores

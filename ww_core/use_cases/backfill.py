@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.contracts.observer import RunObserver
 from ww_core.domain.backfill import BackfillReport, NotRepeatable, Refill, WeightsNeeded
+from ww_core.domain.globs import choose_layers
 from ww_core.domain.name import texts_of
 from ww_core.domain.request import Request
 from ww_core.errors import NotStoredError, UsageError
@@ -23,7 +24,7 @@ from ww_core.planning.tasks import known_of, plan_tasks
 from ww_core.planning.weights import stored_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, pinned, select, shortened
-from ww_core.sources.source import choose_layers, is_object_name
+from ww_core.sources.source import is_object_name
 from ww_core.store.engine import Location
 from ww_core.store.store import Store, default_location, open_existing_store
 from ww_core.use_cases.analyze import observers_of, profile_name

@@ -15,10 +15,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ww_core.domain.comparison import ComparedLayer, Comparison, Tail, View, is_fourier
+from ww_core.domain.globs import choose_layers
 from ww_core.domain.layer import LayerKind
 from ww_core.errors import NothingToAnalyzeError, NotStoredError, StoreError, UsageError
 from ww_core.plugins.discovery import load_plugins
-from ww_core.sources.source import choose_layers
 from ww_core.store.engine import Location
 from ww_core.store.store import Store, open_store
 from ww_core.use_cases.analyze import analyze
@@ -27,9 +27,10 @@ from ww_core.use_cases.describe import describe
 if TYPE_CHECKING:
     from ww_core.contracts.observer import RunObserver
     from ww_core.domain.report import AnalysisReport, MatrixRow
+    from ww_core.domain.run import LayerCoverage
     from ww_core.plugins.registry import Registry
     from ww_core.store.reader import Reader
-    from ww_core.store.records import CheckpointRef, LayerCost
+    from ww_core.store.records import CheckpointRef
 
 PROFILE = "default"
 NORMS = ("spectral_norm", "frobenius_norm")
@@ -121,7 +122,7 @@ def compare_svd(
         )
         opened = store if isinstance(store, Store) else stack.enter_context(open_store(store, mode="read"))
         with opened.reading() as reader:
-            return _comparison(report, extractors, reader.layer_costs(report.run.id))
+            return _comparison(report, extractors, reader.layer_coverage(report.run.id))
 
 
 def _can_only_be_a_model(source: object) -> bool:
@@ -154,18 +155,18 @@ def _stored(store: Store, name: str, extractors: Sequence[str], layers: Sequence
 def _comparisons(reader: Reader, ref: CheckpointRef, extractors: Sequence[str]) -> Iterator[Comparison]:
     """Yield what the runs of a checkpoint say that took all these extractors and all columns, the newest first."""
     for run in reader.runs(ref):
-        covered = reader.layer_costs(run.number)
+        covered = reader.layer_coverage(run.number)
         if run.profile == PROFILE and {own.extractor for own in covered}.issuperset(extractors):
             report = reader.report(run.number, ref)
             if report.layers and set(METRICS) <= report.layers[0].metrics.keys():
                 yield _comparison(report, extractors, covered)
 
 
-def _comparison(report: AnalysisReport, extractors: Sequence[str], covered: Sequence[LayerCost]) -> Comparison:
+def _comparison(report: AnalysisReport, extractors: Sequence[str], covered: Sequence[LayerCoverage]) -> Comparison:
     rows: dict[tuple[str, str], list[MatrixRow]] = defaultdict(list)
     for row in report.layers:
         rows[row.name, row.extractor].append(row)
-    by_layer: dict[str, list[LayerCost]] = defaultdict(list)
+    by_layer: dict[str, list[LayerCoverage]] = defaultdict(list)
     for own in covered:
         if own.extractor in extractors:
             by_layer[own.layer].append(own)
@@ -192,7 +193,7 @@ def _comparison(report: AnalysisReport, extractors: Sequence[str], covered: Sequ
     )
 
 
-def _view(covered: LayerCost, rows: Sequence[MatrixRow]) -> View:
+def _view(covered: LayerCoverage, rows: Sequence[MatrixRow]) -> View:
     stable_ranks = _numbers(rows, "stable_rank")
     return View(
         extractor=covered.extractor,

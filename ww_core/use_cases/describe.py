@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ww_core.domain.globs import choose_layers
 from ww_core.domain.request import Request
 from ww_core.planning.layers import NoPlan, plan_of
 from ww_core.planning.records import skipped_tensors
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import select
-from ww_core.sources.source import choose_layers, open_checkpoint, resolve_source, with_groups
+from ww_core.sources.source import open_checkpoint, resolve_source, with_groups
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
