@@ -25,6 +25,7 @@ from ww_core.cli import (
 )
 from ww_core.command import INTERRUPTED, Session, run_guarded, say
 from ww_core.errors import UsageError
+from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class CommandGroup(TyperGroup):
-    """Lists ww's own commands and, by name only, those of plugins; a plugin's is imported when it is run."""
+    """Lists ww's own commands and those of plugins; a plugin's is imported when it is run."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Name all commands: ww's own in their order, then plugins'."""
@@ -52,7 +53,7 @@ class CommandGroup(TyperGroup):
 def _plugin_command(point: EntryPoint) -> Any:
     origin = point.dist.name if point.dist else point.value
     if sys.argv[1:2] in ([], ["-h"], ["--help"]):
-        return TyperGroup(name=point.name, help=f"From {origin}.")  # listed by name; nothing of it is imported
+        return TyperGroup(name=point.name, help=summary_of(point) or f"From {origin}.")  # nothing of it is imported
     try:
         app = point.load()
         if not isinstance(app, typer.Typer):

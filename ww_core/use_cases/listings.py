@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ww_core.plugins.entry_points import OWN_DISTRIBUTION, all_command_entry_points, blocked_by, distribution_of
+from ww_core.plugins.entry_points import OWN_DISTRIBUTION, all_command_entry_points, blocked_by, distribution_of, is_own
 from ww_core.sources.reading import sentence_of
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def list_commands(own: Iterable[str]) -> list[dict[str, Any]]:
                 "distribution": distribution,
                 "version": point.dist.version if point.dist else "",
                 "origin": point.value + (f" (blocked by {variable})" if variable else ""),
-                "builtin": False,
+                "builtin": is_own(distribution),
                 "state": state,
                 "hooks": [],
                 "objects": [f"command {point.name}"] if state == "loaded" else [],
