@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from ww_core.store.store import Store, open_store
     from ww_core.use_cases.analyze import analyze
     from ww_core.use_cases.backfill import backfill
-    from ww_core.use_cases.compare_svd import compare_svd
     from ww_core.use_cases.describe import describe
 
 _HOMES = {
@@ -106,7 +105,6 @@ _HOMES = {
     "ww_core.store.store": ["Store", "open_store"],
     "ww_core.use_cases.analyze": ["analyze"],
     "ww_core.use_cases.backfill": ["backfill"],
-    "ww_core.use_cases.compare_svd": ["compare_svd"],
     "ww_core.use_cases.describe": ["describe"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -171,7 +169,6 @@ __all__ = [
     "backfill",
     "choose_layers",
     "column",
-    "compare_svd",
     "describe",
     "hookimpl",
     "load_plugins",

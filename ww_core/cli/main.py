@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 from ww_core.cli import (
     analyze,
     backfill,
-    compare_svd,
     db,
     describe,
     diff,
@@ -112,7 +111,6 @@ app.command("diff")(diff.diff)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
-app.command("compare-svd")(compare_svd.compare_svd)
 app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)
