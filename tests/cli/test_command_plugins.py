@@ -1,6 +1,7 @@
 """Commands of plugins: listed by name without an import, run by name, and broken ones harm nobody."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -57,7 +58,28 @@ def test_a_command_of_a_plugin(site):
     assert "command hello" in run(folder, "plugins").stdout
 
 
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ('"""Say hello.\n\nAnd more."""\nraise RuntimeError("it is not imported")\n', "  hello  +Say hello.$"),
+        ('"""Not Python (', "  hello  +From ww-hello.$"),
+        ("app = None\n", "  hello  +From ww-hello.$"),
+    ],
+    ids=["docstring", "broken", "none"],
+)
+def test_help_shows_the_docstring_of_the_module_without_importing_it(site, source, line):
+    folder = site("ww-hello", "ww_hello", source, {"hello": "ww_hello:app"})
+    assert re.search(line, run(folder, "--help").stdout, re.MULTILINE)
+
+
+def test_a_module_of_a_command_that_is_gone_is_still_listed(site):
+    folder = site("ww-gone", "ww_here", "", {"gone": "ww_gone.commands.app:app", "below": "ww_here.not_there:app"})
+    text = run(folder, "--help").stdout
+    assert text.count("From ww-gone.") == 2
+
+
 def test_broken_clashing_and_blocked_commands(site):
+    site("a-rival", "a_rival", GOOD, {"compare-svd": "a_rival:app"})
     site("ww-broken", "ww_broken", "raise RuntimeError('no luck')\n", {"broken": "ww_broken:app"})
     site("ww-odd", "ww_odd", "app = 3\n", {"odd": "ww_odd:app"})
     site("a-first", "a_first", GOOD, {"hello": "a_first:app"})
@@ -79,6 +101,8 @@ def test_broken_clashing_and_blocked_commands(site):
     assert "object: ww_odd:app is no typer.Typer" in listing
     assert "the command hello is taken by a-first" in listing
     assert "the command analyze is taken by ww itself" in listing
+    assert "the command compare-svd is taken by ww-core" in listing  # though a-rival comes first in the alphabet
+    assert "MODEL" in run(folder, "compare-svd", "--help").stdout
     assert run(folder, "hello", WW_BLOCK_PLUGINS="a-first,b-second").returncode == 2
     assert run(folder, "hello", WW_ONLY_PLUGINS="").returncode == 2
     assert "blocked by WW_BLOCK_PLUGINS" in run(folder, "plugins", WW_BLOCK_PLUGINS="ww-broken").stdout

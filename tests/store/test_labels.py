@@ -11,8 +11,8 @@ from sqlalchemy import insert, select, text
 import ww_core as ww
 from ww_core.store import tables
 from ww_core.store.store import open_store
-from ww_core.use_cases.compare_svd import compare_svd
 from ww_core.use_cases.diff import diff
+from ww_plugins.commands.compare_svd import compare_svd
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_stored_comparison_is_the_names_own(store_url, grouped_file):
     compare_svd(grouped_file, store=store_url, n=4, name="plain")
     for name, expected in right(grouped_file).items():
         (layer,) = compare_svd(name, store=store_url, n=4).layers
-        assert layer.views[0].spectral_norm == pytest.approx(expected, rel=1e-12)
+        assert layer.results[0].spectral_norm == pytest.approx(expected, rel=1e-12)
 
 
 def test_summaries_and_backfill_are_the_names_own(two_labels, grouped_file):

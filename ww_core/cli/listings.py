@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, Session
+from ww_core.command import Output, Session, options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

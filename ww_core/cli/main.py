@@ -11,7 +11,6 @@ from typer.core import TyperGroup
 from ww_core.cli import (
     analyze,
     backfill,
-    compare_svd,
     db,
     describe,
     diff,
@@ -24,6 +23,7 @@ from ww_core.cli import (
 )
 from ww_core.command import OutputClosed, Session, run_app
 from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
+from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points, distribution_of
 from ww_core.plugins.isolation import RAISED, sentence_of
 
@@ -100,7 +100,7 @@ class CommandGroup(TyperGroup):
     def _listed(self, ctx: Any) -> dict[str, Any]:
         listed = dict(self.commands)
         for name, point in command_entry_points().items():
-            listed.setdefault(name, TyperGroup(name=name, help=f"From {_origin(point)}."))
+            listed.setdefault(name, TyperGroup(name=name, help=summary_of(point) or f"From {_origin(point)}."))
         session: Session = ctx.obj
         if session.plugin_files:
             commands = session.unreported_registry().commands
@@ -253,7 +253,6 @@ app.command("diff")(diff.diff)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
-app.command("compare-svd")(compare_svd.compare_svd)
 app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)

@@ -3,6 +3,9 @@
 A command plugin is a ``typer.Typer`` that hook ``ww_register_commands`` returns or an entry point in group
 ``ww.commands`` names. Its functions parse, make one call and render through an ``Output``; errors of ww's tree become
 one sentence and the right exit code by themselves, because the program's error boundary lies around every command.
+
+``ww_core.command.options`` has the options that several commands share, ``ww_core.command.progress`` the observers that
+show how far a run is.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-import ww_core as ww
+from ww_plugins.commands.compare_svd import compare_svd
 
 USAGE, PLACE, LOST = 2, 3, 4
 
@@ -96,8 +96,8 @@ def test_the_tables(ww_program, model_file):
 def test_the_table_of_disagreements_is_in_joint_sigmas_beside_pool(ww_program, model_file):
     text = ok(ww_program("compare-svd", model_file, "--layers", "square"))
     shown = paragraphs(text)[-1][-1]
-    (layer,) = ww.compare_svd("net", store=ww_program.store).layers
-    tails = {view.extractor: view.tail for view in layer.views}
+    (layer,) = compare_svd("net", store=ww_program.store).layers
+    tails = {result.extractor: result.tail for result in layer.results}
     pool = tails.pop("pool")
     cells = [f"{pool.alpha:.4g}"]
     for tail in tails.values():
@@ -109,7 +109,7 @@ def test_the_table_of_disagreements_is_in_joint_sigmas_beside_pool(ww_program, m
 
 def test_json_is_what_python_returns_and_has_all_pairs(ww_program, model_file):
     printed = json.loads(ok(ww_program("compare-svd", model_file, "--n", 6, "--json")))
-    assert printed == ww.compare_svd(str(model_file), n=6, store=ww_program.store).to_dict()
+    assert printed == compare_svd(str(model_file), n=6, store=ww_program.store).to_dict()
     assert printed.keys() == {
         "source", "model", "version", "digest", "extractors", "layers", "failures", "warnings",
     }  # fmt: skip
@@ -272,7 +272,7 @@ class TestPlot:
     def test_it_names_layers_extractors_and_panels(self, ww_program, weights, model_file, monkeypatch):
         from matplotlib.figure import Figure
 
-        from ww_core.cli.svd_plot import draw
+        from ww_plugins.commands.compare_svd.picture import draw
 
         seen = {}
 
@@ -287,7 +287,7 @@ class TestPlot:
             }
 
         monkeypatch.setattr(Figure, "savefig", savefig)
-        draw(ww.compare_svd(weights, n=2, name="net", version="v"), Path("x.png"))
+        draw(compare_svd(weights, n=2, name="net", version="v"), Path("x.png"))
         assert seen["legend"] == ["slice", "pool", "stack", "fft", "fft[n=2]"]
         assert seen["layers"] == ["point", "square", "row", "line"]
         assert seen["panels"] == ["alpha, with its standard error", "spectral norm", "stable rank", "seconds"]
@@ -314,9 +314,9 @@ class TestPlot:
         ids=["zero", "nan", "vast", "many"],
     )
     def test_there_is_a_picture_of_anything(self, tmp_path, weights):
-        from ww_core.cli.svd_plot import draw
+        from ww_plugins.commands.compare_svd.picture import draw
 
-        found = ww.compare_svd({f"{name}.weight": weight for name, weight in weights.items()}, n=3)
+        found = compare_svd({f"{name}.weight": weight for name, weight in weights.items()}, n=3)
         draw(found, tmp_path / "a.png")
         width, height = np.frombuffer((tmp_path / "a.png").read_bytes()[16:24], dtype=">u4")
         assert 900 <= width < 15_500  # no wider for 370 layers than for 360
