@@ -31,9 +31,14 @@ def ww(environment, *arguments):
     return subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, check=True).stdout
 
 
-def test_its_own_tests_pass(installed, tmp_path):
+@pytest.mark.parametrize(
+    "chosen",
+    ["test_value or loads or ordinary", pytest.param("", marks=pytest.mark.stress)],  # all are run by a page
+    ids=["some", "all"],
+)
+def test_its_own_tests_pass(installed, tmp_path, chosen):
     tests = shutil.copy(EXAMPLE / "test_ww_nuclear_norm.py", tmp_path)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, tests]
     done = subprocess.run(command, env=installed, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
