@@ -23,7 +23,8 @@ def installed(tmp_path_factory):
     target = tmp_path_factory.mktemp("site")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--target", target, source], check=True)
-    return os.environ | {"PYTHONPATH": str(target), "WW_STORE": str(target / "store.sqlite"), "NO_COLOR": "1"}
+    path = os.pathsep.join([str(target), os.environ.get("PYTHONPATH", "")])
+    return os.environ | {"PYTHONPATH": path, "WW_STORE": str(target / "store.sqlite"), "NO_COLOR": "1"}
 
 
 def ww(environment, *arguments):
