@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -1246,6 +1247,7 @@ def test_the_program_answers_every_file_that_lies_or_costs(tmp_path):
 # --- what costs most ---
 
 
+@functools.cache
 def slow_numbers(count: int = 80_000, bits: int = 17) -> tuple[list[int], int]:
     """Numbers that fill the way which Python's dicts go through a table of 2^bits, and one that must go all of it."""
     table, place = [], 0
@@ -1287,22 +1289,26 @@ MANY = {
     "empty lists": lambda part: in_plain(Code(b"](" + b"]" * (1_900_000 // part) + b"e")),
     "calls": lambda part: in_plain(Code(b"](cx\ny\nq\1" + b"h\1)R" * (300_000 // part) + b"e")),
     "names": lambda part: in_plain(Code(b"](" + b"cx\ny\n" * 1_900_000 + b"e")),
-    "different names": lambda part: in_plain([named(f"x.y{number}") for number in range(100_000)]),
-    "marks": lambda part: in_plain(Code(b"(" * 500_000 + b"N")),
+    "different names": lambda part: in_plain([named(f"x.y{number}") for number in range(100_000 // part)]),
+    "marks": lambda part: in_plain(Code(b"(" * (500_000 // part) + b"N")),
     "more instructions than any checkpoint": lambda part: in_plain(Code(b"](" + b"N" * 5_000_000 + b"e")),
-    "identifiers": lambda part: in_legacy(Code(b"](" + code(FLOATS) + b"q\1" + b"h\1Q" * 100_000 + b"e")),
+    "identifiers": lambda part: in_legacy(Code(b"](" + code(FLOATS) + b"q\1" + b"h\1Q" * (100_000 // part) + b"e")),
     "names of one tensor": lambda part: in_zip(
         Code(b"}" + tensor() + b"q\7" + b"0(" + b"".join(code(str(place)) + b"h\7" for place in range(150_000)) + b"u")
     ),
     "wrappers": lambda part: in_plain(nested_dicts(8, {"l": [None] * 900_000, "w": array(NUMBERS)})),
     "one state of many": lambda part: shared_by_many(
-        dict.fromkeys(map(str, range(200_000))), lambda get: OBJECT + get + b"b", part
+        dict.fromkeys(map(str, range(200_000 // part))), lambda get: OBJECT + get + b"b", part
     ),
-    "one tuple of many": lambda part: shared_by_many((None,) * 200_000, lambda get: OBJECT + get + b"b", part),
+    "one tuple of many": lambda part: shared_by_many(
+        (None,) * (200_000 // part), lambda get: OBJECT + get + b"b", part
+    ),
     "one list of many dicts": lambda part: shared_by_many(
-        [None] * 200_000, lambda get: b"ccollections\nOrderedDict\n" + get + b"\x85R", part
+        [None] * (200_000 // part), lambda get: b"ccollections\nOrderedDict\n" + get + b"\x85R", part
     ),
-    "one set of many modules": lambda part: shared_by_many([None] * 200_000, lambda get: MODULE + get + b"ub", part),
+    "one set of many modules": lambda part: shared_by_many(
+        [None] * (200_000 // part), lambda get: MODULE + get + b"ub", part
+    ),
     "one pickle within many": lambda part: shared_by_many(
         (in_legacy(storage(view=(None,)), {"0": b""}),),
         lambda get: named("torch.storage._load_from_bytes") + get + b"R",
