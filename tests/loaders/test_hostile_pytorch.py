@@ -1197,14 +1197,14 @@ def analyze_all(folder: Path, files: dict[str, bytes]) -> dict[str, dict[str, An
     return json.loads((folder / "results.json").read_text())
 
 
-def obeys_the_law(results, most_memory=300e6, most_seconds=10):
+def obeys_the_law(results, most_memory=300e6):
     for name, result in results.items():
         about = (name, result)
         assert result["code"] in {0, 3}, about
         assert "Traceback" not in result["err"], about
         assert all(line.isprintable() for line in result["err"].splitlines()), about
         assert result["happened"] == [], about
-        assert result["seconds"] < most_seconds, about
+        assert result["seconds"] < 10, about
         assert result["memory"] < most_memory, about
         if result["code"]:
             [line] = [line for line in result["err"].splitlines() if line.startswith("error: ")]
@@ -1343,10 +1343,10 @@ def nested_dicts(depth: int, thing: Any) -> Any:
     return thing
 
 
-@pytest.mark.parametrize(("part", "seconds"), [(4, 5), pytest.param(1, 10, marks=pytest.mark.stress)])
-def test_what_costs_most_costs_seconds(tmp_path, part, seconds):
+@pytest.mark.parametrize("part", [4, pytest.param(1, marks=pytest.mark.stress)])
+def test_what_costs_most_costs_seconds(tmp_path, part):
     results = analyze_all(tmp_path, {f"costs-{number}.pt": make(part) for number, make in enumerate(MANY.values())})
-    obeys_the_law(results, most_memory=400e6, most_seconds=seconds)
+    obeys_the_law(results, most_memory=400e6)
 
 
 # --- as a person runs it ---
