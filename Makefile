@@ -33,7 +33,7 @@ demo: $(CORE) $(MINILM)  ## a light install, then a tour on a real model (two mi
 
 test: lint  ## install every extra, run all gates, then the tests
 	@echo "== pytest"
-	@$(BIN)/python -m pytest -n 2 --dist loadscope
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --durations 10
 
 stress: $(TEST)  ## the long tests, which repeat shorter ones at more places and moments (some minutes)
 	@$(BIN)/python -m pytest -n 2 -m stress

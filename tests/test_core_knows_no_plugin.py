@@ -15,6 +15,7 @@ ROOT = Path(ww_core.__file__).parent
 EXCEPTIONS = {
     "matrix": ("", "the core's own word: a scope, a kind of subject, a core input; an extractor is called so too"),
     "default": ("", "the profile of who names none"),
+    "cpu": ("", "the device of who names none: the only one that comes with the core itself"),
     "threads": ("", "the executor of who names none, and of what cannot leave this process"),
     "D": ("spectral", "LAPACK's letter for complex128"),
 }
@@ -23,7 +24,15 @@ EXCEPTIONS = {
 
 def names_of_builtin_plugins():
     registry = load_plugins(environ={"WW_ONLY_PLUGINS": ""})
-    kinds = (registry.loaders, registry.extractors, registry.profiles, registry.executors, registry.quantities)
+    kinds = (
+        registry.openers,
+        registry.loaders,
+        registry.extractors,
+        registry.quantities,
+        registry.profiles,
+        registry.executors,
+        registry.devices,
+    )
     objects = [owned for kind in kinds for owned in kind]
     columns = [column.name for owned in registry.quantities for column in owned.object.columns]
     return {*columns, *(owned.name for owned in objects), *(owned.key for owned in objects)}

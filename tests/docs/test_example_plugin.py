@@ -23,7 +23,8 @@ def installed(tmp_path_factory):
     target = tmp_path_factory.mktemp("site")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--target", target, source], check=True)
-    return os.environ | {"PYTHONPATH": str(target), "WW_STORE": str(target / "store.sqlite"), "NO_COLOR": "1"}
+    path = os.pathsep.join(filter(None, [str(target), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "WW_STORE": str(target / "store.sqlite"), "NO_COLOR": "1"}
 
 
 def ww(environment, *arguments):
@@ -31,9 +32,14 @@ def ww(environment, *arguments):
     return subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, check=True).stdout
 
 
-def test_its_own_tests_pass(installed, tmp_path):
+@pytest.mark.parametrize(
+    "chosen",
+    ["test_value or loads", pytest.param("", marks=pytest.mark.stress)],  # all are run by a page
+    ids=["some", "all"],
+)
+def test_its_own_tests_pass(installed, tmp_path, chosen):
     tests = shutil.copy(EXAMPLE / "test_ww_nuclear_norm.py", tmp_path)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, tests]
     done = subprocess.run(command, env=installed, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
