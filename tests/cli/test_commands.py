@@ -248,6 +248,6 @@ def test_a_device_on_the_command_line(ww_here, model_file):
     pytest.importorskip("torch")
     result = ww_here("analyze", model_file, "--device", "gpu9")
     assert result.returncode == 2
-    assert result.stderr.startswith("error: device 'gpu9' cannot be used: ")
+    assert "unknown device 'gpu9'" in result.stderr
     assert result.stderr.count("\n") == 1
     assert ww_here("analyze", model_file, "--device", "torch").returncode == 0
