@@ -88,7 +88,7 @@ def main() -> None:
   ww show {f"--store {STORE}":<34} all that is stored
   ww metrics                                 every metric, with its direction and meaning
   ww plugins                                 what is loaded, and from where
-  docs/plugins/example/                      a metric of your own, in ten lines""")
+  docs/plugins/example/                      plugins of every common kind, to copy from""")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
+from ww_core.loading.files import FileSource
 from ww_plugins.loaders.safetensors import SafetensorsLoader
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def main() -> None:
         parser.error("the destination is the source")
 
     rng = np.random.default_rng(options.seed)
-    with SafetensorsLoader().open(options.source) as checkpoint:
+    with SafetensorsLoader().open(FileSource(options.source)) as checkpoint:
         matrices = [layer for layer in checkpoint.layers if len(layer.shape) > 1]
         redraw = named(matrices, options.reinitialised or REINITIALISED)
         prune = [

@@ -993,7 +993,7 @@ APART = """
     weights_only._limit_time = lambda: None  # it is one file's
     for path in map(Path, sys.argv[1:]):
         try:
-            weights_only.main(str(path), str(path.with_suffix(".safetensors")), ["a"])
+            weights_only.main(str(path), str(path.with_suffix(".safetensors")), "", ["a"])
         except Exception:
             pass
 """
@@ -1089,7 +1089,7 @@ PARTS = {
 
 @pytest.mark.parametrize("case", PARTS)
 def test_the_content_of_parts_is_read_or_said_to_be_missing(case, tmp_path, loader, contents, monkeypatch):
-    monkeypatch.setattr("ww_plugins.loaders.pytorch.weights_only.load_apart", lambda file, names: {})
+    monkeypatch.setattr("ww_plugins.loaders.pytorch.weights_only.load_apart", lambda *_: {})
     monkeypatch.chdir(tmp_path)
     make, readable = PARTS[case]
     path = tmp_path / "bad.pt"

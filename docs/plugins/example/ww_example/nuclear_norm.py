@@ -1,9 +1,9 @@
 import ww_core as ww
 
 
-@ww.metric(version="1", better="lower")
+@ww.metric(version="1", better="lower", unit="weight")
 def nuclear_norm(singular_values):
-    """Sum of the singular values, shape (M,) descending; same unit as the weights."""
+    """Sum of the singular values."""
     return singular_values.sum()
 
 
