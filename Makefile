@@ -33,7 +33,7 @@ demo: $(CORE) $(MINILM)  ## a light install, then a tour on a real model (two mi
 
 test: lint  ## install every extra, run all gates, then the tests
 	@echo "== pytest"
-	@$(BIN)/python -m pytest -n 2 --dist loadscope
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --durations 10
 
 stress: $(TEST)  ## the long tests, which repeat shorter ones at more places and moments (some minutes)
 	@$(BIN)/python -m pytest -n 2 -m stress
@@ -47,8 +47,9 @@ lint: $(TEST)  ## ruff, mypy and import-linter; stops at the first that fails
 bench: $(BENCH)  ## time ww beside WeightWatcher; OPTIONS="--help" lists what can be chosen (a quarter of an hour)
 	@$(PEER)/bin/python -m benchmarks.peer $(OPTIONS)
 
-docs: $(CORE)  ## write docs/reference/cli.md anew from `ww --help`
+docs: $(TEST)  ## write docs/reference/cli.md and docs/explanation/architecture.svg anew from the code
 	@$(BIN)/python docs/make_cli_reference.py
+	@$(BIN)/python docs/make_architecture.py
 
 clean:  ## remove the demo's folder, builds and caches; keeps .venv
 	rm -rf demo build dist .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -13,6 +13,10 @@ def test_every_public_name_resolves_and_is_listed():
     assert set(ww_core.__all__) <= set(dir(ww_core))
 
 
+def test_every_error_is_public():
+    assert set(errors.__all__) <= set(ww_core.__all__)
+
+
 def test_the_error_tree_is_drawn_as_it_is():
     drawn = {re.sub(r"^[ │├└─]*", "", line).split(" ")[0]: line for line in errors.__doc__.splitlines() if line.strip()}
     for name in errors.__all__:

@@ -45,6 +45,7 @@ def imported_by(*arguments):
         (["--help"], HEAVY | {"pydantic"}),  # typer itself imports pydantic as soon as a command is run
         (["--version"], HEAVY),
         (["analyze", "--help"], HEAVY),
+        (["compare-svd", "--help"], HEAVY - {"ww_plugins"}),  # the plugin of that command, and nothing more
     ],
 )
 def test_help_imports_nothing_heavy(arguments, heavy):

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ww_core.contracts.command import Command
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Entries, Extractor, Matrix, MatrixPlan
@@ -23,32 +24,47 @@ if TYPE_CHECKING:
     from ww_core.contracts.profile import Profile
     from ww_core.contracts.source import Opener, Source
     from ww_core.domain.column import Column, Scope
+    from ww_core.domain.globs import choose_layers
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
     from ww_core.domain.outcome import Outcome, State
-    from ww_core.domain.report import AnalysisReport
+    from ww_core.domain.report import AnalysisReport, Failure, MatrixRow
     from ww_core.domain.rounding import ROUNDINGS, Rounding
+    from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import MatrixPlace
     from ww_core.errors import (
         CorruptFileError,
+        LostResultsError,
         MissingExtraError,
         NoLoaderError,
         NotApplicable,
+        NotAStoreError,
+        NothingToAnalyzeError,
+        NotStoredError,
+        NoValue,
+        OutputError,
+        PluginError,
+        ReadOnlyStoreError,
         Refused,
+        SchemaTooNewError,
+        SchemaTooOldError,
         SourceError,
         StoreError,
+        UnknownNameError,
         UsageError,
         WWError,
     )
+    from ww_core.plugins.discovery import load_plugins
     from ww_core.plugins.hookspecs import API_VERSION
     from ww_core.plugins.markers import hookimpl
+    from ww_core.plugins.registry import Registry
     from ww_core.store.store import Store, open_store
     from ww_core.use_cases.analyze import analyze
     from ww_core.use_cases.backfill import backfill
-    from ww_core.use_cases.compare_svd import compare_svd
     from ww_core.use_cases.describe import describe
 
 _HOMES = {
+    "ww_core.contracts.command": ["Command"],
     "ww_core.contracts.device": ["Device"],
     "ww_core.contracts.executor": ["Executor"],
     "ww_core.contracts.extractor": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
@@ -58,29 +74,43 @@ _HOMES = {
     "ww_core.contracts.profile": ["Profile"],
     "ww_core.contracts.source": ["Opener", "Source"],
     "ww_core.domain.column": ["Column", "Scope"],
+    "ww_core.domain.globs": ["choose_layers"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
     "ww_core.domain.outcome": ["Outcome", "State"],
-    "ww_core.domain.report": ["AnalysisReport"],
+    "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
+    "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.spectrum": ["Spectrum"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.errors": [
         "CorruptFileError",
+        "LostResultsError",
         "MissingExtraError",
         "NoLoaderError",
+        "NoValue",
+        "NotAStoreError",
         "NotApplicable",
+        "NotStoredError",
+        "NothingToAnalyzeError",
+        "OutputError",
+        "PluginError",
+        "ReadOnlyStoreError",
         "Refused",
+        "SchemaTooNewError",
+        "SchemaTooOldError",
         "SourceError",
         "StoreError",
+        "UnknownNameError",
         "UsageError",
         "WWError",
     ],
+    "ww_core.plugins.discovery": ["load_plugins"],
     "ww_core.plugins.hookspecs": ["API_VERSION"],
     "ww_core.plugins.markers": ["hookimpl"],
+    "ww_core.plugins.registry": ["Registry"],
     "ww_core.store.store": ["Store", "open_store"],
     "ww_core.use_cases.analyze": ["analyze"],
     "ww_core.use_cases.backfill": ["backfill"],
-    "ww_core.use_cases.compare_svd": ["compare_svd"],
     "ww_core.use_cases.describe": ["describe"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -92,31 +122,46 @@ __all__ = [
     "AnalysisReport",
     "Checkpoint",
     "Column",
+    "Command",
     "CorruptFileError",
     "Device",
     "Entries",
     "Executor",
     "Extractor",
+    "Failure",
     "FileRange",
     "Layer",
     "LayerContent",
+    "LayerCoverage",
     "LayerDone",
     "LayerKind",
     "Loader",
+    "LostResultsError",
     "Matrix",
     "MatrixPlace",
     "MatrixPlan",
+    "MatrixRow",
     "MissingExtraError",
     "NoLoaderError",
+    "NoValue",
+    "NotAStoreError",
     "NotApplicable",
+    "NotStoredError",
+    "NothingToAnalyzeError",
     "Opener",
     "Outcome",
+    "OutputError",
+    "PluginError",
     "Profile",
     "Quantity",
+    "ReadOnlyStoreError",
     "Refused",
+    "Registry",
     "Rounding",
     "RunObserver",
     "RunStart",
+    "SchemaTooNewError",
+    "SchemaTooOldError",
     "Scope",
     "SkippedTensor",
     "Source",
@@ -125,15 +170,18 @@ __all__ = [
     "State",
     "Store",
     "StoreError",
+    "StoredRun",
     "TensorSpec",
+    "UnknownNameError",
     "UsageError",
     "WWError",
     "analyze",
     "backfill",
+    "choose_layers",
     "column",
-    "compare_svd",
     "describe",
     "hookimpl",
+    "load_plugins",
     "metric",
     "open_store",
     "quantity",

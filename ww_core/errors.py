@@ -6,6 +6,7 @@ WWError                       4
 │   └── PluginError           2   a plugin that is wrong (only under --strict-plugins, or when one is declared)
 ├── SourceError               3   a path or object that cannot be analysed
 │   ├── NoLoaderError         3   no loader recognises it
+│   ├── LoaderFailedError     3   the loader that recognises it raised something unexpected
 │   ├── MissingExtraError     3   the format's package is not installed
 │   ├── CorruptFileError      3   the file contradicts itself or is cut short
 │   └── NothingToAnalyzeError 3   it was read, and holds no layer with a spectrum
@@ -16,6 +17,7 @@ WWError                       4
 │   ├── ReadOnlyStoreError    3   writing was asked where it is not possible
 │   └── NotStoredError        3   the model, version or digest is not in the store
 ├── LostResultsError          4   something selected was lost to an exception
+├── CommandFailedError        4   a plugin's command raised something unexpected
 └── OutputError               3   the output cannot be written
 
 NoValue                           not errors: what a metric raises instead of returning a number
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "CommandFailedError",
     "CorruptFileError",
+    "LoaderFailedError",
     "LostResultsError",
     "MissingExtraError",
     "NoLoaderError",
@@ -56,9 +60,15 @@ __all__ = [
 
 
 class WWError(Exception):
-    """Base of all errors that are explained by their sentence and need no traceback."""
+    """Base of all errors that are explained by their sentence and need no traceback.
+
+    Attributes:
+        exit_code: What the program ends with.
+        blames_plugin: Whether it tells what a plugin raised: then ``WW_DEBUG`` shows the plugin's traceback, not ww's.
+    """
 
     exit_code: ClassVar[int] = 4
+    blames_plugin: ClassVar[bool] = False
 
 
 class UsageError(WWError):
@@ -88,6 +98,8 @@ class UnknownNameError(UsageError):
 class PluginError(UsageError):
     """A plugin or an object of a plugin that does not keep the contract."""
 
+    blames_plugin = True
+
 
 class SourceError(WWError):
     """A path, file or object that cannot be read as a checkpoint."""
@@ -97,6 +109,12 @@ class SourceError(WWError):
 
 class NoLoaderError(SourceError):
     """No loader recognises the source."""
+
+
+class LoaderFailedError(SourceError):
+    """The loader that recognises the source raised something unexpected; the message names file and line."""
+
+    blames_plugin = True
 
 
 class MissingExtraError(SourceError):
@@ -139,6 +157,14 @@ class NotStoredError(StoreError):
 
 class LostResultsError(WWError):
     """Something selected was lost to an exception; the rest is stored."""
+
+    blames_plugin = True
+
+
+class CommandFailedError(WWError):
+    """A command of a plugin raised something unexpected; the message names file and line."""
+
+    blames_plugin = True
 
 
 class OutputError(WWError):

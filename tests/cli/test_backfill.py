@@ -92,10 +92,10 @@ def version_of(weights, version):
 
 
 @pytest.fixture
-def stored(ww_program, weights):
+def stored(ww_here, weights):
     """The program, with a store of three versions."""
-    analyze_versions(ww_program, weights)
-    return ww_program
+    analyze_versions(ww_here, weights)
+    return ww_here
 
 
 def shown(program, version, store="store.sqlite"):
@@ -158,15 +158,16 @@ def test_what_is_lost_to_an_exception_ends_in_4_and_the_rest_is_there(stored, tm
     plugin = write_plugin(tmp_path, MOODY)
     result = stored(*plugin, "backfill", "my net's@1")
     assert ends(result, LOST).startswith("9 values filled in, for 1 of 1 version")
-    assert "failed: my net's@1 conv pool 0: moody: ValueError: not this one (metric, late plugin)" in result.stderr
+    failed = "failed: my net's@1 conv pool 0 (metric, late plugin): moody: ValueError: not this one (late plugin.py:"
+    assert failed in result.stderr
     assert "1 of what could be filled in was lost to exceptions" in result.stderr
     assert shown(stored, "1")["layers"][1]["metrics"]["moody"] == 40
 
 
-def test_killed_in_the_middle_it_goes_on_from_there(stored, tmp_path):
+def test_killed_in_the_middle_it_goes_on_from_there(stored, ww_program, tmp_path):
     plugin = write_plugin(tmp_path)
     (tmp_path / "die").touch()
-    killed = stored(*plugin, "backfill", "--jobs", "1")
+    killed = ww_program(*plugin, "backfill", "--jobs", "1")
     assert killed.returncode == -9
     (tmp_path / "die").unlink()
     assert "nuclear" in shown(stored, "1")["summary"]
@@ -190,10 +191,10 @@ def test_what_cannot_be_repeated_is_one_line(stored, weights, tmp_path):
     assert "cannot be repeated, for 1 of 3 versions: unknown metric 'late plugin:nuclear'" in text
 
 
-def test_an_empty_store_says_how_to_begin(ww_program):
-    with open_store(ww_program.store):
+def test_an_empty_store_says_how_to_begin(ww_here):
+    with open_store(ww_here.store):
         pass
-    assert "nothing is stored yet" in ends(ww_program("backfill"), DONE)
+    assert "nothing is stored yet" in ends(ww_here("backfill"), DONE)
 
 
 @pytest.mark.parametrize(

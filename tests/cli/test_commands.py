@@ -242,3 +242,12 @@ def test_names_from_a_file_cannot_steer_the_terminal(ww_here, tmp_path):
     save_file({"[red]layer[/red].weight": np.eye(8, 6, dtype=np.float32) + 1}, path)
     text = ok(ww_here("analyze", path))
     assert "[red]layer[/red]" in text
+
+
+def test_a_device_on_the_command_line(ww_here, model_file):
+    pytest.importorskip("torch")
+    result = ww_here("analyze", model_file, "--device", "gpu9")
+    assert result.returncode == 2
+    assert "unknown device 'gpu9'" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert ww_here("analyze", model_file, "--device", "torch").returncode == 0

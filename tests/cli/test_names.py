@@ -165,9 +165,9 @@ def test_an_empty_option_is_not_one_that_was_left_out(ww_here, save, tmp_path, o
     assert not ww_here.store.exists()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_empty_names_are_wrong_usage_everywhere(ww_here, save, subtests):
+    ok(ww_here("analyze", save("net.safetensors")))
+    for arguments in (
         ["show", ""],
         ["show", "net", "--profile", ""],
         ["show", "net", "--variant", ""],
@@ -184,15 +184,12 @@ def test_an_empty_option_is_not_one_that_was_left_out(ww_here, save, tmp_path, o
         ["compare-svd", "net", "--name", ""],
         ["db", "info", "--store", ""],
         ["db", "gc", "--store", ""],
-    ],
-    ids=" ".join,
-)
-def test_empty_names_are_wrong_usage_everywhere(ww_here, save, arguments):
-    ok(ww_here("analyze", save("net.safetensors")))
-    done = ww_here(*arguments)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "empty" in done.stderr
-    assert "Traceback" not in done.stderr
+    ):
+        with subtests.test(" ".join(arguments)):
+            done = ww_here(*arguments)
+            assert done.returncode == 2, done.stdout + done.stderr
+            assert "empty" in done.stderr
+            assert "Traceback" not in done.stderr
     assert versions(ww_here) == ["net@1"]
 
 

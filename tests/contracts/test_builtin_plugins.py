@@ -1,8 +1,11 @@
 """ww's own plugins keep the contracts that ww ships for everybody's."""
 
+import inspect
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 from safetensors.numpy import save_file
 
 import ww_core as ww
@@ -14,6 +17,7 @@ import ww_plugins.metrics
 import ww_plugins.openers
 import ww_plugins.profiles
 from ww_core.testing import (
+    CommandContract,
     DeviceContract,
     ExecutorContract,
     ExtractorContract,
@@ -162,3 +166,49 @@ class Watching:
 
 class TestObservers(ObserverContract):
     plugin = Watching()
+
+
+class Greeting:
+    """A command plugin, as a third party would write one."""
+
+    @ww.hookimpl
+    def ww_register_commands(self):
+        return [ww.Command("hello", greeting())]
+
+
+def greeting(*options, doc="Say hello."):
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+    def hello(name: str = "you", other: Annotated[str, typer.Option(*options)] = ""):
+        typer.echo(f"hello {name}")
+
+    hello.__doc__ = doc
+    app.command()(hello)
+    return app
+
+
+class TestCommands(CommandContract):
+    plugin = Greeting()
+
+
+@pytest.mark.parametrize(
+    ("command", "method", "message"),
+    [
+        (ww.Command("hello", greeting(doc=None)), "test_its_help_says_what_it_does", "has no help"),
+        (ww.Command("hello", greeting("--plugin")), "test_its_options_are_its_own", "which is ww's own"),
+        (ww.Command("show", greeting()), "test_ww_has_no_command_of_its_name", "choose another name"),
+        (ww.Command("-x", greeting()), "test_it_loads_without_a_problem", "read as an option"),
+        (ww.Command("hello", 3), "test_it_loads_without_a_problem", "is no typer.Typer"),
+    ],
+)
+def test_the_contract_of_commands_finds_faults(command, method, message, capsys):
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_commands(self):
+            return [command]
+
+    contract = CommandContract()
+    contract.plugin = Plugin()
+    check = getattr(contract, method)
+    with pytest.raises(AssertionError, match=message):
+        check(*([capsys] if "capsys" in inspect.signature(check).parameters else []))

@@ -146,13 +146,18 @@ class World:
         ).stdout.decode()
         folder, _, variables = told.partition("\n")
         environ = dict(pair.partition("=")[::2] for pair in variables.split("\0") if pair)
+        command, _, target = command.partition(" > ")
         arguments = shlex.split(command, comments=True)
+        while arguments[0] != "ww":  # variables of this command alone
+            name, _, value = arguments.pop(0).partition("=")
+            environ[name] = value
         printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
         with (
+            Path(folder, target).open("w", encoding="utf-8") if target else contextlib.nullcontext(printed) as output,
             patch.dict(os.environ, environ, clear=True),
             patch.object(sys, "argv", arguments),
             contextlib.chdir(folder),
-            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stdout(output),
             contextlib.redirect_stderr(printed),
             warnings.catch_warnings(),
         ):
@@ -161,8 +166,8 @@ class World:
         return subprocess.CompletedProcess(arguments, code, printed.buffer.getvalue().decode())
 
 
-PLAIN = re.compile(r"ww (?!.*--executor)[^|&;<>$`\\*~\n]*")
-"""A command line that takes no shell, and no other process."""
+PLAIN = re.compile(r"(?:WW_\w+=[\w.-]* )*ww (?!.*--executor)[^|&;<>$`\\*~\n]*(?: > [\w.-]+)?")
+"""A command line that takes no shell, and no other process; a variable and a file for its output are none."""
 
 
 def commands_of(block: Block) -> Iterator[tuple[str, int, str]]:

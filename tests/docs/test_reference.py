@@ -36,10 +36,11 @@ def listed(command):
     return json.loads(done.stdout)
 
 
-def test_the_page_of_the_command_line_is_fresh():
-    command = [sys.executable, ROOT / "docs/make_cli_reference.py", "--check"]
+@pytest.mark.parametrize("script", ["make_cli_reference.py", "make_architecture.py"])
+def test_a_page_that_is_written_is_fresh(script):
+    command = [sys.executable, ROOT / "docs" / script, "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("hook", HOOKS)

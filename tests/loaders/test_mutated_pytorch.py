@@ -277,9 +277,20 @@ def as_python(node):
     return node
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=150)
 @given(thing=OBJECTS, protocol=st.integers(0, 5))
 def test_the_machine_makes_what_python_makes(thing, protocol):
+    machine_makes_what_python_makes(thing, protocol)
+
+
+@pytest.mark.stress
+@settings(deadline=None, max_examples=1000)
+@given(thing=OBJECTS, protocol=st.integers(0, 5))
+def test_the_machine_makes_what_python_makes_of_many_more(thing, protocol):
+    machine_makes_what_python_makes(thing, protocol)
+
+
+def machine_makes_what_python_makes(thing, protocol):
     content = pickle.dumps(thing, protocol)
     read = PickleReader(io.BytesIO(content + b"behind it"))
     assert repr(as_python(read.read(len(content) + 9).root)) == repr(pickle.loads(content))

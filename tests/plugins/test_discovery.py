@@ -21,6 +21,21 @@ def plugin_file(tmp_path):
     return write
 
 
+@pytest.fixture
+def installed(monkeypatch):
+    """Makes files plugins that are installed, each by a distribution of its own."""
+
+    def install(files):
+        candidates = [
+            dataclasses.replace(discovery._from_file(path), distribution=f"{path.stem}-dist", version="1")
+            for path in files
+        ]
+        found = discovery._installed
+        monkeypatch.setattr(discovery, "_installed", lambda: [*found(), *candidates])
+
+    return install
+
+
 def metric_source(name, needs, body="0.0", options=""):
     return f"""
     @ww.metric(version="1"{options})
@@ -49,7 +64,7 @@ def test_a_file_plugin_is_loaded(plugin_file, weights):
     assert report.layers[0].metrics["alpha"].is_ok
 
 
-def test_many_broken_plugins_beside_good_ones(plugin_file, weights):
+def test_many_broken_plugins_beside_good_ones(plugin_file, installed, weights):
     broken = {
         "raises": "raise RuntimeError('no luck')",
         "leaves": "raise SystemExit(3)",
@@ -81,12 +96,12 @@ def test_many_broken_plugins_beside_good_ones(plugin_file, weights):
         "wide": metric_source("wide", "layers"),
         "no_version": "@ww.metric\ndef f(matrix):\n    return 0\n",
     }
-    files = [plugin_file(name, source) for name, source in broken.items()]
-    registry = load_plugins(files=[*files, "nowhere.py"])
+    installed([plugin_file(name, source) for name, source in broken.items()])
+    registry = load_plugins()
     expected = {
         "raises": "no luck (raises.py:2)",
         "leaves": "SystemExit: 3",
-        "syntax": "SyntaxError",
+        "syntax": "SyntaxError: invalid syntax (syntax.py:2)",
         "unknown_need": "unknown need 'stabel_rank': did you mean stable_rank",
         "cycle": "cycle: cycle:hen > cycle:egg > cycle:hen",
         "clash": "metric 'stable_rank' clashes with ww.metrics:stable_rank: reach it as clash:stable_rank",
@@ -97,11 +112,10 @@ def test_many_broken_plugins_beside_good_ones(plugin_file, weights):
         "with_argument": "registry",
         "not_a_list": "must return a list, not int",
         "not_a_metric": "'f' is no metric: decorate it with @ww.metric(version=...)",
-        "hook_raises": "ww_register_metrics failed: ValueError: later",
+        "hook_raises": "ww_register_metrics failed: ValueError: later (hook_raises.py:4)",
         "reserved": "takes the name of the core input 'eigenvalues'",
         "wide": "need 'layers' is of scope model, which a matrix metric cannot see",
         "no_version": "a metric needs a version",
-        "nowhere": "there is no file nowhere.py",
     }
     for name, text in expected.items():
         assert any(text in message for message in messages(registry, name)), (name, messages(registry, name))
@@ -115,7 +129,7 @@ def test_many_broken_plugins_beside_good_ones(plugin_file, weights):
     assert not report.failures
 
 
-def test_the_rest_of_a_plugin_with_one_bad_metric_works(plugin_file, weights):
+def test_the_rest_of_an_installed_plugin_with_one_bad_metric_works(plugin_file, installed, weights):
     path = plugin_file(
         "mixed",
         """
@@ -139,7 +153,8 @@ def test_the_rest_of_a_plugin_with_one_bad_metric_works(plugin_file, weights):
             return [good, bad, worse]
         """,
     )
-    registry = load_plugins(files=[path])
+    installed([path])
+    registry = load_plugins()
     assert info_of(registry, "mixed").objects == ["metric good"]
     assert any("'worse': it needs 'bad', which could not be used" in text for text in messages(registry, "mixed"))
     assert ww.analyze(weights, registry=registry).layers[0].metrics["good"].is_ok
@@ -179,9 +194,71 @@ def test_a_plugin_sees_its_own_names_first(plugin_file, weights):
     assert metrics["stable_rank"].number != 7
 
 
-def test_strict_raises_with_every_cause(plugin_file):
-    with pytest.raises(PluginError, match=r"plugin raises: .*no luck"):
-        load_plugins(files=[plugin_file("raises", "raise RuntimeError('no luck')")], strict=True)
+def test_strict_raises_with_every_cause(plugin_file, installed):
+    installed([plugin_file("raises", "raise RuntimeError('no luck')"), plugin_file("empty", "x = 1")])
+    with pytest.raises(PluginError, match=r"plugin raises: .*no luck.*; plugin empty: it implements no hook"):
+        load_plugins(strict=True)
+
+
+REFUSED = {
+    "raises": ("raise RuntimeError('no luck')", "RuntimeError: no luck (it.py:2)"),
+    "leaves": ("raise SystemExit(3)", "SystemExit: 3 (it.py:2)"),
+    "syntax": ("def f(:", "SyntaxError: invalid syntax (it.py:2)"),
+    "too new": ("WW_API_VERSION = 99", "it is written for plugin API 99"),
+    "no hook": ("x = 1", "it implements no hook of ww: mark a function"),
+    "misspelt": ("@ww.hookimpl\ndef ww_register_metric():\n    return []", "did you mean ww_register_metrics?"),
+    "hook": (
+        "@ww.hookimpl\ndef ww_register_metrics():\n    return 1 / 0",
+        "ZeroDivisionError: division by zero (it.py:4)",
+    ),
+    "object": ("@ww.hookimpl\ndef ww_register_metrics():\n    return [3]", "an object of type 'int' is no metric"),
+    "need": (metric_source("reach", "stabel_rank"), "unknown need 'stabel_rank': did you mean stable_rank"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_was_named_and_cannot_be_used_is_an_error(plugin_file, weights, case):
+    source, message = REFUSED[case]
+    path = plugin_file("it", source)
+    for ask in (lambda: load_plugins(files=[path]), lambda: ww.analyze(weights, plugin_files=[path])):
+        with pytest.raises(PluginError) as caught:
+            ask()
+        assert f"plugin file {path} cannot be used" in str(caught.value)
+        assert message in str(caught.value)
+        assert caught.value.exit_code == 2
+
+
+def test_a_file_that_is_not_there_is_an_error_before_anything_is_loaded(plugin_file, tmp_path):
+    loud = plugin_file("loud", "raise KeyboardInterrupt")
+    for path, message in ((tmp_path / "nope.py", "there is no such file; check the path"), (tmp_path, "a folder")):
+        with pytest.raises(PluginError, match=message) as caught:
+            load_plugins(files=[loud, path])
+        assert str(path) in str(caught.value)
+    text = tmp_path / "plugin.txt"
+    text.write_text("x = 1")
+    with pytest.raises(PluginError, match=r"it is no Python file: the name of one ends in \.py"):
+        load_plugins(files=[text])
+
+
+def test_a_file_that_is_blocked_and_named_is_an_error(plugin_file):
+    path = plugin_file("mine", metric_source("mine", "matrix"))
+    with pytest.raises(PluginError, match="WW_BLOCK_PLUGINS blocks plugin mine; take it out of there"):
+        load_plugins(files=[path], environ={"WW_BLOCK_PLUGINS": "mine"})
+    assert load_plugins(files=[path], environ={"WW_ONLY_PLUGINS": ""}).quantities.find("mine")
+
+
+def test_a_name_that_clashes_costs_the_short_name_only(plugin_file):
+    registry = load_plugins(files=[plugin_file("clash", metric_source("stable_rank", "singular_values"))])
+    (problem,) = info_of(registry, "clash").problems
+    assert (problem.stage, "reach it as clash:stable_rank" in problem.message) == ("clash", True)
+
+
+def test_a_file_that_is_named_twice_is_loaded_once(plugin_file, monkeypatch):
+    path = plugin_file("twice", metric_source("twice", "matrix"))
+    monkeypatch.chdir(path.parent)
+    registry = load_plugins(files=[path, "twice.py"])
+    assert registry.plugin_files == (str(path),)
+    assert not info_of(registry, "twice").problems
 
 
 def test_blocking_and_restricting(monkeypatch):

@@ -160,3 +160,20 @@ def test_columns_are_no_part_of_the_identity():
         return nodes["Mine:pair"].identity
 
     assert len({identity(result) for result in (One, Typed, Two, Documented)}) == 1
+
+
+def test_a_profile_that_names_no_extractor_has_those_of_the_default_one():
+    mine, default = (selected(plugin(metrics=("stable_rank",)), profile=name) for name in ("mine", "default"))
+    for kind in LayerKind:
+        assert [v.identity for v in mine.extractors[kind]] == [v.identity for v in default.extractors[kind]]
+    nothing = ww.Profile("default", "Of another.")
+    assert nothing.extractor_for(LayerKind.DENSE) == ""
+
+    class Alone:
+        @ww.hookimpl
+        def ww_register_profiles(self):
+            return [nothing]
+
+    registry = load_plugins(objects=[Alone()], environ={"WW_BLOCK_PLUGINS": "ww.profiles"})
+    with pytest.raises(ww.UsageError, match="profile 'default' names no extractor for layers of kind"):
+        select(registry, Request())

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -21,6 +23,9 @@ from sqlalchemy import select
 from ww_core.cli.main import main
 from ww_core.store import tables
 from ww_core.store.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _numbers = itertools.count()
 
@@ -79,7 +84,7 @@ def postgresql_server():
 
 @pytest.fixture
 def make_database(postgresql_server):
-    """A function that makes an empty database and returns its URL."""
+    """A function that makes an empty database, or a copy of another, and returns its URL."""
     import psycopg
 
     def administer(statement: str) -> None:
@@ -88,10 +93,12 @@ def make_database(postgresql_server):
 
     made = []
 
-    def make() -> str:
+    def make(original: str | None = None, *, keep: bool = False) -> str:
         name = f"ww_{next(_numbers)}"
-        administer(f"CREATE DATABASE {name}")
-        made.append(name)
+        template = urlsplit(original).path[1:] if original else "template1"
+        administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+        if not keep:
+            made.append(name)
         return f"postgresql://ww@/{name}?host={postgresql_server}"
 
     yield make
@@ -100,17 +107,55 @@ def make_database(postgresql_server):
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def make_store_url(request, tmp_path):
-    """A function that returns the location of a new, empty store."""
+def make_store_url(request, tmp_path, tmp_path_factory):
+    """A function that returns the location of a store yet to be made, or of a copy of another."""
     if request.param == "postgresql":
         return request.getfixturevalue("make_database")
-    return lambda: str(tmp_path / f"store-{next(_numbers)}.sqlite")
+
+    def make(original: str | None = None, *, keep: bool = False) -> str:
+        folder = tmp_path_factory.mktemp("original") if keep else tmp_path
+        path = str(folder / f"store-{next(_numbers)}.sqlite")
+        return shutil.copyfile(original, path) if original else path
+
+    return make
 
 
 @pytest.fixture
-def store_url(make_store_url):
-    """Location of a new, empty store: an SQLite file, and a database on a PostgreSQL server."""
+def new_store_url(make_store_url):
+    """Location of a store yet to be made: an SQLite file, and a database on a PostgreSQL server."""
     return make_store_url()
+
+
+@pytest.fixture(scope="session")
+def originals() -> dict[tuple[str, Callable], str]:
+    """Locations of stores that were made to be copied, by their kind and by what has filled them."""
+    return {}
+
+
+@pytest.fixture
+def make_copy(request, make_store_url, originals):
+    """A function that returns the location of a store as some function fills it: that is called once for all tests."""
+    kind = request.node.callspec.params["make_store_url"]
+
+    def make(fill: Callable) -> str:
+        if (kind, fill) not in originals:
+            location = make_store_url(keep=True)
+            with open_store(location) as store:
+                fill(store)
+            originals[kind, fill] = location
+        return make_store_url(originals[kind, fill])
+
+    return make
+
+
+def _with_nothing(store) -> None:
+    pass
+
+
+@pytest.fixture
+def store_url(make_copy):
+    """Location of a new store with nothing in it, of each kind."""
+    return make_copy(_with_nothing)
 
 
 class ForkedProgram:
@@ -124,24 +169,25 @@ class ForkedProgram:
     def __init__(self, folder: Path) -> None:
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload(list(self.READY))
-        self._output = folder / "output"
+        self._folder = folder
 
-    def __call__(self, *arguments, largest_file=None):
+    def __call__(self, *arguments, largest_file=None, only_errors=False):
         """Start the program; no file that it writes gets larger than so many bytes."""
-        texts = [str(argument) for argument in arguments]
-        process = self._processes.Process(target=_run_program, args=(texts, self._output, largest_file))
+        texts, name = [str(argument) for argument in arguments], f"output-{next(_numbers)}"
+        work = (texts, self._folder / name, largest_file, only_errors)
+        process = self._processes.Process(target=_run_program, args=work, name=name)
         process.start()
         return process
 
     def output(self, process):
         """Wait for its end, and return its exit code and what it has printed, errors included."""
-        process.join(60)
-        return process.exitcode, self._output.read_text()
+        process.join(120)
+        return process.exitcode, (self._folder / process.name).read_text()
 
 
-def _run_program(arguments, output, largest_file):
+def _run_program(arguments, output, largest_file, only_errors):
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY) if only_errors else descriptor, 1)
     os.dup2(descriptor, 2)
     if largest_file is not None:
         import resource

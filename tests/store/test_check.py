@@ -42,12 +42,15 @@ class Plugin:
         return [fragile]
 
 
+def fill(store):
+    ww.analyze(net(1), store=store, name="net", extractors=["pool", "slice"])
+    ww.analyze(net(2), store=store, name="net")
+
+
 @pytest.fixture
-def store(store_url):
+def store(make_copy):
     """A store of a few analyses, open."""
-    with open_store(store_url) as store:
-        ww.analyze(net(1), store=store, name="net", extractors=["pool", "slice"])
-        ww.analyze(net(2), store=store, name="net")
+    with open_store(make_copy(fill)) as store:
         yield store
 
 
@@ -191,12 +194,17 @@ def test_faults_are_counted_and_the_first_are_told(store, monkeypatch):
     assert found.count > 12
 
 
-@pytest.fixture
-def file(tmp_path):
-    """Path of a store in a file, of which changes that no constraint allows are possible."""
-    path = tmp_path / "store.sqlite"
+@pytest.fixture(scope="module")
+def sound_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sound") / "store.sqlite"
     ww.analyze(net(1), store=path, name="net")
     return path
+
+
+@pytest.fixture
+def file(sound_file, tmp_path):
+    """Path of a store in a file, of which changes that no constraint allows are possible."""
+    return shutil.copyfile(sound_file, tmp_path / "store.sqlite")
 
 
 @pytest.mark.parametrize(
@@ -271,10 +279,10 @@ def test_summaries_are_written_anew_as_they_were(store, statement):
     assert store.rebuild_summaries() == 0
 
 
-def test_a_store_opened_for_reading_is_checked_and_not_mended(store_url, store):
+def test_a_store_opened_for_reading_is_checked_and_not_mended(store):
     with store._writing() as connection:
         connection.execute(delete(tables.summary))
-    with open_store(store_url, mode="read") as reader:
+    with open_store(store.location, mode="read") as reader:
         assert reader.verify().faults.keys() == {"summary"}
         with pytest.raises(ww.StoreError, match="opened for reading"):
             reader.rebuild_summaries()

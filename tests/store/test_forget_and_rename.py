@@ -16,13 +16,16 @@ def net(number):
     return {"a.weight": np.random.default_rng(number).standard_normal((6, 5))}
 
 
+def fill(store):
+    for number in (1, 2, 3):
+        ww.analyze(net(number), store=store, name="resnet", series="nets", metrics=["stable_rank"])
+    ww.analyze(net(1), store=store, name="vgg", version="final", metrics=["stable_rank"])
+
+
 @pytest.fixture
-def store(store_url):
+def store(make_copy):
     """A store of two models: resnet in three versions, a member of a series, and vgg in one."""
-    with open_store(store_url) as store:
-        for number in (1, 2, 3):
-            ww.analyze(net(number), store=store, name="resnet", series="nets", metrics=["stable_rank"])
-        ww.analyze(net(1), store=store, name="vgg", version="final", metrics=["stable_rank"])
+    with open_store(make_copy(fill)) as store:
         yield store
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import multiprocessing
 import resource
+import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -73,6 +74,13 @@ def test_what_was_forgotten_goes_as_if_it_had_never_been_there(make_store_url, c
     assert left == expected
 
 
+@pytest.fixture(scope="module")
+def empty_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("empty") / "store.sqlite"
+    open_store(path).close()
+    return path
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     nets=st.lists(
@@ -83,8 +91,10 @@ def test_what_was_forgotten_goes_as_if_it_had_never_been_there(make_store_url, c
     ),
     kept=st.integers(0, 31),
 )
-def test_any_of_several_may_go(tmp_path_factory, content_of, nets, kept):
+def test_any_of_several_may_go(tmp_path_factory, content_of, empty_file, nets, kept):
     folder = tmp_path_factory.mktemp("stores")
+    for name in ("all.sqlite", "some.sqlite"):
+        shutil.copyfile(empty_file, folder / name)
     with open_store(folder / "all.sqlite") as store, open_store(folder / "some.sqlite") as expected:
         for place, (numbers, metric) in enumerate(nets):
             ww.analyze(net(*sorted(numbers)), store=store, name=str(place), metrics=[metric])

@@ -11,8 +11,8 @@ from sqlalchemy import insert, select, text
 import ww_core as ww
 from ww_core.store import tables
 from ww_core.store.store import open_store
-from ww_core.use_cases.compare_svd import compare_svd
 from ww_core.use_cases.diff import diff
+from ww_plugins.commands.compare_svd import compare_svd
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_stored_comparison_is_the_names_own(store_url, grouped_file):
     compare_svd(grouped_file, store=store_url, n=4, name="plain")
     for name, expected in right(grouped_file).items():
         (layer,) = compare_svd(name, store=store_url, n=4).layers
-        assert layer.views[0].spectral_norm == pytest.approx(expected, rel=1e-12)
+        assert layer.results[0].spectral_norm == pytest.approx(expected, rel=1e-12)
 
 
 def test_summaries_and_backfill_are_the_names_own(two_labels, grouped_file):
@@ -271,10 +271,22 @@ def test_runs_under_another_name_change_nothing(store_url, weights):
 ACTIONS = ("rename version", "rename model", "move", "move back")
 
 
-def test_rename_carries_the_link_and_moving_cuts_it_in_every_order(store_url, weights, subtests):
+def test_rename_carries_the_link_and_moving_cuts_it_in_every_order(tmp_path, weights, subtests):
+    in_orders(tmp_path / "store.sqlite", weights, subtests, itertools.permutations(ACTIONS, 3))
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.stress)])
+def test_rename_carries_the_link_and_moving_cuts_it_on_a_server(make_database, weights, subtests, every):
+    orders = itertools.islice(itertools.permutations(ACTIONS, 3), 0, None, every)
+    in_orders(make_database(), weights, subtests, orders)
+
+
+def in_orders(location, weights, subtests, orders):
+    weights = {name: weights[name] for name in ("first.weight", "second.weight")}
     other = weights | {"first.weight": weights["first.weight"] * np.float32(2)}
-    with open_store(store_url) as store:
-        for number, order in enumerate(itertools.permutations(ACTIONS, 3)):
+    with open_store(location) as store:
+        for number, order in enumerate(orders):
             with subtests.test(", ".join(order)):
                 rename_and_move(store, f"net-{number}-", order, {"weights": weights, "other": other})
 

@@ -136,16 +136,16 @@ def test_an_upgrade_that_breaks_references_is_undone(older_store, next_revision)
     assert look(older_store) == before
 
 
-def test_a_new_store_that_fails_is_empty(store_url, next_revision, monkeypatch):
+def test_a_new_store_that_fails_is_empty(new_store_url, next_revision, monkeypatch):
     next_revision(FAILING)
     with pytest.raises(Exception, match="missing"):
-        open_store(store_url)
-    engine = connect(Location.of(store_url))
+        open_store(new_store_url)
+    engine = connect(Location.of(new_store_url))
     with engine.connect() as connection:
         assert inspect(connection).get_table_names() == []
     engine.dispose()
     monkeypatch.undo()
-    open_store(store_url).close()
+    open_store(new_store_url).close()
 
 
 def test_reading_does_not_upgrade(older_store, next_revision):
@@ -172,10 +172,10 @@ def test_a_newer_store_is_left_alone(older_store, use):
     assert copies(older_store) == []
 
 
-def test_no_store_to_upgrade(store_url, tmp_path):
+def test_no_store_to_upgrade(new_store_url, tmp_path):
     with pytest.raises(NotAStoreError, match="`ww analyze` makes one"):
-        upgrade_store(store_url)
-    if "://" not in store_url:
+        upgrade_store(new_store_url)
+    if "://" not in new_store_url:
         assert list(tmp_path.iterdir()) == []
 
 
@@ -244,9 +244,9 @@ def opened_by_eight(store_url):
     assert answers == [(f"{migrate.SCHEMA_HEAD}\n", "")] * 8
 
 
-def test_eight_threads_open_a_new_store(store_url):
+def test_eight_threads_open_a_new_store(new_store_url):
     def revision(_: int) -> str:
-        with open_store(store_url) as store:
+        with open_store(new_store_url) as store:
             return store.info().revision
 
     with ThreadPoolExecutor(8) as threads:

@@ -51,13 +51,13 @@ def store(request, tmp_path):
         yield store
 
 
-def test_what_is_written_is_there_after_reopening(store_url):
-    with open_store(store_url) as store:
+def test_what_is_written_is_there_after_reopening(new_store_url):
+    with open_store(new_store_url) as store:
         assert not store.read_only
         add_model(store, "resnet")
-    with open_store(store_url) as store, store._reading() as connection:
+    with open_store(new_store_url) as store, store._reading() as connection:
         assert count_models(connection) == 1
-    with open_store(store_url, mode="read") as store, store._reading() as connection:
+    with open_store(new_store_url, mode="read") as store, store._reading() as connection:
         assert store.read_only
         assert count_models(connection) == 1
 
@@ -230,11 +230,11 @@ def test_reading_what_is_missing_makes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_reading_an_empty_database(store_url):
-    if "://" not in store_url:
-        Path(store_url).touch()
+def test_reading_an_empty_database(new_store_url):
+    if "://" not in new_store_url:
+        Path(new_store_url).touch()
     with pytest.raises(NotAStoreError, match="`ww analyze` makes one"):
-        open_store(store_url, mode="read")
+        open_store(new_store_url, mode="read")
 
 
 def test_missing_folders_are_made(tmp_path):

@@ -3,8 +3,6 @@
 import contextlib
 import multiprocessing
 import sqlite3
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -26,15 +24,15 @@ def changed(weights):
     return weights | {"second.weight": weights["second.weight"] * np.float32(1.5)}
 
 
-def test_a_round_trip_through_the_store(store_url, weights):
+def test_a_round_trip_through_the_store(new_store_url, weights):
     expected = ww.analyze(weights, name="net")
-    first = ww.analyze(weights, store=store_url, name="net", series="nets")
-    again = ww.analyze(weights, store=store_url, name="net")
-    second = ww.analyze(changed(weights), store=store_url, name="net", extractors=["slice", "pool"])
+    first = ww.analyze(weights, store=new_store_url, name="net", series="nets")
+    again = ww.analyze(weights, store=new_store_url, name="net")
+    second = ww.analyze(changed(weights), store=new_store_url, name="net", extractors=["slice", "pool"])
     assert outcomes(first) == outcomes(again) == outcomes(expected)
     assert (again.run.computed, again.run.reused) == (0, 3)
     assert (second.version, second.run.computed, second.run.reused) == ("2", 10, 2)
-    with open_store(store_url, mode="read") as store:
+    with open_store(new_store_url, mode="read") as store:
         assert [(v.model, v.version, v.series) for v in store.versions()] == [
             ("net", "1", ("nets",)),
             ("net", "2", ("nets",)),
@@ -44,7 +42,7 @@ def test_a_round_trip_through_the_store(store_url, weights):
         assert store.report(second.digest[:12]).version == "2"
         with pytest.raises(ww.StoreError, match="no model 'nest'"):
             store.report("nest")
-    difference = diff("net@1", "net@2", store=store_url)
+    difference = diff("net@1", "net@2", store=new_store_url)
     assert difference.counts == {"same": 3, "changed": 1, "added": 0, "removed": 0}
 
 
@@ -197,10 +195,11 @@ def analyze_one(arguments):
     return report.digest, [dict(row.metrics) for row in report.layers], report.failures
 
 
-def test_eight_processes_write_one_new_store(store_url):
+@pytest.mark.stress  # programs do the same below
+def test_eight_processes_write_one_new_store(new_store_url):
     with multiprocessing.get_context("spawn").Pool(8) as pool:
-        found = pool.map(analyze_one, [(store_url, number) for number in range(8)], chunksize=1)
-    with open_store(store_url, mode="read") as store:
+        found = pool.map(analyze_one, [(new_store_url, number) for number in range(8)], chunksize=1)
+    with open_store(new_store_url, mode="read") as store:
         assert len(store.versions()) == 8
         assert store.info().counts["spectrum"] == 8 * 5 + 1
         for number, (digest, metrics, failures) in enumerate(found):
@@ -225,18 +224,15 @@ def family(tmp_path):
     return paths
 
 
-def run_at_once(models, store):
-    """Analyse every model in a program of its own, all of them at once."""
-    programs = [
-        subprocess.Popen(
-            [sys.executable, "-m", "ww_core", "analyze", str(model), "--store", str(store)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for model in models
-    ]
-    return [(program.communicate(timeout=120)[1], program.returncode) for program in programs]
+@pytest.fixture
+def run_at_once(forked_ww):
+    """A function that analyses every model in a program of its own, all of them at once."""
+
+    def run(models, store):
+        programs = [forked_ww("analyze", model, "--store", store, only_errors=True) for model in models]
+        return [forked_ww.output(program) for program in programs]
+
+    return run
 
 
 def content_of_separate_stores(models, tmp_path, content_of):
@@ -249,16 +245,18 @@ def content_of_separate_stores(models, tmp_path, content_of):
 
 
 @pytest.mark.slow
-def test_eight_programs_at_once_store_what_each_would_store_alone(store_url, family, tmp_path, content_of):
-    assert run_at_once(family, store_url) == [("", 0)] * 8
-    assert content_of(store_url) == content_of_separate_stores(family, tmp_path, content_of)
+def test_eight_programs_at_once_store_what_each_would_store_alone(
+    run_at_once, new_store_url, family, tmp_path, content_of
+):
+    assert run_at_once(family, new_store_url) == [(0, "")] * 8
+    assert content_of(new_store_url) == content_of_separate_stores(family, tmp_path, content_of)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("new_store", ["rollback journal"], indirect=True)
-def test_four_programs_at_once_take_turns_with_a_rollback_journal(new_store, family, tmp_path, content_of):
+def test_four_programs_at_once_take_turns_with_a_rollback_journal(run_at_once, new_store, family, tmp_path, content_of):
     store = new_store()
-    assert run_at_once(family[:4], store) == [("", 0)] * 4
+    assert run_at_once(family[:4], store) == [(0, "")] * 4
     assert content_of(store) == content_of_separate_stores(family[:4], tmp_path, content_of)
 
 

@@ -21,8 +21,8 @@ def test_there_is_one_head_and_it_is_schema_head():
     assert ScriptDirectory(str(migrate.scripts_folder())).get_heads() == [migrate.SCHEMA_HEAD]
 
 
-def test_migrations_and_tables_agree(store_url):
-    with open_store(store_url) as store, store._reading() as connection:
+def test_migrations_and_tables_agree(new_store_url):
+    with open_store(new_store_url) as store, store._reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, tables.metadata) == []
 
@@ -54,31 +54,34 @@ def test_migrations_and_tables_agree_to_the_letter(make_store_url):
     assert migrated == created
 
 
-def test_downgrade_leaves_nothing_and_upgrade_comes_back(store_url):
-    open_store(store_url).close()
-    engine = connect(Location.of(store_url))
+def test_downgrade_leaves_nothing_and_upgrade_comes_back(new_store_url):
+    open_store(new_store_url).close()
+    engine = connect(Location.of(new_store_url))
     with engine.begin() as connection:
         command.downgrade(migrate._config(connection), "base")
     with engine.connect() as connection:
         assert inspect(connection).get_table_names() == ["alembic_version"]
         assert inspect(connection).get_view_names() == []
     engine.dispose()
-    with open_store(store_url) as store:
+    with open_store(new_store_url) as store:
         assert store.info().revision == migrate.SCHEMA_HEAD
 
 
 # --- constraints ------------------------------------------------------------------------------------------------------
 
 
+def fill(store):
+    with store._writing() as connection:
+        connection.execute(insert(tables.subject).values(id=1, digest=DIGEST + "1", kind="matrix"))
+        connection.execute(insert(tables.identity).values(id=1, **identity("ww:alpha", "metric")))
+        connection.execute(insert(tables.metric_column).values(id=1, identity_id=1, **column("alpha")))
+        connection.execute(insert(tables.checkpoint).values(id=1, **checkpoint("1")))
+
+
 @pytest.fixture
-def store(store_url):
+def store(make_copy):
     """A store with one of what values hang on."""
-    with open_store(store_url) as store:
-        with store._writing() as connection:
-            connection.execute(insert(tables.subject).values(id=1, digest=DIGEST + "1", kind="matrix"))
-            connection.execute(insert(tables.identity).values(id=1, **identity("ww:alpha", "metric")))
-            connection.execute(insert(tables.metric_column).values(id=1, identity_id=1, **column("alpha")))
-            connection.execute(insert(tables.checkpoint).values(id=1, **checkpoint("1")))
+    with open_store(make_copy(fill)) as store:
         yield store
 
 

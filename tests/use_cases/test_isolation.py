@@ -235,7 +235,7 @@ def test_describe_survives_what_an_extractor_raises(weights):
     plugin = Plugin(extractors=[extractor_of(plan=raise_in_plan)])
     description = ww.describe(weights, plugins=[plugin], extractors=["made"])
     made = {layer.name: layer.matrices[0] for layer in description.layers}
-    assert made["conv"].reason == "extractor made failed: ValueError: I cannot plan"
+    assert made["conv"].reason.startswith("extractor made failed: ValueError: I cannot plan (test_isolation.py:")
     assert made["first"].matrices == 1
 
 

@@ -207,13 +207,6 @@ class TestTorch:
         assert "\n" not in str(caught.value)
         assert not store.exists()
 
-    def test_on_the_command_line(self, ww_program, model_file):
-        result = ww_program("analyze", model_file, "--device", "gpu9")
-        assert result.returncode == 2
-        assert "gpu9" in result.stderr
-        assert result.stderr.count("\n") == 1
-        assert ww_program("analyze", model_file, "--device", "torch").returncode == 0
-
 
 def test_a_missing_torch_is_told_from_python_too(weights, monkeypatch):
     from ww_plugins.devices import torch

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, Session, say, store_location
+from ww_core.command import Output, Session, options, say, store_location
 
 
 def analyze(
@@ -52,8 +51,8 @@ def analyze(
     as_csv: options.AsCsv = False,
 ) -> None:
     """Analyse the weights of SOURCE and store every result; what is stored already is not computed again."""
-    from ww_core.cli.progress import progress_observers
     from ww_core.cli.report import print_report
+    from ww_core.command.progress import progress_observers
     from ww_core.errors import LostResultsError
     from ww_core.use_cases.analyze import analyze as run
 

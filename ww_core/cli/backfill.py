@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, Session, say, store_location
+from ww_core.command import Output, Session, options, say, store_location
 
 if TYPE_CHECKING:
     from ww_core.domain.backfill import BackfillReport, WeightsNeeded
@@ -42,7 +41,7 @@ def backfill(
     Every stored analysis is repeated with the metrics of today, from stored values and spectra. What needs the weights
     is listed with the command that computes it.
     """
-    from ww_core.cli.progress import version_counter
+    from ww_core.command.progress import version_counter
     from ww_core.errors import LostResultsError
     from ww_core.use_cases.backfill import backfill as fill
 
@@ -69,7 +68,7 @@ def backfill(
     failures = [(refill, failure) for refill in report.filled for failure in refill.failures]
     for refill, failure in failures:
         name = f"{refill.model}@{refill.version}" if refill.model else "unnamed"
-        say(f"failed: {name} {failure.subject}: {failure.message} ({failure.stage}, {failure.plugin})")
+        say(f"failed: {name} {failure}")
     lost = [failure for _, failure in failures if failure.stage != "observer"]
     if lost:
         raise LostResultsError(f"{len(lost)} of what could be filled in was lost to exceptions (above)")

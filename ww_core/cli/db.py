@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, store_location
+from ww_core.command import Output, options, store_location
 from ww_core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, Session, say
+from ww_core.command import Output, Session, options, say
 
 
 def describe(

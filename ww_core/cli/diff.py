@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, store_location
+from ww_core.command import Output, options, store_location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,11 +72,9 @@ def _print_rows(rows: Sequence[Mapping[str, Any]], headline: Sequence[str], outp
     shown = [label for label in headline if label in labels] or labels
     places = [name for name in ("layer", "status", "extractor", "index") if name in rows[0]]
     pairs = [name for label in shown for name in (label, f"> {label}")]
-    optional = ["extractor", *(name for label in reversed(shown) for name in (f"> {label}", label))]
-    output.table(
-        [{name: row.get(name) for name in (*places, *pairs)} for row in rows],
-        optional=[name for name in optional if not name.endswith("alpha")],
-    )
+    # The first column of the headline is what the table is read for.
+    optional = ["extractor", *(name for label in reversed(shown[1:]) for name in (f"> {label}", label))]
+    output.table([{name: row.get(name) for name in (*places, *pairs)} for row in rows], optional=optional)
     output.line()
 
 

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, store_location
+from ww_core.command import Output, options, store_location
 
 
 def forget(

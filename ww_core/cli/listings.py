@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, Session
+from ww_core.command import Output, Session, options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,9 +45,10 @@ def plugins(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
 
     session: Session = ctx.obj
     output = Output(as_json=as_json, as_csv=as_csv)
-    rows = list_plugins(session.registry(report=False))
+    registry = session.unreported_registry()
+    rows = list_plugins(registry)
     with contextlib.redirect_stdout(sys.stderr):
-        rows += list_commands(ctx.parent.command.commands if ctx.parent else ())  # type: ignore[attr-defined]
+        rows += list_commands(registry, session.own_commands)
     if output.format != "table":
         _print(rows, output)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,6 @@ from typer.core import TyperGroup
 from ww_core.cli import (
     analyze,
     backfill,
-    compare_svd,
     db,
     describe,
     diff,
@@ -23,46 +21,163 @@ from ww_core.cli import (
     show,
     spectrum,
 )
-from ww_core.command import INTERRUPTED, Session, run_guarded, say
-from ww_core.errors import UsageError
-from ww_core.plugins.entry_points import command_entry_points
+from ww_core.command import OutputClosed, Session, run_app
+from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
+from ww_core.plugins.command_summary import summary_of
+from ww_core.plugins.entry_points import command_entry_points, distribution_of
+from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator, Sequence
     from importlib.metadata import EntryPoint
+
+FROM_PLUGIN = "ww.from_plugin"
+"""Where a context keeps whose command runs: what people call it, and the plugin or the name of its module."""
+
+EVERYWHERE = ("ww_plugin_files", "ww_strict_plugins")
+"""Parameters of the program whose options stand after every command too: no command has a parameter of such a name."""
 
 
 class CommandGroup(TyperGroup):
-    """Lists ww's own commands and, by name only, those of plugins; a plugin's is imported when it is run."""
+    """Lists ww's own commands, those of ``--plugin`` files, and by name only those that are installed.
+
+    An installed command is listed by its entry point in group ``ww.commands`` and imported when it is run. A name that
+    nothing is listed under is looked for in all plugins before it is given up.
+    """
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Make the context with the session in it: options fill it in while they are read."""
+        extra.setdefault("obj", Session(own_commands=tuple(self.commands)))
+        return super().make_context(info_name, args, parent, **extra)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; options that may stand after the command too are read first."""
+        return super().parse_args(ctx, _global_options_first(args))
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Name all commands: ww's own in their order, then plugins'."""
-        own = super().list_commands(ctx)
-        return [*own, *(name for name in command_entry_points() if name not in own)]
+        return list(self._listed(ctx))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands; nothing of an installed plugin is imported for it."""
+        listed = self._listed(ctx)
+        room = formatter.width - 6 - max(map(len, listed))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(room)) for name, command in listed.items()])
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; one of a plugin that cannot be loaded says why instead of running."""
-        own = super().get_command(ctx, cmd_name)
-        if own is not None:
-            return own
-        point = command_entry_points().get(cmd_name)
-        return None if point is None else _plugin_command(point)
+        """Return a command that can run, with the global options; None if nothing has the name.
+
+        Raises:
+            PluginError: It is a plugin's and cannot be loaded.
+        """
+        command = super().get_command(ctx, cmd_name)
+        if command is None and (point := command_entry_points().get(cmd_name)):
+            command = _loaded(point)
+            ctx.meta[FROM_PLUGIN] = f"{cmd_name} of {_origin(point)}", point.module
+        elif command is None:
+            command = _registered(ctx, cmd_name)
+        if command is not None:
+            _add_options(command, [option for option in self.params if option.name in EVERYWHERE])
+        return command
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what a plugin's raises, and does not expect itself, is one sentence with file and line.
+
+        Raises:
+            CommandFailedError: A plugin's command failed.
+        """
+        try:
+            return super().invoke(ctx)
+        except (WWError, OutputClosed, typer.TyperException, typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if FROM_PLUGIN not in ctx.meta:
+                raise
+            name, culprit = ctx.meta[FROM_PLUGIN]
+            raise CommandFailedError(f"command {name} failed: {sentence_of(error, culprit)}") from error
+
+    def _listed(self, ctx: Any) -> dict[str, Any]:
+        listed = dict(self.commands)
+        for name, point in command_entry_points().items():
+            listed.setdefault(name, TyperGroup(name=name, help=summary_of(point) or f"From {_origin(point)}."))
+        session: Session = ctx.obj
+        if session.plugin_files:
+            commands = session.unreported_registry().commands
+            for owned in commands:
+                name = commands.display(owned, owned.name)
+                listed.setdefault(owned.qualified if name in listed else name, _runnable(owned.object.app, name))
+        return {name: command for name, command in listed.items() if not command.hidden}
 
 
-def _plugin_command(point: EntryPoint) -> Any:
-    origin = point.dist.name if point.dist else point.value
-    if sys.argv[1:2] in ([], ["-h"], ["--help"]):
-        return TyperGroup(name=point.name, help=f"From {origin}.")  # listed by name; nothing of it is imported
+def _global_options_first(args: Sequence[str]) -> list[str]:
+    """Move ``--plugin FILE`` and ``--strict-plugins`` to the front, from wherever they stand before a ``--``."""
+    first: list[str] = []
+    rest: list[str] = []
+    left: Iterator[str] = iter(args)
+    for argument in left:
+        if argument == "--":
+            rest += [argument, *left]
+        elif argument == "--strict-plugins" or argument.startswith("--plugin="):
+            first.append(argument)
+        elif argument == "--plugin":
+            file = next(left, None)
+            if file is None:
+                return [*first, argument]  # which says that it lacks its FILE
+            first += [argument, file]
+        else:
+            rest.append(argument)
+    return first + rest
+
+
+def _add_options(command: Any, options: Sequence[Any]) -> None:
+    """Let a command, and those below it, show options that are the program's, so that its help tells of them."""
+    taken = {name for option in command.params for name in option.opts}
+    command.params += [option for option in options if not taken & set(option.opts)]
+    for below in getattr(command, "commands", {}).values():
+        _add_options(below, options)
+
+
+def _loaded(point: EntryPoint) -> Any:
+    """Return the command behind an entry point.
+
+    Raises:
+        PluginError: It cannot be loaded.
+    """
     try:
         app = point.load()
         if not isinstance(app, typer.Typer):
-            raise TypeError(f"{point.value} is no typer.Typer")
-        command = typer.main.get_command(app)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may raise anything
-        say(f"warning: command {point.name} of {origin} cannot be used: {type(error).__name__}: {error}")
+            raise PluginError(f"{point.value} is no typer.Typer")
+        return _runnable(app, point.name)
+    except RAISED as error:
+        cause = sentence_of(error, point.module)
+        raise PluginError(f"command {point.name} of {_origin(point)} cannot be used: {cause}") from error
+
+
+def _registered(ctx: Any, name: str) -> Any:
+    """Return the command that a plugin registered under a name; None if none did.
+
+    Raises:
+        UsageError: Several did.
+    """
+    session: Session = ctx.obj
+    registry = session.registry()
+    try:
+        owned = registry.commands.find(name)
+    except UnknownNameError:
         return None
-    command.name = point.name
+    ctx.meta[FROM_PLUGIN] = f"{owned.name} of {owned.plugin}", registry.loaded[owned.plugin]
+    return _runnable(owned.object.app, name)
+
+
+def _runnable(app: typer.Typer, name: str) -> Any:
+    command = typer.main.get_command(app)
+    command.name = name
     return command
+
+
+def _origin(point: EntryPoint) -> str:
+    return distribution_of(point) or point.value
 
 
 app = typer.Typer(
@@ -85,21 +200,48 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _name_plugins(ctx: typer.Context, files: list[str] | None) -> None:
+    session: Session = ctx.obj
+    session.plugin_files += tuple(files or ())
+
+
+def _be_strict(ctx: typer.Context, asked: bool) -> None:
+    session: Session = ctx.obj
+    session.strict_plugins |= asked
+
+
 @app.callback()
 def global_options(
     ctx: typer.Context,
-    plugin: Annotated[
-        list[str] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin from a Python file; repeatable.")
+    ww_plugin_files: Annotated[  # noqa: ARG001 - as with the two below, its callback has done the work
+        list[str] | None,
+        typer.Option(
+            "--plugin",
+            metavar="FILE",
+            help="Load a plugin from a Python file; repeatable.",
+            is_eager=True,  # `--help` lists the commands of the files before it
+            expose_value=False,
+            callback=_name_plugins,
+        ),
     ] = None,
-    strict_plugins: Annotated[
-        bool, typer.Option("--strict-plugins", help="Stop if anything is wrong with any plugin.")
+    ww_strict_plugins: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--strict-plugins",
+            help="Stop if anything is wrong with any plugin.",
+            is_eager=True,
+            expose_value=False,
+            callback=_be_strict,
+        ),
     ] = False,
-    version: Annotated[  # noqa: ARG001 - its callback has done the work
+    version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """Judge trained neural networks from their weights alone."""
-    ctx.obj = Session(plugin_files=tuple(plugin or ()), strict_plugins=strict_plugins)
+    session: Session = ctx.obj
+    if session.plugin_files:
+        session.registry()  # now, whatever the command: a file that was named and cannot be used ends the program
 
 
 app.command("analyze")(analyze.analyze)
@@ -111,7 +253,6 @@ app.command("diff")(diff.diff)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
-app.command("compare-svd")(compare_svd.compare_svd)
 app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)
@@ -122,21 +263,7 @@ app.add_typer(db.app, name="db")
 def main() -> int:
     """Run ``ww`` on the process's arguments, and return its exit code."""
     try:
-        return run_guarded(_run)
+        return run_app(app)
     finally:
         # The process ends: looking for garbage once more would take a seventh of a short command's time.
         gc.freeze()
-
-
-def _run() -> int:
-    try:
-        code = app(standalone_mode=False, prog_name="ww")
-    except typer.TyperException as error:
-        show: Callable[[], None] | None = getattr(error, "show", None)
-        if show is None:
-            raise
-        show()  # wrong usage: typer has the sentence, the usage line and the code
-        return int(getattr(error, "exit_code", UsageError.exit_code))
-    if code == INTERRUPTED:
-        raise KeyboardInterrupt
-    return code if isinstance(code, int) else 0

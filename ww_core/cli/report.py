@@ -68,7 +68,7 @@ def print_report(report: AnalysisReport, output: Output, scope: RowScope) -> Non
     if output.format == "csv" and (sentence := report.why_no_rows(scope)):
         say(sentence)
     for failure in report.failures:
-        say(f"failed: {failure.subject}: {failure.message} ({failure.stage}, {failure.plugin})")
+        say(f"failed: {failure}")
 
 
 def _print_tables(report: AnalysisReport, output: Output, scope: RowScope) -> None:
@@ -173,8 +173,10 @@ def _optional(report: AnalysisReport) -> list[str]:
     places = ["shape", "kind"]
     if len({(row.name, row.extractor) for row in report.layers}) == len({row.name for row in report.layers}):
         places.append("extractor")
-    of_matrices = set(report.labels("matrix"))
-    metrics = [label for label in reversed(report.headline) if label in of_matrices - {"alpha", "warning"}]
+    texts = {column.name for column in report.columns if column.type == "text"}
+    labels = [label for label in report.headline if label in report.labels("matrix")]
+    # The first is what the table is read for, and a text beside it says how far it can be trusted.
+    metrics = [label for label in reversed(labels[1:]) if label not in texts]
     return [*places, *metrics, "N", "M"]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.report import Failure
 from ww_core.errors import NotApplicable, NoValue, Refused
+from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.metric import Quantity
@@ -121,8 +122,8 @@ class Evaluator:
             return node.quantity.function(*arguments, **node.parameters)
         except NoValue:
             raise
-        except (Exception, SystemExit) as error:
-            raise self._lost(node.qualified, f"{type(error).__name__}: {error}") from error
+        except RAISED as error:
+            raise self._lost(node.qualified, sentence_of(error, node.quantity.function)) from error
 
     def _need(self, node: Node, need: Need) -> Any:
         if need.core:
@@ -131,7 +132,7 @@ class Evaluator:
             except (NoValue, Lost):
                 raise
             except Exception as error:
-                raise self._lost(need.core, f"{type(error).__name__}: {error}") from error
+                raise self._lost(need.core, sentence_of(error)) from error
         if self._nodes[need.quantity].quantity.scope is not node.quantity.scope:
             return self._elsewhere(need)
         return self.value(need)
@@ -145,12 +146,12 @@ class Evaluator:
                 (column,) = quantity.columns
                 return {column.name: _typed(column, result)}
             return {column.name: _typed(column, getattr(result, column.name, None)) for column in quantity.columns}
-        except Exception as error:
-            raise self._lost(qualified, f"{type(error).__name__}: {error}") from error
+        except RAISED as error:  # a value of an untrusted class may raise where it is to become a number
+            raise self._lost(qualified, sentence_of(error, quantity.function)) from error
 
     def _lost(self, qualified: str, message: str) -> Lost:
         plugin, _, name = qualified.rpartition(":")
-        sentence = f"{name}: {' '.join(message.split())}"
+        sentence = f"{name}: {message}"
         self._failures.append(Failure("metric" if plugin else "input", plugin or "ww", self._subject, sentence))
         return Lost(sentence)
 

@@ -14,7 +14,7 @@ from ww_core.compute.idle import IdleWorkers
 from ww_core.compute.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
 from ww_core.domain.report import Failure
 from ww_core.errors import PluginError
-from ww_core.sources.reading import sentence_of
+from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -90,11 +90,17 @@ def results_of(
         return
     finished: SimpleQueue[concurrent.futures.Future[LayerResult]] = SimpleQueue()
     with _pool(execution, asked, tensors) as (pool, compute):
-        futures = {pool.submit(compute, task): task for task in tasks}
-        for future in futures:
-            future.add_done_callback(finished.put)
+        futures: dict[concurrent.futures.Future[LayerResult], LayerTask] = {}
         try:
-            for _ in tasks:
+            for task in tasks:
+                try:
+                    future = pool.submit(compute, task)
+                except RAISED as error:
+                    yield _lost(error, task, execution.executor)
+                    continue
+                futures[future] = task
+                future.add_done_callback(finished.put)
+            for _ in list(futures):
                 while True:
                     try:
                         future = finished.get(timeout=patience)
@@ -111,9 +117,14 @@ def results_of(
 def _result(future: concurrent.futures.Future[LayerResult], task: LayerTask, executor: Executor) -> LayerResult:
     try:
         return future.result()
-    except Exception as error:  # noqa: BLE001 - a worker that died costs its layer, and not the others'
-        failure = Failure("execute", executor.name, task.layer.name, f"{type(error).__name__}: {error}")
-        return LayerResult(task, failures=[failure])
+    except RAISED as error:
+        return _lost(error, task, executor)
+
+
+def _lost(error: BaseException, task: LayerTask, executor: Executor) -> LayerResult:
+    """Return what is left of a layer whose worker died, or which the executor did not take."""
+    failure = Failure("execute", executor.name, task.layer.name, sentence_of(error, executor))
+    return LayerResult(task, failures=[failure])
 
 
 @contextmanager
@@ -139,8 +150,9 @@ def _created(
 ) -> concurrent.futures.Executor:
     try:
         return executor.create(jobs, initializer, initargs)
-    except Exception as error:
-        raise PluginError(f"executor {executor.name!r} could not be started: {sentence_of(error)}") from error
+    except RAISED as error:
+        sentence = sentence_of(error, executor)
+        raise PluginError(f"executor {executor.name!r} could not be started: {sentence}") from error
 
 
 def _prepare_thread() -> None:

@@ -14,7 +14,8 @@ from ww_core.domain.layer import Layer, LayerContent, TensorSpec
 from ww_core.domain.report import Failure
 from ww_core.domain.rounding import ROUNDINGS
 from ww_core.errors import NotApplicable, NoValue, Refused
-from ww_core.sources.reading import read_tensor, sentence_of
+from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.sources.reading import read_tensor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,8 +76,9 @@ class LayerInputs:
         if spec.name not in self._arrays:
             try:
                 self._arrays[spec.name] = self._open.enter_context(read_tensor(self._checkpoint, spec))
-            except Exception as error:  # noqa: BLE001 - a loader is a plugin: it may raise anything
-                self.failures.append(Failure("read", self._checkpoint.format, spec.name, sentence_of(error)))
+            except RAISED as error:
+                sentence = sentence_of(error, self._checkpoint)
+                self.failures.append(Failure("read", self._checkpoint.format, spec.name, sentence))
                 self._arrays[spec.name] = Lost(spec.name)
         array = self._arrays[spec.name]
         if isinstance(array, Lost):
@@ -186,7 +188,7 @@ class MatrixInputs:
             except Lost:
                 raise
             except Exception as error:  # noqa: BLE001 - such as too little memory: said once, not tried by each metric
-                lost = Lost(f"spectrum: {type(error).__name__}: {error}")
+                lost = Lost(f"spectrum: {sentence_of(error)}")
                 self._layer.failures.append(Failure("input", "ww", self._layer.layer.name, str(lost)))
                 self._spectra[resolution] = lost
         spectrum = self._spectra[resolution]
@@ -270,8 +272,8 @@ class MatrixSequence:
             raise
         except StopIteration:
             raise self.lost("it made fewer matrices than it promised") from None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - an extractor is a plugin: it may raise anything
-            raise self.lost(sentence_of(error)) from None
+        except RAISED as error:
+            raise self.lost(sentence_of(error, self._variant.extractor)) from None
         if isinstance(matrix.entries, np.ndarray):
             return matrix
         return replace(matrix, entries=_CheckedEntries(matrix.entries, self.lost))
@@ -306,8 +308,8 @@ class _CheckedEntries:
                 )
         except NoValue:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - an extractor is a plugin: it may raise anything
-            raise self._lost(sentence_of(error)) from None
+        except RAISED as error:
+            raise self._lost(sentence_of(error, self._entries)) from None
         return made
 
 

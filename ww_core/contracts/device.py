@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ww_core.contracts.variant import Variant
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-Letter = Literal["f", "d", "F", "D"]
-"""Arithmetic, by NumPy's letters: float32, float64, complex64, complex128."""
 
 
 class Device(Variant):
@@ -43,11 +40,11 @@ class Device(Variant):
         return
 
     @abstractmethod
-    def by_gram(self, letter: Letter, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def by_gram(self, letter: str, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the singular values by the Gram matrix on the short side, shape (b, n), ascending.
 
         Args:
-            letter: The arithmetic.
+            letter: The arithmetic, by NumPy's letters: f float32, d float64, F complex64, D complex128.
             piece: Shape (b, rows, cols), real or complex, of any stored dtype, read-only.
 
         Raises:

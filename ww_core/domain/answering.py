@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from ww_core.errors import NotStoredError, near_names
 
 
-class StoredRun(NamedTuple):
-    """A run, and what it was to do.
+class AnsweringRun(NamedTuple):
+    """A run, and what decides whether it answers.
 
     Attributes:
         number: Its number.
@@ -42,7 +42,7 @@ class Shown(NamedTuple):
     column: tuple[str, ...]
 
 
-def in_order(runs: Iterable[StoredRun]) -> list[StoredRun]:
+def in_order(runs: Iterable[AnsweringRun]) -> list[AnsweringRun]:
     """Put the run first that is to be shown first.
 
     That is the newest. After all others come those that did not end; before them those whose variants are not the
@@ -51,7 +51,7 @@ def in_order(runs: Iterable[StoredRun]) -> list[StoredRun]:
     return sorted(runs, key=lambda run: (run.state != "done", run.experiment, run.narrowed, -run.number))
 
 
-def of_profile(runs: Sequence[StoredRun], name: str, profile: str) -> Sequence[StoredRun]:
+def of_profile(runs: Sequence[AnsweringRun], name: str, profile: str) -> Sequence[AnsweringRun]:
     """Return those runs, in order, that were made under a profile; all of them for an empty one.
 
     Args:
@@ -71,7 +71,9 @@ def of_profile(runs: Sequence[StoredRun], name: str, profile: str) -> Sequence[S
     return named
 
 
-def showing(runs: Sequence[StoredRun], name: str, variant: str, labels: Mapping[str, Set[str]]) -> Sequence[StoredRun]:
+def showing(
+    runs: Sequence[AnsweringRun], name: str, variant: str, labels: Mapping[str, Set[str]]
+) -> Sequence[AnsweringRun]:
     """Return those runs that show a column or an extractor.
 
     Args:
@@ -93,8 +95,8 @@ def showing(runs: Sequence[StoredRun], name: str, variant: str, labels: Mapping[
 
 
 def likest(
-    first: Sequence[StoredRun], second: Sequence[StoredRun], shown: Mapping[str, Set[Shown]]
-) -> tuple[StoredRun, StoredRun]:
+    first: Sequence[AnsweringRun], second: Sequence[AnsweringRun], shown: Mapping[str, Set[Shown]]
+) -> tuple[AnsweringRun, AnsweringRun]:
     """Return the runs of two checkpoints that have most variants in common, of equal ones those over the same layers.
 
     Where there is still a choice, those that are to be shown first.
@@ -105,7 +107,7 @@ def likest(
         shown: What their plans show, by digest of the plan.
     """
 
-    def likeness(pair: tuple[StoredRun, StoredRun]) -> tuple[float, bool, float]:
+    def likeness(pair: tuple[AnsweringRun, AnsweringRun]) -> tuple[float, bool, float]:
         new, old = (shown[run.plan] for run in pair)
         columns = [{own.column for own in variants} for variants in (new, old)]
         variants = [{own.variant for own in variants} for variants in (new, old)]
@@ -115,9 +117,9 @@ def likest(
     return old, new
 
 
-def _one_of_each_plan(runs: Sequence[StoredRun]) -> list[StoredRun]:
+def _one_of_each_plan(runs: Sequence[AnsweringRun]) -> list[AnsweringRun]:
     """Of runs that say the same of a checkpoint, the first."""
-    first: dict[str, StoredRun] = {}
+    first: dict[str, AnsweringRun] = {}
     for run in runs:
         first.setdefault(run.plan, run)
     return list(first.values())

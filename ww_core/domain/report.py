@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ww_core.domain.outcome import Outcome, State
 from ww_core.errors import NotStoredError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ww_core.domain.layer_spectrum import LayerSpectrum
+    from ww_core.domain.run import LayerCoverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,16 @@ class Failure:
         stage: Where: ``read``, ``extract``, ``input``, ``metric``, ``execute``, ``observer``.
         plugin: Name of the plugin.
         subject: Layer, matrix or object that it happened to.
-        message: One sentence with the cause.
+        message: One sentence with the cause, which ends in the file and line of the plugin that raised it.
     """
 
     stage: str
     plugin: str
     subject: str
     message: str
+
+    def __str__(self) -> str:
+        return f"{self.subject} ({self.stage}, {self.plugin}): {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +194,24 @@ PLACES: Mapping[RowScope, tuple[str, ...]] = {
 """What a row says of its place, before its metrics."""
 
 
+class ReportStore(Protocol):
+    """What reads there where a report is stored, by the number of its run."""
+
+    def spectrum(self, run: int, layer: str, extractor: str | None) -> LayerSpectrum:
+        """Return the spectra of a layer; of None, by the extractor that summaries speak of."""
+        ...
+
+    def layer_coverage(self, run: int) -> list[LayerCoverage]:
+        """List what the run made of each layer by each extractor."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AnalysisReport:
     """All that one analysis says. ``to_dict`` is what ``--json`` prints; ``headline`` names its tables' columns.
 
     ``chosen_layers`` are the globs that chose layers, none for all; ``store`` is where it is stored, and ``stored``
-    what reads the spectra there.
+    what reads spectra and coverage there.
     """
 
     source: str
@@ -214,7 +230,7 @@ class AnalysisReport:
     warnings: tuple[str, ...] = ()
     chosen_layers: tuple[str, ...] = ()
     store: str = ""
-    stored: Callable[[int, str, str | None], LayerSpectrum] | None = field(default=None, repr=False, compare=False)
+    stored: ReportStore | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and texts. What is not a finite number is None; its state says why."""
@@ -323,9 +339,24 @@ class AnalysisReport:
             NotStoredError: There are no spectra: the layer has none, or they were not kept.
             StoreError: The store is gone, or cannot be read.
         """
+        return self._store().spectrum(self.run.id, layer, extractor)
+
+    def layer_coverage(self) -> list[LayerCoverage]:
+        """List what the run of this report made of each layer by each extractor, from where it is stored.
+
+        Returns:
+            One for each layer and extractor, in the order of the layers.
+
+        Raises:
+            NotStoredError: The run is gone, or the report came without its store, as from another process.
+            StoreError: The store is gone, or cannot be read.
+        """
+        return self._store().layer_coverage(self.run.id)
+
+    def _store(self) -> ReportStore:
         if self.stored is None:
             raise NotStoredError("this report came without its store: open the store that it names, and ask that")
-        return self.stored(self.run.id, layer, extractor)
+        return self.stored
 
 
 def _place(row: MatrixRow | LayerRow) -> tuple[Any, ...]:

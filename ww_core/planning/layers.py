@@ -12,7 +12,7 @@ from ww_core.domain.column import Scope
 from ww_core.domain.report import Failure
 from ww_core.domain.subject import LayerSubject, MatrixSubject
 from ww_core.errors import NotApplicable, NoValue
-from ww_core.sources.reading import sentence_of
+from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
@@ -91,8 +91,8 @@ def plan_of(layer: Layer, variant: ExtractorVariant) -> MatrixPlan | NoPlan:
         return _checked(variant.extractor.plan(layer))
     except NoValue as missing:
         return NoPlan(missing.reason)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - an extractor is a plugin
-        sentence = sentence_of(error)
+    except RAISED as error:
+        sentence = sentence_of(error, variant.extractor)
         return NoPlan(
             f"extractor {variant.label} failed: {sentence}",
             Failure("extract", variant.qualified, layer.name, sentence),

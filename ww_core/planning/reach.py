@@ -63,7 +63,7 @@ def reach_of(
             subjects[qualified].add(subject)
     nodes = selection.wanted(Scope.MODEL)
     missing = missing_of(nodes, known_of_model)
-    view = _View(selection.nodes, known_of_model, _core_of_model, _columns_of_model(planned, subjects))
+    view = _WithoutWeights(selection.nodes, known_of_model, _core_of_model, _columns_of_model(planned, subjects))
     model = tuple(qualified for qualified in missing if view.has(qualified))
     return Reach(tuple(within), model, layers | {qualified: set() for qualified in missing if qualified not in model})
 
@@ -81,7 +81,7 @@ class _Answer(Enum):
     """Nothing: it takes the weights."""
 
 
-class _View:
+class _WithoutWeights:
     """One subject as it is seen without the weights. It asks in the order in which an ``Evaluator`` does.
 
     Args:
@@ -133,12 +133,12 @@ class _View:
 
 def _part(task: LayerTask, nodes: Nodes) -> tuple[LayerTask | None, list[tuple[str, str]]]:
     """Cut a task down to what can be had; None if that is nothing. The rest: metrics with digests of their subjects."""
-    whole = _View(nodes, task.known, _core_of_layer(task.layer), _none)
+    whole = _WithoutWeights(nodes, task.known, _core_of_layer(task.layer), _none)
     missing = tuple(qualified for qualified in task.missing if whole.has(qualified))
     beyond = [(qualified, task.subject.digest) for qualified in task.missing if qualified not in missing]
     matrices = []
     for matrix in task.matrices:
-        view = _View(nodes, matrix.known, _core_of_matrix(matrix, task.layer), whole.value)
+        view = _WithoutWeights(nodes, matrix.known, _core_of_matrix(matrix, task.layer), whole.value)
         kept = tuple(qualified for qualified in matrix.missing if view.has(qualified))
         matrices += [replace(matrix, missing=kept)] if kept else []
         beyond += [

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from ww_core.contracts.command import Command
 from ww_core.contracts.device import Device
 from ww_core.contracts.executor import Executor
 from ww_core.contracts.extractor import Extractor
@@ -24,6 +25,7 @@ SEPARATORS = frozenset(":@,[]")
 """What parts names where people type them: ``plugin:name``, ``model@version``, ``a,b``, ``fft[n=32]``."""
 
 INSTANCES: Mapping[str, type] = {
+    "commands": Command,
     "openers": Opener,
     "loaders": Loader,
     "profiles": Profile,
@@ -33,6 +35,7 @@ INSTANCES: Mapping[str, type] = {
 }
 
 ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
+    "commands": {},
     "openers": {"description": str, "extra": str, "schemes": tuple},
     "loaders": {"description": str, "extra": str},
     "profiles": {"description": str, "extractor": str, "convolution_extractor": str},
@@ -76,6 +79,8 @@ def fault_of(thing: Any, kind: str) -> str:
         return fault
     if kind == "metrics":
         return _metric_fault(thing)
+    if kind == "commands":
+        return _command_fault(thing)
     return _profile_fault(thing) if kind == "profiles" else ""
 
 
@@ -95,6 +100,17 @@ def shown(thing: object) -> str:
     if inspect.isclass(thing) or inspect.isroutine(thing):
         return repr(thing.__name__)
     return f"an object of type {type(thing).__name__!r}"
+
+
+def _command_fault(command: Command) -> str:
+    if command.name.startswith("-"):
+        return f"command {command.name!r} would be read as an option: its name begins with '-'"
+    return "" if is_typer(command.app) else f"command {command.name!r}: {shown(command.app)} is no typer.Typer"
+
+
+def is_typer(app: object) -> bool:
+    """Tell whether something is a ``typer.Typer``, without importing typer where nobody else did."""
+    return hasattr(app, "registered_commands") and hasattr(app, "registered_groups")
 
 
 def _option_fault(what: str, thing: Any) -> str:

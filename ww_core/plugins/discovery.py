@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from ww_core.contracts.metric import Quantity
 from ww_core.errors import PluginError, near_names
 from ww_core.plugins import hookspecs
 from ww_core.plugins.checks import fault_of
-from ww_core.plugins.entry_points import blocked_by, is_own
+from ww_core.plugins.entry_points import blocked_by, command_entry_points, distribution_of, is_own
+from ww_core.plugins.isolation import RAISED, picture_of, sentence_of
 from ww_core.plugins.links import link_needs
 from ww_core.plugins.markers import PROJECT
 from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry, Stage
@@ -25,19 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
-ANYTHING = (Exception, SystemExit)
-"""What a stranger's code may raise, and what stays a problem of that plugin."""
-
-
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plugin before it is loaded."""
+    """A plugin before it is loaded; ``module`` is the name of the module whose code runs when it is."""
 
     name: str
     distribution: str
     version: str
     origin: str
     load: Callable[[], object]
+    module: str = ""
 
     @property
     def builtin(self) -> bool:
@@ -55,33 +54,82 @@ def load_plugins(
     objects: Sequence[object] = (),
     strict: bool = False,
     environ: Mapping[str, str] | None = None,
+    own_commands: Collection[str] = (),
 ) -> Registry:
     """Load every plugin that can be found.
 
     Args:
-        files: Python files given by ``--plugin``; a file is executed, so name only files that are trusted.
+        files: Python files given by ``--plugin``, each taken once; a file is executed, so name only files that are
+            trusted.
         objects: Modules or objects given from Python.
         strict: Raise on the first problem instead of reporting it.
         environ: Environment to read ``WW_BLOCK_PLUGINS`` and ``WW_ONLY_PLUGINS`` from; default the process's own.
+        own_commands: Names of ww's own commands, which no plugin takes over.
 
     Returns:
         The registry; what went wrong is in ``registry.plugins``.
 
     Raises:
-        PluginError: ``strict``, and something was wrong; the message lists all of it.
+        PluginError: A file is missing, cannot be loaded, or gives something that cannot be used; or ``strict``, and
+            something was wrong with any plugin. The message lists all of it.
     """
     environ = os.environ if environ is None else environ
-    registry = Registry(plugin_files=tuple(str(Path(file).absolute()) for file in files), has_objects=bool(objects))
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
-    candidates = [*_installed(), *map(_from_file, files), *map(_from_object, objects)]
-    for candidate in sorted(candidates, key=lambda each: not each.builtin):
+    paths = list({Path(file).absolute(): Path(file) for file in files}.values())
+    for path in paths:
+        _check_file(path, environ)
+    registry = Registry(
+        plugin_files=tuple(str(path.absolute()) for path in paths),
+        has_objects=bool(objects),
+        taken_commands=_commands_of_entry_points() | dict.fromkeys(own_commands, "ww itself"),
+    )
+    for candidate in sorted(_installed(), key=lambda each: not each.builtin):
         _load(candidate, registry, environ)
+    named = [_load(_from_file(path), registry, environ) for path in paths]
+    for thing in objects:
+        _load(_from_object(thing), registry, environ)
     link_needs(registry)
-    if strict and registry.problems():
-        sentences = "; ".join(f"plugin {info.name}: {problem.message}" for info, problem in registry.problems())
-        raise PluginError(sentences)
+    if strict:
+        _refuse({f"plugin {info.name}": info.problems for info in registry.plugins})
+    advice = "cannot be used, mend it or leave it out"
+    _refuse({f"plugin file {info.origin} {advice}": info.refusals() for info in named})
     return registry
+
+
+def _check_file(path: Path, environ: Mapping[str, str]) -> None:
+    """Raise unless there is such a file and it may be loaded.
+
+    Raises:
+        PluginError: It is not so; the message says what to do.
+    """
+    if variable := blocked_by(path.stem, "", environ):
+        raise PluginError(f"plugin file {path}: {variable} blocks plugin {path.stem}; take it out of there")
+    try:
+        kind = "file" if path.is_file() else "folder" if path.is_dir() else ""
+    except (OSError, ValueError) as error:  # such as a name that is too long
+        raise PluginError(f"plugin file {path} cannot be looked at: {error}") from None
+    if not kind:
+        raise PluginError(f"plugin file {path}: there is no such file; check the path")
+    if kind == "folder":
+        raise PluginError(f"plugin file {path}: this is a folder; name a Python file in it")
+
+
+def _refuse(problems: Mapping[str, Sequence[Problem]]) -> None:
+    """Raise if there are problems of anything.
+
+    Raises:
+        PluginError: With one sentence on all of them, and the source lines of syntax errors as notes.
+    """
+    sentences = [f"{what}: {'; '.join(each.message for each in own)}" for what, own in problems.items() if own]
+    if not sentences:
+        return
+    error = PluginError("; ".join(sentences))
+    for problem in (problem for own in problems.values() for problem in own if problem.picture):
+        error.add_note(problem.picture)
+    raise error
+
+
+def _commands_of_entry_points() -> dict[str, str]:
+    return {name: distribution_of(point) for name, point in command_entry_points().items()}
 
 
 def _installed() -> Iterator[Candidate]:
@@ -91,19 +139,17 @@ def _installed() -> Iterator[Candidate]:
         if (point.name, point.value, distribution) not in seen:  # one distribution can stand on the path twice
             seen.add((point.name, point.value, distribution))
             version = (point.dist and point.dist.version) or ""
-            yield Candidate(point.name, distribution, version, point.value, point.load)
+            yield Candidate(point.name, distribution, version, point.value, point.load, point.module)
 
 
 def _from_file(file: str | Path) -> Candidate:
     path = Path(file)
+    module_name = f"ww_plugin_{path.stem}"
 
     def load() -> object:
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
-        module_name = f"ww_plugin_{path.stem}"
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None:
-            raise ImportError(f"{path} is not a Python file")
+            raise PluginError("it is no Python file: the name of one ends in .py")
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module  # dataclasses and pickle look their module up by name
         try:
@@ -113,7 +159,7 @@ def _from_file(file: str | Path) -> Candidate:
             raise
         return module
 
-    return Candidate(path.stem, "", "", str(path), load)
+    return Candidate(path.stem, "", "", str(path), load, module_name)
 
 
 def _from_object(thing: object) -> Candidate:
@@ -126,8 +172,8 @@ def _from_object(thing: object) -> Candidate:
     return Candidate(name, "", "", f"object {name}", lambda: thing)
 
 
-def _load(candidate: Candidate, registry: Registry, environ: Mapping[str, str]) -> None:
-    """Load one plugin. Whatever it raises is its own problem."""
+def _load(candidate: Candidate, registry: Registry, environ: Mapping[str, str]) -> PluginInfo:
+    """Load one plugin, and return what became of it. Whatever it raises is its own problem."""
     info = candidate.info()
     rival = next((other for other in registry.plugins if other.name == info.name and other.state != "blocked"), None)
     registry.plugins.append(info)
@@ -135,31 +181,34 @@ def _load(candidate: Candidate, registry: Registry, environ: Mapping[str, str]) 
         info.state = "blocked"
         info.origin += f" (blocked by {variable})"
         registry.blocked.append(f"plugin {info.name} is blocked by {variable}")
-        return
+        return info
     if rival:
         _fail(info, "name", f"the plugin name {info.name!r} is taken by {rival.distribution or rival.origin}")
-        return
+        return info
     stage: Stage = "import"
+    culprit: object = candidate.module
     try:
         plugin = candidate.load()
         if twin := registry.info_of(plugin):
             _fail(info, "name", f"it is loaded already, as plugin {twin.name!r}")
-            return
-        registry.loaded[info.name] = plugin
+            return info
+        registry.loaded[info.name] = culprit = plugin
         stage = "register"
         _check_version(plugin)
         manager = _manager()
         manager.register(plugin, name=info.name)
         _report_misspelt_hooks(plugin, manager, info)
-    except ANYTHING as error:
-        _fail(info, stage, str(error) if isinstance(error, PluginError) else _cause(error))
-        return
+    except RAISED as error:
+        _fail(info, stage, sentence_of(error, culprit), picture_of(error))
+        return info
     for hook in info.hooks:
-        for position, thing in enumerate(_call(manager, hook, info), 1):
+        for position, thing in enumerate(_call(manager, hook, plugin, info), 1):
             try:
                 _add(thing, hook, registry, info)
-            except ANYTHING as error:
-                info.problems.append(Problem("object", f"{hook}: object {position} of its list: {_cause(error)}"))
+            except RAISED as error:
+                cause = sentence_of(error, thing)
+                info.problems.append(Problem("object", f"{hook}: object {position} of its list: {cause}"))
+    return info
 
 
 def _manager() -> pluggy.PluginManager:
@@ -198,7 +247,7 @@ def _report_misspelt_hooks(plugin: object, manager: pluggy.PluginManager, info: 
         )
 
 
-def _call(manager: pluggy.PluginManager, hook: str, info: PluginInfo) -> list[Any]:
+def _call(manager: pluggy.PluginManager, hook: str, plugin: object, info: PluginInfo) -> list[Any]:
     try:
         answers = getattr(manager.hook, hook)() or [None]  # pluggy leaves out what is None
         for answer in answers:
@@ -207,8 +256,8 @@ def _call(manager: pluggy.PluginManager, hook: str, info: PluginInfo) -> list[An
         return [thing for answer in answers for thing in answer]
     except PluginError as error:
         info.problems.append(Problem("call", str(error)))
-    except ANYTHING as error:
-        info.problems.append(Problem("call", f"{hook} failed: {_cause(error)}"))
+    except RAISED as error:
+        info.problems.append(Problem("call", f"{hook} failed: {sentence_of(error, plugin)}", picture_of(error)))
     return []
 
 
@@ -228,25 +277,13 @@ def _add(thing: Any, hook: str, registry: Registry, info: PluginInfo) -> None:
     except ValueError as error:
         info.problems.append(Problem("name", str(error)))
         return
-    info.problems += [Problem("name", clash) for clash in clashes]
+    if kind == "commands" and (holder := registry.taken_commands.get(name)) not in {None, info.distribution}:
+        clashes = [f"command {name!r} is taken by {holder}: run it as ww {info.name}:{name}"]
+    info.problems += [Problem("clash", clash) for clash in clashes]
     what = "quantity" if isinstance(thing, Quantity) and not thing.is_metric else table.what
     info.objects.append(f"{what} {name}")
 
 
-def _fail(info: PluginInfo, stage: Stage, message: str) -> None:
+def _fail(info: PluginInfo, stage: Stage, message: str, picture: str = "") -> None:
     info.state = "failed"
-    info.problems.append(Problem(stage, message))
-
-
-def _cause(error: BaseException) -> str:
-    """Return the error as one line, with the place in the plugin's own file where there is one."""
-    try:
-        text = " ".join(str(error).split()) or "no message"
-    except Exception:  # noqa: BLE001 - a stranger's error may not even have a text
-        text = "no message"
-    place = ""
-    trace = error.__traceback__
-    while trace is not None:
-        place = f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
-        trace = trace.tb_next
-    return f"{type(error).__name__}: {text}{place}"
+    info.problems.append(Problem(stage, message, picture))

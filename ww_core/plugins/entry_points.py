@@ -39,7 +39,7 @@ def blocked_by(name: str, distribution: str, environ: Mapping[str, str]) -> str:
 def command_entry_points() -> dict[str, importlib.metadata.EntryPoint]:
     """Return the entry points in group ``ww.commands`` that are not blocked, by name, sorted.
 
-    Of two distributions with one name, the first in alphabetical order has it.
+    Of several distributions with one name, ww itself has it, else the first in alphabetical order.
     """
     points: dict[str, importlib.metadata.EntryPoint] = {}
     for point in all_command_entry_points():
@@ -49,10 +49,11 @@ def command_entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 
 
 def all_command_entry_points() -> list[importlib.metadata.EntryPoint]:
-    """Return every entry point in group ``ww.commands``, by name and distribution, each once."""
+    """Return every entry point in group ``ww.commands``, each once: by name, ww's own first, then by distribution."""
     points = importlib.metadata.entry_points(group="ww.commands")
     distinct = {(point.name, distribution_of(point), point.value): point for point in points}
-    return [distinct[key] for key in sorted(distinct)]
+    ordered = sorted(distinct, key=lambda key: (key[0], not is_own(key[1]), key))
+    return [distinct[key] for key in ordered]
 
 
 def distribution_of(point: importlib.metadata.EntryPoint) -> str:

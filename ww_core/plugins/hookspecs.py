@@ -4,8 +4,6 @@ A plugin is a module (or any object) whose functions carry ``@ww.hookimpl``. It 
 ``ww``, by ``ww --plugin FILE``, or given as ``plugins=[...]`` from Python. Every hook takes nothing and returns a list;
 it is called once, when plugins are loaded, and a failure in it is reported under the plugin's name and stops no other.
 
-Commands are no hook: a ``typer.Typer`` under an entry point in group ``ww.commands`` becomes ``ww NAME``.
-
 Hooks marked provisional may still change their form with their first user.
 """
 
@@ -18,6 +16,7 @@ from ww_core.plugins.markers import hookspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ww_core.contracts.command import Command
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Extractor
@@ -70,6 +69,12 @@ def ww_register_executors() -> Sequence[Executor]:
 @hookspec
 def ww_register_devices() -> Sequence[Device]:
     """Places where spectra are made: the processor, a graphics card."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_commands() -> Sequence[Command]:
+    """Commands of the program. An entry point in group ``ww.commands`` lists one in ``ww --help`` without an import."""
     raise AssertionError("a specification is never called")
 
 

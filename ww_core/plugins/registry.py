@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from ww_core.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ww_core.contracts.command import Command
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Extractor
@@ -20,8 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Stage = Literal["import", "register", "call", "object", "name", "need"]
-"""Where a problem of a plugin showed."""
+Stage = Literal["import", "register", "call", "object", "name", "need", "clash"]
+"""Where a problem of a plugin showed. A clash costs only the short name; after any other, something is missing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,10 +51,14 @@ class Owned(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with a plugin: where it showed, and its cause in one sentence."""
+    """Something wrong with a plugin: where it showed, and its cause in one sentence.
+
+    ``picture`` is the source line of a syntax error with its caret.
+    """
 
     stage: Stage
     message: str
+    picture: str = ""
 
 
 @dataclass(slots=True)
@@ -78,6 +86,10 @@ class PluginInfo:
     hooks: list[str] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+    def refusals(self) -> list[Problem]:
+        """Return why the plugin, or something of it, cannot be used."""
+        return [problem for problem in self.problems if problem.stage != "clash"]
 
 
 class Names(Generic[T]):
@@ -235,11 +247,20 @@ class Registry:
         blocked: A sentence for each plugin that was not to be loaded.
         plugin_files: Absolute paths of the files that were given: another process loads them too.
         has_objects: Whether objects were given, which cannot travel to another process.
+        taken_commands: Who has a command that needs no plugin to be loaded, by its name: ww itself, or the distribution
+            that lists it by an entry point.
     """
 
-    def __init__(self, *, plugin_files: tuple[str, ...] = (), has_objects: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        plugin_files: tuple[str, ...] = (),
+        has_objects: bool = False,
+        taken_commands: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.plugin_files = plugin_files
         self.has_objects = has_objects
+        self.taken_commands = taken_commands
         self.plugins: list[PluginInfo] = []
         self.loaded: dict[str, object] = {}
         self.blocked: list[str] = []
@@ -248,6 +269,7 @@ class Registry:
         self.extractors: Names[type[Extractor]] = Names("extractor", "ww extractors", _own_name, self.blocked)
         self.quantities: Names[Quantity] = Names("metric", "ww metrics", _quantity_names, self.blocked, _column_keys)
         self.profiles: Names[Profile] = Names("profile", "ww plugins", _own_name, self.blocked)
+        self.commands: Names[Command] = Names("command", "ww plugins", _own_name, self.blocked)
         self.executors: Names[Executor] = Names("executor", "ww plugins", _own_name, self.blocked)
         self.devices: Names[Device] = Names("device", "ww plugins", _own_name, self.blocked)
         self.estimators: Names[Any] = Names("estimator", "ww plugins", _own_name, self.blocked)

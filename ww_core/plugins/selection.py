@@ -14,7 +14,8 @@ from ww_core.domain.column import Column, Scope
 from ww_core.domain.identity import PRECISION, extractor_identity
 from ww_core.domain.layer import LayerKind
 from ww_core.domain.request import Request
-from ww_core.errors import UsageError
+from ww_core.errors import PluginError, UsageError
+from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.plugins.resolver import Node, resolve
 from ww_core.plugins.variants import read_spec, value_of
 
@@ -148,7 +149,8 @@ def select(registry: Registry, request: Request) -> Selection:
     if unused:
         name = unused[0].rpartition(":")[2]
         raise UsageError(f"parameter of {name!r} has no effect: nothing that is selected uses {name}")
-    extractors = {kind: _variants(variant, owned, request.extractors, kind) for kind in LayerKind}
+    specs = {kind: _profile_spec(registry, owned, kind) for kind in LayerKind}
+    extractors = {kind: _variants(variant, owned, specs[kind], request.extractors, kind) for kind in LayerKind}
     plain = Request()
     own_nodes = nodes
     if parameters or (request.seed, request.precision) != (plain.seed, plain.precision):
@@ -157,7 +159,7 @@ def select(registry: Registry, request: Request) -> Selection:
         profile=profile,
         profile_key=owned.key,
         experiment=any(nodes[qualified].identity != own_nodes[qualified].identity for qualified in quantities)
-        or any(not _are_own(variant, owned, kind, variants) for kind, variants in extractors.items()),
+        or any(not _are_own(variant, owned, specs[kind], kind, variants) for kind, variants in extractors.items()),
         nodes=nodes,
         columns=tuple(
             _selected_column(registry, nodes[qualified], column, () if request.metrics else profile.headline)
@@ -257,13 +259,26 @@ def _parameters(registry: Registry, pairs: Iterable[tuple[str, Any]], plugin: st
     return found
 
 
+def _profile_spec(registry: Registry, profile: Owned[Profile], kind: LayerKind) -> str:
+    """Return the variant that a profile chooses for a kind of layers; if it names none, the one of profile ``default``.
+
+    Raises:
+        UsageError: That names none either, or is not there.
+        PluginError: The profile's class does it in a way of its own, and fails.
+    """
+    spec = _own_extractor(profile, kind) or _own_extractor(registry.profiles.find(Request().profile), kind)
+    if not spec:
+        raise UsageError(f"profile {profile.name!r} names no extractor for layers of kind {kind}")
+    return spec
+
+
 def _variants(
     variant: Callable[[str, str, str, str], ExtractorVariant],
     profile: Owned[Profile],
+    own_spec: str,
     specs: Sequence[str],
     kind: LayerKind,
 ) -> tuple[ExtractorVariant, ...]:
-    own_spec = profile.object.extractor_for(kind)
     if specs and kind.is_convolution:
         variants = [variant(spec, "", profile.plugin, own_spec) for spec in specs]
     else:
@@ -271,15 +286,32 @@ def _variants(
     return tuple({variant.identity: variant for variant in variants}.values())
 
 
+def _own_extractor(profile: Owned[Profile], kind: LayerKind) -> str:
+    """Return the variant that a profile chooses for a kind of layers.
+
+    Raises:
+        PluginError: The profile's class does it in a way of its own, and fails.
+    """
+    try:
+        spec = profile.object.extractor_for(kind)
+    except RAISED as error:
+        sentence = sentence_of(error, profile.object)
+        raise PluginError(f"profile {profile.qualified!r} failed: {sentence}") from error
+    if not isinstance(spec, str):
+        raise PluginError(f"profile {profile.qualified!r}: extractor_for returned {type(spec).__name__}, not a text")
+    return spec
+
+
 def _are_own(
     variant: Callable[[str, str, str, str], ExtractorVariant],
     profile: Owned[Profile],
+    own_spec: str,
     kind: LayerKind,
     variants: Sequence[ExtractorVariant],
 ) -> bool:
     """Whether these are what the profile itself chooses for a kind of layers."""
     try:
-        own = _variants(variant, profile, (), kind)
+        own = _variants(variant, profile, own_spec, (), kind)
     except UsageError:  # the profile's own extractor is not there, and another one was asked for
         return False
     return [each.identity for each in own] == [each.identity for each in variants]
@@ -309,10 +341,9 @@ def _variant(registry: Registry, spec: str, seen_from: str, profile_plugin: str,
             key=owned.key,
             identity=extractor_identity(owned.key, extractor.version, extractor.values),
         )
-    except Exception as error:  # the class is a stranger's: it may refuse a value in any way
-        raise UsageError(
-            f"extractor {spec!r} ({owned.qualified}) cannot be made: {type(error).__name__}: {error}"
-        ) from error
+    except RAISED as error:  # the class is a plugin's: it may refuse a value in any way
+        sentence = sentence_of(error, owned.object)
+        raise PluginError(f"extractor {spec!r} ({owned.qualified}) cannot be made: {sentence}") from error
 
 
 def _is_named(registry: Registry, owned: Owned[type[Extractor]], name: str, plugin: str) -> bool:

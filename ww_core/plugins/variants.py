@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ww_core.errors import MissingExtraError, UnknownNameError, UsageError
+from ww_core.errors import MissingExtraError, PluginError, UnknownNameError, UsageError
+from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.device import Device
@@ -22,7 +23,8 @@ def configured(names: Names[V], spec: str) -> Owned[V]:
     """Return the object that a name means, with the options that stand behind the name.
 
     Raises:
-        UsageError: The name or an option is unknown, or the object refuses a value.
+        UsageError: The name or an option is unknown.
+        PluginError: The object refuses a value.
     """
     name, texts = read_spec(names.what, spec)
     owned = names.find(name)
@@ -34,9 +36,9 @@ def configured(names: Names[V], spec: str) -> Owned[V]:
         thing = replace(owned.object, **given)  # type: ignore[type-var] # whatever has options is a dataclass
     except (UsageError, MissingExtraError):
         raise
-    except Exception as error:  # the class is a stranger's: it may refuse a value in any way
-        cause = f"{type(error).__name__}: {error}"
-        raise UsageError(f"{names.what} {spec!r} ({owned.qualified}) cannot be made: {cause}") from error
+    except RAISED as error:  # the class is a plugin's: it may refuse a value in any way
+        sentence = sentence_of(error, owned.object)
+        raise PluginError(f"{names.what} {spec!r} ({owned.qualified}) cannot be made: {sentence}") from error
     return replace(owned, object=thing)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.domain.layer import SkippedTensor, TensorSpec
 from ww_core.domain.report import Failure
-from ww_core.sources.reading import read_content, read_tensor, sentence_of
+from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.sources.reading import read_content, read_tensor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +46,11 @@ class Digests:
     failures: list[Failure] = field(default_factory=list)
     lost: list[TensorSpec | SkippedTensor] = field(default_factory=list)
     unread: list[SkippedTensor] = field(default_factory=list)
+
+    def lose(self, spec: TensorSpec | SkippedTensor, checkpoint: Checkpoint, error: BaseException) -> None:
+        """Record what was raised where a tensor should have been read."""
+        self.failures.append(Failure("read", checkpoint.format, spec.name, sentence_of(error, checkpoint)))
+        self.lost.append(spec)
 
     @property
     def checkpoint(self) -> str:
@@ -105,7 +111,11 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
     marks_of = functools.cache(_marks)  # one question for each file
     by_path: dict[str, list[TensorSpec | SkippedTensor]] = defaultdict(list)
     for spec in tensors:
-        where = checkpoint.locate(spec)
+        try:
+            where = checkpoint.locate(spec)
+        except RAISED as error:
+            digests.lose(spec, checkpoint, error)
+            continue
         by_path[where.source.location if where else ""].append(spec)
         try:
             digests.stamps[spec.name] = stamp_of(checkpoint, spec, loader, marks_of)
@@ -164,9 +174,8 @@ def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, j
                 return digest_content(content, spec.dtype, spec.shape, jobs)
         with read_tensor(checkpoint, spec) as array:
             return digest_tensor(array, spec.dtype, jobs)
-    except Exception as error:  # noqa: BLE001 - a loader is a plugin: it may raise anything
-        digests.failures.append(Failure("read", checkpoint.format, spec.name, sentence_of(error)))
-        digests.lost.append(spec)
+    except RAISED as error:
+        digests.lose(spec, checkpoint, error)
         return ""
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ww_core.contracts.source import OBJECT_LABEL, ObjectSource
-from ww_core.errors import NoLoaderError, SourceError, UsageError, WWError
+from ww_core.errors import LoaderFailedError, NoLoaderError, SourceError, UsageError, WWError
+from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.plugins.variants import configured, spec_of
-from ww_core.sources.reading import sentence_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.loader import Checkpoint, Loader
@@ -43,8 +43,9 @@ def find_source(source: object, registry: Registry) -> Source:
         return owned.object.open(address)
     except WWError:
         raise
-    except Exception as error:
-        raise SourceError(f"{address}: opener {owned.qualified} failed: {sentence_of(error)}") from error
+    except RAISED as error:
+        sentence = sentence_of(error, owned.object)
+        raise SourceError(f"{address}: opener {owned.qualified} failed: {sentence}") from error
 
 
 def _scheme_of(address: str) -> str:
@@ -75,8 +76,9 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
         checkpoint = owned.object.open(source)
     except WWError:
         raise
-    except Exception as error:
-        raise SourceError(f"{source.label}: loader {owned.qualified} failed: {sentence_of(error)}") from error
+    except RAISED as error:
+        sentence = sentence_of(error, owned.object)
+        raise LoaderFailedError(f"{source.label}: loader {owned.qualified} failed: {sentence}") from error
     checkpoint.warnings = (*checkpoint.warnings, *warnings)
     return checkpoint, spec_of(owned)
 
@@ -86,8 +88,9 @@ def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Own
     for owned in registry.loaders:
         try:
             confidence = float(owned.object.probe(source))
-        except Exception as error:  # noqa: BLE001 - one loader's guess must not cost the others'
-            warnings.append(f"loader {owned.qualified} failed to look at {source.label}: {sentence_of(error)}")
+        except RAISED as error:  # one loader's guess must not cost the others'
+            sentence = sentence_of(error, owned.object)
+            warnings.append(f"loader {owned.qualified} failed to look at {source.label}: {sentence}")
             continue
         if confidence > 0:
             sure.append((confidence, owned))

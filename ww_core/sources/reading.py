@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ww_core.errors import CorruptFileError, WWError
+from ww_core.errors import CorruptFileError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,9 +50,3 @@ def read_content(checkpoint: Checkpoint, tensor: SkippedTensor) -> Iterator[npt.
 @functools.cache
 def _name_of(dtype: np.dtype[Any]) -> str:
     return str(dtype)
-
-
-def sentence_of(error: BaseException) -> str:
-    """Return an error as one line; one of ww's own tree speaks for itself."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, WWError) else f"{type(error).__name__}: {text or 'no message'}"

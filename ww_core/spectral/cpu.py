@@ -16,7 +16,6 @@ from ww_core.spectral.scaling import SINGLES, NotFiniteError, exponents_of, unsc
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ww_core.contracts.device import Letter
 
 ONE_STAGE_FROM = {"f": 48, "d": 96, "F": 32, "D": 64}
 """Short side from which our call of LAPACK is faster than NumPy's, by type: OpenBLAS 0.3.31, AVX-512."""
@@ -38,7 +37,7 @@ class Cpu(Device):
     description = "The processor, by BLAS and LAPACK; the default."
     piece_bytes: ClassVar[int] = BLOCK_BYTES
 
-    def by_gram(self, letter: Letter, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def by_gram(self, letter: str, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the singular values by the Gram matrix, ascending."""
         exponents = exponents_of(piece, letter)
         gram = _gram(piece, exponents, letter)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ww_core.contracts.device import Device, Letter
+    from ww_core.contracts.device import Device
     from ww_core.contracts.extractor import Entries
     from ww_core.domain.rounding import Rounding
     from ww_core.domain.spectrum import Precision, Resolution
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Decompose = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
     """Makes the singular values, shape (b, n) in any order, of a piece of shape (b, rows, cols)."""
 
-LETTERS: Mapping[tuple[Precision, bool], Letter] = {
+LETTERS: Mapping[tuple[Precision, bool], str] = {
     ("float32", False): "f",
     ("float32", True): "F",
     ("float64", False): "d",
@@ -117,7 +117,7 @@ def spectrum_of(
     )
 
 
-def _route(letter: Letter, rounding: Rounding, resolution: Resolution, device: Device) -> tuple[str, Decompose]:
+def _route(letter: str, rounding: Rounding, resolution: Resolution, device: Device) -> tuple[str, Decompose]:
     """What decomposes a piece, and its name as provenance."""
     place = "" if device == CPU else f" on {device.label}"
     if resolution == "full":

@@ -1,0 +1,1 @@
+"""Results by content, in SQLite or PostgreSQL, behind one door."""

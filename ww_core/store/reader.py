@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ww_core.domain.answer import RunEnd
-    from ww_core.domain.answering import StoredRun
+    from ww_core.domain.answering import AnsweringRun
     from ww_core.domain.columnar import ScoreTable, ValueTable
     from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import AnalysisReport, RowScope
+    from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.domain.spectrum import Precision, Resolution, Spectrum
     from ww_core.store.place import ReportPlace
     from ww_core.store.records import (
         CheckpointRef,
         ColumnKey,
         ColumnOrigin,
-        LayerCost,
         StoredLayer,
         StoredRequest,
         StoredStructure,
@@ -95,7 +95,7 @@ class Reader:
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 
-    def runs(self, ref: CheckpointRef, profile: str = "", variant: str = "") -> Sequence[StoredRun]:
+    def runs(self, ref: CheckpointRef, profile: str = "", variant: str = "") -> Sequence[AnsweringRun]:
         """List the runs that answer for a label, or for a checkpoint without one; the one to be shown first.
 
         Args:
@@ -113,9 +113,18 @@ class Reader:
         shown = plans.labels_of_plans(self._connection, {run.plan for run in found})
         return answering.showing(found, ref.name, variant, shown)
 
+    @readable()
+    def described_runs(self, ref: CheckpointRef, profile: str = "") -> list[StoredRun]:
+        """Return what was asked by the runs that answer for a checkpoint, when, and what became of it.
+
+        Raises:
+            NotStoredError: There is none.
+        """
+        return runs.described_runs(self._connection, self.runs(ref, profile))
+
     def likest_runs(
         self, first: CheckpointRef, second: CheckpointRef, profile: str = ""
-    ) -> tuple[StoredRun, StoredRun]:
+    ) -> tuple[AnsweringRun, AnsweringRun]:
         """Return the runs of two checkpoints that have most in common.
 
         Raises:
@@ -150,9 +159,13 @@ class Reader:
         return answers.origins_of_run(self._connection, run)
 
     @readable()
-    def layer_costs(self, run: int) -> list[LayerCost]:
-        """List the layers and extractors of a run in their order, with what their standard spectra took."""
-        return runs.layer_costs(self._connection, run)
+    def layer_coverage(self, run: int) -> list[LayerCoverage]:
+        """List what a run made of each layer by each extractor, in its order.
+
+        Raises:
+            NotStoredError: There is no such run any more.
+        """
+        return runs.layer_coverage(self._connection, run)
 
     # --- results ------------------------------------------------------------------------------------------------------
 

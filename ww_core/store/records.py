@@ -330,24 +330,6 @@ class Result:
     outcomes: Mapping[tuple[str, str], Outcome] = field(default_factory=dict)
 
 
-class LayerCost(NamedTuple):
-    """What a run covers of a layer by one extractor, and what that took.
-
-    Attributes:
-        layer: Name of the layer.
-        extractor: Label of the variant.
-        reason: Why it makes nothing; empty if it does.
-        eigenvalues: In the standard spectra of its matrices, in float64, multiplicities counted.
-        seconds: How long these took when they were made.
-    """
-
-    layer: str
-    extractor: str
-    reason: str
-    eigenvalues: int
-    seconds: float
-
-
 class OriginRecord(NamedTuple):
     """Who made results.
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, false, func, select, update
 
-from ww_core.domain.answering import StoredRun, in_order
-from ww_core.domain.identity import canonical_json, spectrum_identity
+from ww_core.domain.answering import AnsweringRun, in_order
+from ww_core.domain.identity import PRECISION, canonical_json, spectrum_identity
+from ww_core.domain.run import LayerCoverage, StoredRun
+from ww_core.errors import NotStoredError
 from ww_core.store import tables as t
 from ww_core.store.identities import record_identities
 from ww_core.store.labels import label_key
 from ww_core.store.plans import record_analysis, record_plan, variants_of_plans
-from ww_core.store.records import CheckpointRef, LayerCost, Maker, RunRecord, StoredRequest
-from ww_core.store.rows import clean, insert_missing, insert_one, now, upsert
+from ww_core.store.records import CheckpointRef, Maker, RunRecord, StoredRequest
+from ww_core.store.rows import chunks, clean, insert_missing, insert_one, now, upsert
+from ww_core.store.structures import shape_of
 
 if TYPE_CHECKING:
     from ww_core.domain.answer import RunEnd
@@ -136,9 +139,9 @@ _MAY_BE_IN_FORCE = (
 )
 
 
-def stored_runs(connection: Connection, ref: CheckpointRef) -> list[StoredRun]:
+def stored_runs(connection: Connection, ref: CheckpointRef) -> list[AnsweringRun]:
     """List the runs that answer for a label, or for a checkpoint that has none; the one to be shown first."""
-    return in_order(StoredRun(*row) for row in connection.execute(_RUNS.where(_answers_for(connection, ref))))
+    return in_order(AnsweringRun(*row) for row in connection.execute(_RUNS.where(_answers_for(connection, ref))))
 
 
 _RUNS = (
@@ -206,40 +209,114 @@ _REQUESTS = (
 )
 
 
-def layer_costs(connection: Connection, run: int) -> list[LayerCost]:
-    """List the layers and extractors of a run in their order, with what their standard spectra took."""
-    query = (
-        select(
-            t.layer.c.name,
-            t.coverage.c.extractor,
-            t.coverage.c.reason,
-            func.coalesce(func.sum(t.spectrum.c.length), 0),
-            func.coalesce(func.sum(t.spectrum.c.seconds), 0.0),
+def described_runs(connection: Connection, runs: Sequence[AnsweringRun]) -> list[StoredRun]:
+    """Return what was asked of these runs, when, and what became of it, in their order."""
+    rows: dict[int, Row[Any]] = {}
+    for chunk in chunks([run.number for run in runs]):
+        rows |= {row.id: row for row in connection.execute(_DESCRIBED_RUNS, {"runs": chunk})}
+    return [
+        StoredRun(
+            number=run.number,
+            state=run.state,
+            profile=run.profile,
+            source=rows[run.number].source,
+            asked=json.loads(rows[run.number].request),
+            experiment=run.experiment,
+            narrowed=run.narrowed,
+            started_at=rows[run.number].started_at,
+            finished_at=rows[run.number].finished_at,
+            computed=rows[run.number].computed,
+            reused=rows[run.number].reused,
+            failed=rows[run.number].failed,
+            seconds=rows[run.number].seconds,
+            program=rows[run.number].program,
         )
-        .select_from(t.run)
-        .join(t.coverage, t.coverage.c.analysis_id == t.run.c.analysis_id)
-        .join(t.layer, t.layer.c.id == t.coverage.c.layer_id)
-        .outerjoin(
-            t.matrix_subject,
-            and_(
-                t.matrix_subject.c.tensor_id == t.layer.c.weight_id,
-                t.matrix_subject.c.extractor_id == t.coverage.c.extractor_id,
-                t.matrix_subject.c.groups == t.layer.c.groups,
-                t.matrix_subject.c.split == t.layer.c.split,
-                t.matrix_subject.c.rounding == t.layer.c.rounding,
-                t.matrix_subject.c.matrix_index < t.coverage.c.matrices,
-            ),
+        for run in runs
+    ]
+
+
+_DESCRIBED_RUNS = select(t.run).where(t.run.c.id.in_(bindparam("runs", expanding=True)))
+
+
+def layer_coverage(connection: Connection, run: int) -> list[LayerCoverage]:
+    """List what a run made of each layer by each extractor, in its order.
+
+    Raises:
+        NotStoredError: There is no such run any more.
+    """
+    request = connection.execute(select(t.run.c.request).where(t.run.c.id == run)).scalar()
+    if request is None:
+        raise NotStoredError(f"run {run} is not stored any more: `ww show` lists what is")
+    spectra = spectrum_identity("standard", json.loads(request).get("precision", PRECISION))
+    return [
+        LayerCoverage(
+            layer=row.name,
+            kind=row.kind,
+            shape=shape_of(row.shape),
+            groups=row.groups,
+            extractor=row.extractor,
+            extractor_key=row.key or "",
+            parameters=json.loads(row.parameters or "{}"),
+            is_primary=row.is_primary,
+            state=row.state,
+            reason=row.reason,
+            matrices=row.matrices,
+            rows=row.rows,
+            cols=row.cols,
+            eigenvalues=int(row.eigenvalues),
+            seconds=row.seconds,
         )
-        .outerjoin(t.identity, t.identity.c.digest == spectrum_identity("standard"))
-        .outerjoin(
-            t.spectrum,
-            and_(
-                t.spectrum.c.subject_id == t.matrix_subject.c.subject_id,
-                t.spectrum.c.identity_id == t.identity.c.id,
-            ),
-        )
-        .where(t.run.c.id == run, t.coverage.c.extractor != "")
-        .group_by(t.coverage.c.position, t.layer.c.name, t.coverage.c.extractor, t.coverage.c.reason)
-        .order_by(t.coverage.c.position)
+        for row in connection.execute(_LAYER_COVERAGE, {"run": run, "spectra": spectra})
+    ]
+
+
+_spectrum_identity = t.identity.alias()
+_COVERED = (
+    t.coverage.c.position,
+    t.coverage.c.extractor,
+    t.coverage.c.is_primary,
+    t.coverage.c.state,
+    t.coverage.c.reason,
+    t.coverage.c.matrices,
+    t.coverage.c.rows,
+    t.coverage.c.cols,
+    t.layer.c.name,
+    t.layer.c.kind,
+    t.layer.c.shape,
+    t.layer.c.groups,
+    t.identity.c.key,
+    t.identity.c.parameters,
+)
+_LAYER_COVERAGE = (
+    select(
+        *_COVERED,
+        func.coalesce(func.sum(t.spectrum.c.length), 0).label("eigenvalues"),
+        func.coalesce(func.sum(t.spectrum.c.seconds), 0.0).label("seconds"),
     )
-    return [LayerCost(*row) for row in connection.execute(query)]
+    .select_from(t.run)
+    .join(t.coverage, t.coverage.c.analysis_id == t.run.c.analysis_id)
+    .join(t.layer, t.layer.c.id == t.coverage.c.layer_id)
+    .outerjoin(t.identity, t.identity.c.id == t.coverage.c.extractor_id)
+    .outerjoin(
+        t.matrix_subject,
+        and_(
+            t.matrix_subject.c.tensor_id == t.layer.c.weight_id,
+            t.matrix_subject.c.extractor_id == t.coverage.c.extractor_id,
+            t.matrix_subject.c.groups == t.layer.c.groups,
+            t.matrix_subject.c.split == t.layer.c.split,
+            t.matrix_subject.c.rounding == t.layer.c.rounding,
+            t.matrix_subject.c.matrix_index < t.coverage.c.matrices,
+        ),
+    )
+    .outerjoin(_spectrum_identity, _spectrum_identity.c.digest == bindparam("spectra"))
+    .outerjoin(
+        t.spectrum,
+        and_(
+            t.spectrum.c.subject_id == t.matrix_subject.c.subject_id,
+            t.spectrum.c.identity_id == _spectrum_identity.c.id,
+        ),
+    )
+    .where(t.run.c.id == bindparam("run"))
+    .group_by(*_COVERED)
+    .order_by(t.coverage.c.position)
+)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ww_core.domain.columnar import FeatureTable, ScoreTable, ValueTable
     from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.report import AnalysisReport
+    from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.store.garbage import Garbage
     from ww_core.store.integrity import Integrity
     from ww_core.store.origins import Distrusted
@@ -231,6 +232,44 @@ class Store:
         with self.reading() as reader:
             return reader.origins(self._chosen(reader, name, profile, variant, run)[0])
 
+    def runs(self, name: str, profile: str | None = None) -> list[StoredRun]:
+        """List the runs that answer for ``MODEL``, ``MODEL@VERSION`` or a digest prefix.
+
+        Args:
+            name: What names the checkpoint.
+            profile: Name of the profile it was analysed under; None for any.
+
+        Returns:
+            At least one. The first is the one that `report` returns: the newest that ended, with the profile's own
+            variants, of all metrics and layers, before others.
+
+        Raises:
+            UsageError: The profile is empty.
+            NotStoredError: Nothing carries the name, or it was never analysed under the profile.
+            StoreError: The database could not be read.
+        """
+        if profile == "":
+            raise UsageError("the profile is empty: name one, or leave it out")
+        with self.reading() as reader:
+            return reader.described_runs(reader.find(name), profile or "")
+
+    def layer_coverage(
+        self, name: str, profile: str | None = None, *, variant: str | None = None, run: int | None = None
+    ) -> list[LayerCoverage]:
+        """Tell what the run that `report` returns for the same arguments made of each layer by each extractor.
+
+        Returns:
+            One for each layer and extractor, in the order of the layers: how many matrices, or why there are none, how
+            many eigenvalues, and how long their spectra took.
+
+        Raises:
+            UsageError: The name, the profile or the variant is empty.
+            NotStoredError: There is none.
+            StoreError: The database could not be read.
+        """
+        with self.reading() as reader:
+            return reader.layer_coverage(self._chosen(reader, name, profile, variant, run)[0])
+
     def _chosen(
         self, reader: Reader, name: str, profile: str | None, variant: str | None, run: int | None
     ) -> tuple[int, CheckpointRef]:
@@ -240,11 +279,12 @@ class Store:
                 raise UsageError(f"{what} is empty: name one, or leave it out")
         ref = reader.find(name)
         runs = reader.runs(ref, profile or "", variant or "")
-        if run is not None and name not in {ref.model, ref.name}:
+        chosen = [own for own in runs if run in {None, own.number}]
+        if not chosen and name not in {ref.model, ref.name}:
             # A digest names content: runs that no label answers for are its runs too.
             ref = ref._replace(model="", version="")
             runs = reader.runs(ref, profile or "", variant or "")
-        chosen = [own for own in runs if run in {None, own.number}]
+            chosen = [own for own in runs if own.number == run]
         if not chosen:
             numbers = ", ".join(str(own.number) for own in runs[:12])
             raise NotStoredError(f"run {run} is none of {ref.name}: there is {numbers}")

@@ -13,6 +13,7 @@ ww's own plugins pass the same classes.
 
 from __future__ import annotations
 
+from ww_core.testing.commands import CommandContract
 from ww_core.testing.devices import DeviceContract
 from ww_core.testing.execution import ExecutorContract, ObserverContract
 from ww_core.testing.extractors import ExtractorContract
@@ -23,6 +24,7 @@ from ww_core.testing.plugins import PluginContract
 from ww_core.testing.profiles import ProfileContract
 
 __all__ = [
+    "CommandContract",
     "DeviceContract",
     "ExecutorContract",
     "ExtractorContract",

@@ -12,12 +12,13 @@ from ww_core.compute.execution import Execution
 from ww_core.contracts.observer import RunObserver
 from ww_core.contracts.source import Source
 from ww_core.domain.column import Scope
+from ww_core.domain.globs import choose_layers
 from ww_core.domain.name import check_name, texts_of
 from ww_core.domain.report import AnalysisReport
 from ww_core.domain.request import Request
 from ww_core.domain.spectrum import PRECISIONS
 from ww_core.errors import NothingToAnalyzeError, UnknownNameError, UsageError
-from ww_core.planning.choice import choose_layers, with_groups
+from ww_core.planning.groups import with_groups
 from ww_core.planning.layers import NoPlan, plan_layers, plan_of
 from ww_core.planning.stored_digests import StoredDigests
 from ww_core.planning.tasks import plan_tasks

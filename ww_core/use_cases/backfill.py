@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from ww_core.compute.execution import Execution
 from ww_core.contracts.observer import RunObserver
 from ww_core.domain.backfill import BackfillReport, NotRepeatable, Refill, WeightsNeeded
+from ww_core.domain.globs import choose_layers
 from ww_core.domain.name import texts_of
 from ww_core.domain.request import Request
 from ww_core.errors import NotStoredError, UsageError
-from ww_core.planning.choice import choose_layers
 from ww_core.planning.layers import plan_layers
 from ww_core.planning.reach import Reach, reach_of
 from ww_core.planning.records import plan_record

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ww_core.domain.globs import choose_layers
 from ww_core.domain.request import Request
-from ww_core.planning.choice import choose_layers, with_groups
+from ww_core.planning.groups import with_groups
 from ww_core.planning.layers import NoPlan, plan_of
 from ww_core.planning.records import skipped_tensors
 from ww_core.plugins.discovery import load_plugins

@@ -6,8 +6,15 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ww_core.plugins.entry_points import OWN_DISTRIBUTION, all_command_entry_points, blocked_by, distribution_of
-from ww_core.sources.reading import sentence_of
+from ww_core.plugins.checks import is_typer
+from ww_core.plugins.entry_points import (
+    OWN_DISTRIBUTION,
+    all_command_entry_points,
+    blocked_by,
+    distribution_of,
+    is_own,
+)
+from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,16 +84,25 @@ def list_plugins(registry: Registry) -> list[dict[str, Any]]:
     return rows
 
 
-def list_commands(own: Iterable[str]) -> list[dict[str, Any]]:
-    """Return one row per command plugin, in the form of ``list_plugins``; each is imported to see whether it can be.
+def list_commands(registry: Registry, own: Iterable[str]) -> list[dict[str, Any]]:
+    """Return one row per command that is listed by an entry point alone, in the form of ``list_plugins``.
+
+    Each is imported to see whether it can be. One that a loaded plugin of the same distribution registers too stands
+    among that plugin's objects.
 
     Args:
+        registry: The loaded plugins.
         own: Names of ww's own commands, which no plugin can take.
     """
     taken = dict.fromkeys(own, "ww itself")
     rows = []
+    distributions = {info.name: info.distribution for info in registry.plugins}
+    registered = {(distributions[owned.plugin], owned.name) for owned in registry.commands}
     for point in all_command_entry_points():
         distribution = distribution_of(point)
+        if (distribution, point.name) in registered:
+            taken.setdefault(point.name, distribution)
+            continue
         variable = blocked_by(point.name, distribution, os.environ)
         problems = [] if variable else _problems_of_command(point, taken)
         state = "blocked" if variable else "failed" if problems else "loaded"
@@ -96,7 +112,7 @@ def list_commands(own: Iterable[str]) -> list[dict[str, Any]]:
                 "distribution": distribution,
                 "version": point.dist.version if point.dist else "",
                 "origin": point.value + (f" (blocked by {variable})" if variable else ""),
-                "builtin": False,
+                "builtin": is_own(distribution),
                 "state": state,
                 "hooks": [],
                 "objects": [f"command {point.name}"] if state == "loaded" else [],
@@ -112,10 +128,10 @@ def _problems_of_command(point: EntryPoint, taken: Mapping[str, str]) -> list[st
     if point.name in taken:
         return [f"name: the command {point.name} is taken by {taken[point.name]}"]
     try:
-        if not hasattr(point.load(), "registered_commands"):  # typer stays out of this layer
+        if not is_typer(point.load()):
             return [f"object: {point.value} is no typer.Typer"]
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may raise anything
-        return [f"import: {sentence_of(error)}"]
+    except RAISED as error:
+        return [f"import: {sentence_of(error, point.module)}"]
     return []
 
 

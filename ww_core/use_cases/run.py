@@ -19,6 +19,7 @@ from ww_core.domain.report import AnalysisReport, Failure
 from ww_core.planning.layers import PlannedLayer
 from ww_core.planning.records import coverage_of, identity_records, plan_record, plugin_of
 from ww_core.planning.weights import Weights
+from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.plugins.selection import Asked
 from ww_core.store.records import Maker, Result, RunRecord
 from ww_core.store.store import Store
@@ -209,10 +210,9 @@ class Run:
         for plugin, observer in self.observers:
             try:
                 getattr(observer, method)(argument)
-            except Exception as error:  # noqa: BLE001 - who watches a run must not cost it
-                self.failures.append(
-                    Failure("observer", plugin, type(observer).__name__, f"{method}: {type(error).__name__}: {error}")
-                )
+            except RAISED as error:  # an observer's error must not stop the run
+                sentence = f"{method}: {sentence_of(error, observer)}"
+                self.failures.append(Failure("observer", plugin, type(observer).__name__, sentence))
 
     def _run_start(self, tasks: Sequence[LayerTask]) -> RunStart:
         cost = sum(task.cost for task in tasks)

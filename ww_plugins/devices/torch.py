@@ -15,7 +15,6 @@ from ww_core.spectral.scaling import NotFiniteError, exponents_of, unscaled, wid
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ww_core.contracts.device import Letter
 
 UPLOAD_BYTES = 256 * 2**20
 """Bytes of one block on the device: transfers are few, and the device's memory is not the tensor's size."""
@@ -44,7 +43,7 @@ class TorchDevice(ww.Device):
         """
         _tried(self.address, self.label)
 
-    def by_gram(self, letter: Letter, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def by_gram(self, letter: str, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Singular values by the Gram matrix, shape (b, n), ascending.
 
         Raises:
@@ -74,14 +73,14 @@ class TorchDevice(ww.Device):
         """
         import torch
 
-        letter: Letter = "D" if np.iscomplexobj(piece) else "d"
+        letter = "D" if np.iscomplexobj(piece) else "d"
         exponents = exponents_of(piece, letter)
         block = self._sent(piece, exponents, letter)
         if not bool(torch.isfinite(block).all()):
             raise NotFiniteError
         return unscaled(np.asarray(torch.linalg.svdvals(block).cpu().numpy()), exponents)
 
-    def _sent(self, part: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: Letter) -> Any:
+    def _sent(self, part: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str) -> Any:
         """``part`` on the device, in the type of ``letter``; float32 travels as such, half as many bytes."""
         import torch
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_core.domain.layer import LayerKind
 from ww_plugins.extractors.adjustable import Adjustable
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class MatrixExtractor(Adjustable):
                 raise ww.NotApplicable(f"a {'vector' if layer.shape else 'number'} has no spectrum")
             case (rows, cols):
                 matrices = 1
-            case (matrices, rows, cols) if layer.kind is LayerKind.EXPERT:
+            case (matrices, rows, cols) if layer.kind is ww.LayerKind.EXPERT:
                 pass
             case _:
                 raise ww.NotApplicable(

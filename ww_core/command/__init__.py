@@ -1,8 +1,11 @@
 """Public: what a command needs, ww's own and those of command plugins.
 
-A command plugin is a ``typer.Typer`` under an entry point in group ``ww.commands``. Its functions parse, make one call
-and render through an ``Output``; errors of ww's tree become one sentence and the right exit code by themselves, because
-the program's error boundary lies around every command.
+A command plugin is a ``typer.Typer`` that hook ``ww_register_commands`` returns or an entry point in group
+``ww.commands`` names. Its functions parse, make one call and render through an ``Output``; errors of ww's tree become
+one sentence and the right exit code by themselves, because the program's error boundary lies around every command.
+
+``ww_core.command.options`` has the options that several commands share, ``ww_core.command.progress`` the observers that
+show how far a run is.
 """
 
 from __future__ import annotations
@@ -20,14 +23,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ww_core.domain.text import printable as printable  # public here: commands print names of strangers too
 from ww_core.errors import OutputError, UsageError, WWError
+from ww_core.plugins.isolation import DEBUG_VARIABLE
 
 if TYPE_CHECKING:
+    import typer
+
     from ww_core.plugins.registry import Registry
 
 INTERRUPTED = 130
-DEBUG_VARIABLE = "WW_DEBUG"
-"""Environment variable: set, errors keep their traceback."""
 
 Format = Literal["table", "json", "csv"]
 
@@ -40,25 +45,48 @@ FOLDED = 24
 
 @dataclass(slots=True)
 class Session:
-    """What the global options said; a command finds it as ``typer.Context.obj``."""
+    """What the global options said; a command finds it as ``typer.Context.obj``.
 
+    Attributes:
+        own_commands: Names of ww's own commands.
+        plugin_files: Files given by ``--plugin``, before or after the command.
+        strict_plugins: Whether ``--strict-plugins`` was given.
+    """
+
+    own_commands: tuple[str, ...] = ()
     plugin_files: tuple[str, ...] = ()
     strict_plugins: bool = False
     _registry: Registry | None = field(default=None, repr=False)
+    _reported: bool = field(default=False, repr=False)
 
-    def registry(self, *, report: bool = True) -> Registry:
-        """Load plugins once, and report what is wrong with them on stderr, unless the command does that itself.
+    def registry(self) -> Registry:
+        """Load plugins once, and report what is wrong with them on stderr, once.
 
         Raises:
-            PluginError: Something is, and ``--strict-plugins`` was given.
+            PluginError: A plugin file cannot be used; or something is wrong, and ``--strict-plugins`` was given.
+        """
+        registry = self.unreported_registry()
+        if not self._reported:
+            self._reported = True
+            for info, problem in registry.problems():
+                say(f"warning: plugin {info.name}: {problem.message}")
+                if problem.picture and os.environ.get(DEBUG_VARIABLE):
+                    say_lines(problem.picture)
+        return registry
+
+    def unreported_registry(self) -> Registry:
+        """Load plugins once; for a command that tells by itself what is wrong with them.
+
+        Raises:
+            PluginError: As for ``registry``.
         """
         if self._registry is None:
             from ww_core.plugins.discovery import load_plugins
 
             with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no data of ours
-                self._registry = load_plugins(files=self.plugin_files, strict=self.strict_plugins)
-            for info, problem in self._registry.problems() if report else ():
-                say(f"warning: plugin {info.name}: {problem.message}")
+                self._registry = load_plugins(
+                    files=self.plugin_files, strict=self.strict_plugins, own_commands=self.own_commands
+                )
         return self._registry
 
 
@@ -188,20 +216,48 @@ def cell(value: Any) -> str:
     return printable(str(value))
 
 
-def printable(text: str) -> str:
-    """Return ``text`` with control characters escaped: names come from strangers' files."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def say(text: str) -> None:
     """Print one line on stderr."""
     sys.stderr.write(printable(text) + "\n")
 
 
+def say_lines(text: str) -> None:
+    """Print a text of several lines on stderr."""
+    for line in text.splitlines():
+        say(line)
+
+
+def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: str = "ww") -> int:
+    """Run a Typer app inside the error boundary, as ww runs a command, and return its exit code.
+
+    Args:
+        app: The app.
+        arguments: Its arguments; None for those of the process.
+        name: What the usage line calls it.
+    """
+    import typer
+
+    def run() -> int:
+        try:
+            code = app(arguments, standalone_mode=False, prog_name=name)
+        except typer.TyperException as error:
+            show: Callable[[], None] | None = getattr(error, "show", None)
+            if show is None:
+                raise
+            show()  # wrong usage: typer has the sentence, the usage line and the code
+            return int(getattr(error, "exit_code", UsageError.exit_code))
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else 0
+
+    return run_guarded(run)
+
+
 def run_guarded(main: Callable[[], int | None]) -> int:
     """Run a program's main function inside the error boundary, and return its exit code.
 
-    Errors of ww's tree become one sentence on stderr and their exit code; an unknown error keeps its traceback.
+    Errors of ww's tree become one sentence on stderr and their exit code; an unknown error keeps its traceback. Where
+    ``WW_DEBUG`` is set, errors of ww's tree keep theirs too, unless they tell of a plugin, whose traceback was shown.
     """
     if sys.stdout is None:  # closed by whoever started the program
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the program runs
@@ -214,9 +270,11 @@ def run_guarded(main: Callable[[], int | None]) -> int:
     except WWError as error:
         if isinstance(error, OutputError):
             _give_up_stdout()
-        if os.environ.get(DEBUG_VARIABLE):
+        if os.environ.get(DEBUG_VARIABLE) and not error.blames_plugin:
             raise
         say(f"error: {error}")
+        for note in getattr(error, "__notes__", ()):
+            say_lines(note)
         return error.exit_code
     except KeyboardInterrupt:
         say("interrupted: what was computed is stored; the same command goes on from there")

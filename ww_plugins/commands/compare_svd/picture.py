@@ -7,15 +7,15 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
+import ww_core as ww
 from ww_core.command import printable
-from ww_core.errors import MissingExtraError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.figure import Figure
 
-    from ww_core.domain.comparison import Comparison, View
+    from ww_plugins.commands.compare_svd.comparison import Comparison, ExtractorResult
 
 FORMATS = (".png", ".svg", ".pdf")
 COLORS = ("#999999", "#0072b2", "#009e73", "#e69f00", "#d55e00")
@@ -40,18 +40,18 @@ def check_plot(file: Path) -> None:
         MissingExtraError: matplotlib is not installed.
     """
     if file.suffix.lower() not in FORMATS:
-        raise UsageError(f"--plot {file}: a picture's name ends in {', '.join(FORMATS)}")
+        raise ww.UsageError(f"--plot {file}: a picture's name ends in {', '.join(FORMATS)}")
     try:
         if not file.parent.is_dir():
-            raise OutputError(f"--plot {file}: there is no folder {file.parent}")
+            raise ww.OutputError(f"--plot {file}: there is no folder {file.parent}")
         if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-            raise OutputError(f"--plot {file} cannot be written: it is a folder, or read-only for this user")
+            raise ww.OutputError(f"--plot {file} cannot be written: it is a folder, or read-only for this user")
     except OSError as error:  # such as a name that is too long
-        raise OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
+        raise ww.OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
     try:
         import matplotlib.figure  # noqa: F401 - whether it is there
     except ImportError:
-        raise MissingExtraError("matplotlib is not installed: pip install 'ww-core[plot]'") from None
+        raise ww.MissingExtraError("matplotlib is not installed: pip install 'ww-core[plot]'") from None
 
 
 def draw(comparison: Comparison, file: Path) -> None:
@@ -66,31 +66,34 @@ def draw(comparison: Comparison, file: Path) -> None:
         try:
             figure.savefig(file, dpi=130)
         except OSError as error:
-            raise OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
+            raise ww.OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
 
 
 def _figure(comparison: Comparison) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter
 
+    from ww_plugins.metrics.tails import warning
+
     names = [_shortened(layer.name) for layer in comparison.layers]
     figure = Figure(figsize=(max(7.0, 2.5 + 0.32 * min(len(names), WIDEST)), 11.0), layout="constrained")
     axes = figure.subplots(len(PANELS), 1, sharex=True)
     for place, extractor in enumerate(comparison.extractors):
-        views = [
-            (at, view)
+        results = [
+            (at, result)
             for at, layer in enumerate(comparison.layers)
-            for view in layer.views
-            if view.extractor == extractor
+            for result in layer.results
+            if result.extractor == extractor
         ]
         shift = 0.12 * (place - (len(comparison.extractors) - 1) / 2)
         style = {"color": COLORS[place], "marker": MARKERS[place], "markersize": 5, "linestyle": "none"}
-        for axis, numbers in zip(axes, zip(*(_numbers(view) for _, view in views), strict=True), strict=False):
+        for axis, numbers in zip(axes, zip(*(_numbers(result) for _, result in results), strict=True), strict=False):
             heights = [number for number, _ in numbers]
             errors = [error for _, error in numbers]
-            axis.errorbar([at + shift for at, _ in views], heights, yerr=errors, label=extractor, elinewidth=1, **style)
-    for edge in (2.0, 6.0):
-        axes[0].axhline(edge, color="#666666", linewidth=0.8, linestyle=":")
+            places = [at + shift for at, _ in results]
+            axis.errorbar(places, heights, yerr=errors, label=extractor, elinewidth=1, **style)
+    for threshold in (parameter.default for parameter in warning.parameters):
+        axes[0].axhline(threshold, color="#666666", linewidth=0.8, linestyle=":")
     for axis, title in zip(axes, PANELS, strict=True):
         axis.set_ylabel(title)
         if math.isfinite(axis.dataLim.minposy):  # else nothing is drawn, and no scale fits
@@ -114,10 +117,10 @@ def _shortened(name: str) -> str:
     return shown if len(shown) <= LONGEST_NAME else f"...{shown[3 - LONGEST_NAME :]}"
 
 
-def _numbers(view: View) -> list[tuple[float, float]]:
+def _numbers(result: ExtractorResult) -> list[tuple[float, float]]:
     """Height and error by panel; NaN, which is not drawn, for what has no value or none that can be drawn."""
-    tail = view.tail
-    others = (view.spectral_norm, view.stable_rank or 0.0, view.seconds)
+    tail = result.tail
+    others = (result.spectral_norm, result.stable_rank or 0.0, result.seconds)
     return [
         (tail.alpha, tail.sigma) if tail else (math.nan, 0.0),
         *((number if SMALLEST < number < LARGEST else math.nan, 0.0) for number in others),

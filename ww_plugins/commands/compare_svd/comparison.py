@@ -1,4 +1,4 @@
-"""Convolutions seen through several extractors, side by side."""
+"""Convolutions through several extractors, side by side: the numbers, and the laws that must hold between them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ww_core.domain.report import Failure
+    import ww_core as ww
 
 TOLERANCE = 1e-10
-"""How far rounding may carry an identity, relative to its larger side."""
+"""How far rounding may carry a law, relative to its larger side."""
 
 SMALLEST = sys.float_info.min / sys.float_info.epsilon
 """Norms below it may have lost digits, and are compared as if they were this large."""
@@ -39,7 +39,7 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ExtractorResult:
     """What one extractor says of a convolution.
 
     Attributes:
@@ -53,6 +53,7 @@ class View:
             root of the number of grid points; unit of the weights.
         seconds: How long the spectra took when they were made.
         reason: Why some or all of the matrices have no tail.
+        grid: Length of the grid of a Fourier transform; None for what is none.
     """
 
     extractor: str
@@ -64,11 +65,18 @@ class View:
     frobenius_norm: float
     seconds: float
     reason: str = ""
+    grid: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers and texts. The label tells the grid."""
+        content = dataclasses.asdict(self)
+        del content["grid"]
+        return content
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Something that must hold between two views of a layer.
+class Law:
+    """Something that must hold between two extractors' results of a layer.
 
     Attributes:
         statement: What must hold, such as ``sigma(stack) <= sigma(fft)``.
@@ -84,13 +92,13 @@ class Identity:
 
     @property
     def holds(self) -> bool:
-        """Whether no more than rounding stands against it."""
+        """Whether it is missed by no more than rounding."""
         return self.deviation <= TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """Two views whose exponents differ by more than their joint standard error, or whose warnings differ."""
+    """Two extractors whose exponents differ by more than their joint standard error, or whose warnings differ."""
 
     first: str
     second: str
@@ -108,59 +116,59 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class ComparedLayer:
-    """A convolution with its views, in the order of the extractors, and why an extractor has none."""
+    """A convolution with its results, in the order of the extractors, and why an extractor has none."""
 
     name: str
     shape: tuple[int, ...]
     groups: int
-    views: tuple[View, ...]
+    results: tuple[ExtractorResult, ...]
     missing: tuple[tuple[str, str], ...] = ()
 
     @property
-    def identities(self) -> tuple[Identity, ...]:
-        """What must hold between the views that are there.
+    def laws(self) -> tuple[Law, ...]:
+        """What must hold between the results that are there.
 
         Frobenius norms are equal, and max sigma(slice) <= sigma(stack) <= sigma(fft) <= sqrt(P) sigma(stack) with P
         positions of the kernel: the Gram matrix of the stack is the sum of the slices', and the mean of those at all
         frequencies; the matrix at a frequency is the stack under a row of P phases.
         """
-        found = [self._equal_norms(view, self.views[0]) for view in self.views[1:]]
-        norms = {view.extractor: view.spectral_norm for view in self.views}
+        laws = [self._equal_norms(result, self.results[0]) for result in self.results[1:]]
+        norms = {result.extractor: result.spectral_norm for result in self.results}
         if "stack" in norms:
             stack, root = norms["stack"], math.sqrt(math.prod(self.shape[2:]))
             for label, norm in norms.items():
                 if label in ("slice", "pool"):
-                    found.append(_at_most(f"sigma({label}) <= sigma(stack)", norm, stack))
+                    laws.append(_at_most(f"sigma({label}) <= sigma(stack)", norm, stack))
                 elif label != "stack":
-                    found.append(_at_most(f"sigma(stack) <= sigma({label})", stack, norm))
+                    laws.append(_at_most(f"sigma(stack) <= sigma({label})", stack, norm))
                     # Divided, since the product may be beyond the largest number.
-                    found.append(_at_most(f"sigma({label}) / sqrt(P) <= sigma(stack)", norm / root, stack))
-        return tuple(found)
+                    laws.append(_at_most(f"sigma({label}) / sqrt(P) <= sigma(stack)", norm / root, stack))
+        return tuple(laws)
 
-    def _equal_norms(self, one: View, other: View) -> Identity:
+    def _equal_norms(self, first: ExtractorResult, second: ExtractorResult) -> Law:
         root = {1: "sqrt(n)", 2: "n"}.get(len(self.shape) - 2, "n^1.5")
         norms = [
-            f"frobenius({label}){f' / {root}' if is_fourier(label) else ''}"
-            for label in (one.extractor, other.extractor)
+            f"frobenius({result.extractor}){f' / {root}' if result.grid is not None else ''}"
+            for result in (first, second)
         ]
-        left, right = one.frobenius_norm, other.frobenius_norm
-        return Identity(" = ".join(norms), left, right, _relative(abs(left - right), left, right))
+        left, right = first.frobenius_norm, second.frobenius_norm
+        return Law(" = ".join(norms), left, right, _relative(abs(left - right), left, right))
 
     @property
     def disagreements(self) -> tuple[Disagreement, ...]:
-        """The pairs of views that would be read differently."""
-        tails = [(view.extractor, view.tail) for view in self.views if view.tail is not None]
+        """The pairs of extractors whose results would be read differently."""
+        tails = [(result.extractor, result.tail) for result in self.results if result.tail is not None]
         pairs = (
             Disagreement(
                 first=first,
                 second=second,
-                first_alpha=one.alpha,
-                second_alpha=other.alpha,
-                joint_sigma=math.hypot(one.sigma, other.sigma),
-                first_warning=one.warning,
-                second_warning=other.warning,
+                first_alpha=first_tail.alpha,
+                second_alpha=second_tail.alpha,
+                joint_sigma=math.hypot(first_tail.sigma, second_tail.sigma),
+                first_warning=first_tail.warning,
+                second_warning=second_tail.warning,
             )
-            for (first, one), (second, other) in combinations(tails, 2)
+            for (first, first_tail), (second, second_tail) in combinations(tails, 2)
         )
         return tuple(pair for pair in pairs if pair.is_significant or pair.first_warning != pair.second_warning)
 
@@ -186,13 +194,13 @@ class Comparison:
     digest: str
     extractors: tuple[str, ...]
     layers: tuple[ComparedLayer, ...]
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[ww.Failure, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
-    def broken(self) -> tuple[tuple[str, Identity], ...]:
-        """Identities that do not hold, with the names of their layers."""
-        return tuple((layer.name, one) for layer in self.layers for one in layer.identities if not one.holds)
+    def broken(self) -> tuple[tuple[str, Law], ...]:
+        """Laws that do not hold, with the names of their layers."""
+        return tuple((layer.name, law) for layer in self.layers for law in layer.laws if not law.holds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and texts."""
@@ -207,10 +215,10 @@ class Comparison:
                     "name": layer.name,
                     "shape": list(layer.shape),
                     "groups": layer.groups,
-                    "views": [dataclasses.asdict(view) for view in layer.views],
+                    "views": [result.to_dict() for result in layer.results],
                     "missing": [{"extractor": extractor, "reason": reason} for extractor, reason in layer.missing],
-                    "identities": [dataclasses.asdict(one) | {"holds": one.holds} for one in layer.identities],
-                    "disagreements": [dataclasses.asdict(one) for one in layer.disagreements],
+                    "identities": [dataclasses.asdict(law) | {"holds": law.holds} for law in layer.laws],
+                    "disagreements": [dataclasses.asdict(pair) for pair in layer.disagreements],
                 }
                 for layer in self.layers
             ],
@@ -223,37 +231,32 @@ class Comparison:
         rows: list[dict[str, Any]] = []
         for layer in self.layers:
             place = {"layer": layer.name, "shape": "x".join(map(str, layer.shape))}
-            rows += [place | _flat(view) for view in layer.views]
+            rows += [place | _flat(result) for result in layer.results]
             rows += [place | {"extractor": extractor, "note": reason} for extractor, reason in layer.missing]
         return rows
 
 
-def _flat(view: View) -> dict[str, Any]:
-    tail = view.tail
+def _flat(result: ExtractorResult) -> dict[str, Any]:
+    tail = result.tail
     return {
-        "extractor": view.extractor,
-        "matrices": view.matrices,
-        "count": view.count,
+        "extractor": result.extractor,
+        "matrices": result.matrices,
+        "count": result.count,
         "alpha": tail.alpha if tail else None,
         "sigma": tail.sigma if tail else None,
         "alpha_min": tail.smallest if tail else None,
         "alpha_max": tail.largest if tail else None,
-        "spectral_norm": view.spectral_norm,
-        "stable_rank": view.stable_rank,
-        "frobenius_norm": view.frobenius_norm,
-        "seconds": view.seconds,
+        "spectral_norm": result.spectral_norm,
+        "stable_rank": result.stable_rank,
+        "frobenius_norm": result.frobenius_norm,
+        "seconds": result.seconds,
         "warning": tail.warning if tail else "",
-        "note": view.reason,
+        "note": result.reason,
     }
 
 
-def is_fourier(extractor: str) -> bool:
-    """Whether a label is that of a variant of ``fft``."""
-    return extractor.partition("[")[0] == "fft"
-
-
-def _at_most(statement: str, left: float, right: float) -> Identity:
-    return Identity(statement, left, right, _relative(max(0.0, left - right), left, right))
+def _at_most(statement: str, left: float, right: float) -> Law:
+    return Law(statement, left, right, _relative(max(0.0, left - right), left, right))
 
 
 def _relative(difference: float, left: float, right: float) -> float:

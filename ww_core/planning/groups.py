@@ -1,40 +1,16 @@
-"""The layers that a person chose, and the groups that a person gave them."""
+"""The groups of convolutions that a person gave, where the source does not tell them."""
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ww_core.errors import UnknownNameError, UsageError
+from ww_core.domain.globs import choose_layers
+from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from typing import TypeVar
-
-    from ww_core.domain.comparison import ComparedLayer
     from ww_core.domain.layer import Layer
-
-    Named = TypeVar("Named", Layer, ComparedLayer)
-
-
-def choose_layers(layers: Sequence[Named], globs: Sequence[str]) -> list[Named]:
-    """Return the layers whose names match any of the globs; all of them for no globs.
-
-    Raises:
-        UnknownNameError: A glob matches nothing.
-    """
-    if not globs:
-        return list(layers)
-    names = [layer.name for layer in layers]
-    for glob in globs:
-        if not any(_matches(name, glob) for name in names):
-            raise UnknownNameError("layer", glob, names, "ww describe")
-    return [layer for layer in layers if any(_matches(layer.name, glob) for glob in globs)]
-
-
-def _matches(name: str, glob: str) -> bool:
-    return name == glob or fnmatch.fnmatchcase(name, glob)  # a name with brackets means itself
 
 
 def with_groups(layers: Sequence[Layer], groups: Sequence[tuple[str, int]]) -> list[Layer]:

@@ -1,4 +1,4 @@
-"""``ww compare-svd``: the ways to see a convolution as matrices, side by side."""
+"""Compare slice, pool, stack and fft on the convolutions of a model; all of it is stored."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ww_core.cli import options
-from ww_core.command import Output, Session, say, store_location
+import ww_core as ww
+from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.progress import progress_observers
+from ww_plugins.commands.compare_svd.compare import compare_svd as compare
+from ww_plugins.commands.compare_svd.picture import check_plot, draw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ww_core.domain.comparison import ComparedLayer, Comparison, Tail
+    from ww_plugins.commands.compare_svd.comparison import ComparedLayer, Comparison, Tail
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 REFERENCE = "pool"
 """The extractor of profile ``default``, beside which the others are put."""
@@ -35,6 +40,7 @@ COLUMNS = (
 )
 
 
+@app.command()
 def compare_svd(
     ctx: typer.Context,
     model: Annotated[
@@ -57,11 +63,6 @@ def compare_svd(
     as_csv: options.AsCsv = False,
 ) -> None:
     """Compare slice, pool, stack and fft on the convolutions of MODEL; all of it is stored."""
-    from ww_core.cli.progress import progress_observers
-    from ww_core.cli.svd_plot import check_plot, draw
-    from ww_core.errors import LostResultsError
-    from ww_core.use_cases.compare_svd import compare_svd as compare
-
     output = Output(as_json=as_json, as_csv=as_csv)
     session: Session = ctx.obj
     registry = session.registry()
@@ -93,12 +94,16 @@ def compare_svd(
     if plot is not None:  # last, so that a full disk does not cost the table
         draw(comparison, plot)
     for failure in comparison.failures:
-        say(f"failed: {failure.subject}: {failure.message} ({failure.stage}, {failure.plugin})")
+        say(f"failed: {failure}")
     if comparison.broken:
-        raise LostResultsError(f"{len(comparison.broken)} identities do not hold: these numbers are not to be trusted")
+        raise ww.LostResultsError(
+            f"{len(comparison.broken)} identities do not hold: these numbers are not to be trusted"
+        )
     lost = [failure for failure in comparison.failures if failure.stage != "observer"]
     if lost:
-        raise LostResultsError(f"{len(lost)} of what was selected was lost to exceptions (above); the rest is stored")
+        raise ww.LostResultsError(
+            f"{len(lost)} of what was selected was lost to exceptions (above); the rest is stored"
+        )
 
 
 def _print(comparison: Comparison, output: Output) -> None:
@@ -106,38 +111,37 @@ def _print(comparison: Comparison, output: Output) -> None:
     output.line()
     rows = [{key: row.get(key) for key in (*COLUMNS, "warning", "note")} for row in comparison.rows()]
     output.table(rows, optional=("note", "shape", "warning", "matrices", "seconds"))
-    _print_identities(comparison, output)
+    _print_laws(comparison, output)
     _print_disagreements(comparison, output)
 
 
-def _print_identities(comparison: Comparison, output: Output) -> None:
-    found = [(layer.name, one) for layer in comparison.layers for one in layer.identities]
-    if not found:
+def _print_laws(comparison: Comparison, output: Output) -> None:
+    laws = [(layer.name, law) for layer in comparison.layers for law in layer.laws]
+    if not laws:
         return
-    statements = dict.fromkeys(one.statement for _, one in found)
     output.line()
     output.line("what must hold, with P positions of the kernel:")
-    for statement in statements:
-        own = [(name, one) for name, one in found if one.statement == statement]
-        name, worst = max(own, key=lambda pair: pair[1].deviation)
-        broken = sum(not one.holds for _, one in own)
-        layers = f"{len(own)} layer{'s' if len(own) > 1 else ''}"
+    for statement in dict.fromkeys(law.statement for _, law in laws):
+        by_layer = [(name, law) for name, law in laws if law.statement == statement]
+        name, worst = max(by_layer, key=lambda pair: pair[1].deviation)
+        broken = sum(not law.holds for _, law in by_layer)
+        layers = f"{len(by_layer)} layer{'s' if len(by_layer) > 1 else ''}"
         verdict = f"BROKEN in {broken} of {layers}" if broken else f"holds in {layers}"
         by = f", to {worst.deviation:.1g} ({name})" if worst.deviation else ""
         output.line(f"  {statement}: {verdict}{by}")
 
 
 def _print_disagreements(comparison: Comparison, output: Output) -> None:
-    if all(sum(view.tail is not None for view in layer.views) < 2 for layer in comparison.layers):
+    if all(sum(result.tail is not None for result in layer.results) < 2 for layer in comparison.layers):
         return
     layers = [layer for layer in comparison.layers if layer.disagreements]
-    pairs = [one for layer in layers for one in layer.disagreements]
+    pairs = [pair for layer in layers for pair in layer.disagreements]
     output.line()
     if not pairs:
         output.line("alphas agree within their joint sigma, and so do the warnings")
         return
-    apart = sum(one.is_significant for one in pairs)
-    warned = sum(one.first_warning != one.second_warning for one in pairs)
+    apart = sum(pair.is_significant for pair in pairs)
+    warned = sum(pair.first_warning != pair.second_warning for pair in pairs)
     of_all = f"{len(layers)} of {len(comparison.layers)} layers"
     output.line(f"alphas differ by more than their joint sigma in {apart} pairs, warnings in {warned}, in {of_all}")
     output.line(f"(--json has all pairs). Beside {REFERENCE}, in joint sigmas; ! where the warning is another one:")
@@ -145,7 +149,7 @@ def _print_disagreements(comparison: Comparison, output: Output) -> None:
 
 
 def _beside_reference(layer: ComparedLayer, extractors: Sequence[str]) -> dict[str, str]:
-    tails = {view.extractor: view.tail for view in layer.views}
+    tails = {result.extractor: result.tail for result in layer.results}
     reference = tails.get(REFERENCE)
     cells = {REFERENCE: f"{reference.alpha:.4g}" if reference else ""}
     for extractor in extractors:
