@@ -83,7 +83,12 @@ Device = Annotated[
 ]
 Loader = Annotated[
     str | None,
-    typer.Option("--loader", metavar="NAME", help="The format, where it is not recognised.", callback=not_empty),
+    typer.Option(
+        "--loader",
+        metavar="NAME",
+        help="The format, where it is not recognised; with options, as pytorch[weights=ema].",
+        callback=not_empty,
+    ),
 ]
 Profile = Annotated[str, typer.Option("--profile", metavar="NAME", help="The profile.", callback=not_empty)]
 StoredProfile = Annotated[
