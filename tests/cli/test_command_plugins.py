@@ -204,3 +204,16 @@ def test_an_installed_hook_runs_and_its_entry_point_lists_it(site):
     late = run(folder, "late:hello")
     assert late.stdout == "hello you, from ww_late\n"
     assert late.stderr == "warning: plugin late: command 'hello' is taken by ww-hello: run it as ww late:hello\n"
+
+
+def test_an_app_that_is_empty_costs_itself_alone(mine, tmp_path):
+    empty = textwrap.dedent(HOOKED).replace("@app.command()\n", "")
+    (tmp_path / "empty.py").write_text(empty.replace('"hello", app', '"empty", app'))
+    both = ("--plugin", "mine.py", "--plugin", "empty.py")
+    listed = mine(*both, "--help")
+    assert "  hello        Say hello.\n" in listed.stdout, listed.stderr
+    assert "  empty        cannot be used: RuntimeError: Could not get a command" in listed.stdout
+    assert mine(*both, "hello").returncode == 0
+    called = mine(*both, "empty")
+    assert called.returncode == 4
+    assert called.stderr.startswith("error: command empty of empty failed: RuntimeError: Could not get a command")

@@ -18,6 +18,7 @@ from ww_plugins.commands.compare_svd import compare_svd
 USAGE, PLACE, LOST = 2, 3, 4
 
 WRONG_STACK = """
+import ww_core as ww
 from ww_plugins.extractors import Stack
 
 matrices = Stack.matrices
@@ -28,6 +29,11 @@ def wrong(self, weight, layer):
 
 
 Stack.matrices = wrong
+
+
+@ww.hookimpl
+def ww_register_metrics():
+    return []
 """
 """A plugin file, which is a program: it breaks an extractor."""
 

@@ -205,6 +205,17 @@ def forked_ww(tmp_path):
     return ForkedProgram(tmp_path)
 
 
+@pytest.fixture
+def eight_processes():
+    """A pool of eight processes, which have their imports done where the system forks."""
+    forks = "forkserver" in multiprocessing.get_all_start_methods()
+    processes = multiprocessing.get_context("forkserver" if forks else "spawn")
+    if forks:
+        processes.set_forkserver_preload(list(ForkedProgram.READY))
+    with processes.Pool(8) as pool:
+        yield pool
+
+
 @pytest.fixture(scope="module")
 def many_layers(tmp_path_factory):
     """A model of 60 small layers, of which rows are written all the time."""

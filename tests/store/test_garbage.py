@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
 import resource
 import shutil
 import sqlite3
@@ -321,20 +320,19 @@ def live(arguments):
 
 
 @pytest.mark.slow
-def test_eight_processes_analyse_and_collect_garbage_at_once(tmp_path):
-    eight_at_once(str(tmp_path / "store.sqlite"))
+def test_eight_processes_analyse_and_collect_garbage_at_once(tmp_path, eight_processes):
+    eight_at_once(str(tmp_path / "store.sqlite"), eight_processes)
 
 
 @pytest.mark.stress
 @pytest.mark.postgres
-def test_eight_processes_analyse_and_collect_garbage_at_once_on_a_server(make_database):
-    eight_at_once(make_database())
+def test_eight_processes_analyse_and_collect_garbage_at_once_on_a_server(make_database, eight_processes):
+    eight_at_once(make_database(), eight_processes)
 
 
-def eight_at_once(store_url):
+def eight_at_once(store_url, processes):
     open_store(store_url).close()
-    with multiprocessing.get_context("spawn").Pool(8) as pool:
-        results = pool.map(live, [(store_url, number) for number in range(8)], chunksize=1)
+    results = processes.map(live, [(store_url, number) for number in range(8)], chunksize=1)
     with open_store(store_url) as store:
         expected = {name: content for found in results for name, content in found.items()}
         assert {own.model for own in store.versions()} == expected.keys()

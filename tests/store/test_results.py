@@ -1,7 +1,6 @@
 """An analysis gives the same answers from SQLite and from PostgreSQL."""
 
 import contextlib
-import multiprocessing
 import sqlite3
 
 import numpy as np
@@ -196,9 +195,8 @@ def analyze_one(arguments):
 
 
 @pytest.mark.stress  # programs do the same below
-def test_eight_processes_write_one_new_store(new_store_url):
-    with multiprocessing.get_context("spawn").Pool(8) as pool:
-        found = pool.map(analyze_one, [(new_store_url, number) for number in range(8)], chunksize=1)
+def test_eight_processes_write_one_new_store(new_store_url, eight_processes):
+    found = eight_processes.map(analyze_one, [(new_store_url, number) for number in range(8)], chunksize=1)
     with open_store(new_store_url, mode="read") as store:
         assert len(store.versions()) == 8
         assert store.info().counts["spectrum"] == 8 * 5 + 1

@@ -106,7 +106,11 @@ class CommandGroup(TyperGroup):
             commands = session.unreported_registry().commands
             for owned in commands:
                 name = commands.display(owned, owned.name)
-                listed.setdefault(owned.qualified if name in listed else name, _runnable(owned.object.app, name))
+                try:
+                    command = _runnable(owned.object.app, name)
+                except RAISED as error:  # it is listed all the same, and says more when it is called
+                    command = TyperGroup(name=name, help=f"cannot be used: {sentence_of(error)}")
+                listed.setdefault(owned.qualified if name in listed else name, command)
         return {name: command for name, command in listed.items() if not command.hidden}
 
 

@@ -89,9 +89,9 @@ def load_plugins(
         _load(_from_object(thing), registry, environ)
     link_needs(registry)
     if strict:
-        _refuse({f"plugin {info.name}": info.problems for info in registry.plugins})
+        _refuse([(f"plugin {info.name}", info.problems) for info in registry.plugins])
     advice = "cannot be used, mend it or leave it out"
-    _refuse({f"plugin file {info.origin} {advice}": info.refusals() for info in named})
+    _refuse([(f"plugin file {info.origin} {advice}", info.refusals()) for info in named])
     return registry
 
 
@@ -113,17 +113,17 @@ def _check_file(path: Path, environ: Mapping[str, str]) -> None:
         raise PluginError(f"plugin file {path}: this is a folder; name a Python file in it")
 
 
-def _refuse(problems: Mapping[str, Sequence[Problem]]) -> None:
-    """Raise if there are problems of anything.
+def _refuse(problems: Sequence[tuple[str, Sequence[Problem]]]) -> None:
+    """Raise if anything has problems: pairs of what it is called and what is wrong with it.
 
     Raises:
         PluginError: With one sentence on all of them, and the source lines of syntax errors as notes.
     """
-    sentences = [f"{what}: {'; '.join(each.message for each in own)}" for what, own in problems.items() if own]
+    sentences = [f"{what}: {'; '.join(each.message for each in own)}" for what, own in problems if own]
     if not sentences:
         return
     error = PluginError("; ".join(sentences))
-    for problem in (problem for own in problems.values() for problem in own if problem.picture):
+    for problem in (problem for _, own in problems for problem in own if problem.picture):
         error.add_note(problem.picture)
     raise error
 
