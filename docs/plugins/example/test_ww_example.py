@@ -5,15 +5,21 @@ import os
 import sys
 import threading
 from dataclasses import replace
-from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 from ww_example import command, executor, loader, nuclear_norm, observer, profile, wider_metrics
 
 import ww_core as ww
-from ww_core.testing import ExecutorContract, LoaderContract, MetricContract, ObserverContract, ProfileContract
+from ww_core.command import run_app
+from ww_core.testing import (
+    CommandContract,
+    ExecutorContract,
+    LoaderContract,
+    MetricContract,
+    ObserverContract,
+    ProfileContract,
+)
 
 RANDOM = np.random.default_rng(0)
 
@@ -142,6 +148,10 @@ def test_a_niceness_that_cannot_be_is_refused():
         ww.analyze(WEIGHTS, executor="polite[nice=20]")
 
 
+class TestCommand(CommandContract):
+    plugin = command
+
+
 def test_deviations():
     # median 2.5, distances 1.5 0.5 0.5 97.5, their median 1.0
     assert command.deviations(np.array([1.0, 2.0, 3.0, 100.0]))[3] == pytest.approx(97.5 / 1.4826, rel=1e-15)
@@ -150,15 +160,12 @@ def test_deviations():
     assert list(command.deviations(np.array([np.nan]))) == [0.0]
 
 
-def test_the_command_is_found_by_its_entry_point_and_names_the_odd_layer(tmp_path):
+def test_the_command_names_the_odd_layer(tmp_path, capsys):
     store = str(tmp_path / "store.sqlite")
     weights = {f"layer{n}.weight": (1 + n / 10) * np.eye(8) for n in range(6)} | {"odd.weight": 50 * np.eye(8)}
     ww.analyze(weights, store=store, name="net", profile="pruning")
-    (point,) = [point for point in entry_points(group="ww.commands") if point.name == "outliers"]
-    assert point.load() is command.app
-    done = CliRunner().invoke(command.app, ["nuclear_norm", "--profile", "pruning", "--store", store, "--json"])
-    assert done.exit_code == 0, done.output
-    (row,) = json.loads(done.output)
+    assert run_app(command.app, ["nuclear_norm", "--profile", "pruning", "--store", store, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
     assert (row["model"], row["version"], row["layer"]) == ("net", "1", "odd")
     assert row["nuclear_norm"] == pytest.approx(400.0, rel=1e-12)
     # nuclear norms 8, 8.8, ..., 12 and 400: median 10.4, distances 2.4 1.6 0.8 0 0.8 1.6 389.6, their median 1.6

@@ -1,11 +1,14 @@
-"""A command, `ww outliers METRIC`. It is found by its own entry point, and imported when it is run."""
+"""List the layers whose value of a column lies far from those of the others.
+
+`ww --help` shows the line above, which it reads from this file; nothing is imported until `ww outliers` is run.
+"""
 
 from typing import Annotated
 
 import typer
 
 import ww_core as ww
-from ww_core.command import Output, store_location
+from ww_core.command import Output, options, store_location
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -15,9 +18,9 @@ def outliers(
     metric: Annotated[str, typer.Argument(help="A column, such as stable_rank.")],
     least: Annotated[float, typer.Option(min=0, help="How many standard deviations make an outlier.")] = 5.0,
     profile: Annotated[str, typer.Option(help="The profile of the analyses.")] = "default",
-    store: Annotated[str | None, typer.Option(help="The store; else WW_STORE, else the user's own.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
 ) -> None:
     """List the layers whose METRIC lies far from that of the other layers of their model."""
     output = Output(as_json=as_json, as_csv=as_csv)
@@ -49,3 +52,8 @@ def deviations(values):
     distance = np.abs(values - np.nanmedian(values))
     spread = 1.4826 * np.nanmedian(distance)
     return distance / spread if spread else np.zeros_like(values)
+
+
+@ww.hookimpl
+def ww_register_commands():
+    return [ww.Command("outliers", app)]
