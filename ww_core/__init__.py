@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import MatrixPlace
     from ww_core.errors import (
+        CommandFailedError,
         CorruptFileError,
+        LoaderFailedError,
         LostResultsError,
         MissingExtraError,
         NoLoaderError,
@@ -83,7 +85,9 @@ _HOMES = {
     "ww_core.domain.spectrum": ["Spectrum"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.errors": [
+        "CommandFailedError",
         "CorruptFileError",
+        "LoaderFailedError",
         "LostResultsError",
         "MissingExtraError",
         "NoLoaderError",
@@ -123,6 +127,7 @@ __all__ = [
     "Checkpoint",
     "Column",
     "Command",
+    "CommandFailedError",
     "CorruptFileError",
     "Device",
     "Entries",
@@ -136,6 +141,7 @@ __all__ = [
     "LayerDone",
     "LayerKind",
     "Loader",
+    "LoaderFailedError",
     "LostResultsError",
     "Matrix",
     "MatrixPlace",
