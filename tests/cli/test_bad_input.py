@@ -31,7 +31,7 @@ def test_a_wrong_path(ww_here, tmp_path):
     fails(ww_here("analyze", ""), PLACE, "empty")
     fails(ww_here("analyze", "a\0b".replace("\0", "\x01")), PLACE)
     fails(ww_here("analyze", "x" * 5000), PLACE)
-    fails(ww_here("analyze", "hf://some/model"), PLACE, "download")
+    fails(ww_here("analyze", "zip://some/model"), PLACE, "download")
 
 
 def test_an_empty_folder_and_a_folder_of_other_things(ww_here, tmp_path):

@@ -28,13 +28,15 @@ class Source(ABC):
             secrets; empty for an object.
         address: What its opener opens again in another process; empty for an object.
         path: The local path, as it was named; None if there is none.
-        value: The object; None for what lies behind an address.
+        is_object: Whether it is a Python object, and nothing behind an address.
+        value: The object.
     """
 
     label: str
     location: str = ""
     address: str = ""
     path: Path | None = None
+    is_object: bool = False
     value: object = None
 
     @property
@@ -125,6 +127,8 @@ class Source(ABC):
 
 class ObjectSource(Source):
     """A Python object, such as a dict of arrays."""
+
+    is_object = True
 
     def __init__(self, value: object) -> None:
         self.value = value

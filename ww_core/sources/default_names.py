@@ -37,7 +37,7 @@ def default_name(source: Source) -> DefaultName:
     A generic file such as ``model.safetensors`` takes the name of its folder, ``checkpoint-500`` is version 500 of its
     parent, a snapshot in a cache of the Hugging Face hub is ``OWNER/NAME``, and any other file or folder has its own.
     """
-    if source.value is not None:
+    if source.is_object:
         return DefaultName(usable_name(source.name))
     is_folder = source.is_folder
     host, place = ("", _place(source.path, is_folder)) if source.path else _remote_place(source.location)

@@ -6,13 +6,16 @@ from ww_core.spectral.blocks import float64_blocks
 from ww_core.spectral.cpu import CPU
 from ww_core.spectral.permutation import permutation, permuted
 from ww_core.spectral.power_law import PowerLawFit, fit_power_law
+from ww_core.spectral.scaling import NotFiniteError, exponents_of, unscaled, widened
 from ww_core.spectral.singular_values import spectrum_of
 from ww_core.spectral.statistics import Moments, moments, quantiles
 
 __all__ = [
     "CPU",
     "Moments",
+    "NotFiniteError",
     "PowerLawFit",
+    "exponents_of",
     "fit_power_law",
     "float64_blocks",
     "moments",
@@ -20,4 +23,6 @@ __all__ = [
     "permuted",
     "quantiles",
     "spectrum_of",
+    "unscaled",
+    "widened",
 ]

@@ -48,7 +48,7 @@ class OpenerContract(PluginContract):
     def test_it_gives_the_bytes(self, file: str) -> None:
         """The head, a range, an array and a file opened for reading hold what was written."""
         source = self.source(file)
-        assert (source.size, source.name, source.is_folder, source.value) == (len(CONTENT), "w.bin", False, None)
+        assert (source.size, source.name, source.is_folder, source.is_object) == (len(CONTENT), "w.bin", False, False)
         assert source.head(10) == CONTENT[:10]
         assert source.head(10**6) == CONTENT
         assert source.bytes_at(100, 7) == CONTENT[100:107]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
-from ww_core.spectral.scaling import NotFiniteError, exponents_of, unscaled, widened
+from ww_core.spectral import NotFiniteError, exponents_of, unscaled, widened
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -41,7 +41,7 @@ class SafetensorsLoader(ww.Loader):
 
     def probe(self, source: ww.Source) -> float:
         """Judge a file by its first bytes. For its suffix a damaged one is claimed too: open can say what is wrong."""
-        if source.value is not None:
+        if source.is_object:
             return 0.0
         named = 0.1 if _FORMAT.claims(source.name) else 0.0
         try:
@@ -59,7 +59,7 @@ class SafetensorsLoader(ww.Loader):
             SourceError: What was named is no file or folder that can be read, or does not say which file is meant.
             CorruptFileError: A header or an index contradicts itself or the files.
         """
-        if source.value is not None:
+        if source.is_object:
             raise ww.SourceError(f"safetensors are read from a path, not from an object of type {source.name}")
         return _FORMAT.open(source, _HEAD)
 

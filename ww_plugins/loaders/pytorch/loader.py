@@ -50,7 +50,7 @@ class PyTorchLoader(ww.Loader):
 
     def probe(self, source: ww.Source) -> float:
         """Judge a file by its first bytes. For its suffix a damaged one is claimed too: open can say what is wrong."""
-        if source.value is not None:
+        if source.is_object:
             return 0.0
         named = 0.1 if _FORMAT.claims(source.name) else 0.0
         try:
@@ -75,6 +75,6 @@ class PyTorchLoader(ww.Loader):
                 holds no tensor.
             CorruptFileError: A file is damaged, or contradicts itself or its index.
         """
-        if source.value is not None:
+        if source.is_object:
             raise ww.SourceError(f"PyTorch files are read from a path, not from an object of type {source.name}")
         return (_format(self.weights) if self.weights else _FORMAT).open(source, _HEAD)
