@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from ww_core.cli.main import main
+
 OWN_VARIABLES = ("WW_STORE", "WW_BLOCK_PLUGINS", "WW_ONLY_PLUGINS", "WW_DEBUG")
 
 
@@ -68,3 +70,31 @@ class Program:
 def ww_program(tmp_path):
     """The program, with a store of its own."""
     return Program(tmp_path)
+
+
+class ProgramHere:
+    """Runs ``ww`` in this process as a user runs it: with arguments, a folder, variables, and a store of its own."""
+
+    def __init__(self, folder, monkeypatch, capsys):
+        self.folder = folder
+        self.store = folder / "store.sqlite"
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *arguments, environ=None, store=True):
+        texts = ["ww", *map(str, arguments)]
+        variables = ({"WW_STORE": str(self.store)} if store else {}) | (environ or {})
+        with self._monkeypatch.context() as patched:
+            patched.chdir(self.folder)
+            patched.setattr(sys, "argv", texts)
+            for name, value in variables.items():
+                patched.setenv(name, value)
+            code = main()
+        output = self._capsys.readouterr()
+        return subprocess.CompletedProcess(texts, code, output.out, output.err)
+
+
+@pytest.fixture
+def ww_here(tmp_path, monkeypatch, capsys):
+    """The program, in this process."""
+    return ProgramHere(tmp_path, monkeypatch, capsys)
