@@ -16,6 +16,7 @@ EXCEPTIONS = {
     "matrix": ("", "the core's own word: a scope, a kind of subject, a core input; an extractor is called so too"),
     "default": ("", "the profile of who names none"),
     "cpu": ("", "the device of who names none: the only one that comes with the core itself"),
+    "torch": ("loading", "the module of tensors that are handed over: it is looked for, and never imported"),
     "threads": ("", "the executor of who names none, and of what cannot leave this process"),
     "D": ("spectral", "LAPACK's letter for complex128"),
 }

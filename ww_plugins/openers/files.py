@@ -14,7 +14,7 @@ from ww_core.loading.files import FileSource
 class Files(ww.Opener):
     """Plain paths and ``file:`` URIs."""
 
-    name = "files"
+    name = "local"
     description = "files and folders of this machine"
     schemes = ("", "file")
 

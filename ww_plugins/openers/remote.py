@@ -40,7 +40,7 @@ class Remote(ww.Opener):
         try:
             system, path = url_to_fs(address)
         except ImportError as error:
-            raise ww.MissingExtraError(f"{label} needs another package: {error}") from None
+            raise ww.MissingExtraError(f"{label} needs another package: {error}; or download it and name the file") from None
         except Exception as error:  # the libraries of servers raise whatever they like
             raise ww.SourceError(f"{label} cannot be opened: {_said(error)}") from error
         source = RemoteSource(system, path, address)
