@@ -140,7 +140,10 @@ def test_an_index_names_files_of_its_folder_only(name):
     [
         ("foo://x/m.safetensors", "error: foo://x/m.safetensors: nothing opens foo:// addresses: "),
         ("memory://nothing/here", "error: memory://nothing/here: there is no such file or folder"),
-        ("https://me:hunter2@example.invalid/m", "error: an address with a password in it is not opened: "),
+        (
+            "https://me:hunter2@example.invalid/m",
+            "error: https://example.invalid/m: this address holds a user's secret: ",
+        ),
         ("http://127.0.0.1:9/m.safetensors", "error: http://127.0.0.1:9/m.safetensors: it cannot be read: "),
         ("s3://bucket/m.safetensors", "error: s3://bucket/m.safetensors"),
     ],
@@ -173,3 +176,72 @@ def test_without_fsspec_the_extra_is_named(ww_program):
     result = ww_program("analyze", "https://example.invalid/m.safetensors")
     sentence = "error: https://example.invalid/m.safetensors needs fsspec: pip install 'ww-core[remote]'\n"
     assert (result.returncode, result.stderr) == (3, sentence)
+
+
+def test_two_files_at_one_path_are_told_apart_by_the_query(server, tmp_path, monkeypatch):
+    other = {name: -2 * weight for name, weight in WEIGHTS.items()}
+    save_file(WEIGHTS, server.folder / "net.safetensors")
+    save_file(other, server.folder / "other.safetensors")
+    translate = server.handler.translate_path
+
+    def chosen(self, path):
+        return translate(self, "/" + path.partition("file=")[2] if "file=" in path else path)
+
+    monkeypatch.setattr(server.handler, "translate_path", chosen)
+    store = tmp_path / "s.sqlite"
+    first = ww.analyze(f"{server.address}/get?file=net.safetensors", store=store, name="first")
+    second = ww.analyze(f"{server.address}/get?file=other.safetensors", store=store, name="second")
+    assert second.digest == ww.analyze(other).digest != first.digest
+    assert second.run.reused == 0
+
+
+def test_a_digest_is_remembered_only_if_nothing_changed_while_it_was_read(server, tmp_path, monkeypatch):
+    other = {name: -2 * weight for name, weight in WEIGHTS.items()}
+    save_file(WEIGHTS, server.folder / "net.safetensors")
+    held = server.handler.do_GET
+    state = {"asked": 0}
+
+    def changing(self):
+        state["asked"] += 1
+        if state["asked"] == 8:  # after the headers and the stamp were read
+            save_file(other, server.folder / "net.safetensors")
+            server.handler.etag = '"second"'
+        held(self)
+
+    monkeypatch.setattr(server.handler, "do_GET", changing)
+    store = tmp_path / "s.sqlite"
+    ww.analyze(f"{server.address}/net.safetensors", store=store, name="torn")
+    monkeypatch.setattr(server.handler, "do_GET", held)
+    save_file(WEIGHTS, server.folder / "net.safetensors")
+    server.handler.etag = '"first"'
+    assert (
+        ww.analyze(f"{server.address}/net.safetensors", store=store, name="whole").digest == ww.analyze(WEIGHTS).digest
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://SECRET@127.0.0.1:9/m.safetensors",
+        "sx://user:SECRET@y/z?token=SECRET",
+        "http://[x/?token=SECRET",
+        "https://127.0.0.1:9/m.safetensors?token=SECRET",
+    ],
+)
+def test_no_secret_of_an_address_is_shown(ww_here, address):
+    result = ww_here("analyze", address)
+    assert result.returncode == 3
+    assert result.stderr.count("\n") == 1
+    assert "SECRET" not in result.stderr
+
+
+def test_a_server_that_sends_no_parts(server, monkeypatch):
+    save_file(WEIGHTS, server.folder / "net.safetensors")
+
+    def whole(self):
+        del self.headers["Range"]
+        Ranges.do_GET(self)
+
+    monkeypatch.setattr(server.handler, "do_GET", whole)
+    with pytest.raises(ww.SourceError, match="does not send parts of a file: download it first"):
+        ww.analyze(f"{server.address}/net.safetensors")

@@ -13,7 +13,9 @@ from ww_core.command import Output, Session, options, say, store_location
 
 def analyze(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder or a file: URI.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A file, a folder, or an address as https://... or s3://...")
+    ],
     name: options.Name = None,
     version: options.Version = None,
     series: Annotated[

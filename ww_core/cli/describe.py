@@ -11,7 +11,9 @@ from ww_core.command import Output, Session, options, say
 
 def describe(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder or a file: URI.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A file, a folder, or an address as https://... or s3://...")
+    ],
     profile: options.Profile = "default",
     extractor: options.Extractor = None,
     layers: options.Layers = None,

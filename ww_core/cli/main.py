@@ -171,7 +171,11 @@ def _registered(ctx: Any, name: str) -> Any:
     except UnknownNameError:
         return None
     ctx.meta[FROM_PLUGIN] = f"{owned.name} of {owned.plugin}", registry.loaded[owned.plugin]
-    return _runnable(owned.object.app, name)
+    try:
+        return _runnable(owned.object.app, name)
+    except RAISED as error:
+        cause = sentence_of(error, registry.loaded[owned.plugin])
+        raise PluginError(f"command {owned.name} of {owned.plugin} cannot be used: {cause}") from error
 
 
 def _runnable(app: typer.Typer, name: str) -> Any:

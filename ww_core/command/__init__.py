@@ -240,6 +240,8 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: s
     def run() -> int:
         try:
             code = app(arguments, standalone_mode=False, prog_name=name)
+        except typer.Abort:
+            raise KeyboardInterrupt from None
         except typer.TyperException as error:
             show: Callable[[], None] | None = getattr(error, "show", None)
             if show is None:

@@ -15,6 +15,7 @@ from ww_core.compute.work import LayerResult, LayerTask, Recipe, Worker, compute
 from ww_core.domain.report import Failure
 from ww_core.errors import PluginError
 from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.variants import spec_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.loader import Checkpoint
+    from ww_core.plugins.registry import Owned
     from ww_core.plugins.selection import Asked
 
 
@@ -37,7 +39,7 @@ class Execution:
 
     jobs: int
     executor: Executor
-    device: Device
+    device: Owned[Device]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,11 +97,11 @@ def results_of(
             for task in tasks:
                 try:
                     future = pool.submit(compute, task)
+                    future.add_done_callback(finished.put)
                 except RAISED as error:
                     yield _lost(error, task, execution.executor)
                     continue
                 futures[future] = task
-                future.add_done_callback(finished.put)
             for _ in list(futures):
                 while True:
                     try:
@@ -136,10 +138,10 @@ def _pool(
         with one_blas_thread(), _created(executor, jobs, _prepare_thread, ()) as pool:
             share = IdleWorkers(pool, jobs) if executor.takes_help and jobs > 1 else None
             seed, selection = asked.request.seed, asked.selection
-            worker = Worker(tensors.checkpoint, tensors.loader, selection, seed, execution.device, share)
+            worker = Worker(tensors.checkpoint, tensors.loader, selection, seed, execution.device.object, share)
             yield pool, worker.compute
     else:
-        files, device = asked.registry.plugin_files, execution.device.label
+        files, device = asked.registry.plugin_files, spec_of(execution.device)
         recipe = Recipe(files, tensors.address, tensors.loader, asked.request, device)
         with _created(executor, jobs, prepare_process, (recipe,)) as pool:
             yield pool, partial(compute_in_process, recipe)
@@ -149,10 +151,13 @@ def _created(
     executor: Executor, jobs: int, initializer: Callable[..., None], initargs: tuple[Any, ...]
 ) -> concurrent.futures.Executor:
     try:
-        return executor.create(jobs, initializer, initargs)
+        pool = executor.create(jobs, initializer, initargs)
     except RAISED as error:
         sentence = sentence_of(error, executor)
         raise PluginError(f"executor {executor.name!r} could not be started: {sentence}") from error
+    if not all(hasattr(pool, method) for method in ("submit", "shutdown", "__enter__", "__exit__")):
+        raise PluginError(f"executor {executor.name!r} gave an object of type {type(pool).__name__}, no pool")
+    return pool
 
 
 def _prepare_thread() -> None:

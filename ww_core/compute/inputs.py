@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from ww_core.contracts.device import Device
     from ww_core.contracts.extractor import Entries, Matrix, MatrixPlan
     from ww_core.contracts.loader import Checkpoint
     from ww_core.domain.spectrum import Resolution, Spectrum
@@ -42,6 +43,7 @@ class LayerInputs:
         digest: Digest of the layer subject, from which its randomness comes.
         failures: Where exceptions are recorded.
         decompose: Makes a spectrum: ``spectrum_of`` with precision, device and share fixed.
+        device: The device, which is to blame where it raises.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class LayerInputs:
         digest: str,
         failures: list[Failure],
         decompose: Callable[..., Spectrum],
+        device: Device,
     ) -> None:
         self.layer = layer
         self.decompose = decompose
+        self.device = device
         self.seed = seed
         self.failures = failures
         self._digest = digest
@@ -187,8 +191,8 @@ class MatrixInputs:
                 self.attempted = True
             except Lost:
                 raise
-            except Exception as error:  # noqa: BLE001 - such as too little memory: said once, not tried by each metric
-                lost = Lost(f"spectrum: {sentence_of(error)}")
+            except RAISED as error:  # such as too little memory: said once, not tried by each metric
+                lost = Lost(f"spectrum: {sentence_of(error, self._layer.device)}")
                 self._layer.failures.append(Failure("input", "ww", self._layer.layer.name, str(lost)))
                 self._spectra[resolution] = lost
         spectrum = self._spectra[resolution]

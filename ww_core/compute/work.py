@@ -120,6 +120,7 @@ class Worker:
         from ww_core.spectral.singular_values import spectrum_of
 
         self._decompose = partial(spectrum_of, precision=selection.precision, device=device, share=share or alone)
+        self._device = device
         self._checkpoint = checkpoint
         self._loader = loader
         self._selection = selection
@@ -132,7 +133,13 @@ class Worker:
         result = LayerResult(task)
         nodes = self._selection.nodes
         inputs = LayerInputs(
-            self._checkpoint, task.layer, self._seed, task.subject.digest, result.failures, self._decompose
+            self._checkpoint,
+            task.layer,
+            self._seed,
+            task.subject.digest,
+            result.failures,
+            self._decompose,
+            self._device,
         )
         try:
             if self._changed(task, result.failures):
@@ -228,7 +235,7 @@ def prepare_process(recipe: Recipe) -> None:
     import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
 
     threadpool_limits(1, user_api="blas")
-    device = find_device(registry, recipe.device)
+    device = find_device(registry, recipe.device).object
     _workers[recipe] = Worker(checkpoint, loader, selection, recipe.request.seed, device)
 
 

@@ -39,6 +39,9 @@ class Source(ABC):
     is_object: bool = False
     value: object = None
 
+    def __repr__(self) -> str:
+        return f"<ww.Source {self.label}>"
+
     @property
     def name(self) -> str:
         """The last part of its address."""

@@ -48,6 +48,9 @@ def variant_label(name: str, values: Mapping[str, Any], defaults: Mapping[str, A
 
 
 def _typed(value: Any) -> str:
-    """A value as it is typed: a text with a comma or a bracket stands in quotes."""
+    """A value as it is typed: a text with a comma, a bracket, a quote or a blank at its end stands in quotes."""
     text = str(value)
-    return f'"{text}"' if any(mark in text for mark in ",[]") else text
+    if text.strip() == text and not any(mark in text for mark in ',[]"'):
+        return text
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'

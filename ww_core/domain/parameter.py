@@ -50,7 +50,7 @@ class Parameter:
             return None
         readers: dict[type, Callable[[str], Any]] = {bool: _read_bool, int: int, float: float, str: str}
         try:
-            return self.check(readers[self.type](text.strip()))
+            return self.check(readers[self.type](text if self.type is str else text.strip()))
         except ValueError:
             raise UsageError(f"parameter {self.name} takes {self.type_name}, not {text!r}") from None
 

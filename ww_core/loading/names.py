@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from urllib.parse import urlsplit
 
 LONGEST_NAME = 2000
 """Characters of a tensor's name."""
@@ -51,3 +52,19 @@ def quoted(content: object) -> str:
 def legible(text: str) -> str:
     """Return ``text`` for a message: as it is if it can be printed, else escaped."""
     return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def shown_address(address: str) -> str:
+    """Return an address as it may be shown and stored: printable, without password, query and fragment.
+
+    A signed address holds its signature in the query, and a token may stand where a user's name does.
+    """
+    if "://" not in address:
+        return legible(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # brackets that are no IPv6 address
+        return legible(address.partition("://")[0]) + "://..."
+    user, _, host = parts.netloc.rpartition("@")
+    kept = f"{user}@" if user and ":" not in user and parts.scheme not in {"http", "https"} else ""
+    return legible(f"{parts.scheme}://{kept}{host}{parts.path}")

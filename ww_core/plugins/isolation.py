@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 RAISED = (Exception, SystemExit)
 """What the code of a plugin may raise, and what stays a problem of that plugin."""
 
+LONGEST_TEXT = 2000
+"""Characters of what was raised that a sentence repeats."""
+
 DEBUG_VARIABLE = "WW_DEBUG"
 """Environment variable: set, what a plugin raises is shown with its traceback, and so are errors of ww itself."""
 
@@ -53,9 +56,10 @@ def picture_of(error: BaseException) -> str:
 
 def _text_of(thing: object) -> str:
     try:
-        return " ".join(str(thing).split())
+        text = " ".join(str(thing).split())
     except RAISED:
         return ""
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 
 def _home_of(culprit: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ww_core.errors import MissingExtraError, PluginError, UnknownNameError, UsageError
+from ww_core.errors import MissingExtraError, PluginError, UnknownNameError, UsageError, WWError
 from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
@@ -47,35 +47,60 @@ def spec_of(owned: Owned[V]) -> str:
     return f"{owned.plugin}:{owned.object.label}"
 
 
-def find_device(registry: Registry, spec: str) -> Device:
+def find_device(registry: Registry, spec: str) -> Owned[Device]:
     """Return the device of a name with options; ``cuda:1``, as torch writes it, is ``cuda[index=1]``.
 
     Raises:
         UsageError: The name or an option is unknown.
     """
-    numbered = re.fullmatch(r"([^\[\]:]+):([0-9]{1,4})", spec)
-    return configured(registry.devices, f"{numbered[1]}[index={numbered[2]}]" if numbered else spec).object
+    numbered = re.fullmatch(r"([^\[\]]+):([0-9]{1,4})", spec)
+    return configured(registry.devices, f"{numbered[1]}[index={numbered[2]}]" if numbered else spec)
+
+
+def ready_device(registry: Registry, spec: str) -> Owned[Device]:
+    """Return a device that was tried, as ``find_device`` finds it.
+
+    Raises:
+        UsageError: The name or an option is unknown, or the device is not there.
+        MissingExtraError: What it needs is not installed.
+        PluginError: The device failed when it was tried.
+    """
+    owned = find_device(registry, spec)
+    try:
+        owned.object.check()
+    except WWError:
+        raise
+    except RAISED as error:
+        sentence = sentence_of(error, owned.object)
+        raise PluginError(f"device {owned.qualified} failed when it was tried: {sentence}") from error
+    return owned
 
 
 def read_spec(what: str, spec: str) -> tuple[str, dict[str, str]]:
-    """Split ``fft[n=32,m=2]`` into its name and its options. A value with a comma or a bracket stands in quotes.
+    """Split ``fft[n=32,m=2]`` into its name and its options.
+
+    A value with a comma, a bracket, a quote or a blank at its end stands in quotes; a quote in it is written twice.
 
     Raises:
         UsageError: It is not of this form, or names an option twice.
     """
-    match = re.fullmatch(r"\s*([^\[\]]+?)\s*(?:\[(.*)\])?\s*", spec)
+    match = _SPEC.fullmatch(spec)
     if not match:
         raise UsageError(f"{what} {spec!r} is not of the form NAME or NAME[PARAMETER=VALUE,...]")
     values: dict[str, str] = {}
-    for part in filter(None, re.findall(r'(?:"[^"]*"|[^,"])+', match[2] or "")):
+    for part in filter(None, _PART.findall(match[2] or "")):
         key, equals, value = part.partition("=")
         if not equals:
             raise UsageError(f"{what} {spec!r}: {part!r} is not of the form PARAMETER=VALUE")
         if key.strip() in values:
             raise UsageError(f"{what} {spec!r} names {key.strip()!r} twice")
         text = value.strip()
-        values[key.strip()] = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+        values[key.strip()] = text[1:-1].replace('""', '"') if text.startswith('"') else text
     return match[1], values
+
+
+_PART = re.compile(r'(?:"(?:[^"]|"")*"|[^,"\[\]])+')
+_SPEC = re.compile(rf"\s*([^\[\]]+?)\s*(?:\[((?:{_PART.pattern})?(?:,(?:{_PART.pattern})?)*)\])?\s*")
 
 
 def value_of(owner: str, name: str, value: Any, declared: Mapping[str, Parameter]) -> Any:

@@ -134,9 +134,29 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
                 fresh[spec.name] = (digests.stamps[spec.name], digest)
             if digest:
                 digests.tensors[spec.name] = digest
-        if path and any(digest for _, digest in fresh.values()):
-            memory.remember(host, path, {name: pair for name, pair in fresh.items() if pair[1]})
+        unchanged = functools.cache(_marks)
+        kept = {
+            spec.name: fresh[spec.name]
+            for spec in specs
+            if spec.name in fresh and fresh[spec.name][1] and _is_still(checkpoint, spec, loader, digests, unchanged)
+        }
+        if path and kept:
+            memory.remember(host, path, kept)
     return digests
+
+
+def _is_still(
+    checkpoint: Checkpoint,
+    spec: TensorSpec | SkippedTensor,
+    loader: str,
+    digests: Digests,
+    marks_of: Callable[[Source], tuple[int | str, ...]],
+) -> bool:
+    """Tell whether a tensor's stamp is what it was before it was read: only then is the digest of these bytes."""
+    try:
+        return stamp_of(checkpoint, spec, loader, marks_of) == digests.stamps[spec.name] != ""
+    except OSError:
+        return False
 
 
 def _marks(source: Source) -> tuple[int | str, ...]:

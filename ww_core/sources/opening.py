@@ -6,14 +6,15 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ww_core.contracts.source import OBJECT_LABEL, ObjectSource
-from ww_core.errors import LoaderFailedError, NoLoaderError, SourceError, UsageError, WWError
+from ww_core.contracts.loader import Checkpoint
+from ww_core.contracts.source import OBJECT_LABEL, ObjectSource, Source
+from ww_core.errors import LoaderFailedError, NoLoaderError, PluginError, SourceError, UsageError, WWError
+from ww_core.loading.names import shown_address
 from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.plugins.variants import configured, spec_of
 
 if TYPE_CHECKING:
-    from ww_core.contracts.loader import Checkpoint, Loader
-    from ww_core.contracts.source import Source
+    from ww_core.contracts.loader import Loader
     from ww_core.plugins.registry import Owned, Registry
 
 
@@ -24,6 +25,8 @@ def find_source(source: object, registry: Registry) -> Source:
         SourceError: Nothing opens such addresses, or there is nothing at this one.
         UsageError: Several plugins open such addresses.
     """
+    if isinstance(source, Source):
+        return source
     if not isinstance(source, (str, os.PathLike)):
         return ObjectSource(source)
     address = os.fspath(source)
@@ -33,24 +36,34 @@ def find_source(source: object, registry: Registry) -> Source:
         raise SourceError("the source is empty: name a file or a folder")
     scheme = _scheme_of(address)
     openers = [owned for owned in registry.openers if scheme in owned.object.schemes]
+    label = shown_address(address)
     if not openers:
-        raise SourceError(f"{address}: nothing opens {scheme}:// addresses: download it and name the file")
+        what = (
+            f"nothing opens {scheme}:// addresses: download it and name the file" if scheme else "nothing opens files"
+        )
+        raise SourceError("; ".join([f"{label}: {what}", *registry.blocked]))
     if len(openers) > 1 and not any(owned.builtin for owned in openers):
         names = " or ".join(owned.qualified for owned in openers)
-        raise UsageError(f"{address}: several plugins open {scheme}:// addresses, {names}: block one of them")
+        raise UsageError(f"{label}: several plugins open {scheme}:// addresses, {names}: block one of them")
     owned = min(openers, key=lambda own: not own.builtin)  # an installed plugin does not change what an address means
     try:
-        return owned.object.open(address)
+        found: object = owned.object.open(address)
+        if not isinstance(found, Source):
+            raise PluginError(f"opener {owned.qualified} gave an object of type {type(found).__name__}, no ww.Source")
     except WWError:
         raise
     except RAISED as error:
         sentence = sentence_of(error, owned.object)
-        raise SourceError(f"{address}: opener {owned.qualified} failed: {sentence}") from error
+        raise SourceError(f"{label}: opener {owned.qualified} failed: {sentence}") from error
+    return found
 
 
 def _scheme_of(address: str) -> str:
     """What stands before ``://``, and ``file`` before a colon alone; a path has none."""
-    scheme = urlsplit(address).scheme
+    try:
+        scheme = urlsplit(address).scheme
+    except ValueError as error:
+        raise SourceError(f"{shown_address(address)} is no address: {error}") from None
     return scheme if scheme == "file" or "://" in address else ""
 
 
@@ -73,13 +86,16 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
     warnings: list[str] = []
     owned = configured(registry.loaders, loader) if loader else _best_loader(source, registry, warnings)
     try:
-        checkpoint = owned.object.open(source)
+        checkpoint: object = owned.object.open(source)
+        if not isinstance(checkpoint, Checkpoint):
+            kind = type(checkpoint).__name__
+            raise PluginError(f"loader {owned.qualified} gave an object of type {kind}, no ww.Checkpoint")
+        checkpoint.warnings = (*checkpoint.warnings, *warnings)
     except WWError:
         raise
     except RAISED as error:
         sentence = sentence_of(error, owned.object)
         raise LoaderFailedError(f"{source.label}: loader {owned.qualified} failed: {sentence}") from error
-    checkpoint.warnings = (*checkpoint.warnings, *warnings)
     return checkpoint, spec_of(owned)
 
 

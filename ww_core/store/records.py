@@ -306,6 +306,7 @@ class StoredRequest(NamedTuple):
         profile: What the profile was called.
         profile_key: Permanent key of the profile.
         source: Name of the source, as the newest of the runs had it.
+        loader: Qualified name of the loader, with its options; empty if it is not known.
         content: The request's fields by name, as plain data.
         shown: Digests of the variants that the newest run that ended shows; None if none has ended.
     """
@@ -314,6 +315,7 @@ class StoredRequest(NamedTuple):
     profile: str
     profile_key: str
     source: str
+    loader: str
     content: Mapping[str, Any]
     shown: frozenset[str] | None
 

@@ -185,6 +185,7 @@ def stored_requests(connection: Connection, ref: CheckpointRef) -> list[StoredRe
             profile=row.profile,
             profile_key=row.profile_key,
             source=row.source,
+            loader=json.loads(row.options).get("loader", "") if row.options else "",
             content={**json.loads(row.request)},
             shown=frozenset(own.variant for own in shown[ended[asked]]) if asked in ended else None,
         )
@@ -198,6 +199,7 @@ _REQUESTS = (
         t.run.c.request,
         t.run.c.state,
         t.run.c.profile,
+        t.label.c.options,
         t.structure.c.digest.label("structure"),
         t.plan.c.digest.label("plan"),
         t.plan.c.profile.label("profile_key"),
@@ -205,6 +207,7 @@ _REQUESTS = (
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
     .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
     .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .outerjoin(t.label, t.label.c.id == t.run.c.label_id)
     .order_by(t.run.c.id.desc())
 )
 

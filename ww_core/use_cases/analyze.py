@@ -25,7 +25,7 @@ from ww_core.planning.tasks import plan_tasks
 from ww_core.planning.weights import checkpoint_record, opened_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, understood
-from ww_core.plugins.variants import configured, find_device
+from ww_core.plugins.variants import configured, ready_device
 from ww_core.sources.default_names import default_name, step_of
 from ww_core.sources.digests import digest_checkpoint
 from ww_core.sources.opening import find_source, open_checkpoint
@@ -134,8 +134,7 @@ def analyze(
         warnings += [f"plugin {info.name}: {problem.message}" for info, problem in registry.problems()]
     asked = understood(registry, request)
     workers = configured(registry.executors, executor).object
-    execution = Execution(jobs or cores(), workers, find_device(registry, device))
-    execution.device.check()
+    execution = Execution(jobs or cores(), workers, ready_device(registry, device))
     with ExitStack() as stack:
         found = find_source(source, registry)
         checkpoint, loader_name = open_checkpoint(found, registry, loader or "")

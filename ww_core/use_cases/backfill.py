@@ -196,7 +196,7 @@ class _Filler:
         An analysis that is ``overtaken``, because an older one has a new run, gets one that is newer again.
         """
         try:
-            repetition = self._plan(ref, structure, request, before[0].source)
+            repetition = self._plan(ref, structure, request, before[0])
         except UsageError as error:
             self.broken[str(error)].add(ref.digest)
             return False
@@ -214,13 +214,13 @@ class _Filler:
         self.warnings += report.warnings
         return True
 
-    def _plan(self, ref: CheckpointRef, structure: str, request: Request, source: str) -> _Repetition | None:
+    def _plan(self, ref: CheckpointRef, structure: str, request: Request, old: StoredRequest) -> _Repetition | None:
         """Plan a repetition, and list what of it needs the weights; None if the checkpoint is not there any more."""
         selection = self.selected(request)
         with self.store.reading() as reader:
             if not reader.is_stored(ref):
                 return None
-            weights = stored_weights(reader.structure(structure), source)
+            weights = stored_weights(reader.structure(structure), old.source)
             planned = plan_layers(choose_layers(weights.layers, request.layers), selection, weights.contents)
             tasks, known = plan_tasks(reader, planned, selection, weights.stamps)
             model = model_subject(planned, weights.digest).digest
@@ -232,7 +232,7 @@ class _Filler:
         if beyond:
             owners = {qualified: self.registry.quantities[qualified] for qualified in beyond}
             metrics = {self.registry.quantities.display(own, own.name): beyond[name] for name, own in owners.items()}
-            command = _command(self.registry, self.store, ref, shortened(self.registry, request), source)
+            command = _command(self.registry, self.store, ref, shortened(self.registry, request), old)
             self.needed.append(WeightsNeeded(ref.model, ref.version, profile, metrics, command))
         run = Run(
             asked=Asked(self.registry, request, _cut(selection, reach, known), profile),
@@ -283,11 +283,13 @@ def _cut(selection: Selection, reach: Reach, known: Mapping[str, Known]) -> Sele
     return replace(selection, columns=tuple(kept))
 
 
-def _command(registry: Registry, store: Store, ref: CheckpointRef, request: Request, source: str) -> str:
+def _command(registry: Registry, store: Store, ref: CheckpointRef, request: Request, old: StoredRequest) -> str:
     """The command that does the whole of a request again, from the weights."""
     plain = Request()
     words = ["ww", *(word for file in registry.plugin_files for word in ("--plugin", file)), "analyze"]
+    source = old.source
     words.append("FILE" if is_object_label(source) else f"./{source}" if source.startswith("-") else source)
+    words += ["--loader", old.loader] if "[" in old.loader else []  # its options chose what was read
     if ref.model:
         words += ["--name", ref.model, "--version", ref.version]
     if request.profile != plain.profile:

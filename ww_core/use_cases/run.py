@@ -21,6 +21,7 @@ from ww_core.planning.records import coverage_of, identity_records, plan_record,
 from ww_core.planning.weights import Weights
 from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.plugins.selection import Asked
+from ww_core.plugins.variants import spec_of
 from ww_core.store.records import Maker, Result, RunRecord
 from ww_core.store.store import Store
 from ww_core.use_cases.model_metrics import evaluate_model
@@ -240,7 +241,8 @@ class Run:
     def _blas(self) -> str:
         from ww_core.spectral.cpu import CPU
 
-        return blas_in_use() if self.execution.device == CPU else f"{blas_in_use()}; on {self.execution.device.label}"
+        device = self.execution.device
+        return blas_in_use() if device.object == CPU else f"{blas_in_use()}; on {spec_of(device)}"
 
     def _unselected(self) -> list[Layer]:
         chosen = {own.layer.name for own in self.planned}

@@ -20,10 +20,28 @@ class Files(ww.Opener):
 
     def open(self, address: str) -> ww.Source:
         """Return the file or folder that is there."""
-        path = Path(unquote(urlsplit(address).path) if address.startswith("file:") else address)
+        path = Path(_path_of(address) if address[:5].lower() == "file:" else address)
         try:
             if not path.exists():
                 raise ww.SourceError(f"{path}: there is no such file or folder")
         except (OSError, ValueError) as error:
             raise ww.SourceError(f"{address!r} cannot be looked at: {error}") from None
         return FileSource(path)
+
+
+def _path_of(address: str) -> str:
+    """Return the path of a ``file:`` URI.
+
+    Raises:
+        SourceError: It names another machine or no path, or holds what must be written as %3F, %23, %09 or %0A.
+    """
+    parts = urlsplit(address)
+    if parts.netloc not in {"", "localhost"}:
+        raise ww.SourceError(
+            f"{address!r} names a file of the machine {parts.netloc!r}: only those of this one are opened"
+        )
+    if not parts.path or parts.query or parts.fragment or any(mark in address for mark in "?#\t\r\n"):
+        raise ww.SourceError(
+            f"{address!r} is no address of a file: write ? as %3F and # as %23, or name the plain path"
+        )
+    return unquote(parts.path)

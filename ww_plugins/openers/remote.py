@@ -9,8 +9,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
+import blake3
+
 import ww_core as ww
-from ww_core.loading.names import legible
+from ww_core.loading.names import legible, shown_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,17 +32,20 @@ class Remote(ww.Opener):
 
     def open(self, address: str) -> ww.Source:
         """Return the file or folder that is there, once the server has said that it is."""
-        if urlsplit(address).password is not None:
-            raise ww.SourceError("an address with a password in it is not opened: give it as fsspec takes it elsewhere")
-        label = _without_secrets(address)
+        label = shown_address(address)
+        parts = urlsplit(address)
+        if parts.scheme != "github" and (parts.password or (parts.username and parts.scheme in {"http", "https"})):
+            raise ww.SourceError(f"{label}: this address holds a user's secret: leave it out of the address")
         try:
             from fsspec.core import url_to_fs
         except ImportError:
             raise ww.MissingExtraError(f"{label} needs fsspec: pip install 'ww-core[remote]'") from None
         try:
-            system, path = url_to_fs(address)
+            system, path = url_to_fs(address, **_patience(parts.scheme))
         except ImportError as error:
-            raise ww.MissingExtraError(f"{label} needs another package: {error}; or download it and name the file") from None
+            raise ww.MissingExtraError(
+                f"{label} needs another package: {error}; or download it and name the file"
+            ) from None
         except Exception as error:  # the libraries of servers raise whatever they like
             raise ww.SourceError(f"{label} cannot be opened: {_said(error)}") from error
         source = RemoteSource(system, path, address)
@@ -59,14 +64,15 @@ class RemoteSource(ww.Source):
 
     def __init__(self, system: Any, path: str, address: str) -> None:
         self.address = address
-        self.location = self.label = _without_secrets(address)
+        self.location = self.label = shown_address(address)
         self._system = system
         self._path = path
 
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return PurePosixPath(urlsplit(self.location).path).name
+        parts = urlsplit(self.location)
+        return PurePosixPath(parts.path).name or parts.netloc
 
     @property
     def is_folder(self) -> bool:
@@ -107,9 +113,15 @@ class RemoteSource(ww.Source):
         Raises:
             OSError: The file is gone.
         """
-        self._system.invalidate_cache()
-        told = self._system.info(self._path)
+        try:
+            self._system.invalidate_cache()
+            told = self._system.info(self._path)
+        except Exception as error:  # the libraries of servers raise whatever they like
+            raise OSError(f"{self.label}: {_said(error)}") from error
         marks = [str(told[key]) for key in _MARKS if told.get(key)]
+        # At one path a server may have many files, told apart by the query: it is no part of the location.
+        query = urlsplit(self.address).query
+        marks += [blake3.blake3(query.encode()).hexdigest()[:16]] if marks and query else []
         return (int(told.get("size") or 0), *marks) if marks else ()
 
     def open(self) -> BinaryIO:
@@ -121,7 +133,9 @@ class RemoteSource(ww.Source):
         if not nbytes:
             return b""
         content = self._asked(lambda: self._system.cat_file(self._path, start=offset, end=offset + nbytes))
-        if len(content) != nbytes:
+        if len(content) > nbytes:
+            raise ww.SourceError(f"{self.label}: its server does not send parts of a file: download it first")
+        if len(content) < nbytes:
             raise ww.CorruptFileError(f"{self.label}: {nbytes} bytes were asked for, and {len(content)} came")
         return bytes(content)
 
@@ -146,14 +160,24 @@ class RemoteSource(ww.Source):
             raise ww.SourceError(f"{self.label}: it cannot be read: {_said(error)}") from error
 
 
-_MARKS = ("ETag", "etag", "md5Hash", "generation", "blob_id", "LastModified", "last_modified", "mtime", "created")
+_MARKS = (
+    "ETag", "etag", "md5Hash", "generation", "blob_id", "LastModified", "Last-Modified",
+    "last_modified", "Content-MD5", "Digest", "sha", "mtime", "created",
+)  # fmt: skip
 """What servers tell of a version of a file, as fsspec passes it on."""
 
 
-def _without_secrets(address: str) -> str:
-    """Return an address without query and fragment: a signed one holds its signature there."""
-    parts = urlsplit(address)
-    return legible(f"{parts.scheme}://{parts.netloc}{parts.path}")
+def _patience(scheme: str) -> dict[str, Any]:
+    """Options of a file system that gives up on a server that is silent for a while, and on none that is slow."""
+    if scheme not in {"http", "https"}:
+        return {}
+    from aiohttp import ClientTimeout
+
+    return {"client_kwargs": {"timeout": ClientTimeout(total=None, sock_connect=_SILENCE, sock_read=_SILENCE)}}
+
+
+_SILENCE = 60.0
+"""Seconds."""
 
 
 def _said(error: BaseException) -> str:
