@@ -215,5 +215,5 @@ def test_an_app_that_is_empty_costs_itself_alone(mine, tmp_path):
     assert "  empty        cannot be used: RuntimeError: Could not get a command" in listed.stdout
     assert mine(*both, "hello").returncode == 0
     called = mine(*both, "empty")
-    assert called.returncode == 4
-    assert called.stderr.startswith("error: command empty of empty failed: RuntimeError: Could not get a command")
+    assert called.returncode == 2
+    assert called.stderr.startswith("error: command empty of empty cannot be used: RuntimeError: Could not get a")

@@ -1344,7 +1344,7 @@ def nested_dicts(depth: int, thing: Any) -> Any:
     return thing
 
 
-@pytest.mark.parametrize("part", [4, pytest.param(1, marks=pytest.mark.stress)])
+@pytest.mark.parametrize("part", [8, *(pytest.param(part, marks=pytest.mark.stress) for part in (4, 1))])
 def test_what_costs_most_costs_seconds(tmp_path, part):
     results = analyze_all(tmp_path, {f"costs-{number}.pt": make(part) for number, make in enumerate(MANY.values())})
     obeys_the_law(results, most_memory=400e6)
