@@ -108,7 +108,7 @@ BAD = """
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
-    """Both plugins, and what mypy says of them: it is asked once, because most of its time goes into what they import."""
+    """Both plugins, and what mypy says of them. It is asked once: most of its time goes into what they import."""
     pytest.importorskip("mypy")
     folder = tmp_path_factory.mktemp("plugins")
     paths = {name: folder / f"{name}.py" for name in ("right", "wrong")}
