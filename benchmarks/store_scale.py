@@ -35,9 +35,9 @@ from ww_core.store.records import (
     CoverageRecord,
     IdentityRecord,
     LabelRecord,
-    PlanRecord,
     Result,
     RunRecord,
+    SelectionRecord,
 )
 from ww_core.store.store import Store, open_store
 
@@ -55,7 +55,7 @@ RECORDS = [
         for name, digest in IDENTITIES.items()
     ),
 ]
-PLAN = PlanRecord(
+SELECTION = SelectionRecord(
     profile="bench:default",
     experiment=False,
     narrowed=False,
@@ -113,7 +113,7 @@ def record_version(store: Store, model: str, number: int) -> None:
     ]
     covered = [CoverageRecord(own, "analyzed", "", "matrix", EXTRACTOR, True, 1, 512, 256) for own, _, _ in layers]
     means = {own: Aggregate(drawn.gauss(4.0, 1.0), 4.0, 1.0, 9.0, LAYERS, 0) for own in IDENTITIES}
-    record = RunRecord("default", label.source, {}, "benchmark", RECORDS, PLAN, covered)
+    record = RunRecord("default", label.source, {}, "benchmark", RECORDS, SELECTION, covered)
     with store.writing() as writer:
         ref = writer.record_checkpoint(checkpoint, label).ref
         run = writer.begin_run(record, ref)

@@ -19,7 +19,7 @@ TABLES = [
     "identity_kind",
     "model",
     "origin",
-    "plan",
+    "selection",
     "series",
     "subject_kind",
     "tensor",
@@ -47,7 +47,7 @@ TABLES = [
     "table_value",
     "value",
     "variant",
-    "plan_variant",
+    "selection_variant",
     "run_failure",
     "summary",
 ]
@@ -82,7 +82,7 @@ CROSS JOIN structure
 CROSS JOIN checkpoint
 CROSS JOIN in_force
 CROSS JOIN analysis
-CROSS JOIN plan_variant
+CROSS JOIN selection_variant
 CROSS JOIN variant
 CROSS JOIN metric_column
 """
@@ -93,8 +93,8 @@ WHERE label.model_id = model.id
     AND checkpoint.id = structure.checkpoint_id
     AND in_force.label_id = label.id
     AND analysis.id = in_force.analysis_id
-    AND plan_variant.plan_id = analysis.plan_id
-    AND variant.id = plan_variant.variant_id
+    AND selection_variant.selection_id = analysis.selection_id
+    AND variant.id = selection_variant.variant_id
     AND metric_column.id = variant.column_id
 """
 
@@ -120,7 +120,7 @@ OF_LAYER = """
 """
 
 IN_METRICS = """
-    plan_variant.label AS column_name,
+    selection_variant.label AS column_name,
     value.number AS value,
     value.text AS text,
     value.state AS state,
@@ -144,7 +144,7 @@ CROSS JOIN matrix_subject
 LEFT JOIN layer_subject AS context ON context.subject_id = matrix_subject.context_id
 CROSS JOIN value
 {OF_COLUMNS_IN_FORCE}
-    AND plan_variant.scope = 'matrix'
+    AND selection_variant.scope = 'matrix'
     AND coverage.analysis_id = analysis.id
     AND coverage.state = 'analyzed'
     AND layer.id = coverage.layer_id
@@ -167,7 +167,7 @@ CROSS JOIN layer
 CROSS JOIN layer_subject
 CROSS JOIN value
 {OF_COLUMNS_IN_FORCE}
-    AND plan_variant.scope = 'layer'
+    AND selection_variant.scope = 'layer'
     AND layer.structure_id = analysis.structure_id
 {OF_LAYER}
     AND value.subject_id = layer_subject.subject_id
@@ -183,7 +183,7 @@ SELECT
 {COLUMNS_IN_FORCE}
 CROSS JOIN value
 {OF_COLUMNS_IN_FORCE}
-    AND plan_variant.scope = 'model'
+    AND selection_variant.scope = 'model'
     AND value.subject_id = analysis.model_subject_id
     AND value.column_id = variant.column_id
 """
@@ -342,7 +342,7 @@ CREATE VIEW v_summaries AS
 SELECT
 {VERSION}
     in_force.name AS profile,
-    plan_variant.label AS column_name,
+    selection_variant.label AS column_name,
     summary.aggregate AS aggregate,
     summary.value AS value,
     summary.present AS present,
@@ -355,7 +355,7 @@ CROSS JOIN summary
 {OF_COLUMNS_IN_FORCE}
     AND summary.analysis_id = analysis.id
     AND summary.variant_id = variant.id
-    AND summary.selection = 'all'
+    AND summary.layers = 'all'
 """
 
 SCORES = """
@@ -454,7 +454,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name=op.f("uq_origin_digest")),
     )
     op.create_table(
-        "plan",
+        "selection",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("profile", sa.Text(), nullable=False),
@@ -462,8 +462,8 @@ def upgrade() -> None:
         sa.Column("narrowed", sa.Boolean(), nullable=False),
         sa.Column("extractors", sa.Text(), nullable=False),
         sa.Column("layers", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_plan")),
-        sa.UniqueConstraint("digest", name=op.f("uq_plan_digest")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_selection")),
+        sa.UniqueConstraint("digest", name=op.f("uq_selection_digest")),
     )
     op.create_table(
         "series",
@@ -541,16 +541,16 @@ def upgrade() -> None:
         "analysis",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("structure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("plan_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("selection_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("model_subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.ForeignKeyConstraint(["model_subject_id"], ["subject.id"], name=op.f("fk_analysis_model_subject_id")),
-        sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_analysis_plan_id")),
+        sa.ForeignKeyConstraint(["selection_id"], ["selection.id"], name=op.f("fk_analysis_selection_id")),
         sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_analysis_structure_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_analysis")),
-        sa.UniqueConstraint("structure_id", "plan_id", name=op.f("uq_analysis_structure_id_plan_id")),
+        sa.UniqueConstraint("structure_id", "selection_id", name=op.f("uq_analysis_structure_id_selection_id")),
     )
     op.create_index(op.f("ix_analysis_model_subject_id"), "analysis", ["model_subject_id"], unique=False)
-    op.create_index(op.f("ix_analysis_plan_id"), "analysis", ["plan_id"], unique=False)
+    op.create_index(op.f("ix_analysis_selection_id"), "analysis", ["selection_id"], unique=False)
     op.create_table(
         "derivation_parent",
         sa.Column("derivation_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -882,18 +882,18 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_variant_column_id"), "variant", ["column_id"], unique=False)
     op.create_table(
-        "plan_variant",
-        sa.Column("plan_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        "selection_variant",
+        sa.Column("selection_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("variant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("label", sa.Text(), nullable=False),
         sa.Column("scope", sa.String(length=8), nullable=False),
         sa.Column("headline", sa.Integer(), nullable=True),
-        sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_plan_variant_plan_id")),
-        sa.ForeignKeyConstraint(["variant_id"], ["variant.id"], name=op.f("fk_plan_variant_variant_id")),
-        sa.PrimaryKeyConstraint("plan_id", "position", name=op.f("pk_plan_variant")),
+        sa.ForeignKeyConstraint(["selection_id"], ["selection.id"], name=op.f("fk_selection_variant_selection_id")),
+        sa.ForeignKeyConstraint(["variant_id"], ["variant.id"], name=op.f("fk_selection_variant_variant_id")),
+        sa.PrimaryKeyConstraint("selection_id", "position", name=op.f("pk_selection_variant")),
     )
-    op.create_index(op.f("ix_plan_variant_variant_id"), "plan_variant", ["variant_id"], unique=False)
+    op.create_index(op.f("ix_selection_variant_variant_id"), "selection_variant", ["variant_id"], unique=False)
     op.create_table(
         "run_failure",
         sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -909,7 +909,7 @@ def upgrade() -> None:
         "summary",
         sa.Column("analysis_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("variant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("selection", sa.String(length=64), nullable=False),
+        sa.Column("layers", sa.String(length=64), nullable=False),
         sa.Column("aggregate", sa.String(length=16), nullable=False),
         sa.Column("value", sa.Double(), nullable=True),
         sa.Column("present", sa.Integer(), nullable=False),
@@ -917,7 +917,7 @@ def upgrade() -> None:
         sa.Column("partial", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["analysis_id"], ["analysis.id"], name=op.f("fk_summary_analysis_id")),
         sa.ForeignKeyConstraint(["variant_id"], ["variant.id"], name=op.f("fk_summary_variant_id")),
-        sa.PrimaryKeyConstraint("analysis_id", "variant_id", "selection", "aggregate", name=op.f("pk_summary")),
+        sa.PrimaryKeyConstraint("analysis_id", "variant_id", "layers", "aggregate", name=op.f("pk_summary")),
     )
     op.create_index(
         op.f("ix_summary_variant_id_aggregate_value"), "summary", ["variant_id", "aggregate", "value"], unique=False

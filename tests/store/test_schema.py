@@ -172,7 +172,7 @@ def test_a_value_that_contradicts_its_state_is_refused(store, columns):
         ("metric_column", {"identity_id": 1} | column("beta") | {"better": "more"}),
         ("metric_column", {"identity_id": 1} | column("alpha") | {"name": "other"}),
         ("series_member", {"series_id": 1}),
-        ("analysis", {"structure_id": 1, "plan_id": 1}),
+        ("analysis", {"structure_id": 1, "selection_id": 1}),
     ],
 )
 def test_other_constraints_bind(store, table, columns):

@@ -186,7 +186,7 @@ def summaries(path):
             .join(tables.variant, tables.variant.c.id == tables.summary.c.variant_id)
         )
         return {
-            (row.digest, row.variant, row.selection, row.aggregate): (row.value, row.present, row.missing, row.partial)
+            (row.digest, row.variant, row.layers, row.aggregate): (row.value, row.present, row.missing, row.partial)
             for row in connection.execute(query)
         }
 

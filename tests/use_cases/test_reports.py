@@ -76,7 +76,7 @@ def test_summaries_of_other_groups_do_not_take_the_place_of_the_plain_ones(weigh
                 select(tables.summary)
                 .join(tables.in_force, tables.in_force.c.analysis_id == tables.summary.c.analysis_id)
                 .join(tables.label, tables.label.c.id == tables.in_force.c.label_id)
-                .where(tables.label.c.name == "1", tables.summary.c.selection == "all")
+                .where(tables.label.c.name == "1", tables.summary.c.layers == "all")
             )
             return {(row.variant_id, row.aggregate): row.value for row in connection.execute(query)}
 
@@ -113,8 +113,8 @@ def test_only_what_lost_something_is_partial(weights, tmp_path):
 
     ww.analyze(weights, store=path, plugins=[Plugin()])
     with ww.open_store(path, mode="read") as store, store._reading() as connection:
-        query = select(tables.plan_variant.c.label, tables.summary.c.partial).join(
-            tables.summary, tables.summary.c.variant_id == tables.plan_variant.c.variant_id
+        query = select(tables.selection_variant.c.label, tables.summary.c.partial).join(
+            tables.summary, tables.summary.c.variant_id == tables.selection_variant.c.variant_id
         )
         partial = {row.label for row in connection.execute(query) if row.partial}
     assert partial == {"sometimes"}

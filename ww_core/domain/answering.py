@@ -15,7 +15,7 @@ class AnsweringRun(NamedTuple):
     Attributes:
         number: Its number.
         state: ``done``, ``running`` or ``interrupted``.
-        plan: Digest of its plan.
+        selection: Digest of its selection.
         profile: What its profile was called.
         profile_key: Permanent key of the profile.
         experiment: Whether something in it is no variant of the profile's own.
@@ -26,7 +26,7 @@ class AnsweringRun(NamedTuple):
 
     number: int
     state: str
-    plan: str
+    selection: str
     profile: str
     profile_key: str
     experiment: bool
@@ -36,7 +36,7 @@ class AnsweringRun(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A column that a plan shows: digest of the variant; identity, key and type of its column, over any matrices."""
+    """A column that a selection shows: digest of the variant; identity, key and type of its column, of any matrices."""
 
     variant: str
     column: tuple[str, ...]
@@ -80,12 +80,12 @@ def showing(
         runs: The runs.
         name: What they speak of.
         variant: Label of the column or the extractor, such as ``alpha[ks=two-sided]``.
-        labels: All that their plans show, by digest of the plan.
+        labels: All that their selections show, by digest of the selection.
 
     Raises:
         NotStoredError: There is none; the message lists near ones.
     """
-    found = [run for run in runs if variant in labels[run.plan]]
+    found = [run for run in runs if variant in labels[run.selection]]
     if not found:
         known = {label for own in labels.values() for label in own if label}
         near = near_names(variant, known) or sorted(label for label in known if "[" in label)
@@ -104,24 +104,24 @@ def likest(
     Args:
         first: Runs of one, in order, at least one.
         second: Runs of the other.
-        shown: What their plans show, by digest of the plan.
+        shown: What their selections show, by digest of the selection.
     """
 
     def likeness(pair: tuple[AnsweringRun, AnsweringRun]) -> tuple[float, bool, float]:
-        new, old = (shown[run.plan] for run in pair)
+        new, old = (shown[run.selection] for run in pair)
         columns = [{own.column for own in variants} for variants in (new, old)]
         variants = [{own.variant for own in variants} for variants in (new, old)]
         return _shared(*variants), pair[0].layers == pair[1].layers, _shared(*columns)
 
-    new, old = max(itertools.product(_one_of_each_plan(second), _one_of_each_plan(first)), key=likeness)
+    new, old = max(itertools.product(_one_of_each_selection(second), _one_of_each_selection(first)), key=likeness)
     return old, new
 
 
-def _one_of_each_plan(runs: Sequence[AnsweringRun]) -> list[AnsweringRun]:
+def _one_of_each_selection(runs: Sequence[AnsweringRun]) -> list[AnsweringRun]:
     """Of runs that say the same of a checkpoint, the first."""
     first: dict[str, AnsweringRun] = {}
     for run in runs:
-        first.setdefault(run.plan, run)
+        first.setdefault(run.selection, run)
     return list(first.values())
 
 

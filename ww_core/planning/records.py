@@ -9,7 +9,7 @@ from ww_core.domain.column import Scope
 from ww_core.domain.identity import NUMERICS_VERSION, spectrum_identity
 from ww_core.domain.layer import LayerKind, SkippedTensor
 from ww_core.planning.layers import PlannedLayer
-from ww_core.store.records import ColumnRecord, CoverageRecord, IdentityRecord, Maker, PlanRecord
+from ww_core.store.records import ColumnRecord, CoverageRecord, IdentityRecord, Maker, SelectionRecord
 
 if TYPE_CHECKING:
     from ww_core.contracts.loader import Checkpoint
@@ -69,10 +69,10 @@ def skipped_tensors(checkpoint: Checkpoint) -> list[SkippedTensor]:
     return [*checkpoint.skipped, *buffers]
 
 
-def plan_record(selection: Selection, request: Request) -> PlanRecord:
+def selection_record(selection: Selection, request: Request) -> SelectionRecord:
     """Return what was asked, as it is stored."""
     headline = {label: place for place, label in enumerate(selection.headline())}
-    return PlanRecord(
+    return SelectionRecord(
         profile=selection.profile_key,
         experiment=selection.experiment,
         narrowed=bool(request.metrics or request.layers),

@@ -35,7 +35,7 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
         end = RunEnd(run.state, run.computed, run.reused, run.seconds, failures, tuple(json.loads(run.warnings)))
     columns = [
         (key, PlannedColumn(ReportColumn(*content), headline))
-        for key, headline, *content in connection.execute(_PLANNED_COLUMNS, {"plan": run.plan_id}).all()
+        for key, headline, *content in connection.execute(_PLANNED_COLUMNS, {"selection": run.selection_id}).all()
     ]
     covered = connection.execute(_COVERED_LAYERS, {"analysis": run.analysis_id}).all()
     wholes = _layer_subjects(connection, covered)
@@ -95,7 +95,7 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
 def origins_of_run(connection: Connection, number: int) -> list[ColumnOrigin]:
     """List who made what a run shows: its columns in order, then spectra; of each the newest run first."""
     run = connection.execute(_RUN, {"run": number}).one()
-    labels = {row.column_id: row.label for row in connection.execute(_PLANNED_COLUMNS, {"plan": run.plan_id})}
+    labels = {row.column_id: row.label for row in connection.execute(_PLANNED_COLUMNS, {"selection": run.selection_id})}
     covered = connection.execute(_COVERED_LAYERS, {"analysis": run.analysis_id}).all()
     wholes = _layer_subjects(connection, covered)
     subjects = {row.subject_id for rows in _matrix_subjects(connection, covered, wholes).values() for row in rows}
@@ -108,15 +108,15 @@ def origins_of_run(connection: Connection, number: int) -> list[ColumnOrigin]:
 _RUN = (
     select(
         t.run,
-        t.analysis.c.plan_id,
+        t.analysis.c.selection_id,
         t.analysis.c.model_subject_id,
         t.structure.c.digest.label("structure"),
         t.structure.c.parameters,
         t.checkpoint.c.digest,
-        t.plan.c.layers,
+        t.selection.c.layers,
     )
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
-    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .join(t.selection, t.selection.c.id == t.analysis.c.selection_id)
     .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
     .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
     .where(t.run.c.id == bindparam("run"))
@@ -125,9 +125,9 @@ _RUN = (
 _PLANNED_COLUMNS = (
     select(
         t.variant.c.column_id,
-        t.plan_variant.c.headline,
-        t.plan_variant.c.label,
-        t.plan_variant.c.scope,
+        t.selection_variant.c.headline,
+        t.selection_variant.c.label,
+        t.selection_variant.c.scope,
         t.identity.c.key,
         t.identity.c.version,
         t.variant.c.digest,
@@ -137,11 +137,11 @@ _PLANNED_COLUMNS = (
         t.identity.c.digest.label("identity"),
         t.metric_column.c.key.label("column"),
     )
-    .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
+    .join(t.variant, t.variant.c.id == t.selection_variant.c.variant_id)
     .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
     .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
-    .where(t.plan_variant.c.plan_id == bindparam("plan"))
-    .order_by(t.plan_variant.c.position)
+    .where(t.selection_variant.c.selection_id == bindparam("selection"))
+    .order_by(t.selection_variant.c.position)
 )
 
 

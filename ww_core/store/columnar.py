@@ -51,32 +51,34 @@ def value_table(
         raise NotStoredError(
             f"no complete analysis of {what} under profile {profile!r} is stored: `ww analyze` makes one"
         )
-    labels = _labels(connection, {row.plan_id for row in versions}, columns, scope)
+    labels = _labels(connection, {row.selection_id for row in versions}, columns, scope)
     rows_of = _rows(connection, versions, scope)
     places: list[tuple[Any, ...]] = []
-    plan_of: list[int] = []
+    selection_of: list[int] = []
     of_subject: dict[int, list[int]] = defaultdict(list)  # one content may stand in many places
     for version in versions:
         for place, subjects in rows_of[version.analysis_id]:
             for subject in subjects:
                 of_subject[subject].append(len(places))
             places.append((version.model, version.version, version.digest, *place))
-            plan_of.append(version.plan_id)
+            selection_of.append(version.selection_id)
     shape, types = len(places), {told[:2] for own in labels.values() for told in own.values()}
     numbers = {label: np.full(shape, np.nan) for label, kind in types if kind != "text"}
     texts = {label: np.full(shape, None, dtype=object) for label, kind in types if kind == "text"}
     states = {label: np.full(shape, "missing", dtype=object) for label in columns}
     variants = {label: np.full(shape, None, dtype=object) for label in columns}
-    by_plan = {plan: [(label, variant) for label, _, variant in own.values()] for plan, own in labels.items()}
-    for row, plan in enumerate(plan_of):
-        for label, variant in by_plan.get(plan, ()):
+    by_selection = {
+        selection: [(label, variant) for label, _, variant in own.values()] for selection, own in labels.items()
+    }
+    for row, selection in enumerate(selection_of):
+        for label, variant in by_selection.get(selection, ()):
             variants[label][row] = variant
     keys = sorted({key for own in labels.values() for key in own})
     for chunk in chunks(sorted(of_subject)):
         asked = {"subjects": chunk, "columns": keys}
         for subject, key, state, number, words in connection.execute(_VALUES, asked).all():
             for row in of_subject[subject]:
-                told = labels[plan_of[row]].get(key)
+                told = labels[selection_of[row]].get(key)
                 if told is not None:
                     label = told[0]
                     states[label][row] = state
@@ -112,20 +114,20 @@ def _versions(connection: Connection, names: Sequence[str]) -> list[CheckpointRe
 
 
 def _labels(
-    connection: Connection, plans: Collection[int], columns: Sequence[str], scope: str
+    connection: Connection, selections: Collection[int], columns: Sequence[str], scope: str
 ) -> dict[int, dict[int, tuple[str, str, str]]]:
-    """Label, type and variant of the columns asked for, by plan and key.
+    """Label, type and variant of the columns asked for, by selection and key.
 
     Raises:
-        UnknownNameError: No plan has such a column.
+        UnknownNameError: No selection has such a column.
     """
     labels: dict[int, dict[int, tuple[str, str, str]]] = defaultdict(dict)
     known: set[str] = set()
-    for chunk in chunks(sorted(plans)):
-        for plan, label, key, kind, variant in connection.execute(_COLUMNS, {"plans": chunk, "scope": scope}):
+    for chunk in chunks(sorted(selections)):
+        for selection, label, key, kind, variant in connection.execute(_COLUMNS, {"selections": chunk, "scope": scope}):
             known.add(label)
             if label in columns:
-                labels[plan][key] = (label, kind, variant)
+                labels[selection][key] = (label, kind, variant)
     for label in columns:
         if label not in known:
             raise UnknownNameError(f"column of scope {scope}", label, known, "ww metrics")
@@ -156,7 +158,7 @@ _IN_FORCE = (
         t.label.c.name.label("version"),
         t.checkpoint.c.digest,
         t.in_force.c.analysis_id,
-        t.analysis.c.plan_id,
+        t.analysis.c.selection_id,
         t.analysis.c.model_subject_id,
     )
     .select_from(t.in_force)
@@ -169,16 +171,17 @@ _IN_FORCE = (
 )
 _COLUMNS = (
     select(
-        t.plan_variant.c.plan_id,
-        t.plan_variant.c.label,
+        t.selection_variant.c.selection_id,
+        t.selection_variant.c.label,
         t.variant.c.column_id,
         t.metric_column.c.type,
         t.variant.c.digest,
     )
-    .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
+    .join(t.variant, t.variant.c.id == t.selection_variant.c.variant_id)
     .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
     .where(
-        t.plan_variant.c.plan_id.in_(bindparam("plans", expanding=True)), t.plan_variant.c.scope == bindparam("scope")
+        t.selection_variant.c.selection_id.in_(bindparam("selections", expanding=True)),
+        t.selection_variant.c.scope == bindparam("scope"),
     )
 )
 _matrix, _whole, _layer = t.matrix_subject.c, t.layer_subject.c, t.layer.c

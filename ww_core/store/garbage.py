@@ -257,10 +257,10 @@ def _leftovers(users: Collection[User], kept_analysis: ColumnElement[bool]) -> I
     # What a program has just read, and not stored yet, is remembered: only what goes with a tensor goes.
     yield t.file_digest, t.file_digest.c.digest.in_(select(t.tensor.c.digest).where(unused))
     yield t.tensor, unused
-    planned = select(t.analysis.c.id).where(t.analysis.c.plan_id == t.plan.c.id, kept_analysis)
-    plans = select(t.plan.c.id).where(~planned.exists())
-    column = t.plan_variant.c
-    yield t.plan_variant, column.plan_id.in_(plans)
-    asked = select(column.variant_id).where(column.variant_id == t.variant.c.id, column.plan_id.not_in(plans))
+    used = select(t.analysis.c.id).where(t.analysis.c.selection_id == t.selection.c.id, kept_analysis)
+    selections = select(t.selection.c.id).where(~used.exists())
+    column = t.selection_variant.c
+    yield t.selection_variant, column.selection_id.in_(selections)
+    asked = select(column.variant_id).where(column.variant_id == t.variant.c.id, column.selection_id.not_in(selections))
     yield t.variant, ~asked.exists()
-    yield t.plan, t.plan.c.id.in_(plans)
+    yield t.selection, t.selection.c.id.in_(selections)

@@ -43,9 +43,9 @@ from ww_core.errors import StoreError
 from ww_core.store import tables as t
 from ww_core.store.answers import stored_analysis
 from ww_core.store.encoding import decode_spectrum
-from ww_core.store.plans import plan_digest
 from ww_core.store.records import variant_digest
 from ww_core.store.rows import UNREADABLE, chunks
+from ww_core.store.selections import selection_digest
 from ww_core.store.structures import structure_digest
 from ww_core.store.summaries import record_summaries, summary_rows
 
@@ -398,21 +398,21 @@ def _variant_digest(row: Row[Any]) -> str:
     return variant_digest(json.loads(row.extractors), row.identity, row.column, row.type)
 
 
-def _check_plans(connection: Connection, findings: _Findings) -> None:
-    for row in _rows(connection, select(t.plan)):
-        _compare(findings, f"plan {row.id}", row.digest, _plan_digest, connection, row)
+def _check_selections(connection: Connection, findings: _Findings) -> None:
+    for row in _rows(connection, select(t.selection)):
+        _compare(findings, f"selection {row.id}", row.digest, _selection_digest, connection, row)
 
 
-def _plan_digest(connection: Connection, row: Row[Any]) -> str:
-    shown = [tuple(columns) for columns in connection.execute(_SHOWN_COLUMNS, {"plan": row.id})]
-    return plan_digest(shown, row._asdict())
+def _selection_digest(connection: Connection, row: Row[Any]) -> str:
+    shown = [tuple(columns) for columns in connection.execute(_SHOWN_COLUMNS, {"selection": row.id})]
+    return selection_digest(shown, row._asdict())
 
 
 _SHOWN_COLUMNS = (
-    select(t.plan_variant.c.label, t.plan_variant.c.headline, t.variant.c.digest)
-    .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
-    .where(t.plan_variant.c.plan_id == bindparam("plan"))
-    .order_by(t.plan_variant.c.position)
+    select(t.selection_variant.c.label, t.selection_variant.c.headline, t.variant.c.digest)
+    .join(t.variant, t.variant.c.id == t.selection_variant.c.variant_id)
+    .where(t.selection_variant.c.selection_id == bindparam("selection"))
+    .order_by(t.selection_variant.c.position)
 )
 
 
@@ -466,13 +466,13 @@ def _check_summaries(connection: Connection, findings: _Findings) -> None:
             findings.fault("value", f"the results of checkpoint {runs[0].checkpoint[:12]} cannot be read ({cause})")
             continue
         findings.checked["summaries"] += expected
-        for _, variant_id, selection, aggregate, fault in wrong:
+        for _, variant_id, layers, aggregate, fault in wrong:
             label = connection.execute(_LABEL, {"variant": variant_id}).scalar()
-            where = f"checkpoint {runs[0].checkpoint[:12]}" + ("" if selection == "all" else ", chosen layers")
+            where = f"checkpoint {runs[0].checkpoint[:12]}" + ("" if layers == "all" else ", chosen layers")
             findings.fault("summary", f"{aggregate} of {label} of {where} {fault}")
 
 
-_LABEL = select(t.plan_variant.c.label).where(t.plan_variant.c.variant_id == bindparam("variant")).limit(1)
+_LABEL = select(t.selection_variant.c.label).where(t.selection_variant.c.variant_id == bindparam("variant")).limit(1)
 
 
 def _newest_runs(connection: Connection, checkpoint_id: int | None = None) -> Iterator[list[Row[Any]]]:
@@ -483,15 +483,15 @@ def _newest_runs(connection: Connection, checkpoint_id: int | None = None) -> It
             t.run.c.id,
             t.run.c.state,
             t.analysis.c.id.label("analysis_id"),
-            t.analysis.c.plan_id,
+            t.analysis.c.selection_id,
             t.analysis.c.model_subject_id,
             t.subject.c.digest.label("model_subject"),
-            t.plan.c.layers,
+            t.selection.c.layers,
             t.structure.c.checkpoint_id,
             t.checkpoint.c.digest.label("checkpoint"),
         )
         .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
-        .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+        .join(t.selection, t.selection.c.id == t.analysis.c.selection_id)
         .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
         .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
         .outerjoin(t.subject, t.subject.c.id == t.analysis.c.model_subject_id)
@@ -529,7 +529,7 @@ def _wrong_summaries(connection: Connection, runs: Sequence[Row[Any]]) -> tuple[
     return len(certain), wrong
 
 
-_KEY = itemgetter("analysis_id", "variant_id", "selection", "aggregate")
+_KEY = itemgetter("analysis_id", "variant_id", "layers", "aggregate")
 _CONTENT = itemgetter("value", "present", "missing", "partial")
 
 
@@ -537,7 +537,7 @@ def _summary_of(connection: Connection, run: Row[Any]) -> tuple[int, int, Mappin
     """Return what is to be recorded as the summary of a run, of what is stored now."""
     report = report_of(stored_analysis(connection, run.id), "", "")
     partial = report.incomplete_columns()
-    return run.analysis_id, run.plan_id, report.summary, partial
+    return run.analysis_id, run.selection_id, report.summary, partial
 
 
 _STEPS: tuple[Check, ...] = (
@@ -548,7 +548,7 @@ _STEPS: tuple[Check, ...] = (
     _check_structures,
     _check_identities,
     _check_variants,
-    _check_plans,
+    _check_selections,
     _check_spectra,
     _check_values,
     _check_summaries,

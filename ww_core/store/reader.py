@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.domain import answering
 from ww_core.domain.answer import report_of
-from ww_core.store import answers, files, labels, plans, runs, structures, values
+from ww_core.store import answers, files, labels, runs, selections, structures, values
 from ww_core.store.rows import readable
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Reader:
         found = answering.of_profile(runs.stored_runs(self._connection, ref), ref.name, profile)
         if not variant:
             return found
-        shown = plans.labels_of_plans(self._connection, {run.plan for run in found})
+        shown = selections.labels_of_selections(self._connection, {run.selection for run in found})
         return answering.showing(found, ref.name, variant, shown)
 
     @readable()
@@ -131,7 +131,7 @@ class Reader:
             NotStoredError: One was never analysed under the profile.
         """
         new, old = (self.runs(ref, profile) for ref in (second, first))
-        shown = plans.variants_of_plans(self._connection, {run.plan for run in (*new, *old)})
+        shown = selections.variants_of_selections(self._connection, {run.selection for run in (*new, *old)})
         return answering.likest(old, new, shown)
 
     @readable()

@@ -219,7 +219,7 @@ class ColumnRecord(NamedTuple):
     headline: int | None
 
 
-class PlanRecord(NamedTuple):
+class SelectionRecord(NamedTuple):
     """What was asked, fully resolved.
 
     Attributes:
@@ -283,7 +283,7 @@ class RunRecord(NamedTuple):
         request: What was asked, as plain data.
         program: What it runs in.
         identities: All that is asked for, with what it needs.
-        plan: What was asked, fully resolved.
+        selection: What was asked, fully resolved.
         coverage: What is to be made of each layer.
         loader: The plugin that read the weights, if one did.
     """
@@ -293,7 +293,7 @@ class RunRecord(NamedTuple):
     request: Mapping[str, Any]
     program: str
     identities: Sequence[IdentityRecord]
-    plan: PlanRecord
+    selection: SelectionRecord
     coverage: Sequence[CoverageRecord]
     loader: Maker = Maker("")
 

@@ -16,9 +16,9 @@ from ww_core.errors import NotStoredError
 from ww_core.store import tables as t
 from ww_core.store.identities import record_identities
 from ww_core.store.labels import label_key
-from ww_core.store.plans import record_analysis, record_plan, variants_of_plans
 from ww_core.store.records import CheckpointRef, Maker, RunRecord, StoredRequest
 from ww_core.store.rows import chunks, clean, insert_missing, insert_one, now, upsert
+from ww_core.store.selections import record_analysis, record_selection, variants_of_selections
 from ww_core.store.structures import shape_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class OpenRun:
         number: Its number.
         changed: Names of metrics and extractors whose code was changed, and their version was not.
         analysis: Key of the analysis that it makes.
-        plan: Key of the plan.
+        selection: Key of the selection.
         keys: Keys of what it points at.
         makers: The plugins behind what is asked for, by identity, the one that it belongs to first.
         loader: The plugin that read the weights.
@@ -44,7 +44,7 @@ class OpenRun:
     number: int
     changed: tuple[str, ...]
     analysis: int
-    plan: int
+    selection: int
     keys: Keys
     makers: Mapping[str, tuple[Maker, ...]]
     loader: Maker
@@ -61,8 +61,8 @@ def begin_run(connection: Connection, record: RunRecord, ref: CheckpointRef, key
         keys: Keys of the checkpoint, its structure, layers and tensors; those of identities are added.
     """
     changed = record_identities(connection, record.identities, keys)
-    plan = record_plan(connection, record.plan, keys)
-    analysis = record_analysis(connection, plan, record.coverage, keys)
+    selection = record_selection(connection, record.selection, keys)
+    analysis = record_analysis(connection, selection, record.coverage, keys)
     row = {
         "analysis_id": analysis,
         "label_id": label_key(connection, ref),
@@ -83,7 +83,7 @@ def begin_run(connection: Connection, record: RunRecord, ref: CheckpointRef, key
         number=insert_one(connection, t.run, row),
         changed=tuple(changed),
         analysis=analysis,
-        plan=plan,
+        selection=selection,
         keys=keys,
         makers={own.digest: (own.maker, *own.through) for own in record.identities},
         loader=record.loader,
@@ -127,14 +127,14 @@ def finish_run(connection: Connection, run_id: int, end: RunEnd) -> None:
 
 _END_OF_RUN = update(t.run).where(t.run.c.id == bindparam("run"))
 _MAY_BE_IN_FORCE = (
-    select(t.run.c.label_id, t.plan.c.profile, t.run.c.analysis_id, t.run.c.profile.label("name"))
+    select(t.run.c.label_id, t.selection.c.profile, t.run.c.analysis_id, t.run.c.profile.label("name"))
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
-    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .join(t.selection, t.selection.c.id == t.analysis.c.selection_id)
     .where(
         t.run.c.id == bindparam("run"),
         t.run.c.label_id.is_not(None),
-        ~t.plan.c.narrowed,
-        ~t.plan.c.experiment,
+        ~t.selection.c.narrowed,
+        ~t.selection.c.experiment,
     )
 )
 
@@ -148,17 +148,17 @@ _RUNS = (
     select(
         t.run.c.id,
         t.run.c.state,
-        t.plan.c.digest,
+        t.selection.c.digest,
         t.run.c.profile,
-        t.plan.c.profile.label("profile_key"),
-        t.plan.c.experiment,
-        t.plan.c.narrowed,
-        t.plan.c.layers,
+        t.selection.c.profile.label("profile_key"),
+        t.selection.c.experiment,
+        t.selection.c.narrowed,
+        t.selection.c.layers,
         t.structure.c.digest.label("structure"),
     )
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
     .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
-    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .join(t.selection, t.selection.c.id == t.analysis.c.selection_id)
 )
 
 
@@ -177,8 +177,8 @@ def stored_requests(connection: Connection, ref: CheckpointRef) -> list[StoredRe
     for row in connection.execute(_REQUESTS.where(_answers_for(connection, ref))).all():
         newest.setdefault((row.structure, row.request), row)
         if row.state == "done":
-            ended.setdefault((row.structure, row.request), row.plan)
-    shown = variants_of_plans(connection, set(ended.values()))
+            ended.setdefault((row.structure, row.request), row.selection)
+    shown = variants_of_selections(connection, set(ended.values()))
     return [
         StoredRequest(
             structure=row.structure,
@@ -201,12 +201,12 @@ _REQUESTS = (
         t.run.c.profile,
         t.label.c.options,
         t.structure.c.digest.label("structure"),
-        t.plan.c.digest.label("plan"),
-        t.plan.c.profile.label("profile_key"),
+        t.selection.c.digest.label("selection"),
+        t.selection.c.profile.label("profile_key"),
     )
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
     .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
-    .join(t.plan, t.plan.c.id == t.analysis.c.plan_id)
+    .join(t.selection, t.selection.c.id == t.analysis.c.selection_id)
     .outerjoin(t.label, t.label.c.id == t.run.c.label_id)
     .order_by(t.run.c.id.desc())
 )

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 def record_summaries(
     connection: Connection,
     analysis_id: int,
-    plan_id: int,
+    selection_id: int,
     summaries: Mapping[str, Aggregate],
     partial: Collection[str],
 ) -> None:
     """Store aggregates by column label, in place of what stood there. Arguments are those of `summary_rows`."""
-    rows = summary_rows(connection, analysis_id, plan_id, summaries, partial)
+    rows = summary_rows(connection, analysis_id, selection_id, summaries, partial)
     upsert(connection, t.summary, rows, update_columns=("value", "present", "missing", "partial"))
 
 
 def summary_rows(
     connection: Connection,
     analysis_id: int,
-    plan_id: int,
+    selection_id: int,
     summaries: Mapping[str, Aggregate],
     partial: Collection[str],
 ) -> list[dict[str, Any]]:
@@ -40,18 +40,18 @@ def summary_rows(
     Args:
         connection: An open transaction.
         analysis_id: The analysis.
-        plan_id: Its plan, whose variants the labels belong to.
+        selection_id: Its selection, whose variants the labels belong to.
         summaries: Aggregates by label.
         partial: Labels of which something is missing that a complete run would hold.
     """
-    planned = connection.execute(_PLAN_VARIANTS, {"plan": plan_id}).all()
-    variants = {row.label: row.variant_id for row in planned}
-    globs = json.loads(planned[0].layers) if planned else []
+    shown = connection.execute(_SELECTION_VARIANTS, {"selection": selection_id}).all()
+    variants = {row.label: row.variant_id for row in shown}
+    globs = json.loads(shown[0].layers) if shown else []
     rows = [
         {
             "analysis_id": analysis_id,
             "variant_id": variants[label],
-            "selection": digest_of("selection", {"layers": globs}) if globs else "all",
+            "layers": digest_of("layers", {"globs": globs}) if globs else "all",
             "aggregate": name,
             "value": number,
             "present": aggregate.count,
@@ -64,8 +64,8 @@ def summary_rows(
     return sorted(rows, key=lambda row: (row["variant_id"], row["aggregate"]))
 
 
-_PLAN_VARIANTS = (
-    select(t.plan_variant.c.variant_id, t.plan_variant.c.label, t.plan.c.layers)
-    .join(t.plan, t.plan.c.id == t.plan_variant.c.plan_id)
-    .where(t.plan_variant.c.plan_id == bindparam("plan"))
+_SELECTION_VARIANTS = (
+    select(t.selection_variant.c.variant_id, t.selection_variant.c.label, t.selection.c.layers)
+    .join(t.selection, t.selection.c.id == t.selection_variant.c.selection_id)
+    .where(t.selection_variant.c.selection_id == bindparam("selection"))
 )

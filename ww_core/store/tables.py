@@ -404,8 +404,8 @@ variant = Table(
     Column("extractors", Text, nullable=False),  # identities, by role; empty for columns of whole layers
 )
 
-plan = Table(
-    "plan",
+selection = Table(
+    "selection",
     metadata,
     _id(),
     _digest(),
@@ -416,10 +416,10 @@ plan = Table(
     Column("layers", Text, nullable=False),  # the globs that choose layers; empty for all
 )
 
-plan_variant = Table(
-    "plan_variant",
+selection_variant = Table(
+    "selection_variant",
     metadata,
-    _ref("plan_id", "plan", primary_key=True, index=False),
+    _ref("selection_id", "selection", primary_key=True, index=False),
     Column("position", Integer, primary_key=True),
     _ref("variant_id", "variant"),
     Column("label", Text, nullable=False),
@@ -432,9 +432,9 @@ analysis = Table(
     metadata,
     _id(),
     _ref("structure_id", "structure", index=False),
-    _ref("plan_id", "plan"),
+    _ref("selection_id", "selection"),
     _ref("model_subject_id", "subject", nullable=True),
-    UniqueConstraint("structure_id", "plan_id"),
+    UniqueConstraint("structure_id", "selection_id"),
 )
 
 # One row per layer and extractor: what is to be made of it, or why nothing is.
@@ -505,7 +505,7 @@ summary = Table(
     metadata,
     _ref("analysis_id", "analysis", primary_key=True, index=False),
     _ref("variant_id", "variant", primary_key=True, index=False),
-    Column("selection", String(64), primary_key=True),  # "all", or the digest of the globs that choose layers
+    Column("layers", String(64), primary_key=True),  # "all", or the digest of the globs that choose layers
     Column("aggregate", String(16), primary_key=True),
     Column("value", Double, nullable=True),
     Column("present", Integer, nullable=False),

@@ -106,7 +106,7 @@ class Writer(Reader):
             found: Aggregates by label.
             partial: Labels of which something is missing that a complete run would hold.
         """
-        summaries.record_summaries(self._connection, run.analysis, run.plan, found, partial)
+        summaries.record_summaries(self._connection, run.analysis, run.selection, found, partial)
 
     def finish_run(self, run: OpenRun, end: RunEnd) -> None:
         """Write how a run ended, with its failures and warnings; called again, it adds what came later.

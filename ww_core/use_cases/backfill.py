@@ -20,7 +20,7 @@ from ww_core.domain.request import Request
 from ww_core.errors import NotStoredError, UsageError
 from ww_core.planning.layers import plan_layers
 from ww_core.planning.reach import Reach, reach_of
-from ww_core.planning.records import plan_record
+from ww_core.planning.records import selection_record
 from ww_core.planning.tasks import known_of, plan_tasks
 from ww_core.planning.weights import stored_weights
 from ww_core.plugins.discovery import load_plugins
@@ -268,8 +268,8 @@ class _Repetition:
             return False  # an analysis that never ended must not end with what it lacks
         if self.reach.tasks or self.reach.model:
             return True
-        plan = plan_record(self.run.asked.selection, self.run.asked.request)
-        variants = {plan.variant_of(column) for column in plan.columns}
+        asked = selection_record(self.run.asked.selection, self.run.asked.request)
+        variants = {asked.variant_of(column) for column in asked.columns}
         shown = frozenset[str]().union(*(old.shown or () for old in before))
         return bool(variants) and (overtaken or not variants <= shown)
 

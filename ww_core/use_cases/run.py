@@ -17,7 +17,7 @@ from ww_core.domain.column import Scope
 from ww_core.domain.identity import spectrum_identity
 from ww_core.domain.report import AnalysisReport, Failure
 from ww_core.planning.layers import PlannedLayer
-from ww_core.planning.records import coverage_of, identity_records, plan_record, plugin_of
+from ww_core.planning.records import coverage_of, identity_records, plugin_of, selection_record
 from ww_core.planning.weights import Weights
 from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.plugins.selection import Asked
@@ -76,7 +76,7 @@ class Run:
             request=asdict(self.asked.request),
             program=_program(),
             identities=identity_records(self.asked.selection, self.asked.registry),
-            plan=plan_record(self.asked.selection, self.asked.request),
+            selection=selection_record(self.asked.selection, self.asked.request),
             coverage=coverage_of(self.planned, self._unselected(), self.asked.selection),
             loader=self._loader(),
         )

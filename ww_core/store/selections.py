@@ -15,11 +15,11 @@ from ww_core.store.rows import chunks, insert_by_digest, insert_missing, keys_by
 
 if TYPE_CHECKING:
     from ww_core.store.keys import Keys
-    from ww_core.store.records import CoverageRecord, PlanRecord
+    from ww_core.store.records import CoverageRecord, SelectionRecord
 
 
-def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
-    """Store a plan and its variants, and return its key."""
+def record_selection(connection: Connection, record: SelectionRecord, keys: Keys) -> int:
+    """Store a selection and its variants, and return its key."""
     extractors = {role: list(identities) for role, identities in record.extractors.items()}
     row: dict[str, Any] = {
         "profile": record.profile,
@@ -29,11 +29,11 @@ def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
         "layers": canonical_json(list(record.layers)),
     }
     shown = [(column.label, column.headline, record.variant_of(column)) for column in record.columns]
-    row["digest"] = plan_digest(shown, row)
-    stored = keys_by_digest(connection, t.plan, [row["digest"]])
+    row["digest"] = selection_digest(shown, row)
+    stored = keys_by_digest(connection, t.selection, [row["digest"]])
     if stored:
         return stored[row["digest"]]
-    plan_id = insert_by_digest(connection, t.plan, [row])[row["digest"]]
+    selection_id = insert_by_digest(connection, t.selection, [row])[row["digest"]]
     variants: list[dict[str, Any]] = [
         {
             "digest": variant,
@@ -45,7 +45,7 @@ def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
     variant_ids = record_by_digest(connection, t.variant, variants)
     rows = [
         {
-            "plan_id": plan_id,
+            "selection_id": selection_id,
             "position": position,
             "variant_id": variant_ids[variant["digest"]],
             "label": column.label,
@@ -54,24 +54,24 @@ def record_plan(connection: Connection, record: PlanRecord, keys: Keys) -> int:
         }
         for position, (column, variant) in enumerate(zip(record.columns, variants, strict=True))
     ]
-    insert_missing(connection, t.plan_variant, rows)
-    return plan_id
+    insert_missing(connection, t.selection_variant, rows)
+    return selection_id
 
 
-def plan_digest(shown: Sequence[tuple[str, int | None, str]], row: Mapping[str, Any]) -> str:
-    """Return the content address of a plan.
+def selection_digest(shown: Sequence[tuple[str, int | None, str]], row: Mapping[str, Any]) -> str:
+    """Return the content address of a selection.
 
     Args:
         shown: Label, headline and variant of its columns, in order.
         row: Its other columns as they are stored.
     """
     told = ("profile", "experiment", "narrowed", "extractors", "layers")
-    return digest_of("plan", {"shown": list(map(list, shown))} | {name: row[name] for name in told})
+    return digest_of("selection", {"shown": list(map(list, shown))} | {name: row[name] for name in told})
 
 
-def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[CoverageRecord], keys: Keys) -> int:
-    """Store what a plan covers of the structure of ``keys``, and return the key of the pair."""
-    pair = {"structure_id": keys.structure, "plan_id": plan_id}
+def record_analysis(connection: Connection, selection_id: int, coverage: Sequence[CoverageRecord], keys: Keys) -> int:
+    """Store what a selection covers of the structure of ``keys``, and return the key of the pair."""
+    pair = {"structure_id": keys.structure, "selection_id": selection_id}
     insert_missing(connection, t.analysis, [pair])
     analysis_id = int(connection.execute(_ANALYSIS, pair).scalar_one())
     rows = [
@@ -98,52 +98,52 @@ def record_analysis(connection: Connection, plan_id: int, coverage: Sequence[Cov
 
 
 _ANALYSIS = select(t.analysis.c.id).where(
-    t.analysis.c.structure_id == bindparam("structure_id"), t.analysis.c.plan_id == bindparam("plan_id")
+    t.analysis.c.structure_id == bindparam("structure_id"), t.analysis.c.selection_id == bindparam("selection_id")
 )
 
 
-def labels_of_plans(connection: Connection, plans: Collection[str]) -> dict[str, set[str]]:
-    """Return the labels of the columns and extractors that plans show, by digest of the plan."""
+def labels_of_selections(connection: Connection, selections: Collection[str]) -> dict[str, set[str]]:
+    """Return the labels of the columns and extractors that selections show, by digest of the selection."""
     labels: dict[str, set[str]] = defaultdict(set)
-    for chunk in chunks(sorted(plans)):
+    for chunk in chunks(sorted(selections)):
         columns = (
-            select(t.plan.c.digest, t.plan_variant.c.label)
-            .join(t.plan_variant, t.plan_variant.c.plan_id == t.plan.c.id)
-            .where(t.plan.c.digest.in_(chunk))
+            select(t.selection.c.digest, t.selection_variant.c.label)
+            .join(t.selection_variant, t.selection_variant.c.selection_id == t.selection.c.id)
+            .where(t.selection.c.digest.in_(chunk))
         )
         extractors = (
-            select(t.plan.c.digest, t.coverage.c.extractor)
-            .join(t.analysis, t.analysis.c.plan_id == t.plan.c.id)
+            select(t.selection.c.digest, t.coverage.c.extractor)
+            .join(t.analysis, t.analysis.c.selection_id == t.selection.c.id)
             .join(t.coverage, t.coverage.c.analysis_id == t.analysis.c.id)
-            .where(t.plan.c.digest.in_(chunk))
+            .where(t.selection.c.digest.in_(chunk))
             .distinct()
         )
         for query in (columns, extractors):
-            for plan, label in connection.execute(query):
-                labels[plan].add(label)
+            for selection, label in connection.execute(query):
+                labels[selection].add(label)
     return labels
 
 
-def variants_of_plans(connection: Connection, plans: Collection[str]) -> dict[str, set[Shown]]:
-    """Return the variants that plans show, by digest of the plan."""
+def variants_of_selections(connection: Connection, selections: Collection[str]) -> dict[str, set[Shown]]:
+    """Return the variants that selections show, by digest of the selection."""
     shown: dict[str, set[Shown]] = defaultdict(set)
-    for chunk in chunks(sorted(plans)):
-        for plan, variant, *column in connection.execute(_VARIANTS, {"plans": chunk}).all():
-            shown[plan].add(Shown(variant, tuple(column)))
+    for chunk in chunks(sorted(selections)):
+        for selection, variant, *column in connection.execute(_VARIANTS, {"selections": chunk}).all():
+            shown[selection].add(Shown(variant, tuple(column)))
     return shown
 
 
 _VARIANTS = (
     select(
-        t.plan.c.digest,
+        t.selection.c.digest,
         t.variant.c.digest.label("variant"),
         t.identity.c.digest.label("identity"),
         t.metric_column.c.key,
         t.metric_column.c.type,
     )
-    .join(t.plan_variant, t.plan_variant.c.plan_id == t.plan.c.id)
-    .join(t.variant, t.variant.c.id == t.plan_variant.c.variant_id)
+    .join(t.selection_variant, t.selection_variant.c.selection_id == t.selection.c.id)
+    .join(t.variant, t.variant.c.id == t.selection_variant.c.variant_id)
     .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
     .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
-    .where(t.plan.c.digest.in_(bindparam("plans", expanding=True)))
+    .where(t.selection.c.digest.in_(bindparam("selections", expanding=True)))
 )
