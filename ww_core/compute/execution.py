@@ -9,9 +9,12 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ww_core.compute.batches import batches_of
 from ww_core.compute.blas import one_blas_thread
 from ww_core.compute.idle import IdleWorkers
-from ww_core.compute.work import LayerResult, LayerTask, Recipe, Worker, compute_in_process, prepare_process
+from ww_core.compute.recipe import Recipe, compute_in_process, prepare_process
+from ww_core.compute.task import LayerResult, LayerTask
+from ww_core.compute.worker import Worker
 from ww_core.domain.report import Failure
 from ww_core.errors import PluginError
 from ww_core.plugins.isolation import RAISED, sentence_of
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from ww_core.contracts.loader import Checkpoint
     from ww_core.plugins.registry import Owned
     from ww_core.plugins.selection import Asked
+
+    Pending = concurrent.futures.Future[list[LayerResult]]
+    Compute = Callable[[Sequence[LayerTask]], list[LayerResult]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,49 +96,51 @@ def results_of(
     """
     if not tasks:
         return
-    finished: SimpleQueue[concurrent.futures.Future[LayerResult]] = SimpleQueue()
+    finished: SimpleQueue[Pending] = SimpleQueue()
     with _pool(execution, asked, tensors) as (pool, compute):
-        futures: dict[concurrent.futures.Future[LayerResult], LayerTask] = {}
+        batches: dict[Pending, Sequence[LayerTask]] = {}
         try:
-            for task in tasks:
+            for batch in batches_of(tasks, execution.jobs):
                 try:
-                    future = pool.submit(compute, task)
+                    future = pool.submit(compute, batch)
                     future.add_done_callback(finished.put)
                 except RAISED as error:
-                    yield _lost(error, task, execution.executor)
+                    yield from _lost(error, batch, execution.executor)
                     continue
-                futures[future] = task
-            for _ in list(futures):
+                batches[future] = batch
+            for _ in list(batches):
                 while True:
                     try:
                         future = finished.get(timeout=patience)
                         break
                     except Empty:
                         yield None
-                yield _result(future, futures.pop(future), execution.executor)
+                yield from _results(future, batches.pop(future), execution.executor)
         except BaseException:
-            for future in futures:
+            for future in batches:
                 future.cancel()
             raise
 
 
-def _result(future: concurrent.futures.Future[LayerResult], task: LayerTask, executor: Executor) -> LayerResult:
+def _results(future: Pending, batch: Sequence[LayerTask], executor: Executor) -> Sequence[LayerResult]:
     try:
         return future.result()
     except RAISED as error:
-        return _lost(error, task, executor)
+        return _lost(error, batch, executor)
 
 
-def _lost(error: BaseException, task: LayerTask, executor: Executor) -> LayerResult:
-    """Return what is left of a layer whose worker died, or which the executor did not take."""
-    failure = Failure("execute", executor.name, task.layer.name, sentence_of(error, executor))
-    return LayerResult(task, failures=[failure])
+def _lost(error: BaseException, batch: Sequence[LayerTask], executor: Executor) -> list[LayerResult]:
+    """Return what is left of layers whose worker died, or which the executor did not take."""
+    sentence = sentence_of(error, executor)
+    return [
+        LayerResult(task, failures=[Failure("execute", executor.name, task.layer.name, sentence)]) for task in batch
+    ]
 
 
 @contextmanager
 def _pool(
     execution: Execution, asked: Asked, tensors: Tensors
-) -> Iterator[tuple[concurrent.futures.Executor, Callable[[LayerTask], LayerResult]]]:
+) -> Iterator[tuple[concurrent.futures.Executor, Compute]]:
     executor, jobs = execution.executor, execution.jobs
     if executor.shares_memory:
         with one_blas_thread(), _created(executor, jobs, _prepare_thread, ()) as pool:

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from ww_core.compute.inputs import FROM_SPECTRUM, tensor_behind
-from ww_core.compute.work import Known, LayerTask, MatrixTask
+from ww_core.compute.task import Known, LayerTask, MatrixTask
 from ww_core.contracts.metric import CORE_INPUTS
 from ww_core.domain.column import Scope
 from ww_core.errors import NotApplicable

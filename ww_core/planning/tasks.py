@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.compute.evaluate import is_complete
 from ww_core.compute.inputs import FROM_SPECTRUM
-from ww_core.compute.work import Known, LayerTask, MatrixTask
+from ww_core.compute.task import Known, LayerTask, MatrixTask
 from ww_core.domain.column import Scope
 from ww_core.domain.outcome import Outcome
 from ww_core.planning.layers import PlannedLayer, PlannedMatrices

@@ -34,7 +34,7 @@ from ww_core.use_cases.model_metrics import model_subject
 from ww_core.use_cases.run import Run, cores
 
 if TYPE_CHECKING:
-    from ww_core.compute.work import Known
+    from ww_core.compute.task import Known
     from ww_core.plugins.registry import Registry
     from ww_core.store.records import CheckpointRef, StoredRequest
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.blas import blas_in_use
 from ww_core.compute.execution import Execution, Tensors, fitting, results_of
-from ww_core.compute.work import LayerResult, LayerTask
+from ww_core.compute.task import LayerResult, LayerTask
 from ww_core.contracts.observer import RunObserver, RunStart
 from ww_core.domain.answer import RunEnd
 from ww_core.domain.column import Scope

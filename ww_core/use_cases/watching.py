@@ -10,7 +10,7 @@ from ww_core.domain.report import MatrixRow
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ww_core.compute.work import LayerResult
+    from ww_core.compute.task import LayerResult
     from ww_core.domain.outcome import Outcome
     from ww_core.plugins.selection import Selection
 

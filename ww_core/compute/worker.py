@@ -1,98 +1,24 @@
-"""Work for one layer, and the worker that does it. A task is plain data: it may travel to another process."""
+"""The worker that does tasks, a batch at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.evaluate import Evaluator, Lost
 from ww_core.compute.inputs import LayerInputs, MatrixInputs, MatrixSequence
-from ww_core.domain.layer import Layer
+from ww_core.compute.task import LayerResult, LayerTask, MatrixResult
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.report import Failure
-from ww_core.domain.request import Request
-from ww_core.domain.spectrum import Spectrum
-from ww_core.domain.subject import LayerSubject, MatrixSubject
 from ww_core.sources.digests import stamp_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.device import Device
-    from ww_core.contracts.extractor import MatrixPlan
     from ww_core.contracts.loader import Checkpoint
     from ww_core.plugins.links import Need
-    from ww_core.plugins.registry import Registry
     from ww_core.plugins.selection import Selection
     from ww_core.spectral.sharing import Share
-
-Known = Mapping[str, Mapping[str, Outcome]]
-"""Outcomes that are stored already, by qualified name of the metric and column."""
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixTask:
-    """A matrix of which something is missing.
-
-    Attributes:
-        plan: What its extractor promised of it.
-        subject: The matrix.
-        in_context: The same matrix in its layer, for metrics that depend on more of it than the weight.
-        missing: Qualified names of the metrics to compute.
-        known: What is stored.
-        spectra: Those of its spectra that are stored and may be needed.
-    """
-
-    plan: MatrixPlan
-    subject: MatrixSubject
-    in_context: MatrixSubject
-    missing: tuple[str, ...]
-    known: Known
-    spectra: tuple[Spectrum, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LayerTask:
-    """A layer of which something is missing.
-
-    Attributes:
-        layer: The layer.
-        subject: Its content.
-        stamps: Stamps of its tensors, by name, under which they were digested.
-        missing: Qualified names of the layer metrics to compute.
-        known: What is stored of the layer.
-        matrices: Its matrices of which something is missing, by extractor and index.
-        cost: Floating-point operations, roughly.
-    """
-
-    layer: Layer
-    subject: LayerSubject
-    stamps: Mapping[str, str]
-    missing: tuple[str, ...]
-    known: Known
-    matrices: tuple[MatrixTask, ...]
-    cost: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MatrixResult:
-    """What was computed of one matrix: spectra made, and outcomes by qualified name."""
-
-    subject: MatrixSubject
-    in_context: MatrixSubject
-    spectra: tuple[Spectrum, ...]
-    attempted: bool
-    outcomes: Mapping[str, Mapping[str, Outcome]]
-
-
-@dataclass(slots=True, eq=False)
-class LayerResult:
-    """What was computed of one layer and its matrices, and what was lost."""
-
-    task: LayerTask
-    outcomes: dict[str, Mapping[str, Outcome]] = field(default_factory=dict)
-    matrices: list[MatrixResult] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
 
 
 class Worker:
@@ -126,8 +52,11 @@ class Worker:
         self._selection = selection
         self._seed = seed
 
-    def compute(self, task: LayerTask) -> LayerResult:
-        """Compute all that is missing of a layer. Exceptions end up in the result's failures, never here."""
+    def compute(self, batch: Sequence[LayerTask]) -> list[LayerResult]:
+        """Compute all that is missing of layers. Exceptions end up in the results' failures, never here."""
+        return [self._layer(task) for task in batch]
+
+    def _layer(self, task: LayerTask) -> LayerResult:
         import numpy as np
 
         result = LayerResult(task)
@@ -195,50 +124,3 @@ def _outcomes(evaluator: Evaluator, missing: Sequence[str]) -> dict[str, Mapping
         except Lost:
             continue
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How another process comes to the same worker.
-
-    Attributes:
-        plugin_files: Files given by ``--plugin``.
-        address: Of the source.
-        loader: Qualified name of the loader.
-        request: What was asked.
-        device: Where spectra are made.
-    """
-
-    plugin_files: tuple[str, ...]
-    address: str
-    loader: str
-    request: Request
-    device: str
-
-
-_workers: dict[Recipe, Worker] = {}
-"""The worker of this process, if it was spawned for one recipe."""
-
-
-def prepare_process(recipe: Recipe) -> None:
-    """Load plugins and open the source anew, in a worker process, with one BLAS thread."""
-    from threadpoolctl import threadpool_limits
-
-    from ww_core.plugins.discovery import load_plugins
-    from ww_core.plugins.selection import select
-    from ww_core.plugins.variants import find_device
-    from ww_core.sources.opening import find_source, open_checkpoint
-
-    registry: Registry = load_plugins(files=recipe.plugin_files)
-    selection = select(registry, recipe.request)
-    checkpoint, loader = open_checkpoint(find_source(recipe.address, registry), registry, recipe.loader)
-    import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
-
-    threadpool_limits(1, user_api="blas")
-    device = find_device(registry, recipe.device).object
-    _workers[recipe] = Worker(checkpoint, loader, selection, recipe.request.seed, device)
-
-
-def compute_in_process(recipe: Recipe, task: LayerTask) -> LayerResult:
-    """Compute a task in a worker process that was prepared for the recipe."""
-    return _workers[recipe].compute(task)
