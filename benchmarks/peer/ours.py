@@ -95,14 +95,8 @@ class Recorder(ww.Executor, concurrent.futures.Executor):
     def __init__(self) -> None:
         self.calls: list[Callable[[], object]] = []
 
-    def create(
-        self,
-        jobs: int,  # noqa: ARG002 - part of the contract
-        initializer: Callable[..., None],
-        initargs: tuple[Any, ...],
-    ) -> concurrent.futures.Executor:
-        """Return itself, prepared."""
-        initializer(*initargs)
+    def create(self, jobs: int) -> concurrent.futures.Executor:  # noqa: ARG002 - part of the contract
+        """Return itself."""
         return self
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:

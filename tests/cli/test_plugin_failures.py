@@ -294,7 +294,7 @@ PLUGINS = {
             description = "none"
             shares_memory = True
 
-            def create(self, jobs, initializer, initargs):
+            def create(self, jobs):
                 raise OSError("no cluster")  # place
 
         @ww.hookimpl
@@ -319,7 +319,7 @@ PLUGINS = {
             description = "none"
             shares_memory = True
 
-            def create(self, jobs, initializer, initargs):
+            def create(self, jobs):
                 return Pool()
 
         @ww.hookimpl

@@ -108,9 +108,9 @@ def test_an_executor_with_an_option(tmp_path):
         shares_memory = True
         prefix: str = "x"
 
-        def create(self, jobs, initializer, initargs):
+        def create(self, jobs):
             made.append(self.prefix)
-            return ThreadPoolExecutor(jobs, self.prefix, initializer, initargs)
+            return ThreadPoolExecutor(jobs, self.prefix)
 
     class Plugin:
         @ww.hookimpl

@@ -107,7 +107,7 @@ class SomeExecutor(ww.Executor):
     name = "some"
     description = "An executor."
 
-    def create(self, jobs, initializer, initargs):
+    def create(self, jobs):
         raise AssertionError
 
 

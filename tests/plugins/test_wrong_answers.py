@@ -107,7 +107,7 @@ def test_an_executor_that_gives_no_pool_or_no_future(pool, lost):
         description = "a test"
         shares_memory = True
 
-        def create(self, jobs, initializer, initargs):
+        def create(self, jobs):
             return pool
 
     if not lost:

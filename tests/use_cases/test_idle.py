@@ -8,9 +8,9 @@ from queue import SimpleQueue
 
 import numpy as np
 import pytest
+from ww_core.compute.idle import IdleWorkers
 
 import ww_core as ww
-from ww_core.compute.idle import IdleWorkers
 
 SECONDS = 20
 """A wait that takes longer has hung."""

@@ -1,66 +1,138 @@
-"""Doing tasks: in threads of this process, or by workers elsewhere."""
+"""Where the work of a use case is done: a pool of workers that serves all of its runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from ww_core.compute.batches import batches_of
 from ww_core.compute.blas import one_blas_thread
-from ww_core.compute.idle import IdleWorkers
-from ww_core.compute.recipe import Recipe, compute_in_process, prepare_process
-from ww_core.compute.task import LayerResult, LayerTask
-from ww_core.compute.worker import Worker
-from ww_core.domain.report import Failure
-from ww_core.errors import PluginError
+from ww_core.errors import PluginError, WWError
 from ww_core.plugins.isolation import RAISED, sentence_of
-from ww_core.plugins.variants import spec_of
 
 if TYPE_CHECKING:
     import concurrent.futures
 
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
-    from ww_core.contracts.loader import Checkpoint
     from ww_core.plugins.registry import Owned
     from ww_core.plugins.selection import Asked
 
-    Pending = concurrent.futures.Future[list[LayerResult]]
-    Compute = Callable[[Sequence[LayerTask]], list[LayerResult]]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Execution:
-    """Where the work is done.
+    """Where the work of a use case is done. The pool is made when there is work, and closed on leaving the context.
 
     Attributes:
         jobs: Count of workers.
         executor: What makes them.
         device: Where spectra are made.
+        warnings: Sentences the user should see: what the executor warned of.
     """
 
     jobs: int
     executor: Executor
     device: Owned[Device]
+    warnings: list[str] = field(default_factory=list)
+    _pool: concurrent.futures.Executor | None = None
+    _is_useless: bool = False
+    _opened: ExitStack = field(default_factory=ExitStack)
+    _others: dict[str, Execution] = field(default_factory=dict)
 
+    def __enter__(self) -> Self:
+        return self
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tensors:
-    """Where workers read the tensors.
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for what is being done, and close the pool. What was not begun is cancelled by who asked for it.
 
-    Attributes:
-        checkpoint: The opened checkpoint.
-        loader: Qualified name of its loader, with its options.
-        address: Where another process opens the source; empty if it cannot.
-    """
+        Raises:
+            PluginError: It cannot be closed.
+        """
+        with self._opened:
+            for other in self._others.values():
+                other.__exit__(kind, error, trace)
+            pool, self._pool = self._pool, None
+            try:
+                if pool is not None:
+                    pool.__exit__(kind, error, trace)
+            except RAISED as raised:
+                if kind is None:  # else there is something more important to say
+                    sentence = sentence_of(raised, self.executor)
+                    raise PluginError(f"executor {self.executor.name!r} could not be closed: {sentence}") from raised
 
-    checkpoint: Checkpoint
-    loader: str
-    address: str
+    def by(self, executor: Executor) -> Execution:
+        """Return an execution by another executor, which ends with this one."""
+        return self._others.setdefault(executor.label, Execution(self.jobs, executor, self.device, self.warnings))
+
+    def start(self) -> concurrent.futures.Executor:
+        """Return the pool, which is made if there is none.
+
+        Raises:
+            PluginError: The executor cannot be started.
+        """
+        if self._pool is None:
+            self._pool = self._created()
+            if self.executor.shares_memory:
+                self._opened.enter_context(one_blas_thread())
+        return self._pool
+
+    def submit(self, call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> concurrent.futures.Future[R]:
+        """Give a call to the pool; one that broke is made anew.
+
+        Raises:
+            PluginError: The pool is of no use.
+        """
+        try:
+            return self.start().submit(call, *args, **kwargs)
+        except BrokenExecutor:
+            return self._renewed().submit(call, *args, **kwargs)
+
+    def _renewed(self) -> concurrent.futures.Executor:
+        """Return a new pool, once a worker of it has done something.
+
+        Raises:
+            PluginError: There is none that does.
+        """
+        useless = f"the workers of executor {self.executor.name!r} die before they have anything to do"
+        if self._is_useless:
+            raise PluginError(useless)
+        broken, self._pool = self._pool, None
+        if broken is not None:
+            with suppress(*RAISED):
+                broken.shutdown(wait=False)
+        pool = self.start()
+        try:
+            pool.submit(int).result()
+        except BrokenExecutor as error:
+            self._is_useless = True
+            raise PluginError(useless) from error
+        return pool
+
+    def _created(self) -> concurrent.futures.Executor:
+        name = self.executor.name
+        try:
+            with warnings.catch_warnings(record=True) as heard:
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("always", UserWarning)
+                pool = self.executor.create(self.jobs)
+        except WWError:
+            raise
+        except RAISED as error:
+            sentence = sentence_of(error, self.executor)
+            raise PluginError(f"executor {name!r} could not be started: {sentence}") from error
+        self.warnings += [f"executor {name!r}: {' '.join(str(own.message).split())}" for own in heard]
+        if not all(hasattr(pool, method) for method in ("submit", "shutdown", "__enter__", "__exit__")):
+            raise PluginError(f"executor {name!r} gave an object of type {type(pool).__name__}, no pool")
+        return pool
 
 
 def fitting(execution: Execution, asked: Asked, address: str) -> tuple[Execution, str]:
@@ -76,97 +148,4 @@ def fitting(execution: Execution, asked: Asked, address: str) -> tuple[Execution
         return execution, ""
     threads = asked.registry.executors.find("threads").object
     sentence = f"executor {executor.label!r} sees neither Python objects nor the store: threads were used"
-    return Execution(execution.jobs, threads, execution.device), sentence
-
-
-def results_of(
-    tasks: Sequence[LayerTask], execution: Execution, asked: Asked, tensors: Tensors, patience: float
-) -> Iterator[LayerResult | None]:
-    """Yield results as they come, and None when none came for a while: what there is can then be written.
-
-    Args:
-        tasks: The tasks, the most costly first.
-        execution: Where they are done.
-        asked: What was asked.
-        tensors: Where the tensors are read.
-        patience: Seconds without a result until None is yielded.
-
-    Raises:
-        PluginError: The executor cannot be started.
-    """
-    if not tasks:
-        return
-    finished: SimpleQueue[Pending] = SimpleQueue()
-    with _pool(execution, asked, tensors) as (pool, compute):
-        batches: dict[Pending, Sequence[LayerTask]] = {}
-        try:
-            for batch in batches_of(tasks, execution.jobs):
-                try:
-                    future = pool.submit(compute, batch)
-                    future.add_done_callback(finished.put)
-                except RAISED as error:
-                    yield from _lost(error, batch, execution.executor)
-                    continue
-                batches[future] = batch
-            for _ in list(batches):
-                while True:
-                    try:
-                        future = finished.get(timeout=patience)
-                        break
-                    except Empty:
-                        yield None
-                yield from _results(future, batches.pop(future), execution.executor)
-        except BaseException:
-            for future in batches:
-                future.cancel()
-            raise
-
-
-def _results(future: Pending, batch: Sequence[LayerTask], executor: Executor) -> Sequence[LayerResult]:
-    try:
-        return future.result()
-    except RAISED as error:
-        return _lost(error, batch, executor)
-
-
-def _lost(error: BaseException, batch: Sequence[LayerTask], executor: Executor) -> list[LayerResult]:
-    """Return what is left of layers whose worker died, or which the executor did not take."""
-    sentence = sentence_of(error, executor)
-    return [
-        LayerResult(task, failures=[Failure("execute", executor.name, task.layer.name, sentence)]) for task in batch
-    ]
-
-
-@contextmanager
-def _pool(
-    execution: Execution, asked: Asked, tensors: Tensors
-) -> Iterator[tuple[concurrent.futures.Executor, Compute]]:
-    executor, jobs = execution.executor, execution.jobs
-    if executor.shares_memory:
-        with one_blas_thread(), _created(executor, jobs, _prepare_thread, ()) as pool:
-            share = IdleWorkers(pool, jobs) if executor.takes_help and jobs > 1 else None
-            seed, selection = asked.request.seed, asked.selection
-            worker = Worker(tensors.checkpoint, tensors.loader, selection, seed, execution.device.object, share)
-            yield pool, worker.compute
-    else:
-        files, device = asked.registry.plugin_files, spec_of(execution.device)
-        recipe = Recipe(files, tensors.address, tensors.loader, asked.request, device)
-        with _created(executor, jobs, prepare_process, (recipe,)) as pool:
-            yield pool, partial(compute_in_process, recipe)
-
-
-def _created(
-    executor: Executor, jobs: int, initializer: Callable[..., None], initargs: tuple[Any, ...]
-) -> concurrent.futures.Executor:
-    try:
-        pool = executor.create(jobs, initializer, initargs)
-    except RAISED as error:
-        sentence = sentence_of(error, executor)
-        raise PluginError(f"executor {executor.name!r} could not be started: {sentence}") from error
-    if not all(hasattr(pool, method) for method in ("submit", "shutdown", "__enter__", "__exit__")):
-        raise PluginError(f"executor {executor.name!r} gave an object of type {type(pool).__name__}, no pool")
-    return pool
-
-
-def _prepare_thread() -> None:
-    """A worker thread shares all it needs."""
+    return execution.by(threads), sentence

@@ -15,12 +15,12 @@ from ww_core.domain.report import Failure
 from ww_core.domain.rounding import ROUNDINGS
 from ww_core.errors import NotApplicable, NoValue, Refused
 from ww_core.plugins.isolation import RAISED, sentence_of
-from ww_core.sources.reading import read_tensor
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from ww_core.compute.reading import Read
     from ww_core.contracts.device import Device
     from ww_core.contracts.extractor import Entries, Matrix, MatrixPlan
     from ww_core.contracts.loader import Checkpoint
@@ -38,6 +38,7 @@ class LayerInputs:
 
     Args:
         checkpoint: Where they are read from.
+        read: Reads one of them.
         layer: The layer.
         seed: Seed of the selection.
         digest: Digest of the layer subject, from which its randomness comes.
@@ -49,6 +50,7 @@ class LayerInputs:
     def __init__(
         self,
         checkpoint: Checkpoint,
+        read: Read,
         layer: Layer,
         seed: int,
         digest: str,
@@ -63,6 +65,7 @@ class LayerInputs:
         self.failures = failures
         self._digest = digest
         self._checkpoint = checkpoint
+        self._read = read
         self._open = ExitStack()
         self._arrays: dict[str, npt.NDArray[Any] | Lost] = {}
 
@@ -79,7 +82,7 @@ class LayerInputs:
         """
         if spec.name not in self._arrays:
             try:
-                self._arrays[spec.name] = self._open.enter_context(read_tensor(self._checkpoint, spec))
+                self._arrays[spec.name] = self._open.enter_context(self._read(spec))
             except RAISED as error:
                 sentence = sentence_of(error, self._checkpoint)
                 self.failures.append(Failure("read", self._checkpoint.format, spec.name, sentence))

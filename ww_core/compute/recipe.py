@@ -1,17 +1,30 @@
-"""How a worker in another process comes to what it needs."""
+"""How a worker in another process comes to what it needs, and refuses what is not the same there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
+from ww_core.compute.blas import one_blas_thread
+from ww_core.compute.reading import by_content
 from ww_core.compute.task import LayerResult, LayerTask
 from ww_core.compute.worker import Worker
+from ww_core.domain.report import Failure
 from ww_core.domain.request import Request
+from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
-    from ww_core.plugins.registry import Registry
+    from ww_core.plugins.selection import Asked, Selection
+
+RECIPES = 4
+"""Recipes for which a process stays prepared: one pool serves many runs."""
+
+SAME_PLUGINS = "the same plugins and versions must be installed for all workers, files of --plugin under the same path"
+SAME_PATH = "the workers must see it under the same path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,8 @@ class Recipe:
         loader: Qualified name of the loader.
         request: What was asked.
         device: Where spectra are made.
+        identities: What the request selects here, each with its identity, needs before what needs them.
+        run: Tells runs apart: a file or a plugin may be another one since the last.
     """
 
     plugin_files: tuple[str, ...]
@@ -31,31 +46,120 @@ class Recipe:
     loader: str
     request: Request
     device: str
+    identities: tuple[tuple[str, str], ...]
+    run: str
+
+    @classmethod
+    def of(cls, asked: Asked, address: str, loader: str, device: str) -> Recipe:
+        """Return the recipe of a run that begins."""
+        identities = tuple(_identities(asked.selection))
+        files = asked.registry.plugin_files
+        return cls(files, address, loader, asked.request, device, identities, uuid.uuid4().hex)
 
 
-_workers: dict[Recipe, Worker] = {}
-"""The worker of this process, if it was spawned for one recipe."""
+def compute_by_recipe(recipe: Recipe, batch: Sequence[LayerTask]) -> list[LayerResult]:
+    """Compute a batch in a process that prepares itself for a recipe when it first meets it."""
+    with _prepared.worker(recipe) as worker:
+        return worker.compute(batch)
 
 
-def prepare_process(recipe: Recipe) -> None:
-    """Load plugins and open the source anew, in a worker process, with one BLAS thread."""
-    from threadpoolctl import threadpool_limits
+class _Computing(Protocol):
+    def compute(self, batch: Sequence[LayerTask]) -> list[LayerResult]: ...
 
+
+@dataclass(frozen=True, slots=True)
+class _Refusing:
+    """Stands for a worker that cannot be had: of every layer it says why."""
+
+    stage: str
+    plugin: str
+    sentence: str
+
+    def compute(self, batch: Sequence[LayerTask]) -> list[LayerResult]:
+        """Refuse."""
+        return [
+            LayerResult(task, failures=[Failure(self.stage, self.plugin, task.layer.name, self.sentence)])
+            for task in batch
+        ]
+
+
+@dataclass(slots=True, eq=False)
+class _Ready:
+    """A worker with what is open for it, and how many threads use it."""
+
+    worker: _Computing
+    opened: ExitStack
+    users: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Prepared:
+    """What this process is prepared for. Several threads may ask."""
+
+    ready: dict[Recipe, _Ready] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def worker(self, recipe: Recipe) -> Iterator[_Computing]:
+        """Give the worker of a recipe."""
+        with self.lock:
+            own = self.ready.pop(recipe, None) or _prepare(recipe)
+            self.ready[recipe] = own  # the last used is the last
+            own.users += 1
+        try:
+            yield own.worker
+        finally:
+            with self.lock:
+                own.users -= 1
+                self._forget()
+
+    def _forget(self) -> None:
+        """Close what was not used for longest."""
+        unused = [recipe for recipe, own in self.ready.items() if not own.users]
+        for recipe in unused[: max(0, len(self.ready) - RECIPES)]:
+            self.ready.pop(recipe).opened.close()
+
+
+_prepared = _Prepared()
+
+
+def _prepare(recipe: Recipe) -> _Ready:
+    """Load plugins, see that they are the same, open the source, and limit BLAS to one thread as long as it is open."""
     from ww_core.plugins.discovery import load_plugins
     from ww_core.plugins.selection import select
-    from ww_core.plugins.variants import find_device
+    from ww_core.plugins.variants import ready_device
     from ww_core.sources.opening import find_source, open_checkpoint
 
-    registry: Registry = load_plugins(files=recipe.plugin_files)
-    selection = select(registry, recipe.request)
-    checkpoint, loader = open_checkpoint(find_source(recipe.address, registry), registry, recipe.loader)
-    import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
+    opened = ExitStack()
+    try:
+        registry = load_plugins(files=recipe.plugin_files)
+        selection = select(registry, recipe.request)
+        device = ready_device(registry, recipe.device).object
+    except RAISED as error:
+        return _Ready(_Refusing("execute", "ww", f"{sentence_of(error)}; {SAME_PLUGINS}"), opened)
+    if other := _first_other(recipe, selection):
+        plugin = other.partition(" ")[2].rpartition(":")[0]
+        return _Ready(_Refusing("execute", plugin, f"a worker has another {other}, or none: {SAME_PLUGINS}"), opened)
+    try:
+        source = find_source(recipe.address, registry)
+        checkpoint, loader = open_checkpoint(source, registry, recipe.loader)
+        opened.enter_context(checkpoint)
+        reading = by_content(checkpoint, loader, source.label)
+    except RAISED as error:
+        return _Ready(_Refusing("read", recipe.loader, f"{sentence_of(error)}; {SAME_PATH}"), opened)
+    opened.enter_context(one_blas_thread())
+    return _Ready(Worker(checkpoint, loader, reading, selection, recipe.request.seed, device), opened)
 
-    threadpool_limits(1, user_api="blas")
-    device = find_device(registry, recipe.device).object
-    _workers[recipe] = Worker(checkpoint, loader, selection, recipe.request.seed, device)
+
+def _identities(selection: Selection) -> Iterator[tuple[str, str]]:
+    """Yield what is selected as people know it, with its identity, needs before what needs them."""
+    variants = {own.identity: own for by_kind in selection.extractors.values() for own in by_kind}
+    yield from ((f"extractor {own.qualified}", identity) for identity, own in variants.items())
+    for node in selection.nodes.values():
+        yield f"{'metric' if node.quantity.is_metric else 'quantity'} {node.qualified}", node.identity
 
 
-def compute_in_process(recipe: Recipe, batch: Sequence[LayerTask]) -> list[LayerResult]:
-    """Compute a batch in a worker process that was prepared for the recipe."""
-    return _workers[recipe].compute(batch)
+def _first_other(recipe: Recipe, selection: Selection) -> str:
+    """Return the first thing that the recipe expects and the selection does not have, as people know it; else ""."""
+    here = set(_identities(selection))
+    return next((what for what, identity in recipe.identities if (what, identity) not in here), "")

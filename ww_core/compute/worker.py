@@ -11,9 +11,10 @@ from ww_core.compute.inputs import LayerInputs, MatrixInputs, MatrixSequence
 from ww_core.compute.task import LayerResult, LayerTask, MatrixResult
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.report import Failure
-from ww_core.sources.digests import stamp_of
+from ww_core.errors import SourceError
 
 if TYPE_CHECKING:
+    from ww_core.compute.reading import Read, Reading
     from ww_core.contracts.device import Device
     from ww_core.contracts.loader import Checkpoint
     from ww_core.plugins.links import Need
@@ -27,6 +28,7 @@ class Worker:
     Args:
         checkpoint: The opened checkpoint.
         loader: Qualified name of its loader.
+        reading: Gives what reads the tensors of a task.
         selection: What is selected.
         seed: Seed of everything random.
         device: Where spectra are made.
@@ -37,6 +39,7 @@ class Worker:
         self,
         checkpoint: Checkpoint,
         loader: str,
+        reading: Reading,
         selection: Selection,
         seed: int,
         device: Device,
@@ -49,6 +52,7 @@ class Worker:
         self._device = device
         self._checkpoint = checkpoint
         self._loader = loader
+        self._reading = reading
         self._selection = selection
         self._seed = seed
 
@@ -57,12 +61,22 @@ class Worker:
         return [self._layer(task) for task in batch]
 
     def _layer(self, task: LayerTask) -> LayerResult:
+        result = LayerResult(task)
+        try:
+            with self._reading(task) as read:
+                self._compute_layer(task, read, result)
+        except SourceError as error:
+            lost = Failure("read", self._loader, task.layer.name, str(error))
+            return LayerResult(task, failures=[*result.failures, lost])
+        return result
+
+    def _compute_layer(self, task: LayerTask, read: Read, result: LayerResult) -> None:
         import numpy as np
 
-        result = LayerResult(task)
         nodes = self._selection.nodes
         inputs = LayerInputs(
             self._checkpoint,
+            read,
             task.layer,
             self._seed,
             task.subject.digest,
@@ -71,17 +85,12 @@ class Worker:
             self._device,
         )
         try:
-            if self._changed(task, result.failures):
-                return result
             whole = Evaluator(nodes, inputs, task.known, task.layer.name, result.failures, elsewhere=_nowhere)
             with np.errstate(all="ignore"):  # what comes of an overflow or a division is a state, not a message
                 self._compute_matrices(task, inputs, whole, result)
                 result.outcomes |= _outcomes(whole, task.missing)
         finally:
             inputs.close()
-        if self._changed(task, result.failures):
-            return LayerResult(task, failures=result.failures)
-        return result
 
     def _compute_matrices(self, task: LayerTask, inputs: LayerInputs, whole: Evaluator, result: LayerResult) -> None:
         sequences: dict[str, MatrixSequence] = {}
@@ -98,18 +107,6 @@ class Worker:
             result.matrices.append(
                 MatrixResult(matrix.subject, matrix.in_context, tuple(own.computed), own.attempted, outcomes)
             )
-
-    def _changed(self, task: LayerTask, failures: list[Failure]) -> bool:
-        """Tell whether the file is no longer the one that was digested: its content would get a wrong address."""
-        specs = [spec for spec in (task.layer.weight, task.layer.bias) if spec is not None]
-        try:
-            same = all(stamp_of(self._checkpoint, spec, self._loader) == task.stamps[spec.name] for spec in specs)
-        except OSError:
-            same = False
-        if not same:
-            message = "the file changed while it was analysed: analyse it again"
-            failures.append(Failure("read", self._loader, task.layer.name, message))
-        return not same
 
 
 def _nowhere(need: Need) -> Any:

@@ -122,6 +122,11 @@ class Layer:
         return self.weight.shape
 
     @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """The weight, and the bias if there is one."""
+        return (self.weight,) if self.bias is None else (self.weight, self.bias)
+
+    @property
     def size(self) -> int:
         """Count of numbers in weight and bias."""
         return self.weight.size + (self.bias.size if self.bias else 0)

@@ -39,7 +39,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
     "openers": {"description": str, "extra": str, "schemes": tuple},
     "loaders": {"description": str, "extra": str},
     "profiles": {"description": str, "extractor": str, "convolution_extractor": str},
-    "executors": {"description": str, "shares_memory": bool},
+    "executors": {"description": str, "shares_memory": bool, "extra": str},
     "devices": {"description": str, "extra": str},
 }
 """Attributes besides the name, by kind; of all other kinds it is the version."""
@@ -81,6 +81,8 @@ def fault_of(thing: Any, kind: str) -> str:
         return _metric_fault(thing)
     if kind == "commands":
         return _command_fault(thing)
+    if kind == "executors":
+        return _executor_fault(thing)
     return _profile_fault(thing) if kind == "profiles" else ""
 
 
@@ -111,6 +113,16 @@ def _command_fault(command: Command) -> str:
 def is_typer(app: object) -> bool:
     """Tell whether something is a ``typer.Typer``, without importing typer where nobody else did."""
     return hasattr(app, "registered_commands") and hasattr(app, "registered_groups")
+
+
+def _executor_fault(executor: Executor) -> str:
+    try:
+        inspect.signature(executor.create).bind(1)
+    except TypeError:
+        return f"executor {executor.name!r}: create takes the count of workers and nothing else, as create(self, jobs)"
+    except ValueError:  # it does not say what it takes
+        return ""
+    return ""
 
 
 def _option_fault(what: str, thing: Any) -> str:

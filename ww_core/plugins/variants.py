@@ -12,6 +12,7 @@ from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.device import Device
+    from ww_core.contracts.executor import Executor
     from ww_core.contracts.variant import Variant
     from ww_core.domain.parameter import Parameter
     from ww_core.plugins.registry import Names, Owned, Registry
@@ -66,14 +67,36 @@ def ready_device(registry: Registry, spec: str) -> Owned[Device]:
         PluginError: The device failed when it was tried.
     """
     owned = find_device(registry, spec)
+    _try("device", owned)
+    return owned
+
+
+def ready_executor(registry: Registry, spec: str) -> Owned[Executor]:
+    """Return an executor that was tried.
+
+    Raises:
+        UsageError: The name or an option is unknown, or the executor cannot work here.
+        MissingExtraError: What it needs is not installed.
+        PluginError: The executor failed when it was tried.
+    """
+    owned = configured(registry.executors, spec)
+    _try("executor", owned)
+    return owned
+
+
+def _try(what: str, owned: Owned[Device] | Owned[Executor]) -> None:
+    """Let a device or an executor say that it cannot be had.
+
+    Raises:
+        WWError: It cannot.
+    """
     try:
         owned.object.check()
     except WWError:
         raise
     except RAISED as error:
         sentence = sentence_of(error, owned.object)
-        raise PluginError(f"device {owned.qualified} failed when it was tried: {sentence}") from error
-    return owned
+        raise PluginError(f"{what} {owned.qualified} failed when it was tried: {sentence}") from error
 
 
 def read_spec(what: str, spec: str) -> tuple[str, dict[str, str]]:

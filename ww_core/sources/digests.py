@@ -76,7 +76,7 @@ class Digests:
 
 def tensors_of(checkpoint: Checkpoint) -> list[TensorSpec]:
     """Return every floating-point tensor of a checkpoint once: weights, biases, buffers."""
-    specs = [spec for layer in checkpoint.layers for spec in (layer.weight, layer.bias) if spec is not None]
+    specs = [spec for layer in checkpoint.layers for spec in layer.tensors]
     return list({spec.name: spec for spec in [*specs, *checkpoint.buffers]}.values())
 
 

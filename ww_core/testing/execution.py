@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING
+
+import pytest
 
 from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
 from ww_core.testing.metrics import sample_weights
@@ -19,7 +22,7 @@ class ExecutorContract(PluginContract):
     """Tests that every executor of a plugin must pass. Set ``plugin``."""
 
     def test_it_gives_the_numbers_of_one_thread(self, tmp_path: Path) -> None:
-        """Where the work runs changes no bit."""
+        """Where the work runs changes no bit, nor does the count of workers."""
         from safetensors.numpy import save_file
 
         source = tmp_path / "sample.safetensors"
@@ -27,27 +30,22 @@ class ExecutorContract(PluginContract):
         registry = self.registry()
         expected = analyze(source, jobs=1, registry=registry)
         for owned in self.own(registry.executors):
-            report = analyze(source, jobs=2, executor=owned.qualified, registry=registry)
-            assert not report.failures, report.failures
-            assert report.layers == expected.layers
-            assert report.layer_metrics == expected.layer_metrics
+            for jobs in (1, 3):
+                report = analyze(source, jobs=jobs, executor=owned.qualified, registry=registry)
+                assert not report.failures, report.failures
+                assert report.layers == expected.layers
+                assert report.layer_metrics == expected.layer_metrics
 
-    def test_it_runs_the_initializer(self) -> None:
-        """What a worker needs is prepared before its first task."""
+    def test_its_pool_serves_many_calls_and_ends(self) -> None:
+        """Calls are done where ``shares_memory`` says, and none is taken after the end."""
         for owned in self.own(self.registry().executors):
-            with owned.object.create(1, _prepare, (5,)) as pool:
-                assert pool.submit(_prepared).result(timeout=60) == 5
-
-
-_given: list[Any] = []
-
-
-def _prepare(number: int) -> None:
-    _given.append(number)
-
-
-def _prepared() -> Any:
-    return _given[-1]
+            with owned.object.create(2) as pool:
+                processes = {pool.submit(os.getpid).result(timeout=60) for _ in range(4)}
+                assert (processes == {os.getpid()}) is owned.object.shares_memory
+                error = pool.submit(int, "no number").exception(timeout=60)
+                assert isinstance(error, ValueError), f"what a call raises belongs to its future, which has {error!r}"
+            with pytest.raises(RuntimeError):
+                pool.submit(os.getpid)
 
 
 class ObserverContract(PluginContract):

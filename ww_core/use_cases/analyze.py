@@ -25,7 +25,7 @@ from ww_core.planning.tasks import plan_tasks
 from ww_core.planning.weights import checkpoint_record, opened_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, understood
-from ww_core.plugins.variants import configured, ready_device
+from ww_core.plugins.variants import ready_device, ready_executor
 from ww_core.sources.default_names import default_name, step_of
 from ww_core.sources.digests import digest_checkpoint
 from ww_core.sources.opening import find_source, open_checkpoint
@@ -133,8 +133,8 @@ def analyze(
         registry = load_plugins(files=plugin_files, objects=plugins)
         warnings += [f"plugin {info.name}: {problem.message}" for info, problem in registry.problems()]
     asked = understood(registry, request)
-    workers = configured(registry.executors, executor).object
-    execution = Execution(jobs or cores(), workers, ready_device(registry, device))
+    workers = ready_executor(registry, executor).object
+    spectra_on = ready_device(registry, device)
     with ExitStack() as stack:
         found = find_source(source, registry)
         checkpoint, loader_name = open_checkpoint(found, registry, loader or "")
@@ -145,6 +145,7 @@ def analyze(
         opened = store if isinstance(store, Store) else open_store(store)
         if opened is not store and not opened.in_memory:  # one in memory lives as long as the report
             stack.enter_context(opened)
+        execution = stack.enter_context(Execution(jobs or cores(), workers, spectra_on))
         started = time.perf_counter()
         memory = StoredDigests(opened)
         digests = digest_checkpoint(

@@ -25,7 +25,7 @@ from ww_core.planning.tasks import known_of, plan_tasks
 from ww_core.planning.weights import stored_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Asked, Selection, pinned, profile_name, select, shortened
-from ww_core.plugins.variants import configured, find_device
+from ww_core.plugins.variants import find_device, ready_executor
 from ww_core.sources.opening import is_object_label
 from ww_core.store.engine import Location
 from ww_core.store.store import Store, default_location, open_existing_store
@@ -89,15 +89,16 @@ def backfill(
     metrics = texts_of(metrics, "metrics")
     if metrics:
         select(registry, Request(metrics=metrics))  # a name that nothing carries is no matter of what is stored
-    workers = configured(registry.executors, executor).object
+    workers = ready_executor(registry, executor).object
     with ExitStack() as stack:
+        opened = store if isinstance(store, Store) else stack.enter_context(open_existing_store(store))
         filler = _Filler(
             registry=registry,
-            store=store if isinstance(store, Store) else stack.enter_context(open_existing_store(store)),
+            store=opened,
             metrics=metrics,
             profile=profile or "",
             profile_key="" if profile is None else registry.profiles.find(profile).key,
-            execution=Execution(jobs or cores(), workers, find_device(registry, "cpu")),
+            execution=stack.enter_context(Execution(jobs or cores(), workers, find_device(registry, "cpu"))),
             observers=observers_of(registry, observers),
             warnings=warnings,
         )

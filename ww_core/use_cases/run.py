@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.blas import blas_in_use
-from ww_core.compute.execution import Execution, Tensors, fitting, results_of
+from ww_core.compute.calls import Tensors, results_of
+from ww_core.compute.execution import Execution, fitting
 from ww_core.compute.task import LayerResult, LayerTask
 from ww_core.contracts.observer import RunObserver, RunStart
 from ww_core.domain.answer import RunEnd
@@ -147,13 +149,15 @@ class Run:
         pending: list[LayerResult] = []
         last_flush = time.perf_counter()
         try:
-            for result in results_of(tasks, execution, self.asked, tensors, FLUSH_SECONDS):
-                pending += [result] if result is not None else []
-                if result is None or time.perf_counter() - last_flush >= FLUSH_SECONDS:
-                    self._flush(pending)
-                    last_flush = time.perf_counter()
+            with closing(results_of(tasks, execution, self.asked, tensors, FLUSH_SECONDS)) as results:
+                for result in results:
+                    pending += [result] if result is not None else []
+                    if result is None or time.perf_counter() - last_flush >= FLUSH_SECONDS:
+                        self._flush(pending)
+                        last_flush = time.perf_counter()
         finally:
             self._flush(pending)
+        self.warnings += execution.warnings
 
     def _flush(self, pending: list[LayerResult]) -> None:
         if not pending:

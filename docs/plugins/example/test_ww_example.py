@@ -137,7 +137,7 @@ class TestExecutor(ExecutorContract):
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a priority of its own")
 def test_workers_have_a_low_priority_and_the_caller_keeps_its_own():
     before = os.getpriority(os.PRIO_PROCESS, 0)
-    with executor.Polite(nice=19).create(1, lambda: None, ()) as pool:
+    with executor.Polite(nice=19).create(1) as pool:
         found = pool.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
     assert found == 19
     assert os.getpriority(os.PRIO_PROCESS, 0) == before

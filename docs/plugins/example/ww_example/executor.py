@@ -20,21 +20,19 @@ class Polite(ww.Executor):
     name = "polite"
     description = "Threads that give way to other programs: polite[nice=19] waits for everybody."
     shares_memory = True  # threads see the caller's objects, so nothing is pickled
-    takes_help = True  # submit never waits, so a worker may hand parts of its spectrum to idle ones
     nice: int = 10
 
     def __post_init__(self):
         if not 0 <= self.nice <= 19:
             raise ValueError(f"nice goes from 0 to 19, and {self.nice} is outside")
 
-    def create(self, jobs, initializer, initargs):
-        def start():
-            if sys.platform == "linux":
-                own = os.getpriority(os.PRIO_PROCESS, 0)  # only root may become more urgent than it was
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), max(self.nice, own))
-            initializer(*initargs)
+    def create(self, jobs):
+        return concurrent.futures.ThreadPoolExecutor(jobs, "ww-polite", self.give_way)
 
-        return concurrent.futures.ThreadPoolExecutor(jobs, "ww-polite", start)
+    def give_way(self):
+        if sys.platform == "linux":
+            own = os.getpriority(os.PRIO_PROCESS, 0)  # only root may become more urgent than it was
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), max(self.nice, own))
 
 
 @ww.hookimpl

@@ -1,0 +1,144 @@
+"""The workers of a Dask cluster. They need the extra ``dask``."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+import ww_core as ww
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SECONDS = 5
+"""How long a scheduler has to answer."""
+
+TOLD = ("ww_core", "python", "numpy", "scipy", "distributed", "cloudpickle", "msgpack")
+"""Packages whose versions should be the same everywhere."""
+
+
+@dataclass(frozen=True)
+class Dask(ww.Executor):
+    """Workers of a Dask cluster.
+
+    Attributes:
+        address: Of its scheduler, as ``tcp://host:8786``; empty for a cluster of this machine that ends with the work.
+    """
+
+    name = "dask"
+    description = "Workers of a Dask cluster: dask[address=tcp://HOST:8786], or dask for one on this machine."
+    shares_memory = False
+    extra = "dask"
+    address: str = ""
+
+    def check(self) -> None:
+        """Try whether Dask is installed.
+
+        Raises:
+            MissingExtraError: It is not.
+        """
+        try:
+            import distributed  # noqa: F401 - tried here, used later
+        except ImportError:
+            raise ww.MissingExtraError(
+                f"executor {self.label!r} needs distributed: pip install 'ww-core[dask]', or take processes"
+            ) from None
+
+    def create(self, jobs: int) -> concurrent.futures.Executor:
+        """Return a pool of the cluster's workers; of ``jobs`` where the cluster is made for it.
+
+        Raises:
+            UsageError: No scheduler answers at the address.
+        """
+        from distributed import Client
+
+        with ExitStack() as opened:
+            if not self.address:
+                client = opened.enter_context(Client(opened.enter_context(_local_cluster(jobs))))
+                return DaskPool(client.get_executor(pure=False), opened.pop_all())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of versions, which are told in one sentence
+                try:
+                    client = opened.enter_context(Client(self.address, timeout=SECONDS))
+                except (OSError, ValueError, TimeoutError) as error:
+                    raise ww.UsageError(
+                        f"no Dask scheduler answers at {self.address}: start one there, "
+                        "or leave the address out for workers on this machine"
+                    ) from error
+            if differences := _differences(client.get_versions(packages=["ww_core"])):
+                warnings.warn(f"versions differ: {'; '.join(differences)}", stacklevel=2)
+            return DaskPool(client.get_executor(pure=False), opened.pop_all())
+
+
+class DaskPool(concurrent.futures.Executor):
+    """Calls to the workers of a cluster.
+
+    Args:
+        calls: Dask's own executor.
+        opened: What is closed at the end.
+    """
+
+    def __init__(self, calls: Any, opened: ExitStack) -> None:
+        self._calls = calls
+        self._opened = opened
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> concurrent.futures.Future[R]:
+        """Give a call to a worker. That its workers died is a ``BrokenExecutor``, as in other pools."""
+        future: concurrent.futures.Future[R] = concurrent.futures.Future()
+        sent = self._calls.submit(fn, *args, **kwargs)
+        sent.add_done_callback(partial(_pass_on, future))
+        future.add_done_callback(lambda own: sent.cancel() if own.cancelled() else None)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let go of the cluster; one of this machine ends."""
+        self._calls.shutdown(wait=wait and not cancel_futures)
+        self._opened.close()
+
+
+def _pass_on(future: concurrent.futures.Future[R], sent: concurrent.futures.Future[R]) -> None:
+    from distributed.scheduler import KilledWorker
+
+    with suppress(concurrent.futures.InvalidStateError):  # it was cancelled at this moment
+        if sent.cancelled():
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        elif isinstance(error := sent.exception(), KilledWorker):
+            future.set_exception(concurrent.futures.BrokenExecutor(str(error)))
+        elif error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(sent.result())
+
+
+def _local_cluster(jobs: int) -> Any:
+    """Return a cluster of processes on this machine, without a page, a word in the log, or a limit of memory."""
+    import dask
+    from distributed import LocalCluster
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):  # who lost a worker tries again by itself
+        return LocalCluster(
+            n_workers=jobs,
+            threads_per_worker=1,
+            dashboard_address=None,
+            memory_limit=None,
+            silence_logs=logging.CRITICAL,
+        )
+
+
+def _differences(versions: dict[str, Any]) -> list[str]:
+    """Say of each package whose version is not the same everywhere what there is."""
+    here = _packages(versions["client"])
+    there = [_packages(own) for own in versions["workers"].values()]
+    found = {name: sorted({str(own.get(name)) for own in there} - {str(here.get(name))}) for name in TOLD}
+    return [f"{name} is {here.get(name)} here and {', '.join(own)} at workers" for name, own in found.items() if own]
+
+
+def _packages(versions: dict[str, Any] | None) -> dict[str, Any]:
+    return {} if versions is None else versions["packages"]
