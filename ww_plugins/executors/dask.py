@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import ww_core as ww
+from ww_plugins.executors import interrupts
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -122,11 +123,13 @@ def _local_cluster(jobs: int) -> Any:
     import dask
     from distributed import LocalCluster
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):  # who lost a worker tries again by itself
+    own_retries = {"distributed.scheduler.allowed-failures": 0}  # layers are tried again one by one, and no batch is
+    with dask.config.set(own_retries), interrupts.left_to_the_parent():
         return LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # without a page it still takes a port, and not 8787
             memory_limit=None,
             silence_logs=logging.CRITICAL,
         )
