@@ -257,6 +257,40 @@ def test_other_versions_at_workers_are_a_warning(source, cluster, monkeypatch):
     assert not report.failures
 
 
+CLUSTER = """
+import distributed
+
+if __name__ == "__main__":
+    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        input()
+"""
+
+
+@pytest.mark.stress
+def test_a_scheduler_that_dies_loses_what_is_not_back(source, tmp_path):
+    pytest.importorskip("distributed")
+    write(tmp_path / "cluster.py", CLUSTER)
+    command = [sys.executable, tmp_path / "cluster.py"]
+    file = write(tmp_path / "team.py", SLOW)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as cluster:
+        address = cluster.stdout.readline().strip()
+
+        class Kill(ww.RunObserver):
+            def on_layer(self, layer):
+                cluster.kill()
+
+        begun = time.perf_counter()
+        executor = f"dask[address={address}]"
+        report = ww.analyze(
+            source, plugin_files=[file], metrics=["slow"], executor=executor, jobs=2, observers=[Kill()]
+        )
+        assert time.perf_counter() - begun < 30
+    assert 4 <= len(report.failures) <= 7
+    (message,) = messages(report)
+    assert message.startswith(f"no Dask scheduler answers at {address}: ")
+
+
 SLOW = """
 import time
 from pathlib import Path

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ww_core.compute.execution import Execution
     from ww_core.contracts.loader import Checkpoint
     from ww_core.plugins.selection import Asked
-    from ww_core.spectral.sharing import Share
 
     Batch = Sequence[LayerTask]
     Pending = concurrent.futures.Future[list[LayerResult]]
@@ -71,12 +70,12 @@ def results_of(
         return
     execution.start()
     batches = list(batches_of(tasks, execution.jobs))
-    crew = Crew(len(batches))
+    crew = Crew(len(batches)) if execution.executor.shares_memory and execution.jobs > 1 else None
     calls = _Calls(execution, _computation(execution, asked, tensors, crew), patience)
     try:
         for batch in batches:
             calls.send(batch)
-        if _has_crew(execution):
+        if crew:
             calls.ask_for_help(crew)
         yield from calls.results()
         for most in (execution.jobs, 1):
@@ -87,23 +86,19 @@ def results_of(
         yield from calls.given_up()
     finally:
         calls.cancel()
-        crew.close()
+        if crew:
+            crew.close()
 
 
-def _has_crew(execution: Execution) -> bool:
-    return execution.executor.shares_memory and execution.jobs > 1
-
-
-def _computation(execution: Execution, asked: Asked, tensors: Tensors, crew: Crew) -> Compute:
+def _computation(execution: Execution, asked: Asked, tensors: Tensors, crew: Crew | None) -> Compute:
     """Return what a worker does with a batch."""
     if not execution.executor.shares_memory:
         recipe = Recipe.of(asked, tensors.address, tensors.loader, spec_of(execution.device))
         return partial(compute_by_recipe, recipe)
     reading = by_stamp(tensors.checkpoint, tensors.loader)
-    share: Share | None = crew if _has_crew(execution) else None
     seed, device = asked.request.seed, execution.device.object
-    worker = Worker(tensors.checkpoint, tensors.loader, reading, asked.selection, seed, device, share)
-    return crew.doing(worker.compute) if share else worker.compute
+    worker = Worker(tensors.checkpoint, tensors.loader, reading, asked.selection, seed, device, crew)
+    return crew.doing(worker.compute) if crew else worker.compute
 
 
 @dataclass(slots=True, eq=False)

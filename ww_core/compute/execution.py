@@ -42,7 +42,7 @@ class Execution:
     device: Owned[Device]
     warnings: list[str] = field(default_factory=list)
     _pool: concurrent.futures.Executor | None = None
-    _is_useless: bool = False
+    _useless: str = ""
     _opened: ExitStack = field(default_factory=ExitStack)
     _others: dict[str, Execution] = field(default_factory=dict)
 
@@ -77,8 +77,10 @@ class Execution:
         """Return the pool, which is made if there is none.
 
         Raises:
-            PluginError: The executor cannot be started.
+            PluginError: The executor cannot be started, or what it starts is of no use.
         """
+        if self._useless:
+            raise PluginError(self._useless)
         if self._pool is None:
             self._pool = self._created()
             if self.executor.shares_memory:
@@ -102,20 +104,20 @@ class Execution:
         Raises:
             PluginError: There is none that does.
         """
-        useless = f"the workers of executor {self.executor.name!r} die before they have anything to do"
-        if self._is_useless:
-            raise PluginError(useless)
         broken, self._pool = self._pool, None
         if broken is not None:
             with suppress(*RAISED):
                 broken.shutdown(wait=False)
-        pool = self.start()
         try:
+            pool = self.start()
             pool.submit(int).result()
-        except BrokenExecutor as error:
-            self._is_useless = True
-            raise PluginError(useless) from error
-        return pool
+        except BrokenExecutor:
+            self._useless = f"the workers of executor {self.executor.name!r} die before they have anything to do"
+        except RAISED as error:
+            self._useless = sentence_of(error, self.executor)
+        else:
+            return pool
+        raise PluginError(self._useless)
 
     def _created(self) -> concurrent.futures.Executor:
         name = self.executor.name
@@ -129,7 +131,8 @@ class Execution:
         except RAISED as error:
             sentence = sentence_of(error, self.executor)
             raise PluginError(f"executor {name!r} could not be started: {sentence}") from error
-        self.warnings += [f"executor {name!r}: {' '.join(str(own.message).split())}" for own in heard]
+        said = [f"executor {name!r}: {' '.join(str(own.message).split())}" for own in heard]
+        self.warnings += [sentence for sentence in said if sentence not in self.warnings]
         if not all(hasattr(pool, method) for method in ("submit", "shutdown", "__enter__", "__exit__")):
             raise PluginError(f"executor {name!r} gave an object of type {type(pool).__name__}, no pool")
         return pool

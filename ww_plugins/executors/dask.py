@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -57,75 +58,43 @@ class Dask(ww.Executor):
         Raises:
             UsageError: No scheduler answers at the address.
         """
-        from distributed import Client
+        from distributed.utils import silence_logging_cmgr
 
         with ExitStack() as opened:
-            if not self.address:
-                client = opened.enter_context(Client(opened.enter_context(_local_cluster(jobs))))
-                return DaskPool(client.get_executor(pure=False), opened.pop_all())
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of versions, which are told in one sentence
-                try:
-                    client = opened.enter_context(Client(self.address, timeout=SECONDS))
-                except (OSError, ValueError, TimeoutError) as error:
-                    raise ww.UsageError(
-                        f"no Dask scheduler answers at {self.address}: start one there, "
-                        "or leave the address out for workers on this machine"
-                    ) from error
-            if differences := _differences(client.get_versions(packages=["ww_core"])):
-                warnings.warn(f"versions differ: {'; '.join(differences)}", stacklevel=2)
-            return DaskPool(client.get_executor(pure=False), opened.pop_all())
+            opened.enter_context(silence_logging_cmgr(logging.CRITICAL))  # what matters is said by ww
+            client = opened.enter_context(self._client() if self.address else _local_client(jobs, opened))
+            return DaskPool(client, opened.pop_all())
+
+    def _client(self) -> Any:
+        """Return a client of the cluster at the address; warn of versions that are others there.
+
+        Raises:
+            UsageError: No scheduler answers.
+        """
+        from distributed import Client
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of versions, which are told in one sentence
+            try:
+                client = Client(self.address, timeout=SECONDS)
+            except (OSError, ValueError, TimeoutError) as error:
+                raise ww.UsageError(
+                    f"no Dask scheduler answers at {self.address}: start one there, "
+                    "or leave the address out for workers on this machine"
+                ) from error
+        if differences := _differences(client.get_versions(packages=["ww_core"])):
+            warnings.warn(f"versions differ: {'; '.join(differences)}", stacklevel=2)
+        return client
 
 
-class DaskPool(concurrent.futures.Executor):
-    """Calls to the workers of a cluster.
-
-    Args:
-        calls: Dask's own executor.
-        opened: What is closed at the end.
-    """
-
-    def __init__(self, calls: Any, opened: ExitStack) -> None:
-        self._calls = calls
-        self._opened = opened
-
-    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> concurrent.futures.Future[R]:
-        """Give a call to a worker. That its workers died is a ``BrokenExecutor``, as in other pools."""
-        future: concurrent.futures.Future[R] = concurrent.futures.Future()
-        sent = self._calls.submit(fn, *args, **kwargs)
-        sent.add_done_callback(partial(_pass_on, future))
-        future.add_done_callback(lambda own: sent.cancel() if own.cancelled() else None)
-        return future
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let go of the cluster; one of this machine ends."""
-        self._calls.shutdown(wait=wait and not cancel_futures)
-        self._opened.close()
-
-
-def _pass_on(future: concurrent.futures.Future[R], sent: concurrent.futures.Future[R]) -> None:
-    from distributed.scheduler import KilledWorker
-
-    with suppress(concurrent.futures.InvalidStateError):  # it was cancelled at this moment
-        if sent.cancelled():
-            future.cancel()
-            future.set_running_or_notify_cancel()
-        elif isinstance(error := sent.exception(), KilledWorker):
-            future.set_exception(concurrent.futures.BrokenExecutor(str(error)))
-        elif error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(sent.result())
-
-
-def _local_cluster(jobs: int) -> Any:
-    """Return a cluster of processes on this machine, without a page, a word in the log, or a limit of memory."""
+def _local_client(jobs: int, opened: ExitStack) -> Any:
+    """Return a client of a new cluster of processes on this machine, without a page or a limit of memory."""
     import dask
-    from distributed import LocalCluster
+    from distributed import Client, LocalCluster
 
     own_retries = {"distributed.scheduler.allowed-failures": 0}  # layers are tried again one by one, and no batch is
     with dask.config.set(own_retries), interrupts.left_to_the_parent():
-        return LocalCluster(
+        cluster = LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
             dashboard_address=None,
@@ -133,6 +102,7 @@ def _local_cluster(jobs: int) -> Any:
             memory_limit=None,
             silence_logs=logging.CRITICAL,
         )
+    return Client(opened.enter_context(cluster))
 
 
 def _differences(versions: dict[str, Any]) -> list[str]:
@@ -145,3 +115,68 @@ def _differences(versions: dict[str, Any]) -> list[str]:
 
 def _packages(versions: dict[str, Any] | None) -> dict[str, Any]:
     return {} if versions is None else versions["packages"]
+
+
+class DaskPool(concurrent.futures.Executor):
+    """Calls to the workers of a cluster. Where workers died, or the scheduler did, that is a ``BrokenExecutor``.
+
+    Args:
+        client: Of the cluster.
+        opened: What is closed at the end, the client too.
+    """
+
+    def __init__(self, client: Any, opened: ExitStack) -> None:
+        self._client = client
+        self._calls = client.get_executor(pure=False)
+        self._opened = opened
+        self._pending: set[concurrent.futures.Future[Any]] = set()
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._give_up_in_time, name="ww-dask", daemon=True)
+        self._watch.start()
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> concurrent.futures.Future[R]:
+        """Give a call to a worker.
+
+        Raises:
+            BrokenExecutor: The scheduler is gone.
+        """
+        if self._client.status == "closed" and not self._ended.is_set():
+            raise concurrent.futures.BrokenExecutor("the scheduler is gone")
+        future: concurrent.futures.Future[R] = concurrent.futures.Future()
+        sent = self._calls.submit(fn, *args, **kwargs)
+        self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
+        future.add_done_callback(lambda own: sent.cancel() if own.cancelled() else None)
+        sent.add_done_callback(partial(_pass_on, future))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let go of the cluster; one of this machine ends."""
+        self._ended.set()
+        self._watch.join()
+        if self._client.status != "closed":
+            self._calls.shutdown(wait=wait and not cancel_futures)
+        self._opened.close()
+
+    def _give_up_in_time(self) -> None:
+        """End what waits for a scheduler that is gone: once the client has given it up, nobody else will."""
+        while not self._ended.wait(1):
+            if self._client.status == "closed":
+                for future in list(self._pending):
+                    with suppress(concurrent.futures.InvalidStateError):
+                        future.set_exception(concurrent.futures.BrokenExecutor("the scheduler is gone"))
+
+
+def _pass_on(future: concurrent.futures.Future[R], sent: concurrent.futures.Future[R]) -> None:
+    from distributed.scheduler import KilledWorker
+
+    with suppress(concurrent.futures.InvalidStateError):  # it was cancelled or given up at this moment
+        if sent.cancelled():
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        elif isinstance(error := sent.exception(), KilledWorker):
+            future.set_exception(concurrent.futures.BrokenExecutor(str(error)))
+        elif error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(sent.result())
