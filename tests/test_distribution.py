@@ -47,8 +47,9 @@ def test_every_extra_that_people_are_told_to_install_exists(files):
     assert not {(file, extra) for file, extra in named if extra not in EXTRAS}
 
 
-def test_every_extra_of_a_loader_exists():
-    assert {owned.object.extra for owned in load_plugins().loaders if owned.builtin} <= EXTRAS | {""}
+@pytest.mark.parametrize("kind", ["loaders", "devices", "executors"])
+def test_every_extra_of_a_plugin_exists(kind):
+    assert {owned.object.extra for owned in getattr(load_plugins(), kind) if owned.builtin} <= EXTRAS | {""}
 
 
 def test_nobody_is_told_to_install_another_distribution():

@@ -12,6 +12,8 @@ import pytest
 WW = Path(sys.executable).with_name("ww")
 HEAVY = {
     "alembic",
+    "dask",
+    "distributed",
     "h5py",
     "keras",
     "ml_dtypes",

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import ww_core as ww
+from ww_core.compute import recipe
 from ww_core.plugins.discovery import load_plugins
 
 ELSEWHERE = ["processes", "dask"]
@@ -340,3 +341,43 @@ def test_sources_without_an_address_are_computed_here(source):
     assert not report.failures
     (warning,) = report.warnings
     assert warning.endswith("sees neither Python objects nor the store: threads were used")
+
+
+TRAVELLING = """
+import concurrent.futures
+import pickle
+import ww_core as ww
+
+class Pool(concurrent.futures.Executor):
+    def submit(self, fn, /, *args):
+        future = concurrent.futures.Future()
+        call, given = pickle.loads(pickle.dumps((fn, args)))
+        future.set_result(pickle.loads(pickle.dumps(call(*given))))
+        return future
+
+class Travelling(ww.Executor):
+    name = "travelling"
+    description = "Here, and yet as elsewhere."
+    shares_memory = False
+
+    def create(self, jobs):
+        return Pool()
+
+@ww.hookimpl
+def ww_register_executors():
+    return [Travelling()]
+"""
+
+
+def test_a_process_stays_prepared_for_the_last_few_runs_only(source, tmp_path, monkeypatch):
+    closed = []
+    prepared = recipe._Prepared()
+    monkeypatch.setattr(recipe, "_prepared", prepared)
+    monkeypatch.setattr("ww_core.contracts.loader.Checkpoint.close", lambda checkpoint: closed.append(checkpoint))
+    options = {"plugin_files": [write(tmp_path / "team.py", TRAVELLING)], "executor": "travelling", "jobs": 3}
+    reports = [ww.analyze(source, **options) for _ in range(recipe.RECIPES + 2)]
+    assert not any(report.failures for report in reports)
+    expected = ww.analyze(source).layers
+    assert all(report.layers == expected for report in reports)
+    assert len(prepared.ready) == recipe.RECIPES
+    assert len(closed) == len(reports) + 1 + 2  # each run's own, and those of two workers
