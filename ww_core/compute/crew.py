@@ -98,6 +98,7 @@ class Crew:
         finally:
             with self._changed:
                 shared.helpers -= 1
+                shared.is_open = False  # who comes back has found nothing left to do
                 self._changed.notify_all()
         return True
 
