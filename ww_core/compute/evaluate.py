@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.outcome import Outcome, State
@@ -11,13 +11,14 @@ from ww_core.errors import NotApplicable, NoValue, Refused
 from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
+    from ww_core.contracts.core_input import CoreInput
     from ww_core.contracts.metric import Quantity
     from ww_core.domain.column import Column
     from ww_core.plugins.links import Need
     from ww_core.plugins.resolver import Node
 
-Inputs = Callable[[str, "Node"], Any]
-"""Gives a core input by name to a node; raises NoValue where there is none."""
+Inputs = Callable[["CoreInput", "Node"], Any]
+"""Gives a core input to a node; raises NoValue where there is none."""
 
 
 class Lost(Exception):  # noqa: N818 - not an error of its own: its cause is in the failures already
@@ -56,6 +57,18 @@ class Evaluator:
         self._results: dict[str, Any] = {}
         self._missing: dict[str, NoValue | Lost] = {}
 
+    def evaluate(self, missing: Iterable[str]) -> dict[str, Mapping[str, Outcome]]:
+        """Return what is new of metrics, each by its columns, without those that an exception cost."""
+        found: dict[str, Mapping[str, Outcome]] = {}
+        for qualified in missing:
+            try:
+                outcomes = self.outcomes(qualified)
+            except Lost:
+                continue
+            known = self._known.get(qualified)
+            found[qualified] = {name: own for name, own in outcomes.items() if name not in known} if known else outcomes
+        return found
+
     def outcomes(self, qualified: str) -> Mapping[str, Outcome]:
         """Return the outcome of every column of a metric; computed if it is not known.
 
@@ -75,15 +88,6 @@ class Evaluator:
                 computed = self._split(qualified, quantity, result)
             self._outcomes[qualified] = computed | dict(known)
         return self._outcomes[qualified]
-
-    def new_outcomes(self, qualified: str) -> dict[str, Outcome]:
-        """Return the outcomes of the columns of a metric that are not known.
-
-        Raises:
-            Lost: An exception cost it.
-        """
-        known = self._known.get(qualified, {})
-        return {name: outcome for name, outcome in self.outcomes(qualified).items() if name not in known}
 
     def value(self, need: Need) -> Any:
         """Return what a need of this scope gets.
@@ -126,13 +130,13 @@ class Evaluator:
             raise self._lost(node.qualified, sentence_of(error, node.quantity.function)) from error
 
     def _need(self, node: Node, need: Need) -> Any:
-        if need.core:
+        if need.core is not None:
             try:
                 return self._inputs(need.core, node)
             except (NoValue, Lost):
                 raise
             except Exception as error:
-                raise self._lost(need.core, sentence_of(error)) from error
+                raise self._lost(need.core.name, sentence_of(error)) from error
         if self._nodes[need.quantity].quantity.scope is not node.quantity.scope:
             return self._elsewhere(need)
         return self.value(need)

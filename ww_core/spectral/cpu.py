@@ -10,7 +10,7 @@ import numpy as np
 
 from ww_core.contracts.device import Device
 from ww_core.spectral.blocks import BLOCK_BYTES
-from ww_core.spectral.lapack import lapack
+from ww_core.spectral.lapack import Lapack, lapack
 from ww_core.spectral.scaling import SINGLES, NotFiniteError, exponents_of, unscaled, widened
 
 if TYPE_CHECKING:
@@ -94,20 +94,34 @@ def _product(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _eigenvalues(gram: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Eigenvalues of symmetric or Hermitian matrices, (b, n), ascending; the matrices may be overwritten."""
+    """Eigenvalues of symmetric or Hermitian matrices, (b, n), ascending; the matrices may be overwritten.
+
+    Each is treated as if it were alone, so that no digit depends on what it is stacked with.
+    """
     letter, size = gram.dtype.char, gram.shape[-1]
     routines = lapack(letter) if size >= ONE_STAGE_FROM[letter] else None
-    if routines is None or not _is_tame(gram):
-        found = np.linalg.eigvalsh(gram)
-    elif size < TWO_STAGE_FROM[letter]:
+    if routines is None:
+        return np.linalg.eigvalsh(gram).astype(np.float64, copy=False)
+    tame = _are_tame(gram)
+    if not tame.all():
+        found = np.empty(gram.shape[:2])
+        found[tame], found[~tame] = _by_ours(routines, gram[tame]), np.linalg.eigvalsh(gram[~tame])
+        return found
+    return _by_ours(routines, gram)
+
+
+def _by_ours(routines: Lapack, gram: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    letter, size = gram.dtype.char, gram.shape[-1]
+    if size < TWO_STAGE_FROM[letter]:
         found = routines.by_one_stage(gram)
     else:
         found = routines.by_two_stages(gram, BANDWIDTH if size < WIDE_FROM else WIDE_BANDWIDTH)
     return found.astype(np.float64, copy=False)
 
 
-def _is_tame(gram: npt.NDArray[Any]) -> bool:
-    """Whether nothing needs scaling on the way to eigenvalues."""
-    largest = float(np.einsum("bii->bi", gram).real.max())
+def _are_tame(gram: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which matrices need no scaling on the way to eigenvalues, shape (b,)."""
+    largest = np.einsum("bii->bi", gram).real.max(axis=1)
     limit = 2.0**30 if gram.dtype.char in SINGLES else 2.0**250
-    return 1.0 / limit < largest < limit
+    tame: npt.NDArray[np.bool_] = (largest > 1.0 / limit) & (largest < limit)
+    return tame

@@ -13,6 +13,7 @@ from ww_core.domain.answer import CoveredLayer, PlannedColumn, RunEnd, StoredAna
 from ww_core.domain.identity import PRECISION, spectrum_identity
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.report import Failure, ReportColumn, Skip
+from ww_core.domain.spectrum import SpectrumKind
 from ww_core.store import tables as t
 from ww_core.store.origins import origins_of
 from ww_core.store.records import ColumnOrigin
@@ -101,7 +102,7 @@ def origins_of_run(connection: Connection, number: int) -> list[ColumnOrigin]:
     subjects = {row.subject_id for rows in _matrix_subjects(connection, covered, wholes).values() for row in rows}
     subjects |= set(wholes.values()) | ({run.model_subject_id} if run.model_subject_id else set())
     precision = json.loads(run.request).get("precision", PRECISION)
-    spectra = {spectrum_identity("standard", precision), spectrum_identity("full")}
+    spectra = {spectrum_identity(kind) for kind in (SpectrumKind("standard", precision), SpectrumKind("full"))}
     return origins_of(connection, subjects, labels, spectra)
 
 

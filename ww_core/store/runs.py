@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, 
 from ww_core.domain.answering import AnsweringRun, in_order
 from ww_core.domain.identity import PRECISION, canonical_json, spectrum_identity
 from ww_core.domain.run import LayerCoverage, StoredRun
+from ww_core.domain.spectrum import SpectrumKind
 from ww_core.errors import NotStoredError
 from ww_core.store import tables as t
 from ww_core.store.identities import record_identities
@@ -250,7 +251,7 @@ def layer_coverage(connection: Connection, run: int) -> list[LayerCoverage]:
     request = connection.execute(select(t.run.c.request).where(t.run.c.id == run)).scalar()
     if request is None:
         raise NotStoredError(f"run {run} is not stored any more: `ww show` lists what is")
-    spectra = spectrum_identity("standard", json.loads(request).get("precision", PRECISION))
+    spectra = spectrum_identity(SpectrumKind("standard", json.loads(request).get("precision", PRECISION)))
     return [
         LayerCoverage(
             layer=row.name,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from ww_core.domain.identity import spectrum_identity
 from ww_core.domain.outcome import Outcome, State
-from ww_core.domain.spectrum import Precision, Resolution, Spectrum
+from ww_core.domain.spectrum import Spectrum, SpectrumKind
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject, Subject
 from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum, encode_spectrum
@@ -85,25 +85,16 @@ _VALUES = select(_value.subject_id, _value.column_id, _value.state, _value.numbe
 _VALUES_OF_COLUMNS = _VALUES.where(_value.column_id.in_(bindparam("columns", expanding=True)))
 
 
-def stored_spectra(
-    connection: Connection, subjects: Sequence[str], resolution: Resolution, precision: Precision
-) -> dict[str, Spectrum]:
-    """Return the stored spectra of subjects by digest; none where the singular values were left out.
-
-    Args:
-        connection: An open transaction.
-        subjects: Digests.
-        resolution: The resolution.
-        precision: The precision.
-    """
+def stored_spectra(connection: Connection, subjects: Sequence[str], kind: SpectrumKind) -> dict[str, Spectrum]:
+    """Return the stored spectra of one kind by digest of the subject; none where the singular values were left out."""
     found = {}
     stored = _digests_by_key(connection, subjects)
-    identity = {"identity": spectrum_identity(resolution, precision)}
+    identity = {"identity": spectrum_identity(kind)}
     for chunk in chunks(list(stored)):
         for row in connection.execute(_SPECTRA, {"subjects": chunk} | identity):
             values = decode_spectrum(row.encoding, row.singular_values, row.length)
             found[stored[row.subject_id]] = Spectrum(
-                values, row.noise_floor, resolution, precision, row.route, row.seconds
+                values, row.noise_floor, kind.resolution, kind.precision, row.route, row.seconds, kind.randomized
             )
     return found
 
@@ -214,7 +205,7 @@ def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, origins: _Orig
     encoding, content = encode_spectrum(spectrum.singular_values) if keep else ("", None)
     return {
         "subject_id": keys.subjects[result.subject.digest],
-        "identity_id": keys.identities[spectrum_identity(spectrum.resolution, spectrum.precision)],
+        "identity_id": keys.identities[spectrum_identity(spectrum.kind)],
         "length": spectrum.singular_values.size,
         "noise_floor": spectrum.noise_floor,
         "route": spectrum.route,

@@ -228,7 +228,8 @@ class Run:
     def _reused(self, reader: Reader, known: Collection[str]) -> int:
         """Count matrices whose spectrum did not have to be made in this run: stored before, or shared with another."""
         rows = list(self._rows())
-        identities = {spectrum_identity(*spectrum) for spectrum in self.asked.selection.spectra}
+        kinds = (kind for kind in self.asked.selection.spectra if kind.randomized is None)
+        identities = {spectrum_identity(kind) for kind in kinds}
         available = reader.with_spectra(list(dict.fromkeys(rows)), identities).union(known)
         made = self.computed.intersection(rows)
         return sum(subject in made or subject in available for subject in rows) - len(made)
