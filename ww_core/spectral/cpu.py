@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-ONE_STAGE_FROM = {"f": 48, "d": 96, "F": 32, "D": 64}
+ONE_STAGE_FROM = {"f": 16, "d": 40, "F": 16, "D": 32}
 """Short side from which our call of LAPACK is faster than NumPy's, by type: OpenBLAS 0.3.31, AVX-512."""
 
 TWO_STAGE_FROM = {"f": 1024, "d": 960, "F": 896, "D": 448}
@@ -35,7 +35,7 @@ class Cpu(Device):
 
     name = "cpu"
     description = "The processor, by BLAS and LAPACK; the default."
-    piece_bytes: ClassVar[int] = BLOCK_BYTES
+    piece_bytes: ClassVar[int] = 2**20  # a piece and its Gram matrices stay in a core's own cache
 
     def by_gram(self, letter: str, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the singular values by the Gram matrix, ascending."""
