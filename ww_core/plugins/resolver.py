@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.column import Scope
@@ -15,7 +15,7 @@ from ww_core.plugins.links import Need, needs_of
 if TYPE_CHECKING:
     from ww_core.contracts.core_input import CoreInput
     from ww_core.contracts.metric import Quantity
-    from ww_core.domain.spectrum import Precision
+    from ww_core.domain.spectrum import Precision, Resolution
     from ww_core.plugins.registry import Registry
 
 OF_SPECTRA = "precision"
@@ -52,7 +52,7 @@ class Node:
     kinds: Mapping[str, SpectrumKind]
     of_weights: bool
 
-    @cached_property
+    @functools.cached_property
     def in_context(self) -> bool:
         """Whether its value depends on more than its own subject."""
         return self.context.width > self.quantity.scope.width
@@ -123,8 +123,14 @@ def _upstream_identity(need: Need, node: Node) -> dict[str, str]:
 
 def _kind(own: CoreInput, quantity: Quantity, seed: int, precision: Precision) -> SpectrumKind:
     """Which spectrum a core input is of, for a quantity that asks for it."""
-    randomized = None if own.randomized is None else Randomized(own.randomized, seed)
-    return SpectrumKind(quantity.resolution, precision if quantity.resolution == "standard" else PRECISION, randomized)
+    resolution = quantity.resolution
+    return _one_kind(resolution, precision if resolution == "standard" else PRECISION, own.randomized, seed)
+
+
+@functools.cache
+def _one_kind(resolution: Resolution, precision: Precision, number: int | None, seed: int) -> SpectrumKind:
+    """Make each kind once: it is looked up for every metric of every matrix, and found sooner if it is the same."""
+    return SpectrumKind(resolution, precision, None if number is None else Randomized(number, seed))
 
 
 def _core_identity(own: CoreInput, quantity: Quantity, seed: int, kind: SpectrumKind | None) -> dict[str, Any]:
