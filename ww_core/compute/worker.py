@@ -69,8 +69,6 @@ class Worker:
         with np.errstate(all="ignore"):  # what comes of an overflow or a division is a state, not a message
             self._with_tensors([own for own in layers if not self._changed(own)])
             for own in layers:
-                own.tensors.close()
-            for own in layers:
                 if not own.is_lost and not self._changed(own):
                     own.finish()
         return [own.result for own in layers]
@@ -85,6 +83,7 @@ class Worker:
                 matrix.at_hand.let_go()
         for own in layers:
             own.evaluator.evaluate(own.of_weights)
+            own.tensors.close()
 
     def _layer(self, task: LayerTask) -> _Layer:
         result = LayerResult(task)

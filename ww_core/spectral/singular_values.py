@@ -180,7 +180,7 @@ def _by_gram_or_svd(
     hidden = math.sqrt(max(sides) * EPS64)
     for entry in np.flatnonzero(values[:, 0] <= hidden * values[:, -1]).tolist():
         own = values[entry]
-        if not 0.0 < _storage_floor(own, piece[entry].size, sides, roundings[entry]) < hidden * own[-1]:
+        if not 0.0 < _storage_floor(own, float(own[-1]), piece[entry].size, sides, roundings[entry]) < hidden * own[-1]:
             continue
         # Dead units are no reason for an SVD: their vectors are zero, and so are as many singular values.
         short_axes = [axis for axis in (0, 1) if sides[axis] == min(sides)]
@@ -194,15 +194,17 @@ def _by_gram_or_svd(
 def _noise_floor(
     pooled: npt.NDArray[np.float64], sides: tuple[int, int], rounding: Rounding, precision: Precision
 ) -> float:
-    """Level below which a singular value says nothing; a function of the content and the precision only."""
+    """Level below which none of these descending singular values says anything; a function of the content and the precision only."""
     size = pooled.size // min(sides) * sides[0] * sides[1]
     told_apart = math.sqrt(max(sides) * ROUNDINGS["float32"].epsilon) if precision == "float32" else max(sides) * EPS64
-    return max(_storage_floor(pooled, size, sides, rounding), told_apart * float(pooled.max()))
+    largest = float(pooled[0])
+    return max(_storage_floor(pooled, largest, size, sides, rounding), told_apart * largest)
 
 
-def _storage_floor(values: npt.NDArray[np.float64], size: int, sides: tuple[int, int], rounding: Rounding) -> float:
+def _storage_floor(
+    values: npt.NDArray[np.float64], largest: float, size: int, sides: tuple[int, int], rounding: Rounding
+) -> float:
     """Expected spectral norm of the rounding of ``size`` weights that have these singular values."""
-    largest = float(values.max())
     if not 0.0 < largest < math.inf:
         return 0.0
     rms = largest * math.sqrt(float(np.square(values / largest).sum()) / size)
