@@ -194,7 +194,7 @@ def _by_gram_or_svd(
 def _noise_floor(
     pooled: npt.NDArray[np.float64], sides: tuple[int, int], rounding: Rounding, precision: Precision
 ) -> float:
-    """Level below which none of these descending singular values says anything; a function of the content and the precision only."""
+    """Level below which none of these descending singular values says anything, by content and precision only."""
     size = pooled.size // min(sides) * sides[0] * sides[1]
     told_apart = math.sqrt(max(sides) * ROUNDINGS["float32"].epsilon) if precision == "float32" else max(sides) * EPS64
     largest = float(pooled[0])
