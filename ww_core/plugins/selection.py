@@ -109,13 +109,24 @@ class Asked:
 
 
 def understood(registry: Registry, request: Request) -> Asked:
-    """Bring a request to what it selects.
+    """Bring a request to what it selects; the registry remembers it, for a request is often made of many models.
 
     Raises:
         UsageError: As for ``select``.
     """
-    selection = select(registry, request)
-    return Asked(registry, pinned(registry, request), selection, profile_name(registry, request.profile))
+    text = repr(request)  # equal requests may differ: a parameter is 1, or 1.0, or True
+    asked = registry.understood.get(text)
+    if asked is None:
+        selection = select(registry, request)
+        asked = Asked(registry, pinned(registry, request), selection, profile_name(registry, request.profile))
+        if len(registry.understood) >= REMEMBERED:
+            registry.understood.clear()
+        registry.understood[text] = asked
+    return asked
+
+
+REMEMBERED = 32
+"""Requests that a registry remembers."""
 
 
 def profile_name(registry: Registry, name: str) -> str:

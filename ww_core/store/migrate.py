@@ -50,7 +50,7 @@ def current_revision(connection: Connection, location: Location) -> str | None:
     Raises:
         NotAStoreError: The database holds something, and it is no store.
     """
-    tables = set(inspect(connection).get_table_names())
+    tables = _table_names(connection)
     versions: list[str] = []
     if "alembic_version" in tables:
         versions = list(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
@@ -59,6 +59,13 @@ def current_revision(connection: Connection, location: Location) -> str | None:
     if tables <= {"alembic_version"} and not versions:
         return None
     raise NotAStoreError(f"{location} is the database of another program: give ww a file or a database of its own")
+
+
+def _table_names(connection: Connection) -> set[str]:
+    if connection.dialect.name != "sqlite":
+        return set(inspect(connection).get_table_names())
+    names = driver_of(connection).execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return {name for (name,) in names if not name.startswith("sqlite_")}
 
 
 def existing_revision(connection: Connection, location: Location) -> str:

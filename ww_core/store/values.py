@@ -18,7 +18,7 @@ from ww_core.store.encoding import decode_spectrum, encode_spectrum
 from ww_core.store.identities import column_keys
 from ww_core.store.origins import record_origins
 from ww_core.store.records import Maker, OriginRecord
-from ww_core.store.rows import chunks, insert_by_digest, insert_missing, keys_by_digest, upsert
+from ww_core.store.rows import chunks, execute, insert_by_digest, insert_missing, keys_by_digest, upsert
 
 if TYPE_CHECKING:
     from ww_core.store.keys import Keys
@@ -46,7 +46,7 @@ def stored_outcomes(
     keys = column_keys(connection, columns) if stored else {}
     for chunk in chunks(list(stored)):
         asked = {"subjects": chunk, "columns": list(keys)}
-        for subject, column, *content in connection.execute(_VALUES_OF_COLUMNS, asked).all():
+        for subject, column, *content in execute(connection, _VALUES_OF_COLUMNS, asked):
             found[stored[subject]][keys[column]] = _outcome(*content)
     return dict(found)
 
@@ -64,7 +64,7 @@ def values_of(
     found: dict[int, dict[int, Outcome]] = defaultdict(dict)
     numbers = {column: _NUMBERS.get(name, float) for column, name in types.items()}
     for chunk in chunks(sorted(set(subjects))):
-        for subject, column, state, number, *content in connection.execute(_VALUES, {"subjects": chunk}).all():
+        for subject, column, state, number, *content in execute(connection, _VALUES, {"subjects": chunk}):
             if column in numbers:
                 typed = None if number is None else numbers[column](number)
                 found[subject][column] = _outcome(state, typed, *content)
@@ -100,7 +100,7 @@ def stored_spectra(
     stored = _digests_by_key(connection, subjects)
     identity = {"identity": spectrum_identity(resolution, precision)}
     for chunk in chunks(list(stored)):
-        for row in connection.execute(_SPECTRA, {"subjects": chunk} | identity):
+        for row in execute(connection, _SPECTRA, {"subjects": chunk} | identity):
             values = decode_spectrum(row.encoding, row.singular_values, row.length)
             found[stored[row.subject_id]] = Spectrum(
                 values, row.noise_floor, resolution, precision, row.route, row.seconds
@@ -128,7 +128,7 @@ def with_spectra(connection: Connection, subjects: Sequence[str], identities: Co
     """Return the digests of those subjects that have a spectrum of these identities, with its values or without."""
     found: set[str] = set()
     for chunk in chunks(subjects):
-        rows = connection.execute(_WITH_SPECTRA, {"subjects": chunk})
+        rows = execute(connection, _WITH_SPECTRA, {"subjects": chunk})
         # Chosen here: SQLite would go through all spectra of an identity instead of those of the subjects.
         found |= {row.digest for row in rows if row.identity in identities}
     return found
