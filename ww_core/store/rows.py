@@ -151,6 +151,11 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
     _insert(connection, table, rows, "ON CONFLICT DO NOTHING")
 
 
+def insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert the rows whose keys are not there, given as tuples whose texts are clean."""
+    _insert_tuples(connection, table, columns, rows, "ON CONFLICT DO NOTHING")
+
+
 def upsert(
     connection: Connection,
     table: Table,
@@ -167,19 +172,27 @@ def upsert(
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], ending: str) -> list[Any]:
-    """Insert rows of equal columns in equal order, and return what the ``ending`` of the statement says.
+    """Insert rows of equal columns in equal order, and return what the ``ending`` of the statement says."""
+    if not rows:
+        return []
+    cleaned = [tuple([clean(own) if type(own) is str else own for own in row.values()]) for row in rows]
+    return _insert_tuples(connection, table, list(rows[0]), cleaned, ending)
+
+
+def _insert_tuples(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], ending: str
+) -> list[Any]:
+    """Insert rows, and return what the ``ending`` of the statement says.
 
     Many rows go into one statement: a statement for each takes several times as long, and SQLAlchemy's own that take
     many must be compiled anew for each count of rows.
     """
-    if not rows:
-        return []
     sqlite = connection.dialect.name == "sqlite"
-    into = f"{connection.dialect.identifier_preparer.format_table(table)} ({', '.join(rows[0])})"
-    marks = f"({', '.join(['?' if sqlite else '%s'] * len(rows[0]))})"
+    into = f"{connection.dialect.identifier_preparer.format_table(table)} ({', '.join(columns)})"
+    marks = f"({', '.join(['?' if sqlite else '%s'] * len(columns))})"
     returned: list[Any] = []
     for chunk in chunks(rows, SQLITE_INSERTED if sqlite else 0):
-        values = tuple(clean(value) if type(value) is str else value for row in chunk for value in row.values())
+        values = tuple(chain.from_iterable(chunk))
         # Names and endings are this module's own; values are bound.
         statement = f"INSERT INTO {into} VALUES {', '.join([marks] * len(chunk))} {ending}"  # noqa: S608
         if sqlite:

@@ -18,7 +18,16 @@ from ww_core.store.encoding import decode_spectrum, encode_spectrum
 from ww_core.store.identities import column_keys
 from ww_core.store.origins import record_origins
 from ww_core.store.records import Maker, OriginRecord
-from ww_core.store.rows import chunks, execute, insert_by_digest, insert_missing, keys_by_digest, upsert
+from ww_core.store.rows import (
+    chunks,
+    clean,
+    execute,
+    insert_by_digest,
+    insert_many,
+    insert_missing,
+    keys_by_digest,
+    upsert,
+)
 
 if TYPE_CHECKING:
     from ww_core.store.keys import Keys
@@ -159,8 +168,8 @@ def record_results(
     else:
         insert_missing(connection, t.spectrum, spectra)
     values = [row for result in results for row in _value_rows(result, keys, origins)]
-    values.sort(key=itemgetter("subject_id", "column_id"))
-    insert_missing(connection, t.value, values)
+    values.sort(key=itemgetter(0, 1))
+    insert_many(connection, t.value, _VALUE_COLUMNS, values)
 
 
 def _record_subjects(connection: Connection, subjects: Sequence[Subject], keys: Keys) -> None:
@@ -221,48 +230,47 @@ def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, origins: _Orig
         "seconds": spectrum.seconds,
         "encoding": encoding,
         "singular_values": content,
-        "origin_id": origins.of_spectrum(result.subject),
+        "origin_id": origins.keys[_extractor(result.subject), ""],
     }
 
 
-def _value_rows(result: Result, keys: Keys, origins: _Origins) -> Iterator[dict[str, Any]]:
-    subject_id = keys.subjects[result.subject.digest]
+_VALUE_COLUMNS = ("subject_id", "column_id", "state", "number", "text", "reason", "origin_id")
+
+
+def _value_rows(result: Result, keys: Keys, origins: _Origins) -> Iterator[tuple[Any, ...]]:
+    subject_id, extractor = keys.subjects[result.subject.digest], _extractor(result.subject)
     for column, outcome in result.outcomes.items():
         if outcome.state is State.FAILED:
             continue
-        yield {
-            "subject_id": subject_id,
-            "column_id": keys.columns[column],
-            "state": str(outcome.state),
-            "number": outcome.number,
-            "text": outcome.text,
-            "reason": outcome.reason,
-            "origin_id": origins.of_value(column[0], result.subject),
-        }
+        text = outcome.text and clean(outcome.text)
+        reason = outcome.reason and clean(outcome.reason)
+        origin = origins.keys[column[0], extractor]
+        yield subject_id, keys.columns[column], str(outcome.state), outcome.number, text, reason, origin
 
 
 _NOBODY = Maker("")
 
 
 class _Origins:
-    """Keys of the origins of what a run has computed, stored with the first of it."""
+    """Keys of the origins of what a run has computed, stored with the first of it.
+
+    Attributes:
+        keys: By the identity of a metric and of the extractor that made its matrix, or none; of spectra by that of the
+            extractor and none.
+    """
 
     def __init__(self, connection: Connection, run: OpenRun, results: Sequence[Result], blas: str) -> None:
         self._run = run
         self._blas = blas
-        pairs = {(identity, _extractor(own.subject)) for own in results for identity, _ in own.outcomes}
-        pairs |= {(_extractor(own.subject), "") for own in results if own.spectrum is not None}
+        pairs = set[tuple[str, str]]()
+        for own in results:
+            extractor = _extractor(own.subject)
+            pairs.update([(identity, extractor) for identity, _ in own.outcomes])
+            if own.spectrum is not None:
+                pairs.add((extractor, ""))
         records = {pair: self._record(*pair) for pair in pairs}
         keys = record_origins(connection, set(records.values()))
-        self._keys = {pair: keys[record] for pair, record in records.items()}
-
-    def of_value(self, identity: str, subject: Subject) -> int:
-        """Return the origin of a value of a metric."""
-        return self._keys[identity, _extractor(subject)]
-
-    def of_spectrum(self, subject: Subject) -> int:
-        """Return the origin of a spectrum, whose matrix its extractor has made."""
-        return self._keys[_extractor(subject), ""]
+        self.keys = {pair: keys[record] for pair, record in records.items()}
 
     def _record(self, identity: str, extractor: str) -> OriginRecord:
         run = self._run
