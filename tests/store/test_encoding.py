@@ -38,7 +38,7 @@ def test_spectrum_of_a_random_matrix_gets_smaller():
     assert len(encode_spectrum(values)[1]) < 0.87 * values.nbytes
 
 
-@pytest.mark.parametrize("count", [1, 10922, 10923, 30000])  # around a whole block of low bytes
+@pytest.mark.parametrize("count", [1, 2, 4096, 4097])  # short ones are half compressed
 def test_any_zlib_reads_a_spectrum(count):
     values = np.sort(np.random.default_rng(0).standard_normal(count))
     planes = np.frombuffer(zlib.decompress(encode_spectrum(values)[1]), np.uint8).reshape(8, -1)

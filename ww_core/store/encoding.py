@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 SHUFFLED = "f8-shuffle-zlib"
 LEVEL = 1  # higher levels save no more than 0.1 % of a spectrum
-NOISE = 6  # the low bytes of a number, which do not get shorter, and take most of the time of a compression
-STORED = 0xFFFF  # most bytes in a block of zlib's that is not compressed
+SHORT = 4096  # up to so many values
+NOISE = 6  # so many low bytes of each do not get shorter, and take most of the time of a compression
 
 
 def encode_spectrum(values: NDArray[np.float64]) -> tuple[str, bytes]:
@@ -38,20 +38,18 @@ def encode_spectrum(values: NDArray[np.float64]) -> tuple[str, bytes]:
         raise ValueError(f"a spectrum has one dimension, not {values.ndim}")
     planes = np.ascontiguousarray(values, dtype="<f8").view(np.uint8).reshape(-1, 8).T
     content, noise = planes.tobytes(), NOISE * len(values)
-    if not planes[0].any():  # numbers of a shorter format, or round ones
+    if len(values) > SHORT or not any(content[: len(values)]):  # the lowest bytes of a shorter format are zero
         return SHUFFLED, zlib.compress(content, LEVEL)
     return SHUFFLED, _half_compressed(content[:noise], content[noise:])
 
 
 def _half_compressed(noise: bytes, rest: bytes) -> bytes:
-    """Return both as one stream of zlib's (RFC 1950, 1951), of which only the second part is compressed."""
-    deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    parts = [b"\x78\x01"]
-    for start in range(0, len(noise), STORED):
-        block = noise[start : start + STORED]
-        parts += [b"\0", len(block).to_bytes(2, "little"), (len(block) ^ STORED).to_bytes(2, "little"), block]
+    """Return both as one stream of zlib's (RFC 1950, 1951): a block that is not compressed, and what is."""
+    size = len(noise)
+    head = b"\x78\x01\x00" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little")
+    deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, wbits=-12, memLevel=6)  # the usual 256 KiB take long to get
     checksum = zlib.adler32(rest, zlib.adler32(noise))
-    return b"".join([*parts, deflate.compress(rest), deflate.flush(), checksum.to_bytes(4, "big")])
+    return b"".join([head, noise, deflate.compress(rest), deflate.flush(), checksum.to_bytes(4, "big")])
 
 
 def decode_spectrum(encoding: str, content: bytes, count: int) -> NDArray[np.float64]:

@@ -132,7 +132,7 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
     def begin(connection: Connection) -> None:
         if not read_only and connection.info["file"] != _file_at(location):
             raise StoreError(f"{location} was moved, removed or replaced while it was open: run the same command again")
-        connection.exec_driver_sql("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
+        driver_of(connection).execute("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
 
     return engine
 

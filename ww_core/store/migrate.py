@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, func, inspect, select, text
+from sqlalchemy import Connection, Engine, func, inspect, select
 
 from ww_core.errors import NotAStoreError, SchemaTooNewError, SchemaTooOldError, StoreError
 from ww_core.store.engine import Location, connect, driver_of, explained
@@ -53,7 +53,7 @@ def current_revision(connection: Connection, location: Location) -> str | None:
     tables = _table_names(connection)
     versions: list[str] = []
     if "alembic_version" in tables:
-        versions = list(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
+        versions = list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
     if tables >= OUR_TABLES and len(versions) == 1:
         return versions[0]
     if tables <= {"alembic_version"} and not versions:

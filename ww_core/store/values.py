@@ -55,8 +55,8 @@ def stored_outcomes(
     keys = column_keys(connection, columns) if stored else {}
     for chunk in chunks(list(stored)):
         asked = {"subjects": chunk, "columns": list(keys)}
-        for subject, column, *content in execute(connection, _VALUES_OF_COLUMNS, asked):
-            found[stored[subject]][keys[column]] = _outcome(*content)
+        for subject, column, state, number, text, reason in execute(connection, _VALUES_OF_COLUMNS, asked):
+            found[stored[subject]][keys[column]] = Outcome(_STATES[state], number, text, reason)
     return dict(found)
 
 
@@ -71,17 +71,13 @@ def values_of(
         types: Types of the columns asked for, by key.
     """
     found: dict[int, dict[int, Outcome]] = defaultdict(dict)
-    numbers = {column: _NUMBERS.get(name, float) for column, name in types.items()}
+    others = {column: _NUMBERS[name] for column, name in types.items() if name in _NUMBERS}
     for chunk in chunks(sorted(set(subjects))):
-        for subject, column, state, number, *content in execute(connection, _VALUES, {"subjects": chunk}):
-            if column in numbers:
-                typed = None if number is None else numbers[column](number)
-                found[subject][column] = _outcome(state, typed, *content)
+        for subject, column, state, number, text, reason in execute(connection, _VALUES, {"subjects": chunk}):
+            if column in types:
+                typed = number if number is None or column not in others else others[column](number)
+                found[subject][column] = Outcome(_STATES[state], typed, text, reason)
     return dict(found)
-
-
-def _outcome(state: str, number: float | None, text: str | None, reason: str) -> Outcome:
-    return Outcome(_STATES[state], number, text, reason)
 
 
 _STATES = {str(state): state for state in State}
