@@ -74,6 +74,14 @@ class Selection:
         """The nodes by their identities."""
         return {node.identity: node for node in self.nodes.values()}
 
+    @functools.cached_property
+    def column_keys(self) -> Mapping[str, Mapping[str, tuple[str, str]]]:
+        """Identity and permanent key of every column, by the qualified name of its node and its own name."""
+        return {
+            node.qualified: {column.name: (node.identity, column.key) for column in node.quantity.columns}
+            for node in self.nodes.values()
+        }
+
     @property
     def spectra(self) -> tuple[tuple[Resolution, Precision], ...]:
         """Resolution and precision of the spectra that are made or taken."""

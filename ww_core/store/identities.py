@@ -25,6 +25,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
     found = _stored_identities(connection, records)
     stored = _note(found, records, keys)
     _follow_names(connection, found, records, keys)
+    moment = now()
     rows: list[dict[str, Any]] = [
         {
             "digest": record.digest,
@@ -34,7 +35,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
             "parameters": canonical_json(dict(record.parameters)),
             "needs": canonical_json(dict(record.needs)),
             "source_digest": record.source_digest,
-            "created_at": now(),
+            "created_at": moment,
         }
         for record in records
         if record.digest not in stored

@@ -171,9 +171,9 @@ class Run:
 
     def _stored_results(self, result: LayerResult) -> Iterator[Result]:
         """Yield what of a layer's result is stored under which subject, contexts before what points at them."""
-        nodes = self.asked.selection.nodes
+        nodes, keys = self.asked.selection.nodes, self.asked.selection.column_keys
         whole = {
-            (nodes[qualified].identity, nodes[qualified].quantity.column(name).key): outcome
+            keys[qualified][name]: outcome
             for qualified, columns in result.outcomes.items()
             for name, outcome in columns.items()
         }
@@ -183,9 +183,8 @@ class Run:
             plain: dict[tuple[str, str], Any] = {}
             context: dict[tuple[str, str], Any] = {}
             for qualified, columns in matrix.outcomes.items():
-                node = nodes[qualified]
-                target = context if node.in_context else plain
-                target |= {(node.identity, node.quantity.column(name).key): own for name, own in columns.items()}
+                target = context if nodes[qualified].in_context else plain
+                target |= {keys[qualified][name]: own for name, own in columns.items()}
             yield Result(matrix.subject, outcomes=plain)
             for spectrum in matrix.spectra:
                 yield Result(matrix.subject, spectrum=spectrum)
