@@ -227,10 +227,11 @@ class Run:
     def _reused(self, reader: Reader, known: Collection[str]) -> int:
         """Count matrices whose spectrum did not have to be made in this run: stored before, or shared with another."""
         rows = list(self._rows())
-        identities = {spectrum_identity(*spectrum) for spectrum in self.asked.selection.spectra}
-        available = reader.with_spectra(list(dict.fromkeys(rows)), identities).union(known)
         made = self.computed.intersection(rows)
-        return sum(subject in made or subject in available for subject in rows) - len(made)
+        identities = {spectrum_identity(*spectrum) for spectrum in self.asked.selection.spectra}
+        others = [subject for subject in dict.fromkeys(rows) if subject not in made]
+        available = reader.with_spectra(others, identities).union(known, made)
+        return sum(subject in available for subject in rows) - len(made)
 
     def _loader(self) -> Maker:
         name = plugin_of(self.weights.loader)
