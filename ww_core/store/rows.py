@@ -91,7 +91,7 @@ class _Prepared:
         columns = list(statement.selected_columns) if isinstance(statement, Select) else []
         names = [str(column.key) for column in columns]
         row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
-        self._row: Callable[[Sequence[Any]], Any] = row._make
+        self._row: Callable[[Sequence[Any]], Any] = functools.partial(tuple.__new__, row)  # faster than its _make
         self._booleans = [place for place, column in enumerate(columns) if isinstance(column.type, Boolean)]
 
     def execute(self, driver: sqlite3.Connection, parameters: Mapping[str, Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
@@ -264,14 +265,19 @@ class _Origins:
             pairs.update([(identity, extractor) for identity, _ in own.outcomes])
             if own.spectrum is not None:
                 pairs.add((extractor, ""))
-        records = {pair: self._record(*pair) for pair in pairs}
+        record_of = functools.cache(self._record)  # nearly all have the same makers
+        nobody, makers = (_NOBODY,), run.makers
+        records = {
+            (identity, extractor): record_of(makers.get(identity, nobody), makers.get(extractor, nobody)[0])
+            for identity, extractor in pairs
+        }
         keys = record_origins(connection, set(records.values()))
         self.keys = {pair: keys[record] for pair, record in records.items()}
 
-    def _record(self, identity: str, extractor: str) -> OriginRecord:
+    def _record(self, makers: tuple[Maker, ...], extractor: Maker) -> OriginRecord:
         run = self._run
-        maker, *through = run.makers.get(identity, (_NOBODY,))
-        hands = {*through, run.makers.get(extractor, (_NOBODY,))[0], run.loader} - {maker, _NOBODY}
+        maker, *through = makers
+        hands = {*through, extractor, run.loader} - {maker, _NOBODY}
         return OriginRecord(run.number, run.program, maker, tuple(sorted(hands)), self._blas)
 
 
