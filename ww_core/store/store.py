@@ -95,7 +95,7 @@ class Store:
         self._location = location
         self._engine = engine
         self._closed = False
-        self._disconnect = weakref.finalize(self, engine.pool.dispose)  # the engine's own dispose makes a new pool
+        self._disconnect = weakref.finalize(self, engine.dispose)
         self._thread = threading.local()
         self._turn = threading.Lock() if location.in_memory else contextlib.nullcontext()
         if engine.dialect.name == "postgresql":

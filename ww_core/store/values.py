@@ -72,11 +72,11 @@ def values_of(
         types: Types of the columns asked for, by key.
     """
     found: dict[int, dict[int, Outcome]] = defaultdict(dict)
-    others = {column: _NUMBERS[name] for column, name in types.items() if name in _NUMBERS}
+    numbers = {column: _NUMBERS.get(name, float) for column, name in types.items()}
     for chunk in chunks(sorted(set(subjects))):
         for subject, column, state, number, text, reason in execute(connection, _VALUES, {"subjects": chunk}):
-            if column in types:
-                typed = number if number is None or column not in others else others[column](number)
+            if column in numbers:
+                typed = None if number is None else numbers[column](number)
                 found[subject][column] = Outcome(_STATES[state], typed, text, reason)
     return dict(found)
 
