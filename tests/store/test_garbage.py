@@ -465,6 +465,7 @@ def test_garbage_is_found_by_keys_however_much_is_stored(tmp_path):
 
 
 @pytest.mark.postgres
-def test_a_server_does_not_compile_long_queries(make_database):
+def test_a_server_does_not_compile_long_queries_and_plans_them_quickly(make_database):
     with open_store(make_database()) as store, store._reading() as connection:
         assert connection.exec_driver_sql("SHOW jit").scalar_one() == "off"
+        assert connection.exec_driver_sql("SHOW join_collapse_limit").scalar_one() == "4"

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30  # to wait for another program's lock
 MINIMUM_SQLITE = (3, 35, 0)  # the first with RETURNING
 SECRETS = {"password", "sslpassword"}
+SERVER_PARAMETERS = {
+    "jit": "off",  # compiling a long query takes seconds, running it a part of one; older servers do not compile
+    # Tables are named nearly in the order in which they are best joined; to look for a better one among eight takes
+    # longer than most questions.
+    "join_collapse_limit": "4",
+}
 WRITERS_LOCK = 0x7777_0002  # any number will do that other programs on the server are unlikely to use
 
 
@@ -171,8 +177,8 @@ def _connect_server(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def set_parameters(connection: Any, _record: Any) -> None:
-        # Compiling a long query takes seconds, running it a part of one; older servers do not compile.
-        connection.execute("SELECT set_config('jit', 'off', false) FROM pg_settings WHERE name = 'jit'")
+        for parameter in SERVER_PARAMETERS.items():
+            connection.execute("SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s", parameter[::-1])
         connection.commit()
 
     @event.listens_for(engine, "begin")
