@@ -82,6 +82,14 @@ class Selection:
         asked = (kind for node in self.nodes.values() for kind in node.kinds.values() if kind.is_stored)
         return tuple(dict.fromkeys([*own, *asked]))
 
+    @functools.cached_property
+    def column_keys(self) -> Mapping[str, Mapping[str, tuple[str, str]]]:
+        """Identity and permanent key of every column, by the qualified name of its node and its own name."""
+        return {
+            node.qualified: {column.name: (node.identity, column.key) for column in node.quantity.columns}
+            for node in self.nodes.values()
+        }
+
     def wanted(self, scope: Scope) -> list[Node]:
         """Return the nodes of this scope whose columns are stored: those asked for and the metrics they need."""
         return [node for node in self.nodes.values() if node.quantity.scope is scope and node.quantity.is_metric]
@@ -112,13 +120,24 @@ class Asked:
 
 
 def understood(registry: Registry, request: Request) -> Asked:
-    """Bring a request to what it selects.
+    """Bring a request to what it selects; the registry remembers it, for a request is often made of many models.
 
     Raises:
         UsageError: As for ``select``.
     """
-    selection = select(registry, request)
-    return Asked(registry, pinned(registry, request), selection, profile_name(registry, request.profile))
+    text = repr(request)  # equal requests may differ: a parameter is 1, or 1.0, or True
+    asked = registry.understood.get(text)
+    if asked is None:
+        selection = select(registry, request)
+        asked = Asked(registry, pinned(registry, request), selection, profile_name(registry, request.profile))
+        if len(registry.understood) >= REMEMBERED:
+            registry.understood.clear()
+        registry.understood[text] = asked
+    return asked
+
+
+REMEMBERED = 32
+"""Requests that a registry remembers."""
 
 
 def profile_name(registry: Registry, name: str) -> str:
