@@ -9,7 +9,7 @@ import ww_core as ww
 from ww_core.domain.layer import LayerKind
 from ww_core.domain.request import Request
 from ww_core.plugins.discovery import load_plugins
-from ww_core.plugins.selection import select
+from ww_core.plugins.selection import REMEMBERED, select, understood
 
 
 @ww.metric(version="1")
@@ -177,3 +177,19 @@ def test_a_profile_that_names_no_extractor_has_those_of_the_default_one():
     registry = load_plugins(objects=[Alone()], environ={"WW_BLOCK_PLUGINS": "ww.profiles"})
     with pytest.raises(ww.UsageError, match="profile 'default' names no extractor for layers of kind"):
         select(registry, Request())
+
+
+def test_a_request_is_understood_once_and_not_as_another_that_is_equal():
+    registry = load_plugins(objects=[plugin([alpha], [extractor("pool"), extractor("matrix")], metrics=("alpha",))])
+
+    def asked(factor, seed=0):
+        return understood(registry, Request(profile="mine", parameters=(("Mine:alpha.factor", factor),), seed=seed))
+
+    first = asked(1)
+    assert asked(1) is first
+    with pytest.raises(ww.UsageError):
+        asked(True)  # which is 1 to Python
+    for seed in range(1, REMEMBERED + 2):
+        asked(1, seed)
+    assert len(registry.understood) <= REMEMBERED
+    assert asked(1).selection.nodes["Mine:alpha"].identity == first.selection.nodes["Mine:alpha"].identity

@@ -186,15 +186,15 @@ def test_fitting_more_tails_changes_nothing(kind, allowance, monkeypatch):
 def test_few_tails_are_evaluated(kind, ks, monkeypatch):
     evaluated, fitted = [], []
 
-    def counting_misfits(self, starts, function=power_law._Tails._misfits):
-        evaluated.extend(starts)
-        return function(self, starts)
+    def counting_misfits(tails, points, function=power_law._misfits):
+        evaluated.extend(tails[0])
+        return function(tails, points)
 
     def counting_fit(*arguments, function=power_law._fit_tail, **options):
         fitted.append(arguments)
         return function(*arguments, **options)
 
-    monkeypatch.setattr(power_law._Tails, "_misfits", counting_misfits)
+    monkeypatch.setattr(power_law, "_misfits", counting_misfits)
     monkeypatch.setattr(power_law, "_fit_tail", counting_fit)
     fit_power_law(DRAWS[kind](np.random.default_rng(9), 20_000), ks=ks)
     assert len(evaluated) < 150

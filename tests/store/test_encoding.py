@@ -38,6 +38,18 @@ def test_spectrum_of_a_random_matrix_gets_smaller():
     assert len(encode_spectrum(values)[1]) < 0.87 * values.nbytes
 
 
+@pytest.mark.parametrize("count", [1, 2, 4096, 4097])  # short ones are half compressed
+def test_any_zlib_reads_a_spectrum(count):
+    values = np.sort(np.random.default_rng(0).standard_normal(count))
+    planes = np.frombuffer(zlib.decompress(encode_spectrum(values)[1]), np.uint8).reshape(8, -1)
+    assert np.ascontiguousarray(planes.T).view("<f8").ravel().tolist() == values.tolist()
+
+
+def test_numbers_of_single_precision_take_less_room():
+    values = np.random.default_rng(0).standard_normal(1000).astype(np.float32).astype(np.float64)
+    assert len(encode_spectrum(values)[1]) < 0.7 * values.nbytes
+
+
 def test_two_dimensions_are_refused():
     with pytest.raises(ValueError, match="one dimension"):
         encode_spectrum(np.ones((2, 2)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.compute.batches import batches_of
 from ww_core.compute.crew import Crew
-from ww_core.compute.reading import by_stamp
+from ww_core.compute.reading import ReadingByStamp
 from ww_core.compute.recipe import Recipe, compute_by_recipe
 from ww_core.compute.task import LayerResult, LayerTask
 from ww_core.compute.worker import Worker
@@ -95,7 +95,7 @@ def _computation(execution: Execution, asked: Asked, tensors: Tensors, crew: Cre
     if not execution.executor.shares_memory:
         recipe = Recipe.of(asked, tensors.address, tensors.loader, spec_of(execution.device))
         return partial(compute_by_recipe, recipe)
-    reading = by_stamp(tensors.checkpoint, tensors.loader)
+    reading = partial(ReadingByStamp, tensors.checkpoint, tensors.loader)
     seed, device = asked.request.seed, execution.device.object
     worker = Worker(tensors.checkpoint, tensors.loader, reading, asked.selection, seed, device, crew)
     return crew.doing(worker.compute) if crew else worker.compute

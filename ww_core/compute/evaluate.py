@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.outcome import Outcome, State
@@ -11,13 +11,14 @@ from ww_core.errors import NotApplicable, NoValue, Refused
 from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
+    from ww_core.contracts.core_input import CoreInput
     from ww_core.contracts.metric import Quantity
     from ww_core.domain.column import Column
     from ww_core.plugins.links import Need
     from ww_core.plugins.resolver import Node
 
-Inputs = Callable[[str, "Node"], Any]
-"""Gives a core input by name to a node; raises NoValue where there is none."""
+Inputs = Callable[["CoreInput", "Node"], Any]
+"""Gives a core input to a node; raises NoValue where there is none."""
 
 
 class Lost(Exception):  # noqa: N818 - not an error of its own: its cause is in the failures already
@@ -56,34 +57,41 @@ class Evaluator:
         self._results: dict[str, Any] = {}
         self._missing: dict[str, NoValue | Lost] = {}
 
+    def evaluate(self, missing: Iterable[str]) -> dict[str, Mapping[str, Outcome]]:
+        """Return what is new of metrics, each by its columns, without those that an exception cost."""
+        found: dict[str, Mapping[str, Outcome]] = {}
+        for qualified in missing:
+            try:
+                outcomes = self.outcomes(qualified)
+            except Lost:
+                continue
+            known = self._known.get(qualified)
+            found[qualified] = {name: own for name, own in outcomes.items() if name not in known} if known else outcomes
+        return found
+
     def outcomes(self, qualified: str) -> Mapping[str, Outcome]:
         """Return the outcome of every column of a metric; computed if it is not known.
 
         Raises:
             Lost: An exception cost it.
         """
-        if qualified not in self._outcomes:
-            quantity, known = self._nodes[qualified].quantity, self._known.get(qualified, {})
+        found = self._outcomes.get(qualified)
+        if found is None:
+            quantity, known = self._nodes[qualified].quantity, self._known.get(qualified, _NOTHING)
             if is_complete(quantity, known):
-                self._outcomes[qualified] = known
-                return known
-            try:
-                result = self._result(qualified)
-            except NoValue as missing:
-                computed = {column.name: _outcome_of(missing) for column in quantity.columns}
+                found = known
             else:
-                computed = self._split(qualified, quantity, result)
-            self._outcomes[qualified] = computed | dict(known)
-        return self._outcomes[qualified]
-
-    def new_outcomes(self, qualified: str) -> dict[str, Outcome]:
-        """Return the outcomes of the columns of a metric that are not known.
-
-        Raises:
-            Lost: An exception cost it.
-        """
-        known = self._known.get(qualified, {})
-        return {name: outcome for name, outcome in self.outcomes(qualified).items() if name not in known}
+                try:
+                    found = self._split(qualified, quantity, self._result(qualified))
+                except NoValue as missing:
+                    found = {column.name: _outcome_of(missing) for column in quantity.columns}
+                except Lost as lost:
+                    self._missing[qualified] = fresh(lost)
+                    raise
+                if known:
+                    found = {**found, **known}
+            self._outcomes[qualified] = found
+        return found
 
     def value(self, need: Need) -> Any:
         """Return what a need of this scope gets.
@@ -94,8 +102,9 @@ class Evaluator:
         """
         if not need.column:
             return self._result(need.quantity)
-        known = self._known.get(need.quantity, {})
-        outcome = known[need.column] if need.column in known else self.outcomes(need.quantity)[need.column]
+        outcome = self._known.get(need.quantity, _NOTHING).get(need.column)
+        if outcome is None:
+            outcome = self.outcomes(need.quantity)[need.column]
         return value_of(outcome, self._nodes[need.quantity].quantity.column(need.column))
 
     def _result(self, qualified: str) -> Any:
@@ -105,17 +114,17 @@ class Evaluator:
             NoValue: It has no value, or something it needs has none.
             Lost: An exception cost it.
         """
+        if qualified in self._results:
+            return self._results[qualified]
         if qualified in self._missing:
             raise fresh(self._missing[qualified])
-        if qualified not in self._results:
-            node = self._nodes[qualified]
-            try:
-                arguments = [self._need(node, need) for need in node.needs]
-                self._results[qualified] = self._call(node, arguments)
-            except (NoValue, Lost) as missing:
-                self._missing[qualified] = fresh(missing)
-                raise
-        return self._results[qualified]
+        node = self._nodes[qualified]
+        try:
+            result = self._results[qualified] = self._call(node, [self._need(node, need) for need in node.needs])
+        except (NoValue, Lost) as missing:
+            self._missing[qualified] = fresh(missing)
+            raise
+        return result
 
     def _call(self, node: Node, arguments: Sequence[Any]) -> Any:
         try:
@@ -126,34 +135,36 @@ class Evaluator:
             raise self._lost(node.qualified, sentence_of(error, node.quantity.function)) from error
 
     def _need(self, node: Node, need: Need) -> Any:
-        if need.core:
+        if need.core is not None:
             try:
                 return self._inputs(need.core, node)
             except (NoValue, Lost):
                 raise
             except Exception as error:
-                raise self._lost(need.core, sentence_of(error)) from error
+                raise self._lost(need.core.name, sentence_of(error)) from error
         if self._nodes[need.quantity].quantity.scope is not node.quantity.scope:
             return self._elsewhere(need)
         return self.value(need)
 
     def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
-        is_dataclass = hasattr(type(result), "__dataclass_fields__")
-        if not is_dataclass and len(quantity.columns) > 1:
-            raise self._lost(qualified, f"it declares several columns and returned {type(result).__name__}")
+        columns = quantity.columns
         try:
-            if not is_dataclass:
-                (column,) = quantity.columns
-                return {column.name: _typed(column, result)}
-            return {column.name: _typed(column, getattr(result, column.name, None)) for column in quantity.columns}
+            if hasattr(type(result), "__dataclass_fields__"):
+                return {column.name: _typed(column, getattr(result, column.name, None)) for column in columns}
+            if len(columns) == 1:
+                return {columns[0].name: _typed(columns[0], result)}
         except RAISED as error:  # a value of an untrusted class may raise where it is to become a number
             raise self._lost(qualified, sentence_of(error, quantity.function)) from error
+        raise self._lost(qualified, f"it declares several columns and returned {type(result).__name__}")
 
     def _lost(self, qualified: str, message: str) -> Lost:
         plugin, _, name = qualified.rpartition(":")
         sentence = f"{name}: {message}"
         self._failures.append(Failure("metric" if plugin else "input", plugin or "ww", self._subject, sentence))
         return Lost(sentence)
+
+
+_NOTHING: Mapping[str, Outcome] = {}
 
 
 def is_complete(quantity: Quantity, known: Mapping[str, Outcome]) -> bool:
@@ -176,17 +187,17 @@ def value_of(outcome: Outcome, column: Column) -> Any:
         Refused: It has none that one may trust.
         Lost: It was lost to an exception.
     """
-    if outcome.is_ok:
+    if outcome.state is State.OK:
         if outcome.text is not None:
             return outcome.text
-        return _PYTHON_TYPES.get(column.type, float)(outcome.number)
+        return _PYTHON_TYPES[column.type](outcome.number)
     if outcome.state is State.FAILED:
         raise Lost(column.name)
     reason = f"{column.name}: {outcome.reason}"
     raise (NotApplicable(reason) if outcome.state is State.NOT_APPLICABLE else Refused(reason))
 
 
-_PYTHON_TYPES: Mapping[str, Callable[[Any], Any]] = {"int": int, "bool": bool}
+_PYTHON_TYPES: Mapping[str, Callable[[Any], Any]] = {"int": int, "bool": bool, "float": float, "text": float}
 
 
 def _outcome_of(missing: NoValue) -> Outcome:
@@ -195,6 +206,8 @@ def _outcome_of(missing: NoValue) -> Outcome:
 
 
 def _typed(column: Column, value: Any) -> Outcome:
+    if type(value) is float and column.type == "float":  # nearly all values are such
+        return Outcome.of(value)
     if value is None:
         raise TypeError(f"column {column.name} has no value: raise NotApplicable or Refused instead of returning None")
     if isinstance(value, NoValue):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ww_core.errors import SourceError
-from ww_core.sources.digests import digest_tensor, stamp_of, tensors_of
+from ww_core.sources.digests import digest_tensor, stamp_of
 from ww_core.sources.reading import read_tensor
 
 if TYPE_CHECKING:
@@ -21,73 +21,93 @@ if TYPE_CHECKING:
 GONE = "gone"
 """Stands for the stamp of a file that is no longer there."""
 
-Read = Callable[["TensorSpec"], AbstractContextManager["npt.NDArray[Any]"]]
-"""Gives a tensor, as ``Checkpoint.read`` does."""
-
-Reading = Callable[["LayerTask"], AbstractContextManager[Read]]
-"""Gives what reads the tensors of a task. It raises SourceError where they are other ones, at the latest on leaving."""
+CHANGED = "the file changed while it was analysed"
 
 
-def by_stamp(checkpoint: Checkpoint, loader: str) -> Reading:
-    """Read where the tensors were digested: their stamps are still the same, before and after.
+class Reading(Protocol):
+    """Reads the tensors of one task."""
 
-    Args:
-        checkpoint: The opened checkpoint.
-        loader: Qualified name of its loader.
-    """
+    def check(self) -> None:
+        """Tell whether the tensors are those that were digested; called before they are read, and after.
 
-    @contextmanager
-    def reading(task: LayerTask) -> Iterator[Read]:
-        _refuse_change(checkpoint, loader, task, task.stamps)
-        yield partial(read_tensor, checkpoint)
-        _refuse_change(checkpoint, loader, task, task.stamps)
+        Raises:
+            SourceError: They are not.
+        """
 
-    return reading
+    def read(self, spec: TensorSpec) -> AbstractContextManager[npt.NDArray[Any]]:
+        """Give a tensor, as ``Checkpoint.read`` does.
+
+        Raises:
+            SourceError: It is not the one that was digested.
+        """
 
 
-def by_content(checkpoint: Checkpoint, loader: str, label: str) -> Reading:
-    """Read where a stamp says nothing, as on another host: each tensor that is read has the digest of the task.
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadingByStamp:
+    """Reads where the tensors were digested: their stamps are still the same."""
 
-    Args:
+    checkpoint: Checkpoint
+    loader: str
+    task: LayerTask
+
+    def check(self) -> None:
+        """Compare the stamps with those under which the tensors were digested."""
+        if _stamps(self.checkpoint, self.loader, self.task) != self.task.stamps:
+            raise SourceError(f"{CHANGED}: analyse it again")
+
+    def read(self, spec: TensorSpec) -> AbstractContextManager[npt.NDArray[Any]]:
+        """Give a tensor."""
+        return read_tensor(self.checkpoint, spec)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadingByContent:
+    """Reads where a stamp says nothing, as on another host: what is read has the digest that it should have.
+
+    Attributes:
         checkpoint: The opened checkpoint.
         loader: Qualified name of its loader.
         label: How the source is named to people.
+        there: Dtype and shape of the tensors that the checkpoint has.
+        task: The task.
     """
-    there = {spec.name: (spec.dtype, spec.shape) for spec in tensors_of(checkpoint)}
-    other = "the file changed while it was analysed, or the worker sees another file under this name"
+
+    checkpoint: Checkpoint
+    loader: str
+    label: str
+    there: Mapping[str, tuple[str, tuple[int, ...]]]
+    task: LayerTask
+    _stamps: dict[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Look for the tensors; and see that between hashing and computing nothing changed."""
+        for spec in self.task.layer.tensors:
+            if self.there.get(spec.name) != (spec.dtype, spec.shape):
+                raise self._other(f"there is no tensor {spec.name} of {spec.dtype} {spec.shape}")
+        stamps = _stamps(self.checkpoint, self.loader, self.task)
+        if (self._stamps or stamps) != stamps:
+            raise SourceError(f"{CHANGED}: analyse it again")
+        self._stamps.update(stamps)
 
     @contextmanager
-    def read(digests: Mapping[str, str], spec: TensorSpec) -> Iterator[npt.NDArray[Any]]:
-        with read_tensor(checkpoint, spec) as array:
-            if digest_tensor(array, spec.dtype) != digests[spec.name]:
-                raise SourceError(f"{label}: tensor {spec.name} is not the one that was digested: {other}")
+    def read(self, spec: TensorSpec) -> Iterator[npt.NDArray[Any]]:
+        """Give a tensor once it was hashed."""
+        subject = self.task.subject
+        digest = subject.weight if spec == self.task.layer.weight else subject.bias
+        with read_tensor(self.checkpoint, spec) as array:
+            if digest_tensor(array, spec.dtype) != digest:
+                raise self._other(f"tensor {spec.name} is not the one that was digested")
             yield array
 
-    @contextmanager
-    def reading(task: LayerTask) -> Iterator[Read]:
-        specs = task.layer.tensors
-        for spec in specs:
-            if there.get(spec.name) != (spec.dtype, spec.shape):
-                raise SourceError(f"{label}: there is no tensor {spec.name} of {spec.dtype} {spec.shape}: {other}")
-        before = {spec.name: _stamp(checkpoint, spec, loader) for spec in specs}
-        digests = dict(zip((spec.name for spec in specs), (task.subject.weight, task.subject.bias), strict=False))
-        yield partial(read, digests)
-        _refuse_change(checkpoint, loader, task, before)  # between hashing and computing
-
-    return reading
+    def _other(self, what: str) -> SourceError:
+        return SourceError(f"{self.label}: {what}: {CHANGED}, or the worker sees another file under this name")
 
 
-def _refuse_change(checkpoint: Checkpoint, loader: str, task: LayerTask, stamps: Mapping[str, str]) -> None:
-    """Raise unless the tensors of a task have these stamps.
-
-    Raises:
-        SourceError: The file is no longer the one that was digested.
-    """
-    if any(_stamp(checkpoint, spec, loader) != stamps[spec.name] for spec in task.layer.tensors):
-        raise SourceError("the file changed while it was analysed: analyse it again")
+def _stamps(checkpoint: Checkpoint, loader: str, task: LayerTask) -> dict[str, str]:
+    return {spec.name: _stamp(checkpoint, loader, spec) for spec in task.layer.tensors}
 
 
-def _stamp(checkpoint: Checkpoint, spec: TensorSpec, loader: str) -> str:
+def _stamp(checkpoint: Checkpoint, loader: str, spec: TensorSpec) -> str:
     try:
         return stamp_of(checkpoint, spec, loader)
     except OSError:

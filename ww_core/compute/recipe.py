@@ -7,10 +7,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ww_core.compute.blas import one_blas_thread
-from ww_core.compute.reading import by_content
+from ww_core.compute.reading import ReadingByContent
 from ww_core.compute.task import LayerResult, LayerTask
 from ww_core.compute.worker import Worker
 from ww_core.domain.report import Failure
@@ -128,6 +129,7 @@ def _prepare(recipe: Recipe) -> _Ready:
     from ww_core.plugins.discovery import load_plugins
     from ww_core.plugins.selection import select
     from ww_core.plugins.variants import ready_device
+    from ww_core.sources.digests import tensors_of
     from ww_core.sources.opening import find_source, open_checkpoint
 
     opened = ExitStack()
@@ -144,7 +146,8 @@ def _prepare(recipe: Recipe) -> _Ready:
         source = find_source(recipe.address, registry)
         checkpoint, loader = open_checkpoint(source, registry, recipe.loader)
         opened.enter_context(checkpoint)
-        reading = by_content(checkpoint, loader, source.label)
+        there = {spec.name: (spec.dtype, spec.shape) for spec in tensors_of(checkpoint)}
+        reading = partial(ReadingByContent, checkpoint, loader, source.label, there)
     except RAISED as error:
         return _Ready(_Refusing("read", recipe.loader, f"{sentence_of(error)}; {SAME_PATH}"), opened)
     opened.enter_context(one_blas_thread())

@@ -1,22 +1,31 @@
-"""The worker that does tasks, a batch at a time."""
+"""The worker that does tasks, a batch at a time: first what takes the tensors, then what follows from spectra."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ww_core.compute.evaluate import Evaluator, Lost
-from ww_core.compute.inputs import LayerInputs, MatrixInputs, MatrixSequence
-from ww_core.compute.task import LayerResult, LayerTask, MatrixResult
-from ww_core.domain.outcome import Outcome
+from ww_core.compute.at_hand import LayerAtHand, MatrixAtHand
+from ww_core.compute.evaluate import Evaluator, Lost, fresh
+from ww_core.compute.matrices import MatrixSequence
+from ww_core.compute.needs import kinds_behind
+from ww_core.compute.spectra import Lacking, SpectrumMaker, parted
+from ww_core.compute.task import LayerResult, LayerTask, MatrixResult, MatrixTask
 from ww_core.domain.report import Failure
 from ww_core.errors import SourceError
+from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
-    from ww_core.compute.reading import Read, Reading
+    import numpy.typing as npt
+
+    from ww_core.compute.reading import Reading
     from ww_core.contracts.device import Device
     from ww_core.contracts.loader import Checkpoint
+    from ww_core.domain.layer import TensorSpec
     from ww_core.plugins.links import Need
     from ww_core.plugins.selection import Selection
     from ww_core.spectral.sharing import Share
@@ -28,7 +37,7 @@ class Worker:
     Args:
         checkpoint: The opened checkpoint.
         loader: Qualified name of its loader.
-        reading: Gives what reads the tensors of a task.
+        reading: Reads the tensors of a task.
         selection: What is selected.
         seed: Seed of everything random.
         device: Where spectra are made.
@@ -39,85 +48,167 @@ class Worker:
         self,
         checkpoint: Checkpoint,
         loader: str,
-        reading: Reading,
+        reading: Callable[[LayerTask], Reading],
         selection: Selection,
         seed: int,
         device: Device,
         share: Share | None = None,
     ) -> None:
         from ww_core.spectral.sharing import alone
-        from ww_core.spectral.singular_values import spectrum_of
 
-        self._decompose = partial(spectrum_of, precision=selection.precision, device=device, share=share or alone)
-        self._device = device
+        self._maker = SpectrumMaker(device, share or alone)
         self._checkpoint = checkpoint
         self._loader = loader
         self._reading = reading
         self._selection = selection
         self._seed = seed
+        self._kinds_behind = functools.cache(partial(kinds_behind, selection.nodes))  # most matrices lack the same
 
     def compute(self, batch: Sequence[LayerTask]) -> list[LayerResult]:
         """Compute all that is missing of layers. Exceptions end up in the results' failures, never here."""
-        return [self._layer(task) for task in batch]
-
-    def _layer(self, task: LayerTask) -> LayerResult:
-        result = LayerResult(task)
-        try:
-            with self._reading(task) as read:
-                self._compute_layer(task, read, result)
-        except SourceError as error:
-            lost = Failure("read", self._loader, task.layer.name, str(error))
-            return LayerResult(task, failures=[*result.failures, lost])
-        return result
-
-    def _compute_layer(self, task: LayerTask, read: Read, result: LayerResult) -> None:
         import numpy as np
 
-        nodes = self._selection.nodes
-        inputs = LayerInputs(
-            self._checkpoint,
-            read,
-            task.layer,
-            self._seed,
-            task.subject.digest,
-            result.failures,
-            self._decompose,
-            self._device,
-        )
-        try:
-            whole = Evaluator(nodes, inputs, task.known, task.layer.name, result.failures, elsewhere=_nowhere)
-            with np.errstate(all="ignore"):  # what comes of an overflow or a division is a state, not a message
-                self._compute_matrices(task, inputs, whole, result)
-                result.outcomes |= _outcomes(whole, task.missing)
-        finally:
-            inputs.close()
+        layers = [self._layer(task) for task in batch]
+        with np.errstate(all="ignore"):  # what comes of an overflow or a division is a state, not a message
+            self._with_tensors([own for own in layers if not self._changed(own)])
+            for own in layers:
+                if not own.is_lost and not self._changed(own):
+                    own.finish()
+        return [own.result for own in layers]
 
-    def _compute_matrices(self, task: LayerTask, inputs: LayerInputs, whole: Evaluator, result: LayerResult) -> None:
-        sequences: dict[str, MatrixSequence] = {}
+    def _with_tensors(self, layers: Sequence[_Layer]) -> None:
+        """Make all spectra, and evaluate what takes the weights themselves."""
+        matrices = [matrix for own in layers for matrix in own.matrices if matrix.lacking or matrix.of_weights]
+        for piece in parted(matrices, lambda own: own.at_hand.nbytes, self._maker.device.piece_bytes):
+            self._maker.make([lacking for matrix in piece for lacking in matrix.lacking])
+            for matrix in piece:
+                matrix.evaluator.evaluate(matrix.of_weights)
+                matrix.at_hand.let_go()
+        for own in layers:
+            own.evaluator.evaluate(own.of_weights)
+            own.tensors.close()
+
+    def _layer(self, task: LayerTask) -> _Layer:
+        result = LayerResult(task)
         nodes = self._selection.nodes
+        tensors = _Tensors(self._checkpoint, self._reading(task), result.failures)
+        at_hand = LayerAtHand(task.layer, task.subject.digest, self._seed, tensors.read)
+        whole = Evaluator(nodes, at_hand, task.known, task.layer.name, result.failures, elsewhere=_nowhere)
         variants = {variant.identity: variant for variant in self._selection.extractors[task.layer.kind]}
-        for matrix in task.matrices:
-            variant = variants[matrix.subject.extractor]
+        sequences: dict[str, MatrixSequence] = {}
+        matrices = []
+        for own in task.matrices:
+            variant = variants[own.subject.extractor]
             if variant.identity not in sequences:
-                sequences[variant.identity] = MatrixSequence(inputs, variant, matrix.plan)
-            own = MatrixInputs(inputs, sequences[variant.identity], matrix.plan, matrix.subject, matrix.spectra)
-            name = f"{task.layer.name} {variant.label} {matrix.subject.index}"
-            evaluator = Evaluator(nodes, own, matrix.known, name, result.failures, elsewhere=whole.value)
-            outcomes = _outcomes(evaluator, matrix.missing)
-            result.matrices.append(
-                MatrixResult(matrix.subject, matrix.in_context, tuple(own.computed), own.attempted, outcomes)
+                sequences[variant.identity] = MatrixSequence(at_hand, variant, own.plan, result.failures)
+            make = partial(sequences[variant.identity].__getitem__, own.subject.index)
+            matrix = MatrixAtHand(at_hand, own.plan, own.subject, own.spectra, make)
+            known = frozenset((qualified, name) for qualified, columns in own.known.items() for name in columns)
+            kinds = [kind for kind in self._kinds_behind(own.missing, known) if not matrix.has(kind)]
+            name = f"{task.layer.name} {variant.label} {own.subject.index}"
+            matrices.append(
+                _Matrix(
+                    task=own,
+                    at_hand=matrix,
+                    lacking=[Lacking(matrix, kind, result.failures) for kind in kinds],
+                    of_weights=self._of_weights(own.missing),
+                    evaluator=Evaluator(nodes, matrix, own.known, name, result.failures, elsewhere=whole.value),
+                )
             )
+        return _Layer(task, result, tensors, whole, self._of_weights(task.missing), matrices)
+
+    def _of_weights(self, missing: Iterable[str]) -> list[str]:
+        return [qualified for qualified in missing if self._selection.nodes[qualified].of_weights]
+
+    def _changed(self, own: _Layer) -> bool:
+        """Tell whether the file is no longer the one that was digested: its content would get a wrong address."""
+        try:
+            own.tensors.reading.check()
+        except SourceError as error:
+            own.lose(Failure("read", self._loader, own.task.layer.name, str(error)))
+            return True
+        return False
+
+
+@dataclass(slots=True, eq=False)
+class _Matrix:
+    """A matrix that is worked on: what it lacks, and which missing metrics take the weights."""
+
+    task: MatrixTask
+    at_hand: MatrixAtHand
+    lacking: Sequence[Lacking]
+    of_weights: Sequence[str]
+    evaluator: Evaluator
+
+    def result(self) -> MatrixResult:
+        """Return what is known now, having evaluated the rest."""
+        task, made = self.task, self.at_hand
+        outcomes = self.evaluator.evaluate(task.missing)
+        return MatrixResult(task.subject, task.in_context, tuple(made.new_spectra), made.is_tried, outcomes)
+
+
+@dataclass(slots=True, eq=False)
+class _Layer:
+    """A layer that is worked on."""
+
+    task: LayerTask
+    result: LayerResult
+    tensors: _Tensors
+    evaluator: Evaluator
+    of_weights: Sequence[str]
+    matrices: Sequence[_Matrix]
+    is_lost: bool = False
+
+    def finish(self) -> None:
+        """Evaluate what follows from spectra and values."""
+        self.result.matrices += [matrix.result() for matrix in self.matrices]
+        self.result.outcomes |= self.evaluator.evaluate(self.task.missing)
+
+    def lose(self, failure: Failure) -> None:
+        """Have nothing of the layer but failures."""
+        self.is_lost = True
+        self.result.failures.append(failure)
+
+
+class _Tensors:
+    """The tensors of a layer, each read when it is first asked for, and held until ``close``.
+
+    Args:
+        checkpoint: Where they are read from.
+        reading: Reads them.
+        failures: Where exceptions are recorded.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, reading: Reading, failures: list[Failure]) -> None:
+        self.reading = reading
+        self._checkpoint = checkpoint
+        self._failures = failures
+        self._open = ExitStack()
+        self._arrays: dict[str, npt.NDArray[Any] | Lost] = {}
+
+    def read(self, spec: TensorSpec) -> npt.NDArray[Any]:
+        """Return a tensor in its stored dtype, read-only.
+
+        Raises:
+            Lost: It could not be read; the failure is recorded once.
+        """
+        if spec.name not in self._arrays:
+            try:
+                self._arrays[spec.name] = self._open.enter_context(self.reading.read(spec))
+            except RAISED as error:
+                sentence = sentence_of(error, self._checkpoint)
+                self._failures.append(Failure("read", self._checkpoint.format, spec.name, sentence))
+                self._arrays[spec.name] = Lost(spec.name)
+        array = self._arrays[spec.name]
+        if isinstance(array, Lost):
+            raise fresh(array)
+        return array
+
+    def close(self) -> None:
+        """Let go of what was read."""
+        self._arrays.clear()
+        self._open.close()
 
 
 def _nowhere(need: Need) -> Any:
     raise AssertionError(f"linking lets no layer metric see {need.quantity}")
-
-
-def _outcomes(evaluator: Evaluator, missing: Sequence[str]) -> dict[str, Mapping[str, Outcome]]:
-    found: dict[str, Mapping[str, Outcome]] = {}
-    for qualified in missing:
-        try:
-            found[qualified] = evaluator.new_outcomes(qualified)
-        except Lost:
-            continue
-    return found

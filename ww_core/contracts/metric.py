@@ -22,27 +22,6 @@ from ww_core.domain.parameter import (
 )
 from ww_core.domain.spectrum import Resolution
 
-CORE_INPUTS: Mapping[str, Scope] = {
-    "matrix": Scope.MATRIX,
-    "singular_values": Scope.MATRIX,
-    "eigenvalues": Scope.MATRIX,
-    "noise_floor": Scope.MATRIX,
-    "epsilon": Scope.MATRIX,
-    "n_rows": Scope.MATRIX,
-    "n_cols": Scope.MATRIX,
-    "randomized_eigenvalues": Scope.MATRIX,
-    "weight": Scope.LAYER,
-    "bias": Scope.LAYER,
-    "stored_weight": Scope.LAYER,
-    "stored_bias": Scope.LAYER,
-    "layer": Scope.LAYER,
-    "layers": Scope.MODEL,
-    "matrices": Scope.MODEL,
-}
-"""Names the core itself provides, with their scope. ``rng`` exists in every scope."""
-
-ANY_SCOPE_INPUTS = frozenset({"rng"})
-
 
 def column(*, better: Better = "none", unit: str = "", doc: str = "", key: str = "") -> Any:
     """Declare a field of a metric's result dataclass as a column; a field may hold NotApplicable or Refused instead.

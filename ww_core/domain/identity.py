@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ww_core.domain.spectrum import SpectrumKind
+
 NUMERICS_VERSION = "2"
 """Version of what ``singular_values`` and the other core inputs mean. A new one makes every value new."""
 
@@ -36,9 +38,9 @@ def digest_of(kind: str, content: Mapping[str, Any]) -> str:
 
 
 @functools.cache
-def spectrum_identity(resolution: str, precision: str = PRECISION) -> str:
-    """Return the identity of a spectrum. Route and device are provenance, and no part of it."""
-    return digest_of("spectrum", {"numerics": NUMERICS_VERSION, "precision": precision, "resolution": resolution})
+def spectrum_identity(kind: SpectrumKind) -> str:
+    """Return the identity of a kind of spectra. Route and device are provenance, and no part of it."""
+    return digest_of("spectrum", {"numerics": NUMERICS_VERSION, "resolution": kind.resolution} | kind.parameters)
 
 
 def extractor_identity(key: str, version: str, parameters: Mapping[str, Any]) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import numpy.typing as npt
 
@@ -17,6 +19,57 @@ Precision = Literal["float64", "float32"]
 """Of the arithmetic behind a spectrum of standard resolution; ``full`` is always in float64."""
 
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class Randomized:
+    """Which permutation of all elements a matrix has gone through.
+
+    Attributes:
+        number: From 0; each number is another permutation.
+        seed: Seed of the selection.
+    """
+
+    number: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrumKind:
+    """Which spectrum of a matrix is meant; part of the identity.
+
+    Attributes:
+        resolution: How far down it is exact.
+        precision: Of the arithmetic.
+        randomized: The permutation of the elements; None for the matrix itself.
+    """
+
+    resolution: Resolution = "standard"
+    precision: Precision = "float64"
+    randomized: Randomized | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether spectra of this kind are kept: of randomized ones the first."""
+        return self.randomized is None or self.randomized.number == 0
+
+    @property
+    def parameters(self) -> dict[str, str | int]:
+        """What it is besides its resolution, as plain data."""
+        own: dict[str, str | int] = {"precision": self.precision}
+        if self.randomized is not None:
+            own |= {"randomized": self.randomized.number, "seed": self.randomized.seed}
+        return own
+
+    @classmethod
+    def of(cls, resolution: Resolution, parameters: Mapping[str, Any]) -> SpectrumKind:
+        """Return the kind of a resolution and the rest as plain data.
+
+        Raises:
+            KeyError: Something is missing.
+        """
+        randomized = Randomized(parameters["randomized"], parameters["seed"]) if "randomized" in parameters else None
+        return cls(resolution, parameters["precision"], randomized)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +84,7 @@ class Spectrum:
         precision: Of the arithmetic; part of the identity.
         route: How it was computed; provenance only.
         seconds: How long that took; provenance only.
+        randomized: The permutation of the elements before; None for the matrix itself; part of the identity.
     """
 
     singular_values: npt.NDArray[np.float64]
@@ -39,6 +93,12 @@ class Spectrum:
     precision: Precision = "float64"
     route: str = ""
     seconds: float = 0.0
+    randomized: Randomized | None = None
+
+    @property
+    def kind(self) -> SpectrumKind:
+        """Which spectrum of its matrix it is."""
+        return SpectrumKind(self.resolution, self.precision, self.randomized)
 
     @property
     def eigenvalues(self) -> npt.NDArray[np.float64]:

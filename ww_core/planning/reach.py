@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ww_core.compute.inputs import FROM_SPECTRUM, tensor_behind
-from ww_core.compute.task import Known, LayerTask, MatrixTask
-from ww_core.contracts.metric import CORE_INPUTS
+from ww_core.compute.at_hand import LayerAtHand, MatrixAtHand
+from ww_core.compute.evaluate import Evaluator, Lost
+from ww_core.compute.task import Known, LayerTask
 from ww_core.domain.column import Scope
-from ww_core.errors import NotApplicable
+from ww_core.domain.outcome import Outcome, State
 from ww_core.planning.tasks import missing_of
 
 if TYPE_CHECKING:
-    from ww_core.domain.layer import Layer
-    from ww_core.domain.spectrum import Resolution
+    from ww_core.contracts.core_input import CoreInput
+    from ww_core.contracts.metric import Quantity
+    from ww_core.domain.layer import TensorSpec
     from ww_core.planning.layers import PlannedLayer
     from ww_core.plugins.links import Need
     from ww_core.plugins.resolver import Node
@@ -63,83 +63,34 @@ def reach_of(
             subjects[qualified].add(subject)
     nodes = selection.wanted(Scope.MODEL)
     missing = missing_of(nodes, known_of_model)
-    view = _WithoutWeights(selection.nodes, known_of_model, _core_of_model, _columns_of_model(planned, subjects))
-    model = tuple(qualified for qualified in missing if view.has(qualified))
+    foresight = _Foresight(selection.nodes, _of_header, known_of_model, "", [], _columns_of_model(planned, subjects))
+    model = tuple(foresight.evaluate(missing))
     return Reach(tuple(within), model, layers | {qualified: set() for qualified in missing if qualified not in model})
 
 
-class _Answer(Enum):
-    """What a need gets without the weights."""
+class _Foresight(Evaluator):
+    """Evaluates without a call of any function: what it does not lose can be had of what is at hand."""
 
-    VALUE = auto()
-    """A value; or computing it says why there is none."""
+    def _call(self, node: Node, arguments: Sequence[Any]) -> Any:  # noqa: ARG002 - they are there, and that is enough
+        return None
 
-    NO_VALUE = auto()
-    """It is known to have none, and that is an answer too."""
-
-    WEIGHTS = auto()
-    """Nothing: it takes the weights."""
+    def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:  # noqa: ARG002 - likewise
+        return {column.name: _SOME_TEXT if column.type == "text" else _SOME_NUMBER for column in quantity.columns}
 
 
-class _WithoutWeights:
-    """One subject as it is seen without the weights. It asks in the order in which an ``Evaluator`` does.
-
-    Args:
-        nodes: All nodes of the selection.
-        known: Outcomes that are stored, by qualified name and column.
-        core: Answers for a core input of this scope.
-        elsewhere: Answers for a need of another scope.
-    """
-
-    def __init__(
-        self,
-        nodes: Nodes,
-        known: Known,
-        core: Callable[[str, Node], _Answer],
-        elsewhere: Callable[[Need], _Answer],
-    ) -> None:
-        self._nodes = nodes
-        self._known = known
-        self._core = core
-        self._elsewhere = elsewhere
-        self._answers: dict[str, _Answer] = {}
-
-    def has(self, qualified: str) -> bool:
-        """Tell whether the columns of a metric that is not known can be had."""
-        return self._result(qualified) is not _Answer.WEIGHTS
-
-    def value(self, need: Need) -> _Answer:
-        """Answer for a need of this scope."""
-        known = self._known.get(need.quantity, {})
-        if need.column in known:
-            return _Answer.VALUE if known[need.column].is_ok else _Answer.NO_VALUE
-        return self._result(need.quantity)
-
-    def _result(self, qualified: str) -> _Answer:
-        if qualified not in self._answers:
-            node = self._nodes[qualified]
-            answers = (self._need(node, need) for need in node.needs)
-            # The first need without a value decides: an evaluator does not ask for those behind it.
-            self._answers[qualified] = next((one for one in answers if one is not _Answer.VALUE), _Answer.VALUE)
-        return self._answers[qualified]
-
-    def _need(self, node: Node, need: Need) -> _Answer:
-        if need.core:
-            return self._core(need.core, node)
-        if self._nodes[need.quantity].quantity.scope is not node.quantity.scope:
-            return self._elsewhere(need)
-        return self.value(need)
+_SOME_NUMBER, _SOME_TEXT = Outcome(State.OK, number=0.0), Outcome(State.OK, text="")
 
 
 def _part(task: LayerTask, nodes: Nodes) -> tuple[LayerTask | None, list[tuple[str, str]]]:
     """Cut a task down to what can be had; None if that is nothing. The rest: metrics with digests of their subjects."""
-    whole = _WithoutWeights(nodes, task.known, _core_of_layer(task.layer), _none)
-    missing = tuple(qualified for qualified in task.missing if whole.has(qualified))
+    at_hand = LayerAtHand(task.layer, task.subject.digest, 0, _beyond)
+    whole = _Foresight(nodes, at_hand, task.known, "", [], _nowhere)
+    missing = tuple(whole.evaluate(task.missing))
     beyond = [(qualified, task.subject.digest) for qualified in task.missing if qualified not in missing]
     matrices = []
     for matrix in task.matrices:
-        view = _WithoutWeights(nodes, matrix.known, _core_of_matrix(matrix, task.layer), whole.value)
-        kept = tuple(qualified for qualified in matrix.missing if view.has(qualified))
+        own = MatrixAtHand(at_hand, matrix.plan, matrix.subject, matrix.spectra, _not_made)
+        kept = tuple(_Foresight(nodes, own, matrix.known, "", [], whole.value).evaluate(matrix.missing))
         matrices += [replace(matrix, missing=kept)] if kept else []
         beyond += [
             (qualified, (matrix.in_context if nodes[qualified].in_context else matrix.subject).digest)
@@ -150,46 +101,28 @@ def _part(task: LayerTask, nodes: Nodes) -> tuple[LayerTask | None, list[tuple[s
     return within, beyond
 
 
-def _core_of_layer(layer: Layer) -> Callable[[str, Node], _Answer]:
-    def core(name: str, node: Node) -> _Answer:  # noqa: ARG001 - of a layer all metrics see the same
-        if name in {"rng", "layer"}:
-            return _Answer.VALUE
-        try:
-            tensor_behind(name, layer)
-        except NotApplicable:
-            return _Answer.NO_VALUE
-        return _Answer.WEIGHTS
-
-    return core
+def _beyond(spec: TensorSpec) -> Any:
+    raise Lost(f"the weights of {spec.name}")
 
 
-def _core_of_matrix(matrix: MatrixTask, layer: Layer) -> Callable[[str, Node], _Answer]:
-    stored: set[Resolution] = {spectrum.resolution for spectrum in matrix.spectra}
-    of_layer = _core_of_layer(layer)
-
-    def core(name: str, node: Node) -> _Answer:
-        if name in {"n_rows", "n_cols"}:
-            return _Answer.VALUE
-        if name in FROM_SPECTRUM:
-            return _Answer.VALUE if node.quantity.resolution in stored else _Answer.WEIGHTS
-        if CORE_INPUTS.get(name) is Scope.MATRIX:
-            return _Answer.WEIGHTS
-        return of_layer(name, node)
-
-    return core
+def _not_made() -> Any:
+    raise Lost("the matrix")
 
 
-def _core_of_model(name: str, node: Node) -> _Answer:  # noqa: ARG001 - all of it comes of headers and digests
-    return _Answer.VALUE
+def _of_header(own: CoreInput, node: Node) -> Any:  # noqa: ARG001 - all that a model has comes of headers and digests
+    return None
 
 
-def _columns_of_model(
-    planned: Sequence[PlannedLayer], beyond: Mapping[str, Collection[str]]
-) -> Callable[[Need], _Answer]:
-    """Answer for columns of layers and matrices, which a model needs of all that it is made of."""
+def _columns_of_model(planned: Sequence[PlannedLayer], beyond: Mapping[str, Collection[str]]) -> Callable[[Need], Any]:
+    """Give columns of layers and matrices, which a model needs of all that it is made of."""
     own = set(_primary_digests(planned)) if beyond else set()
     without = {qualified for qualified, subjects in beyond.items() if not own.isdisjoint(subjects)}
-    return lambda need: _Answer.WEIGHTS if need.quantity in without else _Answer.VALUE
+
+    def column(need: Need) -> Any:
+        if need.quantity in without:
+            raise Lost(need.column)
+
+    return column
 
 
 def _primary_digests(planned: Sequence[PlannedLayer]) -> Iterator[str]:
@@ -200,5 +133,5 @@ def _primary_digests(planned: Sequence[PlannedLayer]) -> Iterator[str]:
                 yield from (subject.digest, own.in_context(subject).digest)
 
 
-def _none(need: Need) -> _Answer:
+def _nowhere(need: Need) -> Any:
     raise AssertionError(f"linking lets nothing of this scope see {need.quantity}")

@@ -145,16 +145,16 @@ def identity_records(selection: Selection, registry: Registry) -> list[IdentityR
     ]
     records += [
         IdentityRecord(
-            spectrum_identity(resolution, precision),
+            spectrum_identity(kind),
             "spectrum",
-            f"ww:{resolution}",
-            f"ww:{resolution}",
+            f"ww:{kind.resolution}",
+            f"ww:{kind.resolution}",
             NUMERICS_VERSION,
-            {"precision": precision},
+            kind.parameters,
             {},
             "",
         )
-        for resolution, precision in selection.spectra
+        for kind in selection.spectra
     ]
     return records
 

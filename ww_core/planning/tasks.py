@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ww_core.compute.evaluate import is_complete
-from ww_core.compute.inputs import FROM_SPECTRUM
+from ww_core.compute.needs import kinds_behind
 from ww_core.compute.task import Known, LayerTask, MatrixTask
 from ww_core.domain.column import Scope
 from ww_core.domain.outcome import Outcome
@@ -18,7 +18,7 @@ from ww_core.store.records import ColumnKey
 
 if TYPE_CHECKING:
     from ww_core.domain.column import Column
-    from ww_core.domain.spectrum import Resolution, Spectrum
+    from ww_core.domain.spectrum import Spectrum, SpectrumKind
     from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import Selection
     from ww_core.store.reader import Reader
@@ -114,16 +114,15 @@ def missing_of(nodes: Sequence[Node], known: Known) -> tuple[str, ...]:
 
 def _with_spectra(reader: Reader, tasks: Sequence[LayerTask], selection: Selection) -> list[LayerTask]:
     """Add the stored spectra that are needed, so that what needs no more than them does not read the weights."""
-    needed = functools.cache(functools.partial(_resolutions, selection.nodes))  # most matrices lack the same
-    subjects: dict[Resolution, list[str]] = defaultdict(list)
+    needed = functools.cache(functools.partial(kinds_behind, selection.nodes))  # most matrices lack the same
+    subjects: dict[SpectrumKind, list[str]] = defaultdict(list)
     for matrix in (matrix for task in tasks for matrix in task.matrices):
-        for resolution in needed(
-            matrix.missing, frozenset((q, name) for q, own in matrix.known.items() for name in own)
-        ):
-            subjects[resolution].append(matrix.subject.digest)
+        known = frozenset((qualified, name) for qualified, own in matrix.known.items() for name in own)
+        for kind in needed(matrix.missing, known):
+            subjects[kind].append(matrix.subject.digest)
     found: dict[str, tuple[Spectrum, ...]] = defaultdict(tuple)
-    for resolution, precision in selection.spectra:
-        for digest, spectrum in reader.spectra(subjects[resolution], resolution, precision).items():
+    for kind in selection.spectra:
+        for digest, spectrum in reader.spectra(subjects[kind], kind).items():
             found[digest] += (spectrum,)
     if found:
         tasks = [
@@ -134,23 +133,6 @@ def _with_spectra(reader: Reader, tasks: Sequence[LayerTask], selection: Selecti
             for task in tasks
         ]
     return sorted(tasks, key=lambda task: -task.cost)
-
-
-def _resolutions(
-    nodes: Mapping[str, Node], missing: Sequence[str], known: frozenset[tuple[str, str]]
-) -> set[Resolution]:
-    """Return the resolutions of the spectra behind what is missing, short of the columns that are known."""
-    found: set[Resolution] = set()
-    reached = list(dict.fromkeys(missing))
-    for qualified in reached:  # which grows
-        node = nodes[qualified]
-        if any(need.core in FROM_SPECTRUM for need in node.needs):
-            found.add(node.quantity.resolution)
-        for need in node.needs:
-            is_known = (need.quantity, need.column) in known
-            if need.quantity and not is_known and need.quantity not in reached:
-                reached.append(need.quantity)
-    return found
 
 
 def _subject_digests(planned: Sequence[PlannedLayer], *, contextual: bool) -> Iterator[str]:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ww_core.contracts.command import Command
+from ww_core.contracts.core_input import CORE_INPUTS
 from ww_core.contracts.device import Device
 from ww_core.contracts.executor import Executor
 from ww_core.contracts.extractor import Extractor
 from ww_core.contracts.loader import Loader
-from ww_core.contracts.metric import ANY_SCOPE_INPUTS, CORE_INPUTS, Quantity, key_fault
+from ww_core.contracts.metric import Quantity, key_fault
 from ww_core.contracts.observer import RunObserver
 from ww_core.contracts.profile import Profile
 from ww_core.contracts.source import Opener
@@ -151,7 +152,7 @@ def _metric_fault(quantity: Any) -> str:
             return f"a column of metric {quantity.name!r}: {fault}"
         if name in ROW_KEYS:
             return f"metric {quantity.name!r} takes the name {name!r} for a column: every row of a report has that key"
-    taken = {quantity.name, *names} & (CORE_INPUTS.keys() | ANY_SCOPE_INPUTS)
+    taken = {quantity.name, *names} & CORE_INPUTS.keys()
     return f"metric {quantity.name!r} takes the name of the core input {sorted(taken)[0]!r}" if taken else ""
 
 

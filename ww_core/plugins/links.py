@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ww_core.contracts.metric import ANY_SCOPE_INPUTS, CORE_INPUTS, Quantity
+from ww_core.contracts.core_input import CORE_INPUTS, CoreInput, core_input
 from ww_core.domain.column import Scope
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.plugins.registry import Owned, Problem, Registry, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ww_core.contracts.metric import Quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +22,13 @@ class Need:
 
     Attributes:
         parameter: Name of the positional parameter.
-        core: Name of the core input; empty if it is another quantity.
+        core: The core input; None if it is another quantity.
         quantity: Qualified name of the quantity; empty if it is a core input.
         column: Column of that quantity; empty for its whole result.
     """
 
     parameter: str
-    core: str = ""
+    core: CoreInput | None = None
     quantity: str = ""
     column: str = ""
 
@@ -41,16 +43,18 @@ def needs_of(owned: Owned[Quantity], registry: Registry) -> tuple[Need, ...]:
 
 
 def _need(owned: Owned[Quantity], parameter: str, name: str, registry: Registry) -> Need:
-    own = owned.object
-    if name in ANY_SCOPE_INPUTS:
-        return Need(parameter, core=name)
-    if name in CORE_INPUTS:
-        _check_scope(own, name, CORE_INPUTS[name])
-        return Need(parameter, core=name)
+    own, core = owned.object, core_input(name)
+    if core is not None:
+        if own.scope is Scope.MODEL and core.scope not in {None, Scope.MODEL}:
+            raise UsageError(
+                f"need {name!r} is a {core.scope} input: a model metric names columns, or layers and matrices"
+            )
+        _check_scope(own, name, core.scope or own.scope)
+        return Need(parameter, core=core)
     try:
         found = registry.quantities.find(name, plugin=owned.plugin)
     except UnknownNameError:
-        known = {*registry.quantities.known(), *CORE_INPUTS, *ANY_SCOPE_INPUTS} - {own.name}
+        known = {*registry.quantities.known(), *CORE_INPUTS} - {own.name}
         raise unknown_name("need", name, known, blocked=registry.blocked) from None
     target = found.object
     _check_scope(own, name, target.scope)
@@ -64,8 +68,6 @@ def _need(owned: Owned[Quantity], parameter: str, name: str, registry: Registry)
 
 def _check_scope(own: Quantity, name: str, scope: Scope) -> None:
     if own.scope is Scope.MODEL or scope is own.scope or (own.scope, scope) == (Scope.MATRIX, Scope.LAYER):
-        if own.scope is Scope.MODEL and name in CORE_INPUTS and scope is not Scope.MODEL:
-            raise UsageError(f"need {name!r} is a {scope} input: a model metric names columns, or layers and matrices")
         return
     raise UsageError(f"need {name!r} is of scope {scope}, which a {own.scope} metric cannot see")
 

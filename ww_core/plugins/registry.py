@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.observer import RunObserver
     from ww_core.contracts.profile import Profile
     from ww_core.contracts.source import Opener
+    from ww_core.plugins.selection import Asked
 
 T = TypeVar("T")
 
@@ -249,6 +250,7 @@ class Registry:
         has_objects: Whether objects were given, which cannot travel to another process.
         taken_commands: Who has a command that needs no plugin to be loaded, by its name: ww itself, or the distribution
             that lists it by an entry point.
+        understood: What requests came to, by their texts.
     """
 
     def __init__(
@@ -276,6 +278,7 @@ class Registry:
         self.importers: Names[Any] = Names("importer", "ww plugins", _own_name, self.blocked)
         self.transforms: Names[Any] = Names("transform", "ww plugins", _own_name, self.blocked)
         self.observers: list[Owned[RunObserver]] = []
+        self.understood: dict[str, Asked] = {}
 
     def info_of(self, plugin: object) -> PluginInfo | None:
         """Return what is known of the plugin that this module or object is; None if it was not loaded."""

@@ -14,6 +14,7 @@ from ww_core.domain.column import Column, Scope
 from ww_core.domain.identity import PRECISION, extractor_identity
 from ww_core.domain.layer import LayerKind
 from ww_core.domain.request import Request
+from ww_core.domain.spectrum import SpectrumKind
 from ww_core.errors import PluginError, UsageError
 from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.plugins.resolver import Node, resolve
@@ -21,7 +22,7 @@ from ww_core.plugins.variants import read_spec, value_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.profile import Profile
-    from ww_core.domain.spectrum import Precision, Resolution
+    from ww_core.domain.spectrum import Precision
     from ww_core.plugins.registry import Names, Owned, Registry
 
 
@@ -74,10 +75,20 @@ class Selection:
         """The nodes by their identities."""
         return {node.identity: node for node in self.nodes.values()}
 
-    @property
-    def spectra(self) -> tuple[tuple[Resolution, Precision], ...]:
-        """Resolution and precision of the spectra that are made or taken."""
-        return (("standard", self.precision), ("full", PRECISION))
+    @functools.cached_property
+    def spectra(self) -> tuple[SpectrumKind, ...]:
+        """The kinds of spectra that are taken and stored, those of the matrices themselves first."""
+        own = [SpectrumKind("standard", self.precision), SpectrumKind("full", PRECISION)]
+        asked = (kind for node in self.nodes.values() for kind in node.kinds.values() if kind.is_stored)
+        return tuple(dict.fromkeys([*own, *asked]))
+
+    @functools.cached_property
+    def column_keys(self) -> Mapping[str, Mapping[str, tuple[str, str]]]:
+        """Identity and permanent key of every column, by the qualified name of its node and its own name."""
+        return {
+            node.qualified: {column.name: (node.identity, column.key) for column in node.quantity.columns}
+            for node in self.nodes.values()
+        }
 
     def wanted(self, scope: Scope) -> list[Node]:
         """Return the nodes of this scope whose columns are stored: those asked for and the metrics they need."""
@@ -109,13 +120,24 @@ class Asked:
 
 
 def understood(registry: Registry, request: Request) -> Asked:
-    """Bring a request to what it selects.
+    """Bring a request to what it selects; the registry remembers it, for a request is often made of many models.
 
     Raises:
         UsageError: As for ``select``.
     """
-    selection = select(registry, request)
-    return Asked(registry, pinned(registry, request), selection, profile_name(registry, request.profile))
+    text = repr(request)  # equal requests may differ: a parameter is 1, or 1.0, or True
+    asked = registry.understood.get(text)
+    if asked is None:
+        selection = select(registry, request)
+        asked = Asked(registry, pinned(registry, request), selection, profile_name(registry, request.profile))
+        if len(registry.understood) >= REMEMBERED:
+            registry.understood.clear()
+        registry.understood[text] = asked
+    return asked
+
+
+REMEMBERED = 32
+"""Requests that a registry remembers."""
 
 
 def profile_name(registry: Registry, name: str) -> str:

@@ -63,11 +63,18 @@ class Lapack:
         found, off_diagonal = np.empty((count, n), matrices.real.dtype), np.empty(n, matrices.real.dtype)
         scales, work = np.empty(n, matrices.dtype), np.empty(n * PANEL, matrices.dtype)
         size, room, info = _integer(n), _integer(work.size), _integer(0)
-        for matrix, diagonal in zip(matrices, found, strict=True):
-            # C order is the transposed matrix to Fortran, and that has the same eigenvalues.
-            _call(self.to_tridiagonal, b"L", size, matrix, size, diagonal, off_diagonal, scales, work, room, info)
+        matrix, diagonal = _address(matrices), _address(found)
+        # C order is the transposed matrix to Fortran, and that has the same eigenvalues. The arguments are made once:
+        # for small matrices that takes as long as the work.
+        first = _arguments(b"L", size, matrix, size, diagonal, off_diagonal, scales, work, room, info)
+        second = _arguments(size, diagonal, off_diagonal, info)
+        start, stride, values, step = matrices.ctypes.data, matrices.strides[0], found.ctypes.data, found.strides[0]
+        for index in range(count):
+            matrix.value, diagonal.value = start + index * stride, values + index * step
+            self.to_tridiagonal(*first)
             _check(info)
-            self._finish(size, diagonal, off_diagonal, info)
+            self.to_eigenvalues(*second)
+            _check(info)
         return found
 
     def by_two_stages(self, matrices: npt.NDArray[Any], bandwidth: int) -> npt.NDArray[Any]:
@@ -148,12 +155,22 @@ def _integer(value: int) -> ctypes.c_int64:
 
 
 def _call(routine: Routine, *arguments: Any) -> None:
-    """Call a Fortran routine: everything by reference, the lengths of texts at the end."""
+    routine(*_arguments(*arguments))
+
+
+def _arguments(*arguments: Any) -> tuple[Any, ...]:
+    """What a Fortran routine is called with: everything by reference, the lengths of texts at the end."""
     texts = [argument for argument in arguments if isinstance(argument, bytes)]
-    routine(*map(_reference, arguments), *(ctypes.c_size_t(len(text)) for text in texts))
+    return (*map(_reference, arguments), *(ctypes.c_size_t(len(text)) for text in texts))
+
+
+def _address(array: npt.NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
 
 
 def _reference(argument: Any) -> Any:
+    if isinstance(argument, ctypes.c_void_p):
+        return argument
     if isinstance(argument, np.ndarray):
-        return ctypes.c_void_p(argument.ctypes.data)
+        return _address(argument)
     return ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.byref(argument)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ww_core.spectral.scaling import SINGLES, NotFiniteError
 from ww_core.spectral.sharing import alone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ww_core.domain.spectrum import Precision, Resolution
     from ww_core.spectral.sharing import Share
 
-    Decompose = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
-    """Makes the singular values, shape (b, n) in any order, of a piece of shape (b, rows, cols)."""
+    Decompose = Callable[[npt.NDArray[Any], Sequence[Rounding]], npt.NDArray[np.float64]]
+    """Makes the singular values, shape (b, n) in any order, of a piece of shape (b, rows, cols), by its roundings."""
 
 LETTERS: Mapping[tuple[Precision, bool], str] = {
     ("float32", False): "f",
@@ -82,84 +82,129 @@ def spectrum_of(
         NotApplicable: An entry has no elements, or there is no entry.
         Refused: A weight is NaN or infinite, or a singular value is beyond float64.
     """
+    one = Decomposable(entries, rounding, multiplicities)
+    return spectra_of([one], resolution=resolution, precision=precision, device=device, share=share)[0]
+
+
+class Decomposable(NamedTuple):
+    """A batch of matrices, shape (B, rows, cols), whose singular values make one spectrum; see ``spectrum_of``."""
+
+    entries: npt.NDArray[Any] | Entries
+    rounding: Rounding
+    multiplicities: npt.NDArray[np.int64] | None = None
+
+
+def spectra_of(
+    batches: Sequence[Decomposable],
+    *,
+    resolution: Resolution = "standard",
+    precision: Precision = "float64",
+    device: Device = CPU,
+    share: Share = alone,
+) -> list[Spectrum]:
+    """Compute the spectra of several batches at once, bit for bit those that each has alone on the CPU.
+
+    Args:
+        batches: Arrays of one dtype whose entries have one shape; or a single batch of any kind.
+        resolution: As in ``spectrum_of``, and so are the others.
+        precision: Of the arithmetic.
+        device: Where pieces are decomposed.
+        share: Who else may take pieces.
+
+    Raises:
+        NotApplicable: As in ``spectrum_of``.
+        Refused: Of one of them, which it may be: asked for alone, the others have a spectrum.
+    """
     started = time.perf_counter()
+    entries = batches[0].entries if len(batches) == 1 else np.concatenate([own.entries for own in batches])
     count, rows, cols = entries.shape
     if not count * rows * cols:
         raise NotApplicable(f"{count} matrices of shape {rows}x{cols} have no elements and no spectrum")
     precision = "float64" if resolution == "full" else precision
     letter = LETTERS[precision, entries.dtype.kind == "c"]
-    route, decompose = _route(letter, rounding, resolution, device)
+    roundings = [own.rounding for own in batches for _ in range(own.entries.shape[0])]
+    route, decompose = _route(letter, resolution, device)
     values = np.empty((count, min(rows, cols)))
     per_piece = max(1, device.piece_bytes // (np.dtype(letter).itemsize * rows * cols))
     pieces = [slice(start, start + per_piece) for start in range(0, count, per_piece)]
 
     def work(own: Iterator[slice]) -> None:
         for piece in own:
-            values[piece] = decompose(entries[piece])
+            values[piece] = decompose(entries[piece], roundings[piece])
 
     try:
         share(work, pieces)
     except NotFiniteError:
         bad = sum(count_non_finite(entries[piece]) for piece in pieces)
         raise Refused(f"{bad} of {count * rows * cols} weights are NaN or infinite") from None
-    pooled = values.reshape(-1) if multiplicities is None else np.repeat(values, multiplicities, axis=0).reshape(-1)
-    pooled.sort()
-    pooled = np.ascontiguousarray(pooled[::-1])
-    if np.isinf(pooled[0]):
-        raise Refused("the largest singular value is beyond the range of float64")
-    return Spectrum(
-        singular_values=pooled,
-        noise_floor=_noise_floor(pooled, (rows, cols), rounding, precision),
-        resolution=resolution,
-        precision=precision,
-        route=route,
-        seconds=time.perf_counter() - started,
-    )
+    seconds = (time.perf_counter() - started) / count
+    spectra, first = [], 0
+    for batch in batches:
+        own, first = values[first : first + batch.entries.shape[0]], first + batch.entries.shape[0]
+        pooled = np.sort(_repeated(own, batch.multiplicities).reshape(-1))[::-1]
+        if pooled[0] == np.inf:
+            raise Refused("the largest singular value is beyond the range of float64")
+        spectra.append(
+            Spectrum(
+                singular_values=np.ascontiguousarray(pooled),
+                noise_floor=_noise_floor(pooled, (rows, cols), batch.rounding, precision),
+                resolution=resolution,
+                precision=precision,
+                route=route,
+                seconds=seconds * len(own),
+            )
+        )
+    return spectra
 
 
-def _route(letter: str, rounding: Rounding, resolution: Resolution, device: Device) -> tuple[str, Decompose]:
+def _repeated(values: npt.NDArray[np.float64], multiplicities: npt.NDArray[np.int64] | None) -> npt.NDArray[np.float64]:
+    return values if multiplicities is None else np.repeat(values, multiplicities, axis=0)
+
+
+def _route(letter: str, resolution: Resolution, device: Device) -> tuple[str, Decompose]:
     """What decomposes a piece, and its name as provenance."""
     place = "" if device == CPU else f" on {device.label}"
     if resolution == "full":
-        return f"svd{place}", device.by_svd
-    by_gram = partial(device.by_gram, letter)
+        return f"svd{place}", lambda piece, _: device.by_svd(piece)
     if letter in SINGLES:
-        return f"gram+eigvalsh in float32{place}", by_gram
-    return f"gram+eigvalsh{place}", partial(_by_gram_or_svd, by_gram, device.by_svd, rounding)
+        return f"gram+eigvalsh in float32{place}", lambda piece, _: device.by_gram(letter, piece)
+    return f"gram+eigvalsh{place}", partial(_by_gram_or_svd, letter, device)
 
 
 def _by_gram_or_svd(
-    by_gram: Decompose, by_svd: Decompose, rounding: Rounding, piece: npt.NDArray[Any]
+    letter: str, device: Device, piece: npt.NDArray[Any], roundings: Sequence[Rounding]
 ) -> npt.NDArray[np.float64]:
     """Singular values by the Gram matrix, but by SVD of entries in which that hides what their storage can tell."""
-    values = by_gram(piece)
+    values = device.by_gram(letter, piece)
     sides = piece.shape[1:]
     hidden = math.sqrt(max(sides) * EPS64)
-    for entry in np.flatnonzero(values[:, 0] <= hidden * values[:, -1]):
+    for entry in np.flatnonzero(values[:, 0] <= hidden * values[:, -1]).tolist():
         own = values[entry]
-        if not 0.0 < _storage_floor(own, piece[entry].size, sides, rounding) < hidden * own[-1]:
+        if not 0.0 < _storage_floor(own, float(own[-1]), piece[entry].size, sides, roundings[entry]) < hidden * own[-1]:
             continue
         # Dead units are no reason for an SVD: their vectors are zero, and so are as many singular values.
         short_axes = [axis for axis in (0, 1) if sides[axis] == min(sides)]
         zeros = max(int(np.count_nonzero(~piece[entry].any(axis=1 - axis))) for axis in short_axes)
         own[:zeros] = 0.0
         if own[zeros:].size and own[zeros] <= hidden * own[-1]:
-            own[:] = by_svd(piece[entry : entry + 1])[0]
+            own[:] = device.by_svd(piece[entry : entry + 1])[0]
     return values
 
 
 def _noise_floor(
     pooled: npt.NDArray[np.float64], sides: tuple[int, int], rounding: Rounding, precision: Precision
 ) -> float:
-    """Level below which a singular value says nothing; a function of the content and the precision only."""
+    """Level below which none of these descending singular values says anything, by content and precision only."""
     size = pooled.size // min(sides) * sides[0] * sides[1]
     told_apart = math.sqrt(max(sides) * ROUNDINGS["float32"].epsilon) if precision == "float32" else max(sides) * EPS64
-    return max(_storage_floor(pooled, size, sides, rounding), told_apart * float(pooled.max()))
+    largest = float(pooled[0])
+    return max(_storage_floor(pooled, largest, size, sides, rounding), told_apart * largest)
 
 
-def _storage_floor(values: npt.NDArray[np.float64], size: int, sides: tuple[int, int], rounding: Rounding) -> float:
+def _storage_floor(
+    values: npt.NDArray[np.float64], largest: float, size: int, sides: tuple[int, int], rounding: Rounding
+) -> float:
     """Expected spectral norm of the rounding of ``size`` weights that have these singular values."""
-    largest = float(values.max())
     if not 0.0 < largest < math.inf:
         return 0.0
     rms = largest * math.sqrt(float(np.square(values / largest).sum()) / size)

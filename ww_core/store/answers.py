@@ -7,16 +7,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from ww_core.domain.answer import CoveredLayer, PlannedColumn, RunEnd, StoredAnalysis
 from ww_core.domain.identity import PRECISION, spectrum_identity
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.report import Failure, ReportColumn, Skip
+from ww_core.domain.spectrum import SpectrumKind
 from ww_core.store import tables as t
 from ww_core.store.origins import origins_of
 from ww_core.store.records import ColumnOrigin
-from ww_core.store.rows import chunks
+from ww_core.store.rows import chunks, execute
 from ww_core.store.structures import shape_of, stored_tensors
 from ww_core.store.values import values_of
 
@@ -29,15 +30,15 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
         number: Number of the run, which is stored.
         end: How the run has just ended, if that is not stored yet.
     """
-    run = connection.execute(_RUN, {"run": number}).one()
+    (run,) = execute(connection, _RUN, {"run": number})
     if end is None:
-        failures = tuple(Failure(*content) for content in connection.execute(_FAILURES, {"run": number}))
+        failures = tuple(Failure(*content) for content in execute(connection, _FAILURES, {"run": number}))
         end = RunEnd(run.state, run.computed, run.reused, run.seconds, failures, tuple(json.loads(run.warnings)))
     columns = [
         (key, PlannedColumn(ReportColumn(*content), headline))
-        for key, headline, *content in connection.execute(_PLANNED_COLUMNS, {"selection": run.selection_id}).all()
+        for key, headline, *content in execute(connection, _PLANNED_COLUMNS, {"selection": run.selection_id})
     ]
-    covered = connection.execute(_COVERED_LAYERS, {"analysis": run.analysis_id}).all()
+    covered = execute(connection, _COVERED_LAYERS, {"analysis": run.analysis_id})
     wholes = _layer_subjects(connection, covered)
     matrices = _matrix_subjects(connection, covered, wholes)
     subjects = [row.subject_id for rows in matrices.values() for row in rows]
@@ -94,14 +95,16 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
 
 def origins_of_run(connection: Connection, number: int) -> list[ColumnOrigin]:
     """List who made what a run shows: its columns in order, then spectra; of each the newest run first."""
-    run = connection.execute(_RUN, {"run": number}).one()
-    labels = {row.column_id: row.label for row in connection.execute(_PLANNED_COLUMNS, {"selection": run.selection_id})}
-    covered = connection.execute(_COVERED_LAYERS, {"analysis": run.analysis_id}).all()
+    (run,) = execute(connection, _RUN, {"run": number})
+    labels = {
+        row.column_id: row.label for row in execute(connection, _PLANNED_COLUMNS, {"selection": run.selection_id})
+    }
+    covered = execute(connection, _COVERED_LAYERS, {"analysis": run.analysis_id})
     wholes = _layer_subjects(connection, covered)
     subjects = {row.subject_id for rows in _matrix_subjects(connection, covered, wholes).values() for row in rows}
     subjects |= set(wholes.values()) | ({run.model_subject_id} if run.model_subject_id else set())
     precision = json.loads(run.request).get("precision", PRECISION)
-    spectra = {spectrum_identity("standard", precision), spectrum_identity("full")}
+    spectra = {spectrum_identity(kind) for kind in (SpectrumKind("standard", precision), SpectrumKind("full"))}
     return origins_of(connection, subjects, labels, spectra)
 
 
@@ -168,13 +171,13 @@ _COVERED_LAYERS = (
 
 
 def _matrix_subjects(
-    connection: Connection, covered: Sequence[Row[Any]], contexts: Mapping[int, int]
-) -> dict[tuple[int, int], list[Row[Any]]]:
+    connection: Connection, covered: Sequence[Any], contexts: Mapping[int, int]
+) -> dict[tuple[int, int], list[Any]]:
     """Matrix subjects by (layer key, extractor key), plain and in the context of their layer, by index."""
     analyzed = [row for row in covered if row.state == "analyzed"]
-    found: dict[tuple[int, str, str, int, int], list[Row[Any]]] = defaultdict(list)
+    found: dict[tuple[int, str, str, int, int], list[Any]] = defaultdict(list)
     for chunk in chunks(sorted({row.weight_id for row in analyzed})):
-        for row in connection.execute(_MATRIX_SUBJECTS, {"tensors": chunk}).all():
+        for row in execute(connection, _MATRIX_SUBJECTS, {"tensors": chunk}):
             found[row.groups, row.split, row.rounding, row.tensor_id, row.extractor_id].append(row)
     return {
         (row.layer_id, row.extractor_id): [
@@ -193,11 +196,11 @@ _MATRIX_SUBJECTS = (
 )
 
 
-def _layer_subjects(connection: Connection, covered: Sequence[Row[Any]]) -> dict[int, int]:
+def _layer_subjects(connection: Connection, covered: Sequence[Any]) -> dict[int, int]:
     """Keys of layer subjects by layer key."""
     by_content: dict[tuple[str, int, str, int, int | None], int] = {}
     for chunk in chunks(sorted({row.weight_id for row in covered if row.weight_id is not None})):
-        for key, *content in connection.execute(_LAYER_SUBJECTS, {"tensors": chunk}).all():
+        for key, *content in execute(connection, _LAYER_SUBJECTS, {"tensors": chunk}):
             by_content[tuple(content)] = key
     keys = {
         row.layer_id: by_content.get((row.kind, row.groups, row.rounding, row.weight_id, row.bias_id))

@@ -12,15 +12,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from ww_core.errors import MissingExtraError, NotAStoreError, ReadOnlyStoreError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+BUSY_SECONDS = 30  # to wait for another program's lock
 MINIMUM_SQLITE = (3, 35, 0)  # the first with RETURNING
 SECRETS = {"password", "sslpassword"}
+SERVER_PARAMETERS = {
+    "jit": "off",  # compiling a long query takes seconds, running it a part of one; older servers do not compile
+    # Tables are named nearly in the order in which they are best joined; to look for a better one among eight takes
+    # longer than most questions.
+    "join_collapse_limit": "4",
+}
 WRITERS_LOCK = 0x7777_0002  # any number will do that other programs on the server are unlikely to use
 
 
@@ -105,34 +112,32 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
             f"ww needs SQLite {needed} or newer, this Python has {sqlite3.sqlite_version}: use a newer Python"
         )
 
-    def open_file() -> Any:  # a connection of the driver's, which is none to SQLAlchemy's types
+    place = str(location.path or ":memory:")
+    if location.path is not None and read_only:
+        place = location.path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
+
+    def open_file(rec: ConnectionPoolEntry) -> Any:  # a connection of the driver's, which is none to SQLAlchemy's types
         # The driver would begin transactions on its own, late, and never around DDL: BEGIN is ours.
-        if location.path is None:
-            return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        if not read_only:
-            return sqlite3.connect(location.path, isolation_level=None, check_same_thread=False)
-        uri = location.path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-
-    common = _sqlite()
-    pool = (StaticPool if location.in_memory else QueuePool)(open_file, dialect=common.dialect)
-    engine = Engine(pool, common.dialect, common.url, execution_options={"compiled_cache": _compiled})
-
-    @event.listens_for(engine, "connect")
-    def set_pragmas(connection: sqlite3.Connection, record: Any) -> None:
-        record.info["file"] = _file_at(location)
-        connection.execute("PRAGMA busy_timeout = 30000")  # first: the others may have to wait for a lock
+        connection = sqlite3.connect(
+            place, uri=read_only, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
+        )
+        rec.info["file"] = _file_at(location)
         connection.execute("PRAGMA foreign_keys = ON")  # off by default
         connection.execute("PRAGMA legacy_alter_table = OFF")  # a renamed table takes its references with it
         connection.execute("PRAGMA synchronous = NORMAL")  # with WAL a power cut costs the last commits, not the file
         if read_only:
             connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    common = _sqlite()
+    pool = (StaticPool if location.in_memory else QueuePool)(open_file, dialect=common.dialect)
+    engine = Engine(pool, common.dialect, common.url, execution_options={"compiled_cache": _compiled})
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if not read_only and connection.info["file"] != _file_at(location):
             raise StoreError(f"{location} was moved, removed or replaced while it was open: run the same command again")
-        connection.exec_driver_sql("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
+        driver_of(connection).execute("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
 
     return engine
 
@@ -172,8 +177,8 @@ def _connect_server(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def set_parameters(connection: Any, _record: Any) -> None:
-        # Compiling a long query takes seconds, running it a part of one; older servers do not compile.
-        connection.execute("SELECT set_config('jit', 'off', false) FROM pg_settings WHERE name = 'jit'")
+        for parameter in SERVER_PARAMETERS.items():
+            connection.execute("SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s", parameter[::-1])
         connection.commit()
 
     @event.listens_for(engine, "begin")

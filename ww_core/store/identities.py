@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from ww_core.domain.identity import canonical_json
 from ww_core.store import tables as t
-from ww_core.store.rows import chunks, insert_by_digest, insert_missing, now
+from ww_core.store.rows import chunks, execute, insert_by_digest, insert_missing, now
 
 if TYPE_CHECKING:
     from ww_core.store.keys import Keys
@@ -25,6 +25,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
     found = _stored_identities(connection, records)
     stored = _note(found, records, keys)
     _follow_names(connection, found, records, keys)
+    moment = now()
     rows: list[dict[str, Any]] = [
         {
             "digest": record.digest,
@@ -34,7 +35,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
             "parameters": canonical_json(dict(record.parameters)),
             "needs": canonical_json(dict(record.needs)),
             "source_digest": record.source_digest,
-            "created_at": now(),
+            "created_at": moment,
         }
         for record in records
         if record.digest not in stored
@@ -66,14 +67,14 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
     return [record.name for record in records if stored.get(record.digest, "") not in {"", record.source_digest}]
 
 
-def _stored_identities(connection: Connection, records: Sequence[IdentityRecord]) -> list[Row[Any]]:
-    found: list[Row[Any]] = []
+def _stored_identities(connection: Connection, records: Sequence[IdentityRecord]) -> list[Any]:
+    found: list[Any] = []
     for chunk in chunks([record.digest for record in records]):
-        found.extend(connection.execute(_IDENTITIES, {"digests": chunk}))
+        found += execute(connection, _IDENTITIES, {"digests": chunk})
     return found
 
 
-def _note(found: Sequence[Row[Any]], records: Sequence[IdentityRecord], keys: Keys) -> dict[str, str]:
+def _note(found: Sequence[Any], records: Sequence[IdentityRecord], keys: Keys) -> dict[str, str]:
     """Note the keys of what was found, and return digests of source code by identity.
 
     A column whose type is another one now is another column.
@@ -87,9 +88,7 @@ def _note(found: Sequence[Row[Any]], records: Sequence[IdentityRecord], keys: Ke
     return {row.digest: row.source_digest for row in found}
 
 
-def _follow_names(
-    connection: Connection, found: Sequence[Row[Any]], records: Sequence[IdentityRecord], keys: Keys
-) -> None:
+def _follow_names(connection: Connection, found: Sequence[Any], records: Sequence[IdentityRecord], keys: Keys) -> None:
     """Let stored columns be called, and be described, as they are today."""
     columns = {keys.columns.get((r.digest, own.key)): own for r in records for own in r.columns}
     for row in found:
@@ -122,7 +121,7 @@ def column_keys(connection: Connection, columns: Collection[ColumnKey]) -> dict[
     wanted = {(own.identity, own.column, own.type) for own in columns}
     found = {}
     for chunk in chunks(sorted({own.identity for own in columns})):
-        for row in connection.execute(_IDENTITIES, {"digests": chunk}):
+        for row in execute(connection, _IDENTITIES, {"digests": chunk}):
             if (row.digest, row.key, row.type) in wanted:
                 found[row.column_id] = (row.digest, row.key)
     return found

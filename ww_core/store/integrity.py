@@ -38,6 +38,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ww_core.domain.answer import report_of
 from ww_core.domain.identity import NUMERICS_VERSION, extractor_identity, quantity_identity, spectrum_identity
+from ww_core.domain.spectrum import SpectrumKind
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject
 from ww_core.errors import StoreError
 from ww_core.store import tables as t
@@ -373,7 +374,7 @@ def _identity_digest(row: Row[Any]) -> str | None:
         case "extractor":
             return extractor_identity(row.key, row.version, parameters)
         case "spectrum" if row.version == NUMERICS_VERSION:
-            return spectrum_identity(row.key.partition(":")[2], parameters["precision"])
+            return spectrum_identity(SpectrumKind.of(row.key.partition(":")[2], parameters))
         case "metric":
             return quantity_identity(row.key, row.version, parameters, json.loads(row.needs))
     return None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, bindparam, case, func, select
 
 from ww_core.errors import NotStoredError, UsageError, near_names
 from ww_core.store import tables as t
 from ww_core.store.records import CheckpointRef, StoredVersion
-from ww_core.store.rows import clean
+from ww_core.store.rows import clean, execute
 
 MIN_PREFIX = 6
 """Shortest digest prefix that names a checkpoint."""
@@ -146,12 +146,17 @@ def newest_name(connection: Connection, digest: str) -> CheckpointRef:
 
 def label_key(connection: Connection, ref: CheckpointRef) -> int | None:
     """Return the key of the label of a name, if it still stands on the same; None if not, or without a name."""
-    named = select(_label.id).where(
-        _label.name == ref.version,
-        _label.model_id == select(t.model.c.id).where(t.model.c.name == ref.model).scalar_subquery(),
-        _label.structure_id == select(t.structure.c.id).where(t.structure.c.digest == ref.structure).scalar_subquery(),
-    )
-    return connection.scalar(named) if ref.model else None
+    named = {"model": ref.model, "version": ref.version, "structure": ref.structure}
+    rows = execute(connection, _LABEL_KEY, named) if ref.model else []
+    return rows[0].id if rows else None
+
+
+_LABEL_KEY = select(_label.id).where(
+    _label.name == bindparam("version"),
+    _label.model_id == select(t.model.c.id).where(t.model.c.name == bindparam("model")).scalar_subquery(),
+    _label.structure_id
+    == select(t.structure.c.id).where(t.structure.c.digest == bindparam("structure")).scalar_subquery(),
+)
 
 
 def is_stored(connection: Connection, ref: CheckpointRef) -> bool:

@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, func, inspect, select, text
+from sqlalchemy import Connection, Engine, func, inspect, select
 
 from ww_core.errors import NotAStoreError, SchemaTooNewError, SchemaTooOldError, StoreError
 from ww_core.store.engine import Location, connect, driver_of, explained
@@ -50,15 +50,22 @@ def current_revision(connection: Connection, location: Location) -> str | None:
     Raises:
         NotAStoreError: The database holds something, and it is no store.
     """
-    tables = set(inspect(connection).get_table_names())
+    tables = _table_names(connection)
     versions: list[str] = []
     if "alembic_version" in tables:
-        versions = list(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
+        versions = list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
     if tables >= OUR_TABLES and len(versions) == 1:
         return versions[0]
     if tables <= {"alembic_version"} and not versions:
         return None
     raise NotAStoreError(f"{location} is the database of another program: give ww a file or a database of its own")
+
+
+def _table_names(connection: Connection) -> set[str]:
+    if connection.dialect.name != "sqlite":
+        return set(inspect(connection).get_table_names())
+    names = driver_of(connection).execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return {name for (name,) in names if not name.startswith("sqlite_")}
 
 
 def existing_revision(connection: Connection, location: Location) -> str:

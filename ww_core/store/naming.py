@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, true, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, true, update
 
 from ww_core.domain.identity import canonical_json
 from ww_core.domain.layer import LayerKind
@@ -14,7 +14,7 @@ from ww_core.errors import NotStoredError, UsageError
 from ww_core.store import tables as t
 from ww_core.store.labels import StoredLabel, find_checkpoint, stored_labels
 from ww_core.store.records import CheckpointRef, LabelRecord, Renamed
-from ww_core.store.rows import chunks, clean, insert_missing, insert_one, now
+from ww_core.store.rows import chunks, clean, execute, insert_missing, insert_one, now
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
@@ -58,8 +58,8 @@ def record_label(
     )
     insert_missing(connection, t.model, [{"name": record.model, "created_at": now()}])
     # The row lock keeps two processes on a server from taking the same next version.
-    model_id = connection.execute(_MODEL.with_for_update(), {"name": record.model}).scalar_one()
-    labels = connection.execute(_LABELS, {"model": model_id}).all()
+    ((model_id,),) = execute(connection, _LOCKED_MODEL, {"name": record.model})
+    labels = execute(connection, _LABELS, {"model": model_id})
     layers = [layer for layer, _, _ in checkpoint.layers]
     here = [row for row in labels if row.structure_id == keys.structure]
     if labels and not here and not record.model_is_given:
@@ -107,7 +107,7 @@ _ANOTHER_VIEW = "{} stands on the same weights with other kinds, groups or layer
 
 
 def _refuse_another_network(
-    connection: Connection, record: LabelRecord, model_id: int, labels: Sequence[Row[Any]], layers: Sequence[Layer]
+    connection: Connection, record: LabelRecord, model_id: int, labels: Sequence[Any], layers: Sequence[Layer]
 ) -> None:
     """Raise unless a default name means what it meant before.
 
@@ -128,16 +128,14 @@ def _refuse_another_network(
         )
 
 
-def _tells_less(
-    connection: Connection, label: Row[Any], record: LabelRecord, layers: Sequence[Layer], keys: Keys
-) -> bool:
+def _tells_less(connection: Connection, label: Any, record: LabelRecord, layers: Sequence[Layer], keys: Keys) -> bool:
     """Tell whether a label stands on the same weights, read from the same source, of which less was known then."""
     same_weights = label.checkpoint_id == keys.checkpoint and label.structure_id != keys.structure
     same_source = record.location != "" and label.location == record.location
     if not (same_weights and same_source and label.options == canonical_json(dict(record.options))):
         return False
     told = {clean(layer.weight.name): layer for layer in layers}
-    stored = connection.execute(_TOLD, {"structure": label.structure_id}).all()
+    stored = execute(connection, _TOLD, {"structure": label.structure_id})
     more = len(told) > len(stored)
     for before in stored:
         layer = told.get(before.weight_name)
@@ -157,7 +155,7 @@ def _tells_less(
     return more
 
 
-def _is_part(connection: Connection, label: Row[Any], checkpoint: CheckpointRecord) -> bool:
+def _is_part(connection: Connection, label: Any, checkpoint: CheckpointRecord) -> bool:
     """Tell whether a label stands on what could not be read whole, and all of it was read here."""
     if not label.provisional:
         return False
@@ -168,9 +166,7 @@ def _is_part(connection: Connection, label: Row[Any], checkpoint: CheckpointReco
     return all(here.get(name) and digest in {None, here[name]} for name, digest in before if name)
 
 
-def _stand_on(
-    connection: Connection, label: Row[Any], record: LabelRecord, keys: Keys, notice: str = ""
-) -> tuple[str, str]:
+def _stand_on(connection: Connection, label: Any, record: LabelRecord, keys: Keys, notice: str = "") -> tuple[str, str]:
     """Let a label stand on the structure of ``keys``; what it answered for before it answers for no more."""
     connection.execute(update(t.label).where(t.label.c.id == label.id).values(_stance(record, keys)))
     cut_label(connection, [label.id])
@@ -197,6 +193,7 @@ def _stance(record: LabelRecord, keys: Keys) -> dict[str, Any]:
 
 
 _MODEL = select(t.model.c.id).where(t.model.c.name == bindparam("name"))
+_LOCKED_MODEL = _MODEL.with_for_update()
 _LABELS = (
     select(t.label, t.structure.c.checkpoint_id, t.checkpoint.c.provisional)
     .join(t.structure, t.structure.c.id == t.label.c.structure_id)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import AnalysisReport, RowScope
     from ww_core.domain.run import LayerCoverage, StoredRun
-    from ww_core.domain.spectrum import Precision, Resolution, Spectrum
+    from ww_core.domain.spectrum import Spectrum, SpectrumKind
     from ww_core.store.place import ReportPlace
     from ww_core.store.records import (
         CheckpointRef,
@@ -222,9 +222,9 @@ class Reader:
         return spectra.layer_spectrum(self._connection, run, layer, extractor, ref)
 
     @readable()
-    def spectra(self, subjects: Sequence[str], resolution: Resolution, precision: Precision) -> dict[str, Spectrum]:
-        """Return the stored spectra of subjects by digest; none where the singular values were left out."""
-        return values.stored_spectra(self._connection, subjects, resolution, precision)
+    def spectra(self, subjects: Sequence[str], kind: SpectrumKind) -> dict[str, Spectrum]:
+        """Return the stored spectra of one kind by digest of the subject; none where singular values were left out."""
+        return values.stored_spectra(self._connection, subjects, kind)
 
     def with_spectra(self, subjects: Sequence[str], identities: Collection[str]) -> set[str]:
         """Return the digests of those subjects that have a spectrum of these identities, with values or without."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -256,6 +257,11 @@ def variant_digest(extractors: Mapping[str, str], identity: str, column: str, ki
         column: Permanent key of the column.
         kind: Type of the column.
     """
+    return _variant_digest(tuple(extractors.items()), identity, column, kind)
+
+
+@functools.lru_cache(maxsize=1024)  # every run of a profile asks for the same
+def _variant_digest(extractors: tuple[tuple[str, str], ...], identity: str, column: str, kind: str) -> str:
     content = {"extractors": dict(extractors), "identity": identity, "column": column, "type": kind}
     return digest_of("variant", content)
 

@@ -7,17 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, Select, Table, bindparam, select
+from sqlalchemy import Boolean, Connection, Delete, Dialect, Select, Table, Update, bindparam, select
 
 from ww_core.errors import StoreError
+from ww_core.store.engine import driver_of
+
+if TYPE_CHECKING:
+    import sqlite3
 
 CHUNK = 500
 """Rows in one statement: with a dozen columns, well under every server's limit on bound variables."""
+
+SQLITE_INSERTED = 50
+"""Rows in one INSERT into SQLite, which takes as long to read a statement as to do it, and keeps what it has read."""
 
 
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
@@ -50,6 +60,60 @@ def timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def execute(connection: Connection, statement: Statement, parameters: Mapping[str, Any]) -> list[Any]:
+    """Run a statement that is a constant of the code, and return its rows, with names as SQLAlchemy's have them.
+
+    SQLite does most of them in less time than SQLAlchemy takes to hand them over, so its driver is asked at once.
+    """
+    if connection.dialect.name == "sqlite":
+        return _prepared(statement, connection.dialect).execute(driver_of(connection), parameters)
+    answer = connection.execute(statement, parameters)
+    return list(answer.all()) if answer.returns_rows else []
+
+
+Statement = Select[Any] | Update | Delete
+
+
+@functools.cache
+def _prepared(statement: Statement, dialect: Dialect) -> _Prepared:
+    return _Prepared(statement, dialect)
+
+
+class _Prepared:
+    """A statement as SQLite's driver takes it: compiled once, for lists of any length."""
+
+    def __init__(self, statement: Statement, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        self._text = compiled.string
+        self._lists = frozenset(re.findall(_LIST, self._text))
+        self._fixed = dict(compiled.params)
+        self._names = tuple(compiled.positiontup or ())
+        columns = list(statement.selected_columns) if isinstance(statement, Select) else []
+        names = [str(column.key) for column in columns]
+        row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
+        self._row: Callable[[Sequence[Any]], Any] = functools.partial(tuple.__new__, row)  # faster than its _make
+        self._booleans = [place for place, column in enumerate(columns) if isinstance(column.type, Boolean)]
+
+    def execute(self, driver: sqlite3.Connection, parameters: Mapping[str, Any]) -> list[Any]:
+        given = {**self._fixed, **parameters}
+        text = self._text
+        for name in self._lists:
+            text = text.replace(_LIST_OF.format(name), ", ".join("?" * len(given[name])))
+        values = chain.from_iterable(given[name] if name in self._lists else (given[name],) for name in self._names)
+        rows: Iterable[Sequence[Any]] = driver.execute(text, tuple(values))
+        return list(map(self._row, map(self._with_booleans, rows) if self._booleans else rows))
+
+    def _with_booleans(self, row: Sequence[Any]) -> list[Any]:
+        typed = list(row)
+        for place in self._booleans:  # which SQLite keeps as 0 and 1
+            typed[place] = None if typed[place] is None else bool(typed[place])
+        return typed
+
+
+_LIST_OF = "__[POSTCOMPILE_{}]"  # how SQLAlchemy marks the place of a list
+_LIST = r"__\[POSTCOMPILE_(\w+)\]"
+
+
 def record_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Insert the rows whose digest is new, and return the keys of all of them by digest."""
     keys = keys_by_digest(connection, table, [row["digest"] for row in rows])
@@ -58,8 +122,8 @@ def record_by_digest(connection: Connection, table: Table, rows: Sequence[Mappin
 
 def keys_by_digest(connection: Connection, table: Table, digests: Sequence[str]) -> dict[str, int]:
     """Return the keys of those rows of a table that are stored, by digest."""
-    found = (connection.execute(_by_digest(table), {"digests": chunk}) for chunk in chunks(digests))
-    return {digest: key for rows in found for digest, key in rows.all()}
+    found = (execute(connection, _by_digest(table), {"digests": chunk}) for chunk in chunks(digests))
+    return dict(chain.from_iterable(found))
 
 
 @functools.cache
@@ -72,19 +136,24 @@ def insert_by_digest(connection: Connection, table: Table, rows: Sequence[Mappin
     # In one order everywhere, so that two processes on a server wait for each other and never in a circle.
     by_digest = {row["digest"]: row for row in sorted(rows, key=itemgetter("digest"))}
     inserted = _insert(connection, table, list(by_digest.values()), "ON CONFLICT DO NOTHING RETURNING digest, id")
-    keys = {row.digest: row.id for row in inserted}
+    keys = dict(inserted)
     # What another process has written in the meantime is not among what was inserted.
     return keys | keys_by_digest(connection, table, [digest for digest in by_digest if digest not in keys])
 
 
 def insert_one(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
     """Insert a row that is new, and return its key."""
-    return int(_insert(connection, table, [row], "RETURNING id")[0].id)
+    return int(_insert(connection, table, [row], "RETURNING id")[0][0])
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose keys are not there."""
     _insert(connection, table, rows, "ON CONFLICT DO NOTHING")
+
+
+def insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert the rows whose keys are not there, given as tuples whose texts are clean."""
+    _insert_tuples(connection, table, columns, rows, "ON CONFLICT DO NOTHING")
 
 
 def upsert(
@@ -102,24 +171,35 @@ def upsert(
     _insert(connection, table, rows, f"ON CONFLICT ({keys}) DO UPDATE SET {replaced}{condition}")
 
 
-def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], ending: str) -> list[Row[Any]]:
-    """Insert rows of equal columns in equal order, and return what the ``ending`` of the statement says.
+def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], ending: str) -> list[Any]:
+    """Insert rows of equal columns in equal order, and return what the ``ending`` of the statement says."""
+    if not rows:
+        return []
+    cleaned = [tuple([clean(own) if type(own) is str else own for own in row.values()]) for row in rows]
+    return _insert_tuples(connection, table, list(rows[0]), cleaned, ending)
+
+
+def _insert_tuples(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], ending: str
+) -> list[Any]:
+    """Insert rows, and return what the ``ending`` of the statement says.
 
     Many rows go into one statement: a statement for each takes several times as long, and SQLAlchemy's own that take
     many must be compiled anew for each count of rows.
     """
-    if not rows:
-        return []
-    mark = "%s" if connection.dialect.name == "postgresql" else "?"
-    into = f"{connection.dialect.identifier_preparer.format_table(table)} ({', '.join(rows[0])})"
-    marks = f"({', '.join([mark] * len(rows[0]))})"
-    returned: list[Row[Any]] = []
-    for chunk in chunks(rows):
-        values = [clean(value) if type(value) is str else value for row in chunk for value in row.values()]
+    sqlite = connection.dialect.name == "sqlite"
+    into = f"{connection.dialect.identifier_preparer.format_table(table)} ({', '.join(columns)})"
+    marks = f"({', '.join(['?' if sqlite else '%s'] * len(columns))})"
+    returned: list[Any] = []
+    for chunk in chunks(rows, SQLITE_INSERTED if sqlite else 0):
+        values = tuple(chain.from_iterable(chunk))
         # Names and endings are this module's own; values are bound.
         statement = f"INSERT INTO {into} VALUES {', '.join([marks] * len(chunk))} {ending}"  # noqa: S608
-        answer = connection.exec_driver_sql(statement, tuple(values))
-        returned += answer.all() if answer.returns_rows else ()
+        if sqlite:
+            returned += driver_of(connection).execute(statement, values)
+        else:
+            answer = connection.exec_driver_sql(statement, values)
+            returned += answer.all() if answer.returns_rows else ()
     return returned
 
 
@@ -130,7 +210,8 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Yield parts of ``items`` that one statement can take."""
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]
+def chunks(items: Sequence[Any], size: int = 0) -> Iterator[Sequence[Any]]:
+    """Yield parts of ``items`` that one statement can take, or of a smaller size."""
+    size = min(size or CHUNK, CHUNK)
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -12,12 +12,13 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, 
 from ww_core.domain.answering import AnsweringRun, in_order
 from ww_core.domain.identity import PRECISION, canonical_json, spectrum_identity
 from ww_core.domain.run import LayerCoverage, StoredRun
+from ww_core.domain.spectrum import SpectrumKind
 from ww_core.errors import NotStoredError
 from ww_core.store import tables as t
 from ww_core.store.identities import record_identities
 from ww_core.store.labels import label_key
 from ww_core.store.records import CheckpointRef, Maker, RunRecord, StoredRequest
-from ww_core.store.rows import chunks, clean, insert_missing, insert_one, now, upsert
+from ww_core.store.rows import chunks, clean, execute, insert_missing, insert_one, now, upsert
 from ww_core.store.selections import record_analysis, record_selection, variants_of_selections
 from ww_core.store.structures import shape_of
 
@@ -105,7 +106,7 @@ def finish_run(connection: Connection, run_id: int, end: RunEnd) -> None:
         "seconds": end.seconds,
         "warnings": canonical_json([clean(warning) for warning in end.warnings]),
     }
-    connection.execute(_END_OF_RUN, {"run": run_id, **ended})
+    execute(connection, _END_OF_RUN, {"run": run_id} | {f"new_{name}": value for name, value in ended.items()})
     rows = [
         {
             "run_id": run_id,
@@ -118,14 +119,21 @@ def finish_run(connection: Connection, run_id: int, end: RunEnd) -> None:
         for position, failure in enumerate(end.failures)
     ]
     insert_missing(connection, t.run_failure, rows)
-    force = connection.execute(_MAY_BE_IN_FORCE, {"run": run_id}).mappings().first() if end.state == "done" else None
-    if force is not None:
-        same_name = (t.in_force.c.label_id == force["label_id"], t.in_force.c.name == force["name"])
-        connection.execute(delete(t.in_force).where(*same_name, t.in_force.c.profile != force["profile"]))
-        upsert(connection, t.in_force, [dict(force)], update_columns=("analysis_id", "name"))
+    for force in execute(connection, _MAY_BE_IN_FORCE, {"run": run_id}) if end.state == "done" else ():
+        row = force._asdict()
+        execute(connection, _OTHER_IN_FORCE, {f"new_{name}": value for name, value in row.items()})
+        upsert(connection, t.in_force, [row], update_columns=("analysis_id", "name"))
 
 
-_END_OF_RUN = update(t.run).where(t.run.c.id == bindparam("run"))
+_ENDED = ("state", "finished_at", "computed", "reused", "failed", "seconds", "warnings")
+_END_OF_RUN = (
+    update(t.run).where(t.run.c.id == bindparam("run")).values({name: bindparam(f"new_{name}") for name in _ENDED})
+)
+_OTHER_IN_FORCE = delete(t.in_force).where(
+    t.in_force.c.label_id == bindparam("new_label_id"),
+    t.in_force.c.name == bindparam("new_name"),
+    t.in_force.c.profile != bindparam("new_profile"),
+)
 _MAY_BE_IN_FORCE = (
     select(t.run.c.label_id, t.selection.c.profile, t.run.c.analysis_id, t.run.c.profile.label("name"))
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
@@ -250,7 +258,7 @@ def layer_coverage(connection: Connection, run: int) -> list[LayerCoverage]:
     request = connection.execute(select(t.run.c.request).where(t.run.c.id == run)).scalar()
     if request is None:
         raise NotStoredError(f"run {run} is not stored any more: `ww show` lists what is")
-    spectra = spectrum_identity("standard", json.loads(request).get("precision", PRECISION))
+    spectra = spectrum_identity(SpectrumKind("standard", json.loads(request).get("precision", PRECISION)))
     return [
         LayerCoverage(
             layer=row.name,

@@ -11,7 +11,15 @@ from sqlalchemy import Connection, bindparam, select
 from ww_core.domain.answering import Shown
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.store import tables as t
-from ww_core.store.rows import chunks, insert_by_digest, insert_missing, keys_by_digest, record_by_digest, upsert
+from ww_core.store.rows import (
+    chunks,
+    execute,
+    insert_by_digest,
+    insert_missing,
+    keys_by_digest,
+    record_by_digest,
+    upsert,
+)
 
 if TYPE_CHECKING:
     from ww_core.store.keys import Keys
@@ -73,7 +81,7 @@ def record_analysis(connection: Connection, selection_id: int, coverage: Sequenc
     """Store what a selection covers of the structure of ``keys``, and return the key of the pair."""
     pair = {"structure_id": keys.structure, "selection_id": selection_id}
     insert_missing(connection, t.analysis, [pair])
-    analysis_id = int(connection.execute(_ANALYSIS, pair).scalar_one())
+    ((analysis_id,),) = execute(connection, _ANALYSIS, pair)
     rows = [
         {
             "analysis_id": analysis_id,
@@ -94,7 +102,7 @@ def record_analysis(connection: Connection, selection_id: int, coverage: Sequenc
     keyed = {column.name for column in t.coverage.primary_key}
     changing = [column.name for column in t.coverage.columns if column.name not in keyed]
     upsert(connection, t.coverage, rows, update_columns=changing)
-    return analysis_id
+    return int(analysis_id)
 
 
 _ANALYSIS = select(t.analysis.c.id).where(
@@ -128,7 +136,7 @@ def variants_of_selections(connection: Connection, selections: Collection[str]) 
     """Return the variants that selections show, by digest of the selection."""
     shown: dict[str, set[Shown]] = defaultdict(set)
     for chunk in chunks(sorted(selections)):
-        for selection, variant, *column in connection.execute(_VARIANTS, {"selections": chunk}).all():
+        for selection, variant, *column in execute(connection, _VARIANTS, {"selections": chunk}):
             shown[selection].add(Shown(variant, tuple(column)))
     return shown
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 
 from ww_core.domain.identity import PRECISION, spectrum_identity
 from ww_core.domain.layer_spectrum import LayerSpectrum, MatrixSpectrum
-from ww_core.domain.spectrum import PRECISIONS, Precision, Resolution, Spectrum
+from ww_core.domain.spectrum import PRECISIONS, Spectrum, SpectrumKind
 from ww_core.errors import NotStoredError, UnknownNameError
 from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from ww_core.store.records import CheckpointRef
 
-_KINDS: list[tuple[Resolution, Precision]] = [*(("standard", own) for own in PRECISIONS), ("full", PRECISION)]
-_BY_IDENTITY = {spectrum_identity(*kind): kind for kind in _KINDS}
+_KINDS = [*(SpectrumKind("standard", own) for own in PRECISIONS), SpectrumKind("full", PRECISION)]
+_BY_IDENTITY = {spectrum_identity(kind): kind for kind in _KINDS}
 
 
 def layer_spectrum(
@@ -54,7 +54,7 @@ def layer_spectrum(
         "matrices": own.matrices,
     }
     # What the run itself made or found, before the SVD, before what another precision gave.
-    usual = ("standard", json.loads(own.request).get("precision", PRECISION))
+    usual = SpectrumKind("standard", json.loads(own.request).get("precision", PRECISION))
     best: dict[int, Any] = {}
     for row in connection.execute(_SPECTRA, place):
         rank = (row.singular_values is None, _BY_IDENTITY[row.identity] != usual, row.identity != _SVD)
@@ -79,12 +79,13 @@ def layer_spectrum(
     )
 
 
-_SVD = spectrum_identity("full")
+_SVD = spectrum_identity(SpectrumKind("full"))
 
 
 def _matrix_spectrum(row: Row[Any]) -> MatrixSpectrum:
     values = decode_spectrum(row.encoding, row.singular_values, row.length)
-    spectrum = Spectrum(values, float(row.noise_floor), *_BY_IDENTITY[row.identity], row.route, row.seconds)
+    kind = _BY_IDENTITY[row.identity]
+    spectrum = Spectrum(values, float(row.noise_floor), kind.resolution, kind.precision, row.route, row.seconds)
     return MatrixSpectrum(row.matrix_index, row.rows, row.cols, spectrum)
 
 

@@ -95,7 +95,7 @@ class Store:
         self._location = location
         self._engine = engine
         self._closed = False
-        weakref.finalize(self, engine.dispose)
+        self._disconnect = weakref.finalize(self, engine.dispose)
         self._thread = threading.local()
         self._turn = threading.Lock() if location.in_memory else contextlib.nullcontext()
         if engine.dialect.name == "postgresql":
@@ -115,7 +115,7 @@ class Store:
     def close(self) -> None:
         """Close all connections. Closing twice is no error."""
         self._closed = True
-        self._engine.dispose()
+        self._disconnect()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:

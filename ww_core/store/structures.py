@@ -17,7 +17,7 @@ from ww_core.domain.subject import LayerSubject
 from ww_core.store import tables as t
 from ww_core.store.keys import Keys
 from ww_core.store.records import StoredLayer, StoredStructure, StoredTensor
-from ww_core.store.rows import clean, insert_by_digest, insert_missing, keys_by_digest, now, record_by_digest
+from ww_core.store.rows import clean, execute, insert_by_digest, insert_missing, keys_by_digest, now, record_by_digest
 
 if TYPE_CHECKING:
     from ww_core.store.records import CheckpointRecord
@@ -63,8 +63,7 @@ def record_checkpoint(connection: Connection, record: CheckpointRecord) -> tuple
             for position, (fields, (_, digest)) in enumerate(zip(skipped, record.skipped, strict=True))
         ]
         insert_missing(connection, t.skipped_tensor, rows)
-    found = connection.execute(_LAYER_KEYS, {"structure": keys.structure}).all()
-    keys.layers = {row.name: row.id for row in found}
+    keys.layers = dict(execute(connection, _LAYER_KEYS, {"structure": keys.structure}))
     return structure, keys
 
 
@@ -117,13 +116,13 @@ def stored_layers(connection: Connection, structure: str) -> list[StoredLayer]:
             bias=row.bias or "",
             is_read=row.weight is not None and (row.bias is not None or not row.bias_name),
         )
-        for row in connection.execute(_LAYERS, {"structure": structure})
+        for row in execute(connection, _LAYERS, {"structure": structure})
     ]
 
 
 def stored_tensors(connection: Connection, structure: str) -> list[StoredTensor]:
     """List the tensors of a structure that belong to no layer, in order."""
-    rows = connection.execute(_SKIPPED, {"structure": structure})
+    rows = execute(connection, _SKIPPED, {"structure": structure})
     return [StoredTensor(row.name, row.reason, row.digest or row.tied_to) for row in rows]
 
 
@@ -155,7 +154,7 @@ def stored_structure(connection: Connection, structure: str) -> StoredStructure:
     """Return the structure of a digest, which is stored."""
     head = connection.execute(_STRUCTURE, {"structure": structure}).one()
     layers, contents = [], {}
-    for row in connection.execute(_LAYERS, {"structure": structure}).all():
+    for row in execute(connection, _LAYERS, {"structure": structure}):
         bias = TensorSpec(row.bias_name, row.bias_dtype, shape_of(row.bias_shape)) if row.bias_id is not None else None
         if row.weight_id is not None:
             contents[row.name] = LayerSubject(row.kind, row.groups, row.weight, row.bias or "", row.rounding)
@@ -169,7 +168,7 @@ def stored_keys(connection: Connection, structure: str) -> Keys:
     """Return the keys of a structure, named by its digest, and of what it consists of."""
     head = connection.execute(_STRUCTURE, {"structure": structure}).one()
     keys = Keys(head.checkpoint_id, head.id)
-    for row in connection.execute(_LAYERS, {"structure": structure}).all():
+    for row in execute(connection, _LAYERS, {"structure": structure}):
         keys.layers[row.name] = row.id
         tensors = {row.weight: row.weight_id, row.bias: row.bias_id}
         keys.tensors |= {digest: key for digest, key in tensors.items() if digest}

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from ww_core.domain.identity import digest_of
 from ww_core.store import tables as t
-from ww_core.store.rows import upsert
+from ww_core.store.rows import execute, upsert
 
 if TYPE_CHECKING:
     from ww_core.domain.report import Aggregate
@@ -44,7 +44,7 @@ def summary_rows(
         summaries: Aggregates by label.
         partial: Labels of which something is missing that a complete run would hold.
     """
-    shown = connection.execute(_SELECTION_VARIANTS, {"selection": selection_id}).all()
+    shown = execute(connection, _SELECTION_VARIANTS, {"selection": selection_id})
     variants = {row.label: row.variant_id for row in shown}
     globs = json.loads(shown[0].layers) if shown else []
     rows = [

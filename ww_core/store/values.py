@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
@@ -11,14 +12,23 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from ww_core.domain.identity import spectrum_identity
 from ww_core.domain.outcome import Outcome, State
-from ww_core.domain.spectrum import Precision, Resolution, Spectrum
+from ww_core.domain.spectrum import Spectrum, SpectrumKind
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject, Subject
 from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum, encode_spectrum
 from ww_core.store.identities import column_keys
 from ww_core.store.origins import record_origins
 from ww_core.store.records import Maker, OriginRecord
-from ww_core.store.rows import chunks, insert_by_digest, insert_missing, keys_by_digest, upsert
+from ww_core.store.rows import (
+    chunks,
+    clean,
+    execute,
+    insert_by_digest,
+    insert_many,
+    insert_missing,
+    keys_by_digest,
+    upsert,
+)
 
 if TYPE_CHECKING:
     from ww_core.store.keys import Keys
@@ -46,8 +56,8 @@ def stored_outcomes(
     keys = column_keys(connection, columns) if stored else {}
     for chunk in chunks(list(stored)):
         asked = {"subjects": chunk, "columns": list(keys)}
-        for subject, column, *content in connection.execute(_VALUES_OF_COLUMNS, asked).all():
-            found[stored[subject]][keys[column]] = _outcome(*content)
+        for subject, column, state, number, text, reason in execute(connection, _VALUES_OF_COLUMNS, asked):
+            found[stored[subject]][keys[column]] = Outcome(_STATES[state], number, text, reason)
     return dict(found)
 
 
@@ -64,15 +74,11 @@ def values_of(
     found: dict[int, dict[int, Outcome]] = defaultdict(dict)
     numbers = {column: _NUMBERS.get(name, float) for column, name in types.items()}
     for chunk in chunks(sorted(set(subjects))):
-        for subject, column, state, number, *content in connection.execute(_VALUES, {"subjects": chunk}).all():
+        for subject, column, state, number, text, reason in execute(connection, _VALUES, {"subjects": chunk}):
             if column in numbers:
                 typed = None if number is None else numbers[column](number)
-                found[subject][column] = _outcome(state, typed, *content)
+                found[subject][column] = Outcome(_STATES[state], typed, text, reason)
     return dict(found)
-
-
-def _outcome(state: str, number: float | None, text: str | None, reason: str) -> Outcome:
-    return Outcome(_STATES[state], number, text, reason)
 
 
 _STATES = {str(state): state for state in State}
@@ -85,25 +91,16 @@ _VALUES = select(_value.subject_id, _value.column_id, _value.state, _value.numbe
 _VALUES_OF_COLUMNS = _VALUES.where(_value.column_id.in_(bindparam("columns", expanding=True)))
 
 
-def stored_spectra(
-    connection: Connection, subjects: Sequence[str], resolution: Resolution, precision: Precision
-) -> dict[str, Spectrum]:
-    """Return the stored spectra of subjects by digest; none where the singular values were left out.
-
-    Args:
-        connection: An open transaction.
-        subjects: Digests.
-        resolution: The resolution.
-        precision: The precision.
-    """
+def stored_spectra(connection: Connection, subjects: Sequence[str], kind: SpectrumKind) -> dict[str, Spectrum]:
+    """Return the stored spectra of one kind by digest of the subject; none where the singular values were left out."""
     found = {}
     stored = _digests_by_key(connection, subjects)
-    identity = {"identity": spectrum_identity(resolution, precision)}
+    identity = {"identity": spectrum_identity(kind)}
     for chunk in chunks(list(stored)):
-        for row in connection.execute(_SPECTRA, {"subjects": chunk} | identity):
+        for row in execute(connection, _SPECTRA, {"subjects": chunk} | identity):
             values = decode_spectrum(row.encoding, row.singular_values, row.length)
             found[stored[row.subject_id]] = Spectrum(
-                values, row.noise_floor, resolution, precision, row.route, row.seconds
+                values, row.noise_floor, kind.resolution, kind.precision, row.route, row.seconds, kind.randomized
             )
     return found
 
@@ -128,7 +125,7 @@ def with_spectra(connection: Connection, subjects: Sequence[str], identities: Co
     """Return the digests of those subjects that have a spectrum of these identities, with its values or without."""
     found: set[str] = set()
     for chunk in chunks(subjects):
-        rows = connection.execute(_WITH_SPECTRA, {"subjects": chunk})
+        rows = execute(connection, _WITH_SPECTRA, {"subjects": chunk})
         # Chosen here: SQLite would go through all spectra of an identity instead of those of the subjects.
         found |= {row.digest for row in rows if row.identity in identities}
     return found
@@ -159,8 +156,8 @@ def record_results(
     else:
         insert_missing(connection, t.spectrum, spectra)
     values = [row for result in results for row in _value_rows(result, keys, origins)]
-    values.sort(key=itemgetter("subject_id", "column_id"))
-    insert_missing(connection, t.value, values)
+    values.sort(key=itemgetter(0, 1))
+    insert_many(connection, t.value, _VALUE_COLUMNS, values)
 
 
 def _record_subjects(connection: Connection, subjects: Sequence[Subject], keys: Keys) -> None:
@@ -214,60 +211,64 @@ def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, origins: _Orig
     encoding, content = encode_spectrum(spectrum.singular_values) if keep else ("", None)
     return {
         "subject_id": keys.subjects[result.subject.digest],
-        "identity_id": keys.identities[spectrum_identity(spectrum.resolution, spectrum.precision)],
+        "identity_id": keys.identities[spectrum_identity(spectrum.kind)],
         "length": spectrum.singular_values.size,
         "noise_floor": spectrum.noise_floor,
         "route": spectrum.route,
         "seconds": spectrum.seconds,
         "encoding": encoding,
         "singular_values": content,
-        "origin_id": origins.of_spectrum(result.subject),
+        "origin_id": origins.keys[_extractor(result.subject), ""],
     }
 
 
-def _value_rows(result: Result, keys: Keys, origins: _Origins) -> Iterator[dict[str, Any]]:
-    subject_id = keys.subjects[result.subject.digest]
+_VALUE_COLUMNS = ("subject_id", "column_id", "state", "number", "text", "reason", "origin_id")
+
+
+def _value_rows(result: Result, keys: Keys, origins: _Origins) -> Iterator[tuple[Any, ...]]:
+    subject_id, extractor = keys.subjects[result.subject.digest], _extractor(result.subject)
     for column, outcome in result.outcomes.items():
         if outcome.state is State.FAILED:
             continue
-        yield {
-            "subject_id": subject_id,
-            "column_id": keys.columns[column],
-            "state": str(outcome.state),
-            "number": outcome.number,
-            "text": outcome.text,
-            "reason": outcome.reason,
-            "origin_id": origins.of_value(column[0], result.subject),
-        }
+        text = outcome.text and clean(outcome.text)
+        reason = outcome.reason and clean(outcome.reason)
+        origin = origins.keys[column[0], extractor]
+        yield subject_id, keys.columns[column], str(outcome.state), outcome.number, text, reason, origin
 
 
 _NOBODY = Maker("")
 
 
 class _Origins:
-    """Keys of the origins of what a run has computed, stored with the first of it."""
+    """Keys of the origins of what a run has computed, stored with the first of it.
+
+    Attributes:
+        keys: By the identity of a metric and of the extractor that made its matrix, or none; of spectra by that of the
+            extractor and none.
+    """
 
     def __init__(self, connection: Connection, run: OpenRun, results: Sequence[Result], blas: str) -> None:
         self._run = run
         self._blas = blas
-        pairs = {(identity, _extractor(own.subject)) for own in results for identity, _ in own.outcomes}
-        pairs |= {(_extractor(own.subject), "") for own in results if own.spectrum is not None}
-        records = {pair: self._record(*pair) for pair in pairs}
+        pairs = set[tuple[str, str]]()
+        for own in results:
+            extractor = _extractor(own.subject)
+            pairs.update([(identity, extractor) for identity, _ in own.outcomes])
+            if own.spectrum is not None:
+                pairs.add((extractor, ""))
+        record_of = functools.cache(self._record)  # nearly all have the same makers
+        nobody, makers = (_NOBODY,), run.makers
+        records = {
+            (identity, extractor): record_of(makers.get(identity, nobody), makers.get(extractor, nobody)[0])
+            for identity, extractor in pairs
+        }
         keys = record_origins(connection, set(records.values()))
-        self._keys = {pair: keys[record] for pair, record in records.items()}
+        self.keys = {pair: keys[record] for pair, record in records.items()}
 
-    def of_value(self, identity: str, subject: Subject) -> int:
-        """Return the origin of a value of a metric."""
-        return self._keys[identity, _extractor(subject)]
-
-    def of_spectrum(self, subject: Subject) -> int:
-        """Return the origin of a spectrum, whose matrix its extractor has made."""
-        return self._keys[_extractor(subject), ""]
-
-    def _record(self, identity: str, extractor: str) -> OriginRecord:
+    def _record(self, makers: tuple[Maker, ...], extractor: Maker) -> OriginRecord:
         run = self._run
-        maker, *through = run.makers.get(identity, (_NOBODY,))
-        hands = {*through, run.makers.get(extractor, (_NOBODY,))[0], run.loader} - {maker, _NOBODY}
+        maker, *through = makers
+        hands = {*through, extractor, run.loader} - {maker, _NOBODY}
         return OriginRecord(run.number, run.program, maker, tuple(sorted(hands)), self._blas)
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ww_core.compute.at_hand import ModelAtHand
 from ww_core.compute.evaluate import Evaluator, Lost
-from ww_core.compute.inputs import aligned, generator
 from ww_core.domain.column import Column, Scope
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.subject import LayerSubject, MatrixPlace, MatrixSubject, ModelSubject
 from ww_core.planning.tasks import column_key, known_of, missing_of
 
 if TYPE_CHECKING:
-    from ww_core.domain.layer import Layer
+    import numpy as np
+
     from ww_core.domain.report import Failure
     from ww_core.planning.layers import PlannedLayer
     from ww_core.plugins.links import Need
-    from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import Selection
     from ww_core.store.reader import Reader
     from ww_core.store.records import ColumnKey
@@ -65,17 +65,15 @@ def evaluate_model(
         )
         for own, label, matrix in matrices
     )
-    inputs = _ModelInputs(tuple(layer for layer, _ in layers), places, subject.digest, seed)
-    evaluator = Evaluator(selection.nodes, inputs, known, "the model", failures, elsewhere=columns_of)
-    fresh: dict[tuple[str, str], Outcome] = {}
-    for node in (selection.nodes[qualified] for qualified in missing):
-        try:
-            with np.errstate(all="ignore"):
-                outcomes = evaluator.new_outcomes(node.qualified)
-        except Lost:
-            continue
-        fresh |= {(node.identity, node.quantity.column(name).key): outcome for name, outcome in outcomes.items()}
-    return subject, fresh
+    at_hand = ModelAtHand(tuple(layer for layer, _ in layers), places, subject.digest, seed)
+    evaluator = Evaluator(selection.nodes, at_hand, known, "the model", failures, elsewhere=columns_of)
+    with np.errstate(all="ignore"):
+        found = evaluator.evaluate(missing)
+    return subject, {
+        (selection.nodes[qualified].identity, selection.nodes[qualified].quantity.column(name).key): outcome
+        for qualified, outcomes in found.items()
+        for name, outcome in outcomes.items()
+    }
 
 
 def model_subject(planned: Sequence[PlannedLayer], checkpoint: str) -> ModelSubject:
@@ -99,20 +97,6 @@ def _columns_of(selection: Selection) -> Iterator[ColumnKey]:
             yield from (column_key(node, column) for column in node.quantity.columns)
             upstream = ((selection.nodes[need.quantity], need.column) for need in node.needs if need.column)
             yield from (column_key(owner, owner.quantity.column(name)) for owner, name in upstream)
-
-
-class _ModelInputs:
-    """Core inputs of a model."""
-
-    def __init__(self, layers: tuple[Layer, ...], matrices: tuple[MatrixPlace, ...], digest: str, seed: int) -> None:
-        self._given = {"layers": layers, "matrices": matrices}
-        self._digest = digest
-        self._seed = seed
-
-    def __call__(self, name: str, node: Node) -> Any:
-        if name == "rng":
-            return generator(self._digest, 0, node.key, self._seed)
-        return self._given[name]
 
 
 class _ColumnArrays:
@@ -147,5 +131,12 @@ def _present(outcome: Outcome | None, column: Column) -> Outcome:
     return outcome
 
 
-def _aligned(outcomes: Sequence[Outcome], column: Column) -> Any:
-    return aligned([outcome.value for outcome in outcomes], [not outcome.is_ok for outcome in outcomes], column.type)
+def _aligned(outcomes: Sequence[Outcome], column: Column) -> np.ma.MaskedArray[Any, Any]:
+    """Return values in order as a masked array, masked where there is none."""
+    import numpy as np
+
+    dtype: Any = {"int": np.int64, "bool": np.bool_, "text": object}.get(column.type, np.float64)
+    filled = [(own.value if own.is_ok else "" if column.type == "text" else 0) for own in outcomes]
+    return np.ma.MaskedArray(
+        np.array(filled, dtype=dtype), mask=np.array([not own.is_ok for own in outcomes], dtype=bool)
+    )

@@ -175,9 +175,9 @@ class Run:
 
     def _stored_results(self, result: LayerResult) -> Iterator[Result]:
         """Yield what of a layer's result is stored under which subject, contexts before what points at them."""
-        nodes = self.asked.selection.nodes
+        nodes, keys = self.asked.selection.nodes, self.asked.selection.column_keys
         whole = {
-            (nodes[qualified].identity, nodes[qualified].quantity.column(name).key): outcome
+            keys[qualified][name]: outcome
             for qualified, columns in result.outcomes.items()
             for name, outcome in columns.items()
         }
@@ -187,9 +187,8 @@ class Run:
             plain: dict[tuple[str, str], Any] = {}
             context: dict[tuple[str, str], Any] = {}
             for qualified, columns in matrix.outcomes.items():
-                node = nodes[qualified]
-                target = context if node.in_context else plain
-                target |= {(node.identity, node.quantity.column(name).key): own for name, own in columns.items()}
+                target = context if nodes[qualified].in_context else plain
+                target |= {keys[qualified][name]: own for name, own in columns.items()}
             yield Result(matrix.subject, outcomes=plain)
             for spectrum in matrix.spectra:
                 yield Result(matrix.subject, spectrum=spectrum)
@@ -232,10 +231,12 @@ class Run:
     def _reused(self, reader: Reader, known: Collection[str]) -> int:
         """Count matrices whose spectrum did not have to be made in this run: stored before, or shared with another."""
         rows = list(self._rows())
-        identities = {spectrum_identity(*spectrum) for spectrum in self.asked.selection.spectra}
-        available = reader.with_spectra(list(dict.fromkeys(rows)), identities).union(known)
         made = self.computed.intersection(rows)
-        return sum(subject in made or subject in available for subject in rows) - len(made)
+        kinds = (kind for kind in self.asked.selection.spectra if kind.randomized is None)
+        identities = {spectrum_identity(kind) for kind in kinds}
+        others = [subject for subject in dict.fromkeys(rows) if subject not in made]
+        available = reader.with_spectra(others, identities).union(known, made)
+        return sum(subject in available for subject in rows) - len(made)
 
     def _loader(self) -> Maker:
         name = plugin_of(self.weights.loader)

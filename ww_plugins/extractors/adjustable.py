@@ -50,4 +50,4 @@ class Adjustable(ww.Extractor):
             if most and size > most:
                 raise ww.NotApplicable(f"{what} is {size}, and this variant of {self.name} takes {most} or less")
         factor = {"1": 1.0, "1/2": 0.5, "P/2": positions / 2}[self.factor]
-        return replace(plan, scale=math.sqrt(factor))
+        return plan if factor == 1.0 else replace(plan, scale=math.sqrt(factor))

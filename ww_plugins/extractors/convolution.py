@@ -36,8 +36,8 @@ class Pool(Adjustable):
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
         """Yield the one batch: group outer, kernel position inner. A view, or a copy if there are groups."""
-        plan = self.plan(layer)
-        yield ww.Matrix(0, _by_position(weight, layer.groups).reshape(plan.entries, plan.rows, plan.cols))
+        slices = _by_position(weight, layer.groups)
+        yield ww.Matrix(0, slices.reshape(-1, *slices.shape[2:]))
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Slice(Adjustable):
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
         """Yield views of ``weight``."""
-        plan = self.plan(layer)
-        by_position = _by_position(weight, layer.groups)
-        for index in range(plan.matrices):
-            group, position = divmod(index, plan.matrices // layer.groups)
-            yield ww.Matrix(index, by_position[group, position : position + 1])
+        slices = _by_position(weight, layer.groups)
+        groups, positions = slices.shape[:2]
+        for index in range(groups * positions):
+            group, position = divmod(index, positions)
+            yield ww.Matrix(index, slices[group, position : position + 1])
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,9 @@ class Stack(Adjustable):
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
         """Yield the one batch, a copy in the stored dtype unless the kernel has one position."""
-        plan = self.plan(layer)
-        yield ww.Matrix(0, _by_position(weight, layer.groups).reshape(plan.entries, plan.rows, plan.cols))
+        slices = _by_position(weight, layer.groups)
+        groups, positions, rows, cols = slices.shape
+        yield ww.Matrix(0, slices.reshape(groups, positions * rows, cols))
 
 
 def slices_of(extractor: str, layer: ww.Layer) -> tuple[int, int, int, int]:

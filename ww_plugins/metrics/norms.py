@@ -69,7 +69,7 @@ def _schatten_norm(singular_values: SingularValues, order: float) -> float:
     if largest == 0.0:
         return 0.0
     ratios = singular_values / largest
-    total = ratios @ ratios if order == 2.0 else (ratios**order).sum()
+    total = ratios.dot(ratios) if order == 2.0 else (ratios**order).sum()
     return largest * math.pow(total, 1.0 / order)
 
 

@@ -45,9 +45,12 @@ def entropy(singular_values: SingularValues, hard_rank: int) -> float:
     rank = int(hard_rank)
     if rank < 2:
         raise ww.NotApplicable(f"the rank is {rank}: the entropy is normalised by ln(rank)")
-    p = np.square(singular_values[:rank] / singular_values[0])
-    p /= p.sum()
-    return float(-np.sum(p * np.log(p)) / math.log(rank))
+    p = singular_values[:rank] / float(singular_values[0])
+    p *= p
+    p /= float(p.sum())
+    logs = np.log(p)
+    logs *= p
+    return -float(logs.sum()) / math.log(rank)
 
 
 @ww.metric(version="1", unit="weight", resolution="full")

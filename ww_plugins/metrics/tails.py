@@ -73,7 +73,8 @@ def power_law(
     """
     # Scaled by a power of two, which changes no digit, squares do not overflow.
     exponent = math.frexp(float(singular_values[0]))[1]
-    eigenvalues = np.square(np.ldexp(singular_values, -exponent))
+    eigenvalues = np.ldexp(singular_values, -exponent)
+    eigenvalues *= eigenvalues
     floor = math.ldexp(noise_floor, -exponent) ** 2 if cut is None else _ldexp(cut, -2 * exponent)
     # In single precision the bound would join what is apart: the error measured there is below 10 units.
     units = max(n_rows, n_cols) if epsilon == sys.float_info.epsilon else 16
@@ -86,7 +87,8 @@ def power_law(
         ks=ks,
         xmax=xmax,
     )
-    if fit.xmax < min_span * float(eigenvalues[eigenvalues > max(floor, 0.0)][-1]):
+    # The smallest above the floor is looked for only if the tail alone is too narrow.
+    if fit.xmax < min_span * fit.xmin and fit.xmax < min_span * float(eigenvalues[eigenvalues > max(floor, 0.0)][-1]):
         raise ww.Refused(
             f"the largest eigenvalue is less than {min_span:g} times the smallest one above the floor: "
             "a spectrum without width has no tail"

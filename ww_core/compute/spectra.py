@@ -1,0 +1,160 @@
+"""Making the spectra of matrices at hand, those of equal shapes together."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from ww_core.compute.at_hand import key_of
+from ww_core.compute.evaluate import Lost
+from ww_core.domain.report import Failure
+from ww_core.errors import NotApplicable, NoValue, Refused
+from ww_core.plugins.isolation import RAISED, sentence_of
+
+if TYPE_CHECKING:
+    from ww_core.compute.at_hand import MatrixAtHand
+    from ww_core.contracts.device import Device
+    from ww_core.contracts.extractor import Matrix
+    from ww_core.domain.spectrum import Spectrum, SpectrumKind
+    from ww_core.spectral.sharing import Share
+    from ww_core.spectral.singular_values import Decomposable
+
+T = TypeVar("T")
+
+
+class Lacking(NamedTuple):
+    """A spectrum that a matrix lacks.
+
+    Attributes:
+        matrix: The matrix.
+        kind: Which spectrum.
+        failures: Where exceptions are recorded.
+    """
+
+    matrix: MatrixAtHand
+    kind: SpectrumKind
+    failures: list[Failure]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpectrumMaker:
+    """Makes spectra.
+
+    Attributes:
+        device: Where.
+        share: Who else may take part.
+    """
+
+    device: Device
+    share: Share
+
+    def make(self, lacking: Iterable[Lacking]) -> None:
+        """Make spectra, and have them at hand; or the reason why there is none.
+
+        What goes wrong with one costs no other its spectrum. No digit depends on what is made together.
+        """
+        groups: dict[object, list[Lacking]] = defaultdict(list)
+        for own in lacking:
+            try:
+                groups[_likeness(own.matrix.made(), own.kind)].append(own)
+            except (NoValue, Lost) as missing:
+                own.matrix.take(own.kind, missing)
+        for group in groups.values():
+            for stack in parted(group, lambda own: own.matrix.nbytes, self.device.piece_bytes):
+                self._make(stack)
+
+    def _make(self, stack: Sequence[Lacking]) -> None:
+        from ww_core.spectral.singular_values import spectra_of
+
+        kind = stack[0].kind
+        try:
+            spectra = spectra_of(
+                [_decomposable(own) for own in stack],
+                resolution=kind.resolution,
+                precision=kind.precision,
+                device=self.device,
+                share=self.share,
+            )
+            made = [_scaled(spectrum, own) for spectrum, own in zip(spectra, stack, strict=True)]
+        except RAISED as error:
+            if len(stack) > 1:
+                for own in stack:
+                    self._make([own])
+                return
+            self._miss(error, *stack)
+        else:
+            for spectrum, own in zip(made, stack, strict=True):
+                own.matrix.take_new(own.kind, spectrum)
+
+    def _miss(self, error: BaseException, own: Lacking) -> None:
+        """Have the reason at hand why there is no spectrum; said once, not tried by each metric."""
+        if isinstance(error, NoValue):
+            own.matrix.take_new(own.kind, error)
+        elif isinstance(error, Lost):
+            own.matrix.take(own.kind, error)
+        else:  # such as too little memory
+            lost = Lost(f"spectrum: {sentence_of(error, self.device)}")
+            own.failures.append(Failure("input", "ww", own.matrix.layer.layer.name, str(lost)))
+            own.matrix.take(own.kind, lost)
+
+
+def parted(items: Iterable[T], size_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
+    """Part items, in order, into lists of at most ``limit`` together, or of one."""
+    part: list[T] = []
+    total = 0
+    for item in items:
+        size = size_of(item)
+        if part and total + size > limit:
+            yield part
+            part, total = [], 0
+        part.append(item)
+        total += size
+    if part:
+        yield part
+
+
+def _likeness(matrix: Matrix, kind: SpectrumKind) -> object:
+    """What is equal of matrices whose spectra are made together; of one that is made piece by piece it is its own."""
+    import numpy as np
+
+    own = 0 if isinstance(matrix.entries, np.ndarray) else id(matrix)
+    return matrix.entries.shape[1:], matrix.entries.dtype, kind.resolution, kind.precision, own
+
+
+def _decomposable(own: Lacking) -> Decomposable:
+    from ww_core.spectral.singular_values import Decomposable
+
+    matrix, layer = own.matrix.made(), own.matrix.layer.layer
+    rounding = layer.weight.rounding.times(own.matrix.plan.gain)
+    return Decomposable(_permuted(own, matrix).entries, rounding, matrix.multiplicities)
+
+
+def _permuted(own: Lacking, matrix: Matrix) -> Matrix:
+    import numpy as np
+
+    from ww_core.spectral.permutation import permuted
+
+    if own.kind.randomized is None:
+        return matrix
+    if not isinstance(matrix.entries, np.ndarray):
+        # The numbers of what is made piece by piece are not the weights, and permuting them would mean nothing.
+        raise NotApplicable("the entries are made of the weights one by one: they cannot be permuted in place")
+    number, seed = own.kind.randomized.number, own.kind.randomized.seed
+    name = f"randomized_eigenvalues[{number}]" if number else "randomized_eigenvalues"
+    subject = own.matrix.subject
+    return replace(matrix, entries=permuted(matrix.entries, key_of(subject.tensor, subject.index, name, seed)))
+
+
+def _scaled(spectrum: Spectrum, own: Lacking) -> Spectrum:
+    scale, randomized = own.matrix.plan.scale, own.kind.randomized
+    if scale == 1.0 and randomized is None:
+        return spectrum
+    singular_values = spectrum.singular_values * scale
+    if singular_values[0] == math.inf:
+        raise Refused("the largest singular value is beyond the range of float64")
+    return replace(
+        spectrum, singular_values=singular_values, noise_floor=spectrum.noise_floor * scale, randomized=randomized
+    )

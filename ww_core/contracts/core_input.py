@@ -1,0 +1,129 @@
+"""What the core itself gives to metrics: one table, which everything that deals with needs reads."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from ww_core.domain.column import Scope
+from ww_core.domain.layer import LayerContent
+from ww_core.domain.rounding import ROUNDINGS
+from ww_core.errors import Refused
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from ww_core.domain.spectrum import Spectrum
+
+
+@dataclass(frozen=True, slots=True)
+class CoreInput:
+    """Something the core gives to every quantity that names it.
+
+    Attributes:
+        name: Its name.
+        scope: What it speaks of; None for what there is in every scope.
+        source: What it takes: the header of a file, a spectrum, be it fresh or stored, or the weights.
+        provider: Gives it to the node that asks, of the subject at hand (``compute/at_hand.py``), or of the spectrum.
+        randomized: For a spectrum, which permutation of all elements it is of; None for the matrix itself.
+        is_seeded: Whether the seed is part of what it is.
+        by_batch: Whether a quantity with ``batched=True`` gets another thing than one without.
+    """
+
+    name: str
+    scope: Scope | None
+    source: Literal["header", "spectrum", "weights"]
+    provider: Callable[[Any, Any], Any]
+    randomized: int | None = None
+    is_seeded: bool = False
+    by_batch: bool = False
+
+    def of(self, at_hand: Any, node: Any) -> Any:
+        """Return it, of a subject of its scope.
+
+        Raises:
+            NoValue: There is none.
+            Lost: An exception cost it.
+        """
+        return self.provider(at_hand.spectrum(node.kinds[self.name]) if self.source == "spectrum" else at_hand, node)
+
+
+def _eigenvalues(spectrum: Spectrum, _: Any) -> npt.NDArray[np.float64]:
+    import numpy as np
+
+    largest = float(spectrum.singular_values[0]) if spectrum.singular_values.size else 0.0
+    if largest > 0 and not np.finfo(np.float64).tiny <= largest * largest < np.inf:
+        raise Refused(f"the largest eigenvalue, {largest:g} squared, is outside the range of float64")
+    eigenvalues = spectrum.eigenvalues
+    eigenvalues.flags.writeable = False
+    return eigenvalues
+
+
+def _singular_values(spectrum: Spectrum, _: Any) -> npt.NDArray[np.float64]:
+    return spectrum.singular_values
+
+
+MATRIX, LAYER, MODEL = Scope.MATRIX, Scope.LAYER, Scope.MODEL
+
+CORE_INPUTS: Mapping[str, CoreInput] = {
+    own.name: own
+    for own in (
+        CoreInput("rng", None, "header", lambda at, node: at.generator(node.key), is_seeded=True),
+        CoreInput("n_rows", MATRIX, "header", lambda at, _: at.plan.rows),
+        CoreInput("n_cols", MATRIX, "header", lambda at, _: at.plan.cols),
+        CoreInput("n_entries", MATRIX, "header", lambda at, _: at.plan.entries),
+        CoreInput("multiplicities", MATRIX, "header", lambda at, _: at.multiplicities()),
+        CoreInput("singular_values", MATRIX, "spectrum", _singular_values),
+        CoreInput("eigenvalues", MATRIX, "spectrum", _eigenvalues),
+        CoreInput("noise_floor", MATRIX, "spectrum", lambda spectrum, _: spectrum.noise_floor),
+        CoreInput("epsilon", MATRIX, "spectrum", lambda spectrum, _: ROUNDINGS[spectrum.precision].epsilon),
+        CoreInput("randomized_singular_values", MATRIX, "spectrum", _singular_values, randomized=0, is_seeded=True),
+        CoreInput("randomized_eigenvalues", MATRIX, "spectrum", _eigenvalues, randomized=0, is_seeded=True),
+        CoreInput("matrix", MATRIX, "weights", lambda at, node: at.matrix(node.quantity.batched), by_batch=True),
+        CoreInput(
+            "left_singular_vectors",
+            MATRIX,
+            "weights",
+            lambda at, node: at.singular_vectors(node.quantity.batched)[0],
+            by_batch=True,
+        ),
+        CoreInput(
+            "right_singular_vectors",
+            MATRIX,
+            "weights",
+            lambda at, node: at.singular_vectors(node.quantity.batched)[1],
+            by_batch=True,
+        ),
+        CoreInput("layer", LAYER, "header", lambda at, _: LayerContent.of(at.layer)),
+        CoreInput("weight", LAYER, "weights", lambda at, _: at.wide(at.layer.weight)),
+        CoreInput("bias", LAYER, "weights", lambda at, _: at.wide(at.layer.bias)),
+        CoreInput("stored_weight", LAYER, "weights", lambda at, _: at.stored(at.layer.weight)),
+        CoreInput("stored_bias", LAYER, "weights", lambda at, _: at.stored(at.layer.bias)),
+        CoreInput("layers", MODEL, "header", lambda at, _: at.layers),
+        CoreInput("matrices", MODEL, "header", lambda at, _: at.matrices),
+    )
+}
+"""All of them, by name. Those of randomized spectra may have a number: ``randomized_eigenvalues[2]``."""
+
+
+@functools.cache
+def core_input(name: str) -> CoreInput | None:
+    """Return the core input of a name, which may have a number; None if there is none.
+
+    The first of what is numbered, number 0, goes by the plain name.
+    """
+    plain = CORE_INPUTS.get(name)
+    numbered = _NUMBERED.fullmatch(name)
+    if plain is not None or numbered is None:
+        return plain
+    first, number = CORE_INPUTS.get(numbered[1]), int(numbered[2])
+    if first is None or first.randomized is None:
+        return None
+    return replace(first, name=name, randomized=number) if number else first
+
+
+_NUMBERED = re.compile(r"(\w+)\[(0|[1-9][0-9]{0,3})\]")
