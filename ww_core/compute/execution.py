@@ -41,10 +41,10 @@ class Execution:
     executor: Executor
     device: Owned[Device]
     warnings: list[str] = field(default_factory=list)
-    _pool: concurrent.futures.Executor | None = None
-    _useless: str = ""
-    _opened: ExitStack = field(default_factory=ExitStack)
-    _others: dict[str, Execution] = field(default_factory=dict)
+    _pool: concurrent.futures.Executor | None = field(default=None, init=False)
+    _useless: str = field(default="", init=False)
+    _opened: ExitStack = field(default_factory=ExitStack, init=False)
+    _others: dict[str, Execution] = field(default_factory=dict, init=False)
 
     def __enter__(self) -> Self:
         return self

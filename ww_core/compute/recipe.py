@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +16,7 @@ from ww_core.compute.task import LayerResult, LayerTask
 from ww_core.compute.worker import Worker
 from ww_core.domain.report import Failure
 from ww_core.domain.request import Request
+from ww_core.errors import MissingExtraError
 from ww_core.plugins.isolation import RAISED, sentence_of
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ class _Prepared:
         """Close what was not used for longest."""
         unused = [recipe for recipe, own in self.ready.items() if not own.users]
         for recipe in unused[: max(0, len(self.ready) - RECIPES)]:
-            self.ready.pop(recipe).opened.close()
+            with suppress(*RAISED):  # its run has all it needs
+                self.ready.pop(recipe).opened.close()
 
 
 _prepared = _Prepared()
@@ -148,6 +150,8 @@ def _prepare(recipe: Recipe) -> _Ready:
         opened.enter_context(checkpoint)
         there = {spec.name: (spec.dtype, spec.shape) for spec in tensors_of(checkpoint)}
         reading = partial(ReadingByContent, checkpoint, loader, source.label, there)
+    except MissingExtraError as error:
+        return _Ready(_Refusing("read", recipe.loader, f"{error}; {SAME_PLUGINS}"), opened)
     except RAISED as error:
         return _Ready(_Refusing("read", recipe.loader, f"{sentence_of(error)}; {SAME_PATH}"), opened)
     opened.enter_context(one_blas_thread())
