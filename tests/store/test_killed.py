@@ -89,7 +89,7 @@ def test_moments_while_rows_are_written(new_store, count, start, finish, content
     assert len(expected["spectrum"]) == LAYERS
 
     moments, inside = random.Random(20), 0
-    for _ in range(2 * count):
+    for _ in range(5 * count):
         store = new_store()
         moment = moments.uniform(min(sizes), max(sizes))
         process = start(store)
