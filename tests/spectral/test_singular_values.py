@@ -17,6 +17,7 @@ from ww_core.errors import NotApplicable, Refused
 from ww_core.spectral import cpu as module
 from ww_core.spectral import spectrum_of
 from ww_core.spectral.lapack import lapack
+from ww_core.spectral.singular_values import Decomposable, spectra_of, stackable
 
 DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
 SHAPES = [(1, 1, 1), (1, 1, 7), (1, 7, 1), (1, 30, 20), (1, 20, 30), (1, 25, 25), (9, 16, 12), (40, 1, 1), (5, 3, 8)]
@@ -425,3 +426,35 @@ def test_neither_scipy_nor_anything_else_heavy_is_imported():
     code = "import sys, ww_core.spectral; print({'scipy', 'powerlaw', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def laid_out(entries, layout):
+    """The same numbers, lying in memory in another order."""
+    order = {"rows": (0, 1, 2), "columns": (0, 2, 1), "positions": (1, 2, 0)}[layout]
+    copy = np.ascontiguousarray(entries.transpose(order))
+    return copy.transpose(np.argsort(order))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    shape=st.sampled_from([(1, 40, 64), (3, 64, 40), (1, 50, 50), (9, 8, 8), (2, 100, 30)]),
+    layouts=st.lists(st.sampled_from(["rows", "columns", "positions"]), min_size=2, max_size=6),
+    scales=st.lists(st.sampled_from([1.0, 1e-30, 0.0, 1e20]), min_size=6, max_size=6),
+    dtype=st.sampled_from(["float32", "float64", "complex64"]),
+    precision=st.sampled_from(["float64", "float32"]),
+)
+def test_no_digit_depends_on_the_stack(seed, shape, layouts, scales, dtype, precision):
+    random = np.random.default_rng(seed)
+    arrays = [
+        laid_out((random.standard_normal(shape) * scale).astype(dtype), layout)
+        for layout, scale in zip(layouts, scales, strict=False)
+    ]
+    rounding = ROUNDINGS["float32"]
+    for kind in {stackable(array) for array in arrays}:
+        stack = [array for array in arrays if stackable(array) == kind]
+        together = spectra_of([Decomposable(array, rounding) for array in stack], precision=precision)
+        for array, spectrum in zip(stack, together, strict=True):
+            alone = spectrum_of(array, rounding=rounding, precision=precision)
+            assert np.array_equal(spectrum.singular_values, alone.singular_values)
+            assert spectrum.noise_floor == alone.noise_floor

@@ -170,3 +170,22 @@ def test_a_number_that_is_none(name):
     registry = ww.load_plugins(objects=[plugin(metric)])
     (problem,) = [problem.message for info, problem in registry.problems() if "odd" in problem.message]
     assert f"unknown need {name!r}" in problem
+
+
+def test_a_backfill_never_asks_for_weights_behind_a_need_without_a_value(tmp_path):
+    @ww.metric(version="1")
+    def total(matrix):
+        """Not applicable where several matrices are pooled."""
+        return float(matrix.sum())
+
+    @ww.metric(version="1")
+    def ratio(total, top):
+        """Needs a spectrum that is not stored, after something that has no value."""
+        return total / top
+
+    store = tmp_path / "s.sqlite"
+    ww.analyze(WEIGHTS, store=store, name="net", metrics=["spectral_norm"])
+    filled = ww.backfill(store, plugins=[plugin(total, top, ratio)], metrics=["ratio"])
+    assert filled.filled[0].failures == ()
+    assert filled.filled[0].values == 2  # total and ratio of the convolution say why they have none
+    assert dict(filled.needs_weights[0].metrics) == {"ratio": 1}

@@ -1,5 +1,6 @@
 """Spectra are made in stacks: no digit depends on what is made together, and no failure either."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -100,3 +101,75 @@ def test_batches_hold_all_in_order_within_their_bounds(sizes, jobs):
     for batch in batches:
         assert len(batch) == 1 or sum(own.nbytes for own in batch) <= 64 * 2**20
         assert len(batch) == 1 or sum(own.cost for own in batch) <= 2e9
+
+
+class Reused(ww.Extractor):
+    """Kernel slices, made one after the other in the same buffer."""
+
+    name = "reused"
+    version = "1"
+
+    def plan(self, layer):
+        return ww.MatrixPlan(matrices=9, entries=1, rows=layer.shape[0], cols=layer.shape[1])
+
+    def matrices(self, weight, layer):
+        buffer = np.empty((1, *weight.shape[:2]), weight.dtype)
+        for index in range(9):
+            buffer[0] = weight[:, :, index // 3, index % 3]
+            yield ww.Matrix(index, buffer)
+
+
+def test_an_extractor_may_fill_one_buffer_again_and_again():
+    weights = {"conv.weight": np.random.default_rng(2).standard_normal((8, 6, 3, 3)).astype(np.float32)}
+    plugin = SimpleNamespace(ww_register_extractors=ww.hookimpl(lambda: [Reused]))
+    report = ww.analyze(weights, plugins=[plugin], extractors=["reused", "slice"])
+    by_extractor = {}
+    for row in report.layers:
+        by_extractor.setdefault(row.extractor, []).append(dict(row.metrics))
+    assert by_extractor["reused"] == by_extractor["slice"]
+
+
+@pytest.mark.parametrize("need", ["singular_values", "matrix"])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_slow_metrics_cut_a_batch_short(monkeypatch, need, jobs):
+    """Layers are done as they come, and none is lost; of those that are left, little was done before."""
+    monkeypatch.setattr("ww_core.compute.worker.METRIC_SECONDS", 0.05)
+    calls, seen = [], []
+
+    @ww.metric(version="1", needs={"numbers": need})
+    def slow(numbers):
+        """Takes its time."""
+        calls.append(numbers.size)
+        time.sleep(0.03)
+        return 1.0
+
+    class Watch(ww.RunObserver):
+        def on_layer(self, done):
+            seen.append((done.name, len(calls)))
+
+    random = np.random.default_rng(3)
+    weights = {f"layer{index}.weight": random.standard_normal((6, 5)).astype(np.float32) for index in range(12)}
+    plugin = SimpleNamespace(ww_register_metrics=ww.hookimpl(lambda: [slow]))
+    report = ww.analyze(weights, plugins=[plugin], jobs=jobs, observers=[Watch()])
+    assert not report.failures
+    assert [row.metrics["slow"].number for row in report.layers] == [1.0] * 12
+    assert 12 <= len(calls) <= 12 + 2 * jobs
+    assert sorted(name for name, _ in seen) == sorted(f"layer{index}" for index in range(12))
+    assert seen[0][1] < 12
+
+
+def test_a_value_that_is_none_is_said_once():
+    @ww.metric(version="1")
+    def odd(matrix) -> int:
+        """No whole number."""
+        return float(matrix[0, 0]) + 0.5
+
+    @ww.metric(version="1")
+    def after(odd):
+        """Needs it."""
+        return odd
+
+    plugin = SimpleNamespace(ww_register_metrics=ww.hookimpl(lambda: [odd, after]))
+    report = ww.analyze({"fc.weight": np.eye(4)}, plugins=[plugin], metrics=["odd", "after"])
+    (failure,) = report.failures
+    assert "declared int and got 1.5" in failure.message

@@ -79,7 +79,8 @@ def _print_sentences(report: BackfillReport, output: Output) -> None:
     if not report.versions:
         output.line("nothing is stored yet: `ww analyze SOURCE` makes a start")
     elif report.filled:
-        output.line(f"{report.values} values filled in, for {report.versions_filled} of {versions}")
+        values = f"{report.values} value{'s' if report.values != 1 else ''}"
+        output.line(f"{values} filled in, for {report.versions_filled} of {versions}")
     elif report.needs_weights or report.not_repeatable:
         output.line(f"nothing could be filled in, for {versions}")
     else:

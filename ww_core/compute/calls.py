@@ -142,6 +142,8 @@ class _Calls:
             except RAISED as error:
                 self.lost.append((batch, error))
             else:
+                for task in batch[len(results) :]:  # for which the worker had no time
+                    self.send((task,))
                 yield from results
 
     def take_lost(self) -> list[LayerTask]:

@@ -22,7 +22,7 @@ Inputs = Callable[["CoreInput", "Node"], Any]
 
 
 class Lost(Exception):  # noqa: N818 - not an error of its own: its cause is in the failures already
-    """A value is missing because of an exception that was recorded where it happened."""
+    """A value is missing because of an exception that was recorded where it happened, or for want of the weights."""
 
 
 class Evaluator:
@@ -78,6 +78,9 @@ class Evaluator:
         found = self._outcomes.get(qualified)
         if found is None:
             quantity, known = self._nodes[qualified].quantity, self._known.get(qualified, _NOTHING)
+            cause = self._missing.get(qualified)
+            if isinstance(cause, Lost):  # what the function returned may be there, and be no value of a column
+                raise fresh(cause)
             if is_complete(quantity, known):
                 found = known
             else:

@@ -79,6 +79,9 @@ class MatrixSequence:
         except RAISED as error:
             raise self.lost(sentence_of(error, self._variant.extractor)) from None
         if isinstance(matrix.entries, np.ndarray):
+            if self._plan.matrices > 1 and not np.may_share_memory(matrix.entries, weight):
+                # Several are held at a time, and an extractor may fill one buffer again and again.
+                return replace(matrix, entries=matrix.entries.copy(order="K"))
             return matrix
         return replace(matrix, entries=_CheckedEntries(matrix.entries, self.lost))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -56,7 +56,7 @@ class SpectrumMaker:
 
         What goes wrong with one costs no other its spectrum. No digit depends on what is made together.
         """
-        groups: dict[object, list[Lacking]] = defaultdict(list)
+        groups: dict[Hashable, list[Lacking]] = defaultdict(list)
         for own in lacking:
             try:
                 groups[_likeness(own.matrix.made(), own.kind)].append(own)
@@ -116,12 +116,14 @@ def parted(items: Iterable[T], size_of: Callable[[T], int], limit: int) -> Itera
         yield part
 
 
-def _likeness(matrix: Matrix, kind: SpectrumKind) -> object:
-    """What is equal of matrices whose spectra are made together; of one that is made piece by piece it is its own."""
+def _likeness(matrix: Matrix, kind: SpectrumKind) -> Hashable:
+    """What is equal of matrices whose spectra are made together; what is made piece by piece stays by itself."""
     import numpy as np
 
-    own = 0 if isinstance(matrix.entries, np.ndarray) else id(matrix)
-    return matrix.entries.shape[1:], matrix.entries.dtype, kind.resolution, kind.precision, own
+    from ww_core.spectral.singular_values import stackable
+
+    own = stackable(matrix.entries) if isinstance(matrix.entries, np.ndarray) else id(matrix)
+    return own, kind.resolution, kind.precision
 
 
 def _decomposable(own: Lacking) -> Decomposable:

@@ -64,8 +64,8 @@ class LayerTask:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its tensors as they are stored."""
-        return sum(spec.nbytes for spec in (self.layer.weight, self.layer.bias) if spec is not None)
+        """Bytes of its tensors, at most."""
+        return 8 * self.layer.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from ww_core.plugins.links import Need
     from ww_core.plugins.selection import Selection
     from ww_core.spectral.sharing import Share
+
+
+METRIC_SECONDS = 0.5
+"""How long metrics may take of one batch, unless it is of one layer: what a metric costs is known to nobody before."""
 
 
 class Worker:
@@ -65,28 +70,48 @@ class Worker:
         self._kinds_behind = functools.cache(partial(kinds_behind, selection.nodes))  # most matrices lack the same
 
     def compute(self, batch: Sequence[LayerTask]) -> list[LayerResult]:
-        """Compute all that is missing of layers. Exceptions end up in the results' failures, never here."""
+        """Compute all that is missing of layers. Exceptions end up in the results' failures, never here.
+
+        Metrics that take long cut a batch short, so that results come as they are made, and nobody who interrupts waits
+        for a whole batch. What was made of the layers that are left over is made again: spectra, and a moment of metrics.
+
+        Returns:
+            The results of the first layers of the batch, one at least.
+        """
         import numpy as np
 
-        layers = [self._layer(task) for task in batch]
+        layers, clock = [self._layer(task) for task in batch], _Clock()
+        results: list[LayerResult] = []
         with np.errstate(all="ignore"):  # what comes of an overflow or a division is a state, not a message
-            self._with_tensors([own for own in layers if not self._changed(own)])
+            self._with_tensors([own for own in layers if not self._changed(own)], clock)
             for own in layers:
+                if results and (own.is_left or clock.is_over):
+                    break
                 if not own.is_lost and not self._changed(own):
-                    own.finish()
-        return [own.result for own in layers]
+                    with clock:
+                        own.finish()
+                results.append(own.result)
+        return results
 
-    def _with_tensors(self, layers: Sequence[_Layer]) -> None:
-        """Make all spectra, and evaluate what takes the weights themselves."""
+    def _with_tensors(self, layers: Sequence[_Layer], clock: _Clock) -> None:
+        """Make all spectra, and evaluate what takes the weights themselves, as long as there is time."""
         matrices = [matrix for own in layers for matrix in own.matrices if matrix.lacking or matrix.of_weights]
         for piece in parted(matrices, lambda own: own.at_hand.nbytes, self._maker.device.piece_bytes):
             self._maker.make([lacking for matrix in piece for lacking in matrix.lacking])
             for matrix in piece:
-                matrix.evaluator.evaluate(matrix.of_weights)
+                self._evaluate(matrix.layer, matrix, layers[0], clock)
                 matrix.at_hand.let_go()
         for own in layers:
-            own.evaluator.evaluate(own.of_weights)
+            self._evaluate(own, own, layers[0], clock)
             own.tensors.close()
+
+    def _evaluate(self, layer: _Layer, own: _Layer | _Matrix, first: _Layer, clock: _Clock) -> None:
+        """Evaluate what takes the weights of a layer or of its matrix, or leave it if there is no time."""
+        if own.of_weights:
+            layer.is_left |= clock.is_over and layer is not first
+            if not layer.is_left:
+                with clock:
+                    own.evaluator.evaluate(own.of_weights)
 
     def _layer(self, task: LayerTask) -> _Layer:
         result = LayerResult(task)
@@ -96,7 +121,7 @@ class Worker:
         whole = Evaluator(nodes, at_hand, task.known, task.layer.name, result.failures, elsewhere=_nowhere)
         variants = {variant.identity: variant for variant in self._selection.extractors[task.layer.kind]}
         sequences: dict[str, MatrixSequence] = {}
-        matrices = []
+        layer = _Layer(task, result, tensors, whole, self._of_weights(task.missing))
         for own in task.matrices:
             variant = variants[own.subject.extractor]
             if variant.identity not in sequences:
@@ -106,8 +131,9 @@ class Worker:
             known = frozenset((qualified, name) for qualified, columns in own.known.items() for name in columns)
             kinds = [kind for kind in self._kinds_behind(own.missing, known) if not matrix.has(kind)]
             name = f"{task.layer.name} {variant.label} {own.subject.index}"
-            matrices.append(
+            layer.matrices.append(
                 _Matrix(
+                    layer=layer,
                     task=own,
                     at_hand=matrix,
                     lacking=[Lacking(matrix, kind, result.failures) for kind in kinds],
@@ -115,7 +141,7 @@ class Worker:
                     evaluator=Evaluator(nodes, matrix, own.known, name, result.failures, elsewhere=whole.value),
                 )
             )
-        return _Layer(task, result, tensors, whole, self._of_weights(task.missing), matrices)
+        return layer
 
     def _of_weights(self, missing: Iterable[str]) -> list[str]:
         return [qualified for qualified in missing if self._selection.nodes[qualified].of_weights]
@@ -130,10 +156,29 @@ class Worker:
         return False
 
 
+class _Clock:
+    """How long metrics have taken of one batch."""
+
+    def __init__(self) -> None:
+        self._spent = 0.0
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._spent += time.perf_counter() - self._started
+
+    @property
+    def is_over(self) -> bool:
+        """Whether they have had their time."""
+        return self._spent > METRIC_SECONDS
+
+
 @dataclass(slots=True, eq=False)
 class _Matrix:
     """A matrix that is worked on: what it lacks, and which missing metrics take the weights."""
 
+    layer: _Layer
     task: MatrixTask
     at_hand: MatrixAtHand
     lacking: Sequence[Lacking]
@@ -156,8 +201,9 @@ class _Layer:
     tensors: _Tensors
     evaluator: Evaluator
     of_weights: Sequence[str]
-    matrices: Sequence[_Matrix]
+    matrices: list[_Matrix] = field(default_factory=list)
     is_lost: bool = False
+    is_left: bool = False
 
     def finish(self) -> None:
         """Evaluate what follows from spectra and values."""
@@ -195,6 +241,8 @@ class _Tensors:
         if spec.name not in self._arrays:
             try:
                 self._arrays[spec.name] = self._open.enter_context(self.reading.read(spec))
+            except Lost as beyond:  # there is nothing that could be read
+                self._arrays[spec.name] = beyond
             except RAISED as error:
                 sentence = sentence_of(error, self._checkpoint)
                 self._failures.append(Failure("read", self._checkpoint.format, spec.name, sentence))

@@ -127,7 +127,8 @@ class Extractor(Variant):
     def matrices(self, weight: npt.NDArray[Any], layer: Layer) -> Iterator[Matrix]:
         """Yield the matrices of ``weight``, shape (out, in / groups, *kernel), in the stored dtype, read-only.
 
-        Of ``layer`` it may look at what ``plan`` may look at.
+        Of ``layer`` it may look at what ``plan`` may look at. ``Entries`` must be good also when the next matrix was
+        asked for; arrays that are no views of ``weight`` are copied before.
         """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

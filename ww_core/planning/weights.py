@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ww_core.compute.evaluate import Lost
 from ww_core.contracts.loader import Checkpoint
 from ww_core.domain.subject import LayerSubject
 from ww_core.planning.records import skipped_tensors
@@ -107,8 +108,8 @@ class StoredCheckpoint(Checkpoint):
         self.layers = structure.layers
 
     def read(self, tensor: TensorSpec) -> AbstractContextManager[npt.NDArray[Any]]:
-        """Never called: what needs the weights is not among the tasks."""
-        raise AssertionError(f"tensor {tensor.name} was to be read of a model that is only stored")
+        """Raise Lost: a spectrum may be wanted that nothing will ask for, because another need has no value."""
+        raise Lost(f"the numbers of {tensor.name}")
 
 
 def _content(layer: Layer, read: Mapping[str, str]) -> LayerSubject | None:

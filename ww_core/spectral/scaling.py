@@ -42,9 +42,14 @@ def exponents_of(piece: npt.NDArray[Any], letter: str) -> npt.NDArray[np.int32]:
     return scaling_exponents(peaks, SAFE_SINGLE_EXPONENT if letter in SINGLES else SAFE_EXPONENT)
 
 
+def lies_transposed(part: npt.NDArray[Any]) -> bool:
+    """Whether the matrices of ``part``, shape (b, rows, cols), lie in memory column by column."""
+    return abs(part.strides[1]) < abs(part.strides[2])
+
+
 def widened(part: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str) -> npt.NDArray[Any]:
     """Copy of ``part`` in the type of ``letter``, in the order it lies in, entries divided by two to their exponent."""
-    if abs(part.strides[1]) < abs(part.strides[2]):
+    if lies_transposed(part):
         return widened(part.mT, exponents, letter).mT
     if letter in SINGLES and exponents.any():  # scaled before it is rounded, as it may not fit
         return widened(part, exponents, letter.replace("f", "d").replace("F", "D")).astype(letter)

@@ -14,11 +14,11 @@ from ww_core.domain.spectrum import Spectrum
 from ww_core.errors import NotApplicable, Refused
 from ww_core.spectral.blocks import count_non_finite
 from ww_core.spectral.cpu import CPU
-from ww_core.spectral.scaling import SINGLES, NotFiniteError
+from ww_core.spectral.scaling import SINGLES, NotFiniteError, lies_transposed
 from ww_core.spectral.sharing import alone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -105,7 +105,7 @@ def spectra_of(
     """Compute the spectra of several batches at once, bit for bit those that each has alone on the CPU.
 
     Args:
-        batches: Arrays of one dtype whose entries have one shape; or a single batch of any kind.
+        batches: Arrays of one ``stackable`` kind; or a single batch of any.
         resolution: As in ``spectrum_of``, and so are the others.
         precision: Of the arithmetic.
         device: Where pieces are decomposed.
@@ -116,7 +116,7 @@ def spectra_of(
         Refused: Of one of them, which it may be: asked for alone, the others have a spectrum.
     """
     started = time.perf_counter()
-    entries = batches[0].entries if len(batches) == 1 else np.concatenate([own.entries for own in batches])
+    entries = batches[0].entries if len(batches) == 1 else _stacked(batches)
     count, rows, cols = entries.shape
     if not count * rows * cols:
         raise NotApplicable(f"{count} matrices of shape {rows}x{cols} have no elements and no spectrum")
@@ -155,6 +155,20 @@ def spectra_of(
             )
         )
     return spectra
+
+
+def stackable(entries: npt.NDArray[Any]) -> Hashable:
+    """Return what is equal of arrays that ``spectra_of`` may be given together: no digit depends on it then."""
+    return entries.shape[1:], entries.dtype, lies_transposed(entries)
+
+
+def _stacked(batches: Sequence[Decomposable]) -> npt.NDArray[Any]:
+    """Entries of arrays of one kind, lying in memory as theirs do: products depend on it in the last digit."""
+    arrays: list[npt.NDArray[Any]] = [np.asarray(own.entries) for own in batches]
+    count, (rows, cols), dtype = sum(own.shape[0] for own in arrays), arrays[0].shape[1:], arrays[0].dtype
+    if lies_transposed(arrays[0]):
+        return np.concatenate([own.mT for own in arrays], out=np.empty((count, cols, rows), dtype)).mT
+    return np.concatenate(arrays, out=np.empty((count, rows, cols), dtype))
 
 
 def _repeated(values: npt.NDArray[np.float64], multiplicities: npt.NDArray[np.int64] | None) -> npt.NDArray[np.float64]:

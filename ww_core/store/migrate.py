@@ -163,7 +163,8 @@ def _foreign_keys_off(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        driver.execute("PRAGMA foreign_keys = ON")
+        with contextlib.suppress(sqlite3.ProgrammingError):  # closed already by what interrupts
+            driver.execute("PRAGMA foreign_keys = ON")
 
 
 def _check_references(connection: Connection, location: Location) -> None:
