@@ -73,7 +73,7 @@ class Worker:
         """Compute all that is missing of layers. Exceptions end up in the results' failures, never here.
 
         Metrics that take long cut a batch short, so that results come as they are made, and nobody who interrupts waits
-        for a whole batch. What was made of the layers that are left over is made again: spectra, and a moment of metrics.
+        for a whole batch. What was made of the layers that are left over is made again.
 
         Returns:
             The results of the first layers of the batch, one at least.
