@@ -323,8 +323,6 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
             return StoreError(
                 f"{location} is damaged, a text in it cannot be read: restore a copy, or look with `ww db check`"
             )
-        case sqlite3.SQLITE_CONSTRAINT if "FOREIGN KEY" in str(error):
-            return StoreError(f"{location} is damaged, a row points at one that is missing: look with `ww db check`")
         case sqlite3.SQLITE_ERROR if "no such" in str(error):
             return NotAStoreError(f"{location} is damaged: it lacks a part that every store has ({error})")
         case _:
