@@ -170,6 +170,11 @@ class Evaluator:
 _NOTHING: Mapping[str, Outcome] = {}
 
 
+def nowhere(need: Need) -> Any:
+    """Stand for what a layer's evaluator is given of other scopes."""
+    raise AssertionError(f"linking lets no layer metric see {need.quantity}")
+
+
 def is_complete(quantity: Quantity, known: Mapping[str, Outcome]) -> bool:
     """Whether an outcome of every column of a metric is known."""
     return len(known) >= len(quantity.columns) and all(column.name in known for column in quantity.columns)
@@ -193,14 +198,14 @@ def value_of(outcome: Outcome, column: Column) -> Any:
     if outcome.state is State.OK:
         if outcome.text is not None:
             return outcome.text
-        return _PYTHON_TYPES[column.type](outcome.number)
+        return _PYTHON_TYPES.get(column.type, float)(outcome.number)
     if outcome.state is State.FAILED:
         raise Lost(column.name)
     reason = f"{column.name}: {outcome.reason}"
     raise (NotApplicable(reason) if outcome.state is State.NOT_APPLICABLE else Refused(reason))
 
 
-_PYTHON_TYPES: Mapping[str, Callable[[Any], Any]] = {"int": int, "bool": bool, "float": float, "text": float}
+_PYTHON_TYPES: Mapping[str, Callable[[Any], Any]] = {"int": int, "bool": bool}
 
 
 def _outcome_of(missing: NoValue) -> Outcome:

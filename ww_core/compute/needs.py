@@ -1,25 +1,37 @@
-"""What is behind the columns that are missing."""
+"""Which spectra are behind the columns that are missing."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from ww_core.compute.task import MatrixTask
     from ww_core.domain.spectrum import SpectrumKind
     from ww_core.plugins.resolver import Node
 
 
-def kinds_behind(
-    nodes: Mapping[str, Node], missing: Sequence[str], known: Collection[tuple[str, str]]
-) -> tuple[SpectrumKind, ...]:
-    """Return the kinds of spectra behind metrics of a matrix, short of what follows from known columns.
+class KindsBehind:
+    """Finds the kinds of spectra behind what a matrix lacks. They are remembered: most matrices lack the same.
 
     Args:
         nodes: All nodes of the selection.
-        missing: Qualified names of the metrics.
-        known: Qualified name of the metric, and column, of what is stored.
     """
+
+    def __init__(self, nodes: Mapping[str, Node]) -> None:
+        self._find = functools.cache(functools.partial(_kinds, nodes))
+
+    def __call__(self, task: MatrixTask) -> tuple[SpectrumKind, ...]:
+        """Return the kinds behind the missing metrics, short of what follows from known columns."""
+        known = frozenset((qualified, name) for qualified, columns in task.known.items() for name in columns)
+        return self._find(task.missing, known)
+
+
+def _kinds(
+    nodes: Mapping[str, Node], missing: Sequence[str], known: Collection[tuple[str, str]]
+) -> tuple[SpectrumKind, ...]:
     kinds: dict[SpectrumKind, None] = {}
     reached = dict.fromkeys(missing)
     waiting = list(reached)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from ww_core.compute.at_hand import key_of
+from ww_core.compute.batches import parted
 from ww_core.compute.evaluate import Lost
 from ww_core.domain.report import Failure
 from ww_core.errors import NotApplicable, NoValue, Refused
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from ww_core.domain.spectrum import Spectrum, SpectrumKind
     from ww_core.spectral.sharing import Share
     from ww_core.spectral.singular_values import Decomposable
-
-T = TypeVar("T")
 
 
 class Lacking(NamedTuple):
@@ -99,21 +98,6 @@ class SpectrumMaker:
             lost = Lost(f"spectrum: {sentence_of(error, self.device)}")
             own.failures.append(Failure("input", "ww", own.matrix.layer.layer.name, str(lost)))
             own.matrix.take(own.kind, lost)
-
-
-def parted(items: Iterable[T], size_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
-    """Part items, in order, into lists of at most ``limit`` together, or of one."""
-    part: list[T] = []
-    total = 0
-    for item in items:
-        size = size_of(item)
-        if part and total + size > limit:
-            yield part
-            part, total = [], 0
-        part.append(item)
-        total += size
-    if part:
-        yield part
 
 
 def _likeness(matrix: Matrix, kind: SpectrumKind) -> Hashable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -11,10 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.at_hand import LayerAtHand, MatrixAtHand
-from ww_core.compute.evaluate import Evaluator, Lost, fresh
+from ww_core.compute.batches import parted
+from ww_core.compute.evaluate import Evaluator, Lost, fresh, nowhere
 from ww_core.compute.matrices import MatrixSequence
-from ww_core.compute.needs import kinds_behind
-from ww_core.compute.spectra import Lacking, SpectrumMaker, parted
+from ww_core.compute.needs import KindsBehind
+from ww_core.compute.spectra import Lacking, SpectrumMaker
 from ww_core.compute.task import LayerResult, LayerTask, MatrixResult, MatrixTask
 from ww_core.domain.report import Failure
 from ww_core.errors import SourceError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.loader import Checkpoint
     from ww_core.domain.layer import TensorSpec
-    from ww_core.plugins.links import Need
     from ww_core.plugins.selection import Selection
     from ww_core.spectral.sharing import Share
 
@@ -67,7 +66,7 @@ class Worker:
         self._reading = reading
         self._selection = selection
         self._seed = seed
-        self._kinds_behind = functools.cache(partial(kinds_behind, selection.nodes))  # most matrices lack the same
+        self._kinds_behind = KindsBehind(selection.nodes)
 
     def compute(self, batch: Sequence[LayerTask]) -> list[LayerResult]:
         """Compute all that is missing of layers. Exceptions end up in the results' failures, never here.
@@ -118,7 +117,7 @@ class Worker:
         nodes = self._selection.nodes
         tensors = _Tensors(self._checkpoint, self._reading(task), result.failures)
         at_hand = LayerAtHand(task.layer, task.subject.digest, self._seed, tensors.read)
-        whole = Evaluator(nodes, at_hand, task.known, task.layer.name, result.failures, elsewhere=_nowhere)
+        whole = Evaluator(nodes, at_hand, task.known, task.layer.name, result.failures, elsewhere=nowhere)
         variants = {variant.identity: variant for variant in self._selection.extractors[task.layer.kind]}
         sequences: dict[str, MatrixSequence] = {}
         layer = _Layer(task, result, tensors, whole, self._of_weights(task.missing))
@@ -128,8 +127,7 @@ class Worker:
                 sequences[variant.identity] = MatrixSequence(at_hand, variant, own.plan, result.failures)
             make = partial(sequences[variant.identity].__getitem__, own.subject.index)
             matrix = MatrixAtHand(at_hand, own.plan, own.subject, own.spectra, make)
-            known = frozenset((qualified, name) for qualified, columns in own.known.items() for name in columns)
-            kinds = [kind for kind in self._kinds_behind(own.missing, known) if not matrix.has(kind)]
+            kinds = [kind for kind in self._kinds_behind(own) if not matrix.has(kind)]
             name = f"{task.layer.name} {variant.label} {own.subject.index}"
             layer.matrices.append(
                 _Matrix(
@@ -256,7 +254,3 @@ class _Tensors:
         """Let go of what was read."""
         self._arrays.clear()
         self._open.close()
-
-
-def _nowhere(need: Need) -> Any:
-    raise AssertionError(f"linking lets no layer metric see {need.quantity}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.at_hand import LayerAtHand, MatrixAtHand
-from ww_core.compute.evaluate import Evaluator, Lost
+from ww_core.compute.evaluate import Evaluator, Lost, nowhere
 from ww_core.compute.task import Known, LayerTask
 from ww_core.domain.column import Scope
 from ww_core.domain.outcome import Outcome, State
@@ -84,7 +84,7 @@ _SOME_NUMBER, _SOME_TEXT = Outcome(State.OK, number=0.0), Outcome(State.OK, text
 def _part(task: LayerTask, nodes: Nodes) -> tuple[LayerTask | None, list[tuple[str, str]]]:
     """Cut a task down to what can be had; None if that is nothing. The rest: metrics with digests of their subjects."""
     at_hand = LayerAtHand(task.layer, task.subject.digest, 0, _beyond)
-    whole = _Foresight(nodes, at_hand, task.known, "", [], _nowhere)
+    whole = _Foresight(nodes, at_hand, task.known, "", [], nowhere)
     missing = tuple(whole.evaluate(task.missing))
     beyond = [(qualified, task.subject.digest) for qualified in task.missing if qualified not in missing]
     matrices = []
@@ -131,7 +131,3 @@ def _primary_digests(planned: Sequence[PlannedLayer]) -> Iterator[str]:
             yield own.subject.digest
             for subject in own.primary.subjects if own.primary else ():
                 yield from (subject.digest, own.in_context(subject).digest)
-
-
-def _nowhere(need: Need) -> Any:
-    raise AssertionError(f"linking lets nothing of this scope see {need.quantity}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ww_core.compute.evaluate import is_complete
-from ww_core.compute.needs import kinds_behind
+from ww_core.compute.needs import KindsBehind
 from ww_core.compute.task import Known, LayerTask, MatrixTask
 from ww_core.domain.column import Scope
 from ww_core.domain.outcome import Outcome
@@ -54,12 +53,11 @@ def plan_tasks(
             matrices += fresh
             cost += made.plan.cost * len(fresh) / made.plan.matrices
         if missing or matrices:
-            specs = [spec for spec in (own.layer.weight, own.layer.bias) if spec is not None]
             tasks.append(
                 LayerTask(
                     layer=own.layer,
                     subject=own.subject,
-                    stamps={spec.name: stamps.get(spec.name, "") for spec in specs},
+                    stamps={spec.name: stamps.get(spec.name, "") for spec in own.layer.tensors},
                     missing=missing,
                     known=known.get(own.subject.digest, {}),
                     matrices=tuple(matrices),
@@ -114,11 +112,10 @@ def missing_of(nodes: Sequence[Node], known: Known) -> tuple[str, ...]:
 
 def _with_spectra(reader: Reader, tasks: Sequence[LayerTask], selection: Selection) -> list[LayerTask]:
     """Add the stored spectra that are needed, so that what needs no more than them does not read the weights."""
-    needed = functools.cache(functools.partial(kinds_behind, selection.nodes))  # most matrices lack the same
+    kinds_behind = KindsBehind(selection.nodes)
     subjects: dict[SpectrumKind, list[str]] = defaultdict(list)
     for matrix in (matrix for task in tasks for matrix in task.matrices):
-        known = frozenset((qualified, name) for qualified, own in matrix.known.items() for name in own)
-        for kind in needed(matrix.missing, known):
+        for kind in kinds_behind(matrix):
             subjects[kind].append(matrix.subject.digest)
     found: dict[str, tuple[Spectrum, ...]] = defaultdict(tuple)
     for kind in selection.spectra:

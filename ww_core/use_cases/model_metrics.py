@@ -70,7 +70,7 @@ def evaluate_model(
     with np.errstate(all="ignore"):
         found = evaluator.evaluate(missing)
     return subject, {
-        (selection.nodes[qualified].identity, selection.nodes[qualified].quantity.column(name).key): outcome
+        selection.column_keys[qualified][name]: outcome
         for qualified, outcomes in found.items()
         for name, outcome in outcomes.items()
     }
