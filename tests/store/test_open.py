@@ -12,10 +12,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
+import ww_core as ww
 from ww_core.errors import MissingExtraError, NotAStoreError, ReadOnlyStoreError, StoreError
 from ww_core.store import migrate, tables
 from ww_core.store.engine import Location
@@ -574,3 +576,13 @@ def test_a_file_that_cannot_be_read(shared_folder):
     path.chmod(0o000)
     with guest(), pytest.raises(StoreError, match="cannot be opened: check its permissions"):
         open_store(path, mode="read")
+
+
+@pytest.mark.parametrize("kind", ["matrix", "layer"])
+def test_rows_that_contradict_each_other_are_one_sentence(tmp_path, kind):
+    path = tmp_path / "store.sqlite"
+    ww.analyze({"fc.weight": np.eye(4)}, store=path)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE subject_kind SET name = 'x' WHERE name = ?", [kind])
+    with pytest.raises(StoreError, match="is damaged, rows in it contradict each other: look with `ww db check`"):
+        ww.analyze({"fc.weight": 2 * np.eye(4)}, store=path)

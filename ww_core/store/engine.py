@@ -323,10 +323,26 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
             return StoreError(
                 f"{location} is damaged, a text in it cannot be read: restore a copy, or look with `ww db check`"
             )
+        case sqlite3.SQLITE_CONSTRAINT if not _is_sound(location):
+            return StoreError(f"{location} is damaged, rows in it contradict each other: look with `ww db check`")
         case sqlite3.SQLITE_ERROR if "no such" in str(error):
             return NotAStoreError(f"{location} is damaged: it lacks a part that every store has ({error})")
         case _:
             return None
+
+
+def _is_sound(location: Location) -> bool:
+    """Tell whether a constraint that broke is our own fault: the file shows no damage."""
+    if location.path is None:
+        return True
+    try:
+        with contextlib.closing(
+            sqlite3.connect(location.path.as_uri() + "?mode=ro", uri=True, timeout=1)
+        ) as connection:
+            pages = connection.execute("PRAGMA quick_check(1)").fetchall()
+            return pages == [("ok",)] and not connection.execute("PRAGMA foreign_key_check").fetchall()
+    except sqlite3.DatabaseError as error:
+        return _code(error) not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _explain_postgresql(error: BaseException | None, location: Location, *, lost: bool) -> StoreError | None:
