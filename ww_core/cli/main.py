@@ -15,6 +15,7 @@ from ww_core.cli import (
     describe,
     diff,
     forget,
+    history,
     label,
     listings,
     rename,
@@ -258,6 +259,7 @@ app.command("describe")(describe.describe)
 app.command("show")(show.show)
 app.command("spectrum")(spectrum.spectrum)
 app.command("diff")(diff.diff)
+app.command("history")(history.history)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
