@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
     from ww_core.contracts.profile import Profile
     from ww_core.contracts.source import Opener, Source
+    from ww_core.domain.blame import Blame
     from ww_core.domain.column import Column, Scope
     from ww_core.domain.difference import CheckpointDifference
     from ww_core.domain.globs import choose_layers
     from ww_core.domain.history import History
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
     from ww_core.domain.outcome import Outcome, State
+    from ww_core.domain.regression import Regression, Regressions
     from ww_core.domain.report import AnalysisReport, Failure, MatrixRow
     from ww_core.domain.rounding import ROUNDINGS, Rounding
     from ww_core.domain.run import LayerCoverage, StoredRun
@@ -65,9 +67,11 @@ if TYPE_CHECKING:
     from ww_core.store.store import Store, open_store
     from ww_core.use_cases.analyze import analyze
     from ww_core.use_cases.backfill import backfill
+    from ww_core.use_cases.blame import blame
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
     from ww_core.use_cases.history import history
+    from ww_core.use_cases.regressions import regressions
 
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
@@ -79,12 +83,14 @@ _HOMES = {
     "ww_core.contracts.observer": ["LayerDone", "RunObserver", "RunStart"],
     "ww_core.contracts.profile": ["Profile"],
     "ww_core.contracts.source": ["Opener", "Source"],
+    "ww_core.domain.blame": ["Blame"],
     "ww_core.domain.column": ["Column", "Scope"],
     "ww_core.domain.difference": ["CheckpointDifference"],
     "ww_core.domain.globs": ["choose_layers"],
     "ww_core.domain.history": ["History"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
     "ww_core.domain.outcome": ["Outcome", "State"],
+    "ww_core.domain.regression": ["Regression", "Regressions"],
     "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
@@ -121,9 +127,11 @@ _HOMES = {
     "ww_core.store.store": ["Store", "open_store"],
     "ww_core.use_cases.analyze": ["analyze"],
     "ww_core.use_cases.backfill": ["backfill"],
+    "ww_core.use_cases.blame": ["blame"],
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
     "ww_core.use_cases.history": ["history"],
+    "ww_core.use_cases.regressions": ["regressions"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -132,6 +140,7 @@ __all__ = [
     "ITEM_SIZES",
     "ROUNDINGS",
     "AnalysisReport",
+    "Blame",
     "Checkpoint",
     "CheckpointDifference",
     "Column",
@@ -173,6 +182,8 @@ __all__ = [
     "ReadOnlyStoreError",
     "Refused",
     "Registry",
+    "Regression",
+    "Regressions",
     "Rounding",
     "RunObserver",
     "RunStart",
@@ -193,6 +204,7 @@ __all__ = [
     "WWError",
     "analyze",
     "backfill",
+    "blame",
     "choose_layers",
     "column",
     "describe",
@@ -203,6 +215,7 @@ __all__ = [
     "metric",
     "open_store",
     "quantity",
+    "regressions",
 ]
 __version__ = "0.1.0"
 

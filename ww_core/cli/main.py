@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from ww_core.cli import (
     analyze,
     backfill,
+    blame,
     db,
     describe,
     diff,
@@ -18,6 +19,7 @@ from ww_core.cli import (
     history,
     label,
     listings,
+    regressions,
     rename,
     show,
     spectrum,
@@ -260,6 +262,8 @@ app.command("show")(show.show)
 app.command("spectrum")(spectrum.spectrum)
 app.command("diff")(diff.diff)
 app.command("history")(history.history)
+app.command("regressions")(regressions.regressions)
+app.command("blame")(blame.blame)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
