@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.command import Output, arrow, cell, options, store_location
+from ww_core.command import Output, arrow, cell, options, shows, store_location
 from ww_core.domain.difference import verdict_on
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _print_best(history: History, labels: list[str], output: Output) -> None:
 def sparkline(values: list[float]) -> str:
     """Draw numbers as blocks of eight heights, a blank for none; nothing where stdout cannot show them."""
     known = [value for value in values if math.isfinite(value)]
-    if len(known) < 2 or arrow() == "->":
+    if len(known) < 2 or not shows(BLOCKS):
         return ""
     low, high = min(known), max(known)
     steps = [

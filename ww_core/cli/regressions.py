@@ -53,18 +53,16 @@ def regressions(
         profile=profile,
     )
     if output.format == "json":
-        output.json(answer.to_dict())
+        output.json(answer.first(top or None).to_dict())
     elif output.format == "csv":
-        output.csv(answer.rows()[: top or None])
+        output.csv(answer.first(top or None).rows())
     else:
         _print(answer, top, output)
 
 
 def _print(answer: Regressions, top: int, output: Output) -> None:
-    every = sorted(
-        (*answer.regressions, *answer.summaries), key=lambda own: (answer.versions.index(own.version), -own.evidence)
-    )
-    output.line(f"{answer.model}  {len(answer.versions)} versions  profile {answer.profile}")
+    every, count = answer.steps, len(answer.versions)
+    output.line(f"{answer.model}  {count} version{'' if count == 1 else 's'}  profile {answer.profile}")
     output.line()
     shown = every[: top or None]
     output.table([_row(own) for own in shown], optional=["needed", "previous", "extractor"])

@@ -218,11 +218,16 @@ def cell(value: Any) -> str:
 
 def arrow() -> str:
     """Return what points from an old value to a new one, as far as stdout can show it."""
+    return "→" if shows("→") else "->"
+
+
+def shows(text: str) -> bool:
+    """Tell whether stdout has every letter of a text."""
     try:
-        "→".encode(sys.stdout.encoding or "ascii")
+        text.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
-        return "->"
-    return "→"
+        return False
+    return True
 
 
 def say(text: str) -> None:

@@ -11,13 +11,14 @@ import typer
 from ww_core.errors import UsageError
 
 
-def not_empty(param: typer.CallbackParam, value: str | None) -> str | None:
+def not_empty(ctx: typer.Context, param: typer.CallbackParam, value: str | None) -> str | None:
     """Refuse an empty text, as an unset shell variable makes it: it must not count as not given.
 
     Raises:
-        UsageError: It is empty.
+        UsageError: It is empty, and was given.
     """
-    if value == "":
+    source = ctx.get_parameter_source(str(param.name))
+    if value == "" and source is not None and source.name != "DEFAULT":
         name = param.opts[0] if param.opts[0].startswith("-") else str(param.metavar).strip("[]").partition("[")[0]
         raise UsageError(f"{name} is empty: give one, or leave it out")
     return value
@@ -71,6 +72,7 @@ LeaveOut = Annotated[
         metavar="COLUMN",
         help="Leave matrices out of which this yes-or-no column holds in any version, as short_tail.",
         show_default=False,
+        callback=not_empty,
     ),
 ]
 Plot = Annotated[

@@ -233,7 +233,7 @@ class CheckpointDifference:
         second_name: Name of the second.
         second_digest: Its digest.
         second_profile: Profile of the analysis that is compared.
-        headline: Labels that tables for people show.
+        headline: Labels that tables for people show: those that were asked for, else those that the profile shows.
         columns: The columns by label.
         layers: Matrices in the order that was asked for: what changed most first, unless it was another.
         layer_metrics: Whole layers, in the same order; empty without metrics of layers.

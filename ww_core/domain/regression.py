@@ -105,6 +105,21 @@ class Regressions:
     false_alarms: float
     not_comparable: Mapping[str, Mapping[str, str]]
 
+    @property
+    def steps(self) -> tuple[Regression, ...]:
+        """Steps in layers and in summaries, by version, those with most evidence first."""
+        both = (*self.regressions, *self.summaries)
+        return tuple(sorted(both, key=lambda own: (self.versions.index(own.version), -own.evidence)))
+
+    def first(self, count: int | None) -> Regressions:
+        """Return the answer with the first of its steps only; all of them for None."""
+        kept = self.steps[:count]
+        return dataclasses.replace(
+            self,
+            regressions=tuple(own for own in kept if own.layer),
+            summaries=tuple(own for own in kept if not own.layer),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         return {
@@ -120,8 +135,8 @@ class Regressions:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a flat dict for each step, those in layers first."""
-        return [{"model": self.model} | own.to_dict() for own in (*self.regressions, *self.summaries)]
+        """Return a flat dict for each step, by version, those with most evidence first."""
+        return [{"model": self.model} | own.to_dict() for own in self.steps]
 
     def to_pandas(self) -> pd.DataFrame:
         """Return ``rows()`` as a data frame. Needs the extra ``pandas``.

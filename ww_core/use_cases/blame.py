@@ -69,12 +69,15 @@ def blame(
 
 
 def _content_origin(contents: Sequence[LayerContent]) -> tuple[str, str]:
-    """Return the first version of the last run of equal content, and the one before it."""
-    at = len(contents) - 1
-    while at and contents[at].content and contents[at - 1].content == contents[at].content:
+    """Return the first version of the last run of equal content, and the one before it.
+
+    Versions that lack the layer are passed over, as those without a number are for a column.
+    """
+    there = [own for own in contents if own.content is not None]
+    at = len(there) - 1
+    while at and there[at].content and there[at - 1].content == there[at].content:
         at -= 1
-    before = [own.version for own in contents[:at] if own.content is not None]
-    return contents[at].version, before[-1] if before else ""
+    return there[at].version, there[at - 1].version if at else ""
 
 
 def _origins(history: History, layer: str, last: int) -> Iterator[ValueOrigin]:

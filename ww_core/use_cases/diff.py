@@ -185,7 +185,8 @@ class _Comparison:
         for label in metrics:
             if label not in labels:
                 raise UnknownNameError("column", label, labels)
-        self._shown = tuple(label for label in labels if label in metrics or not metrics)
+        self._asked = tuple(dict.fromkeys(metrics))
+        self._shown = self._asked or tuple(labels)
         self._values = {label: reason for label in labels if (reason := self._why_not(label))}
         self._old_layers = {layer.name: layer for layer in old.layers}
         self._new_layers = {layer.name: layer for layer in new.layers}
@@ -216,7 +217,7 @@ class _Comparison:
             second_name=self._new.name,
             second_digest=new.digest,
             second_profile=new.run.profile,
-            headline=tuple(label for label in headline if label in self._shown),
+            headline=self._asked or tuple(headline),
             columns={label: self._columns[label] for label in self._shown},
             layers=tuple(self._matrices(statuses)),
             layer_metrics=tuple(self._whole_layers(statuses)),
