@@ -64,19 +64,7 @@ class Regression:
         """Return plain data."""
         evidence = self.evidence if math.isfinite(self.evidence) else None
         told = dataclasses.asdict(self) | {"change": self.change, "evidence": evidence}
-        first = (
-            "version",
-            "previous",
-            "layer",
-            "extractor",
-            "index",
-            "column",
-            "before",
-            "after",
-            "change",
-            "evidence",
-        )
-        return {name: told[name] for name in (*first, *told)}
+        return {name: told[name] for name in _names()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,4 +138,7 @@ class Regressions:
 
 
 def _names() -> list[str]:
-    return [field.name for field in dataclasses.fields(Regression)]
+    """What a step is told by: its fields in order, and after the levels what follows from them."""
+    fields = [field.name for field in dataclasses.fields(Regression)]
+    at = fields.index("after") + 1
+    return [*fields[:at], "change", "evidence", *fields[at:]]

@@ -59,6 +59,8 @@ def regressions(
         NotStoredError: There is no such model, or none of its versions has a complete analysis under the profile.
         StoreError: The store cannot be read.
     """
+    if not profile:
+        raise UsageError("the profile is empty: name one, or leave it out")
     if not 0 < false_alarms < 1:
         raise UsageError(f"false_alarms={false_alarms} is no chance: give a number between 0 and 1, as 0.01")
     with opened_store(store, mode="read") as opened:
