@@ -368,6 +368,7 @@ class TestPlot:
             seen["versions"] = [label.get_text() for label in model.get_xticklabels()]
             seen["title"] = figure.get_suptitle()
             (line,) = [line for line in norm.lines if line.get_label() == "mean"]
+            seen["errors"] = len(alpha.collections), len(norm.collections)
             seen["means"] = line.get_ydata().tolist()
 
         monkeypatch.setattr(Figure, "savefig", savefig)
@@ -378,7 +379,8 @@ class TestPlot:
         assert sorted(seen["legends"][0]) == ["a", "b", "c", "d", "mean", "small"]
         assert seen["legends"][1] == ["model"]
         assert seen["versions"] == [f"v{number}" for number in range(1, 13)]
-        assert seen["title"] == "net, profile default"
+        assert seen["title"] == "net, profile default; bars are standard errors"
+        assert seen["errors"] == (5, 0)
         assert seen["means"] == history.tracks["spectral_norm"].means.tolist()
 
     @pytest.mark.parametrize(
@@ -406,9 +408,11 @@ class TestPlot:
         ok(here("history", "one", "--plot", "one.png"))
         ok(here("history", "net", "--metrics", "log_prod_spectral_norm", "--plot", "model.png"))
         with ww.open_store(here.store) as store:
-            weights = {f"{name}.weight": np.ones((2, 3), np.float32) for name in range(50)}
+            weights = {f"{name}.weight": np.full((2, 3), 1 + name, np.float32) for name in range(50)}
             ww.analyze(weights, store=store, name="flat", version="x" * 200)  # not one of them has an alpha
-        ok(here("history", "flat", "--plot", "flat.png"))
+            ww.analyze({name: 2 * weight for name, weight in weights.items()}, store=store, name="flat")
+        ok(here("history", "flat", "--plot", "flat.svg"))
+        assert b"45 others" in re.sub(rb"<!-- | -->", b"", (here.folder / "flat.svg").read_bytes())
 
     def test_without_matplotlib(self, program):
         (program.folder / "matplotlib.py").write_text("raise ImportError('blocked')\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ww_core.command import printable
 from ww_core.command.picture import save_plot
@@ -39,36 +39,50 @@ def _figure(history: History) -> Figure:
 
     labels = list(history.tracks)
     rows = -(-len(labels) // 2) or 1
-    figure = Figure(figsize=(13.0, 0.8 + 3.2 * rows), layout="constrained")
+    figure = Figure(figsize=(11.0, 0.8 + 3.0 * rows), layout="constrained")
     panels = figure.subplots(rows, 2, squeeze=False, sharex=True).flat
     versions = np.arange(len(history.versions))
     colors: dict[HistoryPlace, str] = {}  # a layer has one in all panels
     for axis, label in zip(panels, labels, strict=False):
         track = history.tracks[label]
-        moved = [move.place for move in history.moves(label)[:NAMED]] if track.column.scope != "model" else []
-        for at, place in enumerate(track.places if track.column.scope != "model" else ()):
-            if place not in moved:
-                axis.plot(versions, track.values[:, at], color="#cccccc", linewidth=0.7, zorder=1)
-        for place in moved:
-            color = colors.setdefault(place, COLORS[len(colors) % len(COLORS)])
-            values = track.values[:, track.places.index(place)]
-            errors = None if track.errors is None else track.errors[:, track.places.index(place)]
-            axis.errorbar(
-                versions,
-                values,
-                yerr=errors,
-                color=color,
-                marker=".",
-                linewidth=1,
-                elinewidth=0.5,
-                label=_name(str(place)),
+        of_model = track.column.scope == "model"
+        moved = [] if of_model else [move.place for move in history.moves(label)[:NAMED]]
+        (mean,) = axis.plot(
+            versions,
+            track.means,
+            color="#0072b2",
+            marker="o",
+            markersize=4,
+            linewidth=2,
+            label="model" if of_model else "mean",
+            zorder=5,
+        )
+        handles: list[Any] = [mean]
+        for number, place in enumerate(moved):
+            at = track.places.index(place)
+            # Beside each other, so that no error hides another.
+            aside = 0.0 if track.errors is None else (number - (len(moved) - 1) / 2) * 0.08
+            handles.append(
+                axis.errorbar(
+                    versions + aside,
+                    track.values[:, at],
+                    yerr=None if track.errors is None else track.errors[:, at],
+                    color=colors.setdefault(place, COLORS[len(colors) % len(COLORS)]),
+                    marker=".",
+                    linewidth=1,
+                    elinewidth=0.5,
+                    label=_name(str(place)),
+                )
             )
-        name = "model" if track.column.scope == "model" else "mean"
-        axis.plot(versions, track.means, color="#0072b2", marker="o", markersize=4, linewidth=2, label=name, zorder=5)
+        others = [] if of_model else [at for at, place in enumerate(track.places) if place not in moved]
+        if others:
+            told = f"{len(others)} other{'' if len(others) == 1 else 's'}"
+            lines = axis.plot(versions, track.values[:, others], color="#bbbbbb", linewidth=0.7, zorder=1, label=told)
+            handles.append(lines[0])
         axis.set_ylabel(f"{label} ({track.column.unit})" if track.column.unit else label, parse_math=False)
         axis.grid(axis="y", color="#dddddd", linewidth=0.6)
         axis.set_axisbelow(True)
-        legend = axis.legend(fontsize=7, frameon=False)
+        legend = axis.legend(handles=handles, fontsize=7, frameon=False)
         for text in legend.get_texts():
             text.set_parse_math(False)  # a name is no formula, whatever dollars it has
     for axis in list(figure.axes)[len(labels) :]:
@@ -78,7 +92,9 @@ def _figure(history: History) -> Figure:
     for axis in figure.axes[: len(labels)][-2:]:
         axis.set_xticks(shown, names, rotation=90 if max(map(len, names), default=0) > 3 else 0, parse_math=False)
         axis.tick_params(labelbottom=True)
-    figure.suptitle(f"{_name(history.model)}, profile {_name(history.profile)}", parse_math=False)
+    bars = any(track.errors is not None for track in history.tracks.values())
+    title = f"{_name(history.model)}, profile {_name(history.profile)}{'; bars are standard errors' if bars else ''}"
+    figure.suptitle(title, parse_math=False, fontsize=11)
     return figure
 
 
