@@ -126,6 +126,20 @@ def test_a_line_of_blocks_rises_with_the_mean(here):
     assert re.search(r"^moved most in spectral_norm: c ", text, re.MULTILINE)
 
 
+def test_a_sign_to_stop_or_to_go_on_comes_with_its_caveat(here):
+    caveat = "look at held-out data before you stop a training by it, or go on\n"
+    text = ok(here("history", "net", "--metrics", "spectral_norm"))
+    assert re.search(r"^spectral_norm stops improving at v\d: ", text, re.MULTILINE)
+    assert text.endswith(caveat)
+    with ww.open_store(here.store) as store:
+        for scale in (4.0, 2.0, 1.0):
+            ww.analyze(layers_of(np.random.default_rng(5), scale), store=store, name="shrinks")
+    text = ok(here("history", "shrinks", "--metrics", "log_norm"))
+    assert "\nlog_norm still improves: no version before 3 is as good. " in text
+    assert text.endswith(caveat)
+    assert "improv" not in ok(here("history", "net", "--metrics", "n_tail"))  # neither direction is better
+
+
 def test_regressions_say_the_same_in_every_form(here, filled):
     answer = ww.regressions("net", store=filled)
     assert {(own.version, own.layer) for own in answer.regressions} == {(CHANGED_AT, "c")}

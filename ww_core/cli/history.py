@@ -150,13 +150,15 @@ def _print_best(history: History, labels: list[str], output: Output) -> None:
     if found is None:
         return
     best, last = (history.versions[at].version for at in found)
-    if best == last:
-        output.line(f"{labels[0]} still improves: {last} is the best version so far")
-    else:
-        output.line(
-            f"{labels[0]} stops improving at {best}: no later version is better by more than the standard error. It "
-            "speaks of the weights only: look at held-out data before you stop a training by it"
-        )
+    told = (
+        f"still improves: no version before {last} is as good"
+        if best == last
+        else f"stops improving at {best}: no later version is better by more than the standard error"
+    )
+    output.line(
+        f"{labels[0]} {told}. It speaks of the weights only: look at held-out data before you stop a training by it, "
+        "or go on"
+    )
 
 
 def sparkline(values: list[float]) -> str:
