@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from ww_core.cli import (
     analyze,
     backfill,
+    check,
     db,
     describe,
     diff,
@@ -258,6 +259,7 @@ app.command("describe")(describe.describe)
 app.command("show")(show.show)
 app.command("spectrum")(spectrum.spectrum)
 app.command("diff")(diff.diff)
+app.command("check")(check.check)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)

@@ -112,11 +112,13 @@ class CheckReport:
         candidate: What was checked.
         baseline: What it was compared with; None if there is none.
         verdicts: The rules in order, and what became of each.
+        warnings: What analyses that were made for the check warned of, and what they lost.
     """
 
     candidate: CheckedModel
     baseline: CheckedModel | None
     verdicts: tuple[Verdict, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -143,4 +145,5 @@ class CheckReport:
             "candidate": asdict(self.candidate),
             "baseline": None if self.baseline is None else asdict(self.baseline),
             "rules": [verdict.to_dict() for verdict in self.verdicts],
+            "warnings": list(self.warnings),
         }
