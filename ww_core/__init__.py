@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.profile import Profile
     from ww_core.contracts.source import Opener, Source
     from ww_core.domain.column import Column, Scope
+    from ww_core.domain.difference import CheckpointDifference
     from ww_core.domain.globs import choose_layers
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
     from ww_core.domain.outcome import Outcome, State
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.analyze import analyze
     from ww_core.use_cases.backfill import backfill
     from ww_core.use_cases.describe import describe
+    from ww_core.use_cases.diff import diff
 
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
@@ -76,6 +78,7 @@ _HOMES = {
     "ww_core.contracts.profile": ["Profile"],
     "ww_core.contracts.source": ["Opener", "Source"],
     "ww_core.domain.column": ["Column", "Scope"],
+    "ww_core.domain.difference": ["CheckpointDifference"],
     "ww_core.domain.globs": ["choose_layers"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
     "ww_core.domain.outcome": ["Outcome", "State"],
@@ -116,6 +119,7 @@ _HOMES = {
     "ww_core.use_cases.analyze": ["analyze"],
     "ww_core.use_cases.backfill": ["backfill"],
     "ww_core.use_cases.describe": ["describe"],
+    "ww_core.use_cases.diff": ["diff"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -125,6 +129,7 @@ __all__ = [
     "ROUNDINGS",
     "AnalysisReport",
     "Checkpoint",
+    "CheckpointDifference",
     "Column",
     "Command",
     "CommandFailedError",
@@ -186,6 +191,7 @@ __all__ = [
     "choose_layers",
     "column",
     "describe",
+    "diff",
     "hookimpl",
     "load_plugins",
     "metric",

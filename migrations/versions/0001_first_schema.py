@@ -653,6 +653,7 @@ def upgrade() -> None:
         sa.Column("type", sa.String(length=8), nullable=False),
         sa.Column("better", sa.String(length=8), nullable=False),
         sa.Column("unit", sa.Text(), nullable=False),
+        sa.Column("standard_error", sa.Text(), nullable=False),
         sa.Column("is_table", sa.Boolean(), nullable=False),
         sa.CheckConstraint("better IN ('lower', 'higher', 'none')", name=op.f("ck_metric_column_better")),
         sa.CheckConstraint("type IN ('float', 'int', 'bool', 'text')", name=op.f("ck_metric_column_type")),

@@ -251,7 +251,7 @@ def test_a_new_version_of_a_metric_is_said_to_be_another_number(ww_here, save, t
     assert {"first", "second"} <= layer.keys()
     assert layer["first"]["mine"]
     layers = rows(ok(ww_here("diff", "net@1", "net@2", "--csv", "--scope", "layer")))
-    assert "weight_std" in layers[0]
+    assert "weight_std_first" in layers[0]
 
 
 def test_runs_and_variants_are_chosen(ww_here, save):

@@ -58,7 +58,8 @@ def test_the_first_column_of_the_headline_and_texts_stay(on_a_terminal, ww_progr
 
 def test_a_difference_keeps_both_sides_of_the_first_column(on_a_terminal, weights, model_file):
     on_a_terminal(300, "analyze", model_file)
-    save_file(weights | {"first.weight": weights["first.weight"] * 2}, model_file)
+    save_file(weights | {"first.weight": weights["first.weight"] ** 3}, model_file)
     on_a_terminal(300, "analyze", model_file)
-    text = on_a_terminal(40, "diff", "net@1", "net@2")
-    assert header(text) == ["layer", "status", "index", "alpha", ">", "alpha"]
+    text = on_a_terminal(50, "diff", "net@1", "net@2")
+    assert header(text) == ["layer", "status", "alpha"]
+    assert re.search(r"^first +changed +[\d.]+ → [\d.]+ \([+-][\d.]+", text, re.MULTILINE)

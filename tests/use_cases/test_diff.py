@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import ww_core as ww
 from ww_core.use_cases.diff import diff
@@ -186,6 +187,144 @@ def test_tensors_without_metrics_are_counted_and_listed(store, weights):
         ("new", "added"),
     }
     assert "int64" in next(own.reason for own in difference.tensors if own.name == "changed")
+
+
+def test_a_change_is_better_or_worse_by_the_direction_of_its_column(store, weights):
+    ww.analyze(weights, store=store, name="net")
+    ww.analyze(weights | {"first.weight": weights["first.weight"] ** 3}, store=store, name="net")
+    there, back = diff("net@1", "net@2", store=store), diff("net@2", "net@1", store=store)
+    opposite = {"better": "worse", "worse": "better", "none": "none"}
+    for one, other in (
+        (row_of(there, "first"), row_of(back, "first")),
+        (there.summary["alpha"], back.summary["alpha"]),
+    ):
+        verdicts, others = (
+            (own.verdict if isinstance(own.verdict, dict) else {"": own.verdict}) for own in (one, other)
+        )
+        assert {label: opposite[verdict] for label, verdict in verdicts.items()} == others
+    first = row_of(there, "first")
+    assert first.verdict["alpha"] == ("better" if first.change["alpha"] < 0 else "worse")
+    assert first.verdict["n_tail"] == "none"  # neither direction is better
+    same = row_of(there, "second")
+    assert {verdict for label, verdict in same.verdict.items()} == {"none"}
+
+
+def test_what_changed_most_comes_first(store, weights):
+    rng = np.random.default_rng(0)
+    moved = {
+        "first.weight": weights["first.weight"] + rng.normal(0, 1e-3, weights["first.weight"].shape).astype("f4"),
+        "conv.weight": weights["conv.weight"] ** 3,
+    }
+    ww.analyze(weights, store=store, name="net")
+    ww.analyze(weights | moved, store=store, name="net")
+    difference = diff("net@1", "net@2", store=store, metrics=["alpha"])
+    errors = [own.difference.importance["alpha"].in_errors for own in difference.layers if own.difference.importance]
+    assert errors == sorted(errors, reverse=True)
+    assert difference.layers[0].name == "conv"
+    most = difference.layers[0].difference
+    sigmas = [side["sigma"].number for side in (most.first_outcomes, most.second_outcomes)]
+    assert most.uncertainty["alpha"] == pytest.approx(np.hypot(*sigmas))
+    assert most.importance["alpha"].in_errors == pytest.approx(abs(most.change["alpha"]) / np.hypot(*sigmas))
+    assert set(most.change) == {"alpha"}
+    assert set(difference.summary) == {"alpha"}
+
+    by_layer = diff("net@1", "net@2", store=store, sort="layer")
+    assert [own.name for own in by_layer.layers] == ["first", "second", "conv", "norm"]
+    by_column = diff("net@1", "net@2", store=store, sort="log_norm", top=2)
+    changes = [abs(own.difference.change["log_norm"]) for own in by_column.layers]
+    assert changes == sorted(changes, reverse=True)
+    assert len(changes) == 2
+    with pytest.raises(ww.UnknownNameError, match=r"order 'alhpa'.*alpha"):
+        diff("net@1", "net@2", store=store, sort="alhpa")
+    with pytest.raises(ww.UnknownNameError, match=r"column 'alhpa'.*alpha"):
+        diff("net@1", "net@2", store=store, metrics=["alhpa"])
+    with pytest.raises(ww.UsageError, match="negative"):
+        diff("net@1", "net@2", store=store, top=-1)
+
+
+def test_layers_are_chosen_by_globs(store, weights, other):
+    ww.analyze(weights, store=store, name="net")
+    ww.analyze(other, store=store, name="net")
+    difference = diff("net@1", "net@2", store=store, layers=["first", "sec*"])
+    assert {own.name for own in difference.layers} == {"first", "second"}
+    assert difference.counts == {"same": 1, "changed": 1, "added": 0, "removed": 0}
+    assert difference.summary == {}  # it speaks of all layers
+    assert difference.model_metrics.labels == ()
+    with pytest.raises(ww.UnknownNameError, match="nothere"):
+        diff("net@1", "net@2", store=store, layers=["nothere"])
+
+
+def test_renamed_layers_are_found_by_their_content(store, weights):
+    renamed = {name.replace("first.", "model.first."): own for name, own in weights.items()}
+    ww.analyze(weights, store=store, name="net")
+    ww.analyze(renamed, store=store, name="net")
+    difference = diff("net@1", "net@2", store=store)
+    assert difference.counts["renamed"] == 1
+    assert (difference.counts["added"], difference.counts["removed"], difference.counts["changed"]) == (0, 0, 0)
+    (own,) = [own for own in difference.layers if own.status == "renamed"]
+    assert (own.first_name, own.name) == ("first", "model.first")
+    assert own.difference.change["alpha"] == 0
+    assert not own.difference.not_comparable
+    (row,) = [row for row in difference.rows() if row["layer"] == "model.first"]
+    assert row["alpha_first"] == row["alpha_second"]
+
+
+def test_layers_of_one_content_are_renamed_each_once(store, weights):
+    twice = weights | {"a.weight": weights["first.weight"], "b.weight": weights["first.weight"].copy()}
+    once = {name.replace("a.", "c."): own for name, own in twice.items() if not name.startswith("b.")}
+    ww.analyze(twice, store=store, name="net")
+    ww.analyze(once, store=store, name="net")
+    difference = diff("net@1", "net@2", store=store)
+    assert (difference.counts["renamed"], difference.counts["removed"]) == (1, 1)
+
+
+def test_a_stored_name_wins_and_a_path_gets_no_label(tmp_path, store, weights, other, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_file(other, "candidate.safetensors")
+    save_file(other, "net")  # a file that is called as a model is
+    ww.analyze(weights, store=store, name="net")
+    difference = diff("net", "candidate.safetensors", store=store)
+    assert (difference.first_name, difference.second_name) == ("net@1", "candidate.safetensors")
+    assert difference.counts["changed"] == 1
+    assert row_of(difference, "first").change["log_norm"] == pytest.approx(2 * np.log10(2))
+    with ww.open_store(store, mode="read") as opened:
+        assert [(own.model, own.version) for own in opened.versions()] == [("net", "1")]
+        runs = opened.info().counts["run"]
+        assert opened.report(difference.second_digest).digest == difference.second_digest
+    assert runs == 2
+    recorded = diff("candidate.safetensors", "net@1", store=store, record=True)
+    assert recorded.first_name == "candidate@1"
+    assert diff("candidate", "net", store=store).counts["changed"] == 1
+    # The same weights under a label are the same checkpoint.
+    assert diff("candidate@1", "candidate.safetensors", store=store).counts["changed"] == 0
+
+
+def test_objects_are_compared_without_a_store(weights, other):
+    difference = ww.diff(weights, other)
+    assert difference.counts["changed"] == 1
+    assert row_of(difference, "first").change["log_norm"] == pytest.approx(2 * np.log10(2))
+    assert "object" in difference.first_name or difference.first_name
+
+
+def test_a_source_is_analysed_as_the_stored_name_was(tmp_path, store, weights, other):
+    save_file(other, tmp_path / "candidate.safetensors")
+    ww.analyze(weights, store=store, name="net", profile="weightwatcher")
+    difference = diff("net", str(tmp_path / "candidate.safetensors"), store=store)
+    assert difference.profile == "weightwatcher"
+    assert difference.not_comparable == {}
+
+
+def test_what_is_neither_stored_nor_a_source_is_said(tmp_path, store, weights):
+    with pytest.raises(ww.NotAStoreError, match=r"no store.*no file or folder nothere"):
+        diff("nothere", "nowhere", store=store)
+    ww.analyze(weights, store=store, name="net")
+    with pytest.raises(ww.NotStoredError, match=r"did you mean net.*no file or folder nett"):
+        diff("net", "nett", store=store)
+    (tmp_path / "text.txt").write_text("no weights")
+    with pytest.raises(ww.SourceError, match=r"text\.txt"):
+        diff("net", str(tmp_path / "text.txt"), store=store)
+    with pytest.raises(ww.SourceError, match="nothing opens nope://"):
+        diff("net", "nope://somewhere", store=store)
 
 
 @pytest.mark.parametrize(("first", "second", "profile"), [("", "net", None), ("net", "", None), ("net", "net", "")])

@@ -1,97 +1,154 @@
-"""``ww diff``: two checkpoints side by side."""
+"""``ww diff``: checkpoints side by side with the first of them."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.command import Output, options, store_location
+from ww_core.command import Output, Session, arrow, cell, options, say, store_location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ww_core.domain.difference import CheckpointDifference, Difference, LayerDifference, WholeLayerDifference
+    from ww_core.domain.outcome import Outcome
 
 SHOWN = 3
 """Names that a line gives as examples; beyond that they are counted."""
 
 
 def diff(
-    first: Annotated[str, typer.Argument(metavar="FIRST", help="MODEL, MODEL@VERSION or a digest prefix.")],
-    second: Annotated[str, typer.Argument(metavar="SECOND", help="The same.")],
+    ctx: typer.Context,
+    first: Annotated[
+        str, typer.Argument(metavar="FIRST", help="MODEL, MODEL@VERSION, a digest prefix; else a path, analysed now.")
+    ],
+    others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="The same; each is compared with FIRST.")],
     profile: options.StoredProfile = None,
+    metrics: options.Columns = None,
+    layers: options.Layers = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            "--sort",
+            metavar="ORDER",
+            help="importance (change over its standard error), layer, or a column (its change).",
+            callback=options.not_empty,
+        ),
+    ] = "importance",
+    top: options.Top = 0,
     everything: Annotated[bool, typer.Option("--all", help="List unchanged layers too.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Label what is analysed, as `ww analyze` does.")] = False,
     scope: options.Scope = options.RowScope.MATRIX,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Compare two stored checkpoints: which layers differ in content, and how their metrics differ.
+    """Compare checkpoints with FIRST: which layers differ in content, and how their metrics differ.
 
-    Values are subtracted only where metric, version, parameters and extractor are the same; what cannot be compared is
-    shown with the reason.
+    A change is better or worse by the direction of its column. Values are subtracted only where metric, version,
+    parameters and extractor are the same; what cannot be compared is shown with the reason. A stored name wins over a
+    path. A path is analysed by content and gets no label.
     """
-    from ww_core.command import say
-    from ww_core.use_cases.diff import diff as compare
+    from ww_core.command.progress import progress_observers
+    from ww_core.use_cases.diff import diff_each
 
     output = Output(as_json=as_json, as_csv=as_csv)
-    difference = compare(first, second, store=store_location(store), profile=profile)
+    session: Session = ctx.obj
+    # What a plugin prints while it computes must not stand in the data.
+    with progress_observers() as observers, contextlib.redirect_stdout(sys.stderr):
+        differences = diff_each(
+            first,
+            others,
+            store=store_location(store),
+            profile=profile,
+            metrics=options.listed(metrics, "--metrics"),
+            layers=options.listed(layers, "--layers"),
+            sort=sort,
+            top=top,
+            record=record,
+            registry=session.registry,
+            observers=observers,
+        )
+    for warning in dict.fromkeys(warning for difference in differences for warning in difference.warnings):
+        say(f"warning: {warning}")
     if output.format == "json":
-        output.json(difference.to_dict())
-        return
-    rows = _rows(difference, scope, everything=everything)
-    if output.format == "csv":
+        told = [difference.to_dict() for difference in differences]
+        output.json(told[0] if len(told) == 1 else {"differences": told})
+    elif output.format == "csv":
+        rows = [row for difference in differences for row in difference.rows(scope.rows, everything=everything)]
         output.csv(rows)
         if not rows:
             say(f"no row: no {scope.value} differs that has a metric")
-        return
-    output.line(f"{difference.first_name} > {difference.second_name}  profile {difference.profile}")
+    else:
+        for place, difference in enumerate(differences):
+            if place:
+                output.line()
+            _print(difference, scope, output, everything=everything)
+
+
+def _print(difference: CheckpointDifference, scope: options.RowScope, output: Output, *, everything: bool) -> None:
+    output.line(f"{difference.first_name} {arrow()} {difference.second_name}  profile {difference.profile}")
     output.line()
-    _print_rows(rows, difference.headline, output)
+    if scope is options.RowScope.MODEL:
+        whole = difference.model_metrics
+        rows = [_cells(whole, whole.labels)] if whole.labels else []
+        optional: list[str] = []
+    else:
+        listed = difference.listed(scope.rows, everything=everything)
+        shown = _shown(listed, difference.headline)
+        rows = [_place(own) | _cells(own.difference, shown) for own in listed]
+        # The first column of the headline is what the table is read for.
+        optional = ["extractor", *reversed(shown[1:]), "was"]
+    for name in ("was", "index"):
+        if not any(row.get(name) for row in rows):
+            rows = [{key: value for key, value in row.items() if key != name} for row in rows]
+    output.table(rows, optional=optional)
+    if rows:
+        output.line()
     _print_summary(difference, output)
 
 
-def _rows(difference: CheckpointDifference, scope: options.RowScope, *, everything: bool) -> list[dict[str, Any]]:
-    """Return a flat dict for each matrix, layer or model: values of both sides, and what may not be compared."""
-    if scope is options.RowScope.MODEL:
-        own = difference.model_metrics
-        return [_values([*dict.fromkeys([*own.second, *own.first])], own)] if own.second or own.first else []
-    every: Sequence[LayerDifference | WholeLayerDifference]
-    every = difference.layers if scope is options.RowScope.MATRIX else difference.layer_metrics
-    listed = [own for own in every if everything or own.status != "same"]
-    labels = dict.fromkeys(label for own in listed for label in [*own.difference.second, *own.difference.first])
-    return [_place(own) | _values([*labels], own.difference) for own in listed]
-
-
-def _print_rows(rows: Sequence[Mapping[str, Any]], headline: Sequence[str], output: Output) -> None:
-    """Print the columns of the headline; all of them where none of these is there."""
-    if not rows:
-        return
-    labels = [name.removeprefix("> ") for name in rows[0] if name.startswith("> ")]
-    shown = [label for label in headline if label in labels] or labels
-    places = [name for name in ("layer", "status", "extractor", "index") if name in rows[0]]
-    pairs = [name for label in shown for name in (label, f"> {label}")]
-    # The first column of the headline is what the table is read for.
-    optional = ["extractor", *(name for label in reversed(shown[1:]) for name in (f"> {label}", label))]
-    output.table([{name: row.get(name) for name in (*places, *pairs)} for row in rows], optional=optional)
-    output.line()
+def _shown(listed: Sequence[LayerDifference | WholeLayerDifference], headline: Sequence[str]) -> list[str]:
+    """Columns of the headline; all of them where none of these is there."""
+    labels = dict.fromkeys(label for own in listed for label in own.difference.labels)
+    return [label for label in headline if label in labels] or list(labels)
 
 
 def _place(own: LayerDifference | WholeLayerDifference) -> dict[str, Any]:
-    place: dict[str, Any] = {"layer": own.name, "status": own.status}
-    extractor = getattr(own, "extractor", None)
-    return place if extractor is None else place | {"extractor": extractor, "index": getattr(own, "index", None)}
+    place = own.place
+    return {"layer": place.pop("layer"), "was": place.pop("first_name")} | place
 
 
-def _values(labels: Sequence[str], difference: Difference) -> dict[str, Any]:
-    first, second = difference.first, difference.second
-    row: dict[str, Any] = {}
+def _cells(difference: Difference, labels: Sequence[str]) -> dict[str, str]:
+    """Return a text for each column: what it was, what it is, and what that means."""
+    changes, verdicts = difference.change, difference.verdict
+    cells = {}
     for label in labels:
-        row[label] = first.get(label)
-        row[f"> {label}"] = second.get(label)
-    reasons = [f"{label}: {reason}" for label, reason in difference.not_comparable.items()]
-    return row | {"not_comparable": "; ".join(reasons)}
+        sides = [_side(side.get(label)) for side in (difference.first_outcomes, difference.second_outcomes)]
+        if label in difference.not_comparable and all(sides):
+            cells[label] = f"{sides[0]}, {sides[1]} not comparable"
+        elif sides[0] == sides[1]:
+            cells[label] = sides[0]
+        elif label in changes:
+            cells[label] = f"{sides[0]} {arrow()} {sides[1]} ({_change(changes[label], verdicts[label])})"
+        else:
+            cells[label] = f"{sides[0] or '-'} {arrow()} {sides[1] or '-'}"
+    return cells
+
+
+def _side(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return ""
+    if outcome.number is False:
+        return "no"
+    return cell(outcome.value) if outcome.is_ok else str(outcome.state).replace("_", " ")
+
+
+def _change(change: float, verdict: str) -> str:
+    return f"{change:+.4g}" if verdict == "none" else f"{change:+.4g} {verdict}"
 
 
 def _print_summary(difference: CheckpointDifference, output: Output) -> None:
@@ -105,22 +162,26 @@ def _print_summary(difference: CheckpointDifference, output: Output) -> None:
             output.line(f"  {status}: {', '.join(named[:SHOWN])}{more}")
     for label, own in difference.summary.items():
         if own.first is not None and own.second is not None and label in difference.headline:
-            change = f"({own.change:+.4g})" if own.change is not None else f"(not comparable: {own.not_comparable})"
-            output.line(f"mean {label}: {own.first:.4g} > {own.second:.4g} {change}")
+            change = f"not comparable: {own.not_comparable}" if own.change is None else _change(own.change, own.verdict)
+            output.line(f"mean {label}: {own.first:.4g} {arrow()} {own.second:.4g} ({change})")
     whole = difference.model_metrics
-    for label, moved in whole.change.items():
-        output.line(f"model {label}: {whole.first[label]:.4g} > {whole.second[label]:.4g} ({moved:+.4g})")
-    reasons: dict[str, list[str]] = {}
-    for label, reason in difference.not_comparable.items():
-        reasons.setdefault(reason, []).append(label)
-    for own_layer in difference.layers:
-        for reason in dict.fromkeys(own_layer.difference.not_comparable.values()):
-            if reason not in difference.not_comparable.values():
-                reasons.setdefault(reason, []).append(own_layer.name)
-    for reason, named in reasons.items():
-        named = list(dict.fromkeys(named))
+    for label, text in _cells(whole, list(whole.change)).items():
+        output.line(f"model {label}: {text}")
+    for reason, named in _reasons(difference).items():
         more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
         output.line(f"not comparable: {', '.join(named[:SHOWN])}{more}: {reason}")
+
+
+def _reasons(difference: CheckpointDifference) -> dict[str, list[str]]:
+    """What is not comparable, columns or layers, by the reason."""
+    reasons: dict[str, dict[str, None]] = {}
+    for label, reason in difference.not_comparable.items():
+        reasons.setdefault(reason, {})[label] = None
+    for own in difference.layers:
+        for reason in dict.fromkeys(own.difference.not_comparable.values()):
+            if reason not in difference.not_comparable.values():
+                reasons.setdefault(reason, {})[own.name] = None
+    return {reason: list(named) for reason, named in reasons.items()}
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -220,6 +220,15 @@ def cell(value: Any) -> str:
     return printable(str(value))
 
 
+def arrow() -> str:
+    """Return what points from an old value to a new one, as far as stdout can show it."""
+    try:
+        "→".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "->"
+    return "→"
+
+
 def say(text: str) -> None:
     """Print one line on stderr."""
     sys.stderr.write(printable(text) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -55,6 +55,13 @@ Groups = Annotated[
 Metrics = Annotated[
     list[str] | None,
     typer.Option("--metrics", metavar="A,B", help="Only these metrics or columns."),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--metrics", metavar="A,B", help="Only these columns."),
+]
+Top = Annotated[
+    int, typer.Option("--top", min=0, metavar="N", help="Only the first N rows.  [default: all]", show_default=False)
 ]
 Name = Annotated[
     str | None,
@@ -109,6 +116,11 @@ class RowScope(StrEnum):
     MATRIX = "matrix"
     LAYER = "layer"
     MODEL = "model"
+
+    @property
+    def rows(self) -> Literal["matrix", "layer", "model"]:
+        """The scope in the words of a report."""
+        return self.value
 
 
 Scope = Annotated[

@@ -23,7 +23,7 @@ from ww_core.domain.parameter import (
 from ww_core.domain.spectrum import Resolution
 
 
-def column(*, better: Better = "none", unit: str = "", doc: str = "", key: str = "") -> Any:
+def column(*, better: Better = "none", unit: str = "", doc: str = "", key: str = "", standard_error: str = "") -> Any:
     """Declare a field of a metric's result dataclass as a column; a field may hold NotApplicable or Refused instead.
 
     Args:
@@ -31,8 +31,10 @@ def column(*, better: Better = "none", unit: str = "", doc: str = "", key: str =
         unit: Unit or log base.
         doc: One line on what it is.
         key: The name that the column had first, if it has another one now: its stored values are found by it.
+        standard_error: Key of the column beside it that holds its standard error: comparisons weigh a change by it.
     """
-    return dataclasses.field(metadata={"ww": {"better": better, "unit": unit, "doc": doc, "key": key}})
+    described = {"better": better, "unit": unit, "doc": doc, "key": key, "standard_error": standard_error}
+    return dataclasses.field(metadata={"ww": described})
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,10 +333,13 @@ def _column_faults(columns: tuple[Column, ...], result: type | None, options: Ma
     for column in columns:
         if column.better not in typing.get_args(Better):
             yield f"better={column.better!r} is none of {', '.join(typing.get_args(Better))}"
-        texts: tuple[Any, ...] = (column.unit, column.doc, column.key)
+        texts: tuple[Any, ...] = (column.unit, column.doc, column.key, column.standard_error)
         if not all(isinstance(text, str) for text in texts):
-            yield f"unit, doc and key of column {column.name!r} are texts"
+            yield f"unit, doc, key and standard_error of column {column.name!r} are texts"
     keys = [column.key for column in columns]
+    for column in columns:
+        if column.standard_error and column.standard_error not in set(keys) - {column.key}:
+            yield f"standard_error={column.standard_error!r} of column {column.name!r} is the key of no other column"
     yield from (f"two columns have the key {key!r}" for key in dict.fromkeys(keys) if keys.count(key) > 1)
 
 

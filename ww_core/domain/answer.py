@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ww_core.domain.outcome import Outcome, State
@@ -170,7 +170,7 @@ def report_of(analysis: StoredAnalysis, model: str, version: str) -> AnalysisRep
                 *analysis.skipped,
             ),
         ),
-        columns=tuple(own.shown for scope in rows for own in analysis.columns if own.shown.scope == scope),
+        columns=_report_columns(analysis.columns, list(rows)),
         layers=tuple(matrix_rows),
         layer_metrics=tuple(layer_rows),
         model_metrics=model_metrics,
@@ -180,6 +180,17 @@ def report_of(analysis: StoredAnalysis, model: str, version: str) -> AnalysisRep
         warnings=end.warnings,
         chosen_layers=analysis.chosen_layers,
         provisional=analysis.provisional,
+    )
+
+
+def _report_columns(columns: Sequence[PlannedColumn], scopes: Sequence[RowScope]) -> tuple[ReportColumn, ...]:
+    """Return the columns by scope; the key of a standard error becomes the name it is shown by, where it is shown."""
+    names = {(own.shown.identity, own.shown.column): own.shown.name for own in columns}
+    return tuple(
+        replace(own.shown, standard_error=names.get((own.shown.identity, own.shown.standard_error), ""))
+        for scope in scopes
+        for own in columns
+        if own.shown.scope == scope
     )
 
 

@@ -41,6 +41,7 @@ class Column:
         unit: Unit or log base, as ``"log10"``; empty for none.
         doc: One line on what it is.
         key: What it is stored under, whatever its name becomes; default its name.
+        standard_error: Key of the column of the same metric that holds its standard error; empty for none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Column:
     unit: str = ""
     doc: str = ""
     key: str = ""
+    standard_error: str = ""
 
     def __post_init__(self) -> None:
         if not self.key:

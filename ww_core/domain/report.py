@@ -74,6 +74,7 @@ class ReportColumn:
         unit: Unit or log base; empty for none.
         identity: Digest of the metric's identity: key, version, parameters and the same of all it needs.
         column: Permanent key of the column in the metric.
+        standard_error: Name of the column of this report that holds its standard error; empty for none.
     """
 
     name: str
@@ -86,6 +87,7 @@ class ReportColumn:
     unit: str
     identity: str
     column: str
+    standard_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

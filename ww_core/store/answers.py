@@ -141,6 +141,7 @@ _PLANNED_COLUMNS = (
         t.metric_column.c.unit,
         t.identity.c.digest.label("identity"),
         t.metric_column.c.key.label("column"),
+        t.metric_column.c.standard_error,
     )
     .join(t.variant, t.variant.c.id == t.selection_variant.c.variant_id)
     .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)

@@ -191,6 +191,7 @@ def record_table(
             "type": own.type,
             "better": own.better,
             "unit": own.unit,
+            "standard_error": own.standard_error,
             "is_table": True,
         }
         for own in columns

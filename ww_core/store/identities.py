@@ -50,6 +50,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
             "type": own.type,
             "better": own.better,
             "unit": own.unit,
+            "standard_error": own.standard_error,
             "is_table": False,
         }
         for record in extended
@@ -93,8 +94,10 @@ def _follow_names(connection: Connection, found: Sequence[Any], records: Sequenc
     columns = {keys.columns.get((r.digest, own.key)): own for r in records for own in r.columns}
     for row in found:
         own = columns.get(row.column_id) if row.column_id is not None else None
-        if own is not None and (row.name, row.better, row.unit) != (own.name, own.better, own.unit):
-            today = {"name": own.name, "better": own.better, "unit": own.unit}
+        if own is None:
+            continue
+        today = {name: getattr(own, name) for name in ("name", "better", "unit", "standard_error")}
+        if any(getattr(row, name) != value for name, value in today.items()):
             connection.execute(update(t.metric_column).where(t.metric_column.c.id == row.column_id).values(today))
 
 
@@ -110,6 +113,7 @@ _IDENTITIES = (
         _column.type,
         _column.better,
         _column.unit,
+        _column.standard_error,
     )
     .outerjoin(t.metric_column, _column.identity_id == _identity.id)
     .where(_identity.digest.in_(bindparam("digests", expanding=True)))

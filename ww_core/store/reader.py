@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ww_core.domain import answering
 from ww_core.domain.answer import report_of
 from ww_core.store import answers, files, labels, runs, selections, structures, values
+from ww_core.store.records import Compared
 from ww_core.store.rows import readable
 
 if TYPE_CHECKING:
@@ -134,6 +135,24 @@ class Reader:
         new, old = (self.runs(ref, profile) for ref in (second, first))
         shown = selections.variants_of_selections(self._connection, {run.selection for run in (*new, *old)})
         return answering.likest(old, new, shown)
+
+    def compared(self, first: CheckpointRef, second: CheckpointRef, profile: str = "") -> tuple[Compared, Compared]:
+        """Return two checkpoints with those of their analyses that have most in common.
+
+        Raises:
+            NotStoredError: One was never analysed under the profile.
+        """
+        runs = self.likest_runs(first, second, profile)
+        old, new = (
+            Compared(
+                name=ref.name,
+                report=self.report(run.number, ref),
+                layers=tuple(self.layers(run.structure)),
+                others=tuple(self.tensors(run.structure)),
+            )
+            for run, ref in zip(runs, (first, second), strict=True)
+        )
+        return old, new
 
     @readable()
     def requests(self, ref: CheckpointRef) -> list[StoredRequest]:

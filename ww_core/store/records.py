@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ww_core.domain.column import Column
     from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
     from ww_core.domain.outcome import Outcome
+    from ww_core.domain.report import AnalysisReport
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import LayerSubject, Subject
 
@@ -138,6 +139,16 @@ class StoredTensor(NamedTuple):
     name: str
     reason: str
     content: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """One side of a comparison: a checkpoint under its name, an analysis of it, its layers and its other tensors."""
+
+    name: str
+    report: AnalysisReport
+    layers: tuple[StoredLayer, ...]
+    others: tuple[StoredTensor, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,19 +43,9 @@ if TYPE_CHECKING:
     from ww_core.store.garbage import Garbage
     from ww_core.store.integrity import Integrity
     from ww_core.store.origins import Distrusted
-    from ww_core.store.records import CheckpointRef, ColumnOrigin, Renamed, StoredLayer, StoredTensor, StoredVersion
+    from ww_core.store.records import CheckpointRef, ColumnOrigin, Renamed, StoredLayer, StoredVersion
 
 SQLITE_HEADER = 100  # bytes of the smallest file that can be a database
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One side of a comparison: a checkpoint under its name, an analysis of it, its layers and its other tensors."""
-
-    name: str
-    report: AnalysisReport
-    layers: tuple[StoredLayer, ...]
-    others: tuple[StoredTensor, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,30 +374,6 @@ class Store:
                 except (UnknownNameError, NotStoredError) as error:
                     first = first or error
             raise first or AssertionError("runs are at least one")
-
-    def compared(self, first: str, second: str, profile: str | None = None) -> tuple[Compared, Compared]:
-        """Return two checkpoints with the analyses that have most in common.
-
-        Raises:
-            UsageError: The profile is empty.
-            NotStoredError: One is not stored, or was never analysed under the profile.
-            StoreError: The database could not be read.
-        """
-        if profile == "":
-            raise UsageError("the profile is empty: name one, or leave it out")
-        with self.reading() as reader:
-            refs = [reader.find(name) for name in (first, second)]
-            runs = reader.likest_runs(refs[0], refs[1], profile or "")
-            old, new = (
-                Compared(
-                    name=ref.name,
-                    report=reader.report(run.number, ref),
-                    layers=tuple(reader.layers(run.structure)),
-                    others=tuple(reader.tensors(run.structure)),
-                )
-                for run, ref in zip(runs, refs, strict=True)
-            )
-            return old, new
 
     def set_step(self, name: str, step: int | None) -> None:
         """Give ``MODEL@VERSION`` its place among the versions of the model, which are in the order of their steps.

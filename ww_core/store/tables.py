@@ -301,6 +301,7 @@ metric_column = Table(
     Column("type", String(8), nullable=False),
     Column("better", String(8), nullable=False),
     Column("unit", Text, nullable=False),
+    Column("standard_error", Text, nullable=False),  # key of the column of the identity that holds it; empty for none
     Column("is_table", Boolean, nullable=False),  # a subject has rows of it, in table_value
     UniqueConstraint("identity_id", "key", "type"),
     CheckConstraint("type IN ('float', 'int', 'bool', 'text')", name="type"),

@@ -53,10 +53,18 @@ class Writer(Reader):
         Raises:
             UsageError: The label stands on something else, or a default name is that of another network.
         """
-        structure, keys = structures.record_checkpoint(self._connection, record)
-        self._keys[structure] = keys
+        structure, keys = self._record_weights(record)
         version, notice = naming.record_label(self._connection, label, record, keys)
         return Labelled(CheckpointRef(record.digest, structure, label.model, version), notice)
+
+    def record_unlabelled(self, record: CheckpointRecord) -> CheckpointRef:
+        """Store a checkpoint as its source presents it, without a name: what is stored of it belongs to content."""
+        return CheckpointRef(record.digest, self._record_weights(record)[0])
+
+    def _record_weights(self, record: CheckpointRecord) -> tuple[str, Keys]:
+        structure, keys = structures.record_checkpoint(self._connection, record)
+        self._keys[structure] = keys
+        return structure, keys
 
     def record_digests(self, host: str, path: str, digests: Mapping[str, tuple[str, str]]) -> None:
         """Remember (stamp, digest) of the tensors of a file, by tensor name."""

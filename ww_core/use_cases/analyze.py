@@ -62,6 +62,7 @@ def analyze(
     keep_spectra: bool = True,
     rehash: bool = False,
     move_label: bool = False,
+    label: bool = True,
     plugins: Sequence[object] = (),
     observers: Sequence[RunObserver] = (),
     registry: Registry | None = None,
@@ -95,6 +96,7 @@ def analyze(
         keep_spectra: Store the spectra, so that metrics can be added later without the weights.
         rehash: Read every tensor again, even of a file that looks unchanged.
         move_label: Let ``version`` leave other weights that it stands on.
+        label: Give the weights a name. Without one, results are stored by content, and a digest asks for them.
         plugins: Modules or objects with hooks, besides those that are installed.
         observers: Observers of this run.
         registry: Loaded plugins, if they are loaded already.
@@ -121,6 +123,8 @@ def analyze(
     for option, text in {"--name": name, "--version": version, "--series": series}.items():
         if text is not None:
             check_name(option, text)
+            if not label:
+                raise UsageError(f"{option} {text} is a name, and label=False sets none: leave one of them out")
     for option, text in {"profile": profile, "executor": executor, "loader": loader}.items():
         if text == "":
             raise UsageError(f"{option} is empty: name one, or leave it out")
@@ -165,13 +169,16 @@ def analyze(
         )
         record = checkpoint_record(weights, digests)
         options = {"groups": sorted(map(list, request.groups)), "loader": loader_name}
-        named = _label_record(found, checkpoint.format, options, name, version, move=move_label)
         with opened.writing() as writer:
-            label = writer.record_checkpoint(record, named)
-            run.warnings += [label.notice] if label.notice else []
-            if series is not None:
-                writer.record_member(series, named.model)
-            run.begin(writer, label.ref)
+            if label:
+                named = _label_record(found, checkpoint.format, options, name, version, move=move_label)
+                ref, notice = writer.record_checkpoint(record, named)
+                run.warnings += [notice] if notice else []
+                if series is not None:
+                    writer.record_member(series, named.model)
+            else:
+                ref = writer.record_unlabelled(record)
+            run.begin(writer, ref)
         try:
             with opened.reading() as reader:
                 tasks, known = plan_tasks(reader, run.planned, asked.selection, weights.stamps)

@@ -3,62 +3,193 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ww_core.domain.difference import (
     STATUSES,
     CheckpointDifference,
     Difference,
+    Importance,
     LayerDifference,
     Status,
     SummaryDifference,
     TensorDifference,
     WholeLayerDifference,
 )
-from ww_core.store.store import open_store
+from ww_core.domain.globs import choose_layers
+from ww_core.domain.name import texts_of
+from ww_core.errors import UnknownNameError, UsageError
+from ww_core.plugins.discovery import load_plugins
+from ww_core.use_cases.naming import Named, opened_with
 
 if TYPE_CHECKING:
     import os
 
+    from ww_core.contracts.observer import RunObserver
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import LayerRow, MatrixRow, ReportColumn
-    from ww_core.store.records import StoredLayer
-    from ww_core.store.store import Compared
+    from ww_core.plugins.registry import Registry
+    from ww_core.store.records import Compared, StoredLayer
+    from ww_core.store.store import Store
 
 Place = tuple[str, int]
 """A matrix in its layer: identity of the extractor variant, and index."""
 
+ORDERS = ("importance", "layer")
+"""Orders of layers, besides the labels of columns."""
 
-def diff(first: str, second: str, *, store: str | os.PathLike[str], profile: str | None = None) -> CheckpointDifference:
-    """Compare two checkpoints, each named as ``MODEL``, ``MODEL@VERSION`` or by a digest prefix.
 
-    Layers are matched by name, their matrices by what made them, and columns by what they are: two values are
-    subtracted only where metric, version, parameters and all that these need are the same. Of several runs of a
-    checkpoint, those are compared that have most in common.
+def diff(
+    first: object,
+    second: object,
+    *,
+    store: Store | str | os.PathLike[str] | None = None,
+    profile: str | None = None,
+    metrics: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    sort: str = "importance",
+    top: int = 0,
+    record: bool = False,
+    registry: Callable[[], Registry] = load_plugins,
+    observers: Sequence[RunObserver] = (),
+) -> CheckpointDifference:
+    """Compare two checkpoints: which layers differ in content, and how their metrics differ.
+
+    Layers are matched by name, and those without a match by content; their matrices by what made them; and columns by
+    what they are: two values are subtracted only where metric, version, parameters and all that these need are the
+    same. Of several runs of a checkpoint, those are compared that have most in common.
+
+    Args:
+        first: ``MODEL``, ``MODEL@VERSION``, a digest prefix; or what is not stored under such a name: a path, an
+            address or an object such as a dict of arrays, which is analysed.
+        second: The same.
+        store: An open store, a path or URL, or None for one in memory, where only what is no name can be compared.
+        profile: Name of the profile; None for that of the newest runs.
+        metrics: Labels of the columns to compare; empty for all.
+        layers: Globs that choose layers. Then means over the model and its own metrics are left out.
+        sort: ``importance``: by change in units of its standard error, then what has none by relative change;
+            ``layer``: the order of the layers; or the label of a column: by its change.
+        top: How many matrices, and whole layers, are returned; 0 for all.
+        record: Whether what is analysed gets a label.
+        registry: Loads plugins, if something is analysed.
+        observers: Observers of the analyses.
 
     Raises:
-        UsageError: A name is empty.
-        NotStoredError: One is not stored, or was never analysed under the profile.
+        UsageError: A name is empty, ``top`` is negative, or there is no such column, layer or order.
+        NotStoredError: One is not stored and no source, or was never analysed under the profile.
+        SourceError: One cannot be read.
         StoreError: The store cannot be read.
     """
-    with open_store(store, mode="read") as opened:
-        old, new = opened.compared(first, second, profile)
-    return _Comparison(old, new).difference()
+    (difference,) = diff_each(
+        first,
+        [second],
+        store=store,
+        profile=profile,
+        metrics=metrics,
+        layers=layers,
+        sort=sort,
+        top=top,
+        record=record,
+        registry=registry,
+        observers=observers,
+    )
+    return difference
+
+
+def diff_each(
+    first: object,
+    others: Sequence[object],
+    *,
+    store: Store | str | os.PathLike[str] | None,
+    profile: str | None,
+    metrics: Sequence[str],
+    layers: Sequence[str],
+    sort: str,
+    top: int,
+    record: bool,
+    registry: Callable[[], Registry],
+    observers: Sequence[RunObserver],
+) -> tuple[CheckpointDifference, ...]:
+    """Compare each of several checkpoints with the first, as ``diff`` does.
+
+    Raises:
+        WWError: As of ``diff``.
+    """
+    metrics, layers = texts_of(metrics, "metrics"), texts_of(layers, "layers")
+    if profile == "":
+        raise UsageError("the profile is empty: name one, or leave it out")
+    if top < 0:
+        raise UsageError(f"top={top} is negative: 0 shows all")
+    names = (first, *others)
+    with opened_with(names, store, profile=profile, record=record, registry=registry, observers=observers) as found:
+        opened, (base, *rest) = found
+        pairs = [_sides(opened, base, other, profile) for other in rest]
+    differences = [_Comparison(old, new, metrics, layers).difference() for old, new in pairs]
+    return tuple(
+        replace(_ordered(difference, sort, top), warnings=(*_warnings(base), *_warnings(other)))
+        for difference, other in zip(differences, rest, strict=True)
+    )
+
+
+def _sides(opened: Store, first: Named, second: Named, profile: str | None) -> tuple[Compared, Compared]:
+    with opened.reading() as reader:
+        old, new = reader.compared(first.ref, second.ref, profile or "")
+    return replace(old, name=first.name), replace(new, name=second.name)
+
+
+def _warnings(named: Named) -> list[str]:
+    """What the analysis that was made for the comparison, if there was one, warned of, and what it lost."""
+    if named.report is None:
+        return []
+    return [f"{named.name}: {said}" for said in (*named.report.warnings, *map(str, named.report.failures))]
+
+
+def _ordered(difference: CheckpointDifference, sort: str, top: int) -> CheckpointDifference:
+    """Put matrices and whole layers in the order that was asked for, and keep those at the top.
+
+    Raises:
+        UnknownNameError: There is no such order.
+    """
+    if sort not in {*ORDERS, *difference.columns}:
+        raise UnknownNameError("order", sort, [*ORDERS, *difference.columns])
+
+    def weight(own: LayerDifference | WholeLayerDifference) -> tuple[float, float]:
+        if sort == "layer":
+            return Importance()
+        if sort == "importance":
+            return max(own.difference.importance.values(), default=Importance())
+        return abs(own.difference.change.get(sort, 0.0)), 0.0
+
+    kept = slice(top or None)
+    return replace(
+        difference,
+        layers=tuple(sorted(difference.layers, key=weight, reverse=True)[kept]),
+        layer_metrics=tuple(sorted(difference.layer_metrics, key=weight, reverse=True)[kept]),
+    )
 
 
 class _Comparison:
     """Two checkpoints with their analyses, and which of their columns mean the same."""
 
-    def __init__(self, old: Compared, new: Compared) -> None:
+    def __init__(self, old: Compared, new: Compared, metrics: Sequence[str], globs: Sequence[str]) -> None:
+        self._old_names = _renamed(old.layers, new.layers)
+        old = _called_as_today(old, {before: after for after, before in self._old_names.items()})
         self._old, self._new = old, new
         self._new_columns = {column.name: column for column in new.report.columns}
         self._labels = _labels_today(old.report.columns, new.report.columns)
         self._old_columns = {self._labels[column.name]: column for column in old.report.columns}
+        self._columns = self._old_columns | self._new_columns
         labels = dict.fromkeys([*self._new_columns, *self._old_columns])
+        for label in metrics:
+            if label not in labels:
+                raise UnknownNameError("column", label, labels)
+        self._shown = tuple(label for label in labels if label in metrics or not metrics)
         self._values = {label: reason for label in labels if (reason := self._why_not(label))}
         self._old_layers = {layer.name: layer for layer in old.layers}
         self._new_layers = {layer.name: layer for layer in new.layers}
+        self._globs = globs
         # By name: of one checkpoint with itself, both are the same.
         self._incomplete = {
             side.name: set(side.report.summary) if side.report.run.state != "done" else side.report.incomplete_columns()
@@ -68,13 +199,16 @@ class _Comparison:
         self._wholes = {label: reason for label in labels if (reason := self._why_not_whole(label))}
 
     def difference(self) -> CheckpointDifference:
-        """Put it all together."""
+        """Put it all together.
+
+        Raises:
+            UnknownNameError: A glob fits no layer.
+        """
         old, new = self._old.report, self._new.report
-        statuses = {
-            name: _status(_content(self._old_layers.get(name)), _content(self._new_layers.get(name)))
-            for name in (*self._new_layers, *(name for name in self._old_layers if name not in self._new_layers))
-        }
-        tensors = list(self._tensors())
+        layers = {**self._new_layers, **self._old_layers} | self._new_layers
+        statuses = {layer.name: self._status(layer.name) for layer in choose_layers([*layers.values()], self._globs)}
+        tensors = [] if self._globs else list(self._tensors())
+        headline = dict.fromkeys([*new.headline, *(self._labels[label] for label in old.headline)])
         return CheckpointDifference(
             first_name=self._old.name,
             first_digest=old.digest,
@@ -82,16 +216,22 @@ class _Comparison:
             second_name=self._new.name,
             second_digest=new.digest,
             second_profile=new.run.profile,
-            headline=tuple(dict.fromkeys([*new.headline, *(self._labels[label] for label in old.headline)])),
+            headline=tuple(label for label in headline if label in self._shown),
+            columns={label: self._columns[label] for label in self._shown},
             layers=tuple(self._matrices(statuses)),
             layer_metrics=tuple(self._whole_layers(statuses)),
             model_metrics=self._of_model(),
             counts=_counted(statuses.values()),
             tensors=tuple(own for own in tensors if own.status != "same"),
             tensor_counts=_counted(own.status for own in tensors),
-            summary=self._summary(),
-            not_comparable=self._values,
+            summary={} if self._globs else self._summary(),
+            not_comparable={label: reason for label, reason in self._values.items() if label in self._shown},
         )
+
+    def _status(self, name: str) -> Status:
+        if name in self._old_names:
+            return "renamed"
+        return _status(_content(self._old_layers.get(name)), _content(self._new_layers.get(name)))
 
     def _why_not(self, label: str) -> str:
         """Say why the values under a label cannot be compared; empty if they can."""
@@ -110,16 +250,18 @@ class _Comparison:
 
     def _of(self, before: Mapping[str, Outcome], after: Mapping[str, Outcome], everywhere: str = "") -> Difference:
         """Compare the outcomes of one subject; ``everywhere`` says why no column of it is comparable."""
-        labels = dict.fromkeys([*after, *before])
+        present = {*before, *after}
+        labels = tuple(label for label in self._shown if label in present)
         reasons = {label: everywhere or self._values.get(label, "") for label in labels}
-        return Difference(before, after, {label: reason for label, reason in reasons.items() if reason})
+        told = {label: reason for label, reason in reasons.items() if reason}
+        return Difference(before, after, told, self._columns, labels)
 
     def _matrices(self, statuses: Mapping[str, Status]) -> Iterator[LayerDifference]:
         old_rows, new_rows = _by_layer(self._old.report.layers), _by_layer(self._new.report.layers)
         for name, status in statuses.items():
             before, after = old_rows.get(name, {}), new_rows.get(name, {})
             if not before and not after:
-                yield LayerDifference(name, status, "", None, self._of({}, {}))
+                yield LayerDifference(name, status, "", None, self._of({}, {}), self._old_names.get(name, ""))
             for place, shown in ({**after, **before} | after).items():
                 extractor, index = shown.extractor, shown.index
                 rows = before.get(place), after.get(place)
@@ -130,7 +272,7 @@ class _Comparison:
                     reason = f"only {here} has matrix {index} of {extractor}"
                     reason = reason if before and after else f"no matrix of it was analysed in {there}"
                 difference = self._of(self._before(rows[0]), _outcomes(rows[1]), reason)
-                yield LayerDifference(name, status, extractor, index, difference)
+                yield LayerDifference(name, status, extractor, index, difference, self._old_names.get(name, ""))
 
     def _whole_layers(self, statuses: Mapping[str, Status]) -> Iterator[WholeLayerDifference]:
         before = {row.name: row for row in self._old.report.layer_metrics}
@@ -138,7 +280,7 @@ class _Comparison:
         for name, status in statuses.items():
             if name in before or name in after:
                 difference = self._of(self._before(before.get(name)), _outcomes(after.get(name)))
-                yield WholeLayerDifference(name, status, difference)
+                yield WholeLayerDifference(name, status, difference, self._old_names.get(name, ""))
 
     def _why_not_rows(self, old: MatrixRow | None, new: MatrixRow | None) -> str:
         """Say why two matrices of a layer are not made in one way, whatever its content; empty if they are."""
@@ -169,9 +311,11 @@ class _Comparison:
             label: SummaryDifference(
                 first=old[label].mean if label in old else None,
                 second=new[label].mean if label in new else None,
+                better=self._columns[label].better,
                 not_comparable=self._wholes.get(label, ""),
             )
             for label in dict.fromkeys([*first_labels, *new, *old])
+            if label in self._shown
         }
 
     def _before(self, row: MatrixRow | LayerRow | None) -> Mapping[str, Outcome]:
@@ -182,8 +326,9 @@ class _Comparison:
 
     def _of_model(self) -> Difference:
         before, after = self._named_today(self._old.report.model_metrics), self._new.report.model_metrics
-        labels = dict.fromkeys([*after, *before])
-        return Difference(before, after, {label: self._wholes[label] for label in labels if label in self._wholes})
+        labels = tuple(label for label in self._shown if label in {*before, *after} and not self._globs)
+        told = {label: self._wholes[label] for label in labels if label in self._wholes}
+        return Difference(before, after, told, self._columns, labels)
 
     def _why_not_whole(self, label: str) -> str:
         """Say why what a column comes to over a model cannot be compared; empty if it can."""
@@ -206,6 +351,34 @@ class _Comparison:
                 if reason := self._why_not_rows(old_rows.get(name, {}).get(place), row):
                     return f"{name} has {reason}"
         return ""
+
+
+def _renamed(old: Sequence[StoredLayer], new: Sequence[StoredLayer]) -> dict[str, str]:
+    """Return which layers of the first are called otherwise in the second, as told by content: old name by new name."""
+    old_names, new_names = {layer.name for layer in old}, {layer.name for layer in new}
+    removed: dict[Content, list[str]] = {}
+    for layer in old:
+        if layer.name not in new_names and layer.is_read:
+            removed.setdefault(_content(layer), []).append(layer.name)
+    return {
+        layer.name: removed[_content(layer)].pop(0)
+        for layer in new
+        if layer.name not in old_names and layer.is_read and removed.get(_content(layer))
+    }
+
+
+def _called_as_today(side: Compared, new_names: Mapping[str, str]) -> Compared:
+    """Return a side of a comparison whose layers have their new names."""
+    report = side.report
+    return replace(
+        side,
+        report=replace(
+            report,
+            layers=tuple(replace(row, name=new_names.get(row.name, row.name)) for row in report.layers),
+            layer_metrics=tuple(replace(row, name=new_names.get(row.name, row.name)) for row in report.layer_metrics),
+        ),
+        layers=tuple(layer._replace(name=new_names.get(layer.name, layer.name)) for layer in side.layers),
+    )
 
 
 def _outcomes(row: MatrixRow | LayerRow | None) -> Mapping[str, Outcome]:
@@ -253,9 +426,9 @@ def _content(layer: StoredLayer | None) -> Content:
 
 
 def _counted(statuses: Iterable[str]) -> dict[str, int]:
-    """Count by status; those that could not be read only where there are some."""
+    """Count by status; of renamed ones and those that could not be read only where there are some."""
     counts = Counter(statuses)
-    return {status: counts[status] for status in STATUSES if status != "unread" or counts[status]}
+    return {status: counts[status] for status in STATUSES if status not in {"renamed", "unread"} or counts[status]}
 
 
 def _by_layer(rows: Iterable[MatrixRow]) -> dict[str, dict[Place, MatrixRow]]:

@@ -20,7 +20,9 @@ SingularValues = npt.NDArray[np.float64]
 class PowerLaw:
     """Columns of the tail fit p(lambda) ~ lambda**-alpha on lambda >= xmin."""
 
-    alpha: float = ww.column(better="lower", doc="Exponent of the density of eigenvalues in the tail")
+    alpha: float = ww.column(
+        better="lower", doc="Exponent of the density of eigenvalues in the tail", standard_error="sigma"
+    )
     D: float = ww.column(better="lower", doc="Kolmogorov-Smirnov distance of the tail from the fit, 0 to 1")
     sigma: float = ww.column(doc="Standard error of alpha, (alpha - 1) / sqrt(n_tail)")
     xmin: float = ww.column(unit="weight^2", doc="Smallest eigenvalue of the tail")
