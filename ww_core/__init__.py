@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ww_core.domain.outcome import Outcome, State
     from ww_core.domain.report import AnalysisReport, Failure, MatrixRow
     from ww_core.domain.rounding import ROUNDINGS, Rounding
+    from ww_core.domain.rules.verdict import CheckReport
     from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import MatrixPlace
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from ww_core.store.store import Store, open_store
     from ww_core.use_cases.analyze import analyze
     from ww_core.use_cases.backfill import backfill
+    from ww_core.use_cases.check import check
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
 
@@ -84,6 +86,7 @@ _HOMES = {
     "ww_core.domain.outcome": ["Outcome", "State"],
     "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
+    "ww_core.domain.rules.verdict": ["CheckReport"],
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.spectrum": ["Spectrum"],
     "ww_core.domain.subject": ["MatrixPlace"],
@@ -118,6 +121,7 @@ _HOMES = {
     "ww_core.store.store": ["Store", "open_store"],
     "ww_core.use_cases.analyze": ["analyze"],
     "ww_core.use_cases.backfill": ["backfill"],
+    "ww_core.use_cases.check": ["check"],
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
 }
@@ -128,6 +132,7 @@ __all__ = [
     "ITEM_SIZES",
     "ROUNDINGS",
     "AnalysisReport",
+    "CheckReport",
     "Checkpoint",
     "CheckpointDifference",
     "Column",
@@ -188,6 +193,7 @@ __all__ = [
     "WWError",
     "analyze",
     "backfill",
+    "check",
     "choose_layers",
     "column",
     "describe",

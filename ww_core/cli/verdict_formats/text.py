@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ww_core.command import arrow
+
 if TYPE_CHECKING:
     from ww_core.command import Output
     from ww_core.domain.rules.verdict import CheckReport
@@ -17,7 +19,10 @@ def print_text(report: CheckReport, output: Output) -> None:
     output.line(report.title)
     output.line()
     output.table(
-        [{"rule": str(own.rule), "verdict": own.word, "measured": own.measured} for own in report.verdicts],
+        [
+            {"rule": str(own.rule), "verdict": own.word, "measured": own.measured.replace("->", arrow())}
+            for own in report.verdicts
+        ],
         optional=("measured",),
     )
     for verdict in report.verdicts:
