@@ -79,7 +79,7 @@ def parse_rule(text: str) -> Rule:
             tokens.expect(word)
         tokens.end()
     else:
-        tokens.end("'and'", "(partial allowed)")
+        tokens.end("and", "(partial allowed)")
     return Rule(subject, tuple(conditions), partial_allowed)
 
 
