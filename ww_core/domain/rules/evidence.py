@@ -51,7 +51,7 @@ class Evidence:
         self._comparable = None if baseline is None else Comparability(baseline, candidate)
         self._second_columns = {column.name: column for column in candidate.report.columns}
         self._first_columns = {} if self._comparable is None else self._comparable.first_columns
-        self._partial = {side.name: side.report.partial_columns() for side in (candidate, baseline) if side is not None}
+        self._partial = {id(side): side.report.partial_columns() for side in (candidate, baseline) if side is not None}
 
     def column(self, label: str) -> ReportColumn:
         """Return what a column is, on the side that has it, the candidate first.
@@ -73,7 +73,7 @@ class Evidence:
         """Say why what a side tells of a column is not all there; empty if it is."""
         if side.report.provisional:
             return f"some weights of {side.name} could not be read, so that its analysis is provisional"
-        if self.label_of(side, label) in self._partial[side.name]:
+        if self.label_of(side, label) in self._partial[id(side)]:
             return f"the analysis of {side.name} lacks some of its values"
         return ""
 
