@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ww_core.cli.verdict_formats.markdown import markdown_text
-from ww_core.command import printable
-from ww_core.errors import OutputError
+from ww_core.command import printable, say
 
 if TYPE_CHECKING:
     from ww_core.command import Output
@@ -27,8 +26,7 @@ IN_PROPERTIES = IN_MESSAGES | {":": "%3A", ",": "%2C"}
 def print_github(report: CheckReport, output: Output) -> None:
     """Print an annotation for each broken rule, and append the summary of the job if GitHub asks for one.
 
-    Raises:
-        OutputError: The file of the summary cannot be written.
+    A summary that cannot be written is a warning: the verdict stays what it is.
     """
     for verdict in report.verdicts:
         if verdict.broken:
@@ -39,7 +37,7 @@ def print_github(report: CheckReport, output: Output) -> None:
             with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(markdown_text(report) + "\n")
         except OSError as error:
-            raise OutputError(f"the summary of the job cannot be written to {path}: {error.strerror}") from error
+            say(f"warning: the summary of the job cannot be written to {path}: {error.strerror or error}")
 
 
 def _annotation(verdict: Verdict) -> str:
