@@ -3,7 +3,7 @@
     python benchmarks/check.py --versions 200 --layers 200
 
 A model of so many versions and layers, no two alike, each layer with 16 values of its matrix and 4 of its own, fills a
-new store by the store's own writer. Then its newest version is checked by three rules against `previous` and against
+new store by the store's own writer. Then its newest version is checked by a few rules against `previous` and against
 `best:alpha`. A command is a process from start to end; `ww_core.check` is the question alone, once everything is
 imported. `ww --help` and `ww db info` tell what any command, and any command with a store, takes.
 """

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ww_core.domain.column import Column, Scope
     from ww_core.domain.difference import CheckpointDifference
     from ww_core.domain.globs import choose_layers
+    from ww_core.domain.history import History
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
     from ww_core.domain.outcome import Outcome, State
     from ww_core.domain.report import AnalysisReport, Failure, MatrixRow
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.check import check
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
+    from ww_core.use_cases.history import history
 
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
@@ -82,6 +84,7 @@ _HOMES = {
     "ww_core.domain.column": ["Column", "Scope"],
     "ww_core.domain.difference": ["CheckpointDifference"],
     "ww_core.domain.globs": ["choose_layers"],
+    "ww_core.domain.history": ["History"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
     "ww_core.domain.outcome": ["Outcome", "State"],
     "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
@@ -124,6 +127,7 @@ _HOMES = {
     "ww_core.use_cases.check": ["check"],
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
+    "ww_core.use_cases.history": ["history"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -145,6 +149,7 @@ __all__ = [
     "Extractor",
     "Failure",
     "FileRange",
+    "History",
     "Layer",
     "LayerContent",
     "LayerCoverage",
@@ -198,6 +203,7 @@ __all__ = [
     "column",
     "describe",
     "diff",
+    "history",
     "hookimpl",
     "load_plugins",
     "metric",

@@ -16,6 +16,7 @@ from ww_core.cli import (
     describe,
     diff,
     forget,
+    history,
     label,
     listings,
     rename,
@@ -260,6 +261,7 @@ app.command("show")(show.show)
 app.command("spectrum")(spectrum.spectrum)
 app.command("diff")(diff.diff)
 app.command("check")(check.check)
+app.command("history")(history.history)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)

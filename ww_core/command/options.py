@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -62,6 +63,10 @@ Columns = Annotated[
 ]
 Top = Annotated[
     int, typer.Option("--top", min=0, metavar="N", help="Only the first N rows.  [default: all]", show_default=False)
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw it too: .png, .svg or .pdf.", show_default=False),
 ]
 Name = Annotated[
     str | None,

@@ -12,7 +12,7 @@ from ww_core.domain.columnar import ScoreTable, StoredScore, ValueTable
 from ww_core.errors import NotStoredError, UnknownNameError
 from ww_core.store import tables as t
 from ww_core.store.labels import find_versions
-from ww_core.store.rows import chunks, clean
+from ww_core.store.rows import chunks, clean, execute
 
 if TYPE_CHECKING:
     from ww_core.domain.report import RowScope
@@ -152,6 +152,28 @@ def _rows(connection: Connection, versions: Sequence[Any], scope: str) -> dict[i
     return defaultdict(list, {analysis: list(rows.items()) for analysis, rows in found.items()})
 
 
+def subjects_by_place(
+    connection: Connection, analyses: Mapping[int, int | None], scope: str
+) -> Mapping[int, Mapping[tuple[Any, ...], list[int]]]:
+    """Return the keys of the subjects that values belong to, by analysis and place, of what summaries speak of.
+
+    Args:
+        connection: An open transaction.
+        analyses: Keys of analyses, with those of the subjects of their models.
+        scope: What the places are: matrices, layers or the model.
+    """
+    found: dict[int, dict[tuple[Any, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
+    if scope == "model":
+        for analysis, subject in analyses.items():
+            found[analysis]["",] = [subject] if subject else []
+        return found
+    query = _PRIMARY_MATRICES if scope == "matrix" else _WHOLES
+    for chunk in chunks(sorted(analyses)):
+        for analysis, subject, *place in execute(connection, query, {"analyses": chunk}):
+            found[analysis][tuple(place)].append(subject)
+    return found
+
+
 _IN_FORCE = (
     select(
         t.model.c.name.label("model"),
@@ -217,6 +239,7 @@ _MATRICES = (
     )
     .order_by(t.coverage.c.analysis_id, t.coverage.c.position, _matrix.matrix_index)
 )
+_PRIMARY_MATRICES = _MATRICES.where(t.coverage.c.is_primary)
 _WHOLES = (
     select(t.analysis.c.id, _whole.subject_id, _layer.name)
     .join(t.layer, _layer.structure_id == t.analysis.c.structure_id)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ww_core.domain.answer import RunEnd
     from ww_core.domain.answering import AnsweringRun
     from ww_core.domain.columnar import ScoreTable, ValueTable
+    from ww_core.domain.history import History, HistoryColumn
     from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import AnalysisReport, RowScope
@@ -224,6 +225,31 @@ class Reader:
         from ww_core.store import summaries
 
         return summaries.complete_summaries(self._connection, model, variant, aggregate)
+
+    @readable()
+    def history_columns(self, model: str, profile: str = "default") -> list[HistoryColumn]:
+        """List the columns of the newest version of a model that has a complete analysis, in order.
+
+        Raises:
+            UsageError: The name is not that of a model.
+            NotStoredError: There is no such model, or none of its versions has a complete analysis under the profile.
+        """
+        from ww_core.store import history
+
+        return history.history_columns(self._connection, model, profile)
+
+    @readable()
+    def history(self, model: str, columns: Sequence[str], profile: str = "default") -> History:
+        """Return columns of numbers of a model over its versions, of the matrices that summaries speak of.
+
+        Raises:
+            UsageError: The name is not that of a model, or a column holds texts.
+            UnknownNameError: No version has such a column.
+            NotStoredError: There is no such model, or none of its versions has a complete analysis under the profile.
+        """
+        from ww_core.store import history
+
+        return history.history(self._connection, model, profile, columns)
 
     @readable()
     def scores(self, names: Sequence[str] = ()) -> ScoreTable:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import platformdirs
 from sqlalchemy import Connection, Engine, func, select
 
+from ww_core.domain.answer import AVERAGED
 from ww_core.domain.name import texts_of
 from ww_core.domain.report import PLACES, RowScope
 from ww_core.errors import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ww_core.domain.columnar import FeatureTable, ScoreTable, ValueTable
+    from ww_core.domain.history import History
     from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.report import AnalysisReport
     from ww_core.domain.run import LayerCoverage, StoredRun
@@ -329,6 +331,51 @@ class Store:
         from ww_core.domain.columnar import features_of
 
         return features_of(self.values(columns, models, scope=scope, profile=profile))
+
+    def history(
+        self,
+        model: str,
+        metrics: Sequence[str] = (),
+        layers: Sequence[str] = (),
+        *,
+        leave_out: str = "",
+        profile: str = "default",
+    ) -> History:
+        """Tell how columns of a model went over its versions.
+
+        They are the profile's own variants of the analyses in force, as the view ``v_metrics`` shows them, of the
+        matrices that summaries speak of. Where an older version has another variant of a column than the newest, it
+        has no value.
+
+        Args:
+            model: Name of the model.
+            metrics: Labels of columns of numbers; empty for those of tables for people.
+            layers: Globs that choose layers; then means are taken over these, and the model's own metrics are left out.
+            leave_out: Label of a bool column, such as ``short_tail``: a matrix of which it holds in any version is left
+                out of all.
+            profile: Name of the profile.
+
+        Raises:
+            UsageError: A name is empty or that of one version, or a column holds texts.
+            UnknownNameError: There is no such column or layer.
+            NotStoredError: There is no such model, or none of its versions has a complete analysis under the profile.
+            StoreError: The database could not be read.
+        """
+        metrics, layers = texts_of(metrics, "metrics"), texts_of(layers, "layers")
+        if not profile:
+            raise UsageError("the profile is empty: name one, or leave it out")
+        with self.reading() as reader:
+            columns = reader.history_columns(model, profile)
+            flags = [column.name for column in columns if column.type == "bool"]
+            if leave_out and leave_out not in flags:
+                raise UnknownNameError("bool column", leave_out, flags, "ww metrics")
+            numbers = [column for column in columns if column.type in AVERAGED]
+            shown = sorted((own for own in numbers if own.headline is not None), key=lambda own: own.headline or 0)
+            labels = list(dict.fromkeys(metrics or [column.name for column in shown or numbers]))
+            found = reader.history(model, [*labels, *({leave_out} - {*labels, ""})], profile)
+        flag = found.tracks.get(leave_out)
+        chosen = found.of(labels).chosen(layers)
+        return chosen if flag is None else chosen.without(flag)
 
     def scores(self, models: Sequence[str] = ()) -> ScoreTable:
         """Return the scores that were reported, of the versions of models, or all of them, reported models too.

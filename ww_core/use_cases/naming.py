@@ -70,14 +70,14 @@ def opened_with(
     """
     stored = _stored(names, store)
     if len(stored) == len(names):
-        with _opened(store, mode="read") as opened:
+        with opened_store(store, mode="read") as opened:
             yield opened, tuple(stored.values())
         return
     plugins = registry()
     for place, name in enumerate(names):
         if place not in stored:
             _check_source(name, plugins, store)
-    with _opened(store, mode="write") as opened:
+    with opened_store(store, mode="write") as opened:
         like = profile or next((_profile(opened, own.ref) for own in stored.values()), "default")
         for place, name in enumerate(names):
             if place not in stored:
@@ -87,8 +87,12 @@ def opened_with(
 
 
 @contextlib.contextmanager
-def _opened(store: Place, mode: Literal["read", "write"]) -> Iterator[Store]:
-    """Open a store; one that is open already stays open."""
+def opened_store(store: Place, mode: Literal["read", "write"]) -> Iterator[Store]:
+    """Open a store; one that is open already stays open.
+
+    Raises:
+        StoreError: As of ``open_store``.
+    """
     if isinstance(store, Store):
         yield store
         return
@@ -99,7 +103,7 @@ def _opened(store: Place, mode: Literal["read", "write"]) -> Iterator[Store]:
 def _stored(names: Sequence[object], store: Place) -> dict[int, Named]:
     """Return what is stored under the names, by their places."""
     found: dict[int, Named] = {}
-    with contextlib.suppress(NotAStoreError), _opened(store, mode="read") as opened, opened.reading() as reader:
+    with contextlib.suppress(NotAStoreError), opened_store(store, mode="read") as opened, opened.reading() as reader:
         for place, name in enumerate(names):
             if isinstance(name, str):
                 with contextlib.suppress(NotStoredError):
@@ -121,7 +125,7 @@ def _check_source(name: object, plugins: Registry, store: Place) -> None:
         if not isinstance(name, str) or "://" in name:
             raise
         try:
-            with _opened(store, mode="read") as opened, opened.reading() as reader:
+            with opened_store(store, mode="read") as opened, opened.reading() as reader:
                 reader.find(name)
         except (NotStoredError, NotAStoreError) as error:
             raise type(error)(f"{error}; and there is no file or folder {name}") from None

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.picture import check_plot
 from ww_core.command.progress import progress_observers
 from ww_plugins.commands.compare_svd.compare import compare_svd as compare
-from ww_plugins.commands.compare_svd.picture import check_plot, draw
+from ww_plugins.commands.compare_svd.picture import draw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,10 +49,7 @@ def compare_svd(
     n: Annotated[int, typer.Option("--n", min=1, help="Length of the grid of the second Fourier transform.")] = 32,
     layers: options.Layers = None,
     groups: options.Groups = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw it too: .png, .svg or .pdf.", show_default=False),
-    ] = None,
+    plot: options.Plot = None,
     name: options.Name = None,
     version: options.Version = None,
     loader: options.Loader = None,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from typing import TYPE_CHECKING
 
-import ww_core as ww
 from ww_core.command import printable
+from ww_core.command.picture import save_plot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from ww_plugins.commands.compare_svd.comparison import Comparison, ExtractorResult
 
-FORMATS = (".png", ".svg", ".pdf")
 COLORS = ("#999999", "#0072b2", "#009e73", "#e69f00", "#d55e00")
 """By extractor; they differ for the colour-blind too."""
 
@@ -31,29 +29,6 @@ SMALLEST, LARGEST = 1e-100, 1e100
 """What is drawn: matplotlib looks for ticks far beyond the data, and must find numbers there."""
 
 
-def check_plot(file: Path) -> None:
-    """Raise before anything is computed if no picture can be drawn there.
-
-    Raises:
-        UsageError: The name does not end as a picture's does.
-        OutputError: Its folder is missing, or it cannot be written.
-        MissingExtraError: matplotlib is not installed.
-    """
-    if file.suffix.lower() not in FORMATS:
-        raise ww.UsageError(f"--plot {file}: a picture's name ends in {', '.join(FORMATS)}")
-    try:
-        if not file.parent.is_dir():
-            raise ww.OutputError(f"--plot {file}: there is no folder {file.parent}")
-        if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-            raise ww.OutputError(f"--plot {file} cannot be written: it is a folder, or read-only for this user")
-    except OSError as error:  # such as a name that is too long
-        raise ww.OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
-    try:
-        import matplotlib.figure  # noqa: F401 - whether it is there
-    except ImportError:
-        raise ww.MissingExtraError("matplotlib is not installed: pip install 'ww-core[plot]'") from None
-
-
 def draw(comparison: Comparison, file: Path) -> None:
     """Draw alpha, spectral norm, stable rank and seconds over the layers, by extractor.
 
@@ -61,12 +36,8 @@ def draw(comparison: Comparison, file: Path) -> None:
         OutputError: The file cannot be written.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of letters that the font has not, and of extractors that nothing is drawn of
-        figure = _figure(comparison)
-        try:
-            figure.savefig(file, dpi=130)
-        except OSError as error:
-            raise ww.OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
+        warnings.simplefilter("ignore")  # of extractors that nothing is drawn of
+        save_plot(_figure(comparison), file)
 
 
 def _figure(comparison: Comparison) -> Figure:

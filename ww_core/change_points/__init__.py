@@ -1,0 +1,8 @@
+"""Pure functions on arrays: in which version a value stepped from one level to another. Numpy and scipy only."""
+
+from __future__ import annotations
+
+from ww_core.change_points.piecewise import piecewise_constant
+from ww_core.change_points.steps import Step, find_steps
+
+__all__ = ["Step", "find_steps", "piecewise_constant"]

@@ -1,0 +1,271 @@
+"""Which series stepped from one level to another, at which version, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ww_core.change_points.evidence import Evidence, segments
+from ww_core.change_points.noise import measure_noise
+from ww_core.change_points.observations import observe
+from ww_core.change_points.piecewise import piecewise_constant
+from ww_core.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ww_core.change_points.evidence import Tested
+    from ww_core.change_points.noise import Noise
+    from ww_core.change_points.observations import Observations
+
+    Floats = npt.NDArray[np.float64]
+    Integers = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
+
+
+_LAPLACE = 0.83
+"""Mean absolute deviation of Laplace noise, in units of the scale of its neighbour differences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A change of level that noise does not explain.
+
+    Attributes:
+        series: Index of the series.
+        at: Index of the first version after the step.
+        previous: Index of the last version before it that has a value.
+        before: Level before: the median of the values that it is taken from; unit of the values.
+        after: Level after, likewise.
+        change: ``after - before``; its sign is the direction.
+        uncertainty: Standard error of ``change``; unit of the values.
+        evidence: ``|change| / uncertainty``.
+        needed: The evidence from which on a step is reported, given the noise, its tails and the number of tests.
+        p_value: Chance that noise shows so much evidence in any of the tests of this call; at most ``false_alarms``.
+        tests: Number of places, over all series of the call, at which a step could have been.
+        versions_before: Number of different values that ``before`` is the median of.
+        versions_after: The same of ``after``; 1 means that no later version has confirmed it.
+    """
+
+    series: int
+    at: int
+    previous: int
+    before: float
+    after: float
+    change: float
+    uncertainty: float
+    evidence: float
+    needed: float
+    p_value: float
+    tests: int
+    versions_before: int
+    versions_after: int
+
+
+def find_steps(
+    values: Floats,
+    errors: Floats | None = None,
+    *,
+    groups: npt.ArrayLike | None = None,
+    false_alarms: float = 0.01,
+) -> tuple[Step, ...]:
+    """Find the versions at which series step from one level to another.
+
+    All series are one family: the chance that noise alone yields any step at all is at most about ``false_alarms``, as
+    docs/explanation/steps.md measures it. Candidates are the steps of an exact L1 fit with Schwarz's penalty. Each must
+    then exceed what differences of neighbouring versions say of noise, wander and tails; so a drift is no step. A value
+    that differs for one version in the middle and returns is no step; at the newest version it cannot be told from one.
+
+    Args:
+        values: Shape (versions, series), float64. NaN and infinity mean that the series has no value there.
+        errors: Standard errors of the values, same shape and unit; NaN where there is none. They stand for the scale
+            of a series until differences of its group's series say otherwise. Where the differences are much smaller,
+            neighbours share their error, and it counts in full.
+        groups: Shape (series,), whole numbers: series of one number are of one kind and unit (a column over the layers
+            of a model), and tell each other's noise. By default all are one group, of which only scales that are alike
+            are used.
+        false_alarms: Chance in (0, 1) for the whole call.
+
+    Returns:
+        Steps by series, then by version.
+
+    Raises:
+        UsageError: Shapes do not fit, or ``false_alarms`` is not between 0 and 1.
+
+    Reference:
+        G. Schwarz, Estimating the dimension of a model, Annals of Statistics 6 (1978), for the penalty. G. K. Smyth,
+        Linear models and empirical Bayes methods for assessing differential expression in microarray experiments,
+        Statistical Applications in Genetics and Molecular Biology 3 (2004), for scales that series share.
+    """
+    values, errors, kinds = _checked(values, errors, groups, false_alarms)
+    exponents = np.maximum(_exponents(values, kinds), _exponents(errors, kinds))
+    with np.errstate(under="ignore"):
+        observed = observe(np.ldexp(values, -exponents).T, np.ldexp(errors, -exponents).T)
+        tests = int(np.maximum(observed.counts - 1, 0).sum())
+        if not tests:
+            return ()
+        noise = measure_noise(observed, kinds)
+        scales = _scales(noise)
+        series = np.flatnonzero(scales > 0)
+        kept, starts = _lasting(observed, noise, series, scales[series], false_alarms / tests)
+        tested = Evidence(kept, series, observed, noise).test(starts, *np.nonzero(starts))
+        return _told(tested, *_places(tested, kept, series, observed), series, exponents, tests, false_alarms)
+
+
+def _checked(
+    values: Floats, errors: Floats | None, groups: npt.ArrayLike | None, false_alarms: float
+) -> tuple[Floats, Floats, Integers]:
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 2:
+        raise UsageError(f"values have shape {values.shape}: (versions, series) is needed")
+    errors = np.full(values.shape, np.nan) if errors is None else np.asarray(errors, dtype=np.float64)
+    if errors.shape != values.shape:
+        raise UsageError(f"errors have shape {errors.shape}, values {values.shape}: they must be equal")
+    kinds = np.zeros(values.shape[1], dtype=np.int64) if groups is None else np.asarray(groups, dtype=np.int64)
+    if kinds.shape != values.shape[1:]:
+        raise UsageError(f"groups have shape {kinds.shape}: {values.shape[1:]} is needed, one number for each series")
+    if not 0.0 < false_alarms < 1.0:
+        raise UsageError(f"false_alarms is {false_alarms}: a chance between 0 and 1 is needed")
+    return values, errors, kinds
+
+
+def _exponents(values: Floats, kinds: Integers) -> npt.NDArray[np.int32]:
+    """Shape (series,): powers of 2 that bring the values of each group below 1, so that nothing overflows."""
+    largest = np.where(np.isfinite(values), np.abs(values), 0.0).max(axis=0, initial=0.0)
+    exponents = np.zeros(len(kinds), dtype=np.int32)
+    for kind in np.unique(kinds):
+        members = kinds == kind
+        exponents[members] = np.frexp(largest[members].max())[1]
+    return exponents
+
+
+def _scales(noise: Noise) -> Floats:
+    """Shape (series,): scale of a value of each series, all differences counted; unit of the values."""
+    every = np.arange(len(noise.unit))
+    none = np.zeros_like(every)
+    return noise.without(every, none, none)[0] * noise.unit
+
+
+def _lasting(
+    observed: Observations, noise: Noise, series: Integers, scales: Floats, limit: float
+) -> tuple[Observations, Flags]:
+    """Fit levels, test the steps between them, set values aside that step up and down again at once, and fit anew.
+
+    Args:
+        observed: All observations.
+        noise: Their noise.
+        series: Shape (rows,): the series to look at.
+        scales: Shape (rows,): the scale of a value of each, above 0.
+        limit: Chance of the evidence for a step below which it is believed.
+
+    Returns:
+        The observations that are left of the given series, and at which of them a step stands.
+    """
+    kept = observed.rows(series)
+    starts = np.zeros(kept.values.shape, dtype=np.bool_)
+    todo = np.arange(len(series))
+    while todo.size:
+        rows = kept.rows(todo)
+        # BIC: each segment more has two parameters, level and place.
+        penalty = _LAPLACE * scales[todo] * np.log(np.maximum(rows.counts, 2))
+        fitted = piecewise_constant(rows.values, penalty, rows.counts)
+        found = _surviving(Evidence(rows, series[todo], observed, noise), fitted, limit)
+        starts[todo] = found
+        lone = _lone(rows, found)
+        left = kept.present
+        left[todo] &= ~lone
+        kept = kept.only(left)
+        starts = starts[:, : kept.values.shape[1]]
+        todo = todo[lone.any(axis=1)]
+    return kept, starts
+
+
+def _lone(rows: Observations, starts: Flags) -> Flags:
+    """Which observations are of one version, a segment of their own, and above or below both of their neighbours."""
+    lone = np.zeros(starts.shape, dtype=np.bool_)
+    if starts.shape[1] < 3:
+        return lone
+    values = rows.values
+    rises = values[:, 1:] > values[:, :-1]
+    lone[:, 1:-1] = starts[:, 1:-1] & starts[:, 2:] & (rises[:, 1:] != rises[:, :-1])
+    lone &= rows.first == rows.last
+    return lone
+
+
+def _surviving(evidence: Evidence, starts: Flags, limit: float) -> Flags:
+    """Drop the least likely step of each series that fails its test, and test again, until all that are left pass.
+
+    A dropped step joins two segments, so that the levels beside it have more values to stand on.
+    """
+    starts = starts.copy()
+    chances = np.zeros(starts.shape)
+    rows, places = np.nonzero(starts)
+    while rows.size:
+        chances[rows, places] = evidence.test(starts, rows, places).p
+        open_rows = np.unique(rows)
+        worst = chances[open_rows].argmax(axis=1)
+        fails = chances[open_rows, worst] > limit
+        dropped, at = open_rows[fails], worst[fails]
+        starts[dropped, at] = False
+        chances[dropped, at] = 0.0
+        begins, ends = segments(starts[dropped], evidence.counts[dropped])
+        each = np.arange(len(dropped))
+        beside = np.zeros((len(dropped), starts.shape[1] + 1), dtype=np.bool_)
+        beside[each, begins[each, at]] = beside[each, ends[each, at]] = True
+        row, places = np.nonzero(beside[:, :-1] & starts[dropped])
+        rows = dropped[row]
+    return starts
+
+
+def _places(tested: Tested, kept: Observations, series: Integers, observed: Observations) -> tuple[Integers, Integers]:
+    """The first version after each step and the last one before it.
+
+    A value between two levels that was set aside, as it lay beyond the one or the other, belongs to the nearer one.
+    """
+    at, previous = kept.first[tested.row, tested.place], kept.last[tested.row, tested.place - 1]
+    for step, own in enumerate(series[tested.row]):
+        count = observed.counts[own]
+        first, last, values = observed.first[own, :count], observed.last[own, :count], observed.values[own, :count]
+        between = np.flatnonzero((first > previous[step]) & (last < at[step]))
+        nearer_after = np.abs(values[between] - tested.after[step]) < np.abs(values[between] - tested.before[step])
+        for observation in between[nearer_after][:1]:
+            at[step] = first[observation]
+        previous[step] = last[last < at[step]].max()
+    return at, previous
+
+
+def _told(
+    tested: Tested,
+    at: Integers,
+    previous: Integers,
+    series: Integers,
+    exponents: npt.NDArray[np.int32],
+    tests: int,
+    false_alarms: float,
+) -> tuple[Step, ...]:
+    """Steps in units of the values."""
+    from scipy.special import stdtrit
+
+    own = series[tested.row]
+    back = exponents[own]
+    before, after = np.ldexp(tested.before, back), np.ldexp(tested.after, back)
+    with np.errstate(over="ignore"):  # from one end of float64 to the other
+        change, uncertainty = after - before, np.ldexp(tested.uncertainty, back)
+    columns = (
+        own,
+        at,
+        previous,
+        before,
+        after,
+        change,
+        uncertainty,
+        np.abs(tested.after - tested.before) / tested.uncertainty,
+        -stdtrit(tested.freedom, false_alarms / tests / 2.0),
+        np.minimum(1.0, tested.p * tests),
+        np.full(len(own), tests),
+        tested.n_before,
+        tested.n_after,
+    )
+    return tuple(Step(*entries) for entries in zip(*(column.tolist() for column in columns), strict=True))

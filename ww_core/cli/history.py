@@ -1,0 +1,180 @@
+"""``ww history``: a model over its versions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ww_core.command import Output, arrow, cell, options, store_location
+from ww_core.domain.difference import verdict_on
+
+if TYPE_CHECKING:
+    from ww_core.domain.history import History, Move
+
+MOVED = 5
+"""Layers that are shown as those that moved most."""
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def history(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.", callback=options.not_empty)],
+    metrics: options.Columns = None,
+    layers: options.Layers = None,
+    leave_out: Annotated[
+        str,
+        typer.Option(
+            "--leave-out",
+            metavar="COLUMN",
+            help="Leave matrices out of which this yes-or-no column holds in any version, as short_tail.",
+            show_default=False,
+        ),
+    ] = "",
+    plot: options.Plot = None,
+    profile: options.Profile = "default",
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """Show how means of columns went over the versions of MODEL, and which layers moved most.
+
+    Each version shows its change to the one before. Layers of the last column are those that moved most by the first
+    column, in units of their standard errors where it has some. No weight is read.
+    """
+    from ww_core.use_cases.history import history as ask
+
+    output = Output(as_json=as_json, as_csv=as_csv)
+    if plot is not None:
+        from ww_core.command.picture import check_plot
+
+        check_plot(plot)
+    found = ask(
+        model,
+        store=store_location(store),
+        metrics=options.listed(metrics, "--metrics"),
+        layers=options.listed(layers, "--layers"),
+        leave_out=leave_out,
+        profile=profile,
+    )
+    if output.format == "json":
+        output.json(found.to_dict())
+    elif output.format == "csv":
+        output.csv(found.rows())
+    else:
+        _print(found, output)
+    if plot is not None:  # last, so that a full disk does not cost the table
+        from ww_core.cli.history_plot import draw
+
+        draw(found, plot)
+
+
+def _print(history: History, output: Output) -> None:
+    versions = len(history.versions)
+    output.line(f"{history.model}  {versions} version{'' if versions == 1 else 's'}  profile {history.profile}")
+    output.line()
+    labels = list(history.tracks)
+    rows = _rows(history)
+    for name in ("step", *(f"{label} from" for label in labels)):
+        if not any(row.get(name) for row in rows):
+            rows = [{key: value for key, value in row.items() if key != name} for row in rows]
+    output.table(rows, optional=["step", *reversed(labels[1:])])
+    output.line()
+    for label in labels:
+        _print_mean(history, label, output)
+    if labels:
+        _print_moves(history, labels[0], output)
+        _print_best(history, labels, output)
+    if history.left_out:
+        names = ", ".join(str(place) for place in history.left_out[:MOVED])
+        more = f" and {len(history.left_out) - MOVED} more" if len(history.left_out) > MOVED else ""
+        output.line(f"left out: {len(history.left_out)} matrices: {names}{more}")
+    for label, track in history.tracks.items():
+        for version, reason in list(track.not_comparable.items())[:1]:
+            more = f" and {len(track.not_comparable) - 1} more" if len(track.not_comparable) > 1 else ""
+            output.line(f"not comparable: {label} of {version}{more}: {reason}")
+
+
+def _rows(history: History) -> list[dict[str, Any]]:
+    rows = []
+    means = {label: (track.means, track.mean_changes) for label, track in history.tracks.items()}
+    for at, version in enumerate(history.versions):
+        row: dict[str, Any] = {"version": version.version, "step": version.step}
+        for label, (values, changes) in means.items():
+            track = history.tracks[label]
+            row[label] = _with_change(values[at], changes[at]) if math.isfinite(values[at]) else ""
+            counts = {int(count) for count in track.present if count}
+            if track.column.scope != "model" and len(counts) > 1:
+                row[f"{label} from"] = int(track.present[at])
+        moves = history.moves(next(iter(history.tracks)), at) if history.tracks else []
+        row["moved most"] = f"{moves[0].place} {moves[0].change:+.4g}" if moves else ""
+        if not version.is_analyzed:
+            row["moved most"] = f"not analysed under {history.profile}"
+        rows.append(row)
+    return rows
+
+
+def _with_change(value: float, change: float) -> str:
+    return f"{cell(float(value))} ({change:+.4g})" if change and math.isfinite(change) else cell(float(value))
+
+
+def _print_mean(history: History, label: str, output: Output) -> None:
+    track = history.tracks[label]
+    values = [value for value in track.means.tolist() if math.isfinite(value)]
+    if not values:
+        output.line(f"{_mean(track.column.scope)} {label}: no version has a value")
+        return
+    change = values[-1] - values[0]
+    verdict = verdict_on(change, track.column.better)
+    told = "" if verdict == "none" else f" {verdict}"
+    line = sparkline(track.means.tolist())
+    ends = (
+        f"{values[0]:.4g} {arrow()} {values[-1]:.4g} ({change:+.4g}{told})" if len(values) > 1 else f"{values[0]:.4g}"
+    )
+    output.line(f"{_mean(track.column.scope)} {label}: {f'{line}  ' if line else ''}{ends}")
+
+
+def _mean(scope: str) -> str:
+    return "model" if scope == "model" else "mean"
+
+
+def _print_moves(history: History, label: str, output: Output) -> None:
+    if history.tracks[label].column.scope == "model":
+        return
+    moves = history.moves(label)
+    if moves:
+        output.line(f"moved most in {label}: {', '.join(map(_move, moves[:MOVED]))}")
+
+
+def _move(move: Move) -> str:
+    errors = f", {move.weight:.1f} standard errors" if move.error else ""
+    return f"{move.place} {move.before:.4g} {arrow()} {move.after:.4g} ({move.change:+.4g}{errors})"
+
+
+def _print_best(history: History, labels: list[str], output: Output) -> None:
+    """Read the first column as a sign to stop early, with its caveat."""
+    found = history.best(labels[0])
+    if found is None:
+        return
+    best, last = (history.versions[at].version for at in found)
+    if best == last:
+        output.line(f"{labels[0]} still improves: {last} is the best version so far")
+    else:
+        output.line(
+            f"{labels[0]} stops improving at {best}: no later version is better by more than the standard error. It "
+            "speaks of the weights only: look at held-out data before you stop a training by it"
+        )
+
+
+def sparkline(values: list[float]) -> str:
+    """Draw numbers as blocks of eight heights, a blank for none; nothing where stdout cannot show them."""
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 2 or arrow() == "->":
+        return ""
+    low, high = min(known), max(known)
+    steps = [
+        0 if high == low else round((value - low) / (high - low) * 7) if math.isfinite(value) else -1
+        for value in values
+    ]
+    return "".join(" " if step < 0 else BLOCKS[step] for step in steps)

@@ -1,0 +1,53 @@
+"""Public: what a command that draws a picture needs. Drawing takes the extra ``plot``."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+from ww_core.errors import MissingExtraError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def check_plot(file: Path) -> None:
+    """Raise before anything is computed if no picture can be drawn there.
+
+    Raises:
+        UsageError: The name does not end as a picture's does.
+        OutputError: Its folder is missing, or it cannot be written.
+        MissingExtraError: matplotlib is not installed.
+    """
+    if file.suffix.lower() not in FORMATS:
+        raise UsageError(f"--plot {file}: a picture's name ends in {', '.join(FORMATS)}")
+    try:
+        if not file.parent.is_dir():
+            raise OutputError(f"--plot {file}: there is no folder {file.parent}")
+        if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise OutputError(f"--plot {file} cannot be written: it is a folder, or read-only for this user")
+    except OSError as error:  # such as a name that is too long
+        raise OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
+    try:
+        import matplotlib.figure  # noqa: F401 - whether it is there
+    except ImportError:
+        raise MissingExtraError("matplotlib is not installed: pip install 'ww-core[plot]'") from None
+
+
+def save_plot(figure: Figure, file: Path) -> None:
+    """Write a picture.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font has not
+        try:
+            figure.savefig(file, dpi=130)
+        except OSError as error:
+            raise OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error

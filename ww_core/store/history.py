@@ -1,0 +1,272 @@
+"""The columns of a model over its versions: the profile's own variants, of complete analyses in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, or_, select
+
+from ww_core.domain.history import History, HistoryColumn, HistoryPlace, HistoryVersion, Track
+from ww_core.errors import NotStoredError, UnknownNameError, UsageError
+from ww_core.store import tables as t
+from ww_core.store.columnar import subjects_by_place
+from ww_core.store.labels import find_versions
+from ww_core.store.rows import chunks, clean, execute
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class _Column(NamedTuple):
+    """A column of a selection, with its key and the digest of its variant."""
+
+    told: HistoryColumn
+    key: int
+    variant: str
+
+
+def history_columns(connection: Connection, model: str, profile: str) -> list[HistoryColumn]:
+    """List the columns of the newest version of a model that has a complete analysis under a profile, in order.
+
+    Raises:
+        UsageError: The name is not that of a model.
+        NotStoredError: There is no such model, or none of its versions has such an analysis.
+    """
+    newest = [row.selection_id for row in _versions(connection, model, profile) if row.analysis_id is not None][-1]
+    return [own.told for own in _columns(connection, newest).values()]
+
+
+def history(connection: Connection, model: str, profile: str, labels: Sequence[str]) -> History:
+    """Return columns of a model over its versions, of the matrices that summaries speak of.
+
+    Args:
+        connection: An open transaction.
+        model: Name of the model.
+        profile: Name of the profile.
+        labels: Labels of columns that are no texts.
+
+    Raises:
+        UsageError: The name is not that of a model, or a column is one of texts.
+        UnknownNameError: No version has such a column.
+        NotStoredError: There is no such model, or none of its versions has a complete analysis under the profile.
+    """
+    rows = _versions(connection, model, profile)
+    selections = dict.fromkeys(row.selection_id for row in reversed(rows) if row.analysis_id is not None)
+    columns = {selection: _columns(connection, selection) for selection in selections}
+    newest = {label: own for selection in reversed(selections) for label, own in columns[selection].items()}
+    for label in labels:
+        if label not in newest:
+            raise UnknownNameError("column", label, newest, "ww metrics")
+        if newest[label].told.type == "text":
+            raise UsageError(f"column {label!r} holds texts: a history has numbers")
+    wanted = {name: newest[name] for label in labels for name in (label, newest[label].told.standard_error) if name}
+    grids = {scope: _Grid.of(connection, rows, scope) for scope in {own.told.scope for own in wanted.values()}}
+    comparable = {
+        label: [
+            row.analysis_id is not None and _variant(columns[row.selection_id], label) == own.variant for row in rows
+        ]
+        for label, own in wanted.items()
+    }
+    values = {
+        label: _values(connection, grids[own.told.scope], own.key, comparable[label]) for label, own in wanted.items()
+    }
+    tracks = {}
+    for label in labels:
+        own = newest[label]
+        numbers, missing = values[label]
+        tracks[label] = Track(
+            column=own.told,
+            places=grids[own.told.scope].places,
+            values=numbers,
+            errors=values[own.told.standard_error][0] if own.told.standard_error else None,
+            missing=missing,
+            not_comparable={
+                row.version: _why_not(columns[row.selection_id].get(label), own)
+                for row, same in zip(rows, comparable[label], strict=True)
+                if row.analysis_id is not None and not same
+            },
+        )
+    versions = tuple(
+        HistoryVersion(row.version, row.step, row.created_at, row.digest, row.analysis_id is not None) for row in rows
+    )
+    return History(model, profile, versions, tracks)
+
+
+def _versions(connection: Connection, model: str, profile: str) -> list[Any]:
+    """Return a row for each version of a model, in order; analysis and selection are None without an analysis.
+
+    Raises:
+        UsageError: The name is not that of a model.
+        NotStoredError: There is no such model, or none of its versions has a complete analysis under the profile.
+    """
+    if not model:
+        raise UsageError("the name is empty: give MODEL, whose versions are looked at")
+    refs = find_versions(connection, model)
+    if refs[0].model != clean(model):
+        raise UsageError(f"{model} names one version: give MODEL, whose versions are looked at")
+    found = execute(connection, _VERSIONS, {"model": clean(model), "profile": clean(profile)})
+    by_version = {row.version: row for row in found}
+    rows = [by_version[ref.version] for ref in refs]
+    if all(row.analysis_id is None for row in rows):
+        raise NotStoredError(
+            f"no complete analysis of {model} under profile {profile!r} is stored: `ww analyze` makes one"
+        )
+    return rows
+
+
+_of_profile = (
+    select(t.in_force.c.label_id, t.in_force.c.analysis_id)
+    .where(or_(t.in_force.c.name == bindparam("profile"), t.in_force.c.profile == bindparam("profile")))
+    .subquery()
+)
+_VERSIONS = (
+    select(
+        t.label.c.name.label("version"),
+        t.label.c.step,
+        t.label.c.created_at,
+        t.checkpoint.c.digest,
+        _of_profile.c.analysis_id,
+        t.analysis.c.selection_id,
+        t.analysis.c.model_subject_id,
+    )
+    .select_from(t.label)
+    .join(t.model, t.model.c.id == t.label.c.model_id)
+    .join(t.structure, t.structure.c.id == t.label.c.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .outerjoin(_of_profile, _of_profile.c.label_id == t.label.c.id)
+    .outerjoin(t.analysis, t.analysis.c.id == _of_profile.c.analysis_id)
+    .where(t.model.c.name == bindparam("model"))
+)
+
+
+def _columns(connection: Connection, selection: int) -> dict[str, _Column]:
+    """Return the columns of a selection by label, in order."""
+    rows = execute(connection, _COLUMNS, {"selection": selection})
+    labels = {(row.identity_id, row.column): row.label for row in rows}
+    return {
+        row.label: _Column(
+            HistoryColumn(
+                name=row.label,
+                scope=row.scope,
+                type=row.type,
+                better=row.better,
+                unit=row.unit,
+                metric=row.metric,
+                metric_version=row.version,
+                standard_error=labels.get((row.identity_id, row.standard_error), ""),
+                headline=row.headline,
+            ),
+            row.column_id,
+            row.digest,
+        )
+        for row in rows
+    }
+
+
+_COLUMNS = (
+    select(
+        t.selection_variant.c.label,
+        t.selection_variant.c.scope,
+        t.selection_variant.c.headline,
+        t.variant.c.column_id,
+        t.variant.c.digest,
+        t.metric_column.c.type,
+        t.metric_column.c.better,
+        t.metric_column.c.unit,
+        t.metric_column.c.standard_error,
+        t.metric_column.c.identity_id,
+        t.metric_column.c.key.label("column"),
+        t.identity.c.key.label("metric"),
+        t.identity.c.version,
+    )
+    .join(t.variant, t.variant.c.id == t.selection_variant.c.variant_id)
+    .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
+    .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
+    .where(t.selection_variant.c.selection_id == bindparam("selection"))
+    .order_by(t.selection_variant.c.position)
+)
+
+
+def _variant(columns: Mapping[str, _Column], label: str) -> str:
+    return columns[label].variant if label in columns else ""
+
+
+def _why_not(own: _Column | None, newest: _Column) -> str:
+    """Say why the values of a version are not those of the newest version's column."""
+    if own is None:
+        return "its analysis lacks the column"
+    if own.told.metric != newest.told.metric:
+        return f"it is {own.told.metric} there, and {newest.told.metric} in the newest version"
+    if own.told.metric_version != newest.told.metric_version:
+        return (
+            f"version {own.told.metric_version} of the metric, and {newest.told.metric_version} in the newest version"
+        )
+    return "other parameters or extractors, or another definition of what it needs"
+
+
+class _Grid(NamedTuple):
+    """The places of a scope, and what stands in them.
+
+    Attributes:
+        places: The places, in the order of the newest version that has each.
+        subjects: Keys of all subjects, ascending, shape (s,).
+        at: Indexes into ``subjects`` of what values of a place belong to, -1 for none, shape (versions, places, 2): a
+            matrix, and the matrix as it stands in its layer.
+    """
+
+    places: tuple[HistoryPlace, ...]
+    subjects: npt.NDArray[np.int64]
+    at: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, connection: Connection, rows: Sequence[Any], scope: str) -> _Grid:
+        """Find the places of the versions."""
+        import numpy as np
+
+        analyses = {row.analysis_id: row.model_subject_id for row in rows if row.analysis_id is not None}
+        found = subjects_by_place(connection, analyses, scope)
+        order: dict[HistoryPlace, int] = {}
+        cells: list[tuple[int, int, int, int]] = []
+        for version in reversed(range(len(rows))):
+            for place, both in found[rows[version].analysis_id].items():
+                column = order.setdefault(HistoryPlace(*place), len(order))
+                cells += [(version, column, which, subject) for which, subject in enumerate(both[:2])]
+        keys = np.array([cell[3] for cell in cells], dtype=np.int64)
+        subjects = np.unique(keys)
+        at = np.full((len(rows), len(order), 2), -1)
+        if cells:
+            versions, columns, which, _ = np.array(cells, dtype=np.int64).T
+            at[versions, columns, which] = np.searchsorted(subjects, keys)
+        return cls(tuple(order), subjects, at)
+
+
+def _values(
+    connection: Connection, grid: _Grid, column: int, comparable: Sequence[bool]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return the numbers of a column, shape (versions, places), and how many of each version are not stored."""
+    import numpy as np
+
+    # One place more, at the end: what index -1 finds.
+    numbers, is_stored = np.full(len(grid.subjects) + 1, np.nan), np.zeros(len(grid.subjects) + 1, dtype=bool)
+    for chunk in chunks(grid.subjects.tolist()):
+        rows = execute(connection, _VALUES, {"subjects": chunk, "column": column})
+        if rows:
+            keys, found = zip(*rows, strict=True)
+            places = np.searchsorted(grid.subjects, keys)
+            numbers[places] = [np.nan if number is None else number for number in found]
+            is_stored[places] = True
+    used = grid.at[np.array(comparable, dtype=bool)]
+    plain, in_layer = numbers[used[..., 0]], numbers[used[..., 1]]
+    values = np.full(grid.at.shape[:2], np.nan)
+    values[np.array(comparable, dtype=bool)] = np.where(is_stored[used[..., 0]], plain, in_layer)
+    missing = np.zeros(len(values), dtype=np.int64)
+    there = used[..., 0] >= 0
+    missing[np.array(comparable, dtype=bool)] = (there & ~is_stored[used].any(axis=-1)).sum(axis=1)
+    return values, missing
+
+
+_VALUES = select(t.value.c.subject_id, t.value.c.number).where(
+    t.value.c.subject_id.in_(bindparam("subjects", expanding=True)), t.value.c.column_id == bindparam("column")
+)
