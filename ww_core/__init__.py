@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
     from ww_core.contracts.profile import Profile
     from ww_core.contracts.source import Opener, Source
+    from ww_core.domain.blame import Blame
     from ww_core.domain.column import Column, Scope
     from ww_core.domain.difference import CheckpointDifference
     from ww_core.domain.globs import choose_layers
     from ww_core.domain.history import History
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
     from ww_core.domain.outcome import Outcome, State
+    from ww_core.domain.regression import Regression, Regressions
     from ww_core.domain.report import AnalysisReport, Failure, MatrixRow
     from ww_core.domain.rounding import ROUNDINGS, Rounding
     from ww_core.domain.rules.verdict import CheckReport
@@ -66,10 +68,12 @@ if TYPE_CHECKING:
     from ww_core.store.store import Store, open_store
     from ww_core.use_cases.analyze import analyze
     from ww_core.use_cases.backfill import backfill
+    from ww_core.use_cases.blame import blame
     from ww_core.use_cases.check import check
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
     from ww_core.use_cases.history import history
+    from ww_core.use_cases.regressions import regressions
 
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
@@ -81,12 +85,14 @@ _HOMES = {
     "ww_core.contracts.observer": ["LayerDone", "RunObserver", "RunStart"],
     "ww_core.contracts.profile": ["Profile"],
     "ww_core.contracts.source": ["Opener", "Source"],
+    "ww_core.domain.blame": ["Blame"],
     "ww_core.domain.column": ["Column", "Scope"],
     "ww_core.domain.difference": ["CheckpointDifference"],
     "ww_core.domain.globs": ["choose_layers"],
     "ww_core.domain.history": ["History"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
     "ww_core.domain.outcome": ["Outcome", "State"],
+    "ww_core.domain.regression": ["Regression", "Regressions"],
     "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
     "ww_core.domain.rules.verdict": ["CheckReport"],
@@ -124,10 +130,12 @@ _HOMES = {
     "ww_core.store.store": ["Store", "open_store"],
     "ww_core.use_cases.analyze": ["analyze"],
     "ww_core.use_cases.backfill": ["backfill"],
+    "ww_core.use_cases.blame": ["blame"],
     "ww_core.use_cases.check": ["check"],
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
     "ww_core.use_cases.history": ["history"],
+    "ww_core.use_cases.regressions": ["regressions"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -136,6 +144,7 @@ __all__ = [
     "ITEM_SIZES",
     "ROUNDINGS",
     "AnalysisReport",
+    "Blame",
     "CheckReport",
     "Checkpoint",
     "CheckpointDifference",
@@ -178,6 +187,8 @@ __all__ = [
     "ReadOnlyStoreError",
     "Refused",
     "Registry",
+    "Regression",
+    "Regressions",
     "Rounding",
     "RunObserver",
     "RunStart",
@@ -198,6 +209,7 @@ __all__ = [
     "WWError",
     "analyze",
     "backfill",
+    "blame",
     "check",
     "choose_layers",
     "column",
@@ -209,6 +221,7 @@ __all__ = [
     "metric",
     "open_store",
     "quantity",
+    "regressions",
 ]
 __version__ = "0.1.0"
 

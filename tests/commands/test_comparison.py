@@ -125,7 +125,8 @@ def test_the_exponent_is_the_mean_of_those_of_all_spectra(comparison, weights, n
     assert tail.alpha == pytest.approx(np.mean(alphas), rel=1e-9)
     assert (tail.smallest, tail.largest) == pytest.approx((min(alphas), max(alphas)), rel=1e-9)
     assert tail.sigma == pytest.approx(np.linalg.norm([fit.sigma for fit in expected]) / len(expected), rel=1e-9)
-    states = [("over-trained" if alpha < 2 else "under-trained" if alpha > 6 else "") for alpha in alphas]
+    low, high = ([fit.alpha + 2 * sign * fit.sigma for fit in expected] for sign in (-1, 1))
+    states = ["over-trained" if b < 2 else "under-trained" if a > 6 else "" for a, b in zip(low, high, strict=True)]
     assert states.count(tail.warning) == max(map(states.count, states))
 
 

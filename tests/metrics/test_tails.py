@@ -137,16 +137,34 @@ def test_alpha_weighted_is_a_product():
 
 
 @pytest.mark.parametrize(
-    ("alpha", "text"),
-    [(1.99, "over-trained"), (2.0, ""), (4.0, ""), (6.0, ""), (6.01, "under-trained")],
+    ("alpha", "sigma", "text"),
+    [
+        (1.981, 0.075, ""),  # beyond the threshold, and not by its error
+        (1.84, 0.075, "over-trained"),
+        (1.85, 0.075, ""),
+        (4.0, 3.0, ""),
+        (6.5, 0.25, ""),
+        (6.51, 0.25, "under-trained"),
+        (8.143, 2.7, ""),
+        (1.99, 0.0, "over-trained"),
+        (2.0, 0.0, ""),
+        (6.0, 0.0, ""),
+        (6.01, 0.0, "under-trained"),
+    ],
 )
-def test_the_warning_stands_outside_two_to_six(alpha, text):
-    assert tails.warning(alpha) == text
+def test_the_warning_is_given_where_the_interval_of_alpha_lies_beyond_a_threshold(alpha, sigma, text):
+    assert tails.warning(alpha, sigma) == text
+
+
+@given(alpha=st.floats(0, 20), sigma=st.floats(0, 10), sigmas=st.floats(0, 5))
+def test_a_warning_by_evidence_is_one_by_the_number_too(alpha, sigma, sigmas):
+    assert tails.warning(alpha, sigma, sigmas=sigmas) in {"", tails.warning(alpha, sigma, sigmas=0.0)}
 
 
 def test_the_thresholds_are_parameters():
-    assert tails.warning(3.0, over_trained=3.5) == "over-trained"
-    assert tails.warning(5.5, under_trained=5.0) == "under-trained"
+    assert tails.warning(3.0, 0.1, over_trained=3.5) == "over-trained"
+    assert tails.warning(5.5, 0.1, under_trained=5.0) == "under-trained"
+    assert tails.warning(1.981, 0.075, sigmas=0.0) == "over-trained"
     assert tails.short_tail(12, below=15) is True
 
 

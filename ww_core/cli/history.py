@@ -23,15 +23,7 @@ def history(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.", callback=options.not_empty)],
     metrics: options.Columns = None,
     layers: options.Layers = None,
-    leave_out: Annotated[
-        str,
-        typer.Option(
-            "--leave-out",
-            metavar="COLUMN",
-            help="Leave matrices out of which this yes-or-no column holds in any version, as short_tail.",
-            show_default=False,
-        ),
-    ] = "",
+    leave_out: options.LeaveOut = "",
     plot: options.Plot = None,
     profile: options.Profile = "default",
     store: options.Store = None,

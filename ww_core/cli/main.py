@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from ww_core.cli import (
     analyze,
     backfill,
+    blame,
     check,
     db,
     describe,
@@ -19,6 +20,7 @@ from ww_core.cli import (
     history,
     label,
     listings,
+    regressions,
     rename,
     show,
     spectrum,
@@ -262,6 +264,8 @@ app.command("spectrum")(spectrum.spectrum)
 app.command("diff")(diff.diff)
 app.command("check")(check.check)
 app.command("history")(history.history)
+app.command("regressions")(regressions.regressions)
+app.command("blame")(blame.blame)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)

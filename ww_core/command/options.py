@@ -64,6 +64,15 @@ Columns = Annotated[
 Top = Annotated[
     int, typer.Option("--top", min=0, metavar="N", help="Only the first N rows.  [default: all]", show_default=False)
 ]
+LeaveOut = Annotated[
+    str,
+    typer.Option(
+        "--leave-out",
+        metavar="COLUMN",
+        help="Leave matrices out of which this yes-or-no column holds in any version, as short_tail.",
+        show_default=False,
+    ),
+]
 Plot = Annotated[
     Path | None,
     typer.Option("--plot", metavar="FILE", help="Draw it too: .png, .svg or .pdf.", show_default=False),

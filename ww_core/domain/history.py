@@ -36,6 +36,18 @@ class HistoryVersion(NamedTuple):
     is_analyzed: bool
 
 
+class LayerContent(NamedTuple):
+    """What a layer of one version consists of.
+
+    Attributes:
+        version: Label of the version.
+        content: Digests of weight and bias as one text; empty if it could not be read; None if there is no such layer.
+    """
+
+    version: str
+    content: str | None
+
+
 class HistoryColumn(NamedTuple):
     """A column of numbers, as the newest version has it.
 
@@ -132,6 +144,14 @@ class Track:
     def mean_changes(self) -> Numbers:
         """Change of the mean to the version before that has one, shape (versions,); NaN for the first."""
         return _changes(self.means)
+
+    def lasting(self) -> Track:
+        """Return the track of those places that have a value wherever any has one: their means may be compared."""
+        import numpy as np
+
+        known = np.isfinite(self.values)
+        everywhere: npt.NDArray[np.bool_] = np.logical_and(known[known.any(axis=1)].all(axis=0), known.any(axis=0))
+        return self.at(everywhere)
 
     def at(self, keep: npt.NDArray[np.bool_]) -> Track:
         """Return the track of some of its places.

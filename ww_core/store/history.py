@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, or_, select
 
-from ww_core.domain.history import History, HistoryColumn, HistoryPlace, HistoryVersion, Track
+from ww_core.domain.history import History, HistoryColumn, HistoryPlace, HistoryVersion, LayerContent, Track
 from ww_core.errors import NotStoredError, UnknownNameError, UsageError
 from ww_core.store import tables as t
 from ww_core.store.columnar import subjects_by_place
@@ -17,6 +17,8 @@ from ww_core.store.rows import chunks, clean, execute
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from ww_core.store.records import CheckpointRef
 
 
 class _Column(NamedTuple):
@@ -94,6 +96,62 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
     return History(model, profile, versions, tracks)
 
 
+def layer_contents(connection: Connection, model: str, layer: str) -> list[LayerContent]:
+    """Tell what a layer consists of in each version of a model, in order.
+
+    Raises:
+        UsageError: The name is not that of a model.
+        NotStoredError: There is no such model.
+        UnknownNameError: No version has such a layer.
+    """
+    refs = _refs(connection, model)
+    found = {
+        row.version: f"{row.weight} {row.bias or ''}" if row.weight and (row.bias or not row.bias_name) else ""
+        for row in execute(connection, _CONTENTS, {"model": clean(model), "layer": clean(layer)})
+    }
+    if not found:
+        newest = [row.name for row in execute(connection, _NAMES, {"structure": refs[-1].structure})]
+        raise UnknownNameError("layer", layer, newest, f"ww show {model}")
+    return [LayerContent(ref.version, found.get(ref.version)) for ref in refs]
+
+
+def _refs(connection: Connection, model: str) -> list[CheckpointRef]:
+    """Return the versions of a model in order.
+
+    Raises:
+        UsageError: The name is not that of a model.
+        NotStoredError: There is no such model.
+    """
+    if not model:
+        raise UsageError("the name is empty: give MODEL, whose versions are looked at")
+    refs = find_versions(connection, model)
+    if refs[0].model != clean(model):
+        raise UsageError(f"{model} names one version: give MODEL, whose versions are looked at")
+    return refs
+
+
+_weight, _bias = t.tensor.alias("weight"), t.tensor.alias("bias")
+_CONTENTS = (
+    select(
+        t.label.c.name.label("version"),
+        _weight.c.digest.label("weight"),
+        _bias.c.digest.label("bias"),
+        t.layer.c.bias_name,
+    )
+    .select_from(t.label)
+    .join(t.model, t.model.c.id == t.label.c.model_id)
+    .join(t.layer, t.layer.c.structure_id == t.label.c.structure_id)
+    .outerjoin(_weight, _weight.c.id == t.layer.c.weight_id)
+    .outerjoin(_bias, _bias.c.id == t.layer.c.bias_id)
+    .where(t.model.c.name == bindparam("model"), t.layer.c.name == bindparam("layer"))
+)
+_NAMES = (
+    select(t.layer.c.name)
+    .join(t.structure, t.structure.c.id == t.layer.c.structure_id)
+    .where(t.structure.c.digest == bindparam("structure"))
+)
+
+
 def _versions(connection: Connection, model: str, profile: str) -> list[Any]:
     """Return a row for each version of a model, in order; analysis and selection are None without an analysis.
 
@@ -101,11 +159,7 @@ def _versions(connection: Connection, model: str, profile: str) -> list[Any]:
         UsageError: The name is not that of a model.
         NotStoredError: There is no such model, or none of its versions has a complete analysis under the profile.
     """
-    if not model:
-        raise UsageError("the name is empty: give MODEL, whose versions are looked at")
-    refs = find_versions(connection, model)
-    if refs[0].model != clean(model):
-        raise UsageError(f"{model} names one version: give MODEL, whose versions are looked at")
+    refs = _refs(connection, model)
     found = execute(connection, _VERSIONS, {"model": clean(model), "profile": clean(profile)})
     by_version = {row.version: row for row in found}
     rows = [by_version[ref.version] for ref in refs]

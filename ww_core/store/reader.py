@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ww_core.domain.answer import RunEnd
     from ww_core.domain.answering import AnsweringRun
     from ww_core.domain.columnar import ScoreTable, ValueTable
-    from ww_core.domain.history import History, HistoryColumn
+    from ww_core.domain.history import History, HistoryColumn, LayerContent
     from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import AnalysisReport, RowScope
@@ -250,6 +250,19 @@ class Reader:
         from ww_core.store import history
 
         return history.history(self._connection, model, profile, columns)
+
+    @readable()
+    def layer_contents(self, model: str, layer: str) -> list[LayerContent]:
+        """Tell what a layer consists of in each version of a model, in order.
+
+        Raises:
+            UsageError: The name is not that of a model.
+            NotStoredError: There is no such model.
+            UnknownNameError: No version has such a layer.
+        """
+        from ww_core.store import history
+
+        return history.layer_contents(self._connection, model, layer)
 
     @readable()
     def scores(self, names: Sequence[str] = ()) -> ScoreTable:

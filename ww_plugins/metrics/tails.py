@@ -137,15 +137,25 @@ def num_pl_spikes(n_tail: int) -> int:
     return n_tail
 
 
-@ww.metric(version="1")
-def warning(alpha: float, *, over_trained: float = 2.0, under_trained: float = 6.0) -> str:
-    """``over-trained`` for alpha below 2, ``under-trained`` for alpha above 6, empty between.
+@ww.metric(version="2")
+def warning(
+    alpha: float, sigma: float, *, over_trained: float = 2.0, under_trained: float = 6.0, sigmas: float = 2.0
+) -> str:
+    """``over-trained`` if alpha + 2 sigma is below 2, ``under-trained`` if alpha - 2 sigma is above 6, empty otherwise.
 
-    The thresholds are WeightWatcher's; C. H. Martin, M. W. Mahoney, Journal of Machine Learning Research 22 (2021).
+    The thresholds are WeightWatcher's, which takes alpha as it is; C. H. Martin, M. W. Mahoney, Journal of Machine
+    Learning Research 22 (2021).
+
+    Args:
+        alpha: Exponent of the tail.
+        sigma: Its standard error.
+        over_trained: Below this threshold a layer is over-trained.
+        under_trained: Above this one it is under-trained.
+        sigmas: How many standard errors alpha must lie beyond a threshold; 0 takes alpha as it is.
     """
-    if alpha < over_trained:
+    if alpha + sigmas * sigma < over_trained:
         return "over-trained"
-    return "under-trained" if alpha > under_trained else ""
+    return "under-trained" if alpha - sigmas * sigma > under_trained else ""
 
 
 @ww.metric(version="1")

@@ -49,7 +49,7 @@ WEIGHTWATCHER = ww.Profile(
         "hard_rank",
         "entropy",
     ),
-    parameters={"power_law.cut": 1e-5, "power_law.min_span": 1.0, "power_law.ties": "exact"},
+    parameters={"power_law.cut": 1e-5, "power_law.min_span": 1.0, "power_law.ties": "exact", "warning.sigmas": 0.0},
     headline=(
         "alpha",
         "D",

@@ -63,7 +63,8 @@ def _figure(comparison: Comparison) -> Figure:
             errors = [error for _, error in numbers]
             places = [at + shift for at, _ in results]
             axis.errorbar(places, heights, yerr=errors, label=extractor, elinewidth=1, **style)
-    for threshold in (parameter.default for parameter in warning.parameters):
+    thresholds = {parameter.name: parameter.default for parameter in warning.parameters}
+    for threshold in (thresholds["over_trained"], thresholds["under_trained"]):
         axes[0].axhline(threshold, color="#666666", linewidth=0.8, linestyle=":")
     for axis, title in zip(axes, PANELS, strict=True):
         axis.set_ylabel(title)

@@ -1,0 +1,75 @@
+"""``ww blame``: in which version a layer came to be what it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ww_core.command import Output, arrow, options, store_location
+
+if TYPE_CHECKING:
+    from ww_core.domain.blame import Blame, ValueOrigin
+
+
+def blame(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="MODEL, whose newest version is meant, or MODEL@VERSION.", callback=options.not_empty
+        ),
+    ],
+    layer: Annotated[str, typer.Argument(metavar="LAYER", help="Name of the layer.", callback=options.not_empty)],
+    metrics: options.Columns = None,
+    profile: options.Profile = "default",
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """Tell the version in which LAYER, and each number that is known of it, came to be what it is in MODEL.
+
+    No weight is read.
+    """
+    from ww_core.use_cases.blame import blame as ask
+
+    output = Output(as_json=as_json, as_csv=as_csv)
+    answer = ask(
+        model,
+        layer,
+        store=store_location(store),
+        metrics=options.listed(metrics, "--metrics"),
+        profile=profile,
+    )
+    if output.format == "json":
+        output.json(answer.to_dict())
+    elif output.format == "csv":
+        output.csv(answer.rows())
+    else:
+        _print(answer, output)
+
+
+def _print(answer: Blame, output: Output) -> None:
+    after = f", after {answer.previous}" if answer.previous else ", the first version that has it"
+    output.line(f"{answer.layer} of {answer.model}@{answer.at} came to be in {answer.version}{after}")
+    output.line()
+    rows = [_row(own) for own in answer.columns]
+    if not any(row["index"] for row in rows):
+        rows = [{name: value for name, value in row.items() if name != "index"} for row in rows]
+    output.table(rows, optional=["extractor"])
+    if not rows:
+        output.line("no number of it is stored")
+
+
+def _row(own: ValueOrigin) -> dict[str, Any]:
+    verdict = "" if own.verdict == "none" else f" {own.verdict}"
+    change = (
+        f"{own.before:.4g} {arrow()} {own.value:.4g} ({own.change:+.4g}{verdict})" if own.change is not None else ""
+    )
+    return {
+        "column": own.column,
+        "extractor": own.extractor,
+        "index": own.index,
+        "value": own.value,
+        "version": own.version,
+        "change": change,
+    }

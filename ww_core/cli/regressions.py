@@ -1,0 +1,112 @@
+"""``ww regressions``: which version introduced which regression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ww_core.command import Output, arrow, options, store_location
+
+if TYPE_CHECKING:
+    from ww_core.domain.regression import Regression, Regressions
+
+FEW = 3
+"""Versions of which nothing small can be said."""
+
+
+def regressions(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.", callback=options.not_empty)],
+    metrics: options.Columns = None,
+    layers: options.Layers = None,
+    leave_out: options.LeaveOut = "",
+    any_direction: Annotated[
+        bool, typer.Option("--any", help="Tell changes to the better too, and those of columns without a direction.")
+    ] = False,
+    false_alarms: Annotated[
+        float,
+        typer.Option("--false-alarms", metavar="P", help="Chance of any false alarm in this answer, between 0 and 1."),
+    ] = 0.01,
+    top: options.Top = 0,
+    profile: options.Profile = "default",
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """Tell which version of MODEL introduced which regression: in which layers, in which summary, how large, how sure.
+
+    A column regresses where it steps to a worse level and stays there, by more than its standard error and the usual
+    difference of neighbouring versions explain. Drifts, and a value that returns at once, are no regressions. No weight
+    is read.
+    """
+    from ww_core.use_cases.regressions import regressions as ask
+
+    output = Output(as_json=as_json, as_csv=as_csv)
+    answer = ask(
+        model,
+        store=store_location(store),
+        metrics=options.listed(metrics, "--metrics"),
+        layers=options.listed(layers, "--layers"),
+        leave_out=leave_out,
+        any_direction=any_direction,
+        false_alarms=false_alarms,
+        profile=profile,
+    )
+    if output.format == "json":
+        output.json(answer.to_dict())
+    elif output.format == "csv":
+        output.csv(answer.rows()[: top or None])
+    else:
+        _print(answer, top, output)
+
+
+def _print(answer: Regressions, top: int, output: Output) -> None:
+    every = sorted(
+        (*answer.regressions, *answer.summaries), key=lambda own: (answer.versions.index(own.version), -own.evidence)
+    )
+    output.line(f"{answer.model}  {len(answer.versions)} versions  profile {answer.profile}")
+    output.line()
+    shown = every[: top or None]
+    output.table([_row(own) for own in shown], optional=["needed", "previous", "extractor"])
+    if shown:
+        output.line()
+    for version in dict.fromkeys(own.version for own in every):
+        own = [step for step in every if step.version == version]
+        layers = list(dict.fromkeys(step.layer for step in own if step.layer))
+        summaries = list(dict.fromkeys(step.column for step in own if not step.layer))
+        parts = [f"{len(layers)} layer{'' if len(layers) == 1 else 's'} ({_some(layers)})"] if layers else []
+        parts += [f"summary of {_some(summaries)}"] if summaries else []
+        output.line(f"{version}: {' and '.join(parts)}")
+    if len(every) > len(shown):
+        output.line(f"{len(every) - len(shown)} more: leave --top out")
+    counted = f"{answer.series:,} series of numbers, {answer.tests:,} places to step"
+    if not every:
+        output.line(f"no step stands out of the noise: {counted}")
+        if len(answer.versions) <= FEW:
+            output.line("with so few versions only large changes can be told from noise: `ww diff` shows all there are")
+    else:
+        output.line(f"looked at {counted}; the chance of any false alarm is {answer.false_alarms:g}")
+    for label, versions in answer.not_comparable.items():
+        version, reason = next(iter(versions.items()))
+        more = f" and {len(versions) - 1} more" if len(versions) > 1 else ""
+        output.line(f"not comparable: {label} of {version}{more}: {reason}")
+
+
+def _row(own: Regression) -> dict[str, Any]:
+    layer = f"{own.layer}[{own.index}]" if own.index else own.layer
+    verdict = "" if own.verdict == "none" else f" {own.verdict}"
+    return {
+        "version": own.version,
+        "previous": own.previous,
+        "layer": layer or "(summary)",
+        "extractor": own.extractor,
+        "column": own.column,
+        "change": f"{own.before:.4g} {arrow()} {own.after:.4g} ({own.change:+.4g}{verdict})",
+        "evidence": f"{own.evidence:.1f}",
+        "needed": f"{own.needed:.1f}",
+        "confirmed": "" if own.versions_after > 1 else "not yet",
+    }
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
