@@ -287,6 +287,14 @@ def test_the_nearest_project_above_counts(tmp_path):
     assert find_project_rules(below).baseline == "previous"
 
 
+def test_a_baseline_beside_the_rules_is_found_from_below(stored, tmp_path):
+    (tmp_path / "gate").mkdir()
+    (tmp_path / "gate" / "base.json").write_text(stored("show", "net@1", "--json").stdout)
+    (tmp_path / "gate" / "rules.toml").write_text("rules = ['alpha: +5%']\nbaseline = 'base.json'\n")
+    result = stored("check", "net@2", "--rules", "gate/rules.toml", "--json")
+    assert json.loads(result.stdout)["baseline"]["name"] == "gate/base.json"
+
+
 def test_a_file_of_rules_adds_to_those_of_the_command_line(stored, tmp_path):
     (tmp_path / "gate.toml").write_text("rules = ['alpha: +5%']\nbaseline = 'net@1'\n")
     result = stored("check", "net@2", "--rules", "gate.toml", "--rule", "alpha: < 99", "--json")

@@ -103,9 +103,9 @@ def test_only_the_matrices_that_means_are_about_count_for_a_mean(judged, made_re
         ("", "", ""),
         ("bad", "", ""),
         ("bad", "bad", ""),
-        ("", "bad", "is new: 'bad', it was not there"),
-        ("worse", "bad", "is new: 'bad', it was 'worse'"),
-        (NOT_APPLICABLE, "bad", "is new: 'bad', it was not there"),
+        ("", "bad", "is new: 'bad'; before there was none"),
+        ("worse", "bad", "is new: 'bad'; before it was 'worse'"),
+        (NOT_APPLICABLE, "bad", "is new: 'bad'; before there was none"),
         (NOT_APPLICABLE, "", ""),
         ("bad", NOT_APPLICABLE, "has a value in old and none in new: not_applicable: no bias"),
         (NOT_APPLICABLE, NOT_APPLICABLE, ""),
@@ -123,7 +123,7 @@ def test_no_text_may_be_new(judged, before, after, sentence):
 
 def test_a_yes_may_not_be_new_and_a_new_layer_may_have_no_text(judged):
     verdict = judged("short: no new", {"a": {"short": True}, "b": {"short": True}}, {"a": {"short": True}})
-    assert reasons(verdict) == ["b pool 0: short is new: 'yes', it was not there"]
+    assert reasons(verdict) == ["b pool 0: short is new: 'yes'; before there was none"]
     assert judged("short: no new", {"a": {"short": False}}, {"a": {"short": True}, "gone": {"short": True}}).passed
 
 

@@ -227,6 +227,14 @@ def test_an_interrupted_analysis_breaks_a_rule(weights):
     assert check(part, baseline=old, rules=["alpha: +5% (partial allowed)"]).passed
 
 
+def test_weights_that_could_not_all_be_read_break_a_rule(weights):
+    part = weights | {"objects": np.array([None, {}], dtype=object)}
+    (own,) = check(part, rules=["alpha: < 100"]).verdicts[0].broken
+    assert "some weights of <dict object> could not be read, so that its analysis is provisional" in own.reason
+    assert check(part, rules=["alpha: < 100 (partial allowed)"]).passed
+    assert ww.AnalysisReport.from_dict(ww.analyze(part).to_dict()).provisional
+
+
 def test_a_layer_of_nan_breaks_a_rule_about_the_mean(weights):
     old = ww.analyze(weights, name="net")
     weights["second.weight"][3, 3] = np.nan

@@ -53,7 +53,7 @@ def find_project_rules(folder: Path) -> RuleFile | None:
     """
     for place in (folder, *folder.parents):
         path = place / PROJECT_FILE
-        if not path.is_file():
+        if not _is_file(path):
             continue
         table: Any = _read(path)
         for key in TABLE:
@@ -90,4 +90,16 @@ def _checked(path: Path, table: object, where: str) -> RuleFile:
         raise UsageError(f"{path}: {where}rules is an empty list: write a rule, such as 'alpha: < 6'")
     if baseline is not None and (not isinstance(baseline, str) or not baseline.strip()):
         raise UsageError(f"{path}: {where}baseline must be a text that is not empty, such as 'previous'")
-    return RuleFile(path, None if rules is None else tuple(rules), baseline)
+    return RuleFile(path, None if rules is None else tuple(rules), baseline and _found(baseline, path.parent))
+
+
+def _found(baseline: str, folder: Path) -> str:
+    """Return a baseline; one that is a file beside the rules, and none in the current folder, with its folder."""
+    return str(folder / baseline) if _is_file(folder / baseline) and not _is_file(Path(baseline)) else baseline
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a folder that may not be entered, or a text that is no path
+        return False

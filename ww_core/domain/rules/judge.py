@@ -262,8 +262,8 @@ def _new_text(row: Measurement, label: str) -> Iterator[Break]:
         if row.not_comparable:
             yield _broken(NothingNew(), row, label, f"cannot be compared: {row.not_comparable}")
         else:
-            was = f"it was {before!r}" if before else "it was not there"
-            yield _broken(NothingNew(), row, label, f"is new: {after!r}, {was}")
+            was = f"before it was {before!r}" if before else "before there was none"
+            yield _broken(NothingNew(), row, label, f"is new: {after!r}; {was}")
 
 
 def _broken(condition: Condition, row: Measurement, label: str, reason: str) -> Break:
