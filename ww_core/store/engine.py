@@ -297,6 +297,10 @@ def _damaged(location: Location) -> StoreError:
     return StoreError(f"{location} is damaged: restore a copy, or save what is left with `sqlite3 FILE .recover`")
 
 
+def _incomplete(location: Location, cause: str) -> StoreError:
+    return NotAStoreError(f"{location} is damaged: it lacks a part that every store has ({cause})")
+
+
 def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF  # without its extension; the driver's own errors have none
 
@@ -326,7 +330,7 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
         case sqlite3.SQLITE_CONSTRAINT if not _is_sound(location):
             return StoreError(f"{location} is damaged, rows in it contradict each other: look with `ww db check`")
         case sqlite3.SQLITE_ERROR if "no such" in str(error):
-            return NotAStoreError(f"{location} is damaged: it lacks a part that every store has ({error})")
+            return _incomplete(location, str(error))
         case _:
             return None
 
@@ -352,6 +356,8 @@ def _explain_postgresql(error: BaseException | None, location: Location, *, lost
         return StoreError(f"no connection to {location}: {cause}") if lost else None
     if state in {"25006", "42501"}:
         return ReadOnlyStoreError(f"{location} cannot be written: {cause}")
+    if state in {"42703", "42P01"}:
+        return _incomplete(location, cause)
     match state[:2]:
         case "08" | "28" | "57":
             return StoreError(f"the server of {location} ended the work: {cause}")

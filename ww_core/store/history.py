@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.store.records import CheckpointRef
+
+    Numbers = npt.NDArray[np.float64]
+    Counts = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
 
 
 class _Column(NamedTuple):
@@ -54,6 +59,8 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
         UnknownNameError: No version has such a column.
         NotStoredError: There is no such model, or none of its versions has a complete analysis under the profile.
     """
+    import numpy as np
+
     rows = _versions(connection, model, profile)
     selections = dict.fromkeys(row.selection_id for row in reversed(rows) if row.analysis_id is not None)
     columns = {selection: _columns(connection, selection) for selection in selections}
@@ -66,14 +73,14 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
     wanted = {name: newest[name] for label in labels for name in (label, newest[label].told.standard_error) if name}
     grids = {scope: _Grid.of(connection, rows, scope) for scope in {own.told.scope for own in wanted.values()}}
     comparable = {
-        label: [
-            row.analysis_id is not None and _variant(columns[row.selection_id], label) == own.variant for row in rows
-        ]
+        label: np.array([_variant(columns.get(row.selection_id, {}), label) == own.variant for row in rows], dtype=bool)
         for label, own in wanted.items()
     }
-    values = {
-        label: _values(connection, grids[own.told.scope], own.key, comparable[label]) for label, own in wanted.items()
-    }
+    values: dict[str, tuple[Numbers, Counts]] = {}
+    for scope, grid in grids.items():
+        keys = {label: own.key for label, own in wanted.items() if own.told.scope == scope}
+        stored = _stored(connection, grid, sorted(set(keys.values())))
+        values |= {label: _laid_out(grid, *stored[key], comparable[label]) for label, key in keys.items()}
     tracks = {}
     for label in labels:
         own = newest[label]
@@ -296,31 +303,47 @@ class _Grid(NamedTuple):
         return cls(tuple(order), subjects, at)
 
 
-def _values(
-    connection: Connection, grid: _Grid, column: int, comparable: Sequence[bool]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return the numbers of a column, shape (versions, places), and how many of each version are not stored."""
+def _stored(connection: Connection, grid: _Grid, columns: Sequence[int]) -> dict[int, tuple[Numbers, Flags]]:
+    """Return the numbers of columns, and whether anything is stored, by key of the column; shape (s + 1,) each.
+
+    There is one entry more than there are subjects, at the end: what index -1 finds.
+    """
     import numpy as np
 
-    # One place more, at the end: what index -1 finds.
-    numbers, is_stored = np.full(len(grid.subjects) + 1, np.nan), np.zeros(len(grid.subjects) + 1, dtype=bool)
+    size = len(grid.subjects) + 1
+    found = {column: (np.full(size, np.nan), np.zeros(size, dtype=bool)) for column in columns}
     for chunk in chunks(grid.subjects.tolist()):
-        rows = execute(connection, _VALUES, {"subjects": chunk, "column": column})
-        if rows:
-            keys, found = zip(*rows, strict=True)
-            places = np.searchsorted(grid.subjects, keys)
-            numbers[places] = [np.nan if number is None else number for number in found]
+        by_column: dict[int, list[tuple[int, float | None]]] = defaultdict(list)
+        for subject, column, number in execute(connection, _VALUES, {"subjects": chunk, "columns": columns}):
+            by_column[column].append((subject, number))
+        for column, pairs in by_column.items():
+            subjects, values = zip(*pairs, strict=True)
+            places = np.searchsorted(grid.subjects, subjects)
+            numbers, is_stored = found[column]
+            numbers[places] = [np.nan if value is None else value for value in values]
             is_stored[places] = True
-    used = grid.at[np.array(comparable, dtype=bool)]
-    plain, in_layer = numbers[used[..., 0]], numbers[used[..., 1]]
-    values = np.full(grid.at.shape[:2], np.nan)
-    values[np.array(comparable, dtype=bool)] = np.where(is_stored[used[..., 0]], plain, in_layer)
-    missing = np.zeros(len(values), dtype=np.int64)
-    there = used[..., 0] >= 0
-    missing[np.array(comparable, dtype=bool)] = (there & ~is_stored[used].any(axis=-1)).sum(axis=1)
-    return values, missing
+    return found
 
 
-_VALUES = select(t.value.c.subject_id, t.value.c.number).where(
-    t.value.c.subject_id.in_(bindparam("subjects", expanding=True)), t.value.c.column_id == bindparam("column")
+def _laid_out(grid: _Grid, numbers: Numbers, is_stored: Flags, comparable: Flags) -> tuple[Numbers, Counts]:
+    """Return the numbers of a column, shape (versions, places), and how many of each version are not stored.
+
+    Args:
+        grid: The places.
+        numbers: Numbers by subject.
+        is_stored: Whether anything is stored, by subject.
+        comparable: Which versions have this column, shape (versions,).
+    """
+    import numpy as np
+
+    plain, in_layer = grid.at[..., 0], grid.at[..., 1]
+    values = np.where(is_stored[plain], numbers[plain], numbers[in_layer])
+    values[~comparable] = np.nan
+    missing = (plain >= 0) & ~is_stored[grid.at].any(axis=-1)
+    return values, np.where(comparable, missing.sum(axis=1), 0)
+
+
+_VALUES = select(t.value.c.subject_id, t.value.c.column_id, t.value.c.number).where(
+    t.value.c.subject_id.in_(bindparam("subjects", expanding=True)),
+    t.value.c.column_id.in_(bindparam("columns", expanding=True)),
 )

@@ -65,6 +65,8 @@ def regressions(
         with opened.reading() as reader:
             columns = reader.history_columns(model, profile)
         labels = metrics or [own.name for own in columns if _is_looked_at(own, any_direction=any_direction)]
+        if not labels:
+            raise UsageError(f"no column of profile {profile!r} has a direction, so that none is worse: add --any")
         history = opened.history(model, labels, layers, leave_out=leave_out, profile=profile)
     if not any_direction:
         _refuse_undirected(history)
