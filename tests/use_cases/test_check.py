@@ -96,6 +96,25 @@ def test_a_stored_name_wins_over_a_file(store, weights, changed, tmp_path, monke
     assert check(changed, baseline=file, rules=RULES, store=store).passed  # a path object is no name
 
 
+def test_files_of_weights_are_no_reports(weights, tmp_path):
+    """Whatever their first byte is, and though the index of a model in shards is JSON."""
+    matrices = {name: own for name, own in weights.items() if own.ndim > 1}
+    save_file(matrices, tmp_path / "a.safetensors")
+    raw = (tmp_path / "a.safetensors").read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    for wanted in (ord("{"), 0x227B):  # a length of the header that begins as JSON does
+        blanks = next(more for more in range(2**16) if (length + more) % (256 if wanted < 256 else 2**16) == wanted)
+        path = tmp_path / f"{wanted}.safetensors"
+        path.write_bytes(
+            (length + blanks).to_bytes(8, "little") + raw[8 : 8 + length] + b" " * blanks + raw[8 + length :]
+        )
+        assert path.read_bytes()[:1] == b"{"
+        assert check(path, rules=["alpha: < 100"]).passed
+    shard = {"metadata": {}, "weight_map": dict.fromkeys(matrices, "a.safetensors")}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(shard))
+    assert check(tmp_path / "model.safetensors.index.json", rules=["alpha: < 100"]).passed
+
+
 # --- previous ---------------------------------------------------------------------------------------------------------
 
 
@@ -110,6 +129,14 @@ def test_previous_is_the_version_before_a_stored_candidate(store, weights):
     first = check("net@1", baseline="previous", rules=[*RULES, "alpha: > 1"], store=store, allow_no_baseline=True)
     assert (first.passed, first.baseline) == (True, None)
     assert [own.word for own in first.verdicts] == ["skipped", "skipped", "skipped", "held"]
+
+
+def test_weights_without_a_name_have_no_version_before_them(store, weights, changed):
+    digest = ww.analyze(changed, store=store, label=False).digest
+    ww.analyze(weights, store=store, name="net")
+    with pytest.raises(ww.UsageError, match="has no name, and so previous means no version: give --name MODEL"):
+        check(digest[:12], baseline="previous", rules=RULES, store=store)
+    assert check(digest[:12], baseline="previous", name="net", rules=RULES, store=store).baseline.name == "net@1"
 
 
 def test_previous_is_in_the_order_of_steps(store, weights, changed):

@@ -79,7 +79,9 @@ def check(
             "--allow-no-baseline", help="Skip what compares, if the model has no version for previous or best."
         ),
     ] = False,
-    format_: Annotated[Format, typer.Option("--format", help="Of the verdict.", show_default=True)] = Format.TEXT,
+    format_: Annotated[
+        Format, typer.Option("--format", help="How the verdict is printed.", show_default=True)
+    ] = Format.TEXT,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ww_core.plugins.registry import Registry
     from ww_core.store.reader import Reader
     from ww_core.store.records import CheckpointRef
+    from ww_core.use_cases.naming import Named
 
 PREVIOUS = "previous"
 BEST = "best:"
@@ -25,13 +26,22 @@ def is_sought(baseline: object) -> bool:
     return isinstance(baseline, str) and (baseline == PREVIOUS or baseline.startswith(BEST))
 
 
+def report_on(reader: Reader, named: Named, profile: str | None) -> AnalysisReport:
+    """Return the analysis that answers for what was named, under a profile or any.
+
+    Raises:
+        NotStoredError: It was never analysed under the profile.
+    """
+    return named.report or reader.report(reader.runs(named.ref, profile or "")[0].number, named.ref)
+
+
 def find_baseline(
     reader: Reader,
     wanted: str,
     candidate: object,
-    report: AnalysisReport,
-    ref: CheckpointRef,
+    named: Named,
     model: str | None,
+    profile: str | None,
     registry: Callable[[], Registry],
 ) -> CheckpointRef | None:
     """Return the version that is meant; None if the model has none.
@@ -40,18 +50,21 @@ def find_baseline(
         reader: The store.
         wanted: ``previous`` or ``best:METRIC``.
         candidate: What the person named.
-        report: Its analysis.
-        ref: What it is in the store.
+        named: What that is in the store.
         model: The model whose versions are meant; None for that of the candidate.
+        profile: The profile of the analyses; None for any.
         registry: Loads plugins, where the candidate is a source that has yet to be given its default name.
 
     Raises:
-        UsageError: METRIC is no column that has a direction.
+        UsageError: METRIC is no column that has a direction, or the candidate has no name.
     """
-    model = model or ref.model or default_name(find_source(candidate, registry())).model
+    model = model or named.ref.model
+    if not model and named.report is None:
+        raise UsageError(f"{named.name} has no name, and so {wanted} means no version: give --name MODEL")
+    model = model or default_name(find_source(candidate, registry())).model
     if wanted == PREVIOUS:
-        return _previous(reader, model, ref)
-    return _best(reader, wanted.removeprefix(BEST), model, report, ref)
+        return _previous(reader, model, named.ref)
+    return _best(reader, wanted.removeprefix(BEST), model, report_on(reader, named, profile), named.ref)
 
 
 def _previous(reader: Reader, model: str, candidate: CheckpointRef) -> CheckpointRef | None:

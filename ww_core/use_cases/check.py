@@ -16,7 +16,7 @@ from ww_core.domain.rules.verdict import CheckedModel, CheckReport
 from ww_core.errors import NotAStoreError, NotStoredError, UsageError
 from ww_core.plugins.discovery import load_plugins
 from ww_core.store.store import Store, open_store
-from ww_core.use_cases.baselines import BEST, PREVIOUS, find_baseline, is_sought
+from ww_core.use_cases.baselines import BEST, PREVIOUS, find_baseline, is_sought, report_on
 from ww_core.use_cases.naming import Named, opened_with
 from ww_core.use_cases.report_files import is_report_file, read_report
 
@@ -79,7 +79,7 @@ def check(
     if not texts:
         raise UsageError(HOW_TO_GIVE_RULES)
     for what, text in {"the baseline": baseline, "the profile": profile}.items():
-        if text == "":
+        if isinstance(text, str) and not text:
             raise UsageError(f"{what} is empty: name one, or leave it out")
     if name is not None:
         check_name("--name", name)
@@ -145,20 +145,21 @@ def _sides(
         opened.reading() as reader,
     ):
         warnings = tuple(warning for own in named for warning in _warnings(own))
-        if second is None and is_sought(baseline):
-            own = _side(reader, named[0], like)
-            found = find_baseline(reader, str(baseline), candidate, own.report, named[0].ref, model, registry)
-            if found is None and not allow_no_baseline:
+        if second is not None:
+            return second, _side(reader, named[0], like), warnings
+        own, base = named[0], named[1] if len(named) > 1 else None
+        if is_sought(baseline):
+            ref = find_baseline(reader, str(baseline), candidate, own, model, profile, registry)
+            if ref is None and not allow_no_baseline:
                 raise NotStoredError(
                     f"there is no {baseline} version to compare {own.name} with: give another --baseline, "
                     "or --allow-no-baseline for the first version of a model"
                 )
-            named = (named[0], *([] if found is None else [Named(found.name, found)]))
-        if len(named) > 1:
-            old, new = reader.compared(named[1].ref, named[0].ref, profile or "")
-            return Side(named[0].name, new.report), Side(named[1].name, old.report), warnings
-        alone = _side(reader, named[0], like)
-        return second or alone, alone if second is not None else first, warnings
+            base = None if ref is None else Named(ref.name, ref)
+        if base is None:
+            return _side(reader, own, like), first, warnings
+        old, new = reader.compared(base.ref, own.ref, profile or "")
+        return Side(own.name, new.report), Side(base.name, old.report), warnings
 
 
 def _is_name(what: object) -> bool:
@@ -185,9 +186,7 @@ def _is_stored(name: str, store: Place) -> bool:
 
 
 def _side(reader: Reader, named: Named, profile: str | None) -> Side:
-    """Return the analysis that answers for what was named."""
-    report = named.report or reader.report(reader.runs(named.ref, profile or "")[0].number, named.ref)
-    return Side(named.name, report)
+    return Side(named.name, report_on(reader, named, profile))
 
 
 def _warnings(named: Named) -> list[str]:

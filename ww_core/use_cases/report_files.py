@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import NoReturn
 
 from ww_core.domain.report import AnalysisReport
 from ww_core.errors import CorruptFileError, SourceError
 
+HEAD = 64
+"""Bytes by which a file is known."""
+
 LARGEST_FILE = 2**30
 """Bytes: the report of a model of a hundred thousand layers has a tenth of that."""
 
 
+_INDEX = re.compile(r"\.index(?:\.\w+)?\.json$", re.IGNORECASE)
+
+
 def is_report_file(name: str) -> bool:
-    """Whether a name leads to a file that is meant as a report: it ends in ``.json`` or begins with a brace."""
+    """Whether a name leads to a file that is meant as a report: it ends in ``.json`` or begins with a brace.
+
+    The index of a model in shards, such as ``model.safetensors.index.json``, is none.
+    """
     try:
         path = Path(name)
-        if not path.is_file():
+        if not path.is_file() or _INDEX.search(path.name):
             return False
         if path.suffix == ".json":
             return True
         with path.open("rb") as file:
-            return file.read(1) == b"{"
+            head = file.read(HEAD)
+        return head.lstrip().startswith(b"{") and b"\0" not in head  # a file of tensors may begin with any byte
     except (OSError, ValueError):  # it cannot be read, or is no path at all
         return False
 
