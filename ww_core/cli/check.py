@@ -121,15 +121,15 @@ def check(
 
 def _asked(rule: list[str] | None, file: str | None, baseline: str | None) -> tuple[list[str], str | None]:
     """Return the rules and the baseline: from the command line, else from the project's own settings."""
+    texts = list(rule or ())
+    if texts and file is None:
+        return texts, baseline
     from ww_core.use_cases.rule_files import find_project_rules, read_rule_file
 
-    texts = list(rule or ())
     if file is not None:
         told = read_rule_file(file)
         texts = [*(told.rules or ()), *texts]
-        baseline = baseline or told.baseline
-    if texts:
-        return texts, baseline
+        return texts, baseline or told.baseline
     project = find_project_rules(Path.cwd())
     if project is None:
         return [], baseline

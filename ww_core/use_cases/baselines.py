@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from ww_core.domain.expressions.arithmetic import Summary, parse_expression
 from ww_core.errors import NotStoredError, UnknownNameError, UsageError
-from ww_core.sources.default_names import default_name
-from ww_core.sources.opening import find_source
 
 if TYPE_CHECKING:
     from ww_core.domain.report import AnalysisReport
@@ -61,10 +59,17 @@ def find_baseline(
     model = model or named.ref.model
     if not model and named.report is None:
         raise UsageError(f"{named.name} has no name, and so {wanted} means no version: give --name MODEL")
-    model = model or default_name(find_source(candidate, registry())).model
+    model = model or _default_model(candidate, registry)
     if wanted == PREVIOUS:
         return _previous(reader, model, named.ref)
     return _best(reader, wanted.removeprefix(BEST), model, report_on(reader, named, profile), named.ref)
+
+
+def _default_model(source: object, registry: Callable[[], Registry]) -> str:
+    from ww_core.sources.default_names import default_name
+    from ww_core.sources.opening import find_source
+
+    return default_name(find_source(source, registry())).model
 
 
 def _previous(reader: Reader, model: str, candidate: CheckpointRef) -> CheckpointRef | None:
