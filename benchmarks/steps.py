@@ -51,7 +51,7 @@ class Amount(NamedTuple):
 
 
 FULL = Amount(
-    quiet={5: 100, 10: 100, 20: 100, 50: 30, 200: 5},
+    quiet={5: 60, 10: 60, 20: 40, 50: 10, 200: 1},
     stepped={5: 2, 10: 2, 20: 2, 50: 1, 200: 1},
     peers=40,
     epochs=20,
