@@ -1,7 +1,7 @@
 """How often find_steps is right, and how often it raises a false alarm: on drawn histories and on real weights.
 
 Usage: python -m benchmarks.steps [--quick] [--json]. The numbers of docs/explanation/steps.md come from here; all of it
-takes about a quarter of an hour on one core.
+takes about half an hour on one core.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Amount(NamedTuple):
 
 
 FULL = Amount(
-    quiet={5: 100, 10: 100, 20: 100, 50: 30, 200: 5},
+    quiet={5: 60, 10: 60, 20: 40, 50: 10, 200: 1},
     stepped={5: 2, 10: 2, 20: 2, 50: 1, 200: 1},
     peers=40,
     epochs=20,
