@@ -51,7 +51,9 @@ IDENTITIES = {name: digest_of("metric", {"name": name}) for name in (*SCOPES, MO
 RECORDS = [
     IdentityRecord(EXTRACTOR, "extractor", "bench:matrix", "bench:matrix", "1", {}, {}, ""),
     *(
-        IdentityRecord(digest, "metric", f"bench:{name}", f"bench:{name}", "1", {}, {}, "", (Column(name),))
+        IdentityRecord(
+            digest, "metric", f"bench:{name}", f"bench:{name}", "1", {}, {}, "", (Column(name, better="lower"),)
+        )
         for name, digest in IDENTITIES.items()
     ),
 ]
@@ -81,17 +83,17 @@ QUESTIONS = {
 }
 
 
-def record_version(store: Store, model: str, number: int) -> None:
-    """Record a version as an analysis does: everything that this script asks of the store's writer."""
+def record_version(store: Store, model: str, number: int, count: int = LAYERS) -> None:
+    """Record a version of so many layers as an analysis does: everything that is asked of the store's writer here."""
     drawn = random.Random(f"{model}@{number}")
     name = f"{model}@{number}"
     layers = []
-    for place in range(LAYERS):
+    for place in range(count):
         weight = TensorSpec(f"blocks.{place}.weight", "float32", (512, 256))
         layers.append((Layer(f"blocks.{place}", LayerKind.DENSE, weight), f"{drawn.getrandbits(256):064x}", ""))
     tensors = {digest: layer.weight for layer, digest, _ in layers}
     digest = digest_of("checkpoint", {"tensors": list(tensors)})
-    checkpoint = CheckpointRecord(digest, False, LAYERS * 512 * 256, tensors, layers, ())
+    checkpoint = CheckpointRecord(digest, False, count * 512 * 256, tensors, layers, ())
     label = LabelRecord(model, str(number), number, True, True, f"{name}.safetensors", "", "", "safetensors", {}, False)
     wholes = [LayerSubject("dense", 1, own) for own in tensors]
     matrices = [MatrixSubject(own, 1, "", EXTRACTOR, 0, 512, 256, 1) for own in tensors]
@@ -112,14 +114,14 @@ def record_version(store: Store, model: str, number: int) -> None:
         Result(subject, outcomes=outcomes("model")),
     ]
     covered = [CoverageRecord(own, "analyzed", "", "matrix", EXTRACTOR, True, 1, 512, 256) for own, _, _ in layers]
-    means = {own: Aggregate(drawn.gauss(4.0, 1.0), 4.0, 1.0, 9.0, LAYERS, 0) for own in IDENTITIES}
+    means = {own: Aggregate(drawn.gauss(4.0, 1.0), 4.0, 1.0, 9.0, count, 0) for own in IDENTITIES}
     record = RunRecord("default", label.source, {}, "benchmark", RECORDS, SELECTION, covered)
     with store.writing() as writer:
         ref = writer.record_checkpoint(checkpoint, label).ref
         run = writer.begin_run(record, ref)
         writer.record_results(run, results, keep_spectra=False)
         writer.record_model(run, subject)
-        writer.finish_run(run, RunEnd("done", LAYERS, 0, 1.0, (), ()))
+        writer.finish_run(run, RunEnd("done", count, 0, 1.0, (), ()))
         writer.record_summaries(run, means, ())
 
 

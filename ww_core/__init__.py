@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ww_core.domain.regression import Regression, Regressions
     from ww_core.domain.report import AnalysisReport, Failure, MatrixRow
     from ww_core.domain.rounding import ROUNDINGS, Rounding
+    from ww_core.domain.rules.verdict import CheckReport
     from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import MatrixPlace
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.analyze import analyze
     from ww_core.use_cases.backfill import backfill
     from ww_core.use_cases.blame import blame
+    from ww_core.use_cases.check import check
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
     from ww_core.use_cases.history import history
@@ -93,6 +95,7 @@ _HOMES = {
     "ww_core.domain.regression": ["Regression", "Regressions"],
     "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
+    "ww_core.domain.rules.verdict": ["CheckReport"],
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.spectrum": ["Spectrum"],
     "ww_core.domain.subject": ["MatrixPlace"],
@@ -128,6 +131,7 @@ _HOMES = {
     "ww_core.use_cases.analyze": ["analyze"],
     "ww_core.use_cases.backfill": ["backfill"],
     "ww_core.use_cases.blame": ["blame"],
+    "ww_core.use_cases.check": ["check"],
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
     "ww_core.use_cases.history": ["history"],
@@ -141,6 +145,7 @@ __all__ = [
     "ROUNDINGS",
     "AnalysisReport",
     "Blame",
+    "CheckReport",
     "Checkpoint",
     "CheckpointDifference",
     "Column",
@@ -205,6 +210,7 @@ __all__ = [
     "analyze",
     "backfill",
     "blame",
+    "check",
     "choose_layers",
     "column",
     "describe",

@@ -30,7 +30,7 @@ def every_segmentation(length):
     values=st.lists(st.integers(-9, 9), min_size=1, max_size=9),
     penalty=st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.5, 7.0, 20.0]),
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_no_segmentation_costs_less(values, penalty):
     costs = {starts: cost_of(values, starts, penalty) for starts in every_segmentation(len(values))}
     least = min(costs.values())

@@ -31,7 +31,13 @@ def test_analyze_json_is_one_object_of_the_documented_form(ww_here, model_file):
     report = json.loads(ok(ww_here("analyze", model_file, "--json", "--name", "net", "--version", "v3")))
     assert (report["model"], report["version"], report["source"]) == ("net", "v3", str(model_file))
     assert report["run"].keys() == {"id", "profile", "state", "computed", "reused", "seconds"}
-    assert report["coverage"]["layers"] == {"analyzed": 3, "statistics_only": 1, "skipped": 0, "failed": 0}
+    assert report["coverage"]["layers"] == {
+        "analyzed": 3,
+        "statistics_only": 1,
+        "skipped": 0,
+        "failed": 0,
+        "unread": 0,
+    }
     assert {"name": "steps", "reason": "dtype int64 is not floating point"} in report["coverage"]["skipped"]
     first = next(row for row in report["layers"] if row["name"] == "first")
     assert (first["kind"], first["shape"], first["extractor"], first["index"]) == ("dense", [40, 30], "matrix", 0)

@@ -96,7 +96,7 @@ def test_a_layer_whose_values_are_all_refused_is_not_skipped(weights, tmp_path):
     cover = report.coverage
     assert (cover.analyzed, cover.refused, cover.skipped, cover.failed) == (2, 1, 0, 0)
     content = report.to_dict()["coverage"]
-    assert content["layers"] == {"analyzed": 2, "statistics_only": 1, "skipped": 0, "failed": 0}
+    assert content["layers"] == {"analyzed": 2, "statistics_only": 1, "skipped": 0, "failed": 0, "unread": 0}
     assert content["refused"] == 1
     assert "refused" in {skip.name: skip.reason for skip in cover.reasons}["second"]
     assert cover.parameters_analyzed == weights["first.weight"].size + weights["conv.weight"].size

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 _NORMAL_MEDIAN = 0.6744897501960817  # of |x|, x standard normal
-CAUTIOUS_TAIL = 0.25
+_CAP = 3.0  # standard deviations: a larger difference counts as this
+_CAUTIOUS_TAIL = 0.25
 """One over the degrees of freedom that noise is taken to have before there is data about its tails."""
+_DIFFERENCE = 1.3
+"""The tail of a difference of two looks so much lighter, in one over the degrees of freedom, than that of one."""
 _CAUTION = 200  # neighbour differences that weigh as much as this
 _BLOCK = 100  # differences in which a hundredth is counted
 _FEW_SERIES = 8  # fewer say too little about how their scales differ
@@ -34,19 +37,23 @@ class Prior(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Of every series, shape (series,) each, in units of ``unit``.
+    """Of every series, shape (series,) each but for the squares, in units of ``unit``.
 
     Attributes:
-        differences: Shape (series, observations - 1): absolute differences of neighbours, inf behind the last.
         unit: The median standard error of a series, or 1: what its scale is compared to others in.
+        middle: Median of the absolute differences of neighbours.
+        squares: Shape (series, observations - 1): squared differences over ``middle``, capped; 0 behind the last.
+        counts: How many differences there are.
         prior_scale: Typical scale of its group; 0 where there is none.
         prior_freedom: Degrees of freedom that this is worth.
         wander: Variance that a version adds for good, over the variance of a value between neighbours; 0 to 2.
         tail: One over the degrees of freedom of the noise: 0 is Gaussian, 1/3 is Student's t with 3.
     """
 
-    differences: Floats
     unit: Floats
+    middle: Floats
+    squares: Floats
+    counts: Integers
     prior_scale: Floats
     prior_freedom: Floats
     wander: Floats
@@ -57,16 +64,13 @@ class Noise:
 
         A step must not be measured by itself. All arguments and results have shape (steps,).
         """
-        rows = self.differences[series]
-        places = np.arange(rows.shape[1])
-        rows = np.where((places >= start[:, None]) & (places < stop[:, None]), np.inf, rows)
-        counts = np.isfinite(rows).sum(axis=1)
-        rows.sort(axis=1)
-        own = _scale(middle(rows, counts))
-        return self.moderated(own, counts, series)
+        places = np.arange(self.squares.shape[1])
+        left = np.where((places >= start[:, None]) & (places < stop[:, None]), 0.0, self.squares[series])
+        return self.moderated(series, left.sum(axis=1), self.counts[series] - (stop - start))
 
-    def moderated(self, own: Floats, counts: Integers, series: Integers) -> tuple[Floats, Floats]:
-        """Mix scales of series with what their groups say, each by its degrees of freedom; 0 where nothing is known."""
+    def moderated(self, series: Integers, squares: Floats, counts: Integers) -> tuple[Floats, Floats]:
+        """Mix scales from sums of squares with those of the groups, by degrees of freedom; 0 if nothing is known."""
+        own = self.middle[series] * np.sqrt(squares / (2.0 * np.maximum(counts, 1)))
         freedom, prior = _freedom(counts), self.prior_freedom[series]
         total = freedom + prior
         weight = np.divide(prior, total, out=np.zeros_like(total), where=total > 0)
@@ -77,29 +81,31 @@ def measure_noise(observed: Observations, groups: Integers) -> Noise:
     """Measure scale, wander and tails from differences of neighbours.
 
     Args:
-        observed: Series whose values and squares do not overflow.
+        observed: Series of values between -1 and 1.
         groups: Shape (series,), int64: series of one number are of one kind.
     """
     unit, trusted = _units(observed)
     values = observed.values / unit[:, None]
     differences = _differences(values, observed.counts, 1)
-    ascending = np.sort(differences, axis=1)
     counts = np.maximum(observed.counts - 1, 0)
-    own = _scale(middle(ascending, counts))
-    series = len(unit)
-    prior_scale, prior_freedom, wander, tail = (np.zeros(series) for _ in range(4))
-    noise = Noise(differences, unit, prior_scale, prior_freedom, wander, tail)
+    half = middle(np.sort(differences, axis=1), counts)
+    known = np.isfinite(differences) & (half > 0)[:, None]
+    sizes = np.divide(differences, half[:, None], out=np.zeros_like(differences), where=known)
+    squares = np.minimum(sizes, _CAP / _NORMAL_MEDIAN) ** 2
+    every = np.arange(len(unit))
+    prior_scale, prior_freedom, wander, tail = (np.zeros(len(unit)) for _ in range(4))
+    noise = Noise(unit, half, squares, counts, prior_scale, prior_freedom, wander, tail)
+    own, freedom = noise.moderated(every, squares.sum(axis=1), counts)
     kinds = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     for members in kinds:
-        prior = _prior(own[members], counts[members], trusted=bool(trusted[members].all()))
+        prior = _prior(own[members], freedom[members], trusted=bool(trusted[members].all()))
         prior_scale[members], prior_freedom[members] = prior
-        wander[members] = _wander(values[members], observed.counts[members], own[members])
-    standardized = _left_out(noise, ascending, counts)
-    freedom = _freedom(np.maximum(counts - 1, 0)) + prior_freedom
-    # Of few series a tail is guessed low as often as high: all series together say how low it may be.
-    least = _tail(standardized, freedom) if len(kinds) > 1 else 0.0
+        wander[members] = _wander(values[members], observed.counts[members], half[members])
+    standardized = _standardized(noise, differences)
+    # Few series tell little of tails, and guess them low as often as high: all series together are the least.
+    shared = _tail(standardized, _CAUTIOUS_TAIL)
     for members in kinds:
-        tail[members] = max(least, _tail(standardized[members], freedom[members]))
+        tail[members] = max(shared, _tail(standardized[members], shared))
     return noise
 
 
@@ -134,23 +140,20 @@ def middle(ascending: Floats, counts: Integers) -> Floats:
     return np.where(counts > 0, low / 2 + high / 2, 0.0)
 
 
-def _scale(median: Floats) -> Floats:
-    """Standard deviation of a value whose differences to the next have this median."""
-    scale: Floats = median / (_NORMAL_MEDIAN * np.sqrt(2.0))
-    return scale
-
-
 def _freedom(counts: Integers) -> Floats:
-    """Degrees of freedom of the scale from the median of so many differences (from its simulated distribution)."""
-    return np.where(counts > 0, 0.7 + 0.3 * counts, 0.0)
+    """Degrees of freedom of the scale from so many differences, each of which shares a value with the next.
+
+    From the simulated variance of its logarithm in Gaussian noise.
+    """
+    return np.where(counts > 0, 0.3 + 0.65 * counts, 0.0)
 
 
-def _prior(own: Floats, counts: Integers, *, trusted: bool) -> Prior:
+def _prior(own: Floats, freedom: Floats, *, trusted: bool) -> Prior:
     """How alike are the scales of a group? A scaled inverse chi-squared fitted to their logarithms, as limma does."""
     from scipy.special import polygamma
 
     known = own > 0
-    scales, freedom = own[known], _freedom(counts[known])
+    scales, freedom = own[known], freedom[known]
     if scales.size < _FEW_SERIES:
         return Prior(1.0, _TRUSTED_ERRORS) if trusted else Prior(0.0, 0.0)
     logs = np.log(scales)
@@ -159,7 +162,8 @@ def _prior(own: Floats, counts: Integers, *, trusted: bool) -> Prior:
     excess = spread - float(np.median(polygamma(1, freedom / 2.0))) * 0.9
     most = float(freedom.sum()) / 2.0  # no more than all of them together know
     alike = 2.0 * _inverse_trigamma(excess) if excess > 0 else most
-    return Prior(float(np.exp(half)), min(alike, most))
+    typical = float(np.median((1.0 - 2.0 / (9.0 * freedom)) ** 1.5))  # median of a scale, by Wilson and Hilferty
+    return Prior(float(np.exp(half)) / max(typical, 0.5), min(alike, most))
 
 
 def _inverse_trigamma(value: float) -> float:
@@ -173,56 +177,45 @@ def _inverse_trigamma(value: float) -> float:
     return x
 
 
-def _wander(values: Floats, counts: Integers, own: Floats) -> Floats:
-    """Variance that each version adds for good, from differences at a longer lag.
+def _wander(values: Floats, counts: Integers, near: Floats) -> Floats:
+    """Variance that each version adds for good, from differences at a longer lag; ``near`` is the median of those at 1.
 
     Noise that is new at every version makes values far apart differ no more than neighbours. A random walk makes the
     mean square of a difference grow with the lag, a drift with its square.
     """
-    versions = int(counts.max(initial=0))
-    lag = max(2, versions // 8)
-    usable = (counts > lag + 1) & (own > 0)
+    lag = max(2, int(counts.max(initial=0)) // 8)
+    far = middle(np.sort(_differences(values, counts, lag), axis=1), np.maximum(counts - lag, 0))
+    usable = (counts > lag + 1) & (near > 0) & (far > 0)
     if not usable.any():
-        return np.zeros(len(own))
-    far = _scale(middle(np.sort(_differences(values, counts, lag), axis=1), np.maximum(counts - lag, 0)))
-    usable &= far > 0
-    if not usable.any():
-        return np.zeros(len(own))
-    logs = 2.0 * (np.log(far, out=np.zeros_like(far), where=usable) - np.log(own, out=np.zeros_like(own), where=usable))
-    error = 3.0 / np.sqrt(np.maximum(counts, 1))  # of such a logarithm, simulated
+        return np.zeros(len(near))
+    logs = np.zeros(len(near))
+    logs[usable] = 2.0 * (np.log(far[usable]) - np.log(near[usable]))
+    error = 3.0 / np.sqrt(np.maximum(counts, 1))  # of such a logarithm in Gaussian noise, simulated
     shared = float(np.median(logs[usable])) - 2.0 * float(np.median(error[usable])) / np.sqrt(np.count_nonzero(usable))
     growth = np.expm1(np.clip(np.maximum(shared, logs - 3.0 * error), 0.0, 50.0))
     wander: Floats = np.minimum(2.0, 2.0 * growth / (lag - 1))
     return wander
 
 
-def _left_out(noise: Noise, ascending: Floats, counts: Integers) -> Floats:
-    """Each difference in units of the scale of the others: shape (series, observations - 1), NaN where unknown."""
-    rows = noise.differences
-    if rows.shape[1] < 2:
-        return np.full(rows.shape, np.nan)
-    each = np.arange(len(rows))
-    others = np.maximum(counts - 1, 1)
-
-    def of_others(rank: Integers) -> Floats:
-        """The value of this rank among the others: one further up for what stands below it."""
-        here, next_one = ascending[each, rank, None], ascending[each, np.minimum(rank + 1, rows.shape[1] - 1), None]
-        return np.where(rows <= here, next_one, here)
-
-    own = _scale(of_others((others - 1) // 2) / 2 + of_others(others // 2) / 2)
-    own = np.where((counts > 1)[:, None] & np.isfinite(own), own, 0.0)
-    scales, _ = noise.moderated(own.T, np.maximum(counts - 1, 0), each)
-    usable = np.isfinite(rows) & (scales.T > 0)
-    standardized: Floats = np.divide(rows, scales.T * np.sqrt(2.0), out=np.full(rows.shape, np.nan), where=usable)
+def _standardized(noise: Noise, differences: Floats) -> Floats:
+    """Each difference in units of what the others say: shape (series, observations - 1), NaN where unknown."""
+    others = noise.squares.sum(axis=1)[:, None] - noise.squares
+    every = np.arange(len(differences))
+    scales = noise.moderated(every, np.maximum(others, 0.0).T, np.maximum(noise.counts - 1, 0))[0].T
+    usable = np.isfinite(differences) & (scales > 0)
+    standardized: Floats = np.divide(
+        differences, scales * np.sqrt(2.0), out=np.full(differences.shape, np.nan), where=usable
+    )
     return standardized
 
 
-def _tail(standardized: Floats, freedom: Floats) -> float:
-    """One over the degrees of freedom of the noise itself, from many differences in units of their scale.
+def _tail(standardized: Floats, assumed: float) -> float:
+    """One over the degrees of freedom of noise with such tails, from many differences in units of their scale.
 
-    Student's t with the same tail is found first: the largest hundredth of the differences is compared with their
-    median, in blocks of neighbouring versions, of which the middle one counts, since in some version most layers may
-    step. What the tail owes to scales of so few degrees of ``freedom`` is then taken off.
+    The largest hundredth of the differences is compared with their median and with the same of Student's t, in blocks
+    of neighbouring versions. The middle block counts, since in some version most layers may step. Tails owe something
+    to the scales, too, which few differences tell: this is not taken off, so that short histories are judged with
+    more care. Few differences leave the result near what is ``assumed``.
     """
     from scipy.special import stdtrit
 
@@ -231,10 +224,9 @@ def _tail(standardized: Floats, freedom: Floats) -> float:
     blocks = [block[np.isfinite(block)] for block in blocks]
     ratios = [float(np.divide(*np.quantile(block, (0.99, 0.5)))) for block in blocks if block.size >= _BLOCK]
     if not ratios:
-        return CAUTIOUS_TAIL
+        return assumed
     tails = np.linspace(0.01, 1.0, 100)
     expected = stdtrit(1.0 / tails, 0.995) / stdtrit(1.0 / tails, 0.75)
-    found = float(np.interp(sorted(ratios)[(len(ratios) - 1) // 2], expected, tails))
-    found = max(0.0, found - 1.0 / float(np.median(freedom)))
+    found = _DIFFERENCE * float(np.interp(sorted(ratios)[(len(ratios) - 1) // 2], expected, tails))
     size = sum(block.size for block in blocks)
-    return (found * size + CAUTIOUS_TAIL * _CAUTION) / (size + _CAUTION)
+    return (found * size + assumed * _CAUTION) / (size + _CAUTION)

@@ -43,7 +43,7 @@ class Step:
         uncertainty: Standard error of ``change``; unit of the values.
         evidence: ``|change| / uncertainty``.
         needed: The evidence from which on a step is reported, given the noise, its tails and the number of tests.
-        p_value: Chance that noise shows so much evidence in any of the tests of this call; at most ``false_alarms``.
+        p_value: Chance that noise shows so much evidence in any of the tests of this call: at most ``false_alarms``.
         tests: Number of places, over all series of the call, at which a step could have been.
         versions_before: Number of different values that ``before`` is the median of.
         versions_after: The same of ``after``; 1 means that no later version has confirmed it.
@@ -86,13 +86,14 @@ def find_steps(
         groups: Shape (series,), whole numbers: series of one number are of one kind and unit (a column over the layers
             of a model), and tell each other's noise. By default all are one group, of which only scales that are alike
             are used.
-        false_alarms: Chance in (0, 1) for the whole call.
+        false_alarms: How many steps noise may yield in the whole call, on average; above 0. With 0.01 one call of a
+            hundred has a false one. More than 1 also lists what may well be chance, with its evidence.
 
     Returns:
         Steps by series, then by version.
 
     Raises:
-        UsageError: Shapes do not fit, or ``false_alarms`` is not between 0 and 1.
+        UsageError: Shapes do not fit, or ``false_alarms`` is not above 0.
 
     Reference:
         G. Schwarz, Estimating the dimension of a model, Annals of Statistics 6 (1978), for the penalty. G. K. Smyth,
@@ -106,12 +107,13 @@ def find_steps(
         tests = int(np.maximum(observed.counts - 1, 0).sum())
         if not tests:
             return ()
+        limit = min(false_alarms / tests, 1.0)
         noise = measure_noise(observed, kinds)
         scales = _scales(noise)
         series = np.flatnonzero(scales > 0)
-        kept, starts = _lasting(observed, noise, series, scales[series], false_alarms / tests)
+        kept, starts = _lasting(observed, noise, series, scales[series], limit)
         tested = Evidence(kept, series, observed, noise).test(starts, *np.nonzero(starts))
-        return _told(tested, *_places(tested, kept, series, observed), series, exponents, tests, false_alarms)
+        return _told(tested, *_places(tested, kept, series, observed), series, exponents, tests, limit)
 
 
 def _checked(
@@ -126,8 +128,8 @@ def _checked(
     kinds = np.zeros(values.shape[1], dtype=np.int64) if groups is None else np.asarray(groups, dtype=np.int64)
     if kinds.shape != values.shape[1:]:
         raise UsageError(f"groups have shape {kinds.shape}: {values.shape[1:]} is needed, one number for each series")
-    if not 0.0 < false_alarms < 1.0:
-        raise UsageError(f"false_alarms is {false_alarms}: a chance between 0 and 1 is needed")
+    if not false_alarms > 0.0:
+        raise UsageError(f"false_alarms is {false_alarms}: a number above 0 is needed")
     return values, errors, kinds
 
 
@@ -243,7 +245,7 @@ def _told(
     series: Integers,
     exponents: npt.NDArray[np.int32],
     tests: int,
-    false_alarms: float,
+    limit: float,
 ) -> tuple[Step, ...]:
     """Steps in units of the values."""
     from scipy.special import stdtrit
@@ -262,7 +264,7 @@ def _told(
         change,
         uncertainty,
         np.abs(tested.after - tested.before) / tested.uncertainty,
-        -stdtrit(tested.freedom, false_alarms / tests / 2.0),
+        -stdtrit(tested.freedom, limit / 2.0),
         np.minimum(1.0, tested.p * tests),
         np.full(len(own), tests),
         tested.n_before,

@@ -12,6 +12,7 @@ from ww_core.cli import (
     analyze,
     backfill,
     blame,
+    check,
     db,
     describe,
     diff,
@@ -261,6 +262,7 @@ app.command("describe")(describe.describe)
 app.command("show")(show.show)
 app.command("spectrum")(spectrum.spectrum)
 app.command("diff")(diff.diff)
+app.command("check")(check.check)
 app.command("history")(history.history)
 app.command("regressions")(regressions.regressions)
 app.command("blame")(blame.blame)

@@ -122,6 +122,10 @@ class Output:
         """Print one line of text for people."""
         _write(printable(text) + "\n")
 
+    def text(self, text: str) -> None:
+        """Print a text of several lines as it is; what names of strangers hold must be printable in it already."""
+        _write(text)
+
     def table(self, rows: Sequence[Mapping[str, Any]], *, optional: Sequence[str] = ()) -> None:
         """Print rows as a table: on a terminal fitted to its width, anywhere else never cut, wrapped or coloured.
 

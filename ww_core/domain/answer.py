@@ -93,6 +93,7 @@ class StoredAnalysis(NamedTuple):
         profile: What its profile was called.
         source: Name of the source.
         digest: Content address of the checkpoint.
+        provisional: Whether some tensor of it could not be read.
         parameters: Numbers in all its tensors.
         chosen_layers: Globs that chose layers; empty for all.
         end: How the run ended.
@@ -106,6 +107,7 @@ class StoredAnalysis(NamedTuple):
     profile: str
     source: str
     digest: str
+    provisional: bool
     parameters: int
     chosen_layers: tuple[str, ...]
     end: RunEnd
@@ -177,6 +179,7 @@ def report_of(analysis: StoredAnalysis, model: str, version: str) -> AnalysisRep
         failures=end.failures,
         warnings=end.warnings,
         chosen_layers=analysis.chosen_layers,
+        provisional=analysis.provisional,
     )
 
 
@@ -240,6 +243,7 @@ def _rows_of(covered: CoveredLayer, labels: Sequence[str], lost: Outcome) -> lis
             N=max(covered.rows, covered.cols),
             M=min(covered.rows, covered.cols),
             metrics=_outcomes(labels, known, lost),
+            is_primary=covered.is_primary,
         )
         for index, known in enumerate(covered.matrices)
     ]

@@ -37,10 +37,11 @@ def choose_layers(layers: Sequence[Named], globs: Sequence[str]) -> list[Named]:
         return list(layers)
     names = [layer.name for layer in layers]
     for glob in globs:
-        if not any(_matches(name, glob) for name in names):
+        if not any(matches(name, glob) for name in names):
             raise UnknownNameError("layer", glob, names, "ww describe")
-    return [layer for layer in layers if any(_matches(layer.name, glob) for glob in globs)]
+    return [layer for layer in layers if any(matches(layer.name, glob) for glob in globs)]
 
 
-def _matches(name: str, glob: str) -> bool:
+def matches(name: str, glob: str) -> bool:
+    """Whether a glob matches the name of a layer."""
     return name == glob or fnmatch.fnmatchcase(name, glob)  # a name with brackets means itself

@@ -122,7 +122,7 @@ class MatrixRow:
     """One matrix of one layer, with its metrics. N >= M are the sides of an entry.
 
     ``extractor`` is the label of the variant that made it, and ``extractor_identity`` tells it from others of the name.
-    ``split`` is the rule by which the weight was cut.
+    ``split`` is the rule by which the weight was cut. ``is_primary``: means and model metrics are about this matrix.
     """
 
     name: str
@@ -136,6 +136,7 @@ class MatrixRow:
     N: int
     M: int
     metrics: Mapping[str, Outcome]
+    is_primary: bool = True
 
     @property
     def Q(self) -> float:  # noqa: N802 - the field's name
@@ -212,8 +213,9 @@ class ReportStore(Protocol):
 class AnalysisReport:
     """All that one analysis says. ``to_dict`` is what ``--json`` prints; ``headline`` names its tables' columns.
 
-    ``chosen_layers`` are the globs that chose layers, none for all; ``store`` is where it is stored, and ``stored``
-    what reads spectra and coverage there.
+    ``chosen_layers`` are the globs that chose layers, none for all; ``provisional`` tells that some tensor could not be
+    read, so that the digest is not that of all the weights; ``store`` is where it is stored, and ``stored`` what reads
+    spectra and coverage there.
     """
 
     source: str
@@ -231,6 +233,7 @@ class AnalysisReport:
     failures: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
     chosen_layers: tuple[str, ...] = ()
+    provisional: bool = False
     store: str = ""
     stored: ReportStore | None = field(default=None, repr=False, compare=False)
 
@@ -244,6 +247,7 @@ class AnalysisReport:
             "model": self.model,
             "version": self.version,
             "digest": self.digest,
+            "provisional": self.provisional,
             "run": dataclasses.asdict(self.run),
             "coverage": {
                 "parameters": cover.parameters,
@@ -254,11 +258,13 @@ class AnalysisReport:
                     "statistics_only": cover.statistics_only,
                     "skipped": cover.skipped,
                     "failed": cover.failed,
+                    "unread": cover.unread,
                 },
                 "skipped": [{"name": skip.name, "reason": skip.reason} for skip in cover.reasons],
             },
             "chosen_layers": list(self.chosen_layers),
             "columns": [dataclasses.asdict(column) for column in self.columns],
+            "headline": list(self.headline),
             "layers": [_matrix_row(row) for row in self.layers],
             "layer_metrics": [_layer_row(row) for row in self.layer_metrics],
             "model_metrics": model_metrics,
@@ -267,6 +273,17 @@ class AnalysisReport:
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
             "warnings": list(self.warnings),
         }
+
+    @classmethod
+    def from_dict(cls, content: object) -> AnalysisReport:
+        """Return the report of which `to_dict` made this content, as JSON keeps it; it has no store to ask.
+
+        Raises:
+            CorruptFileError: It is no such content; the message names the field.
+        """
+        from ww_core.domain.report_content import report_from
+
+        return report_from(content)
 
     def incomplete_columns(self) -> set[str]:
         """Return the labels of columns of which something is missing that a complete analysis would hold.
@@ -282,6 +299,12 @@ class AnalysisReport:
             self.model_metrics,
         ]
         return {label for row in every_row for label, outcome in row.items() if outcome.state is State.FAILED}
+
+    def partial_columns(self) -> set[str]:
+        """Return the labels of columns that are not all there: `incomplete_columns`, or all if the run did not end."""
+        if self.run.state != "done" or self.coverage.unread:
+            return {column.name for column in self.columns}
+        return self.incomplete_columns()
 
     def labels(self, scope: RowScope) -> list[str]:
         """Return the labels of the columns of a scope, in order."""
@@ -372,8 +395,11 @@ def _matrix_row(row: MatrixRow) -> dict[str, Any]:
         "kind": row.kind,
         "shape": list(row.shape),
         "groups": row.groups,
+        "split": row.split,
         "extractor": row.extractor,
+        "extractor_identity": row.extractor_identity,
         "index": row.index,
+        "is_primary": row.is_primary,
         "N": row.N,
         "M": row.M,
         "Q": row.Q,

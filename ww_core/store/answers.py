@@ -83,6 +83,7 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
         profile=run.profile,
         source=run.source,
         digest=run.digest,
+        provisional=run.provisional,
         parameters=run.parameters,
         chosen_layers=tuple(json.loads(run.layers)),
         end=end,
@@ -116,6 +117,7 @@ _RUN = (
         t.structure.c.digest.label("structure"),
         t.structure.c.parameters,
         t.checkpoint.c.digest,
+        t.checkpoint.c.provisional,
         t.selection.c.layers,
     )
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         StoredLayer,
         StoredRequest,
         StoredStructure,
+        StoredSummary,
         StoredTensor,
         StoredVersion,
     )
@@ -209,6 +210,21 @@ class Reader:
         from ww_core.store import columnar
 
         return columnar.value_table(self._connection, columns, scope, profile, names)
+
+    @readable()
+    def summaries(self, model: str, variant: str, aggregate: str) -> list[StoredSummary]:
+        """List what a variant of a column comes to over each version of a model, in the order of recording.
+
+        Only versions count whose weights could all be read, and whose analysis in force is complete and has a value.
+
+        Args:
+            model: Name of the model.
+            variant: Digest of the variant.
+            aggregate: ``mean``, ``median``, ``min`` or ``max``.
+        """
+        from ww_core.store import summaries
+
+        return summaries.complete_summaries(self._connection, model, variant, aggregate)
 
     @readable()
     def history_columns(self, model: str, profile: str = "default") -> list[HistoryColumn]:

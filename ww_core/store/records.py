@@ -375,6 +375,13 @@ class ColumnOrigin(NamedTuple):
     origin: OriginRecord | None
 
 
+class StoredSummary(NamedTuple):
+    """What a column comes to over a version of a model, by an analysis that is complete."""
+
+    ref: CheckpointRef
+    value: float
+
+
 # --- what others say --------------------------------------------------------------------------------------------------
 
 

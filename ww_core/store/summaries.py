@@ -10,7 +10,8 @@ from sqlalchemy import Connection, bindparam, select
 
 from ww_core.domain.identity import digest_of
 from ww_core.store import tables as t
-from ww_core.store.rows import execute, upsert
+from ww_core.store.records import CheckpointRef, StoredSummary
+from ww_core.store.rows import clean, execute, upsert
 
 if TYPE_CHECKING:
     from ww_core.domain.report import Aggregate
@@ -63,6 +64,44 @@ def summary_rows(
     ]
     return sorted(rows, key=lambda row: (row["variant_id"], row["aggregate"]))
 
+
+def complete_summaries(connection: Connection, model: str, variant: str, aggregate: str) -> list[StoredSummary]:
+    """List what a variant of a column comes to over each version of a model, in the order of recording.
+
+    Args:
+        connection: An open transaction.
+        model: Name of the model.
+        variant: Digest of the variant.
+        aggregate: Name of the aggregate.
+    """
+    asked = {"model": clean(model), "variant": variant, "aggregate": aggregate}
+    found = {
+        CheckpointRef(digest, structure, model, version): value
+        for digest, structure, version, value in execute(connection, _COMPLETE, asked)
+    }
+    return [StoredSummary(ref, value) for ref, value in found.items()]
+
+
+_COMPLETE = (
+    select(t.checkpoint.c.digest, t.structure.c.digest.label("structure"), t.label.c.name, t.summary.c.value)
+    .select_from(t.model)
+    .join(t.label, t.label.c.model_id == t.model.c.id)
+    .join(t.structure, t.structure.c.id == t.label.c.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .join(t.in_force, t.in_force.c.label_id == t.label.c.id)
+    .join(t.summary, t.summary.c.analysis_id == t.in_force.c.analysis_id)
+    .join(t.variant, t.variant.c.id == t.summary.c.variant_id)
+    .where(
+        t.model.c.name == bindparam("model"),
+        t.variant.c.digest == bindparam("variant"),
+        t.summary.c.aggregate == bindparam("aggregate"),
+        t.summary.c.layers == "all",
+        t.summary.c.value.is_not(None),
+        t.summary.c.partial.is_(False),
+        t.checkpoint.c.provisional.is_(False),
+    )
+    .order_by(t.label.c.position)
+)
 
 _SELECTION_VARIANTS = (
     select(t.selection_variant.c.variant_id, t.selection_variant.c.label, t.selection.c.layers)

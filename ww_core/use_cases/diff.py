@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ww_core.domain.comparability import Comparability, Side, by_layer
 from ww_core.domain.difference import (
     STATUSES,
     CheckpointDifference,
@@ -29,13 +30,10 @@ if TYPE_CHECKING:
 
     from ww_core.contracts.observer import RunObserver
     from ww_core.domain.outcome import Outcome
-    from ww_core.domain.report import LayerRow, MatrixRow, ReportColumn
+    from ww_core.domain.report import LayerRow, MatrixRow
     from ww_core.plugins.registry import Registry
     from ww_core.store.records import Compared, StoredLayer
     from ww_core.store.store import Store
-
-Place = tuple[str, int]
-"""A matrix in its layer: identity of the extractor variant, and index."""
 
 ORDERS = ("importance", "layer")
 """Orders of layers, besides the labels of columns."""
@@ -177,26 +175,19 @@ class _Comparison:
         self._old_names = _renamed(old.layers, new.layers)
         old = _called_as_today(old, {before: after for after, before in self._old_names.items()})
         self._old, self._new = old, new
-        self._new_columns = {column.name: column for column in new.report.columns}
-        self._labels = _labels_today(old.report.columns, new.report.columns)
-        self._old_columns = {self._labels[column.name]: column for column in old.report.columns}
-        self._columns = self._old_columns | self._new_columns
-        labels = dict.fromkeys([*self._new_columns, *self._old_columns])
+        self._comparable = Comparability(Side(old.name, old.report), Side(new.name, new.report))
+        self._columns = self._comparable.first_columns | self._comparable.second_columns
+        labels = dict.fromkeys([*self._comparable.second_columns, *self._comparable.first_columns])
         for label in metrics:
             if label not in labels:
                 raise UnknownNameError("column", label, labels)
         self._asked = tuple(dict.fromkeys(metrics))
         self._shown = self._asked or tuple(labels)
-        self._values = {label: reason for label in labels if (reason := self._why_not(label))}
         self._old_layers = {layer.name: layer for layer in old.layers}
         self._new_layers = {layer.name: layer for layer in new.layers}
         self._globs = globs
         # By name: of one checkpoint with itself, both are the same.
-        self._incomplete = {
-            side.name: set(side.report.summary) if side.report.run.state != "done" else side.report.incomplete_columns()
-            for side in (old, new)
-        }
-        self._made_otherwise = self._why_not_matrices()
+        self._incomplete = {side.name: side.report.partial_columns() for side in (old, new)}
         self._wholes = {label: reason for label in labels if (reason := self._why_not_whole(label))}
 
     def difference(self) -> CheckpointDifference:
@@ -209,7 +200,7 @@ class _Comparison:
         layers = {**self._new_layers, **self._old_layers} | self._new_layers
         statuses = {layer.name: self._status(layer.name) for layer in choose_layers([*layers.values()], self._globs)}
         tensors = [] if self._globs else list(self._tensors())
-        headline = dict.fromkeys([*new.headline, *(self._labels[label] for label in old.headline)])
+        headline = dict.fromkeys([*new.headline, *map(self._comparable.label_of, old.headline)])
         return CheckpointDifference(
             first_name=self._old.name,
             first_digest=old.digest,
@@ -226,7 +217,7 @@ class _Comparison:
             tensors=tuple(own for own in tensors if own.status != "same"),
             tensor_counts=_counted(own.status for own in tensors),
             summary={} if self._globs else self._summary(),
-            not_comparable={label: reason for label, reason in self._values.items() if label in self._shown},
+            not_comparable={label: reason for label, reason in self._comparable.values.items() if label in self._shown},
         )
 
     def _status(self, name: str) -> Status:
@@ -234,31 +225,16 @@ class _Comparison:
             return "renamed"
         return _status(_content(self._old_layers.get(name)), _content(self._new_layers.get(name)))
 
-    def _why_not(self, label: str) -> str:
-        """Say why the values under a label cannot be compared; empty if they can."""
-        old, new = self._old_columns.get(label), self._new_columns.get(label)
-        if old is None or new is None:
-            return f"only {self._new.name if old is None else self._old.name} has it"
-        if _meaning(old) == _meaning(new):
-            return ""
-        if old.metric != new.metric or old.column != new.column:
-            return f"{_metric(old)} in {self._old.name}, {_metric(new)} in {self._new.name}"
-        if old.version != new.version:
-            return f"version {old.version} in {self._old.name}, {new.version} in {self._new.name}"
-        if old.type != new.type:
-            return f"{old.type} in {self._old.name}, {new.type} in {self._new.name}"
-        return "other parameters, or another definition of what it needs"
-
     def _of(self, before: Mapping[str, Outcome], after: Mapping[str, Outcome], everywhere: str = "") -> Difference:
         """Compare the outcomes of one subject; ``everywhere`` says why no column of it is comparable."""
         present = {*before, *after}
         labels = tuple(label for label in self._shown if label in present)
-        reasons = {label: everywhere or self._values.get(label, "") for label in labels}
+        reasons = {label: everywhere or self._comparable.values.get(label, "") for label in labels}
         told = {label: reason for label, reason in reasons.items() if reason}
         return Difference(before, after, told, self._columns, labels)
 
     def _matrices(self, statuses: Mapping[str, Status]) -> Iterator[LayerDifference]:
-        old_rows, new_rows = _by_layer(self._old.report.layers), _by_layer(self._new.report.layers)
+        old_rows, new_rows = by_layer(self._old.report.layers), by_layer(self._new.report.layers)
         for name, status in statuses.items():
             before, after = old_rows.get(name, {}), new_rows.get(name, {})
             if not before and not after:
@@ -266,7 +242,7 @@ class _Comparison:
             for place, shown in ({**after, **before} | after).items():
                 extractor, index = shown.extractor, shown.index
                 rows = before.get(place), after.get(place)
-                reason = self._why_not_rows(*rows)
+                reason = self._comparable.why_not_rows(*rows)
                 if None in rows and name in self._old_layers and name in self._new_layers:
                     here, there = self._new.name, self._old.name
                     here, there = (here, there) if rows[0] is None else (there, here)
@@ -283,16 +259,6 @@ class _Comparison:
                 difference = self._of(self._before(before.get(name)), _outcomes(after.get(name)))
                 yield WholeLayerDifference(name, status, difference, self._old_names.get(name, ""))
 
-    def _why_not_rows(self, old: MatrixRow | None, new: MatrixRow | None) -> str:
-        """Say why two matrices of a layer are not made in one way, whatever its content; empty if they are."""
-        if old is None or new is None:
-            return ""
-        if old.groups != new.groups:
-            return f"{old.groups} groups in {self._old.name}, {new.groups} in {self._new.name}"
-        if old.split != new.split:
-            return f"split {old.split or 'none'} in {self._old.name}, {new.split or 'none'} in {self._new.name}"
-        return ""
-
     def _tensors(self) -> Iterator[TensorDifference]:
         before = {tensor.name: tensor for tensor in self._old.others}
         after = {tensor.name: tensor for tensor in self._new.others}
@@ -305,7 +271,7 @@ class _Comparison:
                 yield TensorDifference(name, status, shown.reason)
 
     def _summary(self) -> dict[str, SummaryDifference]:
-        old = {self._labels[label]: own for label, own in self._old.report.summary.items()}
+        old = self._comparable.renamed(self._old.report.summary)
         new = self._new.report.summary
         first_labels = [label for label in self._new.report.headline if label in new]
         return {
@@ -320,37 +286,21 @@ class _Comparison:
         }
 
     def _before(self, row: MatrixRow | LayerRow | None) -> Mapping[str, Outcome]:
-        return self._named_today(_outcomes(row))
-
-    def _named_today(self, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
-        return {self._labels[label]: outcome for label, outcome in outcomes.items()}
+        return self._comparable.renamed(_outcomes(row))
 
     def _of_model(self) -> Difference:
-        before, after = self._named_today(self._old.report.model_metrics), self._new.report.model_metrics
+        before, after = self._comparable.renamed(self._old.report.model_metrics), self._new.report.model_metrics
         labels = tuple(label for label in self._shown if label in {*before, *after} and not self._globs)
         told = {label: self._wholes[label] for label in labels if label in self._wholes}
         return Difference(before, after, told, self._columns, labels)
 
     def _why_not_whole(self, label: str) -> str:
         """Say why what a column comes to over a model cannot be compared; empty if it can."""
-        if label in self._values:
-            return self._values[label]
-        if self._old_columns[label].variant != self._new_columns[label].variant:
-            return "over the matrices of other extractors"
-        if self._old.report.chosen_layers != self._new.report.chosen_layers:
-            return "over other layers"
+        if reason := self._comparable.why_not_whole(label):
+            return reason
         for side in (self._old, self._new):
             if label in self._incomplete[side.name]:
                 return f"the analysis of {side.name} lacks some of it"
-        return self._made_otherwise if self._new_columns[label].scope != "layer" else ""
-
-    def _why_not_matrices(self) -> str:
-        """Say of a layer why its matrices are not made in one way on both sides; empty if all are."""
-        old_rows, new_rows = _by_layer(self._old.report.layers), _by_layer(self._new.report.layers)
-        for name, rows in new_rows.items():
-            for place, row in rows.items():
-                if reason := self._why_not_rows(old_rows.get(name, {}).get(place), row):
-                    return f"{name} has {reason}"
         return ""
 
 
@@ -386,26 +336,6 @@ def _outcomes(row: MatrixRow | LayerRow | None) -> Mapping[str, Outcome]:
     return row.metrics if row is not None else {}
 
 
-def _meaning(column: ReportColumn) -> tuple[str, str, str]:
-    """What two columns have in common if their values may be compared."""
-    return column.identity, column.column, column.type
-
-
-def _labels_today(old: Iterable[ReportColumn], new: Iterable[ReportColumn]) -> dict[str, str]:
-    """Return under which label each column of the first report stands: that of the second for what means the same."""
-    by_meaning = {_meaning(column): column.name for column in new}
-    labels = {column.name: by_meaning[_meaning(column)] for column in old if _meaning(column) in by_meaning}
-    for column in old:
-        if column.name not in labels:
-            taken = column.name in labels.values()
-            labels[column.name] = f"{column.metric}[version {column.version}]" if taken else column.name
-    return labels
-
-
-def _metric(column: ReportColumn) -> str:
-    return column.metric if column.metric.endswith(f":{column.column}") else f"{column.metric} {column.column}"
-
-
 Content = tuple[str, ...] | None
 """Digests of what a layer or tensor consists of, the first one empty if it could not be read; None: it is not there."""
 
@@ -430,10 +360,3 @@ def _counted(statuses: Iterable[str]) -> dict[str, int]:
     """Count by status; of renamed ones and those that could not be read only where there are some."""
     counts = Counter(statuses)
     return {status: counts[status] for status in STATUSES if status not in {"renamed", "unread"} or counts[status]}
-
-
-def _by_layer(rows: Iterable[MatrixRow]) -> dict[str, dict[Place, MatrixRow]]:
-    places: dict[str, dict[Place, MatrixRow]] = {}
-    for row in rows:
-        places.setdefault(row.name, {})[row.extractor_identity, row.index] = row
-    return places

@@ -12,7 +12,6 @@ from ww_core.plugins.discovery import load_plugins
 from ww_core.sources.opening import find_source
 from ww_core.store.records import CheckpointRef
 from ww_core.store.store import Store, open_store
-from ww_core.use_cases.analyze import analyze
 
 if TYPE_CHECKING:
     import os
@@ -73,6 +72,8 @@ def opened_with(
         with opened_store(store, mode="read") as opened:
             yield opened, tuple(stored.values())
         return
+    from ww_core.use_cases.analyze import analyze  # slow to import, and only sources need it
+
     plugins = registry()
     for place, name in enumerate(names):
         if place not in stored:

@@ -1,0 +1,1 @@
+"""How a verdict of ``ww check`` is printed, a module for each format."""
