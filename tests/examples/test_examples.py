@@ -11,6 +11,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+import ww_core as ww
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 DIGITS = EXAMPLES / "digits-cnn.safetensors"
 SHAPES = {
@@ -119,6 +121,25 @@ def test_training_learns_and_writes_the_network(tmp_path):
     printed = run("train_digits_cnn.py", "--epochs", 3, "--out", out)
     assert float(re.search(r"test accuracy ([0-9.]+)", printed)[1]) > 0.9
     assert {name: array.shape for name, array in load_file(out).items()} == SHAPES
+
+
+@pytest.mark.slow
+def test_the_history_of_the_digits_tells_what_went_wrong(tmp_path):
+    pytest.importorskip("sklearn")
+    store = tmp_path / "digits.sqlite"
+    printed = run("digits_history.py", "--store", store)
+    accuracy = {name: float(told) for name, told in re.findall(r"^(\S+) +held-out accuracy ([0-9.]+)", printed, re.M)}
+    assert list(accuracy) == [*(f"epoch-{number}" for number in range(1, 13)), "redrawn", "pruned", "hot"]
+    assert accuracy["epoch-12"] > 0.95
+    assert max(accuracy["redrawn"], accuracy["pruned"], accuracy["hot"]) < 0.4
+    history = ww.history("digits", store=store)
+    assert [version.version for version in history.versions] == list(accuracy)
+    assert [version.step for version in history.versions] == list(range(1, 16))
+    assert ("hot", "conv2") in {(own.version, own.layer) for own in ww.regressions("digits", store=store).regressions}
+    assert ww.blame("digits@pruned", "conv2", store=store).version == "redrawn"
+    assert ww.blame("digits@pruned", "fc", store=store).version == "pruned"
+    difference = ww.diff("digits@epoch-12", "digits@redrawn", store=store)
+    assert difference.counts == {"same": 2, "changed": 1, "added": 0, "removed": 0}
 
 
 def test_gradients_are_those_of_the_loss():
