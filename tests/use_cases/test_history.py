@@ -112,6 +112,7 @@ def test_flagged_matrices_are_left_out_of_all_versions_and_counted(store):
     assert "small" in [place.name for place in short]
     left = ww.history("net", store=store, metrics=["alpha"], leave_out="short_tail")
     assert list(left.left_out) == short
+    assert left.to_dict()["left_out"][0] == {"layer": short[0].name, "extractor": "matrix", "index": 0}
     kept = [at for at, place in enumerate(every.tracks["alpha"].places) if place not in short]
     np.testing.assert_array_equal(left.tracks["alpha"].values, every.tracks["alpha"].values[:, kept])
     with pytest.raises(ww.UnknownNameError, match="short_tail"):

@@ -357,7 +357,10 @@ class History:
                 if track.column.scope != "model"
                 for at, place in enumerate(track.places)
             ],
-            "left_out": [place._asdict() for place in self.left_out],
+            "left_out": [
+                {"layer": place.name, "extractor": place.extractor, "index": place.matrix_index}
+                for place in self.left_out
+            ],
             "best": {
                 label: self.versions[found[0]].version
                 for label in self.tracks
