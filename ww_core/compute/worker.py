@@ -95,7 +95,7 @@ class Worker:
     def _with_tensors(self, layers: Sequence[_Layer], clock: _Clock) -> None:
         """Make all spectra, and evaluate what takes the weights themselves, as long as there is time."""
         matrices = [matrix for own in layers for matrix in own.matrices if matrix.lacking or matrix.of_weights]
-        for piece in parted(matrices, lambda own: own.at_hand.nbytes, self._maker.device.piece_bytes):
+        for piece in parted(matrices, lambda own: own.at_hand.nbytes, self._maker.stack_bytes):
             self._maker.make([lacking for matrix in piece for lacking in matrix.lacking])
             for matrix in piece:
                 self._evaluate(matrix.layer, matrix, layers[0], clock)
