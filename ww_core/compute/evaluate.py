@@ -77,24 +77,27 @@ class Evaluator:
         """
         found = self._outcomes.get(qualified)
         if found is None:
-            quantity, known = self._nodes[qualified].quantity, self._known.get(qualified, _NOTHING)
-            cause = self._missing.get(qualified)
-            if isinstance(cause, Lost):  # what the function returned may be there, and be no value of a column
-                raise fresh(cause)
-            if is_complete(quantity, known):
+            quantity, known = self._nodes[qualified].quantity, self._known.get(qualified)
+            if known and is_complete(quantity, known):
                 found = known
             else:
-                try:
-                    found = self._split(qualified, quantity, self._result(qualified))
-                except NoValue as missing:
-                    found = {column.name: _outcome_of(missing) for column in quantity.columns}
-                except Lost as lost:
-                    self._missing[qualified] = fresh(lost)
-                    raise
+                found = self._computed(qualified, quantity)
                 if known:
                     found = {**found, **known}
             self._outcomes[qualified] = found
         return found
+
+    def _computed(self, qualified: str, quantity: Quantity) -> Mapping[str, Outcome]:
+        cause = self._missing.get(qualified)
+        if isinstance(cause, Lost):  # what the function returned may be there, and be no value of a column
+            raise fresh(cause)
+        try:
+            return self._split(qualified, quantity, self._result(qualified))
+        except NoValue as missing:
+            return {column.name: _outcome_of(missing) for column in quantity.columns}
+        except Lost as lost:
+            self._missing[qualified] = fresh(lost)
+            raise
 
     def value(self, need: Need) -> Any:
         """Return what a need of this scope gets.
