@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.command import Output, arrow, cell, options, shows, store_location
-from ww_core.domain.difference import verdict_on
 
 if TYPE_CHECKING:
     from ww_core.domain.history import History, Move
@@ -112,6 +111,8 @@ def _with_change(value: float, change: float) -> str:
 
 
 def _print_mean(history: History, label: str, output: Output) -> None:
+    from ww_core.domain.difference import verdict_on
+
     track = history.tracks[label]
     values = [value for value in track.means.tolist() if math.isfinite(value)]
     if not values:

@@ -50,7 +50,7 @@ class Evaluator:
         self._nodes = nodes
         self._inputs = inputs
         self._known = known
-        self._outcomes: dict[str, Mapping[str, Outcome]] = {}
+        self._outcomes: dict[str, Mapping[str, Outcome] | Lost] = {}
         self._elsewhere = elsewhere
         self._subject = subject
         self._failures = failures
@@ -77,23 +77,22 @@ class Evaluator:
         """
         found = self._outcomes.get(qualified)
         if found is None:
-            quantity, known = self._nodes[qualified].quantity, self._known.get(qualified, _NOTHING)
-            cause = self._missing.get(qualified)
-            if isinstance(cause, Lost):  # what the function returned may be there, and be no value of a column
-                raise fresh(cause)
-            if is_complete(quantity, known):
+            quantity, known = self._nodes[qualified].quantity, self._known.get(qualified)
+            if known and is_complete(quantity, known):
                 found = known
             else:
                 try:
                     found = self._split(qualified, quantity, self._result(qualified))
                 except NoValue as missing:
                     found = {column.name: _outcome_of(missing) for column in quantity.columns}
-                except Lost as lost:
-                    self._missing[qualified] = fresh(lost)
+                except Lost as lost:  # also where there is a result, which is no value of a column
+                    self._outcomes[qualified] = Lost(str(lost))
                     raise
                 if known:
                     found = {**found, **known}
             self._outcomes[qualified] = found
+        elif isinstance(found, Lost):
+            raise fresh(found)
         return found
 
     def value(self, need: Need) -> Any:
@@ -105,7 +104,7 @@ class Evaluator:
         """
         if not need.column:
             return self._result(need.quantity)
-        outcome = self._known.get(need.quantity, _NOTHING).get(need.column)
+        outcome = self._known[need.quantity].get(need.column) if need.quantity in self._known else None
         if outcome is None:
             outcome = self.outcomes(need.quantity)[need.column]
         return value_of(outcome, self._nodes[need.quantity].quantity.column(need.column))
@@ -145,9 +144,7 @@ class Evaluator:
                 raise
             except Exception as error:
                 raise self._lost(need.core.name, sentence_of(error)) from error
-        if self._nodes[need.quantity].quantity.scope is not node.quantity.scope:
-            return self._elsewhere(need)
-        return self.value(need)
+        return self._elsewhere(need) if need.is_elsewhere else self.value(need)
 
     def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
         columns = quantity.columns
@@ -165,9 +162,6 @@ class Evaluator:
         sentence = f"{name}: {message}"
         self._failures.append(Failure("metric" if plugin else "input", plugin or "ww", self._subject, sentence))
         return Lost(sentence)
-
-
-_NOTHING: Mapping[str, Outcome] = {}
 
 
 def nowhere(need: Need) -> Any:

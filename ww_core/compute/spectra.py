@@ -38,6 +38,10 @@ class Lacking(NamedTuple):
     failures: list[Failure]
 
 
+STACK_BYTES = 4 * 2**20
+"""Most bytes in double precision of matrices that are decomposed in one call, unless one piece of it has more."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SpectrumMaker:
     """Makes spectra.
@@ -49,6 +53,11 @@ class SpectrumMaker:
 
     device: Device
     share: Share
+
+    @property
+    def stack_bytes(self) -> int:
+        """Most bytes in double precision of matrices that are decomposed together, unless one has more."""
+        return max(STACK_BYTES, self.device.piece_bytes)
 
     def make(self, lacking: Iterable[Lacking]) -> None:
         """Make spectra, and have them at hand; or the reason why there is none.
@@ -62,7 +71,7 @@ class SpectrumMaker:
             except (NoValue, Lost) as missing:
                 own.matrix.take(own.kind, missing)
         for group in groups.values():
-            for stack in parted(group, lambda own: own.matrix.nbytes, self.device.piece_bytes):
+            for stack in parted(group, lambda own: own.matrix.nbytes, self.stack_bytes):
                 self._make(stack)
 
     def _make(self, stack: Sequence[Lacking]) -> None:
@@ -138,9 +147,7 @@ def _scaled(spectrum: Spectrum, own: Lacking) -> Spectrum:
     scale, randomized = own.matrix.plan.scale, own.kind.randomized
     if scale == 1.0 and randomized is None:
         return spectrum
-    singular_values = spectrum.singular_values * scale
-    if singular_values[0] == math.inf:
+    scaled = spectrum.scaled(scale, randomized)
+    if scaled.singular_values[0] == math.inf:
         raise Refused("the largest singular value is beyond the range of float64")
-    return replace(
-        spectrum, singular_values=singular_values, noise_floor=spectrum.noise_floor * scale, randomized=randomized
-    )
+    return scaled

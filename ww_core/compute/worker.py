@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.at_hand import LayerAtHand, MatrixAtHand
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.loader import Checkpoint
     from ww_core.domain.layer import TensorSpec
+    from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import Selection
     from ww_core.spectral.sharing import Share
 
@@ -67,6 +68,10 @@ class Worker:
         self._selection = selection
         self._seed = seed
         self._kinds_behind = KindsBehind(selection.nodes)
+        self._of_weights = functools.cache(functools.partial(_of_weights, selection.nodes))
+        self._variants = {
+            kind: {variant.identity: variant for variant in variants} for kind, variants in selection.extractors.items()
+        }
 
     def compute(self, batch: Sequence[LayerTask]) -> list[LayerResult]:
         """Compute all that is missing of layers. Exceptions end up in the results' failures, never here.
@@ -95,7 +100,7 @@ class Worker:
     def _with_tensors(self, layers: Sequence[_Layer], clock: _Clock) -> None:
         """Make all spectra, and evaluate what takes the weights themselves, as long as there is time."""
         matrices = [matrix for own in layers for matrix in own.matrices if matrix.lacking or matrix.of_weights]
-        for piece in parted(matrices, lambda own: own.at_hand.nbytes, self._maker.device.piece_bytes):
+        for piece in parted(matrices, lambda own: own.at_hand.nbytes, self._maker.stack_bytes):
             self._maker.make([lacking for matrix in piece for lacking in matrix.lacking])
             for matrix in piece:
                 self._evaluate(matrix.layer, matrix, layers[0], clock)
@@ -118,14 +123,13 @@ class Worker:
         tensors = _Tensors(self._checkpoint, self._reading(task), result.failures)
         at_hand = LayerAtHand(task.layer, task.subject.digest, self._seed, tensors.read)
         whole = Evaluator(nodes, at_hand, task.known, task.layer.name, result.failures, elsewhere=nowhere)
-        variants = {variant.identity: variant for variant in self._selection.extractors[task.layer.kind]}
         sequences: dict[str, MatrixSequence] = {}
         layer = _Layer(task, result, tensors, whole, self._of_weights(task.missing))
         for own in task.matrices:
-            variant = variants[own.subject.extractor]
+            variant = self._variants[task.layer.kind][own.subject.extractor]
             if variant.identity not in sequences:
                 sequences[variant.identity] = MatrixSequence(at_hand, variant, own.plan, result.failures)
-            make = partial(sequences[variant.identity].__getitem__, own.subject.index)
+            make = functools.partial(sequences[variant.identity].__getitem__, own.subject.index)
             matrix = MatrixAtHand(at_hand, own.plan, own.subject, own.spectra, make)
             kinds = [kind for kind in self._kinds_behind(own) if not matrix.has(kind)]
             name = f"{task.layer.name} {variant.label} {own.subject.index}"
@@ -141,9 +145,6 @@ class Worker:
             )
         return layer
 
-    def _of_weights(self, missing: Iterable[str]) -> list[str]:
-        return [qualified for qualified in missing if self._selection.nodes[qualified].of_weights]
-
     def _changed(self, own: _Layer) -> bool:
         """Tell whether the file is no longer the one that was digested: its content would get a wrong address."""
         try:
@@ -152,6 +153,10 @@ class Worker:
             own.lose(Failure("read", self._loader, own.task.layer.name, str(error)))
             return True
         return False
+
+
+def _of_weights(nodes: Mapping[str, Node], missing: Iterable[str]) -> tuple[str, ...]:
+    return tuple(qualified for qualified in missing if nodes[qualified].of_weights)
 
 
 class _Clock:

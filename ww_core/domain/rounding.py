@@ -90,7 +90,7 @@ class Rounding:
 
     def times(self, gain: float) -> Rounding:
         """Return that of numbers whose errors are so many times as large."""
-        return Rounding(self.epsilon, self.row_step * gain, self.col_step * gain)
+        return self if gain == 1.0 else Rounding(self.epsilon, self.row_step * gain, self.col_step * gain)
 
     def noise(self, rms: float, rows: int, cols: int) -> float:
         """Return the expected spectral norm of the errors of a (rows, cols) matrix whose root mean square is given."""

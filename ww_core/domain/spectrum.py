@@ -100,6 +100,18 @@ class Spectrum:
         """Which spectrum of its matrix it is."""
         return SpectrumKind(self.resolution, self.precision, self.randomized)
 
+    def scaled(self, scale: float, randomized: Randomized | None) -> Spectrum:
+        """Return that of the matrix so many times as large, after a permutation."""
+        return Spectrum(
+            singular_values=self.singular_values * scale,
+            noise_floor=self.noise_floor * scale,
+            resolution=self.resolution,
+            precision=self.precision,
+            route=self.route,
+            seconds=self.seconds,
+            randomized=randomized,
+        )
+
     @property
     def eigenvalues(self) -> npt.NDArray[np.float64]:
         """Squared singular values, shape (n,), descending; may overflow to inf where the squares do."""

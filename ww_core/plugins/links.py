@@ -25,12 +25,14 @@ class Need:
         core: The core input; None if it is another quantity.
         quantity: Qualified name of the quantity; empty if it is a core input.
         column: Column of that quantity; empty for its whole result.
+        is_elsewhere: Whether that quantity is of another scope.
     """
 
     parameter: str
     core: CoreInput | None = None
     quantity: str = ""
     column: str = ""
+    is_elsewhere: bool = False
 
 
 def needs_of(owned: Owned[Quantity], registry: Registry) -> tuple[Need, ...]:
@@ -63,7 +65,7 @@ def _need(owned: Owned[Quantity], parameter: str, name: str, registry: Registry)
     if target.scope is not own.scope and own.scope is Scope.MODEL and not column:
         columns = ", ".join(column.name for column in target.columns)
         raise UsageError(f"need {name!r} has {'the columns ' + columns if columns else 'no column'}: name a column")
-    return Need(parameter, quantity=found.qualified, column=column)
+    return Need(parameter, quantity=found.qualified, column=column, is_elsewhere=target.scope is not own.scope)
 
 
 def _check_scope(own: Quantity, name: str, scope: Scope) -> None:

@@ -11,11 +11,18 @@ import numpy as np
 from ww_core.contracts.device import Device
 from ww_core.spectral.blocks import BLOCK_BYTES
 from ww_core.spectral.lapack import Lapack, lapack
+from ww_core.spectral.room import Room
 from ww_core.spectral.scaling import SINGLES, NotFiniteError, exponents_of, unscaled, widened
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from ww_core.spectral.room import Make
+
+PIECE_BYTES = 2**19
+"""A piece and its Gram matrices stay in a core's own cache."""
+
+BLOCKS, GRAMS = Room(PIECE_BYTES), Room(PIECE_BYTES)
 
 ONE_STAGE_FROM = {"f": 16, "d": 40, "F": 16, "D": 32}
 """Short side from which our call of LAPACK is faster than NumPy's, by type: OpenBLAS 0.3.31, AVX-512."""
@@ -35,7 +42,7 @@ class Cpu(Device):
 
     name = "cpu"
     description = "The processor, by BLAS and LAPACK; the default."
-    piece_bytes: ClassVar[int] = 2**20  # a piece and its Gram matrices stay in a core's own cache
+    piece_bytes: ClassVar[int] = PIECE_BYTES
 
     def by_gram(self, letter: str, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the singular values by the Gram matrix, ascending."""
@@ -66,7 +73,7 @@ def _gram(piece: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str
     along = piece if rows > cols else piece.mT
     # A quarter of the Gram at least: narrower blocks of a large matrix would spend more on adding than on multiplying.
     width = max(BLOCK_BYTES // (np.dtype(letter).itemsize * count * short), short // 4, 1)
-    total = _product(widened(along[:, :width], exponents, letter))
+    total = _product(widened(along[:, :width], exponents, letter, BLOCKS.take), GRAMS.take)
     for start in range(width, long, width):
         product = _product(widened(along[:, start : start + width], exponents, letter))
         with np.errstate(invalid="ignore", over="ignore"):
@@ -75,19 +82,19 @@ def _gram(piece: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str
     return total
 
 
-def _product(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _product(block: npt.NDArray[Any], make: Make = np.empty) -> npt.NDArray[Any]:
     """Gram matrices of the columns of ``block``, shape (b, any, n); (b, n, n)."""
+    gram = make((block.shape[0], block.shape[2], block.shape[2]), block.dtype.char)
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         if not np.iscomplexobj(block):
             # The same array on both sides, so that numpy takes the symmetric product: half the work.
-            real: npt.NDArray[Any] = block.mT @ block
-            return real
+            np.matmul(block.mT, block, out=gram)
+            return gram
         # Half the work of a complex product: its real part is that of the two parts stacked, its imaginary part is
         # a product less its transpose.
         parts = np.concatenate([block.real, block.imag], axis=1)
         length = block.shape[1]
         cross = parts[:, :length].mT @ parts[:, length:]
-        gram = np.empty(cross.shape, block.dtype)
         gram.real = parts.mT @ parts
         gram.imag = cross - cross.mT
         return gram

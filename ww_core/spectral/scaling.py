@@ -11,6 +11,8 @@ from ww_core.spectral.blocks import SAFE_EXPONENT, scaling_exponents
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from ww_core.spectral.room import Make
+
 SAFE_SINGLE_EXPONENT = 30
 """The same as ``SAFE_EXPONENT`` for float32."""
 
@@ -47,13 +49,16 @@ def lies_transposed(part: npt.NDArray[Any]) -> bool:
     return abs(part.strides[1]) < abs(part.strides[2])
 
 
-def widened(part: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str) -> npt.NDArray[Any]:
+def widened(
+    part: npt.NDArray[Any], exponents: npt.NDArray[np.int32], letter: str, make: Make = np.empty
+) -> npt.NDArray[Any]:
     """Copy of ``part`` in the type of ``letter``, in the order it lies in, entries divided by two to their exponent."""
     if lies_transposed(part):
-        return widened(part.mT, exponents, letter).mT
+        return widened(part.mT, exponents, letter, make).mT
     if letter in SINGLES and exponents.any():  # scaled before it is rounded, as it may not fit
         return widened(part, exponents, letter.replace("f", "d").replace("F", "D")).astype(letter)
-    block = part.astype(letter, order="C")
+    block = make(part.shape, letter)
+    block[...] = part
     if exponents.any():
         numbers = block.view(block.real.dtype)
         with np.errstate(under="ignore"):

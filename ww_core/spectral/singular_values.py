@@ -141,12 +141,14 @@ def spectra_of(
     spectra, first = [], 0
     for batch in batches:
         own, first = values[first : first + batch.entries.shape[0]], first + batch.entries.shape[0]
-        pooled = np.sort(_repeated(own, batch.multiplicities).reshape(-1))[::-1]
+        pooled = _repeated(own, batch.multiplicities).reshape(-1)
+        pooled.sort()
+        pooled = pooled[::-1].copy()
         if pooled[0] == np.inf:
             raise Refused("the largest singular value is beyond the range of float64")
         spectra.append(
             Spectrum(
-                singular_values=np.ascontiguousarray(pooled),
+                singular_values=pooled,
                 noise_floor=_noise_floor(pooled, (rows, cols), batch.rounding, precision),
                 resolution=resolution,
                 precision=precision,

@@ -14,10 +14,9 @@ from ww_core.domain.rules.judge import judge
 from ww_core.domain.rules.reading import parse_rules
 from ww_core.domain.rules.verdict import CheckedModel, CheckReport
 from ww_core.errors import NotAStoreError, NotStoredError, UsageError
-from ww_core.plugins.discovery import load_plugins
 from ww_core.store.store import Store, open_store
 from ww_core.use_cases.baselines import BEST, PREVIOUS, find_baseline, is_sought, report_on
-from ww_core.use_cases.naming import Named, opened_with
+from ww_core.use_cases.naming import Named, installed_plugins, opened_with
 from ww_core.use_cases.report_files import is_report_file, read_report
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def check(
     name: str | None = None,
     profile: str | None = None,
     allow_no_baseline: bool = False,
-    registry: Callable[[], Registry] = load_plugins,
+    registry: Callable[[], Registry] = installed_plugins,
     observers: Sequence[RunObserver] = (),
 ) -> CheckReport:
     """Judge a candidate by rules, alone or against a baseline.

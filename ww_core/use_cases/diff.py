@@ -22,8 +22,7 @@ from ww_core.domain.difference import (
 from ww_core.domain.globs import choose_layers
 from ww_core.domain.name import texts_of
 from ww_core.errors import UnknownNameError, UsageError
-from ww_core.plugins.discovery import load_plugins
-from ww_core.use_cases.naming import Named, opened_with
+from ww_core.use_cases.naming import Named, installed_plugins, opened_with
 
 if TYPE_CHECKING:
     import os
@@ -50,7 +49,7 @@ def diff(
     sort: str = "importance",
     top: int = 0,
     record: bool = False,
-    registry: Callable[[], Registry] = load_plugins,
+    registry: Callable[[], Registry] = installed_plugins,
     observers: Sequence[RunObserver] = (),
 ) -> CheckpointDifference:
     """Compare two checkpoints: which layers differ in content, and how their metrics differ.

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ww_core.errors import NotAStoreError, NotStoredError, SourceError
-from ww_core.plugins.discovery import load_plugins
 from ww_core.sources.opening import find_source
 from ww_core.store.records import CheckpointRef
 from ww_core.store.store import Store, open_store
@@ -21,6 +20,13 @@ if TYPE_CHECKING:
     from ww_core.plugins.registry import Registry
 
     Place = Store | str | os.PathLike[str] | None
+
+
+def installed_plugins() -> Registry:
+    """Load the plugins that are installed, of which only sources have need."""
+    from ww_core.plugins.discovery import load_plugins
+
+    return load_plugins()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ def opened_with(
     *,
     profile: str | None = None,
     record: bool = False,
-    registry: Callable[[], Registry] = load_plugins,
+    registry: Callable[[], Registry] = installed_plugins,
     observers: Sequence[RunObserver] = (),
 ) -> Iterator[tuple[Store, tuple[Named, ...]]]:
     """Open a store and find in it what was named; what is not stored there is a source, and is analysed.
