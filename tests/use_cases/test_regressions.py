@@ -25,8 +25,8 @@ SCALED = NORMS | {"alpha_norm", "log_alpha_norm", "alpha_weighted", "weight_std"
 def measured(version="1", better="lower"):
     @ww.metric(version=version, name="measure", better=better)
     def function(singular_values):
-        """The largest singular value; the second version of the metric means another number."""
-        return singular_values[0] * (1 if version == "1" else 100)
+        """Log of the largest singular value; the second version of the metric means another number."""
+        return np.log10(singular_values[0]) + (0 if version == "1" else 2)
 
     return function
 
@@ -179,7 +179,7 @@ def test_another_version_of_a_metric_is_said_and_not_compared(tmp_path):
             weights, store=store, name="net", version=f"v{number}", registry=registries["1" if number < 6 else "2"]
         )
     answer = ww.regressions("net", store=store, metrics=["measure", "log_norm"])
-    assert answer.steps == ()  # the number is a hundred times as large, and it is another one
+    assert answer.steps == ()  # the number is larger by two, and it is another one
     assert list(answer.not_comparable) == ["measure"]
     assert set(answer.not_comparable["measure"]) == {f"v{number}" for number in range(1, 6)}
     assert "version 1 of the metric, and 2 in the newest" in answer.not_comparable["measure"]["v1"]
