@@ -185,6 +185,32 @@ def test_another_version_of_a_metric_is_said_and_not_compared(tmp_path):
     assert "version 1 of the metric, and 2 in the newest" in answer.not_comparable["measure"]["v1"]
 
 
+def test_a_step_is_confirmed_by_a_later_version_however_many_its_level_is_taken_from(tmp_path):
+    @ww.metric(version="1", better="lower")
+    def size(singular_values):
+        """As large as the weights."""
+        return singular_values[0]
+
+    rng, store, registry = np.random.default_rng(0), tmp_path / "s.sqlite", registry_of(size)
+    walks = 1000 + rng.standard_normal((20, 20)).cumsum(axis=0)
+    walks[10:, 3] += 300
+    walks[19, 7] += 300
+
+    def answer():
+        return {own.layer: own for own in ww.regressions("net", store=store, metrics=["size"]).regressions}
+
+    for number, values in enumerate(walks, 1):
+        weights = {f"{at}.weight": np.eye(4, 3) * value for at, value in enumerate(values)}
+        ww.analyze(weights, store=store, name="net", version=f"v{number}", registry=registry)
+    steps = answer()
+    assert {layer: own.version for layer, own in steps.items()} == {"3": "v11", "7": "v20"}
+    assert (steps["3"].versions_after, steps["3"].is_confirmed) == (1, True)
+    assert (steps["7"].versions_after, steps["7"].is_confirmed) == (1, False)
+    # The same weights once more say nothing new.
+    ww.analyze(weights | {"step": np.array(21)}, store=store, name="net", version="v21", registry=registry)
+    assert not answer()["7"].is_confirmed
+
+
 def test_equal_versions_and_few_versions_have_no_steps(tmp_path):
     rng, store = np.random.default_rng(3), tmp_path / "s.sqlite"
     weights = weights_of(rng, {}, count=3)

@@ -102,7 +102,7 @@ def _row(own: Regression) -> dict[str, Any]:
         "change": f"{own.before:.4g} {arrow()} {own.after:.4g} ({own.change:+.4g}{verdict})",
         "evidence": f"{own.evidence:.1f}",
         "needed": f"{own.needed:.1f}",
-        "confirmed": "" if own.versions_after > 1 else "not yet",
+        "confirmed": "" if own.is_confirmed else "not yet",
     }
 
 

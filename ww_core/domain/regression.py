@@ -32,7 +32,8 @@ class Regression:
         needed: Evidence from which on a step is reported, for as many tests as this question took.
         p_value: Chance that noise alone shows as much evidence in any of these tests.
         versions_before: How many values ``before`` is the median of.
-        versions_after: The same of ``after``; 1: no later version confirms it yet.
+        versions_after: The same of ``after``.
+        is_confirmed: Whether a later version has another value, so that this one is no value that returns at once.
     """
 
     version: str
@@ -49,6 +50,7 @@ class Regression:
     p_value: float
     versions_before: int
     versions_after: int
+    is_confirmed: bool
 
     @property
     def change(self) -> float:

@@ -90,6 +90,10 @@ def _refuse_undirected(history: History) -> None:
             raise UsageError(f"column {label!r} has no direction, so that no change of it is worse: add --any")
 
 
+SAME = 1e-10
+"""Relative difference up to which two values are one, as for the steps."""
+
+
 class _Series(NamedTuple):
     """The numbers of a column in one place over the versions; ``place`` is None for a summary."""
 
@@ -153,6 +157,7 @@ def _answer(history: History, series: Sequence[_Series], false_alarms: float, *,
                 p_value=step.p_value,
                 versions_before=step.versions_before,
                 versions_after=step.versions_after,
+                is_confirmed=_is_confirmed(own.values, step.at),
             )
         )
     found.sort(key=lambda own: (versions.index(own.version), -own.evidence))
@@ -168,6 +173,14 @@ def _answer(history: History, series: Sequence[_Series], false_alarms: float, *,
         false_alarms=false_alarms,
         not_comparable={label: track.not_comparable for label, track in history.tracks.items() if track.not_comparable},
     )
+
+
+def _is_confirmed(values: Numbers, at: int) -> bool:
+    """Tell whether a later version than that at a place has a value, and one of other weights."""
+    import numpy as np
+
+    later = values[at + 1 :]
+    return bool(np.any(np.isfinite(later) & ~np.isclose(later, values[at], rtol=SAME, atol=0.0)))
 
 
 def _kind(series: _Series) -> tuple[str, bool]:
