@@ -63,3 +63,12 @@ def test_a_difference_keeps_both_sides_of_the_first_column(on_a_terminal, weight
     text = on_a_terminal(50, "diff", "net@1", "net@2")
     assert header(text) == ["layer", "status", "alpha"]
     assert re.search(r"^first +changed +[\d.]+ → [\d.]+ \([+-][\d.]+", text, re.MULTILINE)
+
+
+def test_a_difference_keeps_what_says_how_far_to_trust_it(on_a_terminal, weights, model_file):
+    on_a_terminal(300, "analyze", model_file)
+    save_file(weights | {"second.weight": weights["second.weight"][:6, :5].copy()}, model_file)
+    on_a_terminal(300, "analyze", model_file)
+    text = on_a_terminal(70, "diff", "net@1", "net@2")
+    assert header(text) == ["layer", "status", "alpha", "warning", "short_tail"]
+    assert "sigma" in text.partition("(no room for ")[2]

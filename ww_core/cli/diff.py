@@ -100,8 +100,10 @@ def _print(difference: CheckpointDifference, scope: options.RowScope, output: Ou
         listed = difference.listed(scope.rows, everything=everything)
         shown = _shown(listed, difference.headline)
         rows = [_place(own) | _cells(own.difference, shown) for own in listed]
-        # The first column of the headline is what the table is read for.
-        optional = ["extractor", *reversed(shown[1:]), "was"]
+        # The first column of the headline is what the table is read for, and flags and texts say how far to trust it.
+        flags = [label for label in shown[1:] if difference.columns[label].type in {"bool", "text"}]
+        numbers = [label for label in shown[1:] if label not in flags]
+        optional = ["extractor", *reversed(numbers), *reversed(flags), "was"]
     for name in ("was", "index"):
         if not any(row.get(name) for row in rows):
             rows = [{key: value for key, value in row.items() if key != name} for row in rows]
