@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from ww_core.domain.identity import canonical_json
 from ww_core.store import tables as t
 from ww_core.store.rows import chunks, execute, insert_by_digest, insert_missing, now
 
@@ -32,8 +31,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
             "kind": record.kind,
             "key": record.key,
             "version": record.version,
-            "parameters": canonical_json(dict(record.parameters)),
-            "needs": canonical_json(dict(record.needs)),
+            **record.texts,
             "source_digest": record.source_digest,
             "created_at": moment,
         }

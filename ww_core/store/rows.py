@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CHUNK = 500
 """Rows in one statement: with a dozen columns, well under every server's limit on bound variables."""
 
-SQLITE_INSERTED = 50
+SQLITE_INSERTED = 25
 """Rows in one INSERT into SQLite, which takes as long to read a statement as to do it, and keeps what it has read."""
 
 
@@ -187,20 +187,26 @@ def _insert_tuples(
     Many rows go into one statement: a statement for each takes several times as long, and SQLAlchemy's own that take
     many must be compiled anew for each count of rows.
     """
-    sqlite = connection.dialect.name == "sqlite"
-    into = f"{connection.dialect.identifier_preparer.format_table(table)} ({', '.join(columns)})"
-    marks = f"({', '.join(['?' if sqlite else '%s'] * len(columns))})"
+    dialect = connection.dialect
+    sqlite = dialect.name == "sqlite"
     returned: list[Any] = []
     for chunk in chunks(rows, SQLITE_INSERTED if sqlite else 0):
+        statement = _inserting(dialect, table, tuple(columns), len(chunk), ending)
         values = tuple(chain.from_iterable(chunk))
-        # Names and endings are this module's own; values are bound.
-        statement = f"INSERT INTO {into} VALUES {', '.join([marks] * len(chunk))} {ending}"  # noqa: S608
         if sqlite:
             returned += driver_of(connection).execute(statement, values)
         else:
             answer = connection.exec_driver_sql(statement, values)
             returned += answer.all() if answer.returns_rows else ()
     return returned
+
+
+@functools.lru_cache(maxsize=256)
+def _inserting(dialect: Dialect, table: Table, columns: tuple[str, ...], count: int, ending: str) -> str:
+    """Return a statement that inserts so many rows. Names and endings are this module's own; values are bound."""
+    marks = f"({', '.join(['?' if dialect.name == 'sqlite' else '%s'] * len(columns))})"
+    into = f"{dialect.identifier_preparer.format_table(table)} ({', '.join(columns)})"
+    return f"INSERT INTO {into} VALUES {', '.join([marks] * count)} {ending}"  # noqa: S608 - see above
 
 
 def clean(text: str) -> str:

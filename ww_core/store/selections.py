@@ -42,11 +42,12 @@ def record_selection(connection: Connection, record: SelectionRecord, keys: Keys
     if stored:
         return stored[row["digest"]]
     selection_id = insert_by_digest(connection, t.selection, [row])[row["digest"]]
+    extractors_of = {scope: canonical_json(record.primary_of(scope)) for scope in {own.scope for own in record.columns}}
     variants: list[dict[str, Any]] = [
         {
             "digest": variant,
             "column_id": keys.columns[column.identity, column.column],
-            "extractors": canonical_json(record.primary_of(column)),
+            "extractors": extractors_of[column.scope],
         }
         for column, (_, _, variant) in zip(record.columns, shown, strict=True)
     ]
