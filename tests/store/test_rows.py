@@ -11,7 +11,6 @@ from ww_core.store import tables as t
 from ww_core.store.rows import (
     SQLITE_INSERTED,
     execute,
-    insert_by_digest,
     insert_missing,
     insert_one,
     keys_by_digest,
@@ -71,10 +70,10 @@ COUNTS = [0, 1, SQLITE_INSERTED - 1, SQLITE_INSERTED, SQLITE_INSERTED + 1, 3 * S
 def test_any_number_of_rows_is_inserted_once_and_found_by_digest(connection, count):
     rows = [{"digest": f"{n:064x}", "kind": "matrix"} for n in range(count)]
     before = len(execute(connection, select(t.subject.c.id), {}))
-    keys = insert_by_digest(connection, t.subject, rows[: count // 2])
+    keys = record_by_digest(connection, t.subject, rows[: count // 2])
     assert list(keys) == [row["digest"] for row in rows[: count // 2]]
     assert record_by_digest(connection, t.subject, rows[::-1]).items() >= keys.items()
-    again = insert_by_digest(connection, t.subject, rows)
+    again = record_by_digest(connection, t.subject, rows)
     assert again == keys_by_digest(connection, t.subject, [row["digest"] for row in rows])
     assert len(set(again.values())) == count
     assert len(execute(connection, select(t.subject.c.id), {})) == before + count

@@ -14,7 +14,7 @@ from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.errors import NotStoredError
 from ww_core.store import tables as t
 from ww_core.store.records import ColumnOrigin, Maker, OriginRecord
-from ww_core.store.rows import chunks, insert_by_digest, readable
+from ww_core.store.rows import chunks, readable, record_by_digest
 
 SPECTRUM = "(spectrum)"
 """What stands for spectra among the columns of a report."""
@@ -24,8 +24,7 @@ def record_origins(connection: Connection, records: Collection[OriginRecord]) ->
     """Store origins, and return their keys."""
     rows = {record: _row(record) for record in records}
     digests = {record: digest_of("origin", row) for record, row in rows.items()}
-    # Of a run, which is a part of them, they are new, but for those that it has stored already: not asked for first.
-    keys = insert_by_digest(connection, t.origin, [{"digest": digests[own]} | row for own, row in rows.items()])
+    keys = record_by_digest(connection, t.origin, [{"digest": digests[own]} | row for own, row in rows.items()])
     return {record: keys[digest] for record, digest in digests.items()}
 
 

@@ -114,12 +114,6 @@ _LIST_OF = "__[POSTCOMPILE_{}]"  # how SQLAlchemy marks the place of a list
 _LIST = r"__\[POSTCOMPILE_(\w+)\]"
 
 
-def record_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Insert the rows whose digest is new, and return the keys of all of them by digest."""
-    keys = keys_by_digest(connection, table, [row["digest"] for row in rows])
-    return keys | insert_by_digest(connection, table, [row for row in rows if row["digest"] not in keys])
-
-
 def keys_by_digest(connection: Connection, table: Table, digests: Sequence[str]) -> dict[str, int]:
     """Return the keys of those rows of a table that are stored, by digest."""
     found = (execute(connection, _by_digest(table), {"digests": chunk}) for chunk in chunks(digests))
@@ -131,14 +125,14 @@ def _by_digest(table: Table) -> Select[Any]:
     return select(table.c.digest, table.c.id).where(table.c.digest.in_(bindparam("digests", expanding=True)))
 
 
-def insert_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Insert rows whose digests were not there, and return their keys by digest."""
+def record_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Insert the rows whose digest is new, and return the keys of all of them by digest."""
     # In one order everywhere, so that two processes on a server wait for each other and never in a circle.
     by_digest = {row["digest"]: row for row in sorted(rows, key=itemgetter("digest"))}
     # SQLite inserts rows one by one and looks their keys up in less time than it takes to return them.
     told = "" if connection.dialect.name == "sqlite" else " RETURNING digest, id"
     keys = dict(_insert(connection, table, list(by_digest.values()), f"ON CONFLICT DO NOTHING{told}"))
-    # What another process has written in the meantime is not among what was inserted.
+    # What was there, or another process has written in the meantime, is not among what was inserted.
     return keys | keys_by_digest(connection, table, [digest for digest in by_digest if digest not in keys])
 
 

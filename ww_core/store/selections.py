@@ -14,7 +14,6 @@ from ww_core.store import tables as t
 from ww_core.store.rows import (
     chunks,
     execute,
-    insert_by_digest,
     insert_missing,
     keys_by_digest,
     record_by_digest,
@@ -41,7 +40,7 @@ def record_selection(connection: Connection, record: SelectionRecord, keys: Keys
     stored = keys_by_digest(connection, t.selection, [row["digest"]])
     if stored:
         return stored[row["digest"]]
-    selection_id = insert_by_digest(connection, t.selection, [row])[row["digest"]]
+    selection_id = record_by_digest(connection, t.selection, [row])[row["digest"]]
     extractors_of = {scope: canonical_json(record.primary_of(scope)) for scope in {own.scope for own in record.columns}}
     variants: list[dict[str, Any]] = [
         {

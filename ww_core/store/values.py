@@ -23,10 +23,10 @@ from ww_core.store.rows import (
     chunks,
     clean,
     execute,
-    insert_by_digest,
     insert_many,
     insert_missing,
     keys_by_digest,
+    record_by_digest,
     upsert,
 )
 
@@ -167,7 +167,7 @@ def _record_subjects(connection: Connection, subjects: Sequence[Subject], keys: 
     keys.subjects |= stored
     new = [subject for digest, subject in by_digest.items() if digest not in stored]
     rows = [{"digest": subject.digest, "kind": subject.kind} for subject in new]
-    keys.subjects |= insert_by_digest(connection, t.subject, rows)
+    keys.subjects |= record_by_digest(connection, t.subject, rows)
     layers = [_layer_row(subject, keys) for subject in new if isinstance(subject, LayerSubject)]
     insert_missing(connection, t.layer_subject, layers)
     matrices = [_matrix_row(subject, keys) for subject in new if isinstance(subject, MatrixSubject)]
