@@ -160,14 +160,20 @@ def upsert(
     table: Table,
     rows: Sequence[Mapping[str, Any]],
     *,
-    update_columns: Sequence[str],
+    update_columns: Sequence[str] = (),
     where_null: str = "",
 ) -> None:
-    """Insert rows, and update some columns of those that are there; only where a column is NULL, if one is named."""
-    keys = ", ".join(table.primary_key.columns.keys())
-    replaced = ", ".join(f"{name} = excluded.{name}" for name in update_columns)
+    """Insert rows, and update those that are there: all columns, or some; where a column is NULL, if one is named."""
+    _insert(connection, table, rows, _updating(table, tuple(update_columns), where_null))
+
+
+@functools.cache
+def _updating(table: Table, columns: tuple[str, ...], where_null: str) -> str:
+    keys = table.primary_key.columns.keys()
+    columns = columns or tuple(column.name for column in table.columns if not column.primary_key)
+    replaced = ", ".join(f"{name} = excluded.{name}" for name in columns)
     condition = f" WHERE {table.name}.{where_null} IS NULL" if where_null else ""
-    _insert(connection, table, rows, f"ON CONFLICT ({keys}) DO UPDATE SET {replaced}{condition}")
+    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {replaced}{condition}"
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], ending: str) -> list[Any]:

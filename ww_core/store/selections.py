@@ -99,9 +99,7 @@ def record_analysis(connection: Connection, selection_id: int, coverage: Sequenc
         for position, record in enumerate(coverage)
     ]
     # Replaced, because what an extractor said by an exception it may say otherwise next time.
-    keyed = {column.name for column in t.coverage.primary_key}
-    changing = [column.name for column in t.coverage.columns if column.name not in keyed]
-    upsert(connection, t.coverage, rows, update_columns=changing)
+    upsert(connection, t.coverage, rows)
     return int(analysis_id)
 
 

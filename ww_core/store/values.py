@@ -151,8 +151,7 @@ def record_results(
     spectra = [by_key[key] for key in sorted(by_key)]
     if keep_spectra:
         # What was left out once is made anew as a whole, and so is who made it.
-        changing = [column.name for column in t.spectrum.columns if not column.primary_key]
-        upsert(connection, t.spectrum, spectra, update_columns=changing, where_null="singular_values")
+        upsert(connection, t.spectrum, spectra, where_null="singular_values")
     else:
         insert_missing(connection, t.spectrum, spectra)
     values = [row for result in results for row in _value_rows(result, keys, origins)]
