@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,17 +25,24 @@ def blas_in_use() -> str:
     return "; ".join(dict.fromkeys(text.strip() for text in texts))
 
 
+@functools.lru_cache(maxsize=1)
+def _libraries(imported: int) -> Any:  # noqa: ARG001 - an import may have brought another library
+    """Find the libraries of this process that have threads, which takes half a millisecond."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread while any analysis of this process runs; the last to end restores what was."""
     global _running, _limits
     import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
-    from threadpoolctl import threadpool_limits
 
     with _lock:
         _running += 1
         if _running == 1:
-            _limits = threadpool_limits(1, user_api="blas")
+            _limits = _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
     try:
         yield
     finally:

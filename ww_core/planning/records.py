@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from ww_core.domain.column import Scope
 from ww_core.domain.identity import NUMERICS_VERSION, spectrum_identity
 from ww_core.domain.layer import LayerKind, SkippedTensor
 from ww_core.planning.layers import PlannedLayer
+from ww_core.plugins.selection import REMEMBERED
 from ww_core.store.records import ColumnRecord, CoverageRecord, IdentityRecord, Maker, SelectionRecord
 
 if TYPE_CHECKING:
@@ -108,7 +110,8 @@ def _roles(selection: Selection) -> dict[str, Sequence[ExtractorVariant]]:
     return roles
 
 
-def identity_records(selection: Selection, registry: Registry) -> list[IdentityRecord]:
+@functools.lru_cache(maxsize=REMEMBERED)  # a registry remembers selections, for they are often used again
+def identity_records(selection: Selection, registry: Registry) -> Sequence[IdentityRecord]:
     """Return the identities of a selection: quantities, metrics, extractors, spectra."""
     makers = {own.name: Maker(own.name, own.distribution, own.version) for own in registry.plugins}
     through = _plugins_behind(selection)

@@ -38,8 +38,9 @@ def plan_tasks(
         Tasks, the most costly first, each subject in one of them only; and what is stored, by subject digest.
     """
     matrix_nodes, layer_nodes = selection.wanted(Scope.MATRIX), selection.wanted(Scope.LAYER)
-    contextual = any(node.in_context for node in matrix_nodes)
-    known = known_of(reader, list(_subject_digests(planned, contextual=contextual)), selection)
+    plain = [node for node in matrix_nodes if not node.in_context]
+    contextual = [node for node in matrix_nodes if node.in_context]
+    known = known_of(reader, list(_subject_digests(planned, contextual=bool(contextual))), selection)
     seen: set[str] = set()
     tasks = []
     for own in planned:
@@ -49,7 +50,7 @@ def plan_tasks(
         seen.add(own.subject.digest)
         matrices, cost = [], 0.0
         for made in own.matrices:
-            fresh = list(_matrix_tasks(own, made, matrix_nodes, known, seen))
+            fresh = list(_matrix_tasks(own, made, plain, contextual, known, seen))
             matrices += fresh
             cost += made.plan.cost * len(fresh) / made.plan.matrices
         if missing or matrices:
@@ -89,11 +90,14 @@ def named_outcomes(outcomes: Mapping[tuple[str, str], Outcome], selection: Selec
 
 
 def _matrix_tasks(
-    own: PlannedLayer, made: PlannedMatrices, nodes: Sequence[Node], known: Mapping[str, Known], seen: set[str]
+    own: PlannedLayer,
+    made: PlannedMatrices,
+    plain: Sequence[Node],
+    contextual: Sequence[Node],
+    known: Mapping[str, Known],
+    seen: set[str],
 ) -> Iterator[MatrixTask]:
     """Yield a task for each matrix of which something is missing that no task before has taken on."""
-    contextual = [node for node in nodes if node.in_context]
-    plain = [node for node in nodes if not node.in_context]
     for subject in made.subjects:
         in_context = own.in_context(subject) if contextual else subject
         all_known = {**known.get(subject.digest, {}), **known.get(in_context.digest, {})}
@@ -107,6 +111,8 @@ def _matrix_tasks(
 
 def missing_of(nodes: Sequence[Node], known: Known) -> tuple[str, ...]:
     """Return the qualified names of the metrics of which a column is not known."""
+    if not known:
+        return tuple(node.qualified for node in nodes)
     return tuple(node.qualified for node in nodes if not is_complete(node.quantity, known.get(node.qualified, {})))
 
 

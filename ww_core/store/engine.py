@@ -121,7 +121,8 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
         connection = sqlite3.connect(
             place, uri=read_only, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
         )
-        rec.info["file"] = _file_at(location)
+        if not read_only:
+            rec.info["written"] = (location, _file_at(location))
         connection.execute("PRAGMA foreign_keys = ON")  # off by default
         connection.execute("PRAGMA legacy_alter_table = OFF")  # a renamed table takes its references with it
         connection.execute("PRAGMA synchronous = NORMAL")  # with WAL a power cut costs the last commits, not the file
@@ -131,15 +132,19 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
 
     common = _sqlite()
     pool = (StaticPool if location.in_memory else QueuePool)(open_file, dialect=common.dialect)
-    engine = Engine(pool, common.dialect, common.url, execution_options={"compiled_cache": _compiled})
+    return _FileEngine(pool, common.dialect, common.url, execution_options={"compiled_cache": _compiled})
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        if not read_only and connection.info["file"] != _file_at(location):
-            raise StoreError(f"{location} was moved, removed or replaced while it was open: run the same command again")
-        driver_of(connection).execute("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
 
-    return engine
+class _FileEngine(Engine):
+    """What connects to an SQLite store."""
+
+
+@event.listens_for(_FileEngine, "begin")  # of the class, for to add a listener takes longer than a transaction
+def _begin(connection: Connection) -> None:
+    location, file = connection.info.get("written", (None, None))
+    if location is not None and file != _file_at(location):
+        raise StoreError(f"{location} was moved, removed or replaced while it was open: run the same command again")
+    driver_of(connection).execute("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
 
 
 def _file_at(location: Location) -> tuple[int, int] | None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from ww_core.domain.identity import canonical_json
 from ww_core.store import tables as t
-from ww_core.store.rows import chunks, execute, insert_by_digest, insert_missing, now
+from ww_core.store.rows import chunks, execute, insert_missing, now, record_by_digest
 
 if TYPE_CHECKING:
     from ww_core.store.keys import Keys
@@ -32,15 +31,14 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
             "kind": record.kind,
             "key": record.key,
             "version": record.version,
-            "parameters": canonical_json(dict(record.parameters)),
-            "needs": canonical_json(dict(record.needs)),
+            **record.texts,
             "source_digest": record.source_digest,
             "created_at": moment,
         }
         for record in records
         if record.digest not in stored
     ]
-    keys.identities |= insert_by_digest(connection, t.identity, rows)
+    keys.identities |= record_by_digest(connection, t.identity, rows)
     extended = [r for r in records if any((r.digest, own.key) not in keys.columns for own in r.columns)]
     rows = [
         {

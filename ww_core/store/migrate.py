@@ -12,12 +12,13 @@ import itertools
 import sqlite3
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import Connection, Engine, Select, column, func, inspect, select, table
 
 from ww_core.errors import NotAStoreError, SchemaTooNewError, SchemaTooOldError, StoreError
 from ww_core.store.engine import Location, connect, driver_of, explained
+from ww_core.store.rows import execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,12 +54,15 @@ def current_revision(connection: Connection, location: Location) -> str | None:
     tables = _table_names(connection)
     versions: list[str] = []
     if "alembic_version" in tables:
-        versions = list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
+        versions = [version for (version,) in execute(connection, _VERSIONS, {})]
     if tables >= OUR_TABLES and len(versions) == 1:
         return versions[0]
     if tables <= {"alembic_version"} and not versions:
         return None
     raise NotAStoreError(f"{location} is the database of another program: give ww a file or a database of its own")
+
+
+_VERSIONS: Select[Any] = select(column("version_num")).select_from(table("alembic_version"))
 
 
 def _table_names(connection: Connection) -> set[str]:

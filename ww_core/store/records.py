@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ww_core.domain.identity import digest_of
+from ww_core.domain.identity import canonical_json, digest_of
 
 if TYPE_CHECKING:
     from ww_core.domain.column import Column
@@ -179,7 +179,11 @@ class Maker(NamedTuple):
     version: str = ""
 
 
-class IdentityRecord(NamedTuple):
+NOBODY = Maker("")
+
+
+@dataclass(frozen=True, eq=False)
+class IdentityRecord:
     """An identity with its stored columns.
 
     Attributes:
@@ -205,8 +209,13 @@ class IdentityRecord(NamedTuple):
     needs: Mapping[str, Any]
     source_digest: str
     columns: tuple[Column, ...] = ()
-    maker: Maker = Maker("")
+    maker: Maker = NOBODY
     through: tuple[Maker, ...] = ()
+
+    @functools.cached_property
+    def texts(self) -> dict[str, str]:
+        """Parameters and needs as JSON."""
+        return {"parameters": canonical_json(dict(self.parameters)), "needs": canonical_json(dict(self.needs))}
 
 
 class ColumnKey(NamedTuple):
@@ -250,13 +259,13 @@ class SelectionRecord(NamedTuple):
     extractors: Mapping[str, Sequence[str]]
     columns: Sequence[ColumnRecord]
 
-    def primary_of(self, column: ColumnRecord) -> dict[str, str]:
-        """Identities of the extractors that a column speaks of, by role: a column of whole layers speaks of none."""
-        return {} if column.scope == "layer" else {role: variants[0] for role, variants in self.extractors.items()}
+    def primary_of(self, scope: str) -> dict[str, str]:
+        """Identities of the extractors that columns speak of, by role: columns of whole layers speak of none."""
+        return {} if scope == "layer" else {role: variants[0] for role, variants in self.extractors.items()}
 
     def variant_of(self, column: ColumnRecord) -> str:
         """Content address of the variant that a column is."""
-        return variant_digest(self.primary_of(column), column.identity, column.column, column.type)
+        return variant_digest(self.primary_of(column.scope), column.identity, column.column, column.type)
 
 
 def variant_digest(extractors: Mapping[str, str], identity: str, column: str, kind: str) -> str:
@@ -312,7 +321,7 @@ class RunRecord(NamedTuple):
     identities: Sequence[IdentityRecord]
     selection: SelectionRecord
     coverage: Sequence[CoverageRecord]
-    loader: Maker = Maker("")
+    loader: Maker = NOBODY
 
 
 class StoredRequest(NamedTuple):

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 CHUNK = 500
 """Rows in one statement: with a dozen columns, well under every server's limit on bound variables."""
 
-SQLITE_INSERTED = 50
-"""Rows in one INSERT into SQLite, which takes as long to read a statement as to do it, and keeps what it has read."""
+SQLITE_INSERTED = 25
+"""Rows in one INSERT into SQLite, where there are so many."""
 
 
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
@@ -114,12 +114,6 @@ _LIST_OF = "__[POSTCOMPILE_{}]"  # how SQLAlchemy marks the place of a list
 _LIST = r"__\[POSTCOMPILE_(\w+)\]"
 
 
-def record_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Insert the rows whose digest is new, and return the keys of all of them by digest."""
-    keys = keys_by_digest(connection, table, [row["digest"] for row in rows])
-    return keys | insert_by_digest(connection, table, [row for row in rows if row["digest"] not in keys])
-
-
 def keys_by_digest(connection: Connection, table: Table, digests: Sequence[str]) -> dict[str, int]:
     """Return the keys of those rows of a table that are stored, by digest."""
     found = (execute(connection, _by_digest(table), {"digests": chunk}) for chunk in chunks(digests))
@@ -131,19 +125,22 @@ def _by_digest(table: Table) -> Select[Any]:
     return select(table.c.digest, table.c.id).where(table.c.digest.in_(bindparam("digests", expanding=True)))
 
 
-def insert_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Insert rows whose digests were not there, and return their keys by digest."""
+def record_by_digest(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Insert the rows whose digest is new, and return the keys of all of them by digest."""
     # In one order everywhere, so that two processes on a server wait for each other and never in a circle.
     by_digest = {row["digest"]: row for row in sorted(rows, key=itemgetter("digest"))}
-    inserted = _insert(connection, table, list(by_digest.values()), "ON CONFLICT DO NOTHING RETURNING digest, id")
-    keys = dict(inserted)
-    # What another process has written in the meantime is not among what was inserted.
+    # SQLite inserts rows one by one and looks their keys up in less time than it takes to return them.
+    told = "" if connection.dialect.name == "sqlite" else " RETURNING digest, id"
+    keys = dict(_insert(connection, table, list(by_digest.values()), f"ON CONFLICT DO NOTHING{told}"))
+    # What was there, or another process has written in the meantime, is not among what was inserted.
     return keys | keys_by_digest(connection, table, [digest for digest in by_digest if digest not in keys])
 
 
 def insert_one(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
     """Insert a row that is new, and return its key."""
-    return int(_insert(connection, table, [row], "RETURNING id")[0][0])
+    statement = _inserting(connection.dialect, table, tuple(row), 1, "RETURNING id")
+    ((key,),) = _run(connection, statement, _cleaned(row))
+    return int(key)
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -151,7 +148,9 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
     _insert(connection, table, rows, "ON CONFLICT DO NOTHING")
 
 
-def insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+def insert_many(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> None:
     """Insert the rows whose keys are not there, given as tuples whose texts are clean."""
     _insert_tuples(connection, table, columns, rows, "ON CONFLICT DO NOTHING")
 
@@ -161,46 +160,64 @@ def upsert(
     table: Table,
     rows: Sequence[Mapping[str, Any]],
     *,
-    update_columns: Sequence[str],
+    update_columns: Sequence[str] = (),
     where_null: str = "",
 ) -> None:
-    """Insert rows, and update some columns of those that are there; only where a column is NULL, if one is named."""
-    keys = ", ".join(table.primary_key.columns.keys())
-    replaced = ", ".join(f"{name} = excluded.{name}" for name in update_columns)
+    """Insert rows, and update those that are there: all columns, or some; where a column is NULL, if one is named."""
+    _insert(connection, table, rows, _updating(table, tuple(update_columns), where_null))
+
+
+@functools.cache
+def _updating(table: Table, columns: tuple[str, ...], where_null: str) -> str:
+    keys = table.primary_key.columns.keys()
+    columns = columns or tuple(column.name for column in table.columns if not column.primary_key)
+    replaced = ", ".join(f"{name} = excluded.{name}" for name in columns)
     condition = f" WHERE {table.name}.{where_null} IS NULL" if where_null else ""
-    _insert(connection, table, rows, f"ON CONFLICT ({keys}) DO UPDATE SET {replaced}{condition}")
+    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {replaced}{condition}"
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], ending: str) -> list[Any]:
     """Insert rows of equal columns in equal order, and return what the ``ending`` of the statement says."""
-    if not rows:
-        return []
-    cleaned = [tuple([clean(own) if type(own) is str else own for own in row.values()]) for row in rows]
-    return _insert_tuples(connection, table, list(rows[0]), cleaned, ending)
+    return _insert_tuples(connection, table, tuple(rows[0]), list(map(_cleaned, rows)), ending) if rows else []
+
+
+def _cleaned(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple([clean(own) if type(own) is str else own for own in row.values()])
 
 
 def _insert_tuples(
-    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], ending: str
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], ending: str
 ) -> list[Any]:
-    """Insert rows, and return what the ``ending`` of the statement says.
+    """Insert rows, and return what the ``ending`` of the statement says, which in SQLite must be nothing.
 
     Many rows go into one statement: a statement for each takes several times as long, and SQLAlchemy's own that take
-    many must be compiled anew for each count of rows.
+    many must be compiled anew for each count of rows. SQLite takes longer to read such a statement than to do it, so
+    all have one length there, and the rows that are left go one by one.
     """
+    statement = functools.partial(_inserting, connection.dialect, table, columns, ending=ending)
     sqlite = connection.dialect.name == "sqlite"
-    into = f"{connection.dialect.identifier_preparer.format_table(table)} ({', '.join(columns)})"
-    marks = f"({', '.join(['?' if sqlite else '%s'] * len(columns))})"
+    at_once = len(rows) // SQLITE_INSERTED * SQLITE_INSERTED if sqlite else len(rows)
     returned: list[Any] = []
-    for chunk in chunks(rows, SQLITE_INSERTED if sqlite else 0):
-        values = tuple(chain.from_iterable(chunk))
-        # Names and endings are this module's own; values are bound.
-        statement = f"INSERT INTO {into} VALUES {', '.join([marks] * len(chunk))} {ending}"  # noqa: S608
-        if sqlite:
-            returned += driver_of(connection).execute(statement, values)
-        else:
-            answer = connection.exec_driver_sql(statement, values)
-            returned += answer.all() if answer.returns_rows else ()
+    for chunk in chunks(rows[:at_once], SQLITE_INSERTED if sqlite else CHUNK):
+        returned += _run(connection, statement(len(chunk)), tuple(chain.from_iterable(chunk)))
+    if rows[at_once:]:
+        driver_of(connection).executemany(statement(1), rows[at_once:])
     return returned
+
+
+def _run(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[Any]:
+    if connection.dialect.name == "sqlite":
+        return driver_of(connection).execute(statement, values).fetchall()
+    answer = connection.exec_driver_sql(statement, values)
+    return list(answer.all()) if answer.returns_rows else []
+
+
+@functools.lru_cache(maxsize=256)
+def _inserting(dialect: Dialect, table: Table, columns: tuple[str, ...], count: int, ending: str) -> str:
+    """Return a statement that inserts so many rows. Names and endings are this module's own; values are bound."""
+    marks = f"({', '.join(['?' if dialect.name == 'sqlite' else '%s'] * len(columns))})"
+    into = f"{dialect.identifier_preparer.format_table(table)} ({', '.join(columns)})"
+    return f"INSERT INTO {into} VALUES {', '.join([marks] * count)} {ending}"  # noqa: S608 - see above
 
 
 def clean(text: str) -> str:

@@ -14,7 +14,6 @@ from ww_core.store import tables as t
 from ww_core.store.rows import (
     chunks,
     execute,
-    insert_by_digest,
     insert_missing,
     keys_by_digest,
     record_by_digest,
@@ -41,12 +40,13 @@ def record_selection(connection: Connection, record: SelectionRecord, keys: Keys
     stored = keys_by_digest(connection, t.selection, [row["digest"]])
     if stored:
         return stored[row["digest"]]
-    selection_id = insert_by_digest(connection, t.selection, [row])[row["digest"]]
+    selection_id = record_by_digest(connection, t.selection, [row])[row["digest"]]
+    extractors_of = {scope: canonical_json(record.primary_of(scope)) for scope in {own.scope for own in record.columns}}
     variants: list[dict[str, Any]] = [
         {
             "digest": variant,
             "column_id": keys.columns[column.identity, column.column],
-            "extractors": canonical_json(record.primary_of(column)),
+            "extractors": extractors_of[column.scope],
         }
         for column, (_, _, variant) in zip(record.columns, shown, strict=True)
     ]
@@ -99,9 +99,7 @@ def record_analysis(connection: Connection, selection_id: int, coverage: Sequenc
         for position, record in enumerate(coverage)
     ]
     # Replaced, because what an extractor said by an exception it may say otherwise next time.
-    keyed = {column.name for column in t.coverage.primary_key}
-    changing = [column.name for column in t.coverage.columns if column.name not in keyed]
-    upsert(connection, t.coverage, rows, update_columns=changing)
+    upsert(connection, t.coverage, rows)
     return int(analysis_id)
 
 

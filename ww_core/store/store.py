@@ -87,7 +87,7 @@ class Store:
         self._location = location
         self._engine = engine
         self._closed = False
-        self._disconnect = weakref.finalize(self, engine.dispose)
+        self._disconnect = weakref.finalize(self, engine.pool.dispose)  # no new pool, as the engine's own would make
         self._thread = threading.local()
         self._turn = threading.Lock() if location.in_memory else contextlib.nullcontext()
         if engine.dialect.name == "postgresql":
@@ -96,7 +96,6 @@ class Store:
         else:
             self._reader = engine
         self._writer = engine.execution_options(sqlite_begin="IMMEDIATE", writers="together")
-        self._lone_writer = engine.execution_options(sqlite_begin="IMMEDIATE", writers="alone")
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +143,8 @@ class Store:
 
     def _writing_alone(self) -> AbstractContextManager[Connection]:
         """A transaction that writes while no other one does: what it finds unused is unused until its end."""
-        return self._transaction(self._writable(self._lone_writer))
+        lone = self._engine.execution_options(sqlite_begin="IMMEDIATE", writers="alone")
+        return self._transaction(self._writable(lone))
 
     def _writable(self, engine: Engine) -> Engine:
         if self.read_only:

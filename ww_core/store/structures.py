@@ -17,7 +17,7 @@ from ww_core.domain.subject import LayerSubject
 from ww_core.store import tables as t
 from ww_core.store.keys import Keys
 from ww_core.store.records import StoredLayer, StoredStructure, StoredTensor
-from ww_core.store.rows import clean, execute, insert_by_digest, insert_missing, keys_by_digest, now, record_by_digest
+from ww_core.store.rows import clean, execute, insert_missing, keys_by_digest, now, record_by_digest
 
 if TYPE_CHECKING:
     from ww_core.store.records import CheckpointRecord
@@ -50,7 +50,7 @@ def record_checkpoint(connection: Connection, record: CheckpointRecord) -> tuple
     structure = structure_digest(record.digest, layers, skipped)
     row = {"digest": structure, "checkpoint_id": keys.checkpoint, "parameters": record.parameters}
     stored = keys_by_digest(connection, t.structure, [structure])
-    keys.structure = (stored or insert_by_digest(connection, t.structure, [row]))[structure]
+    keys.structure = (stored or record_by_digest(connection, t.structure, [row]))[structure]
     if not stored:
         rows = []
         for position, fields in enumerate(layers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,15 @@ from ww_core.store import tables as t
 from ww_core.store.encoding import decode_spectrum, encode_spectrum
 from ww_core.store.identities import column_keys
 from ww_core.store.origins import record_origins
-from ww_core.store.records import Maker, OriginRecord
+from ww_core.store.records import NOBODY, Maker, OriginRecord
 from ww_core.store.rows import (
     chunks,
     clean,
     execute,
-    insert_by_digest,
     insert_many,
     insert_missing,
     keys_by_digest,
+    record_by_digest,
     upsert,
 )
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ww_core.store.records import ColumnKey, Result
     from ww_core.store.runs import OpenRun
 
-_NUMBERS: Mapping[str, type[float]] = {"int": int, "bool": bool}
+_WHOLE: Mapping[str, type[int]] = {"int": int, "bool": bool}
 
 
 def stored_outcomes(
@@ -72,11 +72,11 @@ def values_of(
         types: Types of the columns asked for, by key.
     """
     found: dict[int, dict[int, Outcome]] = defaultdict(dict)
-    numbers = {column: _NUMBERS.get(name, float) for column, name in types.items()}
     for chunk in chunks(sorted(set(subjects))):
         for subject, column, state, number, text, reason in execute(connection, _VALUES, {"subjects": chunk}):
-            if column in numbers:
-                typed = None if number is None else numbers[column](number)
+            if column in types:
+                whole = None if number is None else _WHOLE.get(types[column])
+                typed = whole(number) if whole else number
                 found[subject][column] = Outcome(_STATES[state], typed, text, reason)
     return dict(found)
 
@@ -151,8 +151,7 @@ def record_results(
     spectra = [by_key[key] for key in sorted(by_key)]
     if keep_spectra:
         # What was left out once is made anew as a whole, and so is who made it.
-        changing = [column.name for column in t.spectrum.columns if not column.primary_key]
-        upsert(connection, t.spectrum, spectra, update_columns=changing, where_null="singular_values")
+        upsert(connection, t.spectrum, spectra, where_null="singular_values")
     else:
         insert_missing(connection, t.spectrum, spectra)
     values = [row for result in results for row in _value_rows(result, keys, origins)]
@@ -167,7 +166,7 @@ def _record_subjects(connection: Connection, subjects: Sequence[Subject], keys: 
     keys.subjects |= stored
     new = [subject for digest, subject in by_digest.items() if digest not in stored]
     rows = [{"digest": subject.digest, "kind": subject.kind} for subject in new]
-    keys.subjects |= insert_by_digest(connection, t.subject, rows)
+    keys.subjects |= record_by_digest(connection, t.subject, rows)
     layers = [_layer_row(subject, keys) for subject in new if isinstance(subject, LayerSubject)]
     insert_missing(connection, t.layer_subject, layers)
     matrices = [_matrix_row(subject, keys) for subject in new if isinstance(subject, MatrixSubject)]
@@ -218,57 +217,67 @@ def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, origins: _Orig
         "seconds": spectrum.seconds,
         "encoding": encoding,
         "singular_values": content,
-        "origin_id": origins.keys[_extractor(result.subject), ""],
+        "origin_id": origins.keys[_extractor(result.subject)][""],
     }
 
 
 _VALUE_COLUMNS = ("subject_id", "column_id", "state", "number", "text", "reason", "origin_id")
 
 
-def _value_rows(result: Result, keys: Keys, origins: _Origins) -> Iterator[tuple[Any, ...]]:
-    subject_id, extractor = keys.subjects[result.subject.digest], _extractor(result.subject)
-    for column, outcome in result.outcomes.items():
-        if outcome.state is State.FAILED:
-            continue
-        text = outcome.text and clean(outcome.text)
-        reason = outcome.reason and clean(outcome.reason)
-        origin = origins.keys[column[0], extractor]
-        yield subject_id, keys.columns[column], str(outcome.state), outcome.number, text, reason, origin
-
-
-_NOBODY = Maker("")
+def _value_rows(result: Result, keys: Keys, origins: _Origins) -> list[tuple[Any, ...]]:
+    subject, columns = keys.subjects[result.subject.digest], keys.columns
+    origin = origins.keys[_extractor(result.subject)]
+    return [
+        (
+            subject,
+            columns[column],
+            str(outcome.state),
+            outcome.number,
+            outcome.text and clean(outcome.text),
+            outcome.reason and clean(outcome.reason),
+            origin[column[0]],
+        )
+        for column, outcome in result.outcomes.items()
+        if outcome.state is not State.FAILED
+    ]
 
 
 class _Origins:
     """Keys of the origins of what a run has computed, stored with the first of it.
 
     Attributes:
-        keys: By the identity of a metric and of the extractor that made its matrix, or none; of spectra by that of the
-            extractor and none.
+        keys: By the identity of the extractor that made its matrix, or none, then by that of the metric; of spectra by
+            none.
     """
 
     def __init__(self, connection: Connection, run: OpenRun, results: Sequence[Result], blas: str) -> None:
         self._run = run
         self._blas = blas
-        pairs = set[tuple[str, str]]()
+        made: dict[str, set[str]] = defaultdict(set)
         for own in results:
-            extractor = _extractor(own.subject)
-            pairs.update([(identity, extractor) for identity, _ in own.outcomes])
+            of_extractor = made[_extractor(own.subject)]
+            of_extractor.update([identity for identity, _ in own.outcomes])
             if own.spectrum is not None:
-                pairs.add((extractor, ""))
+                of_extractor.add("")
         record_of = functools.cache(self._record)  # nearly all have the same makers
-        nobody, makers = (_NOBODY,), run.makers
+        nobody, makers = (NOBODY,), run.makers
         records = {
-            (identity, extractor): record_of(makers.get(identity, nobody), makers.get(extractor, nobody)[0])
-            for identity, extractor in pairs
+            extractor: {
+                identity: record_of(makers.get(identity or extractor, nobody), makers.get(extractor, nobody)[0])
+                for identity in identities
+            }
+            for extractor, identities in made.items()
         }
-        keys = record_origins(connection, set(records.values()))
-        self.keys = {pair: keys[record] for pair, record in records.items()}
+        keys = record_origins(connection, {record for own in records.values() for record in own.values()})
+        self.keys = {
+            extractor: {identity: keys[record] for identity, record in own.items()}
+            for extractor, own in records.items()
+        }
 
     def _record(self, makers: tuple[Maker, ...], extractor: Maker) -> OriginRecord:
         run = self._run
         maker, *through = makers
-        hands = {*through, extractor, run.loader} - {maker, _NOBODY}
+        hands = {*through, extractor, run.loader} - {maker, NOBODY}
         return OriginRecord(run.number, run.program, maker, tuple(sorted(hands)), self._blas)
 
 
