@@ -120,7 +120,7 @@ def spoilt(matrix) -> Spoilt:
         (lambda: ww.metric(version="1")(spoilt), "colour"),
         (
             lambda: ww.metric(version="1", unit=3, name="m")(lambda matrix: 0),
-            "unit, doc and key of column 'm' are texts",
+            "unit, doc, key and standard_error of column 'm' are texts",
         ),
         (lambda: ww.metric(version="1", batched="yes", name="m")(lambda matrix: 0), "batched is True or False"),
         (lambda: ww.metric(version="1", needs=["x"], name="m")(lambda matrix: 0), "needs is no mapping"),

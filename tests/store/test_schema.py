@@ -108,7 +108,15 @@ def structure(checkpoint_id: int) -> dict:
 
 
 def column(name: str) -> dict:
-    return {"key": name, "name": name, "type": "float", "better": "lower", "unit": "", "is_table": False}
+    return {
+        "key": name,
+        "name": name,
+        "type": "float",
+        "better": "lower",
+        "unit": "",
+        "standard_error": "",
+        "is_table": False,
+    }
 
 
 def label(number: int) -> dict:
