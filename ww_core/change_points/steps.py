@@ -11,6 +11,7 @@ from ww_core.change_points.evidence import Evidence, segments
 from ww_core.change_points.noise import measure_noise
 from ww_core.change_points.observations import observe
 from ww_core.change_points.piecewise import piecewise_constant
+from ww_core.change_points.trend import detrend
 from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,16 +38,16 @@ class Step:
         series: Index of the series.
         at: Index of the first version after the step.
         previous: Index of the last version before it that has a value.
-        before: Level before: the median of the values that it is taken from; unit of the values.
-        after: Level after, likewise.
+        before: Level before; of a series that drifts, what its trend leads to at ``at``; unit of the values.
+        after: Level after, at ``at`` likewise.
         change: ``after - before``; its sign is the direction.
         uncertainty: Standard error of ``change``; unit of the values.
         evidence: ``|change| / uncertainty``.
         needed: The evidence from which on a step is reported, given the noise, its tails and the number of tests.
         p_value: Chance that noise shows so much evidence in any of the tests of this call: at most ``false_alarms``.
         tests: Number of places, over all series of the call, at which a step could have been.
-        versions_before: Number of different values that ``before`` is the median of.
-        versions_after: The same of ``after``; 1 means that no later version has confirmed it.
+        versions_before: Number of different values since the step before, or since the first version.
+        versions_after: The same up to the next step, or the newest version; 1 means that no later one has confirmed it.
     """
 
     series: int
@@ -108,12 +109,16 @@ def find_steps(
         if not tests:
             return ()
         limit = min(false_alarms / tests, 1.0)
-        noise = measure_noise(observed, kinds)
+        detrended = detrend(observed)
+        observed = detrended.observed
+        noise = measure_noise(detrended, kinds)
         scales = _scales(noise)
         series = np.flatnonzero(scales > 0)
         kept, starts = _lasting(observed, noise, series, scales[series], limit)
         tested = Evidence(kept, series, observed, noise).test(starts, *np.nonzero(starts))
-        return _told(tested, *_places(tested, kept, series, observed), series, exponents, tests, limit)
+        at, previous, first = _places(tested, kept, series, observed)
+        trend = detrended.trend[series[tested.row], first]
+        return _told(tested, at, previous, trend, series, exponents, tests, limit)
 
 
 def _checked(
@@ -185,13 +190,17 @@ def _lasting(
 
 
 def _lone(rows: Observations, starts: Flags) -> Flags:
-    """Which observations are of one version, a segment of their own, and above or below both of their neighbours."""
+    """Which observations are of one version, a segment of their own, and return.
+
+    They pass the nearer one of their neighbours by more than half of what these differ.
+    """
     lone = np.zeros(starts.shape, dtype=np.bool_)
     if starts.shape[1] < 3:
         return lone
     values = rows.values
-    rises = values[:, 1:] > values[:, :-1]
-    lone[:, 1:-1] = starts[:, 1:-1] & starts[:, 2:] & (rises[:, 1:] != rises[:, :-1])
+    low, high = np.minimum(values[:, :-2], values[:, 2:]), np.maximum(values[:, :-2], values[:, 2:])
+    passed = np.maximum(low - values[:, 1:-1], values[:, 1:-1] - high)
+    lone[:, 1:-1] = starts[:, 1:-1] & starts[:, 2:] & (passed > (high - low) / 2.0)
     lone &= rows.first == rows.last
     return lone
 
@@ -221,38 +230,41 @@ def _surviving(evidence: Evidence, starts: Flags, limit: float) -> Flags:
     return starts
 
 
-def _places(tested: Tested, kept: Observations, series: Integers, observed: Observations) -> tuple[Integers, Integers]:
-    """The first version after each step and the last one before it.
+def _places(
+    tested: Tested, kept: Observations, series: Integers, observed: Observations
+) -> tuple[Integers, Integers, Integers]:
+    """The first version after each step, the last one before it, and which observation is the first after it.
 
     A value between two levels that was set aside, as it lay beyond the one or the other, belongs to the nearer one.
     """
     at, previous = kept.first[tested.row, tested.place], kept.last[tested.row, tested.place - 1]
+    leads = np.zeros_like(at)
     for step, own in enumerate(series[tested.row]):
         count = observed.counts[own]
         first, last, values = observed.first[own, :count], observed.last[own, :count], observed.values[own, :count]
         between = np.flatnonzero((first > previous[step]) & (last < at[step]))
         nearer_after = np.abs(values[between] - tested.after[step]) < np.abs(values[between] - tested.before[step])
-        for observation in between[nearer_after][:1]:
-            at[step] = first[observation]
-        previous[step] = last[last < at[step]].max()
-    return at, previous
+        leads[step] = [*between[nearer_after], np.searchsorted(first, at[step])][0]
+        at[step], previous[step] = first[leads[step]], last[leads[step] - 1]
+    return at, previous, leads
 
 
 def _told(
     tested: Tested,
     at: Integers,
     previous: Integers,
+    trend: Floats,
     series: Integers,
     exponents: npt.NDArray[np.int32],
     tests: int,
     limit: float,
 ) -> tuple[Step, ...]:
-    """Steps in units of the values."""
+    """Steps in units of the values; the ``trend`` that was taken off is that of the first version after each."""
     from scipy.special import stdtrit
 
     own = series[tested.row]
     back = exponents[own]
-    before, after = np.ldexp(tested.before, back), np.ldexp(tested.after, back)
+    before, after = np.ldexp(tested.before + trend, back), np.ldexp(tested.after + trend, back)
     with np.errstate(over="ignore"):  # from one end of float64 to the other
         change, uncertainty = after - before, np.ldexp(tested.uncertainty, back)
     columns = (
