@@ -31,6 +31,7 @@ _DIFFERENCE = 1.3
 _CAUTION = 100  # neighbour differences that weigh as much as this
 _CHANCE = 2.6  # two standard errors of the logarithm of a ratio of such quantiles, times the root of their number
 _BLOCK = 100  # differences in which a hundredth is counted
+_INCIDENT = 6.0  # standard deviations by which half of a small group moves only where something happened
 _ONSET = 2.0  # the first versions whose differences are so many times the usual
 _FEW_SERIES = 8  # fewer say too little about how their scales differ
 _LEAST_ERROR = 1e-150  # so that a value in units of its error does not overflow
@@ -316,11 +317,17 @@ def _small_tail(standardized: Floats, assumed: float) -> float:
     from scipy.special import stdtrit
 
     known = np.isfinite(standardized)
-    versions, size = int(known.any(axis=0).sum()), int(known.sum())
+    size = int(known.sum())
     half = float(np.median(standardized[known])) if size >= _FEW_SERIES else 0.0
     if not half > 0.0:
         return assumed
-    largest = np.where(known, standardized, 0.0)[:, known.any(axis=0)].max(axis=0)
+    sizes = np.sort(np.where(known, standardized, np.inf), axis=0)
+    counts = known.sum(axis=0)
+    usual = (counts > 0) & ((counts < 2) | (middle(sizes.T, counts) < _INCIDENT))
+    largest = np.where(known, standardized, 0.0)[:, usual].max(axis=0, initial=0.0)
+    size, versions = int(counts[usual].sum()), int(usual.sum())
+    if size < _FEW_SERIES:
+        return assumed
     ratio = float(np.quantile(largest, 0.75)) / half / np.exp(_CHANCE / np.sqrt(size))
     below = 0.75 ** (versions / size)  # chance of one that is below the quartile of the largest
     tails = np.linspace(0.01, 1.0, 100)

@@ -101,24 +101,61 @@ def find_steps(
         Linear models and empirical Bayes methods for assessing differential expression in microarray experiments,
         Statistical Applications in Genetics and Molecular Biology 3 (2004), for scales that series share.
     """
+    return _find(values, errors, groups, false_alarms, false_alarms)[0]
+
+
+def find_suspects(
+    values: Floats,
+    errors: Floats | None = None,
+    *,
+    groups: npt.ArrayLike | None = None,
+    false_alarms: float = 0.01,
+    false_suspects: float = 10.0,
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Find steps, and what would be one if so many false ones as ``false_suspects`` were borne.
+
+    Args:
+        values: As in `find_steps`.
+        errors: Likewise.
+        groups: Likewise.
+        false_alarms: Likewise.
+        false_suspects: How many of the suspects noise may yield in the whole call, on average.
+
+    Returns:
+        The steps of `find_steps`, and the suspects: steps that are not among them, nearest to ``needed`` first.
+    """
+    steps, more = _find(values, errors, groups, false_alarms, max(false_alarms, false_suspects))
+    sure = {(step.series, step.at) for step in steps}
+    suspects = [step for step in more if (step.series, step.at) not in sure]
+    return steps, tuple(sorted(suspects, key=lambda step: -step.evidence / step.needed))
+
+
+def _find(
+    values: Floats, errors: Floats | None, groups: npt.ArrayLike | None, false_alarms: float, bearable: float
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Steps with so few false alarms, and those with as many as are bearable."""
     values, errors, kinds = _checked(values, errors, groups, false_alarms)
     exponents = np.maximum(_exponents(values, kinds), _exponents(errors, kinds))
     with np.errstate(under="ignore"):
-        observed = observe(np.ldexp(values, -exponents).T, np.ldexp(errors, -exponents).T)
+        detrended = detrend(observe(np.ldexp(values, -exponents).T, np.ldexp(errors, -exponents).T))
+        observed = detrended.observed
         tests = int(np.maximum(observed.counts - 1, 0).sum())
         if not tests:
-            return ()
+            return (), ()
         limit = min(false_alarms / tests, 1.0)
-        detrended = detrend(observed)
-        observed = detrended.observed
         noise = measure_noise(detrended, kinds)
         scales = _scales(noise)
         series = np.flatnonzero(scales > 0)
-        kept, starts = _lasting(observed, noise, series, scales[series], limit)
-        tested = Evidence(kept, series, observed, noise).test(starts, *np.nonzero(starts))
-        at, previous, first = _places(tested, kept, series, observed)
-        trend = detrended.trend[series[tested.row], first]
-        return _told(tested, at, previous, trend, series, exponents, tests, limit)
+
+        def told(bound: float) -> tuple[Step, ...]:
+            kept, starts = _lasting(observed, noise, series, scales[series], bound)
+            tested = Evidence(kept, series, observed, noise).test(starts, *np.nonzero(starts))
+            at, previous, first = _places(tested, kept, series, observed)
+            trend = detrended.trend[series[tested.row], first]
+            return _told(tested, at, previous, trend, series, exponents, tests, limit)
+
+        steps = told(limit)
+        return steps, told(min(bearable / tests, 1.0)) if bearable > false_alarms else steps
 
 
 def _checked(
