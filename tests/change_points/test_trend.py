@@ -147,3 +147,14 @@ def test_suspects_are_no_steps_and_the_likeliest_is_first():
 def test_nothing_suspect_where_nothing_changes():
     assert find_suspects(np.full((12, 3), 7.0)) == ((), ())
     assert find_suspects(np.zeros((0, 3))) == ((), ())
+
+
+def test_a_column_that_jumps_by_itself_raises_its_own_bar_only():
+    random = np.random.default_rng(0)
+    values = trainings(16, 120, noise=0.2)
+    jumps = random.choice([0, 0, 0, 20.0], (16, 3)) * random.choice([-1, 1], (16, 3))
+    values[:, :3] = 0.1 * random.standard_normal((16, 3)).cumsum(axis=0) + jumps.cumsum(axis=0)
+    values[14:, 10] += 40.0
+    values[14:, 1] += 40.0
+    (step,) = find_steps(values, groups=np.arange(120) // 3)
+    assert (step.series, step.at) == (10, 14)

@@ -28,12 +28,14 @@ _CAUTIOUS_TAIL = 0.1
 """One over the degrees of freedom that noise is taken to have before there is data about its tails."""
 _DIFFERENCE = 1.3
 """The tail of a difference of two looks so much lighter, in one over the degrees of freedom, than that of one."""
-_CAUTION = 100  # neighbour differences that weigh as much as this
+_CAUTION = 100  # differences of a group that weigh as much as what is assumed
+_SMALL_CAUTION = 50  # the same where they are read as those of few are
 _CHANCE = 2.6  # two standard errors of the logarithm of a ratio of such quantiles, times the root of their number
 _BLOCK = 100  # differences in which a hundredth is counted
 _INCIDENT = 6.0  # standard deviations by which half of a small group moves only where something happened
 _ONSET = 2.0  # the first versions whose differences are so many times the usual
 _FEW_SERIES = 8  # fewer say too little about how their scales differ
+_MOST = 1e150  # sizes beyond count as this, so that no mean of two overflows
 _LEAST_ERROR = 1e-150  # so that a value in units of its error does not overflow
 _TRUSTED_ERRORS = 4.0  # degrees of freedom of standard errors: good to about a factor of 2
 
@@ -173,7 +175,7 @@ def _onset(differences: Floats, observed: Observations) -> Floats:
         now = known & (versions == version)
         if np.count_nonzero(now) < _FEW_SERIES:
             break
-        larger = float(np.median(sizes[now]))
+        larger = min(float(np.median(sizes[now])), _MOST)
         if larger < _ONSET:
             break
         onset[versions == version] = larger
@@ -274,13 +276,14 @@ def _standardized(noise: Noise, differences: Floats) -> Floats:
     every = np.arange(len(differences))
     scales = noise.moderated(every, np.maximum(others, 0.0).T, (noise.counts[:, None] - noise.counted).T)[0].T
     usable = np.isfinite(differences) & (scales > 0)
-    standardized: Floats = np.divide(
+    standardized = np.divide(
         differences,
         np.maximum(scales * np.sqrt(2.0), noise.bend / noise.onset),
         out=np.full(differences.shape, np.nan),
         where=usable,
     )
-    return standardized
+    limited: Floats = np.minimum(standardized, _MOST)
+    return limited
 
 
 def _tail(standardized: Floats, assumed: float) -> float:
@@ -333,4 +336,4 @@ def _small_tail(standardized: Floats, assumed: float) -> float:
     tails = np.linspace(0.01, 1.0, 100)
     expected = stdtrit(1.0 / tails, (1.0 + below) / 2.0) / stdtrit(1.0 / tails, 0.75)
     found = float(np.interp(ratio, expected, tails))
-    return max(assumed, (found * size + assumed * _CAUTION) / (size + _CAUTION))
+    return max(assumed, (found * size + assumed * _SMALL_CAUTION) / (size + _SMALL_CAUTION))

@@ -136,7 +136,7 @@ def _find(
     """Steps with so few false alarms, and those with as many as are bearable."""
     values, errors, kinds = _checked(values, errors, groups, false_alarms)
     exponents = np.maximum(_exponents(values, kinds), _exponents(errors, kinds))
-    with np.errstate(under="ignore"):
+    with np.errstate(under="ignore", over="ignore"):  # a change may be any number of times the noise
         detrended = detrend(observe(np.ldexp(values, -exponents).T, np.ldexp(errors, -exponents).T))
         observed = detrended.observed
         tests = int(np.maximum(observed.counts - 1, 0).sum())
@@ -302,8 +302,7 @@ def _told(
     own = series[tested.row]
     back = exponents[own]
     before, after = np.ldexp(tested.before + trend, back), np.ldexp(tested.after + trend, back)
-    with np.errstate(over="ignore"):  # from one end of float64 to the other
-        change, uncertainty = after - before, np.ldexp(tested.uncertainty, back)
+    change, uncertainty = after - before, np.ldexp(tested.uncertainty, back)
     columns = (
         own,
         at,
