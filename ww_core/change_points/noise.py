@@ -162,8 +162,8 @@ def _largest(entries: Floats, start: Integers, stop: Integers, least: float) -> 
 def _onset(differences: Floats, observed: Observations) -> Floats:
     """How many times larger the noise of each difference is, as the first versions of a training move more than later.
 
-    Of the first version on, as long as it holds: half of all series differ from the version before by more than twice
-    what they usually do.
+    From the first version on, as long as half of all series differ from the version before by more than twice what they
+    usually do.
     """
     counts = np.maximum(observed.counts - 1, 0)
     usual = middle(np.sort(differences, axis=1), counts)

@@ -44,7 +44,7 @@ class Step:
         uncertainty: Standard error of ``change``; unit of the values.
         evidence: ``|change| / uncertainty``.
         needed: The evidence from which on a step is reported, given the noise, its tails and the number of tests.
-        p_value: Chance that noise shows so much evidence in any of the tests of this call: at most ``false_alarms``.
+        p_value: Chance that noise shows so much evidence in any of the tests of this call.
         tests: Number of places, over all series of the call, at which a step could have been.
         versions_before: Number of different values since the step before, or since the first version.
         versions_after: The same up to the next step, or the newest version; 1 means that no later one has confirmed it.
@@ -76,8 +76,9 @@ def find_steps(
 
     All series are one family: the chance that noise alone yields any step at all is at most about ``false_alarms``, as
     docs/explanation/steps.md measures it. Candidates are the steps of an exact L1 fit with Schwarz's penalty. Each must
-    then exceed what differences of neighbouring versions say of noise, wander and tails; so a drift is no step. A value
-    that differs for one version in the middle and returns is no step; at the newest version it cannot be told from one.
+    then exceed what differences of neighbouring versions say of noise, wander and tails. A series that drifts smoothly
+    is judged by how far it leaves its own trend; neither a drift nor a change of slope is a step. A value that differs
+    for one version in the middle and returns is no step; at the newest version it cannot be told from one.
 
     Args:
         values: Shape (versions, series), float64. NaN and infinity mean that the series has no value there.
