@@ -42,6 +42,8 @@ class Amount(NamedTuple):
     """How much of the study is done."""
 
     quiet: dict[int, int]  # histories without a step, by versions
+    drifts: dict[int, int]  # of these, how many have a drift, a walk, an outlier
+    small: dict[int, int]  # histories of small models without a step, by versions
     stepped: dict[int, int]  # histories with steps, by versions
     peers: int  # series that ruptures is run on
     epochs: int
@@ -51,15 +53,19 @@ class Amount(NamedTuple):
 
 
 FULL = Amount(
-    quiet={5: 60, 10: 60, 20: 40, 50: 10, 200: 1},
+    quiet={5: 200, 10: 200, 20: 200, 50: 100, 200: 30},
+    drifts={5: 60, 10: 60, 20: 60, 50: 10, 200: 1},
+    small={5: 100, 12: 100, 20: 100, 40: 100},
     stepped={5: 2, 10: 2, 20: 2, 50: 1, 200: 1},
     peers=40,
     epochs=20,
-    seeds=3,
+    seeds=6,
     images=600,
     draws=20,
 )
-QUICK = Amount(quiet={5: 2}, stepped={5: 1}, peers=2, epochs=3, seeds=1, images=64, draws=3)
+QUICK = Amount(
+    quiet={5: 2}, drifts={5: 1}, small={5: 2}, stepped={5: 1}, peers=2, epochs=3, seeds=1, images=64, draws=3
+)
 
 
 def spreads(random: np.random.Generator) -> Floats:
@@ -91,11 +97,13 @@ def false_alarms(amount: Amount) -> Iterator[Row]:
             seconds: list[float] = []
             for number in range(histories):
                 shapes = quiet_shapes(random, draw(random, (versions, LAYERS * COLUMNS)))
+                if number >= amount.drifts[versions]:
+                    shapes = {"noise": shapes["noise"]}
                 scale = spreads(random)
                 for shape, values in shapes.items():
                     for errors, size in ERRORS.items():
                         plain = shape == "noise" and errors == "none"
-                        if not plain and (number % 5 or (shape != "noise" and errors != "none")):
+                        if errors != "none" and (number % 5 or shape != "noise" or versions > 20):
                             continue
                         began = time.perf_counter()
                         found = find_steps((values + LEVEL) * scale, np.full(values.shape, size) * scale, groups=GROUPS)
@@ -115,6 +123,28 @@ def false_alarms(amount: Amount) -> Iterator[Row]:
                 }
 
 
+def small_families(amount: Amount) -> Iterator[Row]:
+    """Histories of 3 layers and 40 columns in which nothing happens: how many have an alarm."""
+    layers, columns = 3, 40
+    for name, draw in NOISES.items():
+        for versions, histories in amount.small.items():
+            random = np.random.default_rng([versions, 3])
+            counts: dict[str, list[int]] = {}
+            for _ in range(histories):
+                for shape, values in quiet_shapes(random, draw(random, (versions, layers * columns))).items():
+                    found = find_steps(values + LEVEL, groups=np.repeat(np.arange(columns), layers))
+                    counts.setdefault(shape, []).append(len(found))
+            for shape, alarms in counts.items():
+                yield {
+                    "noise": name,
+                    "history": shape,
+                    "versions": versions,
+                    "histories": len(alarms),
+                    "with an alarm": sum(count > 0 for count in alarms),
+                    "alarms": sum(alarms),
+                }
+
+
 SIZES = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 50.0)
 
 
@@ -122,32 +152,38 @@ def true_alarms(amount: Amount) -> Iterator[Row]:
     """Histories in which 1 % of the series step: how many steps are found, by whom."""
     for name, draw in NOISES.items():
         for versions, histories in amount.stepped.items():
-            for errors in ("none", "right") if versions < 50 else ("none",):  # many versions tell the noise themselves
+            kinds = [("level", "none"), ("drift", "none"), ("level", "right")]
+            for ground, errors in kinds if versions < 50 else kinds[:2]:  # many versions tell the noise themselves
                 for where, at in {"middle": versions // 2, "newest": versions - 1}.items():
                     for size in SIZES:
                         random = np.random.default_rng([versions, round(2 * size)])
+                        peers = amount.peers if (ground, errors) == kinds[0] and versions < 200 else 0
                         yield {
                             "noise": name,
+                            "ground": ground,
                             "errors": errors,
                             "versions": versions,
                             "place": where,
                             "size": size,
-                            **_found(random, draw, (versions, at, size), ERRORS[errors], histories, amount.peers),
+                            **_found(random, (draw, ground), (versions, at, size), ERRORS[errors], histories, peers),
                         }
 
 
 def _found(
     random: np.random.Generator,
-    draw: Callable[[np.random.Generator, tuple[int, int]], Floats],
+    noise: tuple[Callable[[np.random.Generator, tuple[int, int]], Floats], str],
     step: tuple[int, int, float],
     error: float,
     histories: int,
     peers: int,
 ) -> Row:
+    draw, ground = noise
     versions, at, size = step
     exact = near = other = threshold = threshold_false = share = share_false = 0
     for _ in range(histories):
         values = draw(random, (versions, LAYERS * COLUMNS)) + LEVEL
+        if ground == "drift":
+            values = quiet_shapes(random, values)["drift"]
         hit = random.permutation(LAYERS * COLUMNS)[:HIT]
         values[at:, hit] += size
         stepped = np.isin(np.arange(LAYERS * COLUMNS), hit)
@@ -176,7 +212,7 @@ def _found(
         "10 %": share / total,
         "10 %, false": share_false / histories,
     }
-    if np.isnan(error):
+    if peers:
         right, wrong = (
             _ruptures(values[:, hit[:peers]], at),
             _ruptures(values[:, np.flatnonzero(~stepped)[:peers]], None),
@@ -310,6 +346,7 @@ def _epochs(example: Any, seed: int, amount: Amount, incident: str) -> Iterator[
 
 PARTS: dict[str, Callable[[Amount], Iterator[Row]]] = {
     "false alarms": false_alarms,
+    "small families": small_families,
     "true alarms": true_alarms,
     "drawn matrices": drawn_matrices,
     "trainings": trainings,

@@ -132,11 +132,11 @@ def test_an_unchanged_run_of_versions_lasted():
 
 
 def test_standard_errors_tell_the_noise_of_one_series():
-    values = noise(4, 1)
-    values[3] += 50
+    values = noise(3, 1)
+    values[2] += 50
     assert find_steps(values) == ()
-    (step,) = find_steps(values, np.ones((4, 1)))
-    assert step.at == 3
+    (step,) = find_steps(values, np.ones((3, 1)))
+    assert step.at == 2
 
 
 def test_no_step_is_surer_than_the_standard_errors():
@@ -200,11 +200,18 @@ def test_time_may_run_backwards(seed):
     values = history(seed=seed, **SIZES)
     last = len(values) - 1
     mirrored = [
-        (step.series, last - step.previous, last - step.at, step.after, step.before, step.versions_after)
+        (step.series, last - step.previous, last - step.at, -step.change, step.evidence, step.versions_after)
         for step in find_steps(values[::-1])
     ]
     assert sorted(mirrored) == [
-        (step.series, step.at, step.previous, step.before, step.after, step.versions_before)
+        (
+            step.series,
+            step.at,
+            step.previous,
+            pytest.approx(step.change),
+            pytest.approx(step.evidence),
+            step.versions_before,
+        )
         for step in find_steps(values)
     ]
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ww_core.change_points.piecewise import piecewise_constant
-from ww_core.change_points.steps import Step, find_steps
+from ww_core.change_points.steps import Step, find_steps, find_suspects
 
-__all__ = ["Step", "find_steps", "piecewise_constant"]
+__all__ = ["Step", "find_steps", "find_suspects", "piecewise_constant"]

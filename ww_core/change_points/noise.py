@@ -7,23 +7,35 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ww_core.change_points.middle import middle
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from ww_core.change_points.observations import Observations
+    from ww_core.change_points.trend import Detrended
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
 
 _NORMAL_MEDIAN = 0.6744897501960817  # of |x|, x standard normal
 _CAP = 3.0  # standard deviations: a larger difference counts as this
-_CAUTIOUS_TAIL = 0.25
+_BEYOND = 20.0  # medians: a larger difference is no noise, and not counted
+_CAUTIOUS_TAIL = 0.1
 """One over the degrees of freedom that noise is taken to have before there is data about its tails."""
 _DIFFERENCE = 1.3
 """The tail of a difference of two looks so much lighter, in one over the degrees of freedom, than that of one."""
-_CAUTION = 200  # neighbour differences that weigh as much as this
+_CAUTION = 100  # differences of a group that weigh as much as what is assumed
+_SMALL_CAUTION = 50  # the same where they are read as those of few are
+_CHANCE = 2.6  # two standard errors of the logarithm of a ratio of such quantiles, times the root of their number
 _BLOCK = 100  # differences in which a hundredth is counted
+_INCIDENT = 6.0  # standard deviations by which half of a small group moves only where something happened
+_ONSET = 2.0  # the first versions whose differences are so many times the usual
 _FEW_SERIES = 8  # fewer say too little about how their scales differ
+_MOST = 1e150  # sizes beyond count as this, so that no mean of two overflows
 _LEAST_ERROR = 1e-150  # so that a value in units of its error does not overflow
 _TRUSTED_ERRORS = 4.0  # degrees of freedom of standard errors: good to about a factor of 2
 
@@ -42,8 +54,11 @@ class Noise:
     Attributes:
         unit: The median standard error of a series, or 1: what its scale is compared to others in.
         middle: Median of the absolute differences of neighbours.
-        squares: Shape (series, observations - 1): squared differences over ``middle``, capped; 0 behind the last.
-        counts: How many differences there are.
+        squares: Shape (series, observations - 1): squared differences over ``middle``, capped.
+        counted: The same shape: which differences tell the noise; not those that are far beyond the others.
+        onset: The same shape: how many times larger the noise of each difference is; ``squares`` are freed from that.
+        bend: The same shape: how much the slopes beside each difference differ, in a series that drifts.
+        counts: How many differences are counted.
         prior_scale: Typical scale of its group; 0 where there is none.
         prior_freedom: Degrees of freedom that this is worth.
         wander: Variance that a version adds for good, over the variance of a value between neighbours; 0 to 2.
@@ -53,6 +68,9 @@ class Noise:
     unit: Floats
     middle: Floats
     squares: Floats
+    counted: Flags
+    onset: Floats
+    bend: Floats
     counts: Integers
     prior_scale: Floats
     prior_freedom: Floats
@@ -60,13 +78,19 @@ class Noise:
     tail: Floats
 
     def without(self, series: Integers, start: Integers, stop: Integers) -> tuple[Floats, Floats]:
-        """Scale of a value of each given series, without its differences ``start`` to ``stop``, and its freedom.
+        """Scale of a value of each given series beside its differences ``start`` to ``stop``, and its freedom.
 
         A step must not be measured by itself. All arguments and results have shape (steps,).
         """
         places = np.arange(self.squares.shape[1])
-        left = np.where((places >= start[:, None]) & (places < stop[:, None]), 0.0, self.squares[series])
-        return self.moderated(series, left.sum(axis=1), self.counts[series] - (stop - start))
+        others = self.counted[series] & ((places < start[:, None]) | (places >= stop[:, None]))
+        squares = np.where(others, self.squares[series], 0.0).sum(axis=1)
+        scale, freedom = self.moderated(series, squares, others.sum(axis=1))
+        return scale * _largest(self.onset[series], start, stop, 1.0), freedom
+
+    def bend_of(self, series: Integers, start: Integers, stop: Integers) -> Floats:
+        """The largest bend of each given series at its differences ``start`` to ``stop``."""
+        return _largest(self.bend[series], start, stop, 0.0)
 
     def moderated(self, series: Integers, squares: Floats, counts: Integers) -> tuple[Floats, Floats]:
         """Mix scales from sums of squares with those of the groups, by degrees of freedom; 0 if nothing is known."""
@@ -77,36 +101,85 @@ class Noise:
         return np.hypot(np.sqrt(weight) * self.prior_scale[series], np.sqrt(1.0 - weight) * own), total
 
 
-def measure_noise(observed: Observations, groups: Integers) -> Noise:
+def measure_noise(detrended: Detrended, groups: Integers) -> Noise:
     """Measure scale, wander and tails from differences of neighbours.
 
     Args:
-        observed: Series of values between -1 and 1.
+        detrended: Series of values between -1 and 1, freed from their trend.
         groups: Shape (series,), int64: series of one number are of one kind.
     """
+    observed = detrended.observed
     unit, trusted = _units(observed)
     values = observed.values / unit[:, None]
     differences = _differences(values, observed.counts, 1)
+    onset = _onset(differences, observed)
+    differences /= onset
     counts = np.maximum(observed.counts - 1, 0)
     half = middle(np.sort(differences, axis=1), counts)
     known = np.isfinite(differences) & (half > 0)[:, None]
     sizes = np.divide(differences, half[:, None], out=np.zeros_like(differences), where=known)
-    squares = np.minimum(sizes, _CAP / _NORMAL_MEDIAN) ** 2
+    counted = np.isfinite(differences) & (sizes < _BEYOND)
+    counts = counted.sum(axis=1)
+    squares = np.where(counted, np.minimum(sizes, _CAP / _NORMAL_MEDIAN), 0.0) ** 2
     every = np.arange(len(unit))
     prior_scale, prior_freedom, wander, tail = (np.zeros(len(unit)) for _ in range(4))
-    noise = Noise(unit, half, squares, counts, prior_scale, prior_freedom, wander, tail)
+    noise = Noise(
+        unit,
+        half,
+        squares,
+        counted,
+        onset,
+        detrended.bend / unit[:, None],
+        counts,
+        prior_scale,
+        prior_freedom,
+        wander,
+        tail,
+    )
     own, freedom = noise.moderated(every, squares.sum(axis=1), counts)
     kinds = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     for members in kinds:
         prior = _prior(own[members], freedom[members], trusted=bool(trusted[members].all()))
         prior_scale[members], prior_freedom[members] = prior
-        wander[members] = _wander(values[members], observed.counts[members], half[members])
+    wander[:] = _wander(values, observed.counts, half, kinds)
+    wander[detrended.drifts] = 2.0  # a trend is known from beside a step only: what is left of it may go anywhere
     standardized = _standardized(noise, differences)
-    # Few series tell little of tails, and guess them low as often as high: all series together are the least.
-    shared = _tail(standardized, _CAUTIOUS_TAIL)
+    # Few series tell little of tails, and guess them low as often as high: the typical group's are the least.
+    shared = float(np.median([_tail(standardized[members], _CAUTIOUS_TAIL) for members in kinds]))
     for members in kinds:
         tail[members] = max(shared, _tail(standardized[members], shared))
     return noise
+
+
+def _largest(entries: Floats, start: Integers, stop: Integers, least: float) -> Floats:
+    """The largest entry of each row from ``start`` to ``stop``, or ``least`` if it is larger."""
+    places = np.arange(entries.shape[1])
+    inside = (places >= start[:, None]) & (places < stop[:, None])
+    largest: Floats = np.where(inside, entries, least).max(axis=1, initial=least)
+    return largest
+
+
+def _onset(differences: Floats, observed: Observations) -> Floats:
+    """How many times larger the noise of each difference is, as the first versions of a training move more than later.
+
+    From the first version on, as long as half of all series differ from the version before by more than twice what they
+    usually do.
+    """
+    counts = np.maximum(observed.counts - 1, 0)
+    usual = middle(np.sort(differences, axis=1), counts)
+    known = np.isfinite(differences) & (usual > 0)[:, None]
+    sizes = np.divide(differences, usual[:, None], out=np.zeros_like(differences), where=known)
+    onset = np.ones_like(differences)
+    versions = observed.first[:, 1:]
+    for version in np.unique(versions[known]):
+        now = known & (versions == version)
+        if np.count_nonzero(now) < _FEW_SERIES:
+            break
+        larger = min(float(np.median(sizes[now])), _MOST)
+        if larger < _ONSET:
+            break
+        onset[versions == version] = larger
+    return onset
 
 
 def median_variance(n: npt.ArrayLike) -> Floats:
@@ -129,15 +202,6 @@ def _differences(values: Floats, counts: Integers, lag: int) -> Floats:
     """Absolute differences of values ``lag`` apart, inf where there is none."""
     found = np.abs(values[:, lag:] - values[:, :-lag])
     return np.where(np.arange(found.shape[1]) < counts[:, None] - lag, found, np.inf)
-
-
-def middle(ascending: Floats, counts: Integers) -> Floats:
-    """Medians of the first ``counts`` entries of ascending rows; 0 of none."""
-    if not ascending.shape[1]:
-        return np.zeros(len(ascending))
-    each, highest = np.arange(len(ascending)), np.maximum(counts - 1, 0)
-    low, high = ascending[each, highest // 2], ascending[each, highest - highest // 2]
-    return np.where(counts > 0, low / 2 + high / 2, 0.0)
 
 
 def _freedom(counts: Integers) -> Floats:
@@ -177,11 +241,12 @@ def _inverse_trigamma(value: float) -> float:
     return x
 
 
-def _wander(values: Floats, counts: Integers, near: Floats) -> Floats:
+def _wander(values: Floats, counts: Integers, near: Floats, kinds: Sequence[Integers]) -> Floats:
     """Variance that each version adds for good, from differences at a longer lag; ``near`` is the median of those at 1.
 
     Noise that is new at every version makes values far apart differ no more than neighbours. A random walk makes the
-    mean square of a difference grow with the lag, a drift with its square.
+    mean square of a difference grow with the lag, a drift with its square. What a group of few series cannot show,
+    all of them together may.
     """
     lag = max(2, int(counts.max(initial=0)) // 8)
     far = middle(np.sort(_differences(values, counts, lag), axis=1), np.maximum(counts - lag, 0))
@@ -191,8 +256,16 @@ def _wander(values: Floats, counts: Integers, near: Floats) -> Floats:
     logs = np.zeros(len(near))
     logs[usable] = 2.0 * (np.log(far[usable]) - np.log(near[usable]))
     error = 3.0 / np.sqrt(np.maximum(counts, 1))  # of such a logarithm in Gaussian noise, simulated
-    shared = float(np.median(logs[usable])) - 2.0 * float(np.median(error[usable])) / np.sqrt(np.count_nonzero(usable))
-    growth = np.expm1(np.clip(np.maximum(shared, logs - 3.0 * error), 0.0, 50.0))
+
+    def surely(members: Integers) -> float:
+        size = members.size
+        return float(np.median(logs[members]) - 2.0 * np.median(error[members]) / np.sqrt(size)) if size else 0.0
+
+    shared, every = np.zeros(len(near)), surely(np.flatnonzero(usable))
+    for members in kinds:
+        shown = members[usable[members]]
+        shared[members] = surely(shown) if shown.size >= _FEW_SERIES else max(surely(shown), every)
+    growth = np.expm1(np.clip(np.maximum(shared, np.where(usable, logs - 3.0 * error, 0.0)), 0.0, 50.0))
     wander: Floats = np.minimum(2.0, 2.0 * growth / (lag - 1))
     return wander
 
@@ -201,12 +274,16 @@ def _standardized(noise: Noise, differences: Floats) -> Floats:
     """Each difference in units of what the others say: shape (series, observations - 1), NaN where unknown."""
     others = noise.squares.sum(axis=1)[:, None] - noise.squares
     every = np.arange(len(differences))
-    scales = noise.moderated(every, np.maximum(others, 0.0).T, np.maximum(noise.counts - 1, 0))[0].T
+    scales = noise.moderated(every, np.maximum(others, 0.0).T, (noise.counts[:, None] - noise.counted).T)[0].T
     usable = np.isfinite(differences) & (scales > 0)
-    standardized: Floats = np.divide(
-        differences, scales * np.sqrt(2.0), out=np.full(differences.shape, np.nan), where=usable
+    standardized = np.divide(
+        differences,
+        np.maximum(scales * np.sqrt(2.0), noise.bend / noise.onset),
+        out=np.full(differences.shape, np.nan),
+        where=usable,
     )
-    return standardized
+    limited: Floats = np.minimum(standardized, _MOST)
+    return limited
 
 
 def _tail(standardized: Floats, assumed: float) -> float:
@@ -219,6 +296,8 @@ def _tail(standardized: Floats, assumed: float) -> float:
     """
     from scipy.special import stdtrit
 
+    if np.isfinite(standardized).sum() < 2 * _BLOCK:
+        return _small_tail(standardized, assumed)
     width = max(1, -(-_BLOCK // max(1, len(standardized))))
     blocks = [standardized[:, at : at + width] for at in range(0, standardized.shape[1], width)]
     blocks = [block[np.isfinite(block)] for block in blocks]
@@ -230,3 +309,31 @@ def _tail(standardized: Floats, assumed: float) -> float:
     found = _DIFFERENCE * float(np.interp(sorted(ratios)[(len(ratios) - 1) // 2], expected, tails))
     size = sum(block.size for block in blocks)
     return (found * size + assumed * _CAUTION) / (size + _CAUTION)
+
+
+def _small_tail(standardized: Floats, assumed: float) -> float:
+    """The same of few differences: at least ``assumed``, more only where that is no chance.
+
+    A quarter of the versions may be incidents. So the upper quartile of the largest difference of each version is
+    compared with the median of all, divided by what it may be too large by chance.
+    """
+    from scipy.special import stdtrit
+
+    known = np.isfinite(standardized)
+    size = int(known.sum())
+    half = float(np.median(standardized[known])) if size >= _FEW_SERIES else 0.0
+    if not half > 0.0:
+        return assumed
+    sizes = np.sort(np.where(known, standardized, np.inf), axis=0)
+    counts = known.sum(axis=0)
+    usual = (counts > 0) & ((counts < 2) | (middle(sizes.T, counts) < _INCIDENT))
+    largest = np.where(known, standardized, 0.0)[:, usual].max(axis=0, initial=0.0)
+    size, versions = int(counts[usual].sum()), int(usual.sum())
+    if size < _FEW_SERIES:
+        return assumed
+    ratio = float(np.quantile(largest, 0.75)) / half / np.exp(_CHANCE / np.sqrt(size))
+    below = 0.75 ** (versions / size)  # chance of one that is below the quartile of the largest
+    tails = np.linspace(0.01, 1.0, 100)
+    expected = stdtrit(1.0 / tails, (1.0 + below) / 2.0) / stdtrit(1.0 / tails, 0.75)
+    found = float(np.interp(ratio, expected, tails))
+    return max(assumed, (found * size + assumed * _SMALL_CAUTION) / (size + _SMALL_CAUTION))

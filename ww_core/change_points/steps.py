@@ -11,6 +11,7 @@ from ww_core.change_points.evidence import Evidence, segments
 from ww_core.change_points.noise import measure_noise
 from ww_core.change_points.observations import observe
 from ww_core.change_points.piecewise import piecewise_constant
+from ww_core.change_points.trend import detrend
 from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,16 +38,16 @@ class Step:
         series: Index of the series.
         at: Index of the first version after the step.
         previous: Index of the last version before it that has a value.
-        before: Level before: the median of the values that it is taken from; unit of the values.
-        after: Level after, likewise.
+        before: Level before; of a series that drifts, what its trend leads to at ``at``; unit of the values.
+        after: Level after, at ``at`` likewise.
         change: ``after - before``; its sign is the direction.
         uncertainty: Standard error of ``change``; unit of the values.
         evidence: ``|change| / uncertainty``.
         needed: The evidence from which on a step is reported, given the noise, its tails and the number of tests.
-        p_value: Chance that noise shows so much evidence in any of the tests of this call: at most ``false_alarms``.
+        p_value: Chance that noise shows so much evidence in any of the tests of this call.
         tests: Number of places, over all series of the call, at which a step could have been.
-        versions_before: Number of different values that ``before`` is the median of.
-        versions_after: The same of ``after``; 1 means that no later version has confirmed it.
+        versions_before: Number of different values since the step before, or since the first version.
+        versions_after: The same up to the next step, or the newest version; 1 means that no later one has confirmed it.
     """
 
     series: int
@@ -75,8 +76,9 @@ def find_steps(
 
     All series are one family: the chance that noise alone yields any step at all is at most about ``false_alarms``, as
     docs/explanation/steps.md measures it. Candidates are the steps of an exact L1 fit with Schwarz's penalty. Each must
-    then exceed what differences of neighbouring versions say of noise, wander and tails; so a drift is no step. A value
-    that differs for one version in the middle and returns is no step; at the newest version it cannot be told from one.
+    then exceed what differences of neighbouring versions say of noise, wander and tails. A series that drifts smoothly
+    is judged by how far it leaves its own trend; neither a drift nor a change of slope is a step. A value that differs
+    for one version in the middle and returns is no step; at the newest version it cannot be told from one.
 
     Args:
         values: Shape (versions, series), float64. NaN and infinity mean that the series has no value there.
@@ -100,20 +102,61 @@ def find_steps(
         Linear models and empirical Bayes methods for assessing differential expression in microarray experiments,
         Statistical Applications in Genetics and Molecular Biology 3 (2004), for scales that series share.
     """
+    return _find(values, errors, groups, false_alarms, false_alarms)[0]
+
+
+def find_suspects(
+    values: Floats,
+    errors: Floats | None = None,
+    *,
+    groups: npt.ArrayLike | None = None,
+    false_alarms: float = 0.01,
+    false_suspects: float = 10.0,
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Find steps, and what would be one if so many false ones as ``false_suspects`` were borne.
+
+    Args:
+        values: As in `find_steps`.
+        errors: Likewise.
+        groups: Likewise.
+        false_alarms: Likewise.
+        false_suspects: How many of the suspects noise may yield in the whole call, on average.
+
+    Returns:
+        The steps of `find_steps`, and the suspects: steps that are not among them, nearest to ``needed`` first.
+    """
+    steps, more = _find(values, errors, groups, false_alarms, max(false_alarms, false_suspects))
+    sure = {(step.series, step.at) for step in steps}
+    suspects = [step for step in more if (step.series, step.at) not in sure]
+    return steps, tuple(sorted(suspects, key=lambda step: -step.evidence / step.needed))
+
+
+def _find(
+    values: Floats, errors: Floats | None, groups: npt.ArrayLike | None, false_alarms: float, bearable: float
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Steps with so few false alarms, and those with as many as are bearable."""
     values, errors, kinds = _checked(values, errors, groups, false_alarms)
     exponents = np.maximum(_exponents(values, kinds), _exponents(errors, kinds))
-    with np.errstate(under="ignore"):
-        observed = observe(np.ldexp(values, -exponents).T, np.ldexp(errors, -exponents).T)
+    with np.errstate(under="ignore", over="ignore"):  # a change may be any number of times the noise
+        detrended = detrend(observe(np.ldexp(values, -exponents).T, np.ldexp(errors, -exponents).T))
+        observed = detrended.observed
         tests = int(np.maximum(observed.counts - 1, 0).sum())
         if not tests:
-            return ()
+            return (), ()
         limit = min(false_alarms / tests, 1.0)
-        noise = measure_noise(observed, kinds)
+        noise = measure_noise(detrended, kinds)
         scales = _scales(noise)
         series = np.flatnonzero(scales > 0)
-        kept, starts = _lasting(observed, noise, series, scales[series], limit)
-        tested = Evidence(kept, series, observed, noise).test(starts, *np.nonzero(starts))
-        return _told(tested, *_places(tested, kept, series, observed), series, exponents, tests, limit)
+
+        def told(bound: float) -> tuple[Step, ...]:
+            kept, starts = _lasting(observed, noise, series, scales[series], bound)
+            tested = Evidence(kept, series, observed, noise).test(starts, *np.nonzero(starts))
+            at, previous, first = _places(tested, kept, series, observed)
+            trend = detrended.trend[series[tested.row], first]
+            return _told(tested, at, previous, trend, series, exponents, tests, limit)
+
+        steps = told(limit)
+        return steps, told(min(bearable / tests, 1.0)) if bearable > false_alarms else steps
 
 
 def _checked(
@@ -185,13 +228,17 @@ def _lasting(
 
 
 def _lone(rows: Observations, starts: Flags) -> Flags:
-    """Which observations are of one version, a segment of their own, and above or below both of their neighbours."""
+    """Which observations are of one version, a segment of their own, and return.
+
+    They pass the nearer one of their neighbours by more than half of what these differ.
+    """
     lone = np.zeros(starts.shape, dtype=np.bool_)
     if starts.shape[1] < 3:
         return lone
     values = rows.values
-    rises = values[:, 1:] > values[:, :-1]
-    lone[:, 1:-1] = starts[:, 1:-1] & starts[:, 2:] & (rises[:, 1:] != rises[:, :-1])
+    low, high = np.minimum(values[:, :-2], values[:, 2:]), np.maximum(values[:, :-2], values[:, 2:])
+    passed = np.maximum(low - values[:, 1:-1], values[:, 1:-1] - high)
+    lone[:, 1:-1] = starts[:, 1:-1] & starts[:, 2:] & (passed > (high - low) / 2.0)
     lone &= rows.first == rows.last
     return lone
 
@@ -221,40 +268,42 @@ def _surviving(evidence: Evidence, starts: Flags, limit: float) -> Flags:
     return starts
 
 
-def _places(tested: Tested, kept: Observations, series: Integers, observed: Observations) -> tuple[Integers, Integers]:
-    """The first version after each step and the last one before it.
+def _places(
+    tested: Tested, kept: Observations, series: Integers, observed: Observations
+) -> tuple[Integers, Integers, Integers]:
+    """The first version after each step, the last one before it, and which observation is the first after it.
 
     A value between two levels that was set aside, as it lay beyond the one or the other, belongs to the nearer one.
     """
     at, previous = kept.first[tested.row, tested.place], kept.last[tested.row, tested.place - 1]
+    leads = np.zeros_like(at)
     for step, own in enumerate(series[tested.row]):
         count = observed.counts[own]
         first, last, values = observed.first[own, :count], observed.last[own, :count], observed.values[own, :count]
         between = np.flatnonzero((first > previous[step]) & (last < at[step]))
         nearer_after = np.abs(values[between] - tested.after[step]) < np.abs(values[between] - tested.before[step])
-        for observation in between[nearer_after][:1]:
-            at[step] = first[observation]
-        previous[step] = last[last < at[step]].max()
-    return at, previous
+        leads[step] = [*between[nearer_after], np.searchsorted(first, at[step])][0]
+        at[step], previous[step] = first[leads[step]], last[leads[step] - 1]
+    return at, previous, leads
 
 
 def _told(
     tested: Tested,
     at: Integers,
     previous: Integers,
+    trend: Floats,
     series: Integers,
     exponents: npt.NDArray[np.int32],
     tests: int,
     limit: float,
 ) -> tuple[Step, ...]:
-    """Steps in units of the values."""
+    """Steps in units of the values; the ``trend`` that was taken off is that of the first version after each."""
     from scipy.special import stdtrit
 
     own = series[tested.row]
     back = exponents[own]
-    before, after = np.ldexp(tested.before, back), np.ldexp(tested.after, back)
-    with np.errstate(over="ignore"):  # from one end of float64 to the other
-        change, uncertainty = after - before, np.ldexp(tested.uncertainty, back)
+    before, after = np.ldexp(tested.before + trend, back), np.ldexp(tested.after + trend, back)
+    change, uncertainty = after - before, np.ldexp(tested.uncertainty, back)
     columns = (
         own,
         at,

@@ -36,8 +36,8 @@ def regressions(
     """Tell which version of MODEL introduced which regression: in which layers, in which summary, how large, how sure.
 
     A column regresses where it steps to a worse level and stays there, by more than its standard error and the usual
-    difference of neighbouring versions explain. Drifts, and a value that returns at once, are no regressions. No weight
-    is read.
+    difference of neighbouring versions explain. Drifts, and a value that returns at once, are no regressions. The
+    largest other changes are told as what may be noise. No weight is read.
     """
     from ww_core.use_cases.regressions import regressions as ask
 
@@ -84,10 +84,18 @@ def _print(answer: Regressions, top: int, output: Output) -> None:
             output.line("with so few versions only large changes can be told from noise: `ww diff` shows all there are")
     else:
         output.line(f"looked at {counted}; the chance of any false alarm is {answer.false_alarms:g}")
+    for suspect in answer.suspects:
+        output.line(f"may be noise: {_suspect(suspect)}")
     for label, versions in answer.not_comparable.items():
         version, reason = next(iter(versions.items()))
         more = f" and {len(versions) - 1} more" if len(versions) > 1 else ""
         output.line(f"not comparable: {label} of {version}{more}: {reason}")
+
+
+def _suspect(own: Regression) -> str:
+    row = _row(own)
+    place = f"{row['layer']} {row['column']}"
+    return f"{own.version} {place} {row['change']}, evidence {row['evidence']} of {row['needed']}"
 
 
 def _row(own: Regression) -> dict[str, Any]:

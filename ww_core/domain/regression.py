@@ -83,6 +83,8 @@ class Regressions:
         tests: How many places they had at which a step could have been.
         false_alarms: Chance that noise alone yields any step at all.
         not_comparable: By column, the versions whose values are another column's, with the reason.
+        suspects: The largest changes that are no steps, as noise may explain them: at most five, in layers and in
+            summaries, nearest to what is needed first.
     """
 
     model: str
@@ -94,6 +96,7 @@ class Regressions:
     tests: int
     false_alarms: float
     not_comparable: Mapping[str, Mapping[str, str]]
+    suspects: tuple[Regression, ...] = ()
 
     @property
     def steps(self) -> tuple[Regression, ...]:
@@ -118,6 +121,7 @@ class Regressions:
             "versions": list(self.versions),
             "regressions": [own.to_dict() for own in self.regressions],
             "summaries": [own.to_dict() for own in self.summaries],
+            "suspects": [own.to_dict() for own in self.suspects],
             "series": self.series,
             "tests": self.tests,
             "false_alarms": self.false_alarms,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from ww_core.domain.answer import AVERAGED
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 FALSE_ALARMS = 0.01
 """Chance that noise alone yields a step, over all that one question looks at."""
+SUSPECTS = 5
+"""How many changes that may be noise are told, too."""
 
 
 def regressions(
@@ -119,48 +122,46 @@ def _series(history: History) -> Iterator[_Series]:
 def _answer(history: History, series: Sequence[_Series], false_alarms: float, *, any_direction: bool) -> Regressions:
     import numpy as np
 
-    from ww_core.change_points import find_steps
+    from ww_core.change_points import Step, find_suspects
 
     none = np.full(len(history.versions), np.nan)
     groups = {key: at for at, key in enumerate(dict.fromkeys(_kind(own) for own in series))}
-    steps = (
-        find_steps(
+    steps, suspects = (
+        find_suspects(
             np.column_stack([own.values for own in series]),
             np.column_stack([none if own.errors is None else own.errors for own in series]),
             groups=[groups[_kind(own)] for own in series],
             false_alarms=false_alarms,
         )
         if series
-        else ()
+        else ((), ())
     )
     versions = tuple(version.version for version in history.versions)
-    found = []
-    for step in steps:
-        own = series[step.series]
-        verdict = verdict_on(step.change, own.track.column.better)
-        if verdict != "worse" and not any_direction:
-            continue
-        place = own.place
-        found.append(
-            Regression(
-                version=versions[step.at],
-                previous=versions[step.previous],
-                layer=place.name if place else "",
-                extractor=place.extractor if place else "",
-                index=place.matrix_index if place else 0,
-                column=own.track.column.name,
-                before=step.before,
-                after=step.after,
-                verdict=verdict,
-                uncertainty=step.uncertainty,
-                needed=step.needed,
-                p_value=step.p_value,
-                versions_before=step.versions_before,
-                versions_after=step.versions_after,
-                is_confirmed=_is_confirmed(own.values, step.at),
-            )
-        )
-    found.sort(key=lambda own: (versions.index(own.version), -own.evidence))
+
+    def told(steps: Iterable[Step]) -> Iterator[Regression]:
+        for step in steps:
+            track, place = series[step.series].track, series[step.series].place
+            verdict = verdict_on(step.change, track.column.better)
+            if verdict == "worse" or any_direction:
+                yield Regression(
+                    version=versions[step.at],
+                    previous=versions[step.previous],
+                    layer=place.name if place else "",
+                    extractor=place.extractor if place else "",
+                    index=place.matrix_index if place else 0,
+                    column=track.column.name,
+                    before=step.before,
+                    after=step.after,
+                    verdict=verdict,
+                    uncertainty=step.uncertainty,
+                    needed=step.needed,
+                    p_value=step.p_value,
+                    versions_before=step.versions_before,
+                    versions_after=step.versions_after,
+                    is_confirmed=_is_confirmed(series[step.series].values, step.at),
+                )
+
+    found = sorted(told(steps), key=lambda own: (versions.index(own.version), -own.evidence))
     counts = [int(np.isfinite(own.values).sum()) for own in series]
     return Regressions(
         model=history.model,
@@ -172,6 +173,7 @@ def _answer(history: History, series: Sequence[_Series], false_alarms: float, *,
         tests=sum(max(0, count - 1) for count in counts),
         false_alarms=false_alarms,
         not_comparable={label: track.not_comparable for label, track in history.tracks.items() if track.not_comparable},
+        suspects=tuple(islice(told(suspects), SUSPECTS)),
     )
 
 
