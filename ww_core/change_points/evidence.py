@@ -30,6 +30,8 @@ _LINE_ERROR = 5.0**0.5
 """Error of a line at the step, continued from two medians of half a level each, in errors of the level."""
 _COMMON = 1.5
 """An error of more than so many times the spread is common to neighbouring versions, which do not show it."""
+_ROUGHER = 1.5
+"""Noise beside a step that is more than so many times that of the series is no chance."""
 _TWO = 2
 """Values of one difference, which says too little about noise by itself."""
 _GATHERED_BYTES = 64 << 20
@@ -118,7 +120,8 @@ class Evidence:
         before = self._side(row, place - 1, -1, n_before)
         after = self._side(row, place, 1, n_after)
         # Noise may grow with the level, as that of a norm does: what lies beside the step counts if it is rougher.
-        scale = np.maximum(scale, np.maximum(before.rough, after.rough) / unit)
+        rough = np.maximum(before.rough, after.rough) / unit
+        scale = np.where(rough > _ROUGHER * scale, rough, scale)
 
         deviation = scale * np.sqrt(wander * _walk(n_before, n_after))
         for side, n in ((before, n_before), (after, n_after)):
