@@ -1,7 +1,7 @@
 """How often find_steps is right, and how often it raises a false alarm: on drawn histories and on real weights.
 
 Usage: python -m benchmarks.steps [--quick] [--json]. The numbers of docs/explanation/steps.md come from here; all of it
-takes about half an hour on one core.
+took 20 minutes on one core.
 """
 
 from __future__ import annotations
