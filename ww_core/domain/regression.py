@@ -25,7 +25,7 @@ class Regression:
         extractor: Label of the extractor that made the matrix; empty for a whole layer and for a summary.
         index: Position of the matrix among those of its layer.
         column: Label of the column.
-        before: Level before: a median of values.
+        before: Level before: a median of values; of a column that drifts, what its trend leads to.
         after: Level after.
         verdict: ``worse`` or ``better`` by the direction of the column, ``none`` without one.
         uncertainty: Standard error of the change, by its noise in this history.
