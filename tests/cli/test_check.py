@@ -295,6 +295,11 @@ def test_a_baseline_beside_the_rules_is_found_from_below(stored, tmp_path):
     assert json.loads(result.stdout)["baseline"]["name"] == "gate/base.json"
 
 
+def test_a_file_of_rules_may_begin_as_editors_of_windows_begin_it(stored, tmp_path):
+    (tmp_path / "gate.toml").write_bytes(b"\xef\xbb\xbfrules = ['alpha: < 100']\r\n")
+    assert stored("check", "net@2", "--rules", "gate.toml").returncode == 0
+
+
 def test_a_file_of_rules_adds_to_those_of_the_command_line(stored, tmp_path):
     (tmp_path / "gate.toml").write_text("rules = ['alpha: +5%']\nbaseline = 'net@1'\n")
     result = stored("check", "net@2", "--rules", "gate.toml", "--rule", "alpha: < 99", "--json")
@@ -328,6 +333,7 @@ FILES = [
     ("rules = ['alpha: +5%']", "compares with a baseline"),
     ("rules = ['\\ud800: < 6']".replace("'", '"'), "is no TOML"),
     ("x = " + "[" * 100_000, "is no TOML"),
+    ("# " + "x" * 2**20 + "\nrules = ['alpha: < 6']", "more than 1,048,576 bytes"),
     (b"\xff\xfe", "no text in UTF-8"),
     (b"\x00", "is no TOML"),
 ]
@@ -362,6 +368,7 @@ def test_files_of_rules_that_are_no_files(stored, tmp_path):
     fails(stored("check", "net@2", "--rules", "none.toml"), USAGE, "none.toml cannot be read")
     fails(stored("check", "net@2", "--rules", tmp_path), USAGE, "cannot be read")
     fails(stored("check", "net@2", "--rules", ""), USAGE, "--rules is empty")
+    fails(stored("check", "net@2", "--rules", "/dev/zero"), USAGE, "/dev/zero", "more than 1,048,576 bytes")
     fails(stored("check", "net@2"), USAGE, "there is no rule: give --rule")
 
 
@@ -425,6 +432,7 @@ def test_the_place_of_the_fault_is_shown_below_the_sentence(stored):
         (b"{}", ("'columns' is missing", "ww show MODEL --json")),
         (b'{"columns": 3}', ("columns: a list is expected",)),
         (b'{"columns": [NaN]}', ("NaN, which is no number of JSON",)),
+        (b'{"columns": [], "a": {"x\\n": 1, "x\\n": 2}}', ("the key 'x\\n' is there twice",)),
         (b'{"columns": [-Infinity]}', ("-Infinity",)),
         (b"[" * 200_000, ("nested too deep",)),
         (b'{"a":' * 200_000, ("nested too deep",)),

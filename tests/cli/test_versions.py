@@ -126,6 +126,14 @@ def test_a_line_of_blocks_rises_with_the_mean(here):
     assert re.search(r"^moved most in spectral_norm: c ", text, re.MULTILINE)
 
 
+def test_a_metric_of_the_model_has_no_layers_that_moved(here):
+    text = ok(here("history", "net", "--metrics", "log_prod_spectral_norm"))
+    assert "moved most in" not in text
+    rows = [line for line in text.splitlines() if re.match(r"v\d+ ", line)]
+    assert len(rows) == 12
+    assert all(line.endswith(")") for line in rows[1:]), text
+
+
 def test_a_sign_to_stop_or_to_go_on_comes_with_its_caveat(here):
     caveat = "look at held-out data before you stop a training by it, or go on\n"
     text = ok(here("history", "net", "--metrics", "spectral_norm"))
@@ -280,6 +288,8 @@ def test_a_terminal_that_has_arrows_and_no_blocks(monkeypatch):
     from ww_core.command import arrow
 
     assert sparkline([1.0, 2.0, math.nan, 3.0]) == "▁▅ █"
+    assert sparkline([2.0, math.nan, 2.0]) == "▁ ▁"
+    assert sparkline([-1.7e308, 0.0, 1.7e308]) == "▁▅█"
     assert sparkline([1.0]) == ""
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="shift_jis"))
     assert arrow() == "→"

@@ -77,8 +77,16 @@ def reports(draw):
             st.builds(Coverage, *[counts] * 8, st.lists(st.builds(Skip, texts, texts), max_size=2).map(tuple))
         ),
         columns=tuple(own),
-        layers=tuple(draw(st.lists(matrix, max_size=3))),
-        layer_metrics=tuple(draw(st.lists(st.builds(LayerRow, **place, metrics=metrics("layer")), max_size=2))),
+        layers=tuple(
+            draw(st.lists(matrix, max_size=3, unique_by=lambda row: (row.name, row.extractor_identity, row.index)))
+        ),
+        layer_metrics=tuple(
+            draw(
+                st.lists(
+                    st.builds(LayerRow, **place, metrics=metrics("layer")), max_size=2, unique_by=lambda row: row.name
+                )
+            )
+        ),
         model_metrics=draw(metrics("model")),
         summary=draw(st.fixed_dictionaries({}, optional=dict.fromkeys(averaged, aggregate))),
         headline=tuple(draw(st.lists(st.sampled_from(own), max_size=2))[0:1] and [own[0].name]) if own else (),
@@ -172,6 +180,14 @@ def test_what_is_wrong_is_named_by_its_field(content, path, value, sentence):
         AnalysisReport.from_dict(content)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rows", ["layers", "layer_metrics"])
+def test_two_rows_of_one_place_are_refused(content, rows):
+    content[rows].append(copy.deepcopy(content[rows][0]))
+    name = content[rows][0]["name"]
+    with pytest.raises(CorruptFileError, match=rf"{rows}: .*{name}.* is there 2 times$"):
+        AnalysisReport.from_dict(content)
 
 
 def paths(value, path=()):

@@ -170,6 +170,8 @@ def test_the_answer_is_plain_data(store, analyzed):
     ("arguments", "error", "message"),
     [
         (("", "a"), ww.UsageError, "the name is empty"),
+        ((7, "a"), ww.UsageError, "the name must be a text, not 7"),
+        (("net", ["a"]), ww.UsageError, r"the layer must be a text, not \['a'\]"),
         (("net", ""), ww.UsageError, "the layer is empty"),
         (("nett", "a"), ww.NotStoredError, "did you mean net"),
         (("net@v9", "a"), ww.NotStoredError, "no version 'v9'"),

@@ -139,6 +139,26 @@ def test_weights_without_a_name_have_no_version_before_them(store, weights, chan
     assert check(digest[:12], baseline="previous", name="net", rules=RULES, store=store).baseline.name == "net@1"
 
 
+def test_a_candidate_may_be_called_as_a_baseline_that_is_sought(store, weights, changed):
+    for model in ("previous", "best:alpha"):
+        ww.analyze(weights, store=store, name=model)
+        ww.analyze(changed, store=store, name=model)
+        report = check(model, baseline="previous", rules=RULES, store=store)
+        assert (report.candidate.name, report.baseline.name) == (f"{model}@2", f"{model}@1")
+        assert not report.passed
+    ww.analyze(weights, store=store, name="net")
+    report = check("previous", baseline="net", rules=RULES, store=store)
+    assert (report.candidate.name, report.baseline.name, report.passed) == ("previous@2", "net@1", False)
+
+
+@pytest.mark.parametrize("candidate", ["previous", "best:alpha"])
+def test_a_candidate_that_is_nowhere_is_told_whatever_it_is_called(store, weights, candidate):
+    ww.analyze(weights, store=store, name="net")
+    for baseline in ("net", "previous", "best:alpha"):
+        with pytest.raises(ww.NotStoredError, match=candidate):
+            check(candidate, baseline=baseline, rules=["alpha: +5%"], store=store, allow_no_baseline=True)
+
+
 def test_previous_is_in_the_order_of_steps(store, weights, changed):
     ww.analyze(weights, store=store, name="net", version="200")
     ww.analyze(changed, store=store, name="net", version="100")
@@ -281,6 +301,7 @@ def test_without_a_rule_that_compares_no_baseline_is_looked_for(weights):
     [
         ({"rules": []}, "there is no rule: give --rule"),
         ({"rules": [""]}, "not empty"),
+        ({"rules": None}, "rules must be texts, not None"),
         ({"rules": ["alpha: +5%"]}, "the rule 'alpha: +5%' compares with a baseline: give --baseline"),
         ({"rules": ["alpha: +5%"], "baseline": ""}, "the baseline is empty"),
         ({"rules": ["alpha: < 5"], "profile": ""}, "the profile is empty"),
@@ -291,6 +312,35 @@ def test_wrong_usage(weights, arguments, sentence):
     with pytest.raises(ww.UsageError) as caught:
         check(weights, **arguments)
     assert sentence in str(caught.value)
+
+
+def test_a_change_beyond_all_numbers_is_null(weights, changed):
+    first, second = (ww.analyze(own).summary["log_norm"].mean for own in (weights, changed))
+    middle, scale = (first + second) / 2, 3 / (second - first)
+    report = check(changed, baseline=weights, rules=[f"(log_norm - {middle}) * {scale} * 1e308: +5%"])
+    (own,) = report.verdicts[0].broken
+    assert (own.first < 0 < own.second, own.change) == (True, None)
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_a_verdict_is_a_row_for_each_break_and_for_each_rule_without_one(store, weights, changed):
+    ww.analyze(weights, store=store, name="net")
+    ww.analyze(changed, store=store, name="net")
+    report = check("net@2", baseline="net@1", rules=[*RULES, "layers.*.log_norm: < 0"], store=store)
+    rows = report.rows()
+    assert [(row["rule"], row["verdict"], row["layer"]) for row in rows[:3]] == [
+        ("alpha: +5%", "held", ""),
+        ("warning: no new", "held", ""),
+        ("layers.*.log_norm: +-1%", "broken", "first"),
+    ]
+    assert len(rows) == 3 + len(report.verdicts[3].broken)
+    assert rows[2]["change"] == report.verdicts[2].broken[0].change
+    assert {tuple(row) for row in rows} == {tuple(rows[0])}
+    assert rows[0]["candidate"] == "net@2"
+    assert rows[0]["baseline"] == "net@1"
+    frame = report.to_pandas()
+    assert frame["verdict"].tolist() == [row["verdict"] for row in rows]
+    assert check("net@1", rules=["alpha: < 100"], store=store).rows()[0]["baseline"] == ""
 
 
 def test_a_report_stands_in_no_order_of_versions(weights):

@@ -327,6 +327,24 @@ def test_what_is_neither_stored_nor_a_source_is_said(tmp_path, store, weights):
         diff("net", "nope://somewhere", store=store)
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"metrics": None}, "metrics must be texts, not None"),
+        ({"layers": 3}, "layers must be texts, not 3"),
+        ({"sort": None}, "sort must be a text, not None"),
+        ({"sort": ["alpha"]}, "sort must be a text, not ['alpha']"),
+        ({"top": None}, "top=None is no whole number"),
+        ({"top": 1.5}, "top=1.5 is no whole number"),
+        ({"top": -1}, "top=-1 is negative"),
+    ],
+)
+def test_options_of_another_type_are_wrong_usage(weights, other, options, sentence):
+    with pytest.raises(ww.UsageError) as caught:
+        diff(weights, other, **options)
+    assert sentence in str(caught.value)
+
+
 @pytest.mark.parametrize(("first", "second", "profile"), [("", "net", None), ("net", "", None), ("net", "net", "")])
 def test_empty_names_are_wrong_usage(store, weights, first, second, profile):
     ww.analyze(weights, store=store, name="net")
@@ -389,6 +407,39 @@ def test_what_an_interruption_left_out_is_in_no_difference_of_means(store, weigh
     assert difference.summary["alpha"].change is None
     assert difference.summary["alpha"].not_comparable == "the analysis of part@1 lacks some of it"
     assert not difference.model_metrics.change
+
+
+def test_two_objects_of_one_name_are_two_sides():
+    @ww.metric(version="1")
+    def fragile(singular_values):
+        """It fails on the larger one."""
+        if singular_values[0] > 15:
+            raise RuntimeError("too large")
+        return singular_values[0]
+
+    small, large = ({"a.weight": scale * np.eye(8), "b.weight": np.eye(8)} for scale in (1, 20))
+    for first, second in ((small, large), (large, small)):
+        difference = diff(first, second, registry=lambda: ww.load_plugins(objects=[plugin(fragile)]))
+        assert difference.first_name == difference.second_name
+        assert len(difference.warnings) == 1
+        assert (
+            difference.summary["fragile"].not_comparable == f"the analysis of {difference.first_name} lacks some of it"
+        )
+        assert difference.summary["fragile"].change is None
+
+
+def test_a_change_beyond_all_numbers_is_none(weights):
+    @ww.metric(version="1")
+    def edge(singular_values):
+        """One end of what a number can be, or the other."""
+        return 1.7e308 if singular_values[0] > 10 else -1.7e308
+
+    small = {"a.weight": np.eye(5)}
+    difference = diff(small, {"a.weight": np.eye(5) * 20}, registry=lambda: ww.load_plugins(objects=[plugin(edge)]))
+    assert row_of(difference, "a").first["edge"] == -1.7e308
+    assert "edge" not in row_of(difference, "a").change
+    assert difference.summary["edge"].change is None
+    json.dumps(difference.to_dict(), allow_nan=False)
 
 
 def test_what_could_not_be_read_is_not_the_same(store, weights, monkeypatch):

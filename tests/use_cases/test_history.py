@@ -187,6 +187,13 @@ def test_where_a_column_stops_to_improve(store):
     assert history.to_dict()["best"] == {"log_norm": "3", "alpha": "1"}
 
 
+def test_the_model_itself_is_no_layer_that_moved(grown):
+    history = ww.history("net", store=grown, metrics=["log_prod_spectral_norm"])
+    assert history.tracks["log_prod_spectral_norm"].mean_changes[-1] > 0
+    assert history.moves("log_prod_spectral_norm") == []
+    assert history.moves("log_prod_spectral_norm", 1) == []
+
+
 def test_the_answer_is_plain_data(grown):
     history = ww.history("net", store=grown, metrics=["alpha", "log_prod_spectral_norm"])
     content = json.loads(json.dumps(history.to_dict(), allow_nan=False))
@@ -207,6 +214,9 @@ def test_the_answer_is_plain_data(grown):
         (("net", ["alhpa"]), ww.UnknownNameError, "alpha"),
         (("net", ["warning"]), ww.UsageError, "holds texts"),
         (("net", [""]), ww.UsageError, "not empty"),
+        (("net", None), ww.UsageError, "metrics must be texts, not None"),
+        (("net", [], 7), ww.UsageError, "layers must be texts, not 7"),
+        (("net", ["log_prod_spectral_norm"], ["a"]), ww.UsageError, "log_prod_spectral_norm speaks of the model"),
     ],
 )
 def test_wrong_questions_are_answered_in_one_sentence(grown, arguments, error, message):

@@ -146,6 +146,12 @@ def test_what_is_no_chance_of_false_alarms_is_refused(made, chance):
         ww.regressions("net", store=made, false_alarms=chance)
 
 
+@pytest.mark.parametrize("chance", [None, "0.01", [0.01]])
+def test_a_chance_of_another_type_is_refused(made, chance):
+    with pytest.raises(ww.UsageError, match="false_alarms must be a number, not "):
+        ww.regressions("net", store=made, false_alarms=chance)
+
+
 def test_fewer_false_alarms_need_more_evidence(made):
     needed = [
         {own.column: own.needed for own in ww.regressions("net", store=made, false_alarms=chance).regressions}

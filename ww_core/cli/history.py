@@ -31,8 +31,8 @@ def history(
 ) -> None:
     """Show how means of columns went over the versions of MODEL, and which layers moved most.
 
-    Each version shows its change to the one before. Layers of the last column are those that moved most by the first
-    column, in units of their standard errors where it has some. No weight is read.
+    Each version shows its change to the one before. The column "moved most" names the layer whose first column changed
+    most since then, in units of its standard error where it has one. No weight is read.
     """
     from ww_core.use_cases.history import history as ask
 
@@ -133,8 +133,6 @@ def _mean(scope: str) -> str:
 
 
 def _print_moves(history: History, label: str, output: Output) -> None:
-    if history.tracks[label].column.scope == "model":
-        return
     moves = history.moves(label)
     if moves:
         output.line(f"moved most in {label}: {', '.join(map(_move, moves[:MOVED]))}")
@@ -168,8 +166,7 @@ def sparkline(values: list[float]) -> str:
     if len(known) < 2 or not shows(BLOCKS):
         return ""
     low, high = min(known), max(known)
-    steps = [
-        0 if high == low else round((value - low) / (high - low) * 7) if math.isfinite(value) else -1
-        for value in values
-    ]
-    return "".join(" " if step < 0 else BLOCKS[step] for step in steps)
+    # Halved, so that no difference is beyond what a number can be.
+    span = high / 2 - low / 2
+    heights = [(value / 2 - low / 2) / (span or 1.0) for value in values]
+    return "".join(BLOCKS[round(height * 7)] if math.isfinite(height) else " " for height in heights)

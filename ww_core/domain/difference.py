@@ -84,7 +84,9 @@ class Difference:
             if before is None or after is None or label in self.not_comparable or isinstance(after.number, bool):
                 continue
             if after.number is not None and before.number is not None:
-                changes[label] = after.number - before.number
+                change = after.number - before.number
+                if math.isfinite(change):  # two numbers may be further apart than a number can tell
+                    changes[label] = change
         return changes
 
     @property
@@ -209,7 +211,8 @@ class SummaryDifference:
         """Second minus first, if that may be said."""
         if self.first is None or self.second is None or self.not_comparable:
             return None
-        return self.second - self.first
+        change = self.second - self.first
+        return change if math.isfinite(change) else None
 
     @property
     def verdict(self) -> Verdict:

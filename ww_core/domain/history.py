@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ww_core.domain.difference import verdict_on
 from ww_core.domain.globs import choose_layers
+from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,12 +226,15 @@ class History:
         """Return the history of the layers that globs choose; of the model itself nothing is left.
 
         Raises:
+            UsageError: No column speaks of layers.
             UnknownNameError: A glob fits no layer.
         """
         import numpy as np
 
         if not globs:
             return self
+        if self.tracks and all(track.column.scope == "model" for track in self.tracks.values()):
+            raise UsageError(f"{', '.join(self.tracks)} speaks of the model and of no layer: leave the layers out")
         every = {place.name: place for track in self.tracks.values() for place in track.places if place.name}
         names = {place.name for place in choose_layers([*every.values()], globs)}
         tracks = {
@@ -261,6 +265,8 @@ class History:
     def moves(self, label: str, version: int | None = None) -> list[Move]:
         """Return what moved most first: from the first version to the last one, or to a version from the one before.
 
+        Of a column of the model there is nothing to tell apart, and so nothing is returned.
+
         Args:
             label: The column.
             version: Place of the version among ``versions``; None for the whole way.
@@ -268,6 +274,8 @@ class History:
         import numpy as np
 
         track = self.tracks[label]
+        if track.column.scope == "model":
+            return []
         moves = []
         for at, place in enumerate(track.places):
             rows = np.flatnonzero(np.isfinite(track.values[: None if version is None else version + 1, at]))

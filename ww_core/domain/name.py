@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ww_core.errors import UsageError
 
@@ -32,12 +32,26 @@ def check_name(what: str, name: object) -> None:
         )
 
 
+def check_text(what: str, text: object) -> None:
+    """Raise unless something that must be given is a text that is not empty.
+
+    Raises:
+        UsageError: It is not; the message begins with ``what``.
+    """
+    if not isinstance(text, str):
+        raise UsageError(f"{what} must be a text, not {text!r}")
+    if not text:
+        raise UsageError(f"{what} is empty: name one")
+
+
 def texts_of(texts: Sequence[str], what: str) -> tuple[str, ...]:
     """Return names that a person gave, one or several, as a tuple.
 
     Raises:
-        UsageError: One is empty.
+        UsageError: One is empty, or these are no texts.
     """
+    if not isinstance(texts, Iterable):
+        raise UsageError(f"{what} must be texts, not {texts!r}")
     found = (texts,) if isinstance(texts, str) else tuple(map(str, texts))
     if not all(text.strip() for text in found):
         raise UsageError(f"{what} must be texts that are not empty: name something, or leave it out")

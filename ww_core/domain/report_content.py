@@ -41,12 +41,18 @@ def report_from(content: object) -> AnalysisReport:
     whole = _Field("", content)
     columns = tuple(whole.at("columns").each(_column))
     names = [column.name for column in columns]
-    for name, count in Counter(names).items():
-        if count > 1:
-            whole.at("columns").refuse(f"the column {printable(name)!r} is there {count} times")
+    whole.at("columns").each_once(f"the column {printable(name)!r}" for name in names)
     scopes: Iterable[RowScope] = PLACES
     types = {scope: {column.name: column.type for column in columns if column.scope == scope} for scope in scopes}
     model_metrics = _outcomes(whole.at("model_metrics"), whole.at("model_states"), types["model"])
+    layers = tuple(whole.at("layers").each(lambda field: _matrix_row(field, types["matrix"])))
+    whole.at("layers").each_once(
+        f"matrix {own.index} of {printable(own.extractor)} of {printable(own.name)!r}"
+        f" ({printable(own.extractor_identity)})"
+        for own in layers
+    )
+    layer_metrics = tuple(whole.at("layer_metrics").each(lambda field: _layer_row(field, types["layer"])))
+    whole.at("layer_metrics").each_once(f"the layer {printable(own.name)!r}" for own in layer_metrics)
     averaged = {column.name for column in columns if column.type in {"float", "int"}}
     return AnalysisReport(
         source=whole.at("source").text(),
@@ -60,8 +66,8 @@ def report_from(content: object) -> AnalysisReport:
         chosen_layers=tuple(whole.at("chosen_layers").each(_Field.text)),
         columns=columns,
         headline=tuple(whole.at("headline").each(lambda field: field.one_of(names))),
-        layers=tuple(whole.at("layers").each(lambda field: _matrix_row(field, types["matrix"]))),
-        layer_metrics=tuple(whole.at("layer_metrics").each(lambda field: _layer_row(field, types["layer"]))),
+        layers=layers,
+        layer_metrics=layer_metrics,
         model_metrics=model_metrics,
         summary={
             field.key_in(averaged, "column of numbers"): _aggregate(field) for field in whole.at("summary").members()
@@ -103,6 +109,12 @@ class _Field:
         if not isinstance(self.value, list):
             self.refuse(f"a list is expected, not {_kind(self.value)}")
         return [read(_Field(f"{self._path}[{at}]", value)) for at, value in enumerate(self.value)]
+
+    def each_once(self, entries: Iterable[str]) -> None:
+        """Check that a list tells of nothing twice, so that no entry hides another."""
+        for entry, count in Counter(entries).items():
+            if count > 1:
+                self.refuse(f"{entry} is there {count} times")
 
     def text(self) -> str:
         """Return a text."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ww_core.domain.answer import AVERAGED
 from ww_core.domain.blame import Blame, ValueOrigin
 from ww_core.domain.difference import verdict_on
-from ww_core.domain.name import texts_of
+from ww_core.domain.name import check_text, texts_of
 from ww_core.errors import NotStoredError, UsageError
 from ww_core.use_cases.naming import opened_store
 
@@ -45,8 +45,7 @@ def blame(
     """
     metrics = texts_of(metrics, "metrics")
     for what, text in {"the name": model, "the layer": layer, "the profile": profile}.items():
-        if not text:
-            raise UsageError(f"{what} is empty: name one")
+        check_text(what, text)
     with opened_store(store, mode="read") as opened, opened.reading() as reader:
         ref = reader.find(model)
         if not ref.model:

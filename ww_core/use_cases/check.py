@@ -137,7 +137,8 @@ def _sides(
         raise UsageError(f"{second.name} is a report and stands in no order of versions: name the baseline itself")
     if second is not None and (first is not None or baseline is None):
         return second, first, ()
-    names = [what for what, side in ((candidate, second), (baseline, first)) if side is None and _is_name(what)]
+    names = [candidate] if second is None else []
+    names += [baseline] if first is None and baseline is not None and not is_sought(baseline) else []
     like = profile or next((side.report.run.profile for side in (first, second) if side is not None), None)
     with (
         opened_with(names, store, profile=like, registry=registry, observers=observers) as (opened, named),
@@ -159,10 +160,6 @@ def _sides(
             return _side(reader, own, like), first, warnings
         old, new = reader.compared(base.ref, own.ref, profile or "")
         return Side(own.name, new.report), Side(base.name, old.report), warnings
-
-
-def _is_name(what: object) -> bool:
-    return what is not None and not is_sought(what)
 
 
 def _given_report(what: object, store: Place) -> Side | None:

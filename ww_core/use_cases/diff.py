@@ -20,7 +20,7 @@ from ww_core.domain.difference import (
     WholeLayerDifference,
 )
 from ww_core.domain.globs import choose_layers
-from ww_core.domain.name import texts_of
+from ww_core.domain.name import check_text, texts_of
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.use_cases.naming import Named, installed_plugins, opened_with
 
@@ -117,6 +117,9 @@ def diff_each(
     metrics, layers = texts_of(metrics, "metrics"), texts_of(layers, "layers")
     if profile == "":
         raise UsageError("the profile is empty: name one, or leave it out")
+    check_text("sort", sort)
+    if not isinstance(top, int):
+        raise UsageError(f"top={top!r} is no whole number: 0 shows all")
     if top < 0:
         raise UsageError(f"top={top} is negative: 0 shows all")
     names = (first, *others)
@@ -185,8 +188,7 @@ class _Comparison:
         self._old_layers = {layer.name: layer for layer in old.layers}
         self._new_layers = {layer.name: layer for layer in new.layers}
         self._globs = globs
-        # By name: of one checkpoint with itself, both are the same.
-        self._incomplete = {side.name: side.report.partial_columns() for side in (old, new)}
+        self._incomplete = [(side.name, side.report.partial_columns()) for side in (old, new)]
         self._wholes = {label: reason for label in labels if (reason := self._why_not_whole(label))}
 
     def difference(self) -> CheckpointDifference:
@@ -297,9 +299,9 @@ class _Comparison:
         """Say why what a column comes to over a model cannot be compared; empty if it can."""
         if reason := self._comparable.why_not_whole(label):
             return reason
-        for side in (self._old, self._new):
-            if label in self._incomplete[side.name]:
-                return f"the analysis of {side.name} lacks some of it"
+        for name, columns in self._incomplete:
+            if label in columns:
+                return f"the analysis of {name} lacks some of it"
         return ""
 
 

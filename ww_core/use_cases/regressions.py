@@ -64,6 +64,8 @@ def regressions(
     """
     if not profile:
         raise UsageError("the profile is empty: name one, or leave it out")
+    if not isinstance(false_alarms, int | float):
+        raise UsageError(f"false_alarms must be a number, not {false_alarms!r}")
     if not 0 < false_alarms < 1:
         raise UsageError(f"false_alarms={false_alarms} is no chance: give a number between 0 and 1, as 0.01")
     with opened_store(store, mode="read") as opened:

@@ -13,6 +13,8 @@ from ww_core.errors import UnknownNameError, UsageError
 PROJECT_FILE = "pyproject.toml"
 TABLE = ("tool", "ww", "check")
 KEYS = ("rules", "baseline")
+LARGEST_FILE = 2**20
+"""Bytes of a file of rules, or of a ``pyproject.toml``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,12 @@ def find_project_rules(folder: Path) -> RuleFile | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise UsageError(f"{path} has more than {LARGEST_FILE:,} bytes: no file of rules is that long")
+        # Editors of Windows begin a text with a mark, which is no part of it, and end lines with two characters.
+        return tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError:

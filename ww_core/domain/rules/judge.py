@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -220,7 +221,7 @@ class _Judgement:
                 index=row.index,
                 first=first,
                 second=second,
-                change=change,
+                change=change if math.isfinite(change) else None,
                 limit=0.0 if isinstance(condition, NothingWorse) else limit.allowed(first),
             )
 

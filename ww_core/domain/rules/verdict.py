@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ww_core.domain.comparability import Side
     from ww_core.domain.rules.rule import Rule
 
@@ -137,6 +139,26 @@ class CheckReport:
         count = f"{len(self.verdicts)} rule{'s' if len(self.verdicts) > 1 else ''}"
         skipped = sum(verdict.word == "skipped" for verdict in self.verdicts)
         return f"{count}: {broken or 'none'} broken" + (f", {skipped} skipped" if skipped else "")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a flat dict for each thing that breaks a rule, and one for each rule that nothing breaks."""
+        names = {"candidate": self.candidate.name, "baseline": "" if self.baseline is None else self.baseline.name}
+        nothing = Break("", "", "")
+        return [
+            names | {"rule": str(verdict.rule), "verdict": verdict.word, "measured": verdict.measured} | asdict(own)
+            for verdict in self.verdicts
+            for own in verdict.broken or (nothing,)
+        ]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return ``rows()`` as a data frame. Needs the extra ``pandas``.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        from ww_core.domain.frames import data_frame
+
+        return data_frame(self.rows())
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as ``--json`` prints it."""
