@@ -147,6 +147,27 @@ def test_another_version_of_a_metric_is_no_part_of_the_history(store):
     assert np.isfinite(history.tracks["log_norm"].means).all()
 
 
+def test_a_renamed_metric_with_a_key_keeps_its_history(store):
+    def measured(name):
+        @ww.metric(version="1", name=name, key="test:largest", better="lower")
+        def largest(singular_values):
+            """The largest singular value."""
+            return singular_values[0]
+
+        return plugin(largest)
+
+    for scale, name in ((1, "before"), (2, "before"), (4, "after"), (8, "after")):
+        ww.analyze(layers(scale), store=store, name="net", plugins=[measured(name)])
+    history = ww.history("net", store=store, metrics=["after", "spectral_norm"])
+    track = history.tracks["after"]
+    np.testing.assert_array_equal(track.values, history.tracks["spectral_norm"].values)
+    assert (track.not_comparable, track.missing.tolist()) == ({}, [0] * 4)
+    assert history.to_dict()["versions"][2]["summary"]["after"]["change"] > 0
+    (origin,) = ww.blame("net@3", "c", store=store, metrics=["after"]).columns
+    assert (origin.version, origin.previous, origin.before) == ("3", "2", track.values[1, 2])
+    assert ww.regressions("net", store=store, metrics=["after"]).not_comparable == {}
+
+
 def test_versions_without_an_analysis_are_there_without_values(store):
     ww.analyze(layers(1), store=store, name="net")
     ww.analyze(layers(2), store=store, name="net", profile="weightwatcher")

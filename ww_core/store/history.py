@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, or_, select
@@ -64,6 +64,8 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
     rows = _versions(connection, model, profile)
     selections = dict.fromkeys(row.selection_id for row in reversed(rows) if row.analysis_id is not None)
     columns = {selection: _columns(connection, selection) for selection in selections}
+    # By what a column is, and not by its label: a metric that was renamed keeps its history.
+    variants = {selection: {own.variant for own in found.values()} for selection, found in columns.items()}
     newest = {label: own for selection in reversed(selections) for label, own in columns[selection].items()}
     for label in labels:
         if label not in newest:
@@ -73,7 +75,7 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
     wanted = {name: newest[name] for label in labels for name in (label, newest[label].told.standard_error) if name}
     grids = {scope: _Grid.of(connection, rows, scope) for scope in {own.told.scope for own in wanted.values()}}
     comparable = {
-        label: np.array([_variant(columns.get(row.selection_id, {}), label) == own.variant for row in rows], dtype=bool)
+        label: np.array([own.variant in variants.get(row.selection_id, ()) for row in rows], dtype=bool)
         for label, own in wanted.items()
     }
     values: dict[str, tuple[Numbers, Counts]] = {}
@@ -248,10 +250,6 @@ _COLUMNS = (
     .where(t.selection_variant.c.selection_id == bindparam("selection"))
     .order_by(t.selection_variant.c.position)
 )
-
-
-def _variant(columns: Mapping[str, _Column], label: str) -> str:
-    return columns[label].variant if label in columns else ""
 
 
 def _why_not(own: _Column | None, newest: _Column) -> str:
