@@ -144,7 +144,7 @@ def _sides(
         opened_with(names, store, profile=like, registry=registry, observers=observers) as (opened, named),
         opened.reading() as reader,
     ):
-        warnings = tuple(warning for own in named for warning in _warnings(own))
+        warnings = tuple(warning for own in named for warning in own.warnings)
         if second is not None:
             return second, _side(reader, named[0], like), warnings
         own, base = named[0], named[1] if len(named) > 1 else None
@@ -183,10 +183,3 @@ def _is_stored(name: str, store: Place) -> bool:
 
 def _side(reader: Reader, named: Named, profile: str | None) -> Side:
     return Side(named.name, report_on(reader, named, profile))
-
-
-def _warnings(named: Named) -> list[str]:
-    """What the analysis that was made for the check, if there was one, warned of, and what it lost."""
-    if named.report is None:
-        return []
-    return [f"{named.name}: {said}" for said in (*named.report.warnings, *map(str, named.report.failures))]

@@ -128,7 +128,7 @@ def diff_each(
         pairs = [_sides(opened, base, other, profile) for other in rest]
     differences = [_Comparison(old, new, metrics, layers).difference() for old, new in pairs]
     return tuple(
-        replace(_ordered(difference, sort, top), warnings=(*_warnings(base), *_warnings(other)))
+        replace(_ordered(difference, sort, top), warnings=(*base.warnings, *other.warnings))
         for difference, other in zip(differences, rest, strict=True)
     )
 
@@ -137,13 +137,6 @@ def _sides(opened: Store, first: Named, second: Named, profile: str | None) -> t
     with opened.reading() as reader:
         old, new = reader.compared(first.ref, second.ref, profile or "")
     return replace(old, name=first.name), replace(new, name=second.name)
-
-
-def _warnings(named: Named) -> list[str]:
-    """What the analysis that was made for the comparison, if there was one, warned of, and what it lost."""
-    if named.report is None:
-        return []
-    return [f"{named.name}: {said}" for said in (*named.report.warnings, *map(str, named.report.failures))]
 
 
 def _ordered(difference: CheckpointDifference, sort: str, top: int) -> CheckpointDifference:

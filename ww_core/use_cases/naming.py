@@ -43,6 +43,13 @@ class Named:
     ref: CheckpointRef
     report: AnalysisReport | None = None
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the analysis that was made now, if there was one, warned of, and what it lost."""
+        if self.report is None:
+            return []
+        return [f"{self.name}: {said}" for said in (*self.report.warnings, *map(str, self.report.failures))]
+
 
 @contextlib.contextmanager
 def opened_with(
