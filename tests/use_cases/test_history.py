@@ -180,6 +180,17 @@ def test_versions_without_an_analysis_are_there_without_values(store):
     assert track.mean_changes[2] == pytest.approx(4 * np.log10(2) / 3)
 
 
+def test_a_profile_without_an_analysis_is_told_with_those_that_have_one(store):
+    for profile in ("weightwatcher", "trends-2020"):
+        ww.analyze({"a.weight": layers()["a.weight"].repeat(2, axis=1)}, store=store, name="net", profile=profile)
+    ww.analyze(layers(2), store=store, name="narrow", metrics=["alpha"])
+    for ask in (ww.history, ww.regressions):
+        with pytest.raises(ww.NotStoredError, match="under profile 'default' is stored: there is trends-2020, weightw"):
+            ask("net", store=store)
+        with pytest.raises(ww.NotStoredError, match="under profile 'default' is stored: `ww analyze` makes one"):
+            ask("narrow", store=store)
+
+
 def test_layers_that_come_and_go(store):
     ww.analyze(layers(names=("a", "b")), store=store, name="net")
     ww.analyze(layers(names=("b", "c")), store=store, name="net")
