@@ -297,9 +297,14 @@ class _Grid(NamedTuple):
         found = subjects_by_place(connection, analyses, scope)
         order: dict[HistoryPlace, int] = {}
         cells: list[tuple[int, int, int, int]] = []
+        labels: dict[int, str] = {}  # of extractors, by identity: one that was renamed makes the same matrices
         for version in reversed(range(len(rows))):
-            for place, both in found[rows[version].analysis_id].items():
-                column = order.setdefault(HistoryPlace(*place), len(order))
+            for (name, *matrix), both in found[rows[version].analysis_id].items():
+                place = HistoryPlace(name)
+                if matrix:
+                    label, index, extractor = matrix
+                    place = HistoryPlace(name, labels.setdefault(extractor, label), index)
+                column = order.setdefault(place, len(order))
                 cells += [(version, column, which, subject) for which, subject in enumerate(both[:2])]
         keys = np.array([cell[3] for cell in cells], dtype=np.int64)
         subjects = np.unique(keys)
