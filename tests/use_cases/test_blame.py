@@ -185,6 +185,28 @@ def test_wrong_questions_are_answered_in_one_sentence(store, analyzed, arguments
         ww.blame(*arguments, store=store)
 
 
+def test_a_version_whose_metric_is_another_one_says_so(store, registry):
+    def measured(version):
+        @ww.metric(version=version, name="measure")
+        def measure(singular_values):
+            """The largest singular value, twice in version 2."""
+            return singular_values[0] * int(version)
+
+        class Plugin:
+            @ww.hookimpl
+            def ww_register_metrics(self):
+                return [measure]
+
+        return Plugin()
+
+    for version in ("1", "2"):
+        weights = {"a.weight": np.eye(9) * int(version)}
+        ww.analyze(weights, store=store, name="net", registry=ww.load_plugins(objects=[measured(version)]))
+    with pytest.raises(ww.NotStoredError, match=r"net@1 .*; measure: version 1 of the metric, and 2 in"):
+        ww.blame("net@1", "a", store=store, metrics=["measure"])
+    assert ww.blame("net@2", "a", store=store, metrics=["measure"]).version == "2"
+
+
 def test_wrong_columns_and_profiles(store, analyzed):
     analyzed({"a": 1})
     with ww.open_store(store, mode="read") as opened:

@@ -1,6 +1,7 @@
 """How a model went over its versions: from the store alone, in the order of the versions, never across definitions."""
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -178,6 +179,53 @@ def test_versions_without_an_analysis_are_there_without_values(store):
     assert np.isnan(track.means[1])
     # The change is that to the version before that has a value.
     assert track.mean_changes[2] == pytest.approx(4 * np.log10(2) / 3)
+
+
+def test_a_renamed_extractor_with_a_key_makes_the_same_matrices(store):
+    def made_by(called):
+        @dataclass(frozen=True)
+        class Transposed(ww.Extractor):
+            name = called
+            version = "1"
+            key = "Plugin:transposed"
+
+            def plan(self, layer):
+                if len(layer.shape) != 2:
+                    raise ww.NotApplicable("it has no two axes")
+                return ww.MatrixPlan(matrices=1, entries=1, rows=layer.shape[1], cols=layer.shape[0])
+
+            def matrices(self, weight, layer):
+                yield ww.Matrix(0, weight.T[None])
+
+        class Plugin:
+            @ww.hookimpl
+            def ww_register_extractors(self):
+                return [Transposed]
+
+            @ww.hookimpl
+            def ww_register_profiles(self):
+                return [ww.Profile(name="turned", description="Transposed weights.", extractor=called)]
+
+        return Plugin()
+
+    for scale, called in ((1, "before"), (2, "before"), (4, "after"), (8, "after")):
+        ww.analyze(layers(scale), store=store, name="net", profile="turned", plugins=[made_by(called)])
+    track = ww.history("net", store=store, metrics=["spectral_norm"], profile="turned").tracks["spectral_norm"]
+    assert [(place.name, place.extractor) for place in track.places] == [(name, "after") for name in "abc"]
+    np.testing.assert_allclose(track.values[:, 2] / track.values[0, 2], [1, 2, 4, 8])
+    (origin,) = ww.blame("net@3", "c", store=store, metrics=["spectral_norm"], profile="turned").columns
+    assert (origin.version, origin.previous, origin.extractor) == ("3", "2", "after")
+
+
+def test_a_profile_without_an_analysis_is_told_with_those_that_have_one(store):
+    for profile in ("weightwatcher", "trends-2020"):
+        ww.analyze({"a.weight": layers()["a.weight"].repeat(2, axis=1)}, store=store, name="net", profile=profile)
+    ww.analyze(layers(2), store=store, name="narrow", metrics=["alpha"])
+    for ask in (ww.history, ww.regressions):
+        with pytest.raises(ww.NotStoredError, match="under profile 'default' is stored: there is trends-2020, weightw"):
+            ask("net", store=store)
+        with pytest.raises(ww.NotStoredError, match="under profile 'default' is stored: `ww analyze` makes one"):
+            ask("narrow", store=store)
 
 
 def test_layers_that_come_and_go(store):

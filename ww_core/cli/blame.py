@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.command import Output, arrow, options, store_location
+from ww_core.command import Output, arrow, options, say, store_location
 
 if TYPE_CHECKING:
     from ww_core.domain.blame import Blame, ValueOrigin
@@ -44,6 +44,8 @@ def blame(
         output.json(answer.to_dict())
     elif output.format == "csv":
         output.csv(answer.rows())
+        if not answer.columns:
+            say(f"no row: {_no_number(answer)}")
     else:
         _print(answer, output)
 
@@ -57,7 +59,11 @@ def _print(answer: Blame, output: Output) -> None:
         rows = [{name: value for name, value in row.items() if name != "index"} for row in rows]
     output.table(rows, optional=["extractor"])
     if not rows:
-        output.line("no number of it is stored")
+        output.line(_no_number(answer))
+
+
+def _no_number(answer: Blame) -> str:
+    return f"no number of it is stored under profile {answer.profile}"
 
 
 def _row(own: ValueOrigin) -> dict[str, Any]:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.command import Output, arrow, options, store_location
+from ww_core.command import Output, arrow, options, say, store_location
 
 if TYPE_CHECKING:
     from ww_core.domain.regression import Regression, Regressions
 
 FEW = 3
 """Versions of which nothing small can be said."""
+
+NO_STEP = "no step stands out of the noise"
 
 
 def regressions(
@@ -56,6 +58,8 @@ def regressions(
         output.json(answer.first(top or None).to_dict())
     elif output.format == "csv":
         output.csv(answer.first(top or None).rows())
+        if not answer.steps:
+            say(f"no row: {NO_STEP}")
     else:
         _print(answer, top, output)
 
@@ -79,7 +83,7 @@ def _print(answer: Regressions, top: int, output: Output) -> None:
         output.line(f"{len(every) - len(shown)} more: leave --top out")
     counted = f"{answer.series:,} series of numbers, {answer.tests:,} places to step"
     if not every:
-        output.line(f"no step stands out of the noise: {counted}")
+        output.line(f"{NO_STEP}: {counted}")
         if len(answer.versions) <= FEW:
             output.line("with so few versions only large changes can be told from noise: `ww diff` shows all there are")
     else:

@@ -157,6 +157,9 @@ def subjects_by_place(
 ) -> Mapping[int, Mapping[tuple[Any, ...], list[int]]]:
     """Return the keys of the subjects that values belong to, by analysis and place, of what summaries speak of.
 
+    A place is the name of a layer, empty for the model; of a matrix also the label of its extractor, its index, and the
+    key of the extractor's identity.
+
     Args:
         connection: An open transaction.
         analyses: Keys of analyses, with those of the subjects of their models.
@@ -239,7 +242,7 @@ _MATRICES = (
     )
     .order_by(t.coverage.c.analysis_id, t.coverage.c.position, _matrix.matrix_index)
 )
-_PRIMARY_MATRICES = _MATRICES.where(t.coverage.c.is_primary)
+_PRIMARY_MATRICES = _MATRICES.where(t.coverage.c.is_primary).add_columns(t.coverage.c.extractor_id)
 _WHOLES = (
     select(t.analysis.c.id, _whole.subject_id, _layer.name)
     .join(t.layer, _layer.structure_id == t.analysis.c.structure_id)

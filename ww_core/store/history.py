@@ -173,9 +173,9 @@ def _versions(connection: Connection, model: str, profile: str) -> list[Any]:
     by_version = {row.version: row for row in found}
     rows = [by_version[ref.version] for ref in refs]
     if all(row.analysis_id is None for row in rows):
-        raise NotStoredError(
-            f"no complete analysis of {model} under profile {profile!r} is stored: `ww analyze` makes one"
-        )
+        others = [row.name for row in execute(connection, _PROFILES, {"model": clean(model)})]
+        hint = f"there is {', '.join(others)}" if others else "`ww analyze` makes one"
+        raise NotStoredError(f"no complete analysis of {model} under profile {profile!r} is stored: {hint}")
     return rows
 
 
@@ -201,6 +201,15 @@ _VERSIONS = (
     .outerjoin(_of_profile, _of_profile.c.label_id == t.label.c.id)
     .outerjoin(t.analysis, t.analysis.c.id == _of_profile.c.analysis_id)
     .where(t.model.c.name == bindparam("model"))
+)
+
+_PROFILES = (
+    select(t.in_force.c.name)
+    .distinct()
+    .join(t.label, t.label.c.id == t.in_force.c.label_id)
+    .join(t.model, t.model.c.id == t.label.c.model_id)
+    .where(t.model.c.name == bindparam("model"))
+    .order_by(t.in_force.c.name)
 )
 
 
@@ -288,9 +297,14 @@ class _Grid(NamedTuple):
         found = subjects_by_place(connection, analyses, scope)
         order: dict[HistoryPlace, int] = {}
         cells: list[tuple[int, int, int, int]] = []
+        labels: dict[int, str] = {}  # of extractors, by identity: one that was renamed makes the same matrices
         for version in reversed(range(len(rows))):
-            for place, both in found[rows[version].analysis_id].items():
-                column = order.setdefault(HistoryPlace(*place), len(order))
+            for (name, *matrix), both in found[rows[version].analysis_id].items():
+                place = HistoryPlace(name)
+                if matrix:
+                    label, index, extractor = matrix
+                    place = HistoryPlace(name, labels.setdefault(extractor, label), index)
+                column = order.setdefault(place, len(order))
                 cells += [(version, column, which, subject) for which, subject in enumerate(both[:2])]
         keys = np.array([cell[3] for cell in cells], dtype=np.int64)
         subjects = np.unique(keys)

@@ -62,7 +62,9 @@ def blame(
     version, previous = _content_origin(contents)
     if metrics:
         if not origins:
-            raise NotStoredError(f"{ref.name} has no number of {', '.join(metrics)} for layer {layer!r}")
+            others = {label: track.not_comparable.get(ref.version) for label, track in history.tracks.items()}
+            reasons = "".join(f"; {label}: {reason}" for label, reason in others.items() if reason)
+            raise NotStoredError(f"{ref.name} has no number of {', '.join(metrics)} for layer {layer!r}{reasons}")
         version, previous = origins[0].version, origins[0].previous
     return Blame(ref.model, layer, ref.version, version, previous, origins, profile)
 
