@@ -169,6 +169,23 @@ def test_a_renamed_metric_with_a_key_keeps_its_history(store):
     assert ww.regressions("net", store=store, metrics=["after"]).not_comparable == {}
 
 
+def test_matrices_that_are_made_otherwise_are_no_part_of_the_history(store):
+    rng = np.random.default_rng(0)
+    weights = {name: rng.standard_t(3, (16, 8, 3, 3)).astype(np.float32) for name in ("c.weight", "d.weight")}
+    ww.analyze(weights, store=store, name="net")
+    ww.analyze(weights, store=store, name="net", version="2", groups={"c": 2})
+    history = ww.history("net", store=store, metrics=["alpha", "log_prod_spectral_norm", "weight_std"])
+    alpha = history.tracks["alpha"]
+    assert [place.name for place in alpha.places] == ["c", "d"]
+    assert np.isnan(alpha.values[0]).tolist() == [True, False]
+    assert alpha.not_comparable == {"1": "c has 1 groups there, and 2 in the newest version"}
+    whole = history.tracks["log_prod_spectral_norm"]
+    assert np.isnan(whole.values[0, 0])
+    assert set(whole.not_comparable) == {"1"}
+    assert np.isfinite(whole.values[1, 0])
+    assert history.moves("alpha") == []
+
+
 def test_versions_without_an_analysis_are_there_without_values(store):
     ww.analyze(layers(1), store=store, name="net")
     ww.analyze(layers(2), store=store, name="net", profile="weightwatcher")

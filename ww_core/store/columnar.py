@@ -157,8 +157,8 @@ def subjects_by_place(
 ) -> Mapping[int, Mapping[tuple[Any, ...], list[int]]]:
     """Return the keys of the subjects that values belong to, by analysis and place, of what summaries speak of.
 
-    A place is the name of a layer, empty for the model; of a matrix also the label of its extractor, its index, and the
-    key of the extractor's identity.
+    A place is the name of a layer, empty for the model; of a matrix also the label of its extractor, its index, the key
+    of the extractor's identity, and the groups and the split of the layer.
 
     Args:
         connection: An open transaction.
@@ -242,7 +242,9 @@ _MATRICES = (
     )
     .order_by(t.coverage.c.analysis_id, t.coverage.c.position, _matrix.matrix_index)
 )
-_PRIMARY_MATRICES = _MATRICES.where(t.coverage.c.is_primary).add_columns(t.coverage.c.extractor_id)
+_PRIMARY_MATRICES = _MATRICES.where(t.coverage.c.is_primary).add_columns(
+    t.coverage.c.extractor_id, _layer.groups, _layer.split
+)
 _WHOLES = (
     select(t.analysis.c.id, _whole.subject_id, _layer.name)
     .join(t.layer, _layer.structure_id == t.analysis.c.structure_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, or_, select
@@ -73,9 +73,21 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
         if newest[label].told.type == "text":
             raise UsageError(f"column {label!r} holds texts: a history has numbers")
     wanted = {name: newest[name] for label in labels for name in (label, newest[label].told.standard_error) if name}
-    grids = {scope: _Grid.of(connection, rows, scope) for scope in {own.told.scope for own in wanted.values()}}
+    scopes = {own.told.scope for own in wanted.values()}
+    # Metrics of the model come from matrices, too.
+    grids = {
+        scope: _Grid.of(connection, rows, scope) for scope in scopes | ({"matrix"} if "model" in scopes else set())
+    }
+    otherwise = grids["matrix"].made_otherwise if "matrix" in grids else {}
     comparable = {
-        label: np.array([own.variant in variants.get(row.selection_id, ()) for row in rows], dtype=bool)
+        label: np.array(
+            [
+                own.variant in variants.get(row.selection_id, ())
+                and not (own.told.scope == "model" and at in otherwise)
+                for at, row in enumerate(rows)
+            ],
+            dtype=bool,
+        )
         for label, own in wanted.items()
     }
     values: dict[str, tuple[Numbers, Counts]] = {}
@@ -94,9 +106,12 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
             errors=values[own.told.standard_error][0] if own.told.standard_error else None,
             missing=missing,
             not_comparable={
-                row.version: _why_not(columns[row.selection_id].get(label), own)
-                for row, same in zip(rows, comparable[label], strict=True)
-                if row.analysis_id is not None and not same
+                row.version: otherwise[at]
+                if own.variant in variants[row.selection_id]
+                else _why_not(columns[row.selection_id].get(label), own)
+                for at, row in enumerate(rows)
+                if row.analysis_id is not None
+                and not (comparable[label][at] and (own.told.scope == "layer" or at not in otherwise))
             },
         )
     versions = tuple(
@@ -282,11 +297,14 @@ class _Grid(NamedTuple):
         subjects: Keys of all subjects, ascending, shape (s,).
         at: Indexes into ``subjects`` of what values of a place belong to, -1 for none, shape (versions, places, 2): a
             matrix, and the matrix as it stands in its layer.
+        made_otherwise: By place among the versions, why some of its matrices are not those of the newest version that
+            has them; these have no values.
     """
 
     places: tuple[HistoryPlace, ...]
     subjects: npt.NDArray[np.int64]
     at: npt.NDArray[np.int64]
+    made_otherwise: Mapping[int, str]
 
     @classmethod
     def of(cls, connection: Connection, rows: Sequence[Any], scope: str) -> _Grid:
@@ -298,12 +316,18 @@ class _Grid(NamedTuple):
         order: dict[HistoryPlace, int] = {}
         cells: list[tuple[int, int, int, int]] = []
         labels: dict[int, str] = {}  # of extractors, by identity: one that was renamed makes the same matrices
+        made: dict[HistoryPlace, tuple[int, str]] = {}
+        otherwise: dict[int, str] = {}
         for version in reversed(range(len(rows))):
             for (name, *matrix), both in found[rows[version].analysis_id].items():
                 place = HistoryPlace(name)
                 if matrix:
-                    label, index, extractor = matrix
+                    label, index, extractor, groups, split = matrix
                     place = HistoryPlace(name, labels.setdefault(extractor, label), index)
+                    newest = made.setdefault(place, (groups, split))
+                    if newest != (groups, split):
+                        otherwise[version] = _why_not_matrices(name, (groups, split), newest)
+                        continue
                 column = order.setdefault(place, len(order))
                 cells += [(version, column, which, subject) for which, subject in enumerate(both[:2])]
         keys = np.array([cell[3] for cell in cells], dtype=np.int64)
@@ -312,7 +336,14 @@ class _Grid(NamedTuple):
         if cells:
             versions, columns, which, _ = np.array(cells, dtype=np.int64).T
             at[versions, columns, which] = np.searchsorted(subjects, keys)
-        return cls(tuple(order), subjects, at)
+        return cls(tuple(order), subjects, at, otherwise)
+
+
+def _why_not_matrices(layer: str, there: tuple[int, str], newest: tuple[int, str]) -> str:
+    """Say why the matrices of a layer are not made as in the newest version."""
+    if there[0] != newest[0]:
+        return f"{layer} has {there[0]} groups there, and {newest[0]} in the newest version"
+    return f"{layer} has split {there[1] or 'none'} there, and {newest[1] or 'none'} in the newest version"
 
 
 def _stored(connection: Connection, grid: _Grid, columns: Sequence[int]) -> dict[int, tuple[Numbers, Flags]]:
