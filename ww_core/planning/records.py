@@ -10,7 +10,6 @@ from ww_core.domain.column import Scope
 from ww_core.domain.identity import NUMERICS_VERSION, spectrum_identity
 from ww_core.domain.layer import LayerKind, SkippedTensor
 from ww_core.planning.layers import PlannedLayer
-from ww_core.plugins.selection import REMEMBERED
 from ww_core.store.records import ColumnRecord, CoverageRecord, IdentityRecord, Maker, SelectionRecord
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def _roles(selection: Selection) -> dict[str, Sequence[ExtractorVariant]]:
     return roles
 
 
-@functools.lru_cache(maxsize=REMEMBERED)  # a registry remembers selections, for they are often used again
+@functools.lru_cache(maxsize=2)  # run after run asks for the same; each of these keeps a registry of plugins
 def identity_records(selection: Selection, registry: Registry) -> Sequence[IdentityRecord]:
     """Return the identities of a selection: quantities, metrics, extractors, spectra."""
     makers = {own.name: Maker(own.name, own.distribution, own.version) for own in registry.plugins}
