@@ -6,11 +6,10 @@ import sys
 import zlib
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ww_core.errors import StoreError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 SHUFFLED = "f8-shuffle-zlib"
@@ -34,6 +33,8 @@ def encode_spectrum(values: NDArray[np.float64]) -> tuple[str, bytes]:
     Raises:
         ValueError: The array is not one-dimensional.
     """
+    import numpy as np
+
     if values.ndim != 1:
         raise ValueError(f"a spectrum has one dimension, not {values.ndim}")
     planes = np.ascontiguousarray(values, dtype="<f8").view(np.uint8).reshape(-1, 8).T
@@ -66,6 +67,8 @@ def decode_spectrum(encoding: str, content: bytes, count: int) -> NDArray[np.flo
     Raises:
         StoreError: The encoding is unknown, or the bytes are damaged or hold another number of values.
     """
+    import numpy as np
+
     if encoding != SHUFFLED:
         raise StoreError(f"a spectrum in the store has the unknown encoding {encoding!r}: upgrade ww")
     size = 8 * count
