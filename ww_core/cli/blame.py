@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.command import Output, arrow, options, say, store_location
+from ww_core.cli.changes import told_way
+from ww_core.command import Output, options, say, store_location
 
 if TYPE_CHECKING:
     from ww_core.domain.blame import Blame, ValueOrigin
@@ -54,11 +55,8 @@ def _print(answer: Blame, output: Output) -> None:
     after = f", after {answer.previous}" if answer.previous else ", the first version that has it"
     output.line(f"{answer.layer} of {answer.model}@{answer.at} came to be in {answer.version}{after}")
     output.line()
-    rows = [_row(own) for own in answer.columns]
-    if not any(row["index"] for row in rows):
-        rows = [{name: value for name, value in row.items() if name != "index"} for row in rows]
-    output.table(rows, optional=["extractor"])
-    if not rows:
+    output.table([_row(own) for own in answer.columns], optional=["extractor"], if_any=["index"])
+    if not answer.columns:
         output.line(_no_number(answer))
 
 
@@ -67,15 +65,11 @@ def _no_number(answer: Blame) -> str:
 
 
 def _row(own: ValueOrigin) -> dict[str, Any]:
-    verdict = "" if own.verdict == "none" else f" {own.verdict}"
-    change = (
-        f"{own.before:.4g} {arrow()} {own.value:.4g} ({own.change:+.4g}{verdict})" if own.change is not None else ""
-    )
     return {
         "column": own.column,
         "extractor": own.extractor,
         "index": own.index,
         "value": own.value,
         "version": own.version,
-        "change": change,
+        "change": "" if own.before is None else told_way(own.before, own.value, own.verdict),
     }

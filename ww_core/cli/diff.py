@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ww_core.cli.changes import told_change, told_way
 from ww_core.command import Output, Session, arrow, cell, options, say, store_location
 
 if TYPE_CHECKING:
@@ -104,10 +105,7 @@ def _print(difference: CheckpointDifference, scope: options.RowScope, output: Ou
         flags = [label for label in shown[1:] if difference.columns[label].type in {"bool", "text"}]
         numbers = [label for label in shown[1:] if label not in flags]
         optional = ["extractor", *reversed(numbers), *reversed(flags), "was"]
-    for name in ("was", "index"):
-        if not any(row.get(name) for row in rows):
-            rows = [{key: value for key, value in row.items() if key != name} for row in rows]
-    output.table(rows, optional=optional)
+    output.table(rows, optional=optional, if_any=("was", "index"))
     if rows:
         output.line()
     _print_summary(difference, output)
@@ -135,7 +133,7 @@ def _cells(difference: Difference, labels: Sequence[str]) -> dict[str, str]:
         elif sides[0] == sides[1]:
             cells[label] = sides[0]
         elif label in changes:
-            cells[label] = f"{sides[0]} {arrow()} {sides[1]} ({_change(changes[label], verdicts[label])})"
+            cells[label] = f"{sides[0]} {arrow()} {sides[1]} ({told_change(changes[label], verdicts[label])})"
         else:
             cells[label] = f"{sides[0] or '-'} {arrow()} {sides[1] or '-'}"
     return cells
@@ -149,10 +147,6 @@ def _side(outcome: Outcome | None) -> str:
     return cell(outcome.value) if outcome.is_ok else str(outcome.state).replace("_", " ")
 
 
-def _change(change: float, verdict: str) -> str:
-    return f"{change:+.4g}" if verdict == "none" else f"{change:+.4g} {verdict}"
-
-
 def _print_summary(difference: CheckpointDifference, output: Output) -> None:
     output.line(f"layers: {_counts(difference.counts) or 'none'}")
     tensors = difference.tensor_counts
@@ -164,8 +158,11 @@ def _print_summary(difference: CheckpointDifference, output: Output) -> None:
             output.line(f"  {status}: {', '.join(named[:SHOWN])}{more}")
     for label, own in difference.summary.items():
         if own.first is not None and own.second is not None and label in difference.headline:
-            change = f"not comparable: {own.not_comparable}" if own.change is None else _change(own.change, own.verdict)
-            output.line(f"mean {label}: {own.first:.4g} {arrow()} {own.second:.4g} ({change})")
+            if own.change is None:
+                way = f"{own.first:.4g} {arrow()} {own.second:.4g} (not comparable: {own.not_comparable})"
+            else:
+                way = told_way(own.first, own.second, own.verdict)
+            output.line(f"mean {label}: {way}")
     whole = difference.model_metrics
     for label, text in _cells(whole, list(whole.change)).items():
         output.line(f"model {label}: {text}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ww_core.cli.changes import told_change, told_way
 from ww_core.command import Output, arrow, cell, options, shows, store_location
 
 if TYPE_CHECKING:
@@ -66,11 +67,7 @@ def _print(history: History, output: Output) -> None:
     output.line(f"{history.model}  {versions} version{'' if versions == 1 else 's'}  profile {history.profile}")
     output.line()
     labels = list(history.tracks)
-    rows = _rows(history)
-    for name in ("step", *(f"{label} from" for label in labels)):
-        if not any(row.get(name) for row in rows):
-            rows = [{key: value for key, value in row.items() if key != name} for row in rows]
-    output.table(rows, optional=["step", *reversed(labels[1:])])
+    output.table(_rows(history), optional=["step", *reversed(labels[1:])], if_any=["step"])
     output.line()
     for label in labels:
         _print_mean(history, label, output)
@@ -89,17 +86,17 @@ def _print(history: History, output: Output) -> None:
 
 def _rows(history: History) -> list[dict[str, Any]]:
     rows = []
-    means = {label: (track.means, track.mean_changes) for label, track in history.tracks.items()}
+    means = {label: (track.means, track.mean_changes, track.present) for label, track in history.tracks.items()}
+    # How many values a mean is of is told where it is not the same in all versions.
+    counted = {label for label, (_, _, counts) in means.items() if len({int(count) for count in counts if count}) > 1}
     for at, version in enumerate(history.versions):
         row: dict[str, Any] = {"version": version.version, "step": version.step}
-        for label, (values, changes) in means.items():
-            track = history.tracks[label]
+        for label, (values, changes, counts) in means.items():
             row[label] = _with_change(values[at], changes[at]) if math.isfinite(values[at]) else ""
-            counts = {int(count) for count in track.present if count}
-            if track.column.scope != "model" and len(counts) > 1:
-                row[f"{label} from"] = int(track.present[at])
+            if label in counted:
+                row[f"{label} from"] = int(counts[at])
         moves = history.moves(next(iter(history.tracks)), at) if history.tracks else []
-        row["moved most"] = f"{moves[0].place} {moves[0].change:+.4g}" if moves else ""
+        row["moved most"] = f"{moves[0].place} {told_change(moves[0].change)}" if moves else ""
         if not version.is_analyzed:
             row["moved most"] = f"not analysed under {history.profile}"
         rows.append(row)
@@ -107,7 +104,7 @@ def _rows(history: History) -> list[dict[str, Any]]:
 
 
 def _with_change(value: float, change: float) -> str:
-    return f"{cell(float(value))} ({change:+.4g})" if change and math.isfinite(change) else cell(float(value))
+    return f"{cell(float(value))} ({told_change(change)})" if change and math.isfinite(change) else cell(float(value))
 
 
 def _print_mean(history: History, label: str, output: Output) -> None:
@@ -118,13 +115,9 @@ def _print_mean(history: History, label: str, output: Output) -> None:
     if not values:
         output.line(f"{_mean(track.column.scope)} {label}: no version has a value")
         return
-    change = values[-1] - values[0]
-    verdict = verdict_on(change, track.column.better)
-    told = "" if verdict == "none" else f" {verdict}"
+    verdict = verdict_on(values[-1] - values[0], track.column.better)
     line = sparkline(track.means.tolist())
-    ends = (
-        f"{values[0]:.4g} {arrow()} {values[-1]:.4g} ({change:+.4g}{told})" if len(values) > 1 else f"{values[0]:.4g}"
-    )
+    ends = told_way(values[0], values[-1], verdict) if len(values) > 1 else f"{values[0]:.4g}"
     output.line(f"{_mean(track.column.scope)} {label}: {f'{line}  ' if line else ''}{ends}")
 
 
@@ -140,7 +133,7 @@ def _print_moves(history: History, label: str, output: Output) -> None:
 
 def _move(move: Move) -> str:
     errors = f", {move.weight:.1f} standard errors" if move.error else ""
-    return f"{move.place} {move.before:.4g} {arrow()} {move.after:.4g} ({move.change:+.4g}{errors})"
+    return f"{move.place} {move.before:.4g} {arrow()} {move.after:.4g} ({told_change(move.change)}{errors})"
 
 
 def _print_best(history: History, labels: list[str], output: Output) -> None:

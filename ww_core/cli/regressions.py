@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.command import Output, arrow, options, say, store_location
+from ww_core.cli.changes import told_way
+from ww_core.command import Output, options, say, store_location
 
 if TYPE_CHECKING:
     from ww_core.domain.regression import Regression, Regressions
@@ -104,14 +105,13 @@ def _suspect(own: Regression) -> str:
 
 def _row(own: Regression) -> dict[str, Any]:
     layer = f"{own.layer}[{own.index}]" if own.index else own.layer
-    verdict = "" if own.verdict == "none" else f" {own.verdict}"
     return {
         "version": own.version,
         "previous": own.previous,
         "layer": layer or "(summary)",
         "extractor": own.extractor,
         "column": own.column,
-        "change": f"{own.before:.4g} {arrow()} {own.after:.4g} ({own.change:+.4g}{verdict})",
+        "change": told_way(own.before, own.after, own.verdict),
         "evidence": f"{own.evidence:.1f}",
         "needed": f"{own.needed:.1f}",
         "confirmed": "" if own.is_confirmed else "not yet",

@@ -126,16 +126,20 @@ class Output:
         """Print a text of several lines as it is; what names of strangers hold must be printable in it already."""
         _write(text)
 
-    def table(self, rows: Sequence[Mapping[str, Any]], *, optional: Sequence[str] = ()) -> None:
+    def table(
+        self, rows: Sequence[Mapping[str, Any]], *, optional: Sequence[str] = (), if_any: Sequence[str] = ()
+    ) -> None:
         """Print rows as a table: on a terminal fitted to its width, anywhere else never cut, wrapped or coloured.
 
         Args:
             rows: One mapping per row, by header.
             optional: Headers that a terminal too narrow may leave out, the first one first; it is told what was.
+            if_any: Headers that are left out where every row has nothing there, or 0.
         """
         if not rows:
             return
-        headers = list(dict.fromkeys(key for row in rows for key in row))
+        unused = {header for header in if_any if not any(row.get(header) for row in rows)}
+        headers = [header for header in dict.fromkeys(key for row in rows for key in row) if header not in unused]
         cells = {header: [cell(row.get(header)) for row in rows] for header in headers}
         widths = {header: max(map(len, [header, *column])) for header, column in cells.items()}
         right = {h for h in headers if all(isinstance(row.get(h), (int, float, type(None))) for row in rows)}

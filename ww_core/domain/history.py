@@ -315,14 +315,14 @@ class History:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a flat dict for each version: means, changes to the version before, and how many values went in."""
-        changes = {label: track.mean_changes for label, track in self.tracks.items()}
+        means = {label: (track.means, track.mean_changes, track.present) for label, track in self.tracks.items()}
         rows: list[dict[str, Any]] = []
         for at, version in enumerate(self.versions):
             row: dict[str, Any] = {"model": self.model, **version._asdict()}
-            for label, track in self.tracks.items():
-                row[label] = _number(track.means[at])
-                row[f"{label}_change"] = _number(changes[label][at])
-                row[f"{label}_count"] = int(track.present[at])
+            for label, (values, changes, counts) in means.items():
+                row[label] = _number(values[at])
+                row[f"{label}_change"] = _number(changes[at])
+                row[f"{label}_count"] = int(counts[at])
             rows.append(row)
         return rows
 
@@ -338,17 +338,17 @@ class History:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and texts. What is not a finite number is None."""
-        changes = {label: track.mean_changes for label, track in self.tracks.items()}
+        means = {label: (track.means, track.mean_changes, track.present) for label, track in self.tracks.items()}
         versions = []
         for at, version in enumerate(self.versions):
             summary = {}
             for label, track in self.tracks.items():
-                change = float(changes[label][at])
+                values, changes, counts = means[label]
                 summary[label] = {
-                    "mean": _number(track.means[at]),
-                    "change": _number(change),
-                    "verdict": verdict_on(change, track.column.better),
-                    "count": int(track.present[at]),
+                    "mean": _number(values[at]),
+                    "change": _number(changes[at]),
+                    "verdict": verdict_on(float(changes[at]), track.column.better),
+                    "count": int(counts[at]),
                     "missing": int(track.missing[at]),
                     "not_comparable": track.not_comparable.get(version.version, ""),
                 }

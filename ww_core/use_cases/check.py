@@ -14,9 +14,8 @@ from ww_core.domain.rules.judge import judge
 from ww_core.domain.rules.reading import parse_rules
 from ww_core.domain.rules.verdict import CheckedModel, CheckReport
 from ww_core.errors import NotAStoreError, NotStoredError, UsageError
-from ww_core.store.store import Store, open_store
 from ww_core.use_cases.baselines import BEST, PREVIOUS, find_baseline, is_sought, report_on
-from ww_core.use_cases.naming import Named, installed_plugins, opened_with
+from ww_core.use_cases.naming import Named, installed_plugins, opened_store, opened_with
 from ww_core.use_cases.report_files import is_report_file, read_report
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ww_core.domain.rules.rule import Rule
     from ww_core.plugins.registry import Registry
     from ww_core.store.reader import Reader
+    from ww_core.store.store import Store
 
     Place = Store | str | os.PathLike[str] | None
 
@@ -173,11 +173,10 @@ def _given_report(what: object, store: Place) -> Side | None:
 
 
 def _is_stored(name: str, store: Place) -> bool:
-    with contextlib.suppress(NotStoredError, NotAStoreError), contextlib.ExitStack() as stack:
-        opened = store if isinstance(store, Store) else stack.enter_context(open_store(store, mode="read"))
-        with opened.reading() as reader:
+    with contextlib.suppress(NotStoredError, NotAStoreError):
+        with opened_store(store, mode="read") as opened, opened.reading() as reader:
             reader.find(name)
-            return True
+        return True
     return False
 
 
