@@ -446,7 +446,8 @@ def test_errors_of_ww_speak_for_themselves(ww_here, model_file, write):
     body = "raise ww.UsageError('not on this one')"
     plugin, _ = write(METRIC.replace("return inverted(matrix[:3, :3])[0, 0]", body))
     result = ww_here(*plugin, "analyze", model_file, "--metrics", "mine")
-    assert failures(result)[0] == "failed: first matrix 0 (metric, mine): mine: not on this one"
+    # Of two workers either may be done first.
+    assert "failed: first matrix 0 (metric, mine): mine: not on this one" in failures(result)
 
 
 def test_a_traceback_cannot_steer_the_terminal(ww_here, model_file, write):
