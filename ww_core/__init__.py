@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from ww_core.domain.outcome import Outcome, State
     from ww_core.domain.regression import Regression, Regressions
     from ww_core.domain.report import AnalysisReport, Failure, MatrixRow
+    from ww_core.domain.reported_table import ReportedColumn, ReportedEntry, ReportedTable
     from ww_core.domain.rounding import ROUNDINGS, Rounding
     from ww_core.domain.rules.verdict import CheckReport
     from ww_core.domain.run import LayerCoverage, StoredRun
+    from ww_core.domain.score import Score
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import MatrixPlace
     from ww_core.errors import (
@@ -96,7 +98,9 @@ _HOMES = {
     "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
     "ww_core.domain.rules.verdict": ["CheckReport"],
+    "ww_core.domain.reported_table": ["ReportedColumn", "ReportedEntry", "ReportedTable"],
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
+    "ww_core.domain.score": ["Score"],
     "ww_core.domain.spectrum": ["Spectrum"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.errors": [
@@ -189,12 +193,16 @@ __all__ = [
     "Registry",
     "Regression",
     "Regressions",
+    "ReportedColumn",
+    "ReportedEntry",
+    "ReportedTable",
     "Rounding",
     "RunObserver",
     "RunStart",
     "SchemaTooNewError",
     "SchemaTooOldError",
     "Scope",
+    "Score",
     "SkippedTensor",
     "Source",
     "SourceError",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ww_core.domain import answering
 from ww_core.domain.answer import report_of
 from ww_core.store import answers, files, labels, runs, selections, structures, values
-from ww_core.store.records import Compared
+from ww_core.store.records import EVERY_SCORE, Compared
 from ww_core.store.rows import readable
 
 if TYPE_CHECKING:
@@ -29,10 +29,13 @@ if TYPE_CHECKING:
         CheckpointRef,
         ColumnKey,
         ColumnOrigin,
+        ScoreFilter,
+        SeriesMember,
         StoredLayer,
         StoredRequest,
         StoredStructure,
         StoredSummary,
+        StoredTable,
         StoredTensor,
         StoredVersion,
     )
@@ -265,15 +268,31 @@ class Reader:
         return history.layer_contents(self._connection, model, layer)
 
     @readable()
-    def scores(self, names: Sequence[str] = ()) -> ScoreTable:
-        """Return the scores of what is named, by model, version and name; of everything for no name.
+    def scores(self, chosen: ScoreFilter = EVERY_SCORE) -> ScoreTable:
+        """Return scores by model, version and name, with what they replaced.
 
         Raises:
-            NotStoredError: Nothing carries a name.
+            NotStoredError: A model is neither stored nor reported.
         """
-        from ww_core.store import columnar
+        from ww_core.store import scores
 
-        return columnar.stored_scores(self._connection, names)
+        return scores.stored_scores(self._connection, chosen)
+
+    def series(self, name: str = "") -> list[SeriesMember]:
+        """List the members of all series, by name, or of one.
+
+        Raises:
+            UnknownNameError: There is no such series.
+        """
+        from ww_core.store import series
+
+        return series.stored_members(self._connection, name)
+
+    def reported_tables(self) -> list[StoredTable]:
+        """List the tables of others that are stored, by source."""
+        from ww_core.store import reported
+
+        return reported.stored_tables(self._connection)
 
     @readable()
     def layer_spectrum(
