@@ -41,8 +41,7 @@ def copy_store(connection: Connection, target: Path) -> int:
             (verdict,) = written.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise StoreError(f"no copy was made, because the store is damaged ({verdict}): look with `ww db check`")
-        size = copy.stat().st_size
-    return size
+        return copy.stat().st_size
 
 
 @contextlib.contextmanager
