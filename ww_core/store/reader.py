@@ -343,6 +343,12 @@ class Reader:
 
         return model_values.reported_origins(self._connection, columns)
 
+    def directed_columns(self, table: str = "") -> list[str]:
+        """List the columns of numbers that have a direction: of our own analyses, or of a table or provider."""
+        from ww_core.store import model_values
+
+        return model_values.directed_columns(self._connection, table)
+
     def series(self, name: str = "") -> list[SeriesMember]:
         """List the members of all series, by name, or of one.
 
