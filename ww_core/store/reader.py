@@ -359,6 +359,21 @@ class Reader:
 
         return series.stored_members(self._connection, name)
 
+    @readable()
+    def reported_table(self, table: str, columns: Sequence[str] = ()) -> ValueTable:
+        """Return the rows of a table of others, or of all tables of a provider, in order.
+
+        Args:
+            table: Source of a table, or a provider.
+            columns: Names of columns; empty for all.
+
+        Raises:
+            UnknownNameError: There is no such table or column.
+        """
+        from ww_core.store import reported
+
+        return reported.reported_table(self._connection, table, columns)
+
     def reported_tables(self) -> list[StoredTable]:
         """List the tables of others that are stored, by source."""
         from ww_core.store import reported
