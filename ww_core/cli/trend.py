@@ -56,7 +56,7 @@ def trend(
     series: options.Series = None,
     models: options.Models = None,
     without: options.WithoutModels = None,
-    where: options.Where = "",
+    where: options.Where = None,
     every_version: Annotated[
         bool, typer.Option("--all-versions", help="Take all versions, and not the newest of each model only.")
     ] = False,
@@ -100,7 +100,7 @@ def trend(
         series=options.listed(series, "--series"),
         models=options.listed(models, "--models"),
         without=options.listed(without, "--without"),
-        where=where,
+        where=where or (),
         every_version=every_version,
         layers=options.listed(layers, "--layers"),
         without_layers=options.listed(without_layers, "--without-layers"),

@@ -126,14 +126,8 @@ OwnProfile = Annotated[
     ),
 ]
 Where = Annotated[
-    str,
-    typer.Option(
-        "--where",
-        metavar="CONDITION",
-        help="Only models that keep it, as 'num_evals > 100'.",
-        show_default=False,
-        callback=not_empty,
-    ),
+    list[str] | None,
+    typer.Option("--where", metavar="CONDITION", help="Only models that keep it, as 'max(alpha) < 8'; repeatable."),
 ]
 Dataset = Annotated[
     str,

@@ -38,7 +38,7 @@ def record_reported_table(connection: Connection, table: ReportedTable, *, repla
         UsageError: There is another table of the same source, and ``replace`` is not set; or the same source has
             another number for a score.
     """
-    models = {(own.model, own.version) for own in (*table.rows, *table.scores)}
+    models = {(row.model, row.version) for row in table.rows} | {(own.model, own.version) for own in table.scores}
     values = sum(len(row.values) for row in table.rows)
     counts = (len(models), len(table.rows), values, len(table.scores))
     content = _content_digest(table)

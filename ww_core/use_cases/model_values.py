@@ -12,7 +12,7 @@ from ww_core.domain.name import texts_of
 from ww_core.errors import NotStoredError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from ww_core.domain.expressions.arithmetic import Expression, Summary
+    from ww_core.domain.expressions.arithmetic import Comparison, Expression, Summary
     from ww_core.domain.model_values import ModelValues, Over
     from ww_core.store.reader import Reader
 
@@ -27,7 +27,7 @@ class Asked:
         rows: Which rows of them count.
         profile: Name of the profile of our own values; empty for the default one.
         reported: The table or provider whose values are meant instead; empty for our own.
-        where: Condition that models must keep; empty for none.
+        where: Conditions that models must keep, all of them.
         every_version: Whether all versions of stored models are meant, and not the newest ones only.
     """
 
@@ -36,7 +36,7 @@ class Asked:
     rows: RowChoice
     profile: str
     reported: str
-    where: str
+    where: tuple[Comparison, ...]
     every_version: bool
 
 
@@ -53,7 +53,7 @@ def asked(
     over: Over = "matrices",
     profile: str = "",
     reported: str = "",
-    where: str = "",
+    where: Sequence[str] = (),
     every_version: bool = False,
 ) -> Asked:
     """Check what is asked.
@@ -70,7 +70,7 @@ def asked(
         over: Whether means are over ``matrices``, or over ``layers`` of the means of their matrices.
         profile: Name of the profile of our own values; empty for ``default``.
         reported: The table or provider whose values are meant instead.
-        where: Condition that models must keep, such as ``num_layers > 3``.
+        where: Conditions that models must keep, such as ``max(alpha) < 8``.
         every_version: Whether all versions of stored models are meant.
 
     Raises:
@@ -87,15 +87,14 @@ def asked(
         raise UnknownNameError("kind of mean", over, ["matrices", "layers"])
     check_whole("the smallest M", min_m, 0)
     expressions = tuple(parse_expression(text, "metric") for text in dict.fromkeys(texts))
-    if where:
-        parse_comparison(where)
+    conditions = tuple(parse_comparison(text) for text in texts_of(where, "where"))
     return Asked(
         expressions,
         ModelChoice(texts_of(models, "models"), texts_of(without, "models"), texts_of(series, "series")),
         RowChoice(texts_of(layers, "layers"), texts_of(without_layers, "layers"), leave_out, min_m, over),
         profile,
         reported,
-        where,
+        conditions,
         every_version,
     )
 
@@ -121,18 +120,16 @@ def found_values(reader: Reader, question: Asked) -> ModelValues:
         UsageError: A column holds texts; or several providers report the columns, and nothing says which is meant.
         NotStoredError: No model is left.
     """
-    condition = parse_comparison(question.where) if question.where else None
-    summaries = summaries_asked(*question.expressions, *([condition] if condition else []))
+    summaries = summaries_asked(*question.expressions, *question.where)
     if question.reported:
         values = reader.reported_values(summaries, question.reported, question.models, question.rows)
     else:
         values = _own_or_reported(reader, question, summaries)
-    if condition is None:
-        return values
-    kept = values.where(condition)
-    if not len(kept):
-        raise NotStoredError(f"no model keeps the condition {str(condition)!r}")
-    return kept
+    for condition in question.where:
+        values = values.where(condition)
+        if not len(values):
+            raise NotStoredError(f"no model keeps the condition {str(condition)!r}")
+    return values
 
 
 def _own_or_reported(reader: Reader, question: Asked, summaries: Sequence[Summary]) -> ModelValues:
