@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Entries, Extractor, Matrix, MatrixPlan
+    from ww_core.contracts.importer import Importer
     from ww_core.contracts.loader import Checkpoint, FileRange, Loader
     from ww_core.contracts.metric import Quantity, column, metric, quantity
     from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from ww_core.domain.outcome import Outcome, State
     from ww_core.domain.regression import Regression, Regressions
     from ww_core.domain.report import AnalysisReport, Failure, MatrixRow
+    from ww_core.domain.reported_table import ReportedColumn, ReportedEntry, ReportedTable
     from ww_core.domain.rounding import ROUNDINGS, Rounding
     from ww_core.domain.rules.verdict import CheckReport
     from ww_core.domain.run import LayerCoverage, StoredRun
+    from ww_core.domain.score import Score
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import MatrixPlace
     from ww_core.errors import (
@@ -80,6 +83,7 @@ _HOMES = {
     "ww_core.contracts.device": ["Device"],
     "ww_core.contracts.executor": ["Executor"],
     "ww_core.contracts.extractor": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
+    "ww_core.contracts.importer": ["Importer"],
     "ww_core.contracts.loader": ["Checkpoint", "FileRange", "Loader"],
     "ww_core.contracts.metric": ["Quantity", "column", "metric", "quantity"],
     "ww_core.contracts.observer": ["LayerDone", "RunObserver", "RunStart"],
@@ -94,9 +98,11 @@ _HOMES = {
     "ww_core.domain.outcome": ["Outcome", "State"],
     "ww_core.domain.regression": ["Regression", "Regressions"],
     "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
+    "ww_core.domain.reported_table": ["ReportedColumn", "ReportedEntry", "ReportedTable"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
     "ww_core.domain.rules.verdict": ["CheckReport"],
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
+    "ww_core.domain.score": ["Score"],
     "ww_core.domain.spectrum": ["Spectrum"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.errors": [
@@ -159,6 +165,7 @@ __all__ = [
     "Failure",
     "FileRange",
     "History",
+    "Importer",
     "Layer",
     "LayerContent",
     "LayerCoverage",
@@ -189,12 +196,16 @@ __all__ = [
     "Registry",
     "Regression",
     "Regressions",
+    "ReportedColumn",
+    "ReportedEntry",
+    "ReportedTable",
     "Rounding",
     "RunObserver",
     "RunStart",
     "SchemaTooNewError",
     "SchemaTooOldError",
     "Scope",
+    "Score",
     "SkippedTensor",
     "Source",
     "SourceError",
