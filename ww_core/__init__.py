@@ -101,6 +101,7 @@ _HOMES = {
     "ww_core.domain.reported_table": ["ReportedColumn", "ReportedEntry", "ReportedTable"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
     "ww_core.domain.rules.verdict": ["CheckReport"],
+    "ww_core.domain.reported_table": ["ReportedColumn", "ReportedEntry", "ReportedTable"],
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.score": ["Score"],
     "ww_core.domain.spectrum": ["Spectrum"],

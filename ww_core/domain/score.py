@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args
 
 from ww_core.domain.column import Better
@@ -67,6 +68,21 @@ def check_score(score: Score) -> None:
         raise UsageError("an interval has two ends: give low and high, or neither")
     if score.low is not None and score.high is not None and not score.low <= score.value <= score.high:
         raise UsageError(f"the value {score.value:g} is not between low {score.low:g} and high {score.high:g}")
+
+
+def check_scores(scores: Iterable[Score]) -> None:
+    """Raise unless scores can be stored together.
+
+    Raises:
+        UsageError: One cannot, or two say something of the same.
+    """
+    said: set[tuple[str, ...]] = set()
+    for score in scores:
+        check_score(score)
+        what = (score.model, score.version, score.name, score.dataset, score.source)
+        if what in said:
+            raise UsageError(f"{score} is given twice: give it once")
+        said.add(what)
 
 
 def _check_text(what: str, text: Any) -> None:
