@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
     from ww_core.use_cases.history import history
+    from ww_core.use_cases.import_table import ImportReport, import_table
     from ww_core.use_cases.regressions import regressions
 
 _HOMES = {
@@ -101,7 +102,6 @@ _HOMES = {
     "ww_core.domain.reported_table": ["ReportedColumn", "ReportedEntry", "ReportedTable"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
     "ww_core.domain.rules.verdict": ["CheckReport"],
-    "ww_core.domain.reported_table": ["ReportedColumn", "ReportedEntry", "ReportedTable"],
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.score": ["Score"],
     "ww_core.domain.spectrum": ["Spectrum"],
@@ -142,6 +142,7 @@ _HOMES = {
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
     "ww_core.use_cases.history": ["history"],
+    "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
     "ww_core.use_cases.regressions": ["regressions"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -166,6 +167,7 @@ __all__ = [
     "Failure",
     "FileRange",
     "History",
+    "ImportReport",
     "Importer",
     "Layer",
     "LayerContent",
@@ -229,6 +231,7 @@ __all__ = [
     "diff",
     "history",
     "hookimpl",
+    "import_table",
     "load_plugins",
     "metric",
     "open_store",

@@ -22,9 +22,7 @@ def refuse_constant(name: str) -> NoReturn:
     raise CorruptFileError(f"it holds {name}, which is no number of JSON")
 
 
-def parse_json(
-    content: bytes, label: str, what: str, *, constant: Callable[[str], Any] = refuse_constant
-) -> Any:
+def parse_json(content: bytes, label: str, what: str, *, constant: Callable[[str], Any] = refuse_constant) -> Any:
     """Return what a text in JSON says.
 
     Args:
@@ -41,7 +39,9 @@ def parse_json(
     except CorruptFileError as error:
         raise CorruptFileError(f"{label} is no {what}: {error}") from None
     except json.JSONDecodeError as error:
-        raise CorruptFileError(f"{label} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
+        raise CorruptFileError(
+            f"{label} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+        ) from None
     except UnicodeDecodeError:
         raise CorruptFileError(f"{label} is no JSON: it is no text in UTF-8") from None
     except RecursionError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 import ww_core as ww
 from ww_core.loading.tables import is_missing, name_of, number_of, outcome_of, read_table, text_of
@@ -62,6 +63,18 @@ class _Taken(NamedTuple):
     rule: ColumnRule
 
 
+class _Place(NamedTuple):
+    """What a row speaks of; version and layer are empty for none."""
+
+    model: str
+    version: str
+    layer: str
+
+    def __str__(self) -> str:
+        model = f"{self.model}@{self.version}" if self.version else self.model or "the model"
+        return f"{self.layer} of {model}" if self.layer else model
+
+
 @dataclass
 class _Reading:
     """One table being read by one mapping."""
@@ -70,6 +83,8 @@ class _Reading:
     file: Table
     at: Mapping[str, int] = field(init=False)
     notes: list[str] = field(default_factory=list)
+    columns: dict[str, ww.ReportedColumn] = field(default_factory=dict)
+    _taken_by: dict[str, _Taken] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.at = {name: index for index, name in enumerate(self.file.header)}
@@ -85,23 +100,22 @@ class _Reading:
                 else f"{self.file.label} has a header and no rows"
             )
         taken = self._taken(rows)
-        columns: dict[str, ww.ReportedColumn] = {}
         provider = self._common("provider", self.mapping.provider, rows)
-        entries = self._entries(rows, taken, columns, provider)
+        entries = self._entries(rows, taken, provider)
         scores = tuple(self._scores(rows))
-        if not columns and not scores:
+        if not self.columns and not scores:
             self._refuse(f"no column of {self.file.label} that it names holds a number")
         return ww.ReportedTable(
             source=self._common("source", self.mapping.source, rows),
             provider=provider,
-            columns=tuple(columns.values()),
+            columns=tuple(self.columns.values()),
             rows=entries,
             series=self._series(rows),
             scores=scores,
             notes=tuple(self.notes),
         )
 
-    def _refuse(self, sentence: str) -> None:
+    def _refuse(self, sentence: str) -> NoReturn:
         raise ww.UsageError(f"{self.mapping.path}: {sentence}")
 
     def _check_columns(self) -> None:
@@ -112,14 +126,12 @@ class _Reading:
         self._check_names("leave_out", self.mapping.leave_out)
         for rule in self.mapping.columns:
             where = rule.where.removeprefix(f"{self.mapping.path}: ")
-            if not _is_glob(rule.column, self.at):
-                self._check_names(where, [rule.column])
-            elif not any(_matches(name, rule.column) for name in self.at if name):
+            if not any(_matches(name, rule.column) for name in self.at if name):
                 self._check_names(where, [rule.column])
             special = {"name": (COLUMN,), "metric": (COLUMN, NAME), "definition": (COLUMN, NAME)}
             for key, known in special.items():
-                template: Template = getattr(rule, key)
-                self._check_names(f"{where}: {key}", [name for name in template.columns if name not in known])
+                names = cast("Template", getattr(rule, key)).columns
+                self._check_names(f"{where}: {key}", [name for name in names if name not in known])
         for score in self.mapping.scores:
             where = score.where.removeprefix(f"{self.mapping.path}: ")
             used = [score.value, *filter(None, (score.low, score.high))]
@@ -204,77 +216,75 @@ class _Reading:
                 return f"{self.file.unit} {row.number}: {error}"
         return ""
 
-    def _entries(
-        self, rows: Sequence[Row], taken: Sequence[_Taken], columns: dict[str, ww.ReportedColumn], provider: str
-    ) -> tuple[ww.ReportedEntry, ...]:
-        """Return the rows, and fill in the columns; where names of columns depend on the row, rows are merged."""
-        merge = any(own.rule.is_long for own in taken)
-        entries: list[ww.ReportedEntry] = []
-        merged: dict[tuple[str, str, str], dict[str, ww.Outcome]] = {}
-        lines: dict[tuple[str, ...], int] = {}
-        rules: dict[str, tuple[str, ColumnRule]] = {}
-        if not taken and not self.mapping.series:
-            return ()
+    def _entries(self, rows: Sequence[Row], taken: Sequence[_Taken], provider: str) -> tuple[ww.ReportedEntry, ...]:
+        """Return the rows, and fill in the columns."""
+        if not taken:  # scores alone; models that are members of a series are rows that say nothing
+            places = dict.fromkeys(self._place(row) for row in rows) if self.mapping.series else {}
+            return tuple(ww.ReportedEntry(model, {}, version, layer) for model, version, layer in places)
+        fixed = [(self._defined(own, rows[0], provider), own) for own in taken if not own.rule.is_long]
+        varying = [own for own in taken if own.rule.is_long]
+        read: list[tuple[Row, _Place, dict[str, ww.Outcome]]] = []
         for row in rows:
-            place = self._place(row)
-            values: dict[str, ww.Outcome] = {}
-            for column, rule in taken:
-                name = self._name(rule, column, row)
-                source_column, first = rules.setdefault(name, (column, rule))
-                if first is not rule or (source_column != column):
-                    self._refuse(f"{rule.where}: the name {name!r} is that of column {source_column!r} already")
-                self._define(columns, rule, column, name, row, provider)
-                values[name] = self._outcome(row, column, rule)
-            if merge:
-                known = merged.setdefault(place, {})
-                for name, outcome in values.items():
-                    line = lines.setdefault((*place, name), row.number)
-                    if known.setdefault(name, outcome) != outcome:
-                        raise ww.CorruptFileError(
-                            f"{self.file.place(row.number)}: {name} of {_shown(place)} has another value than in "
-                            f"{self.file.unit} {line}"
-                        )
-                continue
-            line = lines.setdefault(place, row.number)
-            if line != row.number and not place[2]:
-                raise ww.CorruptFileError(
-                    f"{self.file.place(row.number)}: there is a row of {_shown(place)} in {self.file.unit} {line} "
-                    "already: choose one of them by keep, or give the layer"
-                )
-            model, version, layer = place
-            entries.append(ww.ReportedEntry(model, values, version, layer))
-        entries += [ww.ReportedEntry(own[0], values, own[1], own[2]) for own, values in merged.items()]
-        return tuple(entries)
+            values = {name: self._outcome(row, own) for name, own in fixed}
+            for own in varying:
+                values[self._defined(own, row, provider)] = self._outcome(row, own)
+            read.append((row, self._place(row), values))
+        return tuple(self._merged(read) if varying else self._apart(read))
 
-    def _place(self, row: Row) -> tuple[str, str, str]:
-        """Return model, version and layer of a row."""
+    def _merged(self, read: Sequence[tuple[Row, _Place, dict[str, ww.Outcome]]]) -> Iterator[ww.ReportedEntry]:
+        """Put rows together that speak of one model and layer, where each says something else."""
+        merged: dict[_Place, dict[str, ww.Outcome]] = {}
+        lines: dict[tuple[_Place, str], int] = {}
+        for row, place, values in read:
+            known = merged.setdefault(place, {})
+            for name, outcome in values.items():
+                line = lines.setdefault((place, name), row.number)
+                if known.setdefault(name, outcome) != outcome:
+                    raise ww.CorruptFileError(
+                        f"{self.file.place(row.number)}: {name} of {place} has another value than in "
+                        f"{self.file.unit} {line}"
+                    )
+        for place, values in merged.items():
+            yield ww.ReportedEntry(place.model, values, place.version, place.layer)
+
+    def _apart(self, read: Sequence[tuple[Row, _Place, dict[str, ww.Outcome]]]) -> Iterator[ww.ReportedEntry]:
+        """Make an entry of each row; a layer may have several, one for each of its matrices, but a model has one."""
+        lines: dict[_Place, int] = {}
+        for row, place, values in read:
+            line = lines.setdefault(place, row.number)
+            if line != row.number and not place.layer:
+                raise ww.CorruptFileError(
+                    f"{self.file.place(row.number)}: {place} has a row in {self.file.unit} {line} already: choose one "
+                    "of them by keep or leave_out, or say the layer"
+                )
+            yield ww.ReportedEntry(place.model, values, place.version, place.layer)
+
+    def _place(self, row: Row) -> _Place:
+        """Return what a row speaks of."""
         mapping = self.mapping
         try:
             texts = {
                 "the model": self._filled(mapping.model, row),
                 "the version": self._filled(mapping.version, row),
-                "the layer": self._filled(mapping.layer, row),
             }
             for what, text in texts.items():
                 if text or (what == "the model" and mapping.model.text):
                     name_of(text, what)
         except ValueError as error:
             raise ww.CorruptFileError(f"{self.file.place(row.number)}: {error}") from None
-        return texts["the model"], texts["the version"], texts["the layer"]
+        return _Place(texts["the model"], texts["the version"], self._filled(mapping.layer, row))
 
-    def _name(self, rule: ColumnRule, column: str, row: Row) -> str:
+    def _defined(self, taken: _Taken, row: Row, provider: str) -> str:
+        """Return the name of a column as a row says it, and define it if it is new."""
+        column, rule = taken
         name = self._filled(rule.name, row, {COLUMN: column})
         if not name:
             raise ww.CorruptFileError(
                 f"{self.file.place(row.number)}: the name {rule.name.text!r} of a column is empty here"
             )
-        return name
-
-    def _define(
-        self, columns: dict[str, ww.ReportedColumn], rule: ColumnRule, column: str, name: str, row: Row, provider: str
-    ) -> None:
-        if name in columns and not rule.is_long:
-            return
+        first = self._taken_by.setdefault(name, taken)
+        if first != taken:
+            self._refuse(f"the name {name!r} is given to columns {first.column!r} and {column!r}: rename one")
         special = {COLUMN: column, NAME: name}
         undocumented = f"Column {column} of the table{f' of {provider}' if provider else ''}; not documented."
         defined = ww.ReportedColumn(
@@ -287,21 +297,22 @@ class _Reading:
             unit=rule.unit,
             caveat=rule.caveat,
         )
-        if columns.setdefault(name, defined) != defined:
+        if self.columns.setdefault(name, defined) != defined:
             raise ww.CorruptFileError(
                 f"{self.file.place(row.number)}: column {name} has another definition here than in a row before"
             )
+        return name
 
-    def _outcome(self, row: Row, column: str, rule: ColumnRule) -> ww.Outcome:
+    def _outcome(self, row: Row, taken: _Taken) -> ww.Outcome:
         try:
-            return outcome_of(self._cell(row, column), rule.type)
+            return outcome_of(self._cell(row, taken.column), taken.rule.type)
         except ValueError as error:
-            raise ww.CorruptFileError(f"{self.file.place(row.number, column)}: {error}") from None
+            raise ww.CorruptFileError(f"{self.file.place(row.number, taken.column)}: {error}") from None
 
     def _series(self, rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
         members: dict[str, dict[str, None]] = {}
         for row in rows if self.mapping.series else ():
-            model = self._place(row)[0]
+            model = self._place(row).model
             for template in self.mapping.series:
                 if series := self._filled(template, row):
                     try:
@@ -351,7 +362,7 @@ class _Reading:
             number = None if is_missing(cell) else number_of(cell)
         except ValueError as error:
             raise ww.CorruptFileError(f"{self.file.place(row.number, column)}: {error}") from None
-        return None if number != number else number  # noqa: PLR0124 - NaN, as a data frame writes an empty cell
+        return None if number is None or math.isnan(number) else number
 
 
 def _is_glob(column: str, header: Mapping[str, int]) -> bool:
@@ -360,9 +371,3 @@ def _is_glob(column: str, header: Mapping[str, int]) -> bool:
 
 def _matches(column: str, glob: str) -> bool:
     return column == glob or fnmatch.fnmatchcase(column, glob)
-
-
-def _shown(place: tuple[str, str, str]) -> str:
-    model, version, layer = place
-    name = f"{model}@{version}" if version else model or "the model"
-    return f"{layer} of {name}" if layer else name

@@ -46,15 +46,13 @@ def number_of(cell: Cell) -> float:
             return float(cell)
         except OverflowError:
             raise ValueError("the number is too large for 64 bits") from None
-    if not isinstance(cell, str):
-        raise ValueError(f"{quoted(cell)} is no number")
-    text = cell.strip()
+    text = cell.strip() if isinstance(cell, str) else ""
     if text.casefold() in _NOT_FINITE:
         return _NOT_FINITE[text.casefold()]
     if not _NUMBER.fullmatch(text):
         if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", text):
             raise ValueError(f"{quoted(text)} is no number: write a point before the decimals")
-        raise ValueError(f"{quoted(text)} is no number")
+        raise ValueError(f"{quoted(cell)} is no number")
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"{quoted(text)} is too large for a number of 64 bits")
@@ -96,7 +94,9 @@ EMPTY = Outcome(State.NOT_APPLICABLE, reason="the table has no value here")
 
 
 def _is_nan(cell: Cell) -> bool:
-    return (isinstance(cell, float) and math.isnan(cell)) or (isinstance(cell, str) and cell.strip().casefold() == "nan")
+    return (isinstance(cell, float) and math.isnan(cell)) or (
+        isinstance(cell, str) and cell.strip().casefold() == "nan"
+    )
 
 
 def _text(cell: Cell) -> Outcome:
