@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Entries, Extractor, Matrix, MatrixPlan
+    from ww_core.contracts.importer import Importer
     from ww_core.contracts.loader import Checkpoint, FileRange, Loader
     from ww_core.contracts.metric import Quantity, column, metric, quantity
     from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
     from ww_core.use_cases.history import history
+    from ww_core.use_cases.import_table import ImportReport, import_table
     from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.regressions import regressions
     from ww_core.use_cases.trend import trend
@@ -86,6 +88,7 @@ _HOMES = {
     "ww_core.contracts.device": ["Device"],
     "ww_core.contracts.executor": ["Executor"],
     "ww_core.contracts.extractor": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
+    "ww_core.contracts.importer": ["Importer"],
     "ww_core.contracts.loader": ["Checkpoint", "FileRange", "Loader"],
     "ww_core.contracts.metric": ["Quantity", "column", "metric", "quantity"],
     "ww_core.contracts.observer": ["LayerDone", "RunObserver", "RunStart"],
@@ -101,9 +104,9 @@ _HOMES = {
     "ww_core.domain.outcome": ["Outcome", "State"],
     "ww_core.domain.regression": ["Regression", "Regressions"],
     "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
+    "ww_core.domain.reported_table": ["ReportedColumn", "ReportedEntry", "ReportedTable"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
     "ww_core.domain.rules.verdict": ["CheckReport"],
-    "ww_core.domain.reported_table": ["ReportedColumn", "ReportedEntry", "ReportedTable"],
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.score": ["Score"],
     "ww_core.domain.spectrum": ["Spectrum"],
@@ -145,6 +148,7 @@ _HOMES = {
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
     "ww_core.use_cases.history": ["history"],
+    "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
     "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.regressions": ["regressions"],
     "ww_core.use_cases.trend": ["trend"],
@@ -171,6 +175,8 @@ __all__ = [
     "Failure",
     "FileRange",
     "History",
+    "ImportReport",
+    "Importer",
     "Layer",
     "LayerContent",
     "LayerCoverage",
@@ -235,6 +241,7 @@ __all__ = [
     "diff",
     "history",
     "hookimpl",
+    "import_table",
     "leaderboard",
     "load_plugins",
     "metric",

@@ -18,6 +18,7 @@ from ww_core.cli import (
     diff,
     forget,
     history,
+    import_table,
     label,
     leaderboard,
     listings,
@@ -273,9 +274,11 @@ app.command("trend")(trend.trend)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
+app.command("import")(import_table.import_table)
 app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)
+app.command("importers")(listings.importers)
 app.command("plugins")(listings.plugins)
 app.add_typer(db.app, name="db")
 
