@@ -58,10 +58,14 @@ def main() -> int:
 
 def answered(papers: Papers, cell: dict[str, Any]) -> dict[str, Any]:
     """Return a cell with the value that was computed, and whether it is what was printed."""
-    value = papers.value(cell["recipe"], cell["args"])
-    shown = written(value, cell["format"])
     told = {name: own for name, own in cell.items() if name not in {"recomputed", "recomputed_as_printed", "match"}}
-    return {**told, "value": value, "as_printed": shown, "match": shown == cell["printed"]}
+    try:
+        value = papers.value(cell["recipe"], cell["args"])
+    except ww.WWError as error:
+        return {**told, "value": None, "as_printed": "", "match": False, "error": str(error)}
+    shown = written(value, cell["format"])
+    number = value if math.isfinite(value) else None
+    return {**told, "value": number, "as_printed": shown, "match": shown == cell["printed"]}
 
 
 def corrected(papers: Papers, own: dict[str, Any]) -> dict[str, Any]:
@@ -90,8 +94,8 @@ def show(cells: list[dict[str, Any]], corrections: list[dict[str, Any]]) -> None
         if not cell["match"]:
             place = ", ".join(str(cell.get(name)) for name in ("table", "row", "column"))
             print(f"{place}: printed {cell['printed']}, is {cell['as_printed']}")
-            if cell.get("note"):
-                print(f"    {cell['note']}")
+            for told in filter(None, (cell.get("error"), cell.get("note"))):
+                print(f"    {told}")
     for own in corrections:
         is_right = "as corrected" if own["match"] else f"corrected to {own['expected']}"
         print(f"{own.get('what')}, {own.get('row')}, {own.get('column')}: {own['value']:.4g}, {is_right}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,9 @@ OF_LAYERS = {
     "softranklog": "log_stable_rank",
 }
 """What the columns of the averages are called among layers."""
+
+COLUMN = re.compile(r"\b(lognorm|softranklog|logpnorm|logspectralnorm|spectralnorm|alpha_weighted|alpha)\b")
+"""A column in an expression."""
 
 STATISTICS = {"mse": "mse", "rmse": "rmse", "r2": "r2", "ktau": "tau"}
 """Statistics of a line, by the names of the data's README."""
@@ -96,18 +100,17 @@ class Papers:
 
     def _gpt(self, model: str, metric: str, drop_token_embedding: bool) -> float:
         expression = _chosen("metric", metric, METRICS)
-        if model == "gpt":
-            column = _chosen("column", expression, {own: own for own in METRICS.values()})
-            kept = f"(n_matrices * {column}_avg - {column}_max) / (n_matrices - 1)"
-            return self._ranked(kept if drop_token_embedding else f"{column}_avg", "GPT/gpt", tables.GPT_LOG)
-        for average, own in OF_LAYERS.items():
-            expression = expression.replace(average, own)
+        if model == "gpt":  # only smallest, largest and mean were published: the largest is the token embedding's
+            kept = r"((n_matrices * \g<0>_avg - \g<0>_max) / (n_matrices - 1))"
+            own = COLUMN.sub(kept if drop_token_embedding else r"\g<0>_avg", expression)
+            return self._ranked(own, "GPT/gpt", tables.GPT_LOG)
+        own = COLUMN.sub(lambda found: OF_LAYERS.get(found[0], found[0]), expression)
         out = [TOKEN_EMBEDDING] if drop_token_embedding else []
-        return self._ranked(expression, f"GPT2/{model}", tables.LAYERS, without_layers=out)
+        return self._ranked(own, f"GPT2/{model}", tables.LAYERS, without_layers=out)
 
     def _osmr(self, dataset: str, arch: str, metric: str, stat: str, snapshot: str, exclude: str = "") -> float:
         for line in self._groups(metric, snapshot, exclude).lines:
-            if line.dataset == dataset and _first_name(line.series) == arch:
+            if line.dataset == dataset and arch in _names(line.series):
                 return _statistic(line, stat)
         raise ww.UsageError(f"no group of {LEAST} models or more of {arch} on {dataset}")
 
@@ -131,7 +134,7 @@ class Papers:
         lines = [
             own
             for own in self._groups("log_norm", snapshot, exclude).lines
-            if dataset in {"", own.dataset} and arch in {"", _first_name(own.series)}
+            if dataset in {"", own.dataset} and arch in {"", *_names(own.series)}
         ]
         counts = {
             "groups": len(lines),
@@ -212,8 +215,10 @@ def _statistic(line: ww.TrendLine, stat: str) -> float:
     return line.figures()[figure].value
 
 
-def _first_name(series: str) -> str:
-    return series.removeprefix("imgclsmob ").split("/")[0]
+def _names(series: str) -> tuple[str, str]:
+    """Return what a group of architectures is called: all names of its heading in the README, and the first alone."""
+    heading = series.removeprefix("imgclsmob ")
+    return heading, heading.split("/")[0]
 
 
 def _described(numbers: Sequence[float]) -> list[float]:

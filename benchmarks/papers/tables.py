@@ -14,7 +14,7 @@ LAYERS = "ww-trends-2020 layers"
 GPT_LOG = "ww-trends-2020 gpt_openai_log"
 OSMR = "ww-trends-2020 osmr_models"
 OSMR_OLD = "ww-trends-2020 osmr_models_ww023"
-README = "ww-trends-2020 osmr_readme_errors"
+README = "ww-trends-2020 osmr_readme_rows"
 SDM = "ww-trends-2020 sdm2019_models"
 
 FILES = {
@@ -24,7 +24,7 @@ FILES = {
     "gpt_openai_log.csv": ["gpt_openai_log"],
     "osmr_models.csv": ["osmr_models"],
     "osmr_models_ww023.csv.gz": ["osmr_models_ww023"],
-    "osmr_readme_errors.csv.gz": ["osmr_readme_errors"],
+    "osmr_readme_errors.csv.gz": ["osmr_readme_errors", "osmr_readme_rows"],
     "sdm2019_models.csv": ["sdm2019_models"],
 }
 """Mappings by file of the data's folder."""

@@ -117,7 +117,7 @@ def _print(answer: Leaderboard, shown: Leaderboard, output: Output) -> None:
     output.table(
         [_row(own, answer) for own in shown.models],
         optional=["of", "missing"],
-        if_any=["series", "missing", "not ranked"],
+        if_any=["series", "version", "of", "missing", "not ranked"],
     )
     if len(shown.models) < len(answer.models):
         output.line(f"{len(answer.models) - len(shown.models)} more: leave --top out")
@@ -137,7 +137,7 @@ def _row(own: RankedModel, answer: Leaderboard) -> dict[str, Any]:
     rank = "" if own.rank is None else f"{own.rank}{'=' if own.is_tied else ''}"
     row: dict[str, Any] = {"series": own.series, "rank": rank, "model": own.model, "version": own.version}
     row[answer.metric] = own.value if math.isfinite(own.value) else None
-    row |= {"of": own.present or None, "missing": own.missing or None}
+    row |= {"of": own.present if own.present > 1 else None, "missing": own.missing or None}
     if answer.score is not None:
         row[answer.score.name] = own.score if math.isfinite(own.score) else None
         row["its rank"] = own.score_rank

@@ -34,7 +34,7 @@ class ScoreColumn(NamedTuple):
     """What the scores of models are.
 
     Attributes:
-        name: Name of the score.
+        name: Name of the score; of its complement ``100 - NAME`` or ``1 - NAME``.
         better: ``lower``, ``higher`` or ``none``, as it is read.
         unit: Its unit.
         sources: Who says so.
@@ -90,7 +90,8 @@ def scored_models(
     ((better, unit),) = kinds
     sources = tuple(sorted({score.source for score in chosen}))
     read_as, turned = _read(name, better, reading)
-    column = ScoreColumn(name, read_as, unit, sources)
+    whole = "100" if unit == "%" else "1"
+    column = ScoreColumn(f"{whole} - {name}" if turned else name, read_as, unit, sources)
     return column, [
         ScoredModel(at, dataset, _complement(own[0]) if turned else own[0].value)
         for (at, dataset), own in sorted(found.items(), key=lambda item: item[0])
