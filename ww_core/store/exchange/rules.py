@@ -15,7 +15,6 @@ from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 from ww_core.errors import StoreError, UsageError
 from ww_core.store import integrity
 from ww_core.store import tables as t
-from ww_core.store.engine import driver_of
 from ww_core.store.exchange.passage import Fields, Passage, quoted
 from ww_core.store.origins import origin_digest
 from ww_core.store.rows import chunks, insert_many
@@ -24,7 +23,7 @@ from ww_core.store.rows import chunks, insert_many
 
 
 def add_labels(passage: Passage) -> None:
-    """Add labels, after those that a model has; one that is there must stand on the same.
+    """Add labels; one that is there must stand on the same. The versions of a model stay in the order of both stores.
 
     Raises:
         UsageError: One stands on something else.
@@ -35,26 +34,68 @@ def add_labels(passage: Passage) -> None:
         for row in batch:
             of_model[row["model_id"]].append(row)
     for model_id, rows in of_model.items():
-        query = select(t.label).where(t.label.c.model_id == model_id)
-        there = {row.name: row for row in passage.target.execute(query)}
-        last = max((row.position for row in there.values()), default=0)
-        new = []
-        for row in sorted(rows, key=itemgetter("position")):
-            standing = there.get(row["name"])
-            if standing is None:
-                new.append(row)
-                if there:
-                    last += 1
-                    row["position"] = last
-            elif standing.structure_id != row["structure_id"]:
+        coming = sorted(rows, key=itemgetter("position"))
+        query = select(t.label).where(t.label.c.model_id == model_id).order_by(t.label.c.position)
+        here = {row.name: row for row in passage.target.execute(query)}
+        for row in coming:
+            standing = here.get(row["name"])
+            if standing is not None and standing.structure_id != row["structure_id"]:
                 name = f"{models[model_id]}@{row['name']}"
                 raise UsageError(
                     f"{name} stands on something else here (from {standing.source}): import it under another name, as "
                     f"--rename {name}={name}-2, or `ww rename` the one that is here"
                 )
-            else:
-                passage.place(t.label, row["id"], standing.id, fresh=False)
-        passage.add_named(t.label, ["model_id", "name"], new)
+        new = [row for row in coming if row["name"] not in here]
+        if here and new:
+            _give_positions(passage.target, list(here.values()), coming)
+        passage.add_named(t.label, ["model_id", "name"], coming)
+
+
+def _give_positions(connection: Connection, here: Sequence[Any], coming: Sequence[Fields]) -> None:
+    """Give labels that come to a model their positions among those that it has, which may have to make room."""
+    order = merged_order([(row.name, row.created_at) for row in here], [(r["name"], r["created_at"]) for r in coming])
+    last = max(row.position for row in here)
+    if order[: len(here)] == [row.name for row in here]:  # nobody has to make room
+        positions = {name: last + place for place, name in enumerate(order[len(here) :], 1)}
+    else:
+        positions = {name: place for place, name in enumerate(order, 1)}
+        for beyond in (last + len(order), 0):  # in two steps, for no position is taken twice
+            for row in here:
+                moved = update(t.label).where(t.label.c.id == row.id).values(position=beyond + positions[row.name])
+                connection.execute(moved)
+    for row in coming:
+        row["position"] = positions.get(row["name"], row["position"])
+
+
+def merged_order(here: Sequence[tuple[str, str]], coming: Sequence[tuple[str, str]]) -> list[str]:
+    """Put what comes among what is here: after and before what it comes after and before there, else by its time.
+
+    Args:
+        here: Names in order, with their times.
+        coming: The same, some of which may be here.
+
+    Returns:
+        All names, those of ``here`` in their order.
+    """
+    place_of = {name: place for place, (name, _) in enumerate(here)}
+    before: dict[int, list[str]] = defaultdict(list)  # what comes before each that is here, and after all of them
+    next_here, highest = len(here), []
+    for name, _ in reversed(coming):
+        next_here = place_of.get(name, next_here)
+        highest.append(next_here)
+    low = 0
+    for (name, moment), high in zip(coming, reversed(highest), strict=True):
+        if name in place_of:
+            low = max(low, place_of[name] + 1)
+            continue
+        while low < high and here[low][1] <= moment:
+            low += 1
+        before[low].append(name)
+    return [
+        name
+        for place in range(len(here) + 1)
+        for name in (*before[place], *(own for own, _ in here[place : place + 1]))
+    ]
 
 
 def add_imported_tables(passage: Passage) -> None:
@@ -189,27 +230,36 @@ def _give_numbers(passage: Passage, new: Sequence[int]) -> None:
 
 def _last_number(connection: Connection) -> int:
     """Return the largest number that was ever given to a run, as far as one can tell."""
-    if connection.dialect.name == "sqlite":
-        given = connection.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = 'run'"))
-    else:
-        given = connection.scalar(text(f"SELECT last_value FROM {_SEQUENCE} WHERE is_called"))  # noqa: S608 - ours
+    given = connection.scalar(text(_GIVEN[connection.dialect.name]))
     told = [connection.scalar(select(func.max(own))) for own in (_run.id, t.origin.c.run)]
     return max(own or 0 for own in (given, *told))
 
 
-_SEQUENCE = "run_id_seq"
-
-
 def _count_on_after(connection: Connection, number: int) -> None:
     """Let the database never give a number up to this one to a run."""
-    if connection.dialect.name == "sqlite":
-        driver = driver_of(connection)
-        if not driver.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'run'", (number,)).rowcount:
-            driver.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('run', ?)", (number,))
-    else:
-        given = "CASE WHEN is_called THEN last_value ELSE 0 END"
-        query = f"SELECT setval('{_SEQUENCE}', :number) FROM {_SEQUENCE} WHERE {given} < :number"
-        connection.execute(text(query), {"number": number})
+    for statement in _COUNT_ON[connection.dialect.name]:
+        connection.execute(text(statement), {"number": number})
+
+
+_GIVEN = {
+    "sqlite": "SELECT seq FROM sqlite_sequence WHERE name = 'run'",
+    "postgresql": "SELECT last_value FROM run_id_seq WHERE is_called",
+}
+_COUNT_ON = {
+    "sqlite": (
+        """
+        INSERT INTO sqlite_sequence (name, seq)
+        SELECT 'run', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'run')
+        """,
+        "UPDATE sqlite_sequence SET seq = max(seq, :number) WHERE name = 'run'",
+    ),
+    "postgresql": (
+        """
+        SELECT setval('run_id_seq', :number) FROM run_id_seq
+        WHERE CASE WHEN is_called THEN last_value ELSE 0 END < :number
+        """,
+    ),
+}
 
 
 def add_origins(passage: Passage) -> None:

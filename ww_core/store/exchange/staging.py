@@ -11,6 +11,7 @@ import binascii
 import contextlib
 import json
 import math
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,13 +56,35 @@ LONGEST_BINARY_LINE = 2**29
 """Bytes of a line that holds a spectrum: one of forty million values."""
 
 
+class StagedFolder:
+    """A folder that was read into a temporary store, all of which was looked at. Made by `staged`.
+
+    Attributes:
+        path: The folder.
+        digest: Content address of all rows in it.
+        rows: How many rows it has.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, engine: Engine) -> None:
+        self.path = str(folder)
+        self.digest = manifest.digest
+        self.rows = sum(file.rows for file in manifest.files.values())
+        self._engine = engine
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction on the temporary store."""
+        with self._engine.begin() as connection:
+            yield connection
+
+
 @contextlib.contextmanager
-def staged(folder: Path, renamed: Mapping[str, str]) -> Iterator[tuple[Manifest, Engine]]:
+def staged(path: str | os.PathLike[str], rename: Mapping[str, str] | None = None) -> Iterator[StagedFolder]:
     """Read a folder into a temporary store of today's schema, and check everything in it that can be checked.
 
     Args:
-        folder: The folder.
-        renamed: New names of models and versions in it, by their names there: ``MODEL`` or ``MODEL@VERSION``.
+        path: The folder.
+        rename: New names of models and versions in it, by their names there: ``MODEL`` or ``MODEL@VERSION``.
 
     Raises:
         SourceError: There is no such folder, or it cannot be read.
@@ -71,6 +94,7 @@ def staged(folder: Path, renamed: Mapping[str, str]) -> Iterator[tuple[Manifest,
         UsageError: A new name cannot be used, or is in the folder already.
         StoreError: There is no room for the temporary store.
     """
+    folder = Path(path).expanduser()
     manifest = checked_manifest(folder)
     engine = connect_temporary()
     try:
@@ -81,9 +105,9 @@ def staged(folder: Path, renamed: Mapping[str, str]) -> Iterator[tuple[Manifest,
             migrate.upgrade(engine, Location())
             with engine.begin() as connection:
                 _check(connection, folder)
-                for old, new in renamed.items():
+                for old, new in (rename or {}).items():
                     naming.rename(connection, old, new)
-        yield manifest, engine
+        yield StagedFolder(folder, manifest, engine)
     finally:
         engine.dispose()
 

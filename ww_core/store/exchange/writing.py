@@ -23,12 +23,14 @@ from sqlalchemy import (
     select,
 )
 
-from ww_core.domain.exchange import ExportedFile
-from ww_core.errors import StoreError
+from ww_core.domain.exchange import ExportedFile, FolderExport
+from ww_core.errors import OutputError, StoreError, UsageError
 from ww_core.store import tables as t
+from ww_core.store.exchange.choice import chosen_rows
 from ww_core.store.exchange.layout import exchanged_columns, exchanged_tables, has_key, is_numbered, ordering, target_of
-from ww_core.store.exchange.manifest import Manifest, file_of
+from ww_core.store.exchange.manifest import Manifest, file_of, is_export
 from ww_core.store.migrate import SCHEMA_HEAD
+from ww_core.store.new_files import new_folder
 from ww_core.store.rows import CHUNK, now
 
 FETCHED = 5000
@@ -39,6 +41,36 @@ FEW = 8
 
 SPARSE = 8
 """Keys of rows that are this many times as large as there are rows are kept in a mapping, not in a list."""
+
+
+def export_folder(connection: Connection, target: Path, models: Sequence[str], *, replace: bool) -> FolderExport:
+    """Write what is stored into a new folder, which is whole or not there.
+
+    Args:
+        connection: A transaction that sees one state of the store.
+        target: The folder.
+        models: ``MODEL`` or ``MODEL@VERSION``: what goes along; empty for everything.
+        replace: Whether an export that is there already gives way.
+
+    Raises:
+        UsageError: There is something already, and it does not give way.
+        NotStoredError: Nothing carries a name.
+        OutputError: The folder cannot be written.
+        StoreError: Something in the store contradicts itself.
+    """
+    from ww_core import __version__
+
+    chosen = chosen_rows(connection, models) if models else None
+    try:
+        gives_way = replace and target.is_dir() and is_export(target)
+        with new_folder(target, replace=gives_way) as folder:
+            manifest = write_folder(connection, folder, f"ww {__version__}", chosen)
+    except FileExistsError:
+        other = "only an export is replaced" if replace else "--force to replace an export"
+        raise UsageError(f"{target} is there already: give another name, or {other}") from None
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+    return FolderExport(str(target), manifest.digest, manifest.files)
 
 
 def write_folder(
