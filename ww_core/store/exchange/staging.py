@@ -6,36 +6,13 @@ by the same migrations as any store.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
-import json
-import math
 import os
-import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from io import BufferedReader
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    delete,
-    select,
-    text,
-)
+from sqlalchemy import Connection, Engine, LargeBinary, MetaData, Table, delete, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ww_core.domain.exchange import ExportedFile
@@ -44,10 +21,11 @@ from ww_core.errors import CorruptFileError, SourceError, StoreError, UsageError
 from ww_core.store import migrate, naming
 from ww_core.store import tables as t
 from ww_core.store.engine import Location, connect_temporary, driver_of
-from ww_core.store.exchange.layout import exchanged_columns, exchanged_tables, target_of
+from ww_core.store.exchange.fields import check_of
+from ww_core.store.exchange.layout import exchanged_columns, exchanged_tables, has_key, is_numbered
+from ww_core.store.exchange.lines import LineReader
 from ww_core.store.exchange.manifest import Manifest, checked_manifest, file_of, opened
 from ww_core.store.integrity import verify_content
-from ww_core.store.rows import clean
 
 LONGEST_LINE = 2**26
 """Bytes of a line."""
@@ -139,13 +117,20 @@ def _load(connection: Connection, manifest: Manifest, folder: Path) -> None:
     driver = driver_of(connection)
     for table in reversed(tables.values()):  # a new store has kinds, and a folder brings its own
         connection.execute(delete(table))
+    there: dict[str, Collection[int]] = {}
     for name, table in tables.items():
         if name not in manifest.files:
             raise CorruptFileError(f"{folder} is not as it was exported: {file_of(name)} is missing")
-        _load_table(driver, table, manifest.files[name], folder)
+        _load_table(driver, table, manifest.files[name], folder, there)
+        if is_numbered(table):
+            there[name] = {number for (number,) in driver.execute(f'SELECT id FROM "{name}"')}  # noqa: S608 - ours
+        else:
+            there[name] = range(1, manifest.files[name].rows + 1)
 
 
-def _load_table(driver: sqlite3.Connection, table: Table, told: ExportedFile, folder: Path) -> None:
+def _load_table(
+    driver: sqlite3.Connection, table: Table, told: ExportedFile, folder: Path, there: Mapping[str, Collection[int]]
+) -> None:
     place = folder / file_of(table.name)
     columns = {column.name: column for column in exchanged_columns(table)}
     for name in [*columns.keys() - set(told.columns), *set(told.columns) - columns.keys()]:
@@ -153,222 +138,32 @@ def _load_table(driver: sqlite3.Connection, table: Table, told: ExportedFile, fo
         raise CorruptFileError(f"{place} {what} {name!r:.60}")
     if len(told.columns) > len(columns):
         raise CorruptFileError(f"{place} has a column twice")
-    checks = [_check_of(table, columns[name]) for name in told.columns]
-    names = list(told.columns)
-    numbered = "id" in table.columns and "id" not in columns
-    if numbered:
-        names.insert(0, "id")
+    with_key = has_key(table) and not is_numbered(table)
+    names = ["id", *told.columns] if with_key else list(told.columns)
     quoted = ", ".join(f'"{name}"' for name in names)
-    statement = f'INSERT INTO "{table.name}" ({quoted}) VALUES ({", ".join("?" * len(names))})'  # noqa: S608 - see above
+    statement = f'INSERT INTO "{table.name}" ({quoted}) VALUES ({", ".join("?" * len(names))})'  # noqa: S608 - ours
+    reader = LineReader(place, [(name, check_of(table, columns[name], there)) for name in told.columns])
     has_binary = any(isinstance(column.type, LargeBinary) for column in columns.values())
-    reader = _Reader(place, told, checks)
     with opened(folder, place.name) as file:
         rows = reader.rows(file, LONGEST_BINARY_LINE if has_binary else LONGEST_LINE)
         try:
-            driver.executemany(statement, ((reader.line, *row) for row in rows) if numbered else rows)
+            driver.executemany(statement, ((reader.line, *row) for row in rows) if with_key else rows)
         except sqlite3.IntegrityError as error:
             raise CorruptFileError(f"{place}, line {reader.line}: {_broken_rule(error)}") from None
         except OSError as error:
             raise SourceError(f"{place} cannot be read: {error.strerror or error}") from error
+    if reader.line != told.rows:
+        raise CorruptFileError(f"{place} has {reader.line:,} rows, and its manifest says {told.rows:,}")
+    if any(key.column.name != "id" for key in table.foreign_keys):  # of kinds, which are named
+        for _, line, target, _ in driver.execute(f'PRAGMA foreign_key_check("{table.name}")'):
+            raise CorruptFileError(f"{place}, line {line}: it names a row of {target} that is not in the folder")
 
 
 def _broken_rule(error: sqlite3.IntegrityError) -> str:
-    kind, _, what = str(error).partition(" constraint failed")
-    match kind:
-        case "FOREIGN KEY":
-            return "the row points at one that is not in the folder"
-        case "UNIQUE":
-            return f"another row has the same {what.removeprefix(': ')}"
-        case _:
-            return f"the row breaks a rule of its table ({what.removeprefix(': ')})"
-
-
-class _Reader:
-    """Reads the lines of a file; `line` is the number of the one that was read last."""
-
-    def __init__(self, place: Path, told: ExportedFile, checks: Sequence[_Check]) -> None:
-        self.line = 0
-        self._place = place
-        self._told = told
-        self._checks = checks
-
-    def rows(self, file: BufferedReader, longest: int) -> Iterator[list[Any]]:
-        """Yield the checked fields of each line.
-
-        Raises:
-            CorruptFileError: A line is no row of the table.
-        """
-        checks, count = self._checks, len(self._checks)
-        while content := file.readline(longest + 1):
-            self.line += 1
-            if not content.endswith(b"\n"):
-                what = f"has more than {longest:,} bytes" if len(content) > longest else "is cut"
-                raise CorruptFileError(f"{self._place}, line {self.line}: it {what}")
-            try:
-                fields = _decode(content.decode("utf-8"))
-                if type(fields) is not list or len(fields) != count:
-                    raise ValueError(f"it is no list of {count} fields")
-                yield [check(field) for check, field in zip(checks, fields, strict=True)]
-            except UnicodeDecodeError:
-                raise CorruptFileError(f"{self._place}, line {self.line}: it is no text in UTF-8") from None
-            except RecursionError:
-                raise CorruptFileError(f"{self._place}, line {self.line}: it is nested too deep") from None
-            except ValueError as error:
-                raise CorruptFileError(f"{self._place}, line {self.line}: {error}") from None
-        if self.line != self._told.rows:
-            raise CorruptFileError(f"{self._place} has {self.line:,} rows, and its manifest says {self._told.rows:,}")
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"it holds {name}, which is no number of JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
-
-
-# --- fields -----------------------------------------------------------------------------------------------------------
-
-_Check = Callable[[Any], Any]
-
-
-def _check_of(table: Table, column: Column[Any]) -> _Check:
-    """Return what gives a field as it is stored, and raises ValueError if it is none of its column."""
-    check = _check_of_type(table, column)
-    name, nullable = column.name, column.nullable
-
-    def checked(field: Any) -> Any:
-        if field is None:
-            if nullable:
-                return None
-            raise ValueError(f"{name} is missing")
-        try:
-            return check(field)
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from None
-
-    return checked
-
-
-def _check_of_type(table: Table, column: Column[Any]) -> _Check:
-    kind = column.type
-    if column.name == "id" or target_of(column) is not None:
-        return partial(_whole, 1, 2**63)
-    if isinstance(kind, Boolean):
-        return _boolean
-    if isinstance(kind, Float):
-        return _number
-    if isinstance(kind, BigInteger):
-        return partial(_whole, -(2**63), 2**63)
-    if isinstance(kind, Integer):
-        return partial(_whole, -(2**31), 2**31)
-    if isinstance(kind, LargeBinary):
-        return _binary
-    if not isinstance(kind, String):
-        raise TypeError(f"{table.name}.{column.name} has a type that no folder holds: {kind!r}")
-    if column.name == "digest":
-        return _digest
-    form = JSON_TEXTS.get((table.name, column.name))
-    return partial(_json_text, form) if form else partial(_text, kind.length or math.inf)
-
-
-def _text(longest: float, field: Any) -> str:
-    if type(field) is not str:
-        raise ValueError(f"is {_kind(field)}, and must be a text")
-    if not (field.isascii() and "\0" not in field) and clean(field) != field:
-        raise ValueError("holds a letter that no text has")
-    if len(field) > longest:
-        raise ValueError(f"has {len(field):,} letters, and {longest} are allowed")
-    return field
-
-
-def _whole(least: int, limit: int, field: Any) -> int:
-    if type(field) is not int:
-        raise ValueError(f"is {_kind(field)}, and must be a whole number")
-    if not least <= field < limit:
-        raise ValueError("is out of range")
-    return field
-
-
-def _number(field: Any) -> float:
-    if type(field) is not float and type(field) is not int:
-        raise ValueError(f"is {_kind(field)}, and must be a number")
-    try:
-        number = float(field)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ValueError("is no finite number")
-    return number
-
-
-def _boolean(field: Any) -> bool:
-    if type(field) is not bool:
-        raise ValueError(f"is {_kind(field)}, and must be true or false")
-    return field
-
-
-def _binary(field: Any) -> bytes:
-    if type(field) is not str:
-        raise ValueError(f"is {_kind(field)}, and must be a text in base64")
-    try:
-        return base64.b64decode(field, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("is no text in base64") from None
-
-
-def _digest(field: Any) -> str:
-    if type(field) is not str or not _DIGEST.fullmatch(field):
-        raise ValueError("is no digest")
-    return field
-
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-def _json_text(form: type, field: Any) -> str:
-    told = _text(math.inf, field)
-    if told == "" and form is str:  # it may be empty
-        return told
-    try:
-        content = json.loads(told, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise ValueError("is no JSON") from None
-    if form is not str and type(content) is not form:
-        raise ValueError(f"is {_kind(content)} in JSON")
-    return told
-
-
-JSON_TEXTS: Mapping[tuple[str, str], type] = {
-    ("tensor", "shape"): list,
-    ("layer", "shape"): list,
-    ("layer", "rounding"): str,
-    ("skipped_tensor", "shape"): list,
-    ("derivation", "parameters"): dict,
-    ("label", "options"): dict,
-    ("identity", "parameters"): dict,
-    ("identity", "needs"): dict,
-    ("matrix_subject", "rounding"): str,
-    ("layer_subject", "rounding"): str,
-    ("origin", "through"): list,
-    ("variant", "extractors"): dict,
-    ("selection", "extractors"): dict,
-    ("selection", "layers"): list,
-    ("run", "request"): dict,
-    ("run", "warnings"): list,
-}
-"""What texts that are JSON hold, by table and column; of ``str`` anything, or nothing."""
-
-
-def _kind(field: Any) -> str:
-    kinds = {
-        dict: "an object",
-        list: "a list",
-        str: "a text",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-    }
-    return kinds.get(type(field), "nothing")
+    kind, _, what = str(error).partition(" constraint failed: ")
+    if kind == "UNIQUE":
+        return f"another row has the same {what}"
+    return f"the row breaks a rule of its table ({what or kind})"
 
 
 # --- what the rows say together ---------------------------------------------------------------------------------------
