@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from ww_core.use_cases.naming import opened_store
 if TYPE_CHECKING:
     import os
 
-    from ww_core.domain.columnar import ScoreTable
+    from ww_core.domain.columnar import StoredScore
     from ww_core.domain.expressions.arithmetic import Expression
     from ww_core.domain.model_values import ModelValues
     from ww_core.domain.scored import ScoreColumn
@@ -61,15 +61,10 @@ def leaderboard(
     """
     question = asked([metric], **choice)
     (expression,) = question.expressions
-    with opened_store(store, mode="read") as opened:
-        with opened.reading() as reader:
-            values = found_values(reader, question)
-            direction = _direction(reader, values, expression, better)
-        scores = opened.scores(
-            names=[score] if score else (),
-            datasets=[dataset] if dataset else (),
-            sources=[source] if source else (),
-        )
+    with opened_store(store, mode="read") as opened, opened.reading() as reader:
+        values = found_values(reader, question)
+        direction = _direction(reader, values, expression, better)
+        scores = reader.scores_of(values.rows, score, dataset, source)
     return _answer(values, expression, direction, _scored(values, scores, score), question.models.series, replicates)
 
 
@@ -105,7 +100,7 @@ def _direction(reader: Reader, values: ModelValues, expression: Expression, bett
     )
 
 
-def _scored(values: ModelValues, scores: ScoreTable, name: str) -> _Scored:
+def _scored(values: ModelValues, scores: Sequence[StoredScore], name: str) -> _Scored:
     """Find the scores of models.
 
     Raises:
@@ -180,7 +175,7 @@ def _ranked(
     ranks = _ranks({at: sign * numbers[at] for at in known})
     score_sign = 1.0 if scored.column and scored.column.better == "lower" else -1.0
     score_ranks = _ranks({at: score_sign * scored.values[at] for at in places if at in scored.values})
-    counts = [numbers[at] for at in known]
+    counts = Counter(numbers[at] for at in known)
     standing = values.standings[expression] if isinstance(expression, Summary) else None
     order = sorted(places, key=lambda at: (ranks.get(at, math.inf), values.rows[at].name))
     for at in order:
@@ -188,7 +183,7 @@ def _ranked(
         yield RankedModel(
             series=series,
             rank=ranks.get(at),
-            is_tied=at in ranks and counts.count(numbers[at]) > 1,
+            is_tied=at in ranks and counts[numbers[at]] > 1,
             model=row.model,
             version=row.version,
             digest=row.digest,

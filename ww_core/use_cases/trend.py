@@ -76,10 +76,9 @@ def trend(
     if not score:
         raise UsageError("the name of the score is empty: name one; `ww scores list` lists them")
     question = asked(metrics, **choice)
-    with opened_store(store, mode="read") as opened:
-        with opened.reading() as reader:
-            values = found_values(reader, question)
-        scores = opened.scores(datasets=[dataset] if dataset else (), sources=[source] if source else ())
+    with opened_store(store, mode="read") as opened, opened.reading() as reader:
+        values = found_values(reader, question)
+        scores = reader.scores_of(values.rows, "", dataset, source)
     column, scored = scored_models(values.rows, scores, score, reading)
     datasets = sorted({own.dataset for own in scored})
     if "dataset" not in groups_by and len(datasets) > 1:
