@@ -5,6 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+VALUE_COLUMNS: Mapping[str, type] = {
+    "model": str,
+    "version": str,
+    "step": int,
+    "position": int,
+    "created_at": str,
+    "digest": str,
+    "profile": str,
+    "scope": str,
+    "layer": str,
+    "extractor": str,
+    "matrix_index": int,
+    "column_name": str,
+    "value": float,
+    "text": str,
+    "state": str,
+    "better": str,
+    "unit": str,
+}
+"""Columns of a table of values, those of the view ``v_metrics``, with their types."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableExport:

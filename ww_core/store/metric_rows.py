@@ -12,27 +12,6 @@ from ww_core.store import tables as t
 from ww_core.store.columnar import named_versions, places_of
 from ww_core.store.rows import chunks, clean, execute
 
-COLUMN_TYPES: Mapping[str, type] = {
-    "model": str,
-    "version": str,
-    "step": int,
-    "position": int,
-    "created_at": str,
-    "digest": str,
-    "profile": str,
-    "scope": str,
-    "layer": str,
-    "extractor": str,
-    "matrix_index": int,
-    "column_name": str,
-    "value": float,
-    "text": str,
-    "state": str,
-    "better": str,
-    "unit": str,
-}
-"""The columns of the view, with their types."""
-
 Values = tuple[Any, ...]
 
 

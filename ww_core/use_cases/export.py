@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from ww_core.domain.exchange import TableExport
+from ww_core.domain.exchange import VALUE_COLUMNS, TableExport
 from ww_core.domain.name import texts_of
 from ww_core.domain.report import RowScope
 from ww_core.errors import OutputError, UnknownNameError, UsageError
-from ww_core.store.metric_rows import COLUMN_TYPES
 from ww_core.store.new_files import new_file
 from ww_core.use_cases.naming import opened_store
 from ww_core.use_cases.value_files import SUFFIXES, check_parquet, write_csv, write_json, write_parquet
@@ -61,11 +60,11 @@ def export(
         check_parquet()
     with _rows(store, models, profile, metrics, scope) as batches, _written(target, replace=replace) as file:
         if form == ".parquet":
-            rows = write_parquet(file, COLUMN_TYPES, batches)
+            rows = write_parquet(file, VALUE_COLUMNS, batches)
         else:
             write_rows = write_csv if form == ".csv" else write_json
             with file.open("w", encoding="utf-8", newline="") as text:
-                rows = write_rows(text.write, list(COLUMN_TYPES), batches)
+                rows = write_rows(text.write, tuple(VALUE_COLUMNS), batches)
         size = file.stat().st_size
     return TableExport(str(target), rows, size)
 
@@ -96,7 +95,7 @@ def print_values(
     """
     write_rows = write_csv if form == "csv" else write_json
     with _rows(store, models, profile, metrics, scope) as batches:
-        write_rows(write, list(COLUMN_TYPES), batches)
+        write_rows(write, tuple(VALUE_COLUMNS), batches)
 
 
 def export_folder(
