@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Double,
     LargeBinary,
     Row,
     String,
@@ -152,6 +153,7 @@ class _TableWriter:
             for place, column in enumerate(self._columns)
             if (target := target_of(column)) is not None
         ]
+        self._numbers = [place for place, own in enumerate(self._columns) if isinstance(own.type, Double)]
         self._binaries = [place for place, own in enumerate(self._columns) if isinstance(own.type, LargeBinary)]
 
     def write(self, connection: Connection, folder: Path) -> ExportedFile:
@@ -218,6 +220,9 @@ class _TableWriter:
                     if not fields[place]:
                         break
             else:
+                for place in self._numbers:
+                    if fields[place] is not None:
+                        fields[place] += 0.0  # SQLite knows no negative zero
                 for place in self._binaries:
                     if fields[place] is not None:
                         fields[place] = base64.b64encode(fields[place]).decode()
