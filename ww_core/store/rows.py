@@ -182,27 +182,22 @@ def insert_many(
 
 
 def insert_very_many(
-    connection: Connection,
-    table: Table,
-    columns: tuple[str, ...],
-    rows: Sequence[tuple[Any, ...]],
-    *,
-    where_null: str = "",
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> int:
-    """Do the same as `insert_many`; on a server by COPY, through a table of the transaction's own, in a fifth of the time."""
+    """Do the same as `insert_many`; on a server through a table of the transaction's own, in a fifth of the time."""
     if connection.dialect.name == "sqlite" or len(rows) <= CHUNK:
-        return insert_many(connection, table, columns, rows, where_null=where_null)
-    own, names = f"coming_{table.name}", ", ".join(columns)
+        return insert_many(connection, table, columns, rows)
+    coming, names = f"coming_{table.name}", ", ".join(columns)
     place = connection.dialect.identifier_preparer.format_table(table)
-    make = f"CREATE TEMPORARY TABLE IF NOT EXISTS {own} ON COMMIT DROP AS SELECT {names} FROM {place} WITH NO DATA"  # noqa: S608 - names of ours
-    connection.exec_driver_sql(make)
-    connection.exec_driver_sql(f"TRUNCATE {own}")
+    # Names are those of our tables and columns; values are not among them.
+    own = f"CREATE TEMPORARY TABLE IF NOT EXISTS {coming} ON COMMIT DROP"
+    connection.exec_driver_sql(f"{own} AS SELECT {names} FROM {place} WITH NO DATA")  # noqa: S608 - see above
+    connection.exec_driver_sql(f"TRUNCATE {coming}")
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"COPY {own} ({names}) FROM STDIN") as copy:
+    with driver.cursor() as cursor, cursor.copy(f"COPY {coming} ({names}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
-    ending = _updating(table, (), where_null) if where_null else "ON CONFLICT DO NOTHING"
-    move = f"INSERT INTO {place} ({names}) SELECT {names} FROM {own} {ending}"  # noqa: S608 - names of ours
+    move = f"INSERT INTO {place} ({names}) SELECT {names} FROM {coming} ON CONFLICT DO NOTHING"  # noqa: S608 - see above
     return connection.exec_driver_sql(move).rowcount
 
 

@@ -17,7 +17,7 @@ from ww_core.store import integrity
 from ww_core.store import tables as t
 from ww_core.store.exchange.passage import Fields, Passage, quoted
 from ww_core.store.origins import origin_digest
-from ww_core.store.rows import chunks, insert_very_many
+from ww_core.store.rows import chunks, insert_many
 
 # --- names ------------------------------------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ def add_runs(passage: Passage) -> None:
         rows = [row | {"id": numbers[row["id"]]} for row in batch if row["id"] in coming]
         if rows:
             fields = [tuple(row.values()) for row in rows]
-            passage.added["run"] += insert_very_many(passage.target, t.run, tuple(rows[0]), fields)
+            passage.added["run"] += insert_many(passage.target, t.run, tuple(rows[0]), fields)
     passage.fresh["run"] |= coming
 
 
@@ -324,10 +324,8 @@ def add_spectra(passage: Passage) -> None:
     for batch in passage.lists(t.spectrum, FEW_SPECTRA):
         whole = [tuple(row) for row in batch if row[content] is not None]
         bare = [tuple(row) for row in batch if row[content] is None]
-        passage.added["spectrum"] += insert_very_many(
-            passage.target, t.spectrum, names, whole, where_null="singular_values"
-        )
-        passage.added["spectrum"] += insert_very_many(passage.target, t.spectrum, names, bare)
+        added = insert_many(passage.target, t.spectrum, names, whole, where_null="singular_values")
+        passage.added["spectrum"] += added + insert_many(passage.target, t.spectrum, names, bare)
 
 
 FEW_SPECTRA = 25
@@ -348,7 +346,7 @@ def add_table_values(passage: Passage) -> None:
         } - ours
         new = [tuple(row) for row in batch if (row[0], row[1]) not in there]
         names = quoted(t.table_value.columns.keys())
-        passage.added["table_value"] += insert_very_many(passage.target, t.table_value, names, new)
+        passage.added["table_value"] += insert_many(passage.target, t.table_value, names, new)
         ours = {(row[0], row[1]) for row in new}
 
 
