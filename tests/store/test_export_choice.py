@@ -79,6 +79,8 @@ def test_what_other_models_share_goes_along_once_and_says_nothing_of_them(tmp_pa
         for name in ("secret", "open"):
             own = np.random.default_rng(len(name)).standard_normal((20, 20))
             ww.analyze({"shared.weight": shared, f"{name}.weight": own}, store=store, name=name)
+        ww.analyze({"open.weight": own, "shared.weight": shared}, store=store, name="secret", version="2")
+        store.forget("secret@2")
         store.export_folder(tmp_path / "part", ["open"])
     text = text_of(tmp_path / "part")
     assert "secret" not in text

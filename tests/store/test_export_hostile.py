@@ -75,7 +75,7 @@ def refused(folder, *texts, code=PLACE, **options):
         ww.import_folder(folder, store=target, **options)
     assert not target.exists()
     with open_store() as store:
-        ww.analyze({"w.weight": [[1.0, 2.0], [3.0, 4.0]]}, store=store, name="here", metrics=["frobenius_norm"])
+        store.add_scores([ww.Score("here", "top1", "digits", 1.0, "paper")], without_weights=True)
         before = counts(store)
         with pytest.raises(type(raised.value)):
             store.import_folder(folder, **options)

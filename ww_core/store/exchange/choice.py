@@ -40,6 +40,17 @@ def chosen_rows(connection: Connection, names: Sequence[str]) -> dict[str, set[i
         for column in (t.value.c.origin_id, t.table_value.c.origin_id, t.spectrum.c.origin_id)
         for (key,) in _rows(connection, [column], column.table.c.subject_id, subjects)
     } - {None}
+    runs = {
+        key
+        for key, label, name in _rows(
+            connection,
+            [t.run.c.id, t.run.c.label_id, t.run.c.name],
+            t.run.c.analysis_id,
+            {key for (key,) in _rows(connection, [t.analysis.c.id], t.analysis.c.structure_id, structures)},
+        )
+        # One that has lost its label still says what that was called.
+        if label is not None or not name or name.partition("@")[0] in {own.model for own in labels}
+    }
     selections = _rows(connection, [t.analysis.c.selection_id], t.analysis.c.structure_id, structures)
     series = _rows(connection, [t.series_member.c.series_id], t.series_member.c.model_id, models)
     return {
@@ -50,6 +61,7 @@ def chosen_rows(connection: Connection, names: Sequence[str]) -> dict[str, set[i
         "tensor": tensors,
         "subject": subjects,
         "origin": origins,
+        "run": runs,
         "selection": {key for (key,) in selections},
         "series": {key for (key,) in series},
         "imported_table": set(),

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ww_core.domain.exchange import ExportedFile
 from ww_core.domain.name import check_name
-from ww_core.errors import CorruptFileError, SourceError, StoreError, UsageError
+from ww_core.errors import CorruptFileError, NotStoredError, SourceError, StoreError, UsageError
 from ww_core.store import migrate, naming
 from ww_core.store import tables as t
 from ww_core.store.engine import Location, connect_temporary, driver_of
@@ -84,7 +84,7 @@ def staged(path: str | os.PathLike[str], rename: Mapping[str, str] | None = None
             with engine.begin() as connection:
                 _check(connection, folder)
                 for old, new in (rename or {}).items():
-                    naming.rename(connection, old, new)
+                    _rename(connection, old, new, folder)
         yield StagedFolder(folder, manifest, engine)
     finally:
         engine.dispose()
@@ -191,6 +191,13 @@ def _check(connection: Connection, folder: Path) -> None:
         count = sum(own.count for own in faults.values()) - 1
         more = f" (and {count} more faults)" if count else ""
         raise CorruptFileError(f"{folder} contradicts itself: {kind}: {first.first[0]}{more}")
+
+
+def _rename(connection: Connection, old: str, new: str, folder: Path) -> None:
+    try:
+        naming.rename(connection, old, new)
+    except (NotStoredError, UsageError) as error:
+        raise type(error)(f"{old} of {folder} cannot become {new}: {error}") from None
 
 
 _STRAYS = {
