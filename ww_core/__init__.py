@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ww_core.domain.rules.verdict import CheckReport
     from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.domain.spectrum import Spectrum
+    from ww_core.domain.sql_answer import SqlAnswer
     from ww_core.domain.subject import MatrixPlace
     from ww_core.errors import (
         CommandFailedError,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.diff import diff
     from ww_core.use_cases.history import history
     from ww_core.use_cases.regressions import regressions
+    from ww_core.use_cases.sql import sql
 
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
@@ -98,6 +100,7 @@ _HOMES = {
     "ww_core.domain.rules.verdict": ["CheckReport"],
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.spectrum": ["Spectrum"],
+    "ww_core.domain.sql_answer": ["SqlAnswer"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.errors": [
         "CommandFailedError",
@@ -136,6 +139,7 @@ _HOMES = {
     "ww_core.use_cases.diff": ["diff"],
     "ww_core.use_cases.history": ["history"],
     "ww_core.use_cases.regressions": ["regressions"],
+    "ww_core.use_cases.sql": ["sql"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -199,6 +203,7 @@ __all__ = [
     "Source",
     "SourceError",
     "Spectrum",
+    "SqlAnswer",
     "State",
     "Store",
     "StoreError",
@@ -222,6 +227,7 @@ __all__ = [
     "open_store",
     "quantity",
     "regressions",
+    "sql",
 ]
 __version__ = "0.1.0"
 

@@ -24,6 +24,7 @@ from ww_core.cli import (
     rename,
     show,
     spectrum,
+    sql,
 )
 from ww_core.command import OutputClosed, Session, run_app
 from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
@@ -266,6 +267,7 @@ app.command("check")(check.check)
 app.command("history")(history.history)
 app.command("regressions")(regressions.regressions)
 app.command("blame")(blame.blame)
+app.command("sql")(sql.sql)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
