@@ -97,25 +97,35 @@ def _ask_file(
     connection: Connection, location: Location, query: str, seconds: float, rows: int
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     with _uri(connection, location) as uri:
-        # -I: neither the folder one stands in, which may be a stranger's, nor variables say where modules are found.
-        done = subprocess.run(  # noqa: S603 - a file of ours
-            [sys.executable, "-I", "-S", sqlite_query.__file__],
-            input=marshal.dumps((uri, query, rows, float(seconds))),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
-    if done.returncode == sqlite_query.TIMED_OUT:
+        code, output = _run_apart(marshal.dumps((uri, query, rows, float(seconds))))
+    if code == sqlite_query.TIMED_OUT:
         raise _too_slow(seconds)
-    if done.returncode:
+    if code:
         raise StoreError(
-            f"the process of the query ended with code {done.returncode}: run it again, "
+            f"the process of the query ended with code {code}: run it again, "
             "or look with `ww db check` whether the store is whole"
         )
-    outcome = marshal.loads(done.stdout)  # noqa: S302 - of our own process
+    outcome = marshal.loads(output)  # noqa: S302 - of our own process
     if "refused" in outcome:
         raise _refused_by_sqlite(query, **outcome)
     return outcome["columns"], outcome["rows"]
+
+
+def _run_apart(question: bytes) -> tuple[int, bytes]:
+    """Run ``sqlite_query`` in a process of its own, which ends in any case, and return its exit code and output."""
+    # -I: neither the folder one stands in, which may be a stranger's, nor variables say where modules are found.
+    with subprocess.Popen(  # noqa: S603 - a file of ours
+        [sys.executable, "-I", "-S", sqlite_query.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            output, _ = process.communicate(question)
+        finally:
+            process.kill()
+            process.wait()
+    return process.returncode, output
 
 
 @contextlib.contextmanager
