@@ -455,6 +455,7 @@ def test_a_placeholder_has_no_value(store, dialect):
         ({"rows": 0}, "rows"),
         ({"rows": -5}, "rows"),
         ({"rows": 10**12}, "rows"),
+        ({"rows": 2.5}, "rows"),
     ],
 )
 def test_a_limit_that_is_none_is_refused(store, limits, words):

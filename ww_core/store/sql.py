@@ -80,7 +80,7 @@ def _check(query: str, seconds: float, rows: int) -> None:
         raise UsageError(f"the query is a text, not {type(query).__name__}")
     if not 0 < seconds <= MOST_SECONDS:
         raise UsageError(f"the limit of seconds is a number above 0, up to {MOST_SECONDS:,}, not {seconds}")
-    if not 1 <= rows <= MOST_ROWS:
+    if not isinstance(rows, int) or not 1 <= rows <= MOST_ROWS:
         raise UsageError(f"the limit of rows is a whole number from 1 to {MOST_ROWS:,}, not {rows}")
     if len(query) > QUERY_BYTES or len(query.encode(errors="replace")) > QUERY_BYTES:
         raise UsageError(f"the query is longer than {QUERY_BYTES:,} bytes: shorten it")
