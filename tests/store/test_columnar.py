@@ -6,7 +6,6 @@ from sqlalchemy import text
 
 import ww_core as ww
 from ww_core.errors import NotStoredError, UnknownNameError
-from ww_core.store.records import ReportedRow, ScoreRecord
 from ww_core.store.store import open_store
 
 
@@ -107,9 +106,7 @@ def test_several_matrices_of_a_layer_are_several_features(tmp_path):
 
 
 def test_scores_come_with_the_versions_they_speak_of(store):
-    digest = store.report("twin").digest
-    with store.writing() as writer:
-        writer.record_score(ScoreRecord("accuracy", "digits", 0.9, "a paper", "higher", checkpoint=digest))
+    store.add_scores([ww.Score("twin", "accuracy", "digits", 0.9, "a paper", better="higher")])
     found = store.scores()
     assert [(own.model, own.version, own.value) for own in found] == [("net", "b", 0.9), ("twin", "1", 0.9)]
     assert len(store.scores("twin")) == 1
@@ -173,10 +170,9 @@ def test_layers_of_confusing_names_are_features_of_their_own(tmp_path):
 
 def test_scores_of_reported_models_and_of_weights_without_a_name(store):
     digest = store.report("net@a").digest
-    with store.writing() as writer:
-        (subject,) = writer.record_reported([ReportedRow("Table 2", 3, "a paper", "VGG11")])
-        writer.record_score(ScoreRecord("accuracy", "digits", 0.7, "a paper", "higher", subject=subject))
-        writer.record_score(ScoreRecord("accuracy", "digits", 0.8, "a paper", "higher", checkpoint=digest))
+    said = {"name": "accuracy", "dataset": "digits", "source": "a paper", "better": "higher"}
+    store.add_scores([ww.Score("VGG11", value=0.7, **said)], without_weights=True)
+    store.add_scores([ww.Score("net", version="a", value=0.8, **said)])
     store.forget("net@a")
     assert [own.value for own in store.scores("VGG11")] == [0.7]
     assert [own.value for own in store.scores(digest)] == [0.8]

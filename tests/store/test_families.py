@@ -8,7 +8,7 @@ import ww_core as ww
 from ww_core.domain.column import Column
 from ww_core.domain.outcome import Outcome, State
 from ww_core.store import tables
-from ww_core.store.records import DerivationRecord, Maker, OriginRecord, ReportedRow, ScoreRecord
+from ww_core.store.records import DerivationRecord, Maker, OriginRecord
 from ww_core.store.store import open_store
 
 
@@ -56,42 +56,6 @@ def test_a_pair_of_any_two_subjects(store):
             .join(other, other.c.id == tables.pair_subject.c.second_id)
         )
         assert {tuple(row) for row in connection.execute(query)} == {(first, second), (first, layer)}
-
-
-REPORTED = ReportedRow("Table 2", 3, "weightwatcher 0.2.7", "VGG11", "", "features.0")
-
-
-def test_reported_models_are_members_of_series_without_weights(store):
-    with store.writing() as writer:
-        digest, whole = writer.record_reported([REPORTED, ReportedRow("Table 2", 4, "osmr", "VGG13")])
-        assert writer.record_reported([REPORTED]) == [digest]
-        writer.record_reported_member("nets", whole)
-        writer.record_reported_member("nets", whole)
-    row = tables.reported_subject.c
-    (key,), (other,) = (
-        read(store, tables.subject.c.id, where=tables.subject.c.digest == own) for own in (digest, whole)
-    )
-    (found,) = read(store, row.source, row.row, row.provider, row.model, row.layer, where=row.subject_id == key[0])
-    assert found == ("Table 2", 3, "weightwatcher 0.2.7", "VGG11", "features.0")
-    assert read(store, tables.series.c.name) == [("nets",)]
-    members = read(store, tables.series_member.c.model_id, tables.series_member.c.subject_id)
-    assert [(model is not None, subject) for model, subject in members] == [(True, None), (False, other[0])]
-
-
-def test_scores_have_a_unit_and_an_interval(store):
-    checkpoint = digests(store, tables.checkpoint)[0]
-    score = ScoreRecord("top-1 error", "ImageNet", 30.2, "paper", "lower", "%", 30.0, 30.4, checkpoint=checkpoint)
-    with store.writing() as writer:
-        writer.record_score(score)
-        writer.record_score(score)
-        (digest,) = writer.record_reported([REPORTED])
-        writer.record_score(ScoreRecord("accuracy", "CIFAR-10", 0.9, "paper", subject=digest))
-    own = tables.score.c
-    assert read(store, own.value, own.low, own.high, own.unit, own.better, where=own.checkpoint_id.is_not(None)) == [
-        (30.2, 30.0, 30.4, "%", "lower")
-    ]
-    ((subject,),) = (read(store, tables.subject.c.id, where=tables.subject.c.digest == digest),)
-    assert read(store, own.subject_id, own.low, where=own.name == "accuracy") == [(subject[0], None)]
 
 
 def test_a_checkpoint_says_what_it_was_made_from(store):
@@ -174,16 +138,13 @@ def test_what_is_not_there_is_one_sentence(store):
     nothing = "0" * 64
     with store.writing() as writer:
         for write in (
-            lambda: writer.record_member("nets", "nix"),
+            lambda: writer.record_members("nets", ["nix"]),
             lambda: writer.record_pair(matrix, nothing),
             lambda: writer.record_derivation(DerivationRecord(nothing, (), "a:b", "1", {})),
-            lambda: writer.record_score(ScoreRecord("n", "d", 1.0, "s", checkpoint=nothing)),
-            lambda: writer.record_score(ScoreRecord("n", "d", 1.0, "s", subject=nothing)),
+            lambda: writer.record_scores([ww.Score("nix", "n", "d", 1.0, "s")]),
         ):
             with pytest.raises(ww.StoreError, match="in this store"):
                 write()
-        with pytest.raises(ValueError, match="give one of them"):
-            writer.record_score(ScoreRecord("n", "d", 1.0, "s"))
 
 
 def test_a_column_of_rows_that_changes_its_type_is_another_column(store):

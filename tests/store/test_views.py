@@ -8,7 +8,6 @@ from sqlalchemy import text
 
 import ww_core as ww
 from ww_core.store import tables
-from ww_core.store.records import ReportedRow, ScoreRecord
 from ww_core.store.store import open_store
 
 COLUMNS = {
@@ -22,6 +21,9 @@ COLUMNS = {
     "v_summaries": "model, version, step, position, profile, column_name, aggregate, value, present, missing, "
     "partial, better, unit",
     "v_scores": "model, version, layer, digest, name, dataset, value, low, high, unit, better, source",
+    "v_series": "series, model, version, is_reported",
+    "v_reported": "source, provider, table_row, model, version, layer, column_name, metric, metric_version, "
+    "parameters, value, text, state, reason, better, unit",
 }
 PIVOT = """
     SELECT layer,
@@ -231,11 +233,8 @@ def test_scores_stand_beside_the_labels_of_their_checkpoint(store_url, weights):
     forgotten = ww.analyze({"w.weight": weights["first.weight"]}, store=store_url, name="gone", metrics=["alpha"])
     said = {"name": "top-1 error", "dataset": "digits", "source": "a table", "better": "lower", "unit": "%"}
     with open_store(store_url) as store:
-        with store.writing() as writer:
-            writer.record_score(ScoreRecord(**said, value=5.0, low=4.5, high=5.5, checkpoint=report.digest))
-            writer.record_score(ScoreRecord(**said, value=7.0, checkpoint=forgotten.digest))
-            (reported,) = writer.record_reported([ReportedRow("Table 2", 3, "a paper", "VGG11")])
-            writer.record_score(ScoreRecord(**said, value=9.0, subject=reported))
+        store.add_scores([ww.Score("net", value=5.0, low=4.5, high=5.5, **said), ww.Score("gone", value=7.0, **said)])
+        store.add_scores([ww.Score("VGG11", value=9.0, **said)], without_weights=True)
         store.forget("gone")
     found = asked(store_url, "SELECT model, version, digest, value, low, unit FROM v_scores ORDER BY value, model")
     assert found == [

@@ -18,13 +18,16 @@ from ww_core.cli import (
     diff,
     forget,
     history,
+    import_table,
     label,
+    leaderboard,
     listings,
     regressions,
     rename,
     show,
     spectrum,
     sql,
+    trend,
 )
 from ww_core.command import OutputClosed, Session, run_app
 from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
@@ -267,13 +270,17 @@ app.command("check")(check.check)
 app.command("history")(history.history)
 app.command("regressions")(regressions.regressions)
 app.command("blame")(blame.blame)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("trend")(trend.trend)
 app.command("sql")(sql.sql)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
+app.command("import")(import_table.import_table)
 app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)
+app.command("importers")(listings.importers)
 app.command("plugins")(listings.plugins)
 app.add_typer(db.app, name="db")
 

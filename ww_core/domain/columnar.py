@@ -102,9 +102,8 @@ class StoredScore(NamedTuple):
     Attributes:
         model: Name of the model; None for weights whose names are gone.
         version: Its version; None for none.
-        layer: Name of the layer, of a reported row that speaks of one; else None.
         digest: Content address of the checkpoint; None for what has no weights here.
-        name: What was reported, such as ``top-1 error``.
+        name: What was reported, such as ``top1_error``.
         dataset: What it was measured on.
         value: The number.
         low: Lower end of the interval reported with it; None for none.
@@ -116,7 +115,6 @@ class StoredScore(NamedTuple):
 
     model: str | None
     version: str | None
-    layer: str | None
     digest: str | None
     name: str
     dataset: str
@@ -128,11 +126,31 @@ class StoredScore(NamedTuple):
     source: str
 
 
+class ReplacedScore(NamedTuple):
+    """What a score was before it was corrected.
+
+    Attributes:
+        score: The score as it was.
+        stored_at: When it had been stored.
+        replaced_at: When it was corrected.
+    """
+
+    score: StoredScore
+    stored_at: str
+    replaced_at: str
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreTable:
-    """Reported scores, by model, version and name."""
+    """Reported scores, by model, version and name.
+
+    Attributes:
+        scores: The scores as they are.
+        replaced: What those that were corrected had been, the oldest first.
+    """
 
     scores: tuple[StoredScore, ...]
+    replaced: tuple[ReplacedScore, ...] = ()
 
     def __len__(self) -> int:
         return len(self.scores)

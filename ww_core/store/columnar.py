@@ -1,4 +1,4 @@
-"""Values of many versions, the profile's own variants of the analyses in force; and scores of them."""
+"""Values of many versions, the profile's own variants of the analyses in force."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, text
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
-from ww_core.domain.columnar import ScoreTable, StoredScore, ValueTable
+from ww_core.domain.columnar import ValueTable
 from ww_core.errors import NotStoredError, UnknownNameError
 from ww_core.store import tables as t
 from ww_core.store.labels import find_versions
@@ -177,6 +177,17 @@ def subjects_by_place(
     return found
 
 
+def stored_numbers(
+    connection: Connection, subjects: Collection[int], columns: Collection[int]
+) -> dict[tuple[int, int], float | None]:
+    """Return the numbers that are stored, by the keys of subject and column; None where the state is not ok."""
+    found: dict[tuple[int, int], float | None] = {}
+    for chunk in chunks(sorted(subjects)):
+        for row in execute(connection, _VALUES, {"subjects": chunk, "columns": list(columns)}):
+            found[row.subject_id, row.column_id] = row.number
+    return found
+
+
 _IN_FORCE = (
     select(
         t.model.c.name.label("model"),
@@ -257,30 +268,3 @@ _VALUES = select(_value.subject_id, _value.column_id, _value.state, _value.numbe
     _value.subject_id.in_(bindparam("subjects", expanding=True)),
     _value.column_id.in_(bindparam("columns", expanding=True)),
 )
-
-
-def stored_scores(connection: Connection, names: Sequence[str]) -> ScoreTable:
-    """Return the scores of what is named, by model, version and name; of everything for no name.
-
-    Raises:
-        NotStoredError: Nothing carries a name.
-    """
-    found = connection.execute(_SCORES).all()
-    reported = {row.model for row in found if row.digest is None}
-    named = [name for name in names if name not in reported]
-    refs = _versions(connection, named) if named else []
-    wanted = {(ref.model, ref.version) for ref in refs if ref.model}
-    unnamed = {ref.digest for ref in refs if not ref.model}
-    chosen = [
-        row
-        for row in found
-        if not names
-        or (row.model, row.version) in wanted
-        or (row.model is None and row.digest in unnamed)
-        or (row.digest is None and row.model in names)
-    ]
-    scores = [StoredScore(*row) for row in chosen]
-    return ScoreTable(tuple(sorted(scores, key=lambda own: [str(text or "") for text in own[:6]] + [own.source])))
-
-
-_SCORES = text(f"SELECT {', '.join(StoredScore._fields)} FROM v_scores")  # noqa: S608 - names of columns

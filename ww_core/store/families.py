@@ -1,4 +1,4 @@
-"""What is said of checkpoints and models besides their own results: families, scores, tables of others, derivations.
+"""What is said of checkpoints besides their own results: pairs, derivations, tables that a metric has of a subject.
 
 Every function works inside the caller's transaction, and may run twice.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy import Connection, Table, select
 
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.errors import NotStoredError
@@ -19,32 +19,7 @@ from ww_core.store.rows import insert_missing, keys_by_digest, now, record_by_di
 if TYPE_CHECKING:
     from ww_core.domain.column import Column
     from ww_core.domain.outcome import Outcome
-    from ww_core.store.records import DerivationRecord, OriginRecord, ReportedRow, ScoreRecord
-
-
-def record_member(connection: Connection, series: str, model: str) -> None:
-    """Make a model a member of a series.
-
-    Raises:
-        NotStoredError: There is no such model.
-    """
-    model_id = connection.scalar(_MODEL, {"name": model})
-    if model_id is None:
-        raise NotStoredError(f"no model {model!r} in this store: `ww show` lists what is stored")
-    insert_missing(connection, t.series_member, [{"series_id": _series(connection, series), "model_id": model_id}])
-
-
-_MODEL = select(t.model.c.id).where(t.model.c.name == bindparam("name"))
-
-
-def record_reported_member(connection: Connection, series: str, subject: str) -> None:
-    """Make a reported model, of which there are no weights, a member of a series.
-
-    Raises:
-        NotStoredError: There is no subject of this digest.
-    """
-    member = {"series_id": _series(connection, series), "subject_id": _key(connection, t.subject, subject)}
-    insert_missing(connection, t.series_member, [member])
+    from ww_core.store.records import DerivationRecord, OriginRecord
 
 
 def _key(connection: Connection, table: Table, digest: str) -> int:
@@ -59,37 +34,6 @@ def _key(connection: Connection, table: Table, digest: str) -> int:
     return key
 
 
-def _series(connection: Connection, name: str) -> int:
-    insert_missing(connection, t.series, [{"name": name}])
-    return int(connection.execute(select(t.series.c.id).where(t.series.c.name == name)).scalar_one())
-
-
-def record_reported(connection: Connection, rows: Sequence[ReportedRow]) -> list[str]:
-    """Store rows of tables of others as subjects, and return their digests, in order.
-
-    Raises:
-        NotStoredError: One speaks of a checkpoint that is not stored.
-    """
-    digests = [digest_of("reported", {"source": own.source, "row": own.row, "provider": own.provider}) for own in rows]
-    subjects = [{"digest": digest, "kind": "reported"} for digest in digests]
-    keys = record_by_digest(connection, t.subject, subjects)
-    parts = [
-        {
-            "subject_id": keys[digest],
-            "source": own.source,
-            "row": own.row,
-            "provider": own.provider,
-            "model": own.model,
-            "version": own.version,
-            "layer": own.layer,
-            "checkpoint_id": _key(connection, t.checkpoint, own.checkpoint) if own.checkpoint else None,
-        }
-        for digest, own in zip(digests, rows, strict=True)
-    ]
-    insert_missing(connection, t.reported_subject, parts)
-    return digests
-
-
 def record_pair(connection: Connection, first: str, second: str) -> str:
     """Store the pair of two subjects, named by their digests, and return its own.
 
@@ -102,34 +46,6 @@ def record_pair(connection: Connection, first: str, second: str) -> str:
     pair = {"subject_id": subject_id, "first_id": keys[first], "second_id": keys[second]}
     insert_missing(connection, t.pair_subject, [pair])
     return digest
-
-
-def record_score(connection: Connection, score: ScoreRecord) -> None:
-    """Store a score. What the same source said of the same thing before stays as it is.
-
-    Raises:
-        ValueError: It speaks of nothing, or of two things.
-        NotStoredError: What it speaks of is not stored.
-    """
-    if bool(score.checkpoint) == bool(score.subject):
-        raise ValueError("a score speaks of a checkpoint or of a subject: give one of them")
-    target = score.checkpoint or score.subject
-    content = {"target": target, "name": score.name, "dataset": score.dataset, "source": score.source}
-    row: dict[str, Any] = {
-        "digest": digest_of("score", content),
-        "checkpoint_id": _key(connection, t.checkpoint, score.checkpoint) if score.checkpoint else None,
-        "subject_id": _key(connection, t.subject, score.subject) if score.subject else None,
-        "name": score.name,
-        "dataset": score.dataset,
-        "value": score.value,
-        "low": score.low,
-        "high": score.high,
-        "unit": score.unit,
-        "better": score.better,
-        "source": score.source,
-        "created_at": now(),
-    }
-    record_by_digest(connection, t.score, [row])
 
 
 def record_derivation(connection: Connection, record: DerivationRecord) -> None:

@@ -394,54 +394,91 @@ class StoredSummary(NamedTuple):
 # --- what others say --------------------------------------------------------------------------------------------------
 
 
-class ReportedRow(NamedTuple):
-    """A row of somebody's table of results: a subject of its own, told from others by source and row.
+class ScoreFilter(NamedTuple):
+    """Which scores are meant; what is empty chooses all.
 
     Attributes:
-        source: Where the table comes from, such as a file's name or a paper.
-        row: Position in the table, from 0.
-        provider: The program that computed it and its version, or the paper.
-        model: Name of the model there.
-        version: Its version there; empty for none.
-        layer: Name of the layer there; empty for a row that speaks of the whole model.
-        checkpoint: Digest of the stored checkpoint that it speaks of; empty if there is none.
+        models: Names of models, stored or reported; of stored ones also ``MODEL@VERSION`` and digest prefixes.
+        names: Names of scores.
+        datasets: Datasets.
+        sources: Sources.
     """
 
-    source: str
-    row: int
-    provider: str
+    models: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+EVERY_SCORE = ScoreFilter()
+
+
+class SeriesMember(NamedTuple):
+    """A model in a series.
+
+    Attributes:
+        series: Name of the series.
+        model: Name of the model.
+        version: Version of a reported model, of which each is a member by itself; empty for none.
+        is_reported: Whether it is a model without weights, of which only others speak.
+    """
+
+    series: str
     model: str
-    version: str = ""
-    layer: str = ""
-    checkpoint: str = ""
+    version: str
+    is_reported: bool
 
 
-class ScoreRecord(NamedTuple):
-    """A number that somebody reports about a checkpoint, or about a reported subject.
+class StoredTable(NamedTuple):
+    """A table of others that is stored.
 
     Attributes:
-        name: What it is, such as ``top-1 error``.
-        dataset: What it was measured on.
-        value: The number.
-        source: Who says so.
-        better: ``lower``, ``higher`` or ``none``.
-        unit: Its unit, such as ``%``; empty for none.
-        low: Lower end of the interval reported with it; None for none.
-        high: Upper end of the interval.
-        checkpoint: Digest of the checkpoint it speaks of; empty if it speaks of a subject.
-        subject: Digest of the subject.
+        source: What tells it from others.
+        provider: The program that computed it, or the paper.
+        rows: How many rows it has.
+        created_at: When it was imported.
     """
 
-    name: str
-    dataset: str
-    value: float
     source: str
-    better: str = "none"
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    checkpoint: str = ""
-    subject: str = ""
+    provider: str
+    rows: int
+    created_at: str
+
+
+class ScoreCounts(NamedTuple):
+    """What became of scores that were to be stored.
+
+    Attributes:
+        added: How many are new.
+        corrected: How many replaced another number, which is kept.
+        known: How many were stored already, with the same number.
+    """
+
+    added: int
+    corrected: int
+    known: int
+
+
+class ImportedTable(NamedTuple):
+    """What was stored of a table of others.
+
+    Attributes:
+        source: What tells the table from others.
+        provider: The program that computed it, or the paper.
+        models: How many models it speaks of.
+        rows: How many rows it has.
+        values: How many values they hold, those that are no number counted.
+        scores: How many scores stand in it.
+        is_new: Whether it was stored now; not if the same table was there already.
+    """
+
+    source: str
+    provider: str
+    models: int
+    rows: int
+    values: int
+    scores: int
+    is_new: bool
 
 
 class DerivationRecord(NamedTuple):

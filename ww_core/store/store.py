@@ -31,10 +31,11 @@ from ww_core.store import migrate, naming, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, one_at_a_time, prefer_wal
 from ww_core.store.place import ReportPlace
 from ww_core.store.reader import Reader
+from ww_core.store.records import ScoreFilter
 from ww_core.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from ww_core.domain.columnar import FeatureTable, ScoreTable, ValueTable
@@ -42,11 +43,21 @@ if TYPE_CHECKING:
     from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.report import AnalysisReport
     from ww_core.domain.run import LayerCoverage, StoredRun
+    from ww_core.domain.score import Score
     from ww_core.domain.sql_answer import SqlAnswer
     from ww_core.store.garbage import Garbage
     from ww_core.store.integrity import Integrity
     from ww_core.store.origins import Distrusted
-    from ww_core.store.records import CheckpointRef, ColumnOrigin, Renamed, StoredLayer, StoredVersion
+    from ww_core.store.records import (
+        CheckpointRef,
+        ColumnOrigin,
+        Renamed,
+        ScoreCounts,
+        SeriesMember,
+        StoredLayer,
+        StoredTable,
+        StoredVersion,
+    )
 
 SQLITE_HEADER = 100  # bytes of the smallest file that can be a database
 
@@ -378,18 +389,133 @@ class Store:
         chosen = found.of(labels).chosen(layers)
         return chosen if flag is None else chosen.without(flag)
 
-    def scores(self, models: Sequence[str] = ()) -> ScoreTable:
-        """Return the scores that were reported, of the versions of models, or all of them, reported models too.
+    def scores(
+        self,
+        models: Sequence[str] = (),
+        *,
+        names: Sequence[str] = (),
+        datasets: Sequence[str] = (),
+        sources: Sequence[str] = (),
+    ) -> ScoreTable:
+        """Return the scores that were reported, of stored models and of reported ones; what is empty chooses all.
 
         Args:
-            models: ``MODEL`` or ``MODEL@VERSION``; empty for all.
+            models: Names of models; of stored ones also ``MODEL@VERSION``.
+            names: Names of scores, such as ``top1_error``.
+            datasets: Datasets.
+            sources: Who says so.
 
         Raises:
-            NotStoredError: Nothing carries a name.
+            NotStoredError: A model is neither stored nor reported.
+            StoreError: The database could not be read.
+        """
+        chosen = _score_filter(models, names, datasets, sources)
+        with self.reading() as reader:
+            return reader.scores(chosen)
+
+    def add_scores(
+        self, scores: Iterable[Score], *, correct: bool = False, without_weights: bool = False
+    ) -> ScoreCounts:
+        """Store scores of models, all or none. A stored model wins over a reported one of its name.
+
+        Args:
+            scores: The scores.
+            correct: Whether another number for what is stored already replaces it; what it was is kept.
+            without_weights: Whether names that are not stored are those of models without weights.
+
+        Raises:
+            UsageError: A score cannot be stored, or is given twice; or it is stored with another number, and
+                ``correct`` is not set.
+            NotStoredError: Models are neither stored nor reported.
+            StoreError: The database could not be written.
+        """
+        given = tuple(scores)
+        with self.writing() as writer:
+            return writer.record_scores(given, correct=correct, without_weights=without_weights)
+
+    def remove_scores(
+        self,
+        models: Sequence[str] = (),
+        *,
+        names: Sequence[str] = (),
+        datasets: Sequence[str] = (),
+        sources: Sequence[str] = (),
+    ) -> int:
+        """Remove scores, with what they replaced, and return how many there were. Arguments are those of `scores`.
+
+        Raises:
+            UsageError: Nothing is chosen.
+            NotStoredError: A model is neither stored nor reported.
+            StoreError: The database could not be written.
+        """
+        chosen = _score_filter(models, names, datasets, sources)
+        if not any(chosen):
+            raise UsageError("nothing says which scores to remove: name models, names, datasets or sources")
+        with self.writing() as writer:
+            return writer.remove_scores(chosen)
+
+    def reported_table(self, table: str, columns: Sequence[str] = ()) -> ValueTable:
+        """Return the rows of a table of others, as it was imported, or of all tables of a provider.
+
+        Args:
+            table: Source of a table, or a provider.
+            columns: Names of columns; empty for all.
+
+        Returns:
+            Its places are ``model``, ``version``, ``layer`` (empty for a row that speaks of the whole model),
+            ``source`` and ``table_row``; its variants are the definitions of the columns.
+
+        Raises:
+            UnknownNameError: There is no such table or column.
             StoreError: The database could not be read.
         """
         with self.reading() as reader:
-            return reader.scores(texts_of(models, "models"))
+            return reader.reported_table(table, texts_of(columns, "columns"))
+
+    def reported_tables(self) -> list[StoredTable]:
+        """List the tables of others that are stored, by source.
+
+        Raises:
+            StoreError: The database could not be read.
+        """
+        with self.reading() as reader:
+            return reader.reported_tables()
+
+    def series(self, name: str = "") -> list[SeriesMember]:
+        """List the members of all series, by name, or of one.
+
+        Raises:
+            UnknownNameError: There is no such series.
+            StoreError: The database could not be read.
+        """
+        with self.reading() as reader:
+            return reader.series(name)
+
+    def add_to_series(self, name: str, models: Sequence[str]) -> None:
+        """Make models members of a series, which is made if it is new. A stored model wins over a reported one.
+
+        Raises:
+            UsageError: The name of the series cannot be used, or no model is named.
+            NotStoredError: There is no such model, stored or reported.
+            StoreError: The database could not be written.
+        """
+        given = texts_of(models, "models")
+        if not given:
+            raise UsageError("no model is named: name one or more")
+        with self.writing() as writer:
+            writer.record_members(name, given)
+
+    def remove_from_series(self, name: str, models: Sequence[str] = ()) -> int:
+        """Take models out of a series, all of them for none; return how many were members.
+
+        Raises:
+            UnknownNameError: There is no such series.
+            NotStoredError: There is no such model, stored or reported.
+            StoreError: The database could not be written.
+        """
+        given = texts_of(models, "models")
+        with self.writing() as writer:
+            return writer.remove_members(name, given)
 
     def spectrum(
         self, name: str, layer: str, extractor: str | None = None, *, profile: str | None = None
@@ -611,6 +737,13 @@ class Store:
             size=_size(self._location.path),
             counts=dict(zip(counted, numbers, strict=True)),
         )
+
+
+def _score_filter(
+    models: Sequence[str], names: Sequence[str], datasets: Sequence[str], sources: Sequence[str]
+) -> ScoreFilter:
+    given = {"models": models, "names": names, "datasets": datasets, "sources": sources}
+    return ScoreFilter(**{what: texts_of(texts, what) for what, texts in given.items()})
 
 
 def default_location() -> str:

@@ -195,7 +195,7 @@ series = Table(
     Column("name", Text, nullable=False, unique=True),
 )
 
-# A member is a model, or a reported one of which there are no weights.
+# A member is a model, or a reported one of which there are no weights: the subject of its name, not of a row.
 series_member = Table(
     "series_member",
     metadata,
@@ -287,6 +287,20 @@ reported_subject = Table(
     Column("version", Text, nullable=False),
     Column("layer", Text, nullable=False),  # empty: the row speaks of the whole model
     _ref("checkpoint_id", "checkpoint", nullable=True),
+    Index(None, "model", "version"),
+    Index(None, "source"),
+)
+
+# A table of others as it was imported: by its digest it is known when it comes again.
+imported_table = Table(
+    "imported_table",
+    metadata,
+    _id(),
+    Column("source", Text, nullable=False, unique=True),
+    Column("provider", Text, nullable=False),
+    Column("content", String(64), nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("created_at", String(32), nullable=False),
 )
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -307,6 +321,14 @@ metric_column = Table(
     CheckConstraint("type IN ('float', 'int', 'bool', 'text')", name="type"),
     CheckConstraint("better IN ('lower', 'higher', 'none')", name="better"),
     Index(None, "name"),
+)
+
+# Why the plain mean of a column does not rank models; most columns have no such row.
+column_caveat = Table(
+    "column_caveat",
+    metadata,
+    _ref("column_id", "metric_column", primary_key=True, index=False),
+    Column("caveat", Text, nullable=False),
 )
 
 # Who made results; those of equal origin share a row. The run may be gone, so its number points nowhere.
@@ -391,6 +413,21 @@ score = Table(
     Column("created_at", String(32), nullable=False),
     CheckConstraint("(checkpoint_id IS NULL) <> (subject_id IS NULL)", name="target"),
     CheckConstraint("better IN ('lower', 'higher', 'none')", name="better"),
+)
+
+# What a score was before it was corrected.
+replaced_score = Table(
+    "replaced_score",
+    metadata,
+    _id(),
+    _ref("score_id", "score"),
+    Column("value", Double, nullable=False),
+    Column("low", Double, nullable=True),
+    Column("high", Double, nullable=True),
+    Column("unit", Text, nullable=False),
+    Column("better", String(8), nullable=False),
+    Column("created_at", String(32), nullable=False),  # when it had been stored
+    Column("replaced_at", String(32), nullable=False),
 )
 
 # --- what was asked, and what became of it ----------------------------------------------------------------------------

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ww_core.store import families, files, naming, runs, structures, summaries, values
+from ww_core.domain.name import check_name
+from ww_core.domain.score import check_scores
+from ww_core.store import families, files, naming, reported, runs, structures, summaries, values
+from ww_core.store import scores as score_rows
+from ww_core.store import series as series_rows
 from ww_core.store.reader import Reader
 from ww_core.store.records import CheckpointRef, Labelled
 
@@ -16,18 +20,21 @@ if TYPE_CHECKING:
     from ww_core.domain.column import Column
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import Aggregate
+    from ww_core.domain.reported_table import ReportedTable
+    from ww_core.domain.score import Score
     from ww_core.domain.subject import ModelSubject
     from ww_core.store.keys import Keys
     from ww_core.store.place import ReportPlace
     from ww_core.store.records import (
         CheckpointRecord,
         DerivationRecord,
+        ImportedTable,
         LabelRecord,
         OriginRecord,
-        ReportedRow,
         Result,
         RunRecord,
-        ScoreRecord,
+        ScoreCounts,
+        ScoreFilter,
     )
     from ww_core.store.runs import OpenRun
 
@@ -125,29 +132,72 @@ class Writer(Reader):
 
     # --- what others say ----------------------------------------------------------------------------------------------
 
-    def record_member(self, series: str, model: str) -> None:
-        """Make a model a member of a series.
+    def record_members(self, series: str, models: Sequence[str]) -> None:
+        """Make models members of a series, which is made if it is new. A stored model wins over a reported one.
 
         Raises:
-            NotStoredError: There is no such model.
+            UsageError: The name of the series cannot be used.
+            NotStoredError: There is no such model, stored or reported.
         """
-        families.record_member(self._connection, series, model)
+        check_name("the series", series)
+        series_rows.record_members(self._connection, series, models)
 
-    def record_reported_member(self, series: str, subject: str) -> None:
-        """Make a reported model, of which there are no weights, a member of a series.
+    def remove_members(self, series: str, models: Sequence[str] = ()) -> int:
+        """Take models out of a series, all of them for none; return how many were members.
 
         Raises:
-            NotStoredError: There is no subject of this digest.
+            UnknownNameError: There is no such series.
+            NotStoredError: There is no such model, stored or reported.
         """
-        families.record_reported_member(self._connection, series, subject)
+        return series_rows.remove_members(self._connection, series, models)
 
-    def record_reported(self, rows: Sequence[ReportedRow]) -> list[str]:
-        """Store rows of tables of others as subjects, and return their digests, in order.
+    def record_reported_table(self, table: ReportedTable, *, replace: bool = False) -> ImportedTable:
+        """Store a table of others, with its models, series and scores, unless it is stored already.
+
+        Args:
+            table: The table, whose names and scores can be stored.
+            replace: Whether another table of the same source gives way to it.
 
         Raises:
-            NotStoredError: One speaks of a checkpoint that is not stored.
+            UsageError: There is another table of the same source, and ``replace`` is not set.
         """
-        return families.record_reported(self._connection, rows)
+        return reported.record_reported_table(self._connection, table, replace=replace)
+
+    def remove_reported_table(self, source: str) -> int:
+        """Remove the rows of a table of others, and return how many there were.
+
+        Models, series and scores that came with it stay.
+
+        Raises:
+            UnknownNameError: There is no such table.
+        """
+        return reported.remove_reported_table(self._connection, source)
+
+    def record_scores(
+        self, scores: Sequence[Score], *, correct: bool = False, without_weights: bool = False
+    ) -> ScoreCounts:
+        """Store scores of models. A stored model wins over a reported one of its name.
+
+        Args:
+            scores: The scores.
+            correct: Whether another number for what is stored already replaces it; what it was is kept.
+            without_weights: Whether names that are not stored are those of models without weights.
+
+        Raises:
+            UsageError: A score cannot be stored, or is given twice; or it is stored with another number, and
+                ``correct`` is not set.
+            NotStoredError: Models are neither stored nor reported.
+        """
+        check_scores(scores)
+        return score_rows.record_scores(self._connection, scores, correct=correct, without_weights=without_weights)
+
+    def remove_scores(self, chosen: ScoreFilter) -> int:
+        """Remove scores, with what they replaced, and return how many there were.
+
+        Raises:
+            NotStoredError: A model is neither stored nor reported.
+        """
+        return score_rows.remove_scores(self._connection, chosen)
 
     def record_pair(self, first: str, second: str) -> str:
         """Store the pair of two subjects, named by their digests, and return its own.
@@ -156,15 +206,6 @@ class Writer(Reader):
             NotStoredError: One of them is not stored.
         """
         return families.record_pair(self._connection, first, second)
-
-    def record_score(self, score: ScoreRecord) -> None:
-        """Store a score. What the same source said of the same thing before stays as it is.
-
-        Raises:
-            ValueError: It speaks of nothing, or of two things.
-            NotStoredError: What it speaks of is not stored.
-        """
-        families.record_score(self._connection, score)
 
     def record_derivation(self, record: DerivationRecord) -> None:
         """Store how a checkpoint was made.

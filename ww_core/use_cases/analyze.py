@@ -175,7 +175,7 @@ def analyze(
                 ref, notice = writer.record_checkpoint(record, named)
                 run.warnings += [notice] if notice else []
                 if series is not None:
-                    writer.record_member(series, named.model)
+                    writer.record_members(series, [named.model])
             else:
                 ref = writer.record_unlabelled(record)
             run.begin(writer, ref)

@@ -1,0 +1,252 @@
+"""Tables of results that others made: stored as they are, told by their source, and never mixed with our own values.
+
+Every function works inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select
+
+from ww_core.domain.columnar import ValueTable
+from ww_core.domain.identity import canonical_json, digest_of
+from ww_core.domain.outcome import State
+from ww_core.errors import UnknownNameError, UsageError
+from ww_core.store import tables as t
+from ww_core.store.records import ImportedTable, StoredTable
+from ww_core.store.reported_models import record_reported_models
+from ww_core.store.rows import chunks, clean, execute, insert_many, insert_missing, now, record_by_digest
+from ww_core.store.scores import record_reported_scores
+from ww_core.store.series import record_reported_members
+
+if TYPE_CHECKING:
+    from ww_core.domain.reported_table import ReportedColumn, ReportedTable
+
+
+def record_reported_table(connection: Connection, table: ReportedTable, *, replace: bool) -> ImportedTable:
+    """Store a table, unless it is stored already.
+
+    Args:
+        connection: An open transaction.
+        table: The table.
+        replace: Whether another table of the same source gives way to it.
+
+    Raises:
+        UsageError: There is another table of the same source, and ``replace`` is not set; or the same source has
+            another number for a score.
+    """
+    models = {(row.model, row.version) for row in table.rows} | {(own.model, own.version) for own in table.scores}
+    values = sum(len(row.values) for row in table.rows)
+    counts = (len(models), len(table.rows), values, len(table.scores))
+    content = _content_digest(table)
+    stored = execute(connection, _IMPORTED, {"source": clean(table.source)})
+    if stored and stored[0].content == content:
+        return ImportedTable(table.source, table.provider, *counts, is_new=False)
+    if stored:
+        if not replace:
+            raise UsageError(
+                f"another table of source {table.source!r} is stored (of {stored[0].created_at[:10]}): --replace puts "
+                "this one in its place, or give this one another --source"
+            )
+        remove_reported_table(connection, table.source)
+    columns = _record_columns(connection, table.columns)
+    keys = record_reported_models(connection, models)
+    _record_rows(connection, table, columns)
+    members = defaultdict(set)
+    for (model, _), key in keys.items():
+        for series in table.series.get(model, ()):
+            members[series].add(key)
+    record_reported_members(connection, members)
+    record_reported_scores(connection, table.scores, correct=replace)
+    row = {"source": clean(table.source), "provider": clean(table.provider), "content": content}
+    connection.execute(insert(t.imported_table).values(**row, rows=len(table.rows), created_at=now()))
+    return ImportedTable(table.source, table.provider, *counts, is_new=True)
+
+
+def remove_reported_table(connection: Connection, source: str) -> int:
+    """Remove the rows of a table and what they say, and return how many there were.
+
+    Models, series and scores that came with it stay: others may speak of them.
+
+    Raises:
+        UnknownNameError: There is no such table.
+    """
+    if not execute(connection, _IMPORTED, {"source": clean(source)}):
+        raise UnknownNameError("table", source, [own.source for own in stored_tables(connection)])
+    query = select(t.reported_subject.c.subject_id).where(t.reported_subject.c.source == clean(source))
+    keys = list(connection.scalars(query))
+    for table in (t.value, t.reported_subject):
+        for chunk in chunks(keys):
+            connection.execute(delete(table).where(table.c.subject_id.in_(chunk)))
+    for chunk in chunks(keys):
+        connection.execute(delete(t.subject).where(t.subject.c.id.in_(chunk)))
+    connection.execute(delete(t.imported_table).where(t.imported_table.c.source == clean(source)))
+    return len(keys)
+
+
+def stored_tables(connection: Connection) -> list[StoredTable]:
+    """List the tables of others, by source."""
+    own = t.imported_table.c
+    query = select(own.source, own.provider, own.rows, own.created_at).order_by(own.source)
+    return [StoredTable(*row) for row in connection.execute(query)]
+
+
+_IMPORTED = select(t.imported_table.c.content, t.imported_table.c.created_at).where(
+    t.imported_table.c.source == bindparam("source")
+)
+
+
+def reported_table(connection: Connection, table: str, columns: Sequence[str]) -> ValueTable:
+    """Return the rows of a table, or of all tables of a provider, in order.
+
+    Args:
+        connection: An open transaction.
+        table: Source of a table, or a provider.
+        columns: Names of columns; empty for all.
+
+    Raises:
+        UnknownNameError: There is no such table or column.
+    """
+    import numpy as np
+
+    asked = {"table": clean(table)}
+    rows = execute(connection, _ROWS, asked)
+    if not rows:
+        known = {own for stored in stored_tables(connection) for own in (stored.source, stored.provider)}
+        raise UnknownNameError("table or provider", table, known)
+    place_of = {row.subject_id: at for at, row in enumerate(rows)}
+    values = execute(connection, _VALUES, asked)
+    types = {row.name: row.type for row in values}
+    for name in columns:
+        if name not in types:
+            raise UnknownNameError(f"column of {table}", name, types)
+    chosen = list(columns) or sorted(types)
+    numbers = {name: np.full(len(rows), np.nan) for name in chosen if types[name] != "text"}
+    texts = {name: np.full(len(rows), None, dtype=object) for name in chosen if types[name] == "text"}
+    states = {name: np.full(len(rows), "missing", dtype=object) for name in chosen}
+    variants = {name: np.full(len(rows), None, dtype=object) for name in chosen}
+    for row in values:
+        if row.name in states:
+            at = place_of[row.subject_id]
+            states[row.name][at], variants[row.name][at] = row.state, row.identity
+            if row.number is not None and row.name in numbers:
+                numbers[row.name][at] = row.number
+            elif row.text is not None and row.name in texts:
+                texts[row.name][at] = row.text
+    heads = ("model", "version", "layer", "source", "table_row")
+    places = {head: np.array([row[at] for row in rows], dtype=object) for at, head in enumerate(heads)}
+    return ValueTable(places, numbers, texts, variants, states)
+
+
+_own = t.reported_subject.c
+_OF_TABLE = or_(_own.source == bindparam("table"), _own.provider == bindparam("table"))
+_ROWS = (
+    select(_own.model, _own.version, _own.layer, _own.source, _own.row, _own.subject_id)
+    .where(_OF_TABLE, _own.source != "")
+    .order_by(_own.source, _own.row)
+)
+_VALUES = (
+    select(
+        _own.subject_id,
+        t.metric_column.c.name,
+        t.metric_column.c.type,
+        t.identity.c.digest.label("identity"),
+        t.value.c.state,
+        t.value.c.number,
+        t.value.c.text,
+    )
+    .select_from(t.reported_subject)
+    .join(t.value, t.value.c.subject_id == _own.subject_id)
+    .join(t.metric_column, t.metric_column.c.id == t.value.c.column_id)
+    .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
+    .where(_OF_TABLE, _own.source != "")
+)
+
+
+def _content_digest(table: ReportedTable) -> str:
+    content = {
+        "provider": table.provider,
+        "columns": [[own.name, own.identity, own.type, own.better, own.unit, own.caveat] for own in table.columns],
+        "rows": [[own.model, own.version, own.layer, sorted(own.values.items())] for own in table.rows],
+        "series": {model: sorted(own) for model, own in table.series.items()},
+        "scores": sorted(map(list, table.scores), key=canonical_json),
+    }
+    return digest_of("table", content)
+
+
+def _record_columns(connection: Connection, columns: Sequence[ReportedColumn]) -> dict[str, int]:
+    """Store the definitions of columns, and return the keys of the columns by name."""
+    moment = now()
+    identities = [
+        {
+            "digest": own.identity,
+            "kind": "reported",
+            "key": own.metric,
+            "version": own.version,
+            "parameters": canonical_json({"definition": own.definition}),
+            "needs": "{}",
+            "source_digest": "",
+            "created_at": moment,
+        }
+        for own in columns
+    ]
+    identity_keys = record_by_digest(connection, t.identity, identities)
+    rows = [
+        {
+            "identity_id": identity_keys[own.identity],
+            "key": own.name,
+            "name": own.name,
+            "type": own.type,
+            "better": own.better,
+            "unit": own.unit,
+            "standard_error": "",
+            "is_table": False,
+        }
+        for own in columns
+    ]
+    insert_missing(connection, t.metric_column, rows)
+    column = t.metric_column.c
+    keys = {}
+    for own in columns:
+        query = select(column.id).where(
+            column.identity_id == identity_keys[own.identity], column.key == clean(own.name), column.type == own.type
+        )
+        keys[own.name] = int(connection.execute(query).scalar_one())
+    caveats = [{"column_id": keys[own.name], "caveat": own.caveat} for own in columns if own.caveat]
+    insert_missing(connection, t.column_caveat, caveats)
+    return keys
+
+
+def _record_rows(connection: Connection, table: ReportedTable, columns: Mapping[str, int]) -> None:
+    digests = [
+        digest_of("reported", {"source": table.source, "row": position, "provider": table.provider})
+        for position in range(len(table.rows))
+    ]
+    subjects = record_by_digest(connection, t.subject, [{"digest": own, "kind": "reported"} for own in digests])
+    keys = [subjects[digest] for digest in digests]
+    source, provider = clean(table.source), clean(table.provider)
+    parts: list[tuple[Any, ...]] = [
+        (key, source, position, provider, clean(row.model), clean(row.version), clean(row.layer))
+        for position, (key, row) in enumerate(zip(keys, table.rows, strict=True))
+    ]
+    names = ("subject_id", "source", "row", "provider", "model", "version", "layer")
+    insert_many(connection, t.reported_subject, names, parts)
+    values: list[tuple[Any, ...]] = [
+        (key, columns[name], str(own.state), _number(own.number), _text(own.text), clean(own.reason))
+        for key, row in zip(keys, table.rows, strict=True)
+        for name, own in row.values.items()
+        if own.state is not State.FAILED
+    ]
+    stated = ("subject_id", "column_id", "state", "number", "text", "reason")
+    insert_many(connection, t.value, stated, sorted(values, key=lambda own: own[:2]))
+
+
+def _number(number: float | bool | None) -> float | None:
+    return None if number is None else float(number)
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else clean(text)
