@@ -101,12 +101,13 @@ class _Reading:
             )
         taken = self._taken(rows)
         provider = self._common("provider", self.mapping.provider, rows)
+        source = self._common("source", self.mapping.source, rows)
         entries = self._entries(rows, taken, provider)
         scores = tuple(self._scores(rows))
         if not self.columns and not scores:
             self._refuse(f"no column of {self.file.label} that it names holds a number")
         return ww.ReportedTable(
-            source=self._common("source", self.mapping.source, rows),
+            source=source,
             provider=provider,
             columns=tuple(self.columns.values()),
             rows=entries,
@@ -252,6 +253,10 @@ class _Reading:
         lines: dict[_Place, int] = {}
         for row, place, values in read:
             line = lines.setdefault(place, row.number)
+            if line != row.number and not self.mapping.model.text and not place.layer:
+                self._refuse(
+                    f"it does not say which model a row of {self.file.label} is of: write model = '{{column}}'"
+                )
             if line != row.number and not place.layer:
                 raise ww.CorruptFileError(
                     f"{self.file.place(row.number)}: {place} has a row in {self.file.unit} {line} already: choose one "

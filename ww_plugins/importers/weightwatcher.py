@@ -201,8 +201,7 @@ class _Frame:
         cell = self._cell(row, "layer_id")
         if is_missing(cell) or cell != cell:
             raise ww.CorruptFileError(f"{self.table.place(row.number, 'layer_id')}: the layer has no number")
-        text = text_of(cell)
-        return text.removesuffix(".0")  # as pandas writes whole numbers in a column with an empty cell
+        return _whole(text_of(cell))
 
     def _columns(self, rows: Sequence[Row], version: Version) -> list[_Column]:
         """Return the columns that are read, and tell of the others."""
@@ -265,7 +264,7 @@ class _Frame:
         slices = next((name for name in ("slice_id", "slice") if name in self.table.header), "")
         seen: dict[tuple[object, ...], int] = {}
         for row, layer in zip(rows, layers, strict=True):
-            number = self._text(row, slices) if slices else ""
+            number = _whole(self._text(row, slices)) if slices else ""
             key = (self._model(row), self._text(row, "version"), layer, number) if number else row.cells
             line = seen.setdefault(key, row.number)
             if line != row.number and (number or "level" not in self.table.header):
@@ -294,6 +293,11 @@ class _Frame:
                 if column.meaning and column.meaning.name in DERIVED:
                     values[column.name] = MADE_OF_A_FAILED_FIT
         failed.update(name for name, outcome in values.items() if outcome is NOT_FITTED)
+
+
+def _whole(text: str) -> str:
+    """Return a whole number as pandas writes it in a column without an empty cell."""
+    return text.removesuffix(".0")
 
 
 def _is_nan(cell: Cell) -> bool:

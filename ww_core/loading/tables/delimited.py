@@ -46,7 +46,7 @@ class DelimitedTable(Table):
         if not first:
             raise CorruptFileError(f"{self.label}: the file is empty")
         # Most cells win; a comma where there is one cell only, or as many by another.
-        self.delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+        self.delimiter = max(DELIMITERS, key=lambda mark: _width(first, mark))
         header = next(cells for _, cells in self._records())
         super().__init__(source.label, header)
 
@@ -103,6 +103,14 @@ class DelimitedTable(Table):
             return line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
             raise CorruptFileError(f"{self.place(number)}: this is no text in UTF-8: save the table as one") from None
+
+
+def _width(line: str, delimiter: str) -> int:
+    """Return into how many cells a delimiter cuts a line; 0 if it cannot be cut, which is said when it is read."""
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter)))
+    except csv.Error:
+        return 0
 
 
 def _told(error: csv.Error) -> str:
