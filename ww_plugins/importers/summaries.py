@@ -23,7 +23,7 @@ from ww_plugins.importers.peer_columns import (
 from ww_plugins.importers.weightwatcher import check_version
 
 if TYPE_CHECKING:
-    from ww_core.loading.tables import Cell, Table
+    from ww_core.loading.tables import Cell, CellTable
     from ww_plugins.importers.peer_columns import Version
 
 MODEL_COLUMNS = ("modelname", "model", "model_name", "name")
@@ -81,7 +81,7 @@ class SummaryImporter(ww.Importer):
         values = {name: _value(cell, f"{label}: {name}") for name, cell in summary.items() if name in columns}
         return self._table(version, columns, [ww.ReportedEntry("", values)], notes)
 
-    def _of_many(self, table: Table) -> ww.ReportedTable:
+    def _of_many(self, table: CellTable) -> ww.ReportedTable:
         model_column = self._model_column(table)
         version = self.version or recognised_version(map(_base, table.header))
         rows = list(table)
@@ -122,7 +122,7 @@ class SummaryImporter(ww.Importer):
         kept = {name: column for name, column in columns.items() if name not in empty}
         return self._table(version, kept, entries, notes)
 
-    def _model_column(self, table: Table) -> str:
+    def _model_column(self, table: CellTable) -> str:
         if self.model_column and self.model_column not in table.header:
             raise ww.UnknownNameError(f"column of {table.label}", self.model_column, filter(None, table.header))
         return self.model_column or next((name for name in MODEL_COLUMNS if name in table.header), "")

@@ -22,7 +22,7 @@ from ww_plugins.importers.peer_columns import (
 )
 
 if TYPE_CHECKING:
-    from ww_core.loading.tables import Cell, Row, Table
+    from ww_core.loading.tables import Cell, CellRow, CellTable
     from ww_plugins.importers.peer_columns import Version
 
 LEAST_COLUMNS = 2
@@ -126,7 +126,7 @@ class _Column(NamedTuple):
 class _Frame:
     """One frame being read."""
 
-    table: Table
+    table: CellTable
     options: WeightWatcherImporter
     notes: list[str] = field(default_factory=list)
 
@@ -163,14 +163,14 @@ class _Frame:
             notes=tuple(self.notes),
         )
 
-    def _cell(self, row: Row, column: str) -> Cell:
+    def _cell(self, row: CellRow, column: str) -> Cell:
         return row.cells[self.table.header.index(column)] if column in self.table.header else None
 
-    def _text(self, row: Row, column: str) -> str:
+    def _text(self, row: CellRow, column: str) -> str:
         cell = self._cell(row, column)
         return "" if is_missing(cell) or cell != cell else text_of(cell)
 
-    def _finest(self, rows: Sequence[Row]) -> list[Row]:
+    def _finest(self, rows: Sequence[CellRow]) -> list[CellRow]:
         """Leave rows out that are means of others: those of the network, and those of a layer that has slices."""
         if "level" not in self.table.header:
             return [row for row in rows if not all(map(is_missing, row.cells))]
@@ -189,7 +189,7 @@ class _Frame:
             )
         return kept
 
-    def _level(self, row: Row) -> str:
+    def _level(self, row: CellRow) -> str:
         level = self._text(row, "level").upper().rpartition(".")[2]
         if level not in {"SLICE", "LAYER", "NETWORK"}:
             raise ww.CorruptFileError(
@@ -197,13 +197,13 @@ class _Frame:
             )
         return level
 
-    def _id(self, row: Row) -> str:
+    def _id(self, row: CellRow) -> str:
         cell = self._cell(row, "layer_id")
         if is_missing(cell) or cell != cell:
             raise ww.CorruptFileError(f"{self.table.place(row.number, 'layer_id')}: the layer has no number")
         return _whole(text_of(cell))
 
-    def _columns(self, rows: Sequence[Row], version: Version) -> list[_Column]:
+    def _columns(self, rows: Sequence[CellRow], version: Version) -> list[_Column]:
         """Return the columns that are read, and tell of the others."""
         header = self.table.header
         columns, unknown, empty = [], [], []
@@ -235,7 +235,7 @@ class _Frame:
             raise ww.CorruptFileError(f"{self.table.label}: no column that is known has a value")
         return columns
 
-    def _layers(self, rows: Sequence[Row]) -> list[str]:
+    def _layers(self, rows: Sequence[CellRow]) -> list[str]:
         """Name the layer of each row: by the first column of names that tells all layers apart, else by its number."""
         models = [self._model(row) for row in rows]
         ids = [self._id(row) for row in rows]
@@ -249,7 +249,7 @@ class _Frame:
             self.notes.append("layers are called by their numbers, as no column of names tells all of them apart")
         return ids
 
-    def _model(self, row: Row) -> str:
+    def _model(self, row: CellRow) -> str:
         columns = (self.options.model_column,) if self.options.model_column else MODEL_COLUMNS
         column = next((name for name in columns if name in self.table.header), "")
         if not column:
@@ -259,7 +259,7 @@ class _Frame:
         except ValueError as error:
             raise ww.CorruptFileError(f"{self.table.place(row.number, column)}: {error}") from None
 
-    def _check_once(self, rows: Sequence[Row], layers: Sequence[str]) -> None:
+    def _check_once(self, rows: Sequence[CellRow], layers: Sequence[str]) -> None:
         """Raise if a slice of a layer has two rows, or a row stands there twice."""
         slices = next((name for name in ("slice_id", "slice") if name in self.table.header), "")
         seen: dict[tuple[object, ...], int] = {}
@@ -273,7 +273,7 @@ class _Frame:
                     f"in {self.table.unit} {line} already: leave one out"
                 )
 
-    def _outcome(self, row: Row, column: _Column) -> ww.Outcome:
+    def _outcome(self, row: CellRow, column: _Column) -> ww.Outcome:
         cell = row.cells[column.position]
         kind = column.meaning.type if column.meaning else "float"
         try:
