@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ww_core.domain.globs import choose_layers
     from ww_core.domain.history import History
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
+    from ww_core.domain.leaderboard import Leaderboard
     from ww_core.domain.outcome import Outcome, State
     from ww_core.domain.regression import Regression, Regressions
     from ww_core.domain.report import AnalysisReport, Failure, MatrixRow
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ww_core.domain.score import Score
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import MatrixPlace
+    from ww_core.domain.trend import Trend
     from ww_core.errors import (
         CommandFailedError,
         CorruptFileError,
@@ -77,7 +79,9 @@ if TYPE_CHECKING:
     from ww_core.use_cases.diff import diff
     from ww_core.use_cases.history import history
     from ww_core.use_cases.import_table import ImportReport, import_table
+    from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.regressions import regressions
+    from ww_core.use_cases.trend import trend
 
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
@@ -96,6 +100,7 @@ _HOMES = {
     "ww_core.domain.globs": ["choose_layers"],
     "ww_core.domain.history": ["History"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
+    "ww_core.domain.leaderboard": ["Leaderboard"],
     "ww_core.domain.outcome": ["Outcome", "State"],
     "ww_core.domain.regression": ["Regression", "Regressions"],
     "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
@@ -106,6 +111,7 @@ _HOMES = {
     "ww_core.domain.score": ["Score"],
     "ww_core.domain.spectrum": ["Spectrum"],
     "ww_core.domain.subject": ["MatrixPlace"],
+    "ww_core.domain.trend": ["Trend"],
     "ww_core.errors": [
         "CommandFailedError",
         "CorruptFileError",
@@ -143,7 +149,9 @@ _HOMES = {
     "ww_core.use_cases.diff": ["diff"],
     "ww_core.use_cases.history": ["history"],
     "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
+    "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.regressions": ["regressions"],
+    "ww_core.use_cases.trend": ["trend"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -174,6 +182,7 @@ __all__ = [
     "LayerCoverage",
     "LayerDone",
     "LayerKind",
+    "Leaderboard",
     "Loader",
     "LoaderFailedError",
     "LostResultsError",
@@ -218,6 +227,7 @@ __all__ = [
     "StoreError",
     "StoredRun",
     "TensorSpec",
+    "Trend",
     "UnknownNameError",
     "UsageError",
     "WWError",
@@ -232,11 +242,13 @@ __all__ = [
     "history",
     "hookimpl",
     "import_table",
+    "leaderboard",
     "load_plugins",
     "metric",
     "open_store",
     "quantity",
     "regressions",
+    "trend",
 ]
 __version__ = "0.1.0"
 

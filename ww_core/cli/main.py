@@ -20,11 +20,13 @@ from ww_core.cli import (
     history,
     import_table,
     label,
+    leaderboard,
     listings,
     regressions,
     rename,
     show,
     spectrum,
+    trend,
 )
 from ww_core.command import OutputClosed, Session, run_app
 from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
@@ -267,6 +269,8 @@ app.command("check")(check.check)
 app.command("history")(history.history)
 app.command("regressions")(regressions.regressions)
 app.command("blame")(blame.blame)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("trend")(trend.trend)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)

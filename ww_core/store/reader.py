@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from ww_core.domain.answer import RunEnd
     from ww_core.domain.answering import AnsweringRun
-    from ww_core.domain.columnar import ScoreTable, ValueTable
+    from ww_core.domain.columnar import ScoreTable, StoredScore, ValueTable
     from ww_core.domain.expressions.arithmetic import Summary
     from ww_core.domain.history import History, HistoryColumn, LayerContent
     from ww_core.domain.layer_spectrum import LayerSpectrum
-    from ww_core.domain.model_values import ModelChoice, ModelValues, RowChoice
+    from ww_core.domain.model_values import ModelChoice, ModelRow, ModelValues, RowChoice
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import AnalysisReport, RowScope
     from ww_core.domain.run import LayerCoverage, StoredRun
@@ -343,6 +343,28 @@ class Reader:
 
         return model_values.reported_origins(self._connection, columns)
 
+    def directed_columns(self, table: str = "") -> list[str]:
+        """List the columns of numbers that have a direction: of our own analyses, or of a table or provider."""
+        from ww_core.store import model_values
+
+        return model_values.directed_columns(self._connection, table)
+
+    @readable()
+    def scores_of(
+        self, models: Sequence[ModelRow], name: str = "", dataset: str = "", source: str = ""
+    ) -> list[StoredScore]:
+        """Return the scores of models: of a stored one those of its checkpoint, of a reported one those of its name.
+
+        Args:
+            models: The models.
+            name: Name of the scores; empty for all.
+            dataset: What they were measured on; empty for anything.
+            source: Who says so; empty for anybody.
+        """
+        from ww_core.store import scores
+
+        return scores.scores_of(self._connection, models, name, dataset, source)
+
     def series(self, name: str = "") -> list[SeriesMember]:
         """List the members of all series, by name, or of one.
 
@@ -352,6 +374,21 @@ class Reader:
         from ww_core.store import series
 
         return series.stored_members(self._connection, name)
+
+    @readable()
+    def reported_table(self, table: str, columns: Sequence[str] = ()) -> ValueTable:
+        """Return the rows of a table of others, or of all tables of a provider, in order.
+
+        Args:
+            table: Source of a table, or a provider.
+            columns: Names of columns; empty for all.
+
+        Raises:
+            UnknownNameError: There is no such table or column.
+        """
+        from ww_core.store import reported
+
+        return reported.reported_table(self._connection, table, columns)
 
     def reported_tables(self) -> list[StoredTable]:
         """List the tables of others that are stored, by source."""
