@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import ww_core as ww
-from ww_core.loading.tables import is_missing, name_of, number_of, outcome_of, read_table, text_of
+from ww_core.loading.tables import is_missing, name_of, outcome_of, read_table, text_of
 from ww_plugins.importers.peer_columns import (
     IDENTIFYING,
     PROGRAM,
@@ -274,25 +274,23 @@ class _Frame:
                 )
 
     def _outcome(self, row: CellRow, column: _Column) -> ww.Outcome:
-        cell = row.cells[column.position]
-        kind = column.meaning.type if column.meaning else "float"
+        cell, meaning = row.cells[column.position], column.meaning
+        if meaning and meaning.empty_text and (is_missing(cell) or _is_nan(cell)):
+            return EMPTY_TEXT
         try:
-            if column.meaning and column.meaning.empty_text and (is_missing(cell) or _is_nan(cell)):
-                return EMPTY_TEXT
-            if column.meaning and column.meaning.failed and not is_missing(cell) and number_of(cell) == -1:
-                return NOT_FITTED
-            return outcome_of(cell, kind)
+            outcome = outcome_of(cell, meaning.type if meaning else "float")
         except ValueError as error:
             raise ww.CorruptFileError(f"{self.table.place(row.number, column.header)}: {error}") from None
+        return NOT_FITTED if meaning and meaning.failed and outcome.number == -1 else outcome
 
     def _refuse_derived(self, values: dict[str, ww.Outcome], columns: Sequence[_Column], failed: Counter[str]) -> None:
         """Give what is made of a failed fit no value, and count what failed."""
-        alphas = [column.name for column in columns if column.meaning and column.meaning.name == "alpha"]
-        if any(values[name] is NOT_FITTED for name in alphas):
+        lost = [name for name, outcome in values.items() if outcome is NOT_FITTED]
+        failed.update(lost)
+        if "alpha" in lost:
             for column in columns:
                 if column.meaning and column.meaning.name in DERIVED:
                     values[column.name] = MADE_OF_A_FAILED_FIT
-        failed.update(name for name, outcome in values.items() if outcome is NOT_FITTED)
 
 
 def _whole(text: str) -> str:
