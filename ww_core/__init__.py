@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.domain.score import Score
     from ww_core.domain.spectrum import Spectrum
+    from ww_core.domain.sql_answer import SqlAnswer
     from ww_core.domain.subject import MatrixPlace
     from ww_core.domain.trend import Trend
     from ww_core.errors import (
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.import_table import ImportReport, import_table
     from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.regressions import regressions
+    from ww_core.use_cases.sql import sql
     from ww_core.use_cases.trend import trend
 
 _HOMES = {
@@ -110,6 +112,7 @@ _HOMES = {
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.score": ["Score"],
     "ww_core.domain.spectrum": ["Spectrum"],
+    "ww_core.domain.sql_answer": ["SqlAnswer"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.domain.trend": ["Trend"],
     "ww_core.errors": [
@@ -151,6 +154,7 @@ _HOMES = {
     "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
     "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.regressions": ["regressions"],
+    "ww_core.use_cases.sql": ["sql"],
     "ww_core.use_cases.trend": ["trend"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -222,6 +226,7 @@ __all__ = [
     "Source",
     "SourceError",
     "Spectrum",
+    "SqlAnswer",
     "State",
     "Store",
     "StoreError",
@@ -248,6 +253,7 @@ __all__ = [
     "open_store",
     "quantity",
     "regressions",
+    "sql",
     "trend",
 ]
 __version__ = "0.1.0"

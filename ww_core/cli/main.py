@@ -26,6 +26,7 @@ from ww_core.cli import (
     rename,
     show,
     spectrum,
+    sql,
     trend,
 )
 from ww_core.command import OutputClosed, Session, run_app
@@ -271,6 +272,7 @@ app.command("regressions")(regressions.regressions)
 app.command("blame")(blame.blame)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("trend")(trend.trend)
+app.command("sql")(sql.sql)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)

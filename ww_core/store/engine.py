@@ -114,7 +114,7 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
 
     place = str(location.path or ":memory:")
     if location.path is not None and read_only:
-        place = location.path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
+        place = uri_for_reading(location.path, immutable=immutable)
 
     def open_file(rec: ConnectionPoolEntry) -> Any:  # a connection of the driver's, which is none to SQLAlchemy's types
         # The driver would begin transactions on its own, late, and never around DDL: BEGIN is ours.
@@ -133,6 +133,11 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
     common = _sqlite()
     pool = (StaticPool if location.in_memory else QueuePool)(open_file, dialect=common.dialect)
     return _FileEngine(pool, common.dialect, common.url, execution_options={"compiled_cache": _compiled})
+
+
+def uri_for_reading(path: Path, *, immutable: bool) -> str:
+    """Return the URI by which SQLite opens a file for reading; without any lock, if it is immutable."""
+    return path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
 
 
 class _FileEngine(Engine):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ww_core.domain.report import AnalysisReport
     from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.domain.score import Score
+    from ww_core.domain.sql_answer import SqlAnswer
     from ww_core.store.garbage import Garbage
     from ww_core.store.integrity import Integrity
     from ww_core.store.origins import Distrusted
@@ -547,6 +548,26 @@ class Store:
                 except (UnknownNameError, NotStoredError) as error:
                     first = first or error
             raise first or AssertionError("runs are at least one")
+
+    def sql(self, query: str, *, seconds: float = 10.0, rows: int = 10_000) -> SqlAnswer:
+        """Answer a query in SQL, which reads the store and changes nothing.
+
+        The views that ``ww sql`` lists are made for it.
+
+        Args:
+            query: One SELECT, in the SQL of the store's database.
+            seconds: How long it may take.
+            rows: How many rows to return at most; the answer says whether there are more.
+
+        Raises:
+            UsageError: The query is not one SELECT, cannot be run, takes longer, or answers more than memory has.
+            UnknownNameError: It names a view, table or column that is not there.
+            StoreError: The database could not be read.
+        """
+        from ww_core.store import sql
+
+        with self._reading() as connection:
+            return sql.ask(connection, self._location, query, seconds=seconds, rows=rows)
 
     def set_step(self, name: str, step: int | None) -> None:
         """Give ``MODEL@VERSION`` its place among the versions of the model, which are in the order of their steps.
