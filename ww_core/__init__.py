@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ww_core.domain.blame import Blame
     from ww_core.domain.column import Column, Scope
     from ww_core.domain.difference import CheckpointDifference
+    from ww_core.domain.exchange import ExportedFile, FolderExport, FolderImport, TableExport
     from ww_core.domain.globs import choose_layers
     from ww_core.domain.history import History
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
@@ -78,7 +79,9 @@ if TYPE_CHECKING:
     from ww_core.use_cases.check import check
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
+    from ww_core.use_cases.export import export, export_folder
     from ww_core.use_cases.history import history
+    from ww_core.use_cases.import_folder import import_folder
     from ww_core.use_cases.import_table import ImportReport, import_table
     from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.regressions import regressions
@@ -99,6 +102,7 @@ _HOMES = {
     "ww_core.domain.blame": ["Blame"],
     "ww_core.domain.column": ["Column", "Scope"],
     "ww_core.domain.difference": ["CheckpointDifference"],
+    "ww_core.domain.exchange": ["ExportedFile", "FolderExport", "FolderImport", "TableExport"],
     "ww_core.domain.globs": ["choose_layers"],
     "ww_core.domain.history": ["History"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
@@ -150,7 +154,9 @@ _HOMES = {
     "ww_core.use_cases.check": ["check"],
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
+    "ww_core.use_cases.export": ["export", "export_folder"],
     "ww_core.use_cases.history": ["history"],
+    "ww_core.use_cases.import_folder": ["import_folder"],
     "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
     "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.regressions": ["regressions"],
@@ -161,8 +167,6 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "API_VERSION",
-    "ITEM_SIZES",
-    "ROUNDINGS",
     "AnalysisReport",
     "Blame",
     "CheckReport",
@@ -175,10 +179,14 @@ __all__ = [
     "Device",
     "Entries",
     "Executor",
+    "ExportedFile",
     "Extractor",
     "Failure",
     "FileRange",
+    "FolderExport",
+    "FolderImport",
     "History",
+    "ITEM_SIZES",
     "ImportReport",
     "Importer",
     "Layer",
@@ -207,6 +215,7 @@ __all__ = [
     "PluginError",
     "Profile",
     "Quantity",
+    "ROUNDINGS",
     "ReadOnlyStoreError",
     "Refused",
     "Registry",
@@ -231,6 +240,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredRun",
+    "TableExport",
     "TensorSpec",
     "Trend",
     "UnknownNameError",
@@ -244,8 +254,11 @@ __all__ = [
     "column",
     "describe",
     "diff",
+    "export",
+    "export_folder",
     "history",
     "hookimpl",
+    "import_folder",
     "import_table",
     "leaderboard",
     "load_plugins",

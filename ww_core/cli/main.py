@@ -16,6 +16,7 @@ from ww_core.cli import (
     db,
     describe,
     diff,
+    export,
     forget,
     history,
     import_table,
@@ -276,6 +277,7 @@ app.command("sql")(sql.sql)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
+app.command("export")(export.export)
 app.command("import")(import_table.import_table)
 app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)

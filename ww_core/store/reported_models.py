@@ -20,7 +20,7 @@ ReportedName = tuple[str, str]
 
 def record_reported_models(connection: Connection, names: Collection[ReportedName]) -> dict[ReportedName, int]:
     """Store reported models, and return the keys of their subjects."""
-    digests = {own: digest_of("reported_model", {"model": own[0], "version": own[1]}) for own in names}
+    digests = {own: reported_model_digest(own) for own in names}
     keys = record_by_digest(connection, t.subject, [{"digest": own, "kind": "reported"} for own in digests.values()])
     rows = [
         {
@@ -37,6 +37,11 @@ def record_reported_models(connection: Connection, names: Collection[ReportedNam
     ]
     insert_missing(connection, t.reported_subject, rows)
     return {own: keys[digest] for own, digest in digests.items()}
+
+
+def reported_model_digest(name: ReportedName) -> str:
+    """Return the content address of a reported model."""
+    return digest_of("reported_model", {"model": name[0], "version": name[1]})
 
 
 def find_reported_models(connection: Connection, names: Sequence[str]) -> dict[ReportedName, int]:

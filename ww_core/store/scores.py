@@ -18,7 +18,7 @@ from ww_core.errors import NotStoredError, UsageError, near_names
 from ww_core.store import tables as t
 from ww_core.store.labels import find_versions
 from ww_core.store.records import ScoreCounts, ScoreFilter
-from ww_core.store.reported_models import find_reported_models, record_reported_models
+from ww_core.store.reported_models import find_reported_models, record_reported_models, reported_model_digest
 from ww_core.store.rows import chunks, clean, execute, now
 
 if TYPE_CHECKING:
@@ -158,10 +158,7 @@ def _clean(name: tuple[str, str]) -> tuple[str, str]:
 
 
 def _reported_targets(keys: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], Target]:
-    return {
-        name: Target(digest_of("reported_model", {"model": name[0], "version": name[1]}), subject_id=key)
-        for name, key in keys.items()
-    }
+    return {name: Target(reported_model_digest(name), subject_id=key) for name, key in keys.items()}
 
 
 def _unknown(connection: Connection, missing: Sequence[tuple[str, str]]) -> NotStoredError:
@@ -177,7 +174,7 @@ def _unknown(connection: Connection, missing: Sequence[tuple[str, str]]) -> NotS
 
 
 def _record(connection: Connection, scores: Sequence[tuple[Target, Score]], *, correct: bool) -> ScoreCounts:
-    rows = {digest: (target, score) for target, score in scores for digest in [_digest(target, score)]}
+    rows = {score_digest(target.digest, score): (target, score) for target, score in scores}
     stored: dict[str, Any] = {}
     for chunk in chunks(sorted(rows)):
         stored |= {row.digest: row for row in connection.execute(select(t.score).where(t.score.c.digest.in_(chunk)))}
@@ -202,11 +199,9 @@ def _record(connection: Connection, scores: Sequence[tuple[Target, Score]], *, c
     return ScoreCounts(len(new), corrected, len(rows) - len(new) - corrected)
 
 
-def _digest(target: Target, score: Score) -> str:
-    return digest_of(
-        "score",
-        {"target": target.digest, "name": score.name, "dataset": score.dataset, "source": score.source},
-    )
+def score_digest(target: str, score: Any) -> str:
+    """Return the content address of a score: of the digest of what it speaks of, its name, dataset and source."""
+    return digest_of("score", {"target": target, "name": score.name, "dataset": score.dataset, "source": score.source})
 
 
 def _row(digest: str, target: Target, score: Score, moment: str) -> dict[str, Any]:
