@@ -169,16 +169,21 @@ class Aggregate:
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> Aggregate:
         """Aggregate the numbers of a column; what has no value is counted."""
-        numbers = sorted(float(outcome.number) for outcome in outcomes if outcome.number is not None)
-        count = len(numbers)
+        numbers = [float(outcome.number) for outcome in outcomes if outcome.number is not None]
+        return cls.over(numbers, missing=len(outcomes) - len(numbers))
+
+    @classmethod
+    def over(cls, numbers: Sequence[float], missing: int = 0) -> Aggregate:
+        """Aggregate numbers, beside which so many have no value."""
+        ordered, count = sorted(numbers), len(numbers)
         return cls(
             # Divided before they are added, so that no sum overflows.
-            mean=math.fsum(number / count for number in numbers) if numbers else None,
-            median=numbers[count // 2] / 2 + numbers[(count - 1) // 2] / 2 if numbers else None,
-            min=numbers[0] if numbers else None,
-            max=numbers[-1] if numbers else None,
+            mean=math.fsum(number / count for number in ordered) if ordered else None,
+            median=ordered[count // 2] / 2 + ordered[(count - 1) // 2] / 2 if ordered else None,
+            min=ordered[0] if ordered else None,
+            max=ordered[-1] if ordered else None,
             count=count,
-            missing=len(outcomes) - count,
+            missing=missing,
         )
 
     def numbers(self) -> dict[str, float | None]:

@@ -177,6 +177,17 @@ def subjects_by_place(
     return found
 
 
+def stored_numbers(
+    connection: Connection, subjects: Collection[int], columns: Collection[int]
+) -> dict[tuple[int, int], float | None]:
+    """Return the numbers that are stored, by the keys of subject and column; None where the state is not ok."""
+    found: dict[tuple[int, int], float | None] = {}
+    for chunk in chunks(sorted(subjects)):
+        for row in execute(connection, _VALUES, {"subjects": chunk, "columns": list(columns)}):
+            found[row.subject_id, row.column_id] = row.number
+    return found
+
+
 _IN_FORCE = (
     select(
         t.model.c.name.label("model"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.domain import answering
 from ww_core.domain.answer import report_of
+from ww_core.domain.model_values import EVERY_MODEL, EVERY_ROW
 from ww_core.store import answers, files, labels, runs, selections, structures, values
 from ww_core.store.records import EVERY_SCORE, Compared
 from ww_core.store.rows import readable
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from ww_core.domain.answer import RunEnd
     from ww_core.domain.answering import AnsweringRun
     from ww_core.domain.columnar import ScoreTable, ValueTable
+    from ww_core.domain.expressions.arithmetic import Summary
     from ww_core.domain.history import History, HistoryColumn, LayerContent
     from ww_core.domain.layer_spectrum import LayerSpectrum
+    from ww_core.domain.model_values import ModelChoice, ModelValues, RowChoice
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import AnalysisReport, RowScope
     from ww_core.domain.run import LayerCoverage, StoredRun
@@ -277,6 +280,68 @@ class Reader:
         from ww_core.store import scores
 
         return scores.stored_scores(self._connection, chosen)
+
+    @readable()
+    def computed_values(
+        self,
+        asked: Collection[Summary],
+        profile: str = "default",
+        models: ModelChoice = EVERY_MODEL,
+        rows: RowChoice = EVERY_ROW,
+        *,
+        every_version: bool = False,
+    ) -> ModelValues:
+        """Return what columns come to over stored models, by their analyses in force.
+
+        Args:
+            asked: The columns, and what they shall come to.
+            profile: Name of the profile.
+            models: Which models are meant.
+            rows: Which rows of them count.
+            every_version: Whether all versions are meant, and not the newest of each model only.
+
+        Raises:
+            UnknownNameError: No analysis has such a column, or nothing fits a name of ``models``.
+            UsageError: A column holds texts.
+            NotStoredError: No model is stored, or none was analysed under the profile.
+        """
+        from ww_core.store import model_values
+
+        return model_values.computed_values(self._connection, asked, profile, models, rows, every_version=every_version)
+
+    @readable()
+    def reported_values(
+        self,
+        asked: Collection[Summary],
+        table: str,
+        models: ModelChoice = EVERY_MODEL,
+        rows: RowChoice = EVERY_ROW,
+    ) -> ModelValues:
+        """Return what columns come to over reported models, by a table of others or all tables of a provider.
+
+        What the table says of a whole model counts as it is. Else the column is summed up over its rows of layers.
+        ``table:column`` names the column of another table or provider.
+
+        Args:
+            asked: The columns, and what they shall come to.
+            table: Source of a table, or a provider.
+            models: Which models are meant.
+            rows: Which rows of layers count.
+
+        Raises:
+            UnknownNameError: There is no such table or column, or nothing fits a name of ``models``.
+            UsageError: A column holds texts, or a model is in several tables of the provider.
+            NotStoredError: No reported model is left.
+        """
+        from ww_core.store import model_values
+
+        return model_values.reported_values(self._connection, asked, table, models, rows)
+
+    def reported_origins(self, columns: Collection[str]) -> list[str]:
+        """List the providers whose tables have all of these columns."""
+        from ww_core.store import model_values
+
+        return model_values.reported_origins(self._connection, columns)
 
     def series(self, name: str = "") -> list[SeriesMember]:
         """List the members of all series, by name, or of one.

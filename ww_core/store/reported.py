@@ -164,7 +164,7 @@ def _record_rows(connection: Connection, table: ReportedTable, columns: Mapping[
         (key, source, position, provider, clean(row.model), clean(row.version), clean(row.layer))
         for position, (key, row) in enumerate(zip(keys, table.rows, strict=True))
     ]
-    names = ("subject_id", "source", '"row"', "provider", "model", "version", "layer")
+    names = ("subject_id", "source", "row", "provider", "model", "version", "layer")
     insert_many(connection, t.reported_subject, names, parts)
     values: list[tuple[Any, ...]] = [
         (key, columns[name], str(own.state), _number(own.number), _text(own.text), clean(own.reason))

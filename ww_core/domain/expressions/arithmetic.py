@@ -2,17 +2,21 @@
 
     expression = term { ("+" | "-") term } ;
     term       = factor { ("*" | "/") factor } ;
-    factor     = "-" factor | number | "(" expression ")" | call | summary ;
+    factor     = "-" factor | number | "(" expression ")" | call | choice | summary ;
     call       = ( "abs" | "exp" | "ln" | "log2" | "log10" | "sqrt" ) "(" expression ")" ;
+    choice     = "if" "(" comparison "," expression "," expression ")" ;
+    comparison = expression ( "<" | "<=" | ">" | ">=" ) expression ;
     summary    = column | ( "mean" | "median" | "min" | "max" ) "(" column ")" ;
     column     = name [ "[" parameters "]" ] | quoted text ;
 
-A column alone is its mean; of a column of the model, its value.
+A column alone is its mean; of a column of the model, its value. Of a choice only the branch that holds is looked at, so
+that the other may have no value.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -21,6 +25,8 @@ from ww_core.domain.expressions.tokens import TokenKind, Tokens, name_text, numb
 from ww_core.errors import NotApplicable, near_names
 
 AggregateName = Literal["mean", "median", "min", "max"]
+
+ComparisonSign = Literal["<", "<=", ">", ">="]
 
 AGGREGATES: tuple[AggregateName, ...] = ("mean", "median", "min", "max")
 """What a column can come to over a model."""
@@ -101,7 +107,31 @@ class Operation:
         return f"{left} {self.sign} {right}"
 
 
-Expression = Number | Summary | Negation | Call | Operation
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two numbers and which must be the larger one."""
+
+    sign: ComparisonSign
+    left: Expression
+    right: Expression
+
+    def __str__(self) -> str:
+        return f"{self.left} {self.sign} {self.right}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of two expressions, as a comparison says."""
+
+    comparison: Comparison
+    one: Expression
+    other: Expression
+
+    def __str__(self) -> str:
+        return f"if({self.comparison}, {self.one}, {self.other})"
+
+
+Expression = Number | Summary | Negation | Call | Operation | Choice
 
 
 def parse_expression(text: str, what: str = "expression") -> Expression:
@@ -120,6 +150,22 @@ def parse_expression(text: str, what: str = "expression") -> Expression:
     return expression
 
 
+def parse_comparison(text: str, what: str = "condition") -> Comparison:
+    """Parse a text that is nothing but a comparison, such as ``num_evals > 50``.
+
+    Args:
+        text: The text.
+        what: What a message calls it.
+
+    Raises:
+        UsageError: It is none; the message says where, and what is expected there.
+    """
+    tokens = Tokens(text, what)
+    comparison = _ExpressionReader(tokens).comparison(0)
+    tokens.end("an operator")
+    return comparison
+
+
 def read_expression(tokens: Tokens) -> Expression:
     """Take an expression from the front of what is left to read.
 
@@ -129,16 +175,19 @@ def read_expression(tokens: Tokens) -> Expression:
     return _ExpressionReader(tokens).expression(0)
 
 
-def summaries_of(expression: Expression) -> Iterator[Summary]:
-    """Yield the columns that an expression names, from left to right."""
+def summaries_of(expression: Expression | Comparison) -> Iterator[Summary]:
+    """Yield the columns that an expression or a comparison names, from left to right."""
     match expression:
         case Summary():
             yield expression
         case Negation(inner) | Call(_, inner):
             yield from summaries_of(inner)
-        case Operation(_, left, right):
+        case Operation(_, left, right) | Comparison(_, left, right):
             yield from summaries_of(left)
             yield from summaries_of(right)
+        case Choice(comparison, one, other):
+            for part in (comparison, one, other):
+                yield from summaries_of(part)
 
 
 def evaluate(expression: Expression, value_of: Callable[[Summary], float]) -> float:
@@ -162,6 +211,23 @@ def evaluate(expression: Expression, value_of: Callable[[Summary], float]) -> fl
     return value
 
 
+def holds(comparison: Comparison, value_of: Callable[[Summary], float]) -> bool:
+    """Tell whether a comparison holds. Arguments are those of `evaluate`.
+
+    Raises:
+        NotApplicable: A side of it has no finite value.
+    """
+    return _COMPARED[comparison.sign](evaluate(comparison.left, value_of), evaluate(comparison.right, value_of))
+
+
+_COMPARED: dict[ComparisonSign, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
 def _value(expression: Expression, value_of: Callable[[Summary], float]) -> float:
     match expression:
         case Number(value):
@@ -172,6 +238,8 @@ def _value(expression: Expression, value_of: Callable[[Summary], float]) -> floa
             return -_value(inner, value_of)
         case Call(function, argument):
             return FUNCTIONS[function](_value(argument, value_of))
+        case Choice(comparison, if_true, if_false):
+            return _value(if_true if holds(comparison, value_of) else if_false, value_of)
         case Operation(sign, left, right):
             one, other = _value(left, value_of), _value(right, value_of)
             match sign:
@@ -202,6 +270,12 @@ class _ExpressionReader:
         while sign := self._operator("+", "-"):
             found = Operation(cast(Literal["+", "-"], sign), found, self._term(depth))
         return found
+
+    def comparison(self, depth: int) -> Comparison:
+        """Read two expressions that are compared."""
+        left = self.expression(depth)
+        sign = cast(ComparisonSign, self._tokens.expect("<", "<=", ">", ">="))
+        return Comparison(sign, left, self.expression(depth))
 
     def _term(self, depth: int) -> Expression:
         found = self._factor(depth)
@@ -234,8 +308,14 @@ class _ExpressionReader:
             argument: Expression = Summary(_column(tokens), name.text)
         elif name.text in FUNCTIONS:
             argument = Call(name.text, self.expression(depth + 1))
+        elif name.text == "if":
+            comparison = self.comparison(depth + 1)
+            tokens.expect(",")
+            one = self.expression(depth + 1)
+            tokens.expect(",")
+            argument = Choice(comparison, one, self.expression(depth + 1))
         else:
-            known = [*AGGREGATES, *FUNCTIONS]
+            known = [*AGGREGATES, *FUNCTIONS, "if"]
             near = near_names(name.text, known)
             hint = f"did you mean {', '.join(near)}?" if near else f"there is {', '.join(known)}"
             tokens.fail_at(name.start, f"unknown function {name.text!r}: {hint}")

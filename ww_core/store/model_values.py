@@ -1,0 +1,556 @@
+"""What columns come to over many models: the ones analysed here, by their summaries, and the ones others report."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import Connection, and_, bindparam, or_, select, text
+
+from ww_core.domain.model_values import ModelColumn, ModelRow, ModelValues, Standing
+from ww_core.domain.report import Aggregate
+from ww_core.errors import NotStoredError, UnknownNameError, UsageError
+from ww_core.store import tables as t
+from ww_core.store.columnar import stored_numbers, subjects_by_place
+from ww_core.store.rows import chunks, clean, execute
+
+if TYPE_CHECKING:
+    from ww_core.domain.expressions.arithmetic import Summary
+    from ww_core.domain.model_values import ModelChoice, RowChoice
+
+SCANNED = 2000
+"""Analyses of which summaries are looked up one by one; of more, those of all are read."""
+
+
+def computed_values(
+    connection: Connection,
+    asked: Collection[Summary],
+    profile: str,
+    models: ModelChoice,
+    rows: RowChoice,
+    *,
+    every_version: bool,
+) -> ModelValues:
+    """Return what columns come to over stored models, by their analyses in force.
+
+    Args:
+        connection: An open transaction.
+        asked: The columns, and what they shall come to.
+        profile: Name of the profile.
+        models: Which models are meant.
+        rows: Which rows of them count.
+        every_version: Whether all versions are meant, and not the newest of each model only.
+
+    Raises:
+        UnknownNameError: No analysis has such a column, or nothing fits a name of ``models``.
+        NotStoredError: No model is stored, or none was analysed under the profile.
+    """
+    labels = _versions(connection, profile, models, every_version=every_version)
+    if all(own.analysis_id is None for own in labels):
+        raise NotStoredError(f"no complete analysis under profile {profile!r} is stored: `ww analyze` makes one")
+    selections = Counter(own.selection_id for own in labels if own.selection_id is not None)
+    columns = _columns(connection, selections)
+    standings = {}
+    for summary in asked:
+        chosen = _most_used(summary, columns, selections)
+        found = (
+            _summaries(connection, chosen.variant, summary.aggregate, labels)
+            if rows.is_everything
+            else _over_rows(connection, chosen, summary, labels, rows)
+        )
+        standings[summary] = _standing(summary, chosen, columns, labels, found)
+    own_rows = tuple(ModelRow(own.model, own.version, own.digest, own.series) for own in labels)
+    return ModelValues(f"profile {profile}", is_reported=False, rows=own_rows, standings=standings)
+
+
+class _Version(NamedTuple):
+    """A version of a model with the keys of its analysis in force, None where it has none."""
+
+    model: str
+    version: str
+    digest: str
+    provisional: bool
+    series: tuple[str, ...]
+    analysis_id: int | None
+    selection_id: int | None
+    model_subject_id: int | None
+
+
+class _ColumnOf(NamedTuple):
+    """A column of a selection."""
+
+    told: ModelColumn
+    key: int
+    variant: int
+    scope: str
+    type: str
+
+
+class _Found(NamedTuple):
+    """What a summary comes to over an analysis."""
+
+    value: float | None
+    present: int
+    missing: int
+    partial: bool = False
+
+
+_NOTHING = _Found(None, 0, 0)
+
+
+def _versions(connection: Connection, profile: str, models: ModelChoice, *, every_version: bool) -> list[_Version]:
+    """List the versions that are meant, models by name, versions in their order.
+
+    Raises:
+        UnknownNameError: Nothing fits a name.
+        NotStoredError: No model is stored.
+    """
+    by_model: dict[str, list[Any]] = defaultdict(list)
+    for row in execute(connection, _LABELS, {"profile": clean(profile)}):
+        by_model[row.model].append(row)
+    if not by_model:
+        raise NotStoredError("no model is stored here: `ww analyze` makes one")
+    members = _series(connection, reported=False)
+    models.check(by_model, {own for series in members.values() for own in series})
+    found = []
+    for model in sorted(by_model):
+        series = members.get(model, ())
+        if not models.keeps(model, series):
+            continue
+        rows = by_model[model]
+        has_steps = all(row.step is not None for row in rows)
+        rows.sort(key=lambda row: (row.step if has_steps else 0, row.position))
+        for row in rows if every_version else rows[-1:]:
+            keys = (row.analysis_id, row.selection_id, row.model_subject_id)
+            found.append(_Version(model, row.version, row.digest, row.provisional, series, *keys))
+    if not found:
+        raise NotStoredError("no stored model is left by these names and series")
+    return found
+
+
+def _series(connection: Connection, *, reported: bool) -> dict[str, tuple[str, ...]]:
+    """Return the names of the series of models, by name of the model."""
+    members: dict[str, set[str]] = defaultdict(set)
+    for row in connection.execute(_MEMBERS):
+        if bool(row.is_reported) == reported:
+            members[row.model].add(row.series)
+    return {model: tuple(sorted(own)) for model, own in members.items()}
+
+
+_MEMBERS = text("SELECT series, model, is_reported FROM v_series")
+_LABELS = (
+    select(
+        t.model.c.name.label("model"),
+        t.label.c.name.label("version"),
+        t.label.c.step,
+        t.label.c.position,
+        t.checkpoint.c.digest,
+        t.checkpoint.c.provisional,
+        t.analysis.c.id.label("analysis_id"),
+        t.analysis.c.selection_id,
+        t.analysis.c.model_subject_id,
+    )
+    .select_from(t.model)
+    .join(t.label, t.label.c.model_id == t.model.c.id)
+    .join(t.structure, t.structure.c.id == t.label.c.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .outerjoin(
+        t.in_force,
+        and_(
+            t.in_force.c.label_id == t.label.c.id,
+            or_(t.in_force.c.name == bindparam("profile"), t.in_force.c.profile == bindparam("profile")),
+        ),
+    )
+    .outerjoin(t.analysis, t.analysis.c.id == t.in_force.c.analysis_id)
+)
+
+
+def _columns(connection: Connection, selections: Iterable[int]) -> dict[int, dict[str, _ColumnOf]]:
+    """Return the columns of selections by label."""
+    found: dict[int, dict[str, _ColumnOf]] = defaultdict(dict)
+    for chunk in chunks(sorted(selections)):
+        for row in execute(connection, _COLUMNS, {"selections": chunk}):
+            told = ModelColumn(row.label, row.metric, row.version, row.better, row.unit, row.caveat or "")
+            found[row.selection_id][row.label] = _ColumnOf(told, row.column_id, row.variant_id, row.scope, row.type)
+    return found
+
+
+_COLUMNS = (
+    select(
+        t.selection_variant.c.selection_id,
+        t.selection_variant.c.label,
+        t.selection_variant.c.scope,
+        t.variant.c.id.label("variant_id"),
+        t.variant.c.column_id,
+        t.metric_column.c.type,
+        t.metric_column.c.better,
+        t.metric_column.c.unit,
+        t.identity.c.key.label("metric"),
+        t.identity.c.version,
+        t.column_caveat.c.caveat,
+    )
+    .select_from(t.selection_variant)
+    .join(t.variant, t.variant.c.id == t.selection_variant.c.variant_id)
+    .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
+    .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
+    .outerjoin(t.column_caveat, t.column_caveat.c.column_id == t.metric_column.c.id)
+    .where(t.selection_variant.c.selection_id.in_(bindparam("selections", expanding=True)))
+)
+
+
+def _most_used(
+    summary: Summary, columns: Mapping[int, Mapping[str, _ColumnOf]], selections: Mapping[int, int]
+) -> _ColumnOf:
+    """Return the column of a label that most analyses have; of equally many the one that was made last.
+
+    Raises:
+        UnknownNameError: None has it.
+        UsageError: It holds texts.
+    """
+    counts: Counter[_ColumnOf] = Counter()
+    for selection, own in columns.items():
+        if summary.column in own:
+            counts[own[summary.column]] += selections[selection]
+    if not counts:
+        raise UnknownNameError(
+            "column", summary.column, {label for own in columns.values() for label in own}, "ww metrics"
+        )
+    chosen = max(counts, key=lambda own: (counts[own], own.variant))
+    if chosen.type == "text":
+        raise UsageError(f"column {summary.column!r} holds texts: models are compared by numbers")
+    return chosen
+
+
+def _summaries(connection: Connection, variant: int, aggregate: str, labels: Sequence[_Version]) -> dict[int, _Found]:
+    """Return what is summed up of a variant, by analysis."""
+    analyses = sorted({own.analysis_id for own in labels if own.analysis_id is not None})
+    asked = {"variant": variant, "aggregate": aggregate}
+    if len(analyses) > SCANNED:
+        rows = execute(connection, _SUMMARIES, asked)
+    else:
+        parts = ({**asked, "analyses": chunk} for chunk in chunks(analyses))
+        rows = [row for part in parts for row in execute(connection, _SOME_SUMMARIES, part)]
+    return {row.analysis_id: _Found(row.value, row.present, row.missing, row.partial) for row in rows}
+
+
+_summary = t.summary.c
+_SUMMARIES = select(_summary.analysis_id, _summary.value, _summary.present, _summary.missing, _summary.partial).where(
+    _summary.variant_id == bindparam("variant"),
+    _summary.aggregate == bindparam("aggregate"),
+    _summary.layers == "all",
+)
+_SOME_SUMMARIES = _SUMMARIES.where(_summary.analysis_id.in_(bindparam("analyses", expanding=True)))
+
+
+def _over_rows(
+    connection: Connection, column: _ColumnOf, summary: Summary, labels: Sequence[_Version], rows: RowChoice
+) -> dict[int, _Found]:
+    """Sum up a column over some rows of each analysis.
+
+    Raises:
+        UsageError: The column speaks of whole models.
+    """
+    if column.scope == "model":
+        raise UsageError(f"column {summary.column!r} speaks of whole models: layers cannot be chosen for it")
+    analyses = {own.analysis_id: own.model_subject_id for own in labels if own.analysis_id is not None}
+    places = subjects_by_place(connection, analyses, column.scope)
+    subjects = {subject for own in places.values() for keys in own.values() for subject in keys}
+    keys = [column.key]
+    flags: dict[int, int] = {}
+    if rows.leave_out:
+        flags = _flag_columns(connection, rows.leave_out, labels)
+        keys += sorted(set(flags.values()))
+    numbers = stored_numbers(connection, subjects, keys)
+    smaller = _smaller_sides(connection, subjects) if rows.min_m else {}
+    selection_of = {own.analysis_id: own.selection_id for own in labels}
+    found = {}
+    for analysis, own in places.items():
+        flag = flags.get(selection_of[analysis] or 0)
+        kept: list[tuple[str, float | None]] = []
+        for place, subject_keys in own.items():
+            if not rows.keeps(place[0]):
+                continue
+            if rows.min_m and all(smaller.get(subject, rows.min_m) < rows.min_m for subject in subject_keys):
+                continue
+            if flag is not None and any(numbers.get((subject, flag)) for subject in subject_keys):
+                continue
+            values = [numbers[subject, column.key] for subject in subject_keys if (subject, column.key) in numbers]
+            kept.append((place[0], values[0] if values else None))
+        found[analysis] = _summed_up(kept, summary.aggregate, rows)
+    return found
+
+
+def _flag_columns(connection: Connection, label: str, labels: Sequence[_Version]) -> dict[int, int]:
+    """Return the key of a bool column by selection.
+
+    Raises:
+        UnknownNameError: No selection has such a column.
+    """
+    columns = _columns(connection, {own.selection_id for own in labels if own.selection_id is not None})
+    flags = {key: own[label].key for key, own in columns.items() if label in own and own[label].type == "bool"}
+    if not flags:
+        known = {name for own in columns.values() for name, column in own.items() if column.type == "bool"}
+        raise UnknownNameError("bool column", label, known, "ww metrics")
+    return flags
+
+
+def _smaller_sides(connection: Connection, subjects: Collection[int]) -> dict[int, int]:
+    """Return M of matrices, by the keys of their subjects."""
+    found: dict[int, int] = {}
+    for chunk in chunks(sorted(subjects)):
+        for row in execute(connection, _SIDES, {"subjects": chunk}):
+            found[row.subject_id] = min(row.rows, row.cols)
+    return found
+
+
+_SIDES = select(t.matrix_subject.c.subject_id, t.matrix_subject.c.rows, t.matrix_subject.c.cols).where(
+    t.matrix_subject.c.subject_id.in_(bindparam("subjects", expanding=True))
+)
+
+
+def _summed_up(rows: Sequence[tuple[str, float | None]], aggregate: str, choice: RowChoice) -> _Found:
+    """Sum up the values of the rows of a model, each with the name of its layer."""
+    known = [(layer, value) for layer, value in rows if value is not None]
+    if choice.over == "layers":
+        by_layer: dict[str, list[float]] = defaultdict(list)
+        for layer, value in known:
+            by_layer[layer].append(value)
+        numbers = [Aggregate.over(own).mean or 0.0 for own in by_layer.values()]
+    else:
+        numbers = [value for _, value in known]
+    return _Found(Aggregate.over(numbers).numbers()[aggregate], len(numbers), len(rows) - len(known))
+
+
+def _standing(
+    summary: Summary,
+    chosen: _ColumnOf,
+    columns: Mapping[int, Mapping[str, _ColumnOf]],
+    labels: Sequence[_Version],
+    found: Mapping[int, _Found],
+) -> Standing:
+    import numpy as np
+
+    values, reasons = np.full(len(labels), np.nan), []
+    present, missing = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.int64)
+    for at, own in enumerate(labels):
+        of_model = found.get(own.analysis_id, _NOTHING) if own.analysis_id is not None else _NOTHING
+        reason = _why_not(summary, chosen, columns.get(own.selection_id or 0, {}), own, of_model)
+        reasons.append(reason)
+        present[at], missing[at] = of_model.present, of_model.missing
+        if not reason and of_model.value is not None:
+            values[at] = of_model.value
+    return Standing(chosen.told, values, present, missing, tuple(reasons))
+
+
+def _why_not(
+    summary: Summary, chosen: _ColumnOf, columns: Mapping[str, _ColumnOf], version: _Version, found: _Found
+) -> str:
+    """Say why a model has no value that may be compared; empty if it has one."""
+    if version.analysis_id is None:
+        return "no complete analysis under this profile"
+    if version.provisional:
+        return "some of its weights could not be read"
+    own = columns.get(summary.column)
+    if own is None:
+        return "its analysis lacks this column: `ww backfill` adds it"
+    if own.variant != chosen.variant:
+        if own.told.metric_version != chosen.told.metric_version:
+            return (
+                f"of version {own.told.metric_version} of the metric, and most are of {chosen.told.metric_version}: "
+                "`ww backfill` brings older ones up to date"
+            )
+        return "another variant of this column than most have"
+    if found.partial:
+        return "partial: an exception or an interruption took values"
+    if found.value is None:
+        return "no value: no matrix that counts has one"
+    return ""
+
+
+# --- what others report -----------------------------------------------------------------------------------------------
+
+
+def reported_values(
+    connection: Connection,
+    asked: Collection[Summary],
+    table: str,
+    models: ModelChoice,
+    rows: RowChoice,
+) -> ModelValues:
+    """Return what columns come to over reported models, by a table of others or all tables of a provider.
+
+    What the table says of a whole model counts as it is. Else the column is summed up over its rows of layers.
+    ``table:column`` names the column of another table or provider.
+
+    Args:
+        connection: An open transaction.
+        asked: The columns, and what they shall come to.
+        table: Source of a table, or a provider.
+        models: Which models are meant.
+        rows: Which rows of layers count.
+
+    Raises:
+        UnknownNameError: There is no such table or column, or nothing fits a name of ``models``.
+        UsageError: A model is in several tables of the provider.
+        NotStoredError: No reported model is left.
+    """
+    names = _reported_models(connection, table)
+    members = _series(connection, reported=True)
+    models.check([model for model, _ in names], {own for series in members.values() for own in series})
+    kept = [own for own in names if models.keeps(own[0], members.get(own[0], ()))]
+    if not kept:
+        raise NotStoredError(f"no model of {table} is left by these names and series")
+    standings = {summary: _reported_standing(connection, summary, table, kept, rows) for summary in asked}
+    own_rows = tuple(ModelRow(model, version, "", members.get(model, ())) for model, version in kept)
+    return ModelValues(table, is_reported=True, rows=own_rows, standings=standings)
+
+
+def reported_origins(connection: Connection, columns: Collection[str]) -> list[str]:
+    """List the providers whose tables have all of these columns."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in connection.execute(_PROVIDED):
+        found[row.provider].add(row.name)
+    return sorted(provider for provider, own in found.items() if own.issuperset(columns))
+
+
+_reported = t.reported_subject.c
+_PROVIDED = (
+    select(_reported.provider, t.metric_column.c.name)
+    .select_from(t.reported_subject)
+    .join(t.value, t.value.c.subject_id == _reported.subject_id)
+    .join(t.metric_column, t.metric_column.c.id == t.value.c.column_id)
+    .distinct()
+)
+
+
+def _reported_models(connection: Connection, table: str) -> list[tuple[str, str]]:
+    """List the models of a table or of a provider, by name.
+
+    Raises:
+        UnknownNameError: There is no such table or provider.
+        UsageError: A model is in several tables of the provider.
+    """
+    rows = execute(connection, _MODELS, {"table": clean(table)})
+    if not rows:
+        known = {own for row in connection.execute(_TABLES) for own in row}
+        raise UnknownNameError("table or provider", table, known, "ww import --list")
+    sources: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        sources[row.model, row.version].add(row.source)
+    for (model, _), own in sorted(sources.items()):
+        if len(own) > 1:
+            raise UsageError(
+                f"{model} is in several tables of {table}: name one of them instead: {', '.join(sorted(own))}"
+            )
+    return sorted(sources)
+
+
+_OF_TABLE = or_(_reported.source == bindparam("table"), _reported.provider == bindparam("table"))
+_MODELS = (
+    select(_reported.model, _reported.version, _reported.source).where(_OF_TABLE, _reported.source != "").distinct()
+)
+_TABLES = select(t.imported_table.c.source, t.imported_table.c.provider)
+
+
+def _reported_standing(
+    connection: Connection, summary: Summary, table: str, models: Sequence[tuple[str, str]], rows: RowChoice
+) -> Standing:
+    import numpy as np
+
+    origin, label = _origin_of(connection, summary.column, table)
+    column, chosen = _reported_column(connection, label, origin)
+    of_models: dict[tuple[str, str], _Found] = {}
+    of_layers: dict[tuple[str, str], list[tuple[str, float | None]]] = defaultdict(list)
+    out = _left_out(connection, origin, rows)
+    for row in execute(connection, _ROWS, {"table": clean(origin), "column": chosen}):
+        number = row.number if row.state == "ok" else None
+        if not row.layer:
+            of_models[row.model, row.version] = _Found(number, int(number is not None), int(number is None))
+        elif row.subject_id not in out and rows.keeps(row.layer):
+            of_layers[row.model, row.version].append((row.layer, number))
+    values, reasons = np.full(len(models), np.nan), []
+    present, missing = np.zeros(len(models), np.int64), np.zeros(len(models), np.int64)
+    for at, own in enumerate(models):
+        found = of_models.get(own) or _summed_up(of_layers[own], summary.aggregate, rows)
+        present[at], missing[at] = found.present, found.missing
+        reasons.append("" if found.value is not None else f"{origin} has no value of it")
+        if found.value is not None:
+            values[at] = found.value
+    return Standing(column, values, present, missing, tuple(reasons))
+
+
+def _origin_of(connection: Connection, column: str, table: str) -> tuple[str, str]:
+    """Split ``table:column``; without a table it is a column of the one that was asked for."""
+    origin, colon, label = column.rpartition(":")
+    if colon and execute(connection, _MODELS, {"table": clean(origin)}):
+        return origin, label
+    return table, column
+
+
+def _reported_column(connection: Connection, label: str, table: str) -> tuple[ModelColumn, int]:
+    """Return the definition of a label that most rows of a table have, and its key.
+
+    Raises:
+        UnknownNameError: The table has no such column.
+        UsageError: It holds texts.
+    """
+    rows = execute(connection, _REPORTED_COLUMNS, {"table": clean(table)})
+    named = [row for row in rows if row.name == label]
+    if not named:
+        raise UnknownNameError(f"column of {table}", label, {row.name for row in rows})
+    counts = Counter(row.column_id for row in named)
+    chosen = max(named, key=lambda row: (counts[row.column_id], row.column_id))
+    if chosen.type == "text":
+        raise UsageError(f"column {label!r} holds texts: models are compared by numbers")
+    told = ModelColumn(label, chosen.metric, chosen.version, chosen.better, chosen.unit, chosen.caveat or "")
+    return told, chosen.column_id
+
+
+def _left_out(connection: Connection, table: str, rows: RowChoice) -> set[int]:
+    """Return the keys of those rows of a table that do not count, by their flag and their M."""
+    out: set[int] = set()
+    if rows.leave_out:
+        _, flag = _reported_column(connection, rows.leave_out, table)
+        found = execute(connection, _ROWS, {"table": clean(table), "column": flag})
+        out |= {row.subject_id for row in found if row.number}
+    if rows.min_m:
+        _, smaller = _reported_column(connection, "M", table)
+        found = execute(connection, _ROWS, {"table": clean(table), "column": smaller})
+        out |= {row.subject_id for row in found if row.number is not None and row.number < rows.min_m}
+    return out
+
+
+_ROWS = (
+    select(
+        _reported.subject_id,
+        _reported.model,
+        _reported.version,
+        _reported.layer,
+        t.value.c.number,
+        t.value.c.state,
+    )
+    .select_from(t.reported_subject)
+    .join(t.value, and_(t.value.c.subject_id == _reported.subject_id, t.value.c.column_id == bindparam("column")))
+    .where(_OF_TABLE)
+    .order_by(_reported.source, _reported.row)
+)
+_REPORTED_COLUMNS = (
+    select(
+        t.metric_column.c.name,
+        t.value.c.column_id,
+        t.metric_column.c.type,
+        t.metric_column.c.better,
+        t.metric_column.c.unit,
+        t.identity.c.key.label("metric"),
+        t.identity.c.version,
+        t.column_caveat.c.caveat,
+    )
+    .select_from(t.reported_subject)
+    .join(t.value, t.value.c.subject_id == _reported.subject_id)
+    .join(t.metric_column, t.metric_column.c.id == t.value.c.column_id)
+    .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
+    .outerjoin(t.column_caveat, t.column_caveat.c.column_id == t.metric_column.c.id)
+    .where(_OF_TABLE)
+    .distinct()
+)
