@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.diff import diff
     from ww_core.use_cases.history import history
     from ww_core.use_cases.regressions import regressions
+    from ww_core.use_cases.scores import import_scores
 
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
@@ -140,6 +141,7 @@ _HOMES = {
     "ww_core.use_cases.diff": ["diff"],
     "ww_core.use_cases.history": ["history"],
     "ww_core.use_cases.regressions": ["regressions"],
+    "ww_core.use_cases.scores": ["import_scores"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -225,6 +227,7 @@ __all__ = [
     "diff",
     "history",
     "hookimpl",
+    "import_scores",
     "load_plugins",
     "metric",
     "open_store",

@@ -22,7 +22,7 @@ from ww_core.store.engine import driver_of
 from ww_core.store.rows import timestamp
 from ww_core.store.store import open_store
 
-LASTING = {"identity", "metric_column", "identity_kind", "subject_kind", "origin"}
+LASTING = {"identity", "metric_column", "column_caveat", "identity_kind", "subject_kind", "origin"}
 """Tables that only grow."""
 
 

@@ -22,6 +22,8 @@ from ww_core.cli import (
     listings,
     regressions,
     rename,
+    scores,
+    series,
     show,
     spectrum,
 )
@@ -273,6 +275,8 @@ app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)
 app.command("plugins")(listings.plugins)
+app.add_typer(scores.app, name="scores")
+app.add_typer(series.app, name="series")
 app.add_typer(db.app, name="db")
 
 

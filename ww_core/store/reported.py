@@ -98,6 +98,11 @@ _IMPORTED = select(t.imported_table.c.content, t.imported_table.c.created_at).wh
 )
 
 
+def reported_row_digest(source: str, position: int, provider: str) -> str:
+    """Return the content address of a row of a table of others."""
+    return digest_of("reported", {"source": source, "row": position, "provider": provider})
+
+
 def _content_digest(table: ReportedTable) -> str:
     content = {
         "provider": table.provider,
@@ -153,10 +158,7 @@ def _record_columns(connection: Connection, columns: Sequence[ReportedColumn]) -
 
 
 def _record_rows(connection: Connection, table: ReportedTable, columns: Mapping[str, int]) -> None:
-    digests = [
-        digest_of("reported", {"source": table.source, "row": position, "provider": table.provider})
-        for position in range(len(table.rows))
-    ]
+    digests = [reported_row_digest(table.source, position, table.provider) for position in range(len(table.rows))]
     subjects = record_by_digest(connection, t.subject, [{"digest": own, "kind": "reported"} for own in digests])
     keys = [subjects[digest] for digest in digests]
     source, provider = clean(table.source), clean(table.provider)

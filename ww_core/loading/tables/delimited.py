@@ -1,0 +1,118 @@
+"""Text with commas, tabs or semicolons between cells, in UTF-8, perhaps compressed by gzip."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from ww_core.errors import CorruptFileError
+from ww_core.loading.tables.table import Row, Table
+from ww_core.loading.unpacked import unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ww_core.contracts.source import Source
+
+LARGEST_TEXT = 2**28
+"""Bytes of a table's text, once it is unpacked."""
+
+LONGEST_LINE = 2**22
+"""Bytes of a line."""
+
+DELIMITERS = ",\t;"
+
+
+class DelimitedTable(Table):
+    """A table in a text, with its header in the first line; what stands between cells is told from that line.
+
+    Lines without any character are passed over. A cell with a delimiter, a quote or the end of a line in it stands in
+    double quotes; a quote in it is written twice.
+
+    Attributes:
+        delimiter: What stands between two cells.
+
+    Raises:
+        SourceError: The file cannot be read.
+        CorruptFileError: It is empty, its first line is no header, or it is no text in UTF-8.
+    """
+
+    unit = "line"
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.label = source.label
+        first = next((line for line in self._lines() if line.strip()), "")
+        if not first:
+            raise CorruptFileError(f"{self.label}: the file is empty")
+        # Most cells win; a comma where there is one cell only, or as many by another.
+        self.delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+        header = next(cells for _, cells in self._records())
+        super().__init__(source.label, header)
+
+    def _rows(self) -> Iterator[Row]:
+        width = len(self.header)
+        records = self._records()
+        next(records)
+        for number, cells in records:
+            if len(cells) != width:
+                raise CorruptFileError(
+                    f"{self.place(number)}: the row has {len(cells):,} cells, and the header has {width:,}"
+                )
+            yield Row(number, tuple(cells))
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the cells of each row with the number of the line that it begins in, the header's first."""
+        # "strict" refuses what is not closed, and text behind a closing quote; cells have the limit of module csv.
+        reader = csv.reader(self._lines(), delimiter=self.delimiter, strict=True)
+        while True:
+            begin = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise CorruptFileError(f"{self.place(begin)}: {_told(error)}") from None
+            if len(cells) > 1 or (cells and cells[0].strip()):
+                yield begin, cells
+
+    def _lines(self) -> Iterator[str]:
+        """Yield the lines of the text, with their ends."""
+        left = LARGEST_TEXT
+        number = 0
+        with unpacked(self._source) as file:
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                left -= len(line)
+                if left < 0:
+                    raise CorruptFileError(
+                        f"{self.label}: the text has more than {LARGEST_TEXT:,} bytes: split it, or leave columns out"
+                    )
+                yield self._text_of(line, number)
+
+    def _text_of(self, line: bytes, number: int) -> str:
+        if len(line) > LONGEST_LINE:
+            raise CorruptFileError(
+                f"{self.place(number)}: the line has more than {LONGEST_LINE:,} bytes: this is no table"
+            )
+        if b"\0" in line:
+            raise CorruptFileError(
+                f"{self.place(number)}: there is a NUL character: this is no text in UTF-8, save the table as one"
+            )
+        try:
+            return line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise CorruptFileError(f"{self.place(number)}: this is no text in UTF-8: save the table as one") from None
+
+
+def _told(error: csv.Error) -> str:
+    text = str(error)
+    if "unexpected end of data" in text:
+        return "a quote that opens in this row is not closed"
+    if "field limit" in text:
+        return f"a cell has more than {csv.field_size_limit():,} characters: is a quote not closed?"
+    if "expected after" in text:
+        return "text follows a closing quote: write a quote inside of a cell twice"
+    if "new-line character" in text:
+        return "the line has a carriage return in its middle: end lines with a line feed"
+    return f"the row cannot be read: {text}"
