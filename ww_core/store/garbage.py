@@ -262,7 +262,8 @@ def _unused_models() -> Select[Any]:
         select(t.pair_subject.c.subject_id).where(t.pair_subject.c.second_id == model.subject_id),
         select(row.c.subject_id).where(row.c.model == model.model, row.c.version == model.version, row.c.source != ""),
     ]
-    return select(model.subject_id).where(model.source == "", *(~query.exists() for query in users))
+    of_no_table = (model.source == "", model.checkpoint_id.is_(None))
+    return select(model.subject_id).where(*of_no_table, *(~query.exists() for query in users))
 
 
 def _still(connection: Connection, unused: Select[Any], candidates: Sequence[int]) -> list[int]:
