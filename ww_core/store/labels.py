@@ -143,14 +143,19 @@ def _by_digest_prefix(connection: Connection, prefix: str) -> CheckpointRef | No
 
 def newest_name(connection: Connection, digest: str) -> CheckpointRef:
     """Return a checkpoint, named by its whole digest, under its newest label, if it has one."""
-    label = connection.execute(_LABELLED.where(t.checkpoint.c.digest == digest).order_by(_label.id.desc())).first()
-    if label:
+    named = connection.execute(_LABELLED.where(t.checkpoint.c.digest == digest).add_columns(_label.created_at)).all()
+    if named:
+        # By what is stored, not by keys, which are others where a store was imported.
+        *label, _ = max(named, key=lambda own: (own.created_at, own.name, own.version))
         return StoredLabel(*label).ref
     newest = (
         select(t.structure.c.digest)
         .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+        .outerjoin(t.analysis, t.analysis.c.structure_id == t.structure.c.id)
+        .outerjoin(t.run, t.run.c.analysis_id == t.analysis.c.id)
         .where(t.checkpoint.c.digest == digest)
-        .order_by(t.structure.c.id.desc())
+        .group_by(t.structure.c.digest)
+        .order_by(func.coalesce(func.max(t.run.c.started_at), "").desc(), t.structure.c.digest)
     )
     return CheckpointRef(digest, connection.execute(newest.limit(1)).scalar_one())
 
