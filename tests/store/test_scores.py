@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import numpy as np
@@ -305,6 +306,8 @@ SCORES = st.lists(
         version=st.sampled_from(["", "1"]),
         better=st.sampled_from(["lower", "higher", "none"]),
         unit=st.sampled_from(["", "%"]),
+        low=st.none(),
+        high=st.none(),
     ),
     unique_by=lambda score: score.about,
     max_size=12,
@@ -322,7 +325,7 @@ def test_any_order_and_any_split_gives_the_same_table(scores, random, cuts):
 
     shuffled = random.sample(scores, len(scores))
     edges = sorted({0, *cuts, len(scores)})
-    parts = [shuffled[low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    parts = [shuffled[low:high] for low, high in itertools.pairwise(edges)]
     assert table(parts) == table([scores])
     assert len(table([scores])) == len(scores)
 
@@ -369,13 +372,16 @@ def test_what_cannot_be_stored_is_refused_in_one_sentence(store, change, message
 
 
 def test_what_is_no_score_is_refused(store):
-    with pytest.raises(ww.UsageError, match="a score is made by ww.Score"):
+    with pytest.raises(ww.UsageError, match=r"a score is made by ww\.Score"):
         store.add_scores([("net", "error", "", 1.0, "x")])
 
 
 def test_a_damaged_score_is_found(store):
-    store.add_scores([error("net", 1.0)])
+    store.add_scores([error("net", 1.0), error("VGG11", 2.0)], without_weights=True)
     assert store.verify().faults == {}
     with store._writing() as connection:
-        connection.execute(update(tables.score).values(source="somebody else"))
-    assert [text for own in store.verify().faults.values() for text in own.first] != []
+        connection.execute(update(tables.score).where(tables.score.c.value == 1.0).values(source="somebody else"))
+        connection.execute(update(tables.reported_subject).values(model="VGG13"))
+    faults = store.verify().faults
+    assert {kind: own.count for kind, own in faults.items()} == {"digest": 2}
+    assert [text.split()[0] for text in faults["digest"].first] == ["reported", "score"]
