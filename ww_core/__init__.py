@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Entries, Extractor, Matrix, MatrixPlan
+    from ww_core.contracts.importer import Importer
     from ww_core.contracts.loader import Checkpoint, FileRange, Loader
     from ww_core.contracts.metric import Quantity, column, metric, quantity
     from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ww_core.domain.globs import choose_layers
     from ww_core.domain.history import History
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
+    from ww_core.domain.leaderboard import Leaderboard
     from ww_core.domain.outcome import Outcome, State
     from ww_core.domain.regression import Regression, Regressions
     from ww_core.domain.report import AnalysisReport, Failure, MatrixRow
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from ww_core.domain.score import Score
     from ww_core.domain.spectrum import Spectrum
     from ww_core.domain.subject import MatrixPlace
+    from ww_core.domain.trend import Trend
     from ww_core.errors import (
         CommandFailedError,
         CorruptFileError,
@@ -75,14 +78,18 @@ if TYPE_CHECKING:
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
     from ww_core.use_cases.history import history
+    from ww_core.use_cases.import_table import ImportReport, import_table
+    from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.regressions import regressions
     from ww_core.use_cases.scores import import_scores
+    from ww_core.use_cases.trend import trend
 
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
     "ww_core.contracts.device": ["Device"],
     "ww_core.contracts.executor": ["Executor"],
     "ww_core.contracts.extractor": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
+    "ww_core.contracts.importer": ["Importer"],
     "ww_core.contracts.loader": ["Checkpoint", "FileRange", "Loader"],
     "ww_core.contracts.metric": ["Quantity", "column", "metric", "quantity"],
     "ww_core.contracts.observer": ["LayerDone", "RunObserver", "RunStart"],
@@ -94,16 +101,18 @@ _HOMES = {
     "ww_core.domain.globs": ["choose_layers"],
     "ww_core.domain.history": ["History"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
+    "ww_core.domain.leaderboard": ["Leaderboard"],
     "ww_core.domain.outcome": ["Outcome", "State"],
     "ww_core.domain.regression": ["Regression", "Regressions"],
     "ww_core.domain.report": ["AnalysisReport", "Failure", "MatrixRow"],
+    "ww_core.domain.reported_table": ["ReportedColumn", "ReportedEntry", "ReportedTable"],
     "ww_core.domain.rounding": ["ROUNDINGS", "Rounding"],
     "ww_core.domain.rules.verdict": ["CheckReport"],
-    "ww_core.domain.reported_table": ["ReportedColumn", "ReportedEntry", "ReportedTable"],
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.score": ["Score"],
     "ww_core.domain.spectrum": ["Spectrum"],
     "ww_core.domain.subject": ["MatrixPlace"],
+    "ww_core.domain.trend": ["Trend"],
     "ww_core.errors": [
         "CommandFailedError",
         "CorruptFileError",
@@ -140,8 +149,11 @@ _HOMES = {
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
     "ww_core.use_cases.history": ["history"],
+    "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
+    "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.regressions": ["regressions"],
     "ww_core.use_cases.scores": ["import_scores"],
+    "ww_core.use_cases.trend": ["trend"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -165,11 +177,14 @@ __all__ = [
     "Failure",
     "FileRange",
     "History",
+    "ImportReport",
+    "Importer",
     "Layer",
     "LayerContent",
     "LayerCoverage",
     "LayerDone",
     "LayerKind",
+    "Leaderboard",
     "Loader",
     "LoaderFailedError",
     "LostResultsError",
@@ -214,6 +229,7 @@ __all__ = [
     "StoreError",
     "StoredRun",
     "TensorSpec",
+    "Trend",
     "UnknownNameError",
     "UsageError",
     "WWError",
@@ -228,11 +244,14 @@ __all__ = [
     "history",
     "hookimpl",
     "import_scores",
+    "import_table",
+    "leaderboard",
     "load_plugins",
     "metric",
     "open_store",
     "quantity",
     "regressions",
+    "trend",
 ]
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""``ww metrics``, ``ww extractors``, ``ww loaders``, ``ww plugins``: what is there."""
+"""``ww metrics``, ``ww extractors``, ``ww loaders``, ``ww importers``, ``ww plugins``: what is there."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ def loaders(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
 
     session: Session = ctx.obj
     _print(list_loaders(session.registry()), Output(as_json=as_json, as_csv=as_csv))
+
+
+def importers(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+    """List the forms of tables of results that can be imported."""
+    from ww_core.use_cases.listings import list_importers
+
+    session: Session = ctx.obj
+    _print(list_importers(session.registry()), Output(as_json=as_json, as_csv=as_csv))
 
 
 def plugins(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:

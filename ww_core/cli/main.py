@@ -18,7 +18,9 @@ from ww_core.cli import (
     diff,
     forget,
     history,
+    import_table,
     label,
+    leaderboard,
     listings,
     regressions,
     rename,
@@ -26,6 +28,7 @@ from ww_core.cli import (
     series,
     show,
     spectrum,
+    trend,
 )
 from ww_core.command import OutputClosed, Session, run_app
 from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
@@ -268,12 +271,16 @@ app.command("check")(check.check)
 app.command("history")(history.history)
 app.command("regressions")(regressions.regressions)
 app.command("blame")(blame.blame)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("trend")(trend.trend)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
+app.command("import")(import_table.import_table)
 app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)
+app.command("importers")(listings.importers)
 app.command("plugins")(listings.plugins)
 app.add_typer(scores.app, name="scores")
 app.add_typer(series.app, name="series")

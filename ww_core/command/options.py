@@ -75,6 +75,102 @@ LeaveOut = Annotated[
         callback=not_empty,
     ),
 ]
+Series = Annotated[
+    list[str] | None,
+    typer.Option("--series", metavar="A,B", help="Only models of these series.", show_default=False),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--models", metavar="GLOB", help="Only models whose names match; repeatable, or separated by commas."),
+]
+WithoutModels = Annotated[
+    list[str] | None,
+    typer.Option("--without", metavar="GLOB", help="Leave models out whose names match."),
+]
+WithoutLayers = Annotated[
+    list[str] | None,
+    typer.Option("--without-layers", metavar="GLOB", help="Leave layers out whose names match, as *embed*."),
+]
+MinM = Annotated[
+    int,
+    typer.Option("--min-m", min=0, metavar="M", help="Only matrices whose smaller side is at least M.  [default: all]"),
+]
+LeaveOutRows = Annotated[
+    str,
+    typer.Option(
+        "--leave-out",
+        metavar="COLUMN",
+        help="Leave matrices out of which this yes-or-no column holds, as short_tail.",
+        show_default=False,
+        callback=not_empty,
+    ),
+]
+Reported = Annotated[
+    str,
+    typer.Option(
+        "--reported",
+        metavar="TABLE",
+        help="Take what this imported table, or provider, reports in place of what was computed here.",
+        show_default=False,
+        callback=not_empty,
+    ),
+]
+OwnProfile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="The profile of what was computed here.  [default: default]",
+        show_default=False,
+        callback=not_empty,
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="CONDITION", help="Only models that keep it, as 'max(alpha) < 8'; repeatable."),
+]
+Dataset = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="Only scores on this dataset.",
+        show_default=False,
+        callback=not_empty,
+    ),
+]
+ScoreSource = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        metavar="NAME",
+        help="Only scores that this source reports.",
+        show_default=False,
+        callback=not_empty,
+    ),
+]
+Bootstrap = Annotated[
+    int,
+    typer.Option("--bootstrap", min=0, max=100_000, metavar="N", help="Resamples behind the intervals; 0 for none."),
+]
+
+
+class MeanOver(StrEnum):
+    """What a mean is taken over."""
+
+    MATRICES = "matrices"
+    LAYERS = "layers"
+
+    @property
+    def rows(self) -> Literal["matrices", "layers"]:
+        """The choice in the words of a question."""
+        return self.value
+
+
+Over = Annotated[
+    MeanOver,
+    typer.Option("--mean-over", help="Take means over all matrices, or over layers, each of which counts once."),
+]
 Plot = Annotated[
     Path | None,
     typer.Option("--plot", metavar="FILE", help="Draw it too: .png, .svg or .pdf.", show_default=False),

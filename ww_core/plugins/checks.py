@@ -11,6 +11,7 @@ from ww_core.contracts.core_input import CORE_INPUTS
 from ww_core.contracts.device import Device
 from ww_core.contracts.executor import Executor
 from ww_core.contracts.extractor import Extractor
+from ww_core.contracts.importer import Importer
 from ww_core.contracts.loader import Loader
 from ww_core.contracts.metric import Quantity, key_fault
 from ww_core.contracts.observer import RunObserver
@@ -32,6 +33,7 @@ INSTANCES: Mapping[str, type] = {
     "profiles": Profile,
     "executors": Executor,
     "devices": Device,
+    "importers": Importer,
     "observers": RunObserver,
 }
 
@@ -42,10 +44,11 @@ ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
     "profiles": {"description": str, "extractor": str, "convolution_extractor": str},
     "executors": {"description": str, "shares_memory": bool, "extra": str},
     "devices": {"description": str, "extra": str},
+    "importers": {"description": str, "extra": str},
 }
 """Attributes besides the name, by kind; of all other kinds it is the version."""
 
-WITH_OPTIONS = frozenset({"extractors", "openers", "loaders", "executors", "devices"})
+WITH_OPTIONS = frozenset({"extractors", "openers", "loaders", "executors", "devices", "importers"})
 """Kinds of objects that take options, which are fields of a dataclass."""
 
 KEYED = frozenset({"extractors", "metrics", "profiles"})

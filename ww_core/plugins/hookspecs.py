@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Extractor
+    from ww_core.contracts.importer import Importer
     from ww_core.contracts.loader import Loader
     from ww_core.contracts.metric import Quantity
     from ww_core.contracts.observer import RunObserver
@@ -85,14 +86,14 @@ def ww_register_observers() -> Sequence[RunObserver]:
 
 
 @hookspec
-def ww_register_estimators() -> Sequence[Any]:
-    """Provisional. Predictors of accuracy from stored metrics: objects with ``name`` and ``version``."""
+def ww_register_importers() -> Sequence[Importer]:
+    """Forms of tables of results that others made. Each importer recognises a table by content and reads all of it."""
     raise AssertionError("a specification is never called")
 
 
 @hookspec
-def ww_register_importers() -> Sequence[Any]:
-    """Provisional. Readers of tables of results made by other programs: objects with ``name`` and ``version``."""
+def ww_register_estimators() -> Sequence[Any]:
+    """Provisional. Predictors of accuracy from stored metrics: objects with ``name`` and ``version``."""
     raise AssertionError("a specification is never called")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Extractor
+    from ww_core.contracts.importer import Importer
     from ww_core.contracts.loader import Loader
     from ww_core.contracts.metric import Quantity
     from ww_core.contracts.observer import RunObserver
@@ -274,8 +275,8 @@ class Registry:
         self.commands: Names[Command] = Names("command", "ww plugins", _own_name, self.blocked)
         self.executors: Names[Executor] = Names("executor", "ww plugins", _own_name, self.blocked)
         self.devices: Names[Device] = Names("device", "ww plugins", _own_name, self.blocked)
+        self.importers: Names[Importer] = Names("importer", "ww importers", _own_name, self.blocked)
         self.estimators: Names[Any] = Names("estimator", "ww plugins", _own_name, self.blocked)
-        self.importers: Names[Any] = Names("importer", "ww plugins", _own_name, self.blocked)
         self.transforms: Names[Any] = Names("transform", "ww plugins", _own_name, self.blocked)
         self.observers: list[Owned[RunObserver]] = []
         self.understood: dict[str, Asked] = {}

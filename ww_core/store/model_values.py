@@ -414,6 +414,21 @@ def reported_origins(connection: Connection, columns: Collection[str]) -> list[s
     return sorted(provider for provider, own in found.items() if own.issuperset(columns))
 
 
+def directed_columns(connection: Connection, table: str) -> list[str]:
+    """List the columns of numbers that have a direction: of our own analyses, or of a table or provider."""
+    query = _DIRECTED_REPORTED if table else _DIRECTED
+    return sorted({row.label for row in execute(connection, query, {"table": clean(table)} if table else {})})
+
+
+_has_direction = and_(t.metric_column.c.better != "none", t.metric_column.c.type != "text")
+_DIRECTED = (
+    select(t.selection_variant.c.label)
+    .select_from(t.selection_variant)
+    .join(t.variant, t.variant.c.id == t.selection_variant.c.variant_id)
+    .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
+    .where(_has_direction)
+    .distinct()
+)
 _reported = t.reported_subject.c
 _PROVIDED = (
     select(_reported.provider, t.metric_column.c.name)
@@ -447,6 +462,14 @@ def _reported_models(connection: Connection, table: str) -> list[tuple[str, str]
 
 
 _OF_TABLE = or_(_reported.source == bindparam("table"), _reported.provider == bindparam("table"))
+_DIRECTED_REPORTED = (
+    select(t.metric_column.c.name.label("label"))
+    .select_from(t.reported_subject)
+    .join(t.value, t.value.c.subject_id == _reported.subject_id)
+    .join(t.metric_column, t.metric_column.c.id == t.value.c.column_id)
+    .where(_OF_TABLE, _has_direction)
+    .distinct()
+)
 _MODELS = (
     select(_reported.model, _reported.version, _reported.source).where(_OF_TABLE, _reported.source != "").distinct()
 )

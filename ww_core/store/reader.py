@@ -343,6 +343,12 @@ class Reader:
 
         return model_values.reported_origins(self._connection, columns)
 
+    def directed_columns(self, table: str = "") -> list[str]:
+        """List the columns of numbers that have a direction: of our own analyses, or of a table or provider."""
+        from ww_core.store import model_values
+
+        return model_values.directed_columns(self._connection, table)
+
     def series(self, name: str = "") -> list[SeriesMember]:
         """List the members of all series, by name, or of one.
 
@@ -352,6 +358,21 @@ class Reader:
         from ww_core.store import series
 
         return series.stored_members(self._connection, name)
+
+    @readable()
+    def reported_table(self, table: str, columns: Sequence[str] = ()) -> ValueTable:
+        """Return the rows of a table of others, or of all tables of a provider, in order.
+
+        Args:
+            table: Source of a table, or a provider.
+            columns: Names of columns; empty for all.
+
+        Raises:
+            UnknownNameError: There is no such table or column.
+        """
+        from ww_core.store import reported
+
+        return reported.reported_table(self._connection, table, columns)
 
     def reported_tables(self) -> list[StoredTable]:
         """List the tables of others that are stored, by source."""

@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select
 
+from ww_core.domain.columnar import ValueTable
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.domain.outcome import State
 from ww_core.errors import UnknownNameError, UsageError
@@ -37,7 +38,7 @@ def record_reported_table(connection: Connection, table: ReportedTable, *, repla
         UsageError: There is another table of the same source, and ``replace`` is not set; or the same source has
             another number for a score.
     """
-    models = {(row.model, row.version) for row in table.rows}
+    models = {(row.model, row.version) for row in table.rows} | {(own.model, own.version) for own in table.scores}
     values = sum(len(row.values) for row in table.rows)
     counts = (len(models), len(table.rows), values, len(table.scores))
     content = _content_digest(table)
@@ -101,6 +102,73 @@ _IMPORTED = select(t.imported_table.c.content, t.imported_table.c.created_at).wh
 def reported_row_digest(source: str, position: int, provider: str) -> str:
     """Return the content address of a row of a table of others."""
     return digest_of("reported", {"source": source, "row": position, "provider": provider})
+
+
+def reported_table(connection: Connection, table: str, columns: Sequence[str]) -> ValueTable:
+    """Return the rows of a table, or of all tables of a provider, in order.
+
+    Args:
+        connection: An open transaction.
+        table: Source of a table, or a provider.
+        columns: Names of columns; empty for all.
+
+    Raises:
+        UnknownNameError: There is no such table or column.
+    """
+    import numpy as np
+
+    asked = {"table": clean(table)}
+    rows = execute(connection, _ROWS, asked)
+    if not rows:
+        known = {own for stored in stored_tables(connection) for own in (stored.source, stored.provider)}
+        raise UnknownNameError("table or provider", table, known)
+    place_of = {row.subject_id: at for at, row in enumerate(rows)}
+    values = execute(connection, _VALUES, asked)
+    types = {row.name: row.type for row in values}
+    for name in columns:
+        if name not in types:
+            raise UnknownNameError(f"column of {table}", name, types)
+    chosen = list(columns) or sorted(types)
+    numbers = {name: np.full(len(rows), np.nan) for name in chosen if types[name] != "text"}
+    texts = {name: np.full(len(rows), None, dtype=object) for name in chosen if types[name] == "text"}
+    states = {name: np.full(len(rows), "missing", dtype=object) for name in chosen}
+    variants = {name: np.full(len(rows), None, dtype=object) for name in chosen}
+    for row in values:
+        if row.name in states:
+            at = place_of[row.subject_id]
+            states[row.name][at], variants[row.name][at] = row.state, row.identity
+            if row.number is not None and row.name in numbers:
+                numbers[row.name][at] = row.number
+            elif row.text is not None and row.name in texts:
+                texts[row.name][at] = row.text
+    heads = ("model", "version", "layer", "source", "table_row")
+    places = {head: np.array([row[at] for row in rows], dtype=object) for at, head in enumerate(heads)}
+    return ValueTable(places, numbers, texts, variants, states)
+
+
+_own = t.reported_subject.c
+_OF_TABLE = or_(_own.source == bindparam("table"), _own.provider == bindparam("table"))
+_ROWS = (
+    select(_own.model, _own.version, _own.layer, _own.source, _own.row, _own.subject_id)
+    .where(_OF_TABLE, _own.source != "")
+    .order_by(_own.source, _own.row)
+)
+_VALUES = (
+    select(
+        _own.subject_id,
+        t.metric_column.c.name,
+        t.metric_column.c.type,
+        t.identity.c.digest.label("identity"),
+        t.value.c.state,
+        t.value.c.number,
+        t.value.c.text,
+    )
+    .select_from(t.reported_subject)
+    .join(t.value, t.value.c.subject_id == _own.subject_id)
+    .join(t.metric_column, t.metric_column.c.id == t.value.c.column_id)
+    .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
+    .where(_OF_TABLE, _own.source != "")
+)
 
 
 def _content_digest(table: ReportedTable) -> str:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         ScoreCounts,
         SeriesMember,
         StoredLayer,
+        StoredTable,
         StoredVersion,
     )
 
@@ -458,6 +459,33 @@ class Store:
 
         with self._writing_alone() as connection:
             return scores.remove_scores(connection, chosen)
+
+    def reported_table(self, table: str, columns: Sequence[str] = ()) -> ValueTable:
+        """Return the rows of a table of others, as it was imported, or of all tables of a provider.
+
+        Args:
+            table: Source of a table, or a provider.
+            columns: Names of columns; empty for all.
+
+        Returns:
+            Its places are ``model``, ``version``, ``layer`` (empty for a row that speaks of the whole model),
+            ``source`` and ``table_row``; its variants are the definitions of the columns.
+
+        Raises:
+            UnknownNameError: There is no such table or column.
+            StoreError: The database could not be read.
+        """
+        with self.reading() as reader:
+            return reader.reported_table(table, texts_of(columns, "columns"))
+
+    def reported_tables(self) -> list[StoredTable]:
+        """List the tables of others that are stored, by source.
+
+        Raises:
+            StoreError: The database could not be read.
+        """
+        with self.reading() as reader:
+            return reader.reported_tables()
 
     def series(self, name: str = "") -> list[SeriesMember]:
         """List the members of all series, by name, or of one.

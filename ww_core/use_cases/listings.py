@@ -75,6 +75,20 @@ def list_loaders(registry: Registry) -> list[dict[str, Any]]:
     ]
 
 
+def list_importers(registry: Registry) -> list[dict[str, Any]]:
+    """Return one row per importer."""
+    return [
+        {
+            "importer": registry.importers.display(owned, owned.name),
+            "plugin": owned.plugin,
+            "extra": f"{OWN_DISTRIBUTION}[{owned.object.extra}]" if owned.object.extra else "",
+            "options": _parameters(owned.object.parameters()),
+            "doc": owned.object.description,
+        }
+        for owned in registry.importers
+    ]
+
+
 def list_plugins(registry: Registry) -> list[dict[str, Any]]:
     """Return one row per plugin, with what it gave and what is wrong with it."""
     rows = []

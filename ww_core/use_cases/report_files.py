@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
 from pathlib import Path
-from typing import Any, NoReturn
 
 from ww_core.domain.report import AnalysisReport
 from ww_core.errors import CorruptFileError, SourceError
+from ww_core.loading.json_text import parse_json
+
+WHAT = "report of ww"
 
 HEAD = 64
 """Bytes by which a file is known."""
@@ -53,28 +53,8 @@ def read_report(path: str | Path) -> AnalysisReport:
         content = Path(path).read_bytes()
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+    parsed = parse_json(content, str(path), WHAT)
     try:
-        return AnalysisReport.from_dict(json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_object))
+        return AnalysisReport.from_dict(parsed)
     except CorruptFileError as error:
-        raise CorruptFileError(f"{path} is no report of ww: {error}") from None
-    except json.JSONDecodeError as error:
-        raise CorruptFileError(f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
-    except UnicodeDecodeError:
-        raise CorruptFileError(f"{path} is no JSON: it is no text in UTF-8") from None
-    except RecursionError:
-        raise CorruptFileError(f"{path} is no report of ww: it is nested too deep") from None
-    except ValueError as error:  # such as a number of ten thousand digits
-        raise CorruptFileError(f"{path} is no JSON that can be read: {error}") from None
-
-
-def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON, in which no key may hide another, as after a merge that went wrong."""
-    found = dict(members)
-    if len(found) < len(members):
-        twice = next(key for key, count in Counter(key for key, _ in members).items() if count > 1)
-        raise CorruptFileError(f"the key {twice!r} is there twice in one object")
-    return found
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise CorruptFileError(f"it holds {name}, which is no number of JSON")
+        raise CorruptFileError(f"{path} is no {WHAT}: {error}") from None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ww_core.errors import UnknownNameError, UsageError
+from ww_core.loading.toml_files import read_toml
 
 PROJECT_FILE = "pyproject.toml"
 TABLE = ("tool", "ww", "check")
 KEYS = ("rules", "baseline")
-LARGEST_FILE = 2**20
-"""Bytes of a file of rules, or of a ``pyproject.toml``."""
+WHAT = "file of rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def read_rule_file(path: str | Path) -> RuleFile:
     Raises:
         UsageError: It cannot be read, is no TOML, or says something else; the message names the key.
     """
-    found = _checked(Path(path), _read(Path(path)), "")
+    found = _checked(Path(path), read_toml(Path(path), WHAT), "")
     if found.rules is None:
         raise UsageError(f"{path} has no rules: write rules = ['alpha: < 6']")
     return found
@@ -57,30 +56,12 @@ def find_project_rules(folder: Path) -> RuleFile | None:
         path = place / PROJECT_FILE
         if not _is_file(path):
             continue
-        table: Any = _read(path)
+        table: Any = read_toml(path, WHAT)
         for key in TABLE:
             table = table.get(key) if isinstance(table, Mapping) else None
         if table is not None:
             return _checked(path, table, f"[{'.'.join(TABLE)}] ")
     return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-        if len(content) > LARGEST_FILE:
-            raise UsageError(f"{path} has more than {LARGEST_FILE:,} bytes: no file of rules is that long")
-        # Editors of Windows begin a text with a mark, which is no part of it, and end lines with two characters.
-        return tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is no TOML: it is no text in UTF-8") from None
-    except (tomllib.TOMLDecodeError, ValueError) as error:
-        raise UsageError(f"{path} is no TOML: {error}") from None
-    except RecursionError:
-        raise UsageError(f"{path} is no TOML that can be read: it is nested too deep") from None
 
 
 def _checked(path: Path, table: object, where: str) -> RuleFile:

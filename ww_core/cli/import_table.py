@@ -1,0 +1,134 @@
+"""``ww import``: a table of results that others made."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ww_core.command import Output, Session, options, say, store_location
+
+if TYPE_CHECKING:
+    from ww_core.use_cases.import_table import ImportReport
+
+
+def import_table(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV, TSV, JSON or Parquet file.")],
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            "--mapping",
+            metavar="FILE.toml",
+            help="What the columns are.",
+            callback=options.not_empty,
+            show_default=False,
+        ),
+    ] = None,
+    importer: Annotated[
+        str | None,
+        typer.Option(
+            "--importer",
+            metavar="NAME",
+            help="The form, where it is not recognised; with options, as weightwatcher[version=0.2.7].",
+            callback=options.not_empty,
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            metavar="NAME",
+            help="What tells the table from others.  [default: the name of the file]",
+            show_default=False,
+            callback=options.not_empty,
+        ),
+    ] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            "--provider",
+            metavar="NAME",
+            help="Who computed it: a program with its version, or a paper.  [default: what the table says]",
+            show_default=False,
+            callback=options.not_empty,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="The model, where the table names none.  [default: the name of the file]",
+            show_default=False,
+            callback=options.not_empty,
+        ),
+    ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version",
+            metavar="LABEL",
+            help="Version of the models, where the table says none.",
+            show_default=False,
+            callback=options.not_empty,
+        ),
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option("--series", metavar="NAME", help="Series that the models become members of; repeatable."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of another table of the same source.")
+    ] = False,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Import a table of results that others made, with the definitions of its columns.
+
+    What it says is kept apart from what ww computes. Nothing is stored unless all of the table can be.
+    """
+    from ww_core.use_cases.import_table import import_table as run
+
+    output = Output(as_json=as_json)
+    session: Session = ctx.obj
+    registry = session.registry()
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no data of ours
+        report = run(
+            file,
+            store=store_location(store),
+            importer=importer,
+            mapping=mapping,
+            source=source,
+            provider=provider,
+            model=model,
+            version=version,
+            series=series or (),
+            replace=replace,
+            registry=registry,
+        )
+    if output.format == "json":
+        output.json(report.to_dict())
+        return
+    output.line(_told(report))
+    for note in report.notes:
+        say(f"note: {note}")
+
+
+def _told(report: ImportReport) -> str:
+    if not report.is_new:
+        return f"{report.source}: stored already, nothing is added"
+    counts = [
+        _counted(report.models, "model"),
+        _counted(report.rows, "row"),
+        _counted(len(report.columns), "column"),
+        _counted(report.values, "value"),
+        *([_counted(report.scores, "score")] if report.scores else []),
+    ]
+    return f"{report.source}: {', '.join(counts)} of {report.provider}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

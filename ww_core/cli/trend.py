@@ -1,0 +1,170 @@
+"""``ww trend``: how well metrics predict reported scores."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ww_core.cli.statistics import shown_statistic
+from ww_core.command import Output, options, say, store_location
+
+if TYPE_CHECKING:
+    from ww_core.domain.trend import Trend, TrendLine
+
+
+class Reading(StrEnum):
+    """How a score is read."""
+
+    REPORTED = "reported"
+    ERROR = "error"
+    ACCURACY = "accuracy"
+
+    @property
+    def how(self) -> Literal["reported", "error", "accuracy"]:
+        """The choice in the words of the question."""
+        return self.value
+
+
+def trend(
+    metric: Annotated[
+        list[str],
+        typer.Option(
+            "--metric", metavar="A,B", help="Columns, or arithmetic over columns; repeatable.", show_default=False
+        ),
+    ],
+    score: Annotated[
+        str, typer.Option("--score", metavar="NAME", help="The reported score.", callback=options.not_empty)
+    ],
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by", metavar="series|dataset|none", help="What groups are by; both: dataset,series.  [default: series]"
+        ),
+    ] = None,
+    dataset: options.Dataset = "",
+    source: options.ScoreSource = "",
+    reading: Annotated[
+        Reading, typer.Option("--as", help="Read the score as error or accuracy, its complement.")
+    ] = Reading.REPORTED,
+    min_models: Annotated[
+        int, typer.Option("--min-models", min=2, metavar="N", help="Only groups of so many models or more.")
+    ] = 3,
+    ddof: Annotated[int, typer.Option("--ddof", min=0, metavar="N", help="What n is lessened by in RMSE and MSE.")] = 0,
+    series: options.Series = None,
+    models: options.Models = None,
+    without: options.WithoutModels = None,
+    where: options.Where = None,
+    every_version: Annotated[
+        bool, typer.Option("--all-versions", help="Take all versions, and not the newest of each model only.")
+    ] = False,
+    layers: options.Layers = None,
+    without_layers: options.WithoutLayers = None,
+    leave_out: options.LeaveOutRows = "",
+    min_m: options.MinM = 0,
+    over: options.Over = options.MeanOver.MATRICES,
+    reported: options.Reported = "",
+    profile: options.OwnProfile = "",
+    bootstrap: options.Bootstrap = 1000,
+    plot: options.Plot = None,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """Fit score = slope x metric + intercept in each group of models, and tell how well it fits.
+
+    Tau is Kendall's tau-b of the values themselves: it is negative where a lower metric goes with a higher score.
+    Brackets hold 95 % intervals. No weight is read.
+    """
+    from ww_core.use_cases.trend import trend as ask
+
+    output = Output(as_json=as_json, as_csv=as_csv)
+    if plot is not None:
+        from ww_core.command.picture import check_plot
+
+        check_plot(plot)
+    groups = options.listed(by, "--by") or ("series",)
+    answer = ask(
+        options.listed(metric, "--metric"),
+        score,
+        store=store_location(store),
+        by=() if groups == ("none",) else groups,
+        dataset=dataset,
+        source=source,
+        reading=reading.how,
+        min_models=min_models,
+        ddof=ddof,
+        replicates=bootstrap,
+        series=options.listed(series, "--series"),
+        models=options.listed(models, "--models"),
+        without=options.listed(without, "--without"),
+        where=where or (),
+        every_version=every_version,
+        layers=options.listed(layers, "--layers"),
+        without_layers=options.listed(without_layers, "--without-layers"),
+        leave_out=leave_out,
+        min_m=min_m,
+        over=over.rows,
+        reported=reported,
+        profile=profile,
+    )
+    if output.format == "json":
+        output.json(answer.to_dict())
+    elif output.format == "csv":
+        output.csv(answer.rows())
+    else:
+        _print(answer, output)
+    if output.format != "json":
+        for warning in answer.warnings:
+            say(f"warning: {warning}")
+    if plot is not None:  # last, so that a full disk does not cost the table
+        from ww_core.cli.trend_plot import draw
+
+        draw(answer, plot)
+
+
+def _print(answer: Trend, output: Output) -> None:
+    score = answer.score
+    unit = f" ({score.unit})" if score.unit else ""
+    output.line(f"{score.name}{unit} from {', '.join(score.sources)}, against values of {answer.origin}")
+    output.line()
+    output.table(
+        [_row(own) for own in answer.lines], optional=["MSE", "intercept", "rho"], if_any=["series", "dataset"]
+    )
+    if len({(own.series, own.dataset) for own in answer.lines}) > 1:
+        output.line()
+        output.table(_summary(answer))
+    groups = {(series, dataset): n for (_, series, dataset), n in answer.small.items()}
+    if groups:
+        shown = ", ".join(f"{' '.join(filter(None, group))} ({n})" for group, n in list(groups.items())[:5])
+        more = f" and {len(groups) - 5} more" if len(groups) > 5 else ""
+        output.line(f"too few models: {shown}{more}")
+
+
+def _row(own: TrendLine) -> dict[str, Any]:
+    return {
+        "metric": own.metric,
+        "dataset": own.dataset,
+        "series": own.series,
+        "models": own.n,
+        "slope": shown_statistic(own.slope),
+        "intercept": shown_statistic(own.intercept),
+        "RMSE": shown_statistic(own.rmse),
+        "MSE": own.mse.value,
+        "R2": shown_statistic(own.r2),
+        "tau": shown_statistic(own.tau),
+        "rho": shown_statistic(own.rho),
+    }
+
+
+def _summary(answer: Trend) -> list[dict[str, Any]]:
+    """Return mean and standard deviation over groups, a row for each metric."""
+    rows: dict[str, dict[str, Any]] = {}
+    for own in answer.summaries():
+        if own.figure in {"rmse", "mse", "r2", "tau"}:
+            row = rows.setdefault(own.metric, {"metric": own.metric, "groups": own.groups})
+            std = f" +- {own.std:.3g}" if math.isfinite(own.std) else ""
+            row[f"mean {own.figure}"] = f"{own.mean:.4g}{std}" if math.isfinite(own.mean) else ""
+    return list(rows.values())

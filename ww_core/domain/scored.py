@@ -1,0 +1,144 @@
+"""Which reported score belongs to which model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from ww_core.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from ww_core.domain.columnar import StoredScore
+    from ww_core.domain.model_values import ModelRow
+
+Reading = Literal["reported", "error", "accuracy"]
+"""How a score is read: as it is reported, or as an error or an accuracy, where it may be the complement."""
+
+
+class ScoredModel(NamedTuple):
+    """A model with a score.
+
+    Attributes:
+        at: Position of the model among those that were asked for.
+        dataset: What the score was measured on.
+        value: The score, as it is read.
+    """
+
+    at: int
+    dataset: str
+    value: float
+
+
+class ScoreColumn(NamedTuple):
+    """What the scores of models are.
+
+    Attributes:
+        name: Name of the score; of its complement ``100 - NAME`` or ``1 - NAME``.
+        better: ``lower``, ``higher`` or ``none``, as it is read.
+        unit: Its unit.
+        sources: Who says so.
+    """
+
+    name: str
+    better: str
+    unit: str
+    sources: tuple[str, ...]
+
+
+def score_names(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -> list[str]:
+    """List the names of the scores that models have."""
+    return sorted({score.name for own in _by_model(models, scores).values() for score in own})
+
+
+def scored_models(
+    models: Sequence[ModelRow], scores: Iterable[StoredScore], name: str, reading: Reading = "reported"
+) -> tuple[ScoreColumn, list[ScoredModel]]:
+    """Find the scores of models, at most one for each dataset.
+
+    Args:
+        models: The models.
+        scores: Scores, of which those of the right dataset and source are chosen already, where these were named.
+        name: Name of the score.
+        reading: How it is read.
+
+    Raises:
+        UnknownNameError: No model has a score of this name.
+        UsageError: A model has several on one dataset, they differ in unit or direction, or they cannot be so read.
+    """
+    if reading not in get_args(Reading):
+        raise UnknownNameError("reading of a score", reading, get_args(Reading))
+    by_model = _by_model(models, scores)
+    found: dict[tuple[int, str], list[StoredScore]] = defaultdict(list)
+    for at, own in by_model.items():
+        for score in own:
+            if score.name == name:
+                found[at, score.dataset].append(score)
+    if not found:
+        known = {score.name for own in by_model.values() for score in own}
+        raise UnknownNameError("score", name, known, "ww scores list")
+    for (at, dataset), own in found.items():
+        if len(own) > 1:
+            said = ", ".join(f"{score.value:g} by {score.source}" for score in own[:4])
+            where = f" on {dataset}" if dataset else ""
+            raise UsageError(f"{name} of {models[at].name}{where} is reported as {said}: name one by --source")
+    chosen = [own[0] for own in found.values()]
+    kinds = sorted({(score.better, score.unit) for score in chosen})
+    if len(kinds) > 1:
+        told = " and ".join(f"better {better}{f' in {unit}' if unit else ''}" for better, unit in kinds)
+        raise UsageError(f"scores of {name} differ in what they are ({told}): name one kind by --source or --dataset")
+    ((better, unit),) = kinds
+    sources = tuple(sorted({score.source for score in chosen}))
+    read_as, turned = _read(name, better, reading)
+    whole = "100" if unit == "%" else "1"
+    column = ScoreColumn(f"{whole} - {name}" if turned else name, read_as, unit, sources)
+    return column, [
+        ScoredModel(at, dataset, _complement(own[0]) if turned else own[0].value)
+        for (at, dataset), own in sorted(found.items(), key=lambda item: item[0])
+    ]
+
+
+def _by_model(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -> Mapping[int, list[StoredScore]]:
+    """Return scores by the position of their model: those of a checkpoint by its digest, others by name and version."""
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for at, own in enumerate(models):
+        places[("", own.digest) if own.digest else (own.model, own.version)].append(at)
+    found: dict[int, list[StoredScore]] = defaultdict(list)
+    seen: set[tuple[int, str, str, str]] = set()
+    for score in scores:
+        key = ("", score.digest) if score.digest else (score.model or "", score.version or "")
+        for at in places.get(key, ()):
+            what = (at, score.name, score.dataset, score.source)
+            if what not in seen:  # a score of a checkpoint stands beside each of its names
+                seen.add(what)
+                found[at].append(score)
+    return found
+
+
+def _read(name: str, better: str, reading: Reading) -> tuple[str, bool]:
+    """Return the direction of a score as it is read, and whether it is the complement of what was reported.
+
+    Raises:
+        UsageError: It has no direction.
+    """
+    if reading == "reported":
+        return better, False
+    if better == "none":
+        raise UsageError(f"{name} has no direction: it can be read as it is reported only")
+    wanted = "lower" if reading == "error" else "higher"
+    return wanted, better != wanted
+
+
+def _complement(score: StoredScore) -> float:
+    """Return the accuracy of an error, or the error of an accuracy.
+
+    Raises:
+        UsageError: It is neither a percentage nor a fraction.
+    """
+    whole = 100.0 if score.unit == "%" else 1.0
+    if score.unit not in {"", "%"} or not 0 <= score.value <= whole:
+        raise UsageError(
+            f"{score.name} of {score.model} is {score.value:g}{f' {score.unit}' if score.unit else ''}: only a "
+            "percentage (unit %) or a fraction (no unit) can be read as error or accuracy"
+        )
+    return whole - score.value

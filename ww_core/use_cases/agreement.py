@@ -1,0 +1,37 @@
+"""Statistics over models, as answers tell them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ww_core.domain.statistic import Agreement, Statistic
+
+if TYPE_CHECKING:
+    from ww_core.rank_statistics import Correlation, Estimate
+
+FEW = 5
+"""Models of which an order says little: of fewer, a perfect one is luck more often than once in sixty."""
+
+
+def agreement_of(correlated: Correlation) -> Agreement:
+    """Return a correlation as answers tell it."""
+    return Agreement(statistic_of(correlated.tau), statistic_of(correlated.rho), correlated.chance)
+
+
+def statistic_of(estimate: Estimate) -> Statistic:
+    """Return an estimate as answers tell it."""
+    reason = "" if estimate.reason is None else str(estimate.reason)
+    return Statistic(estimate.value, estimate.low, estimate.high, estimate.n, reason)
+
+
+def few_models(groups: Sequence[str], most: int) -> str:
+    """Say that groups are so small that their order may be luck."""
+    shown = ", ".join(name or "(no series)" for name in groups[:5])
+    more = f" and {len(groups) - 5} more" if len(groups) > 5 else ""
+    many = f"{most} model{'' if most == 1 else 's'} with both" if len(groups) == 1 else f"{most} models or fewer"
+    luck = (
+        f": of {most} models the order is perfect by luck once in {math.factorial(most) // 2} times" if most > 2 else ""
+    )
+    return f"{shown}{more}: {many}{luck}"

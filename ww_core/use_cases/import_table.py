@@ -1,0 +1,381 @@
+"""Import a table of results that others made: read it whole, check all of it, then store it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, get_args
+
+from ww_core.domain.column import Better
+from ww_core.domain.name import LONGEST_NAME, check_name, texts_of
+from ww_core.domain.outcome import Outcome
+from ww_core.domain.reported_table import ReportedColumn, ReportedEntry, ReportedTable
+from ww_core.domain.score import check_score
+from ww_core.errors import CorruptFileError, PluginError, SourceError, UsageError, WWError
+from ww_core.loading.names import quoted
+from ww_core.loading.tables import read_table
+from ww_core.plugins.discovery import load_plugins
+from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.variants import configured
+from ww_core.sources.opening import find_source
+from ww_core.use_cases.naming import opened_store
+
+if TYPE_CHECKING:
+    from ww_core.contracts.importer import Importer
+    from ww_core.contracts.source import Source
+    from ww_core.plugins.registry import Owned, Registry
+    from ww_core.use_cases.naming import Place
+
+MAPPING = "mapping"
+"""The option of importers that ``--mapping`` sets."""
+
+TYPES = ("float", "int", "bool", "text")
+
+SUFFIXES = (".gz", ".csv", ".tsv", ".txt", ".json", ".parquet", ".pq")
+"""Ends of a file's name that are no part of the name of a model."""
+
+SHOWN_COLUMNS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What was imported.
+
+    Attributes:
+        source: What tells the table from others.
+        provider: The program that computed it, or the paper.
+        importer: The importer that read it, as ``plugin:name[options]``.
+        store: Where it is stored.
+        models: How many models it speaks of, versions counted one by one.
+        rows: How many rows it has.
+        columns: Names of its columns, in order.
+        values: How many values stand in them, those that are no number counted.
+        scores: How many scores stand in it.
+        is_new: Whether it was stored now; not if the same table was there already.
+        notes: Sentences that the user should see, such as which columns were left out.
+    """
+
+    source: str
+    provider: str
+    importer: str
+    store: str
+    models: int
+    rows: int
+    columns: tuple[str, ...]
+    values: int
+    scores: int
+    is_new: bool
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as ``--json`` prints it."""
+        return asdict(self) | {"columns": list(self.columns), "notes": list(self.notes)}
+
+
+def import_table(
+    file: object,
+    *,
+    store: Place = None,
+    importer: str | None = None,
+    mapping: str | os.PathLike[str] | None = None,
+    source: str | None = None,
+    provider: str | None = None,
+    model: str | None = None,
+    version: str | None = None,
+    series: Sequence[str] = (),
+    replace: bool = False,
+    plugins: Sequence[object] = (),
+    registry: Registry | None = None,
+    plugin_files: Sequence[str] = (),
+) -> ImportReport:
+    """Store a table of results that others made, with the definitions of its columns, its series and its scores.
+
+    What it says is kept apart from what ww computes. The whole table is read and checked before anything is stored. The
+    same table again adds nothing.
+
+    Args:
+        file: A path, an address, or a data frame of pandas.
+        store: An open store, a path or URL, or None for one in memory.
+        importer: Name of the importer, with options, as ``"weightwatcher[version=0.2.7]"``; default the one that
+            recognises the table.
+        mapping: A file in TOML that says what the columns are.
+        source: What tells the table from others; default what the table says, else the name of the file.
+        provider: The program that computed it, with its version, or the paper; default what the table says.
+        model: Name of the model, where the table names none; default the name of the file.
+        version: Version of the models, where the table says none.
+        series: Series that all models of the table become members of.
+        replace: Put the table in the place of another one of the same source.
+        plugins: Modules or objects with hooks, besides those that are installed.
+        registry: Loaded plugins, if they are loaded already.
+        plugin_files: Python files with hooks.
+
+    Returns:
+        What was stored.
+
+    Raises:
+        UsageError: An option does not fit the table, or the store has another table of this source.
+        SourceError: The file cannot be read, or no importer recognises it.
+        StoreError: The store cannot be opened or written.
+    """
+    choices = _Choices(source, provider, model, version, texts_of(series, "--series"))
+    choices.check()
+    for option, text in {"--importer": importer, "--mapping": None if mapping is None else os.fspath(mapping)}.items():
+        if text == "":
+            raise UsageError(f"{option} is empty: name one, or leave it out")
+    if registry is None:
+        registry = load_plugins(files=plugin_files, objects=plugins)
+    found = find_source(file, registry)
+    owned, warnings = _importer_for(found, registry, importer, None if mapping is None else os.fspath(mapping))
+    table = choices.applied(_read(owned, found), found)
+    _check(table, found.label)
+    with opened_store(store, mode="write") as opened:
+        with opened.writing() as writer:
+            stored = writer.record_reported_table(table, replace=replace)
+        return ImportReport(
+            source=stored.source,
+            provider=stored.provider,
+            importer=f"{owned.plugin}:{owned.object.label}",
+            store=opened.location,
+            models=len(set(_subjects(table))),
+            rows=stored.rows,
+            columns=tuple(column.name for column in table.columns),
+            values=stored.values,
+            scores=stored.scores,
+            is_new=stored.is_new,
+            notes=(*warnings, *table.notes),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """What a person says of a table; None for what the table or its file should say."""
+
+    source: str | None
+    provider: str | None
+    model: str | None
+    version: str | None
+    series: tuple[str, ...]
+
+    def check(self) -> None:
+        """Raise unless all of it can be stored."""
+        for option, text in {"--source": self.source, "--provider": self.provider}.items():
+            if text is not None:
+                _check_text(option, text)
+        for option, text in {"--model": self.model, "--version": self.version}.items():
+            if text is not None:
+                check_name(option, text)
+        for text in self.series:
+            check_name("--series", text)
+
+    def applied(self, table: ReportedTable, file: Source) -> ReportedTable:
+        """Return the table with what a person said of it, and what is left to the file's name."""
+        subjects = _subjects(table)
+        named = next((own for own, _ in subjects if own), "")
+        if self.model is not None and named:
+            raise UsageError(f"{file.label} names its models, such as {named!r}: leave --model out")
+        told = next((own for _, own in subjects if own), "")
+        if self.version is not None and told:
+            raise UsageError(f"{file.label} says its versions, such as {told!r}: leave --version out")
+        model, version = self.model or "", self.version or ""
+        if not model and not all(own for own, _ in subjects):
+            if file.is_object:
+                raise UsageError("the data frame names no model: give model=")
+            model = _stem(file.name)
+        source = self.source or table.source
+        if not source and file.is_object:
+            raise UsageError("a data frame has no name: give source=, which tells this table from others")
+        provider = self.provider or table.provider
+        if not provider:
+            raise UsageError(
+                f"{file.label} does not say who computed it: give --provider, such as 'weightwatcher 0.7.5.5'"
+            )
+        rows = tuple(own._replace(model=own.model or model, version=own.version or version) for own in table.rows)
+        scores = tuple(own._replace(model=own.model or model, version=own.version or version) for own in table.scores)
+        members = {own or model: tuple(given) for own, given in table.series.items()}
+        if self.series:
+            if not rows:
+                raise UsageError(f"{file.label} holds scores alone: --series takes the models of rows; leave it out")
+            for own in rows:
+                members[own.model] = tuple(dict.fromkeys((*members.get(own.model, ()), *self.series)))
+        return replace(table, source=source or file.name, provider=provider, rows=rows, scores=scores, series=members)
+
+
+def _subjects(table: ReportedTable) -> list[tuple[str, str]]:
+    """Return the model and the version of every row and score."""
+    rows = [(own.model, own.version) for own in table.rows]
+    return rows + [(own.model, own.version) for own in table.scores]
+
+
+def _stem(name: str) -> str:
+    """Return the name of a file without the ends that say its form."""
+    stem = name
+    while any(stem.lower().endswith(suffix) and len(stem) > len(suffix) for suffix in SUFFIXES):
+        stem = stem.rpartition(".")[0]
+    return stem
+
+
+def _importer_for(
+    source: Source, registry: Registry, spec: str | None, mapping: str | None
+) -> tuple[Owned[Importer], list[str]]:
+    """Return the importer that was named, or the one that recognises a source best; and warnings of those that failed.
+
+    Raises:
+        UsageError: There is no such importer, it takes no mapping, or several are equally sure.
+        SourceError: None recognises it.
+    """
+    if spec is not None:
+        named = configured(registry.importers, spec)
+        if mapping is not None and not _takes_mapping(named.object):
+            raise UsageError(f"importer {named.name} takes no mapping: leave --mapping or --importer out")
+        return _with_mapping(named, mapping), []
+    asked = [owned for owned in registry.importers if mapping is None or _takes_mapping(owned.object)]
+    warnings: list[str] = []
+    sure: list[tuple[float, Owned[Importer]]] = []
+    for owned in (_with_mapping(own, mapping) for own in asked):
+        try:
+            confidence = float(owned.object.probe(source))
+        except RAISED as error:  # one importer's guess must not cost the others'
+            sentence = sentence_of(error, owned.object)
+            warnings.append(f"importer {owned.qualified} failed to look at {source.label}: {sentence}")
+            continue
+        if confidence > 0:
+            sure.append((confidence, owned))
+    if not sure:
+        raise _unrecognised(source, [own.name for own in asked], warnings)
+    highest = max(confidence for confidence, _ in sure)
+    best = [owned for confidence, owned in sure if confidence == highest]
+    if len(best) > 1:
+        names = " or ".join(owned.qualified for owned in best)
+        raise UsageError(f"{source.label}: several importers are equally sure of it: choose by --importer {names}")
+    return best[0], warnings
+
+
+def _takes_mapping(importer: Importer) -> bool:
+    return any(parameter.name == MAPPING for parameter in importer.parameters())
+
+
+def _with_mapping(owned: Owned[Importer], mapping: str | None) -> Owned[Importer]:
+    if mapping is None:
+        return owned
+    return replace(owned, object=replace(owned.object, **{MAPPING: mapping}))  # type: ignore[type-var] # has options
+
+
+def _unrecognised(source: Source, asked: Sequence[str], warnings: Sequence[str]) -> SourceError:
+    """Return the error that nothing recognises a source, with what it holds."""
+    holds = ""
+    if not source.is_object:
+        header = [name for name in read_table(source).header if name]  # says what is wrong with a damaged file
+        more = f" and {len(header) - SHOWN_COLUMNS} more" if len(header) > SHOWN_COLUMNS else ""
+        holds = f" (its columns are {', '.join(header[:SHOWN_COLUMNS])}{more})"
+    known = ", ".join(sorted(asked)) or "none"
+    return SourceError(
+        "; ".join(
+            [
+                f"{source.label}: no importer recognises it{holds}, of {known}",
+                *warnings,
+                "say what its columns are by --mapping FILE.toml, or choose by --importer",
+            ]
+        )
+    )
+
+
+def _read(owned: Owned[Importer], source: Source) -> ReportedTable:
+    """Let an importer read a source.
+
+    Raises:
+        WWError: What the importer says of it.
+        PluginError: It raised something else, or gave no table.
+    """
+    try:
+        table: object = owned.object.read(source)
+    except WWError:
+        raise
+    except RAISED as error:
+        sentence = sentence_of(error, owned.object)
+        raise PluginError(f"{source.label}: importer {owned.qualified} failed: {sentence}") from error
+    if not isinstance(table, ReportedTable):
+        kind = type(table).__name__
+        raise PluginError(f"importer {owned.qualified} gave an object of type {kind}, no ww.ReportedTable")
+    return table
+
+
+def _check(table: ReportedTable, label: str) -> None:
+    """Raise unless all of a table can be stored.
+
+    Raises:
+        CorruptFileError: It cannot; the message names what.
+    """
+    if not table.rows and not table.scores:
+        raise CorruptFileError(f"{label}: it holds no row that says anything")
+    try:
+        _check_text("the source", table.source)
+        _check_text("the provider", table.provider)
+        for column in table.columns:
+            _check_column(column)
+        twice = [name for name, count in Counter(own.name for own in table.columns).items() if count > 1]
+        if twice:
+            raise UsageError(f"two columns have the name {twice[0]!r}: give one of them another name")
+        names = {column.name: column for column in table.columns}
+        for model, version in dict.fromkeys(_subjects(table)):
+            check_name("the model", model)
+            if version:
+                check_name("the version", version)
+        for layer in dict.fromkeys(row.layer for row in table.rows):
+            _check_text("the layer", layer, least=0)
+        for row in table.rows:
+            _check_values(row, names)
+        for series in dict.fromkeys(series for own in table.series.values() for series in own):
+            check_name("the series", series)
+        for score in table.scores:
+            try:
+                check_score(score)
+            except UsageError as error:
+                raise UsageError(f"the score {quoted(str(score))}: {error}") from None
+        _check_scores_once(table)
+    except UsageError as error:
+        raise CorruptFileError(f"{label}: {error}") from None
+
+
+def _check_column(column: ReportedColumn) -> None:
+    for what, text in {"the name of a column": column.name, "the key of a definition": column.metric}.items():
+        _check_text(what, text)
+    for what, text in {"version": column.version, "definition": column.definition}.items():
+        _check_text(f"the {what} of column {column.name}", text, most=10 * LONGEST_NAME)
+    for what, text in {"unit": column.unit, "caveat": column.caveat}.items():
+        _check_text(f"the {what} of column {column.name}", text, least=0, most=10 * LONGEST_NAME)
+    if column.type not in TYPES:
+        raise UsageError(f"the type of column {column.name} is one of {', '.join(TYPES)}, not {column.type!r}")
+    if column.better not in get_args(Better):
+        raise UsageError(f"the direction of column {column.name} is lower, higher or none, not {column.better!r}")
+
+
+def _check_values(row: ReportedEntry, columns: Mapping[str, ReportedColumn]) -> None:
+    for name, outcome in row.values.items():
+        if name not in columns:
+            raise UsageError(f"a row of {row.model} has a value of {name!r}, which is no column of the table")
+        if not isinstance(outcome, Outcome):
+            raise UsageError(f"{name} of {row.model} is of type {type(outcome).__name__}, no ww.Outcome")
+        if outcome.is_ok and (outcome.text is not None) != (columns[name].type == "text"):
+            raise UsageError(f"{name} of {row.model} is {quoted(outcome.value)}, and the type is {columns[name].type}")
+        if outcome.text is not None and not outcome.text.isprintable():
+            raise UsageError(f"{name} of {row.model}, {quoted(outcome.text)}, has control characters: leave them out")
+
+
+def _check_scores_once(table: ReportedTable) -> None:
+    keys = Counter((own.model, own.version, own.name, own.dataset, own.source) for own in table.scores)
+    for score in table.scores:
+        if keys[score.model, score.version, score.name, score.dataset, score.source] > 1:
+            raise UsageError(f"{score} stands in it twice: leave one out")
+
+
+def _check_text(what: str, text: object, *, least: int = 1, most: int = LONGEST_NAME) -> None:
+    if not isinstance(text, str):
+        raise UsageError(f"{what} must be a text, not {quoted(text)}")
+    if len(text.strip()) < least:
+        raise UsageError(f"{what} is empty: give one")
+    if len(text) > most:
+        raise UsageError(f"{what} has {len(text):,} characters: {most:,} are allowed")
+    if not text.isprintable():
+        raise UsageError(f"{what} {quoted(text)} has control characters: leave them out")
