@@ -114,6 +114,11 @@ def remove_garbage(reading: Transaction, writing_alone: Transaction) -> Counter[
     return +removed
 
 
+def remove_subjects(connection: Connection, subjects: Sequence[int]) -> None:
+    """Remove subjects, given by their keys, with all that is said of them, and the pairs that they are in."""
+    _remove(connection, _parts_of(connection, subjects))
+
+
 def mark_killed(connection: Connection) -> int:
     """Mark runs that never ended as interrupted, once they are so old that they must have been killed; count them."""
     killed = t.run.c.started_at < _killed_before()
