@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.import_table import ImportReport, import_table
     from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.regressions import regressions
+    from ww_core.use_cases.scores import import_scores
     from ww_core.use_cases.sql import sql
     from ww_core.use_cases.trend import trend
 
@@ -161,12 +162,15 @@ _HOMES = {
     "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.regressions": ["regressions"],
     "ww_core.use_cases.sql": ["sql"],
+    "ww_core.use_cases.scores": ["import_scores"],
     "ww_core.use_cases.trend": ["trend"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "API_VERSION",
+    "ITEM_SIZES",
+    "ROUNDINGS",
     "AnalysisReport",
     "Blame",
     "CheckReport",
@@ -186,7 +190,6 @@ __all__ = [
     "FolderExport",
     "FolderImport",
     "History",
-    "ITEM_SIZES",
     "ImportReport",
     "Importer",
     "Layer",
@@ -215,7 +218,6 @@ __all__ = [
     "PluginError",
     "Profile",
     "Quantity",
-    "ROUNDINGS",
     "ReadOnlyStoreError",
     "Refused",
     "Registry",
@@ -259,6 +261,7 @@ __all__ = [
     "history",
     "hookimpl",
     "import_folder",
+    "import_scores",
     "import_table",
     "leaderboard",
     "load_plugins",

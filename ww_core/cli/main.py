@@ -25,6 +25,8 @@ from ww_core.cli import (
     listings,
     regressions,
     rename,
+    scores,
+    series,
     show,
     spectrum,
     sql,
@@ -284,6 +286,8 @@ app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)
 app.command("importers")(listings.importers)
 app.command("plugins")(listings.plugins)
+app.add_typer(scores.app, name="scores")
+app.add_typer(series.app, name="series")
 app.add_typer(db.app, name="db")
 
 
