@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from ww_core.errors import UnknownNameError, UsageError
+from ww_core.errors import NotStoredError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from ww_core.domain.columnar import StoredScore
     from ww_core.domain.model_values import ModelRow
+    from ww_core.errors import WWError
 
 Reading = Literal["reported", "error", "accuracy"]
 """How a score is read: as it is reported, or as an error or an accuracy, where it may be the complement."""
@@ -46,9 +47,29 @@ class ScoreColumn(NamedTuple):
     sources: tuple[str, ...]
 
 
-def score_names(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -> list[str]:
-    """List the names of the scores that models have."""
-    return sorted({score.name for own in _by_model(models, scores).values() for score in own})
+def scores_of_models(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -> list[StoredScore]:
+    """Return the scores that any of the models has."""
+    return [score for own in _by_model(models, scores).values() for score in own]
+
+
+def why_no_score(known: Sequence[StoredScore], name: str, dataset: str, source: str) -> WWError:
+    """Say why no model has a score of this name, on this dataset, by this source; what is empty was not named.
+
+    Args:
+        known: All scores that the models have.
+        name: Name of the score.
+        dataset: What it was measured on.
+        source: Who says so.
+    """
+    if not known:
+        return NotStoredError("none of these models has a score: `ww scores add` stores one")
+    left = list(known)
+    for what, told, field in (("score", name, "name"), ("dataset", dataset, "dataset"), ("source", source, "source")):
+        names = {getattr(own, field) for own in left}
+        if told and told not in names:
+            return UnknownNameError(f"{what}{f' of {name}' if name and what != 'score' else ''}", told, names)
+        left = [own for own in left if told in {"", getattr(own, field)}]
+    return NotStoredError("none of these models has such a score: `ww scores list` lists what there is")
 
 
 def scored_models(
@@ -59,11 +80,10 @@ def scored_models(
     Args:
         models: The models.
         scores: Scores, of which those of the right dataset and source are chosen already, where these were named.
-        name: Name of the score.
+        name: Name of the score, which one model has at least.
         reading: How it is read.
 
     Raises:
-        UnknownNameError: No model has a score of this name.
         UsageError: A model has several on one dataset, they differ in unit or direction, or they cannot be so read.
     """
     if reading not in get_args(Reading):
@@ -74,12 +94,10 @@ def scored_models(
         for score in own:
             if score.name == name:
                 found[at, score.dataset].append(score)
-    if not found:
-        known = {score.name for own in by_model.values() for score in own}
-        raise UnknownNameError("score", name, known, "ww scores list")
     for (at, dataset), own in found.items():
         if len(own) > 1:
             said = ", ".join(f"{score.value:g} by {score.source}" for score in own[:4])
+            said += f" and {len(own) - 4} more" if len(own) > 4 else ""
             where = f" on {dataset}" if dataset else ""
             raise UsageError(f"{name} of {models[at].name}{where} is reported as {said}: name one by --source")
     chosen = [own[0] for own in found.values()]

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from ww_core.domain.expressions.arithmetic import parse_comparison, parse_expression
 from ww_core.domain.model_values import ModelChoice, RowChoice, summaries_asked
 from ww_core.domain.name import texts_of
+from ww_core.domain.scored import scores_of_models, why_no_score
 from ww_core.errors import NotStoredError, UnknownNameError, UsageError
+from ww_core.store.records import ScoreFilter
 
 if TYPE_CHECKING:
+    from ww_core.domain.columnar import StoredScore
     from ww_core.domain.expressions.arithmetic import Comparison, Expression, Summary
-    from ww_core.domain.model_values import ModelValues, Over
+    from ww_core.domain.model_values import ModelRow, ModelValues, Over
     from ww_core.store.reader import Reader
 
 
@@ -132,6 +135,30 @@ def found_values(reader: Reader, question: Asked) -> ModelValues:
     return values
 
 
+def found_scores(
+    reader: Reader, models: Sequence[ModelRow], name: str, dataset: str, source: str, *, must_be: bool
+) -> list[StoredScore]:
+    """Return the scores that models have; what is empty chooses all.
+
+    Args:
+        reader: An open transaction.
+        models: The models.
+        name: Name of the score.
+        dataset: What it was measured on.
+        source: Who says so.
+        must_be: Whether it is an error if there is none.
+
+    Raises:
+        UnknownNameError: There is none of this name, on this dataset or by this source.
+        NotStoredError: There is none at all.
+    """
+    one = ScoreFilter((), *((own,) if own else () for own in (name, dataset, source)))
+    found = scores_of_models(models, reader.scores(one))
+    if not found and must_be:
+        raise why_no_score(scores_of_models(models, reader.scores()), name, dataset, source)
+    return found
+
+
 def _own_or_reported(reader: Reader, question: Asked, summaries: Sequence[Summary]) -> ModelValues:
     try:
         return reader.computed_values(
@@ -141,11 +168,29 @@ def _own_or_reported(reader: Reader, question: Asked, summaries: Sequence[Summar
             question.rows,
             every_version=question.every_version,
         )
-    except (NotStoredError, UnknownNameError):
-        providers = [] if question.profile else reader.reported_origins([own.column for own in summaries])
-        if not providers:
+    except (NotStoredError, UnknownNameError) as error:
+        table = "" if question.profile else _only_table(reader, [own.column for own in summaries])
+        if not table:
             raise
+        try:
+            return reader.reported_values(summaries, table, question.models, question.rows)
+        except (NotStoredError, UnknownNameError):
+            if isinstance(error, NotStoredError):
+                raise
+        raise
+
+
+def _only_table(reader: Reader, columns: Sequence[str]) -> str:
+    """Return the only table that has all of these columns, or the only provider of several; empty for none.
+
+    Raises:
+        UsageError: There are several.
+    """
+    tables = reader.reported_origins(columns)
+    providers = {provider for _, provider in tables}
     if len(providers) > 1:
-        names = ", ".join(dict.fromkeys(own.column for own in summaries))
-        raise UsageError(f"{names} is reported by {', '.join(providers)}: name one by --reported")
-    return reader.reported_values(summaries, providers[0], question.models, question.rows)
+        names = ", ".join(dict.fromkeys(columns))
+        raise UsageError(
+            f"{names}: several tables report it, {', '.join(own for own, _ in tables)}: name one by --reported"
+        )
+    return tables[0][0] if len(tables) == 1 else next(iter(providers), "")
