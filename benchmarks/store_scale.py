@@ -4,9 +4,10 @@
     python benchmarks/store_scale.py --values 2000000 20000000 --store postgresql://ww@localhost/ww
 
 Models of 100 versions of 100 layers, no two alike, each with 16 values of its matrix and 4 of the layer, fill the store
-up to each count of values in turn; their versions come in turn, as if all models were trained at once. Then questions
-about one of these models are timed, as best, median and first of a number of times. The store is new, and goes away
-unless it is named. A server is told to ANALYZE first, as it does by itself after a while; SQLite is not.
+up to each count of values in turn; their versions come in turn, as if all models were trained at once. Each version has
+a score, and each model is in one of two series. Then questions about one of these models, and about all of them, are
+timed, as best, median and first of a number of times. The store is new, and goes away unless it is named. A server is
+told to ANALYZE first, as it does by itself after a while; SQLite is not.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from sqlalchemy import text
 
+import ww_core as ww
 from ww_core.domain.answer import RunEnd
 from ww_core.domain.column import Column
 from ww_core.domain.identity import digest_of
 from ww_core.domain.layer import Layer, LayerKind, TensorSpec
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.report import Aggregate
+from ww_core.domain.score import Score
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject
 from ww_core.store.records import (
     CheckpointRecord,
@@ -43,6 +46,9 @@ from ww_core.store.store import Store, open_store
 
 VERSIONS = 100
 LAYERS = 100
+SERIES = 2
+LEAST = 3
+"""Models of a series that a trend has a line of."""
 SCOPES = {"alpha": "matrix", **{f"m{n}": "matrix" for n in range(15)}, **{f"l{n}": "layer" for n in range(4)}}
 MODEL_METRIC = "log_prod"
 VALUES = LAYERS * len(SCOPES) + 1
@@ -125,6 +131,18 @@ def record_version(store: Store, model: str, number: int, count: int = LAYERS) -
         writer.record_summaries(run, means, ())
 
 
+def record_scores(store: Store, models: Sequence[str]) -> None:
+    """Record the series of models, and a score of each of their versions."""
+    for model in models:
+        store.add_to_series(f"series-{int(model.rpartition('-')[2]) % SERIES}", [model])
+        drawn = random.Random(model)
+        versions = range(1, VERSIONS + 1)
+        store.add_scores(
+            Score(model, "top1_error", "images", drawn.gauss(20.0, 2.0), "bench", str(number), "lower", "%")
+            for number in versions
+        )
+
+
 def seconds(question: Callable[[], object], times: int) -> list[float]:
     """Wall times of a question, in order."""
     found = []
@@ -140,6 +158,7 @@ def fill(store: Store, first: int, models: int) -> None:
     for number in range(1, VERSIONS + 1):
         for own in range(first, first + models):
             record_version(store, f"model-{own}", number)
+    record_scores(store, [f"model-{own}" for own in range(first, first + models)])
 
 
 def size_of(store: Store) -> int:
@@ -162,7 +181,31 @@ def measure(location: str, model: str, times: int) -> dict[str, list[float]]:
         for name, query in QUESTIONS.items():
             found[name] = seconds(partial(ask, query), times)
         found["Store.report of a version"] = seconds(lambda: store.report(f"{model}@50"), times)
+        for name, question in questions(store, model).items():
+            found[name] = seconds(question, times)
     return found
+
+
+def questions(store: Store, model: str) -> dict[str, Callable[[], object]]:
+    """Return what people ask, by name; of all models unless it says so."""
+    board = partial(ww.leaderboard, "alpha", store=store)
+    line = partial(ww.trend, ["alpha"], "top1_error", store=store)
+    own = {
+        "ww.history of a model": partial(ww.history, model, store=store, metrics=["alpha"]),
+        "ww.diff of two versions": partial(ww.diff, f"{model}@49", f"{model}@50", store=store),
+        "ww.leaderboard": partial(board, replicates=0),
+        "ww.leaderboard, intervals": board,
+        "ww.leaderboard of all versions": partial(board, every_version=True, replicates=0),
+        "ww.leaderboard of all versions, intervals": partial(board, every_version=True),
+        "ww.trend": partial(line, replicates=0),
+        "ww.trend, intervals": line,
+        "ww.trend of all versions": partial(line, every_version=True, replicates=0),
+        "ww.trend of all versions, intervals": partial(line, every_version=True),
+    }
+    few = len(store.series(f"series-{SERIES - 1}")) < LEAST if len(store.series()) > 1 else True
+    return {
+        name: question for name, question in own.items() if not (few and name in {"ww.trend", "ww.trend, intervals"})
+    }
 
 
 def main() -> None:

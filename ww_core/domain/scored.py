@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
+from ww_core.domain.text import shortened
 from ww_core.errors import NotStoredError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -47,9 +48,19 @@ class ScoreColumn(NamedTuple):
     sources: tuple[str, ...]
 
 
-def scores_of_models(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -> list[StoredScore]:
-    """Return the scores that any of the models has."""
-    return [score for own in _by_model(models, scores).values() for score in own]
+def scores_by_model(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -> Mapping[int, list[StoredScore]]:
+    """Return the scores of models by the position of the model, of those that have any.
+
+    A score of a checkpoint belongs to every model that stands on it, another one to the model of its name and version.
+    """
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for at, own in enumerate(models):
+        places[("", own.digest) if own.digest else (own.model, own.version)].append(at)
+    found: dict[int, list[StoredScore]] = defaultdict(list)
+    for score in scores:
+        for at in places.get(("", score.digest) if score.digest else (score.model or "", score.version or ""), ()):
+            found[at].append(score)
+    return dict(sorted(found.items()))
 
 
 def why_no_score(known: Sequence[StoredScore], name: str, dataset: str, source: str) -> WWError:
@@ -73,13 +84,14 @@ def why_no_score(known: Sequence[StoredScore], name: str, dataset: str, source: 
 
 
 def scored_models(
-    models: Sequence[ModelRow], scores: Iterable[StoredScore], name: str, reading: Reading = "reported"
+    models: Sequence[ModelRow], scores: Mapping[int, Sequence[StoredScore]], name: str, reading: Reading = "reported"
 ) -> tuple[ScoreColumn, list[ScoredModel]]:
     """Find the scores of models, at most one for each dataset.
 
     Args:
         models: The models.
-        scores: Scores, of which those of the right dataset and source are chosen already, where these were named.
+        scores: Scores by the position of their model, of which those of the right dataset and source are chosen already,
+            where these were named.
         name: Name of the score, which one model has at least.
         reading: How it is read.
 
@@ -88,16 +100,14 @@ def scored_models(
     """
     if reading not in get_args(Reading):
         raise UnknownNameError("reading of a score", reading, get_args(Reading))
-    by_model = _by_model(models, scores)
     found: dict[tuple[int, str], list[StoredScore]] = defaultdict(list)
-    for at, own in by_model.items():
+    for at, own in scores.items():
         for score in own:
             if score.name == name:
                 found[at, score.dataset].append(score)
     for (at, dataset), own in found.items():
         if len(own) > 1:
-            said = ", ".join(f"{score.value:g} by {score.source}" for score in own[:4])
-            said += f" and {len(own) - 4} more" if len(own) > 4 else ""
+            said = shortened([f"{score.value:g} by {score.source}" for score in own], most=4)
             where = f" on {dataset}" if dataset else ""
             raise UsageError(f"{name} of {models[at].name}{where} is reported as {said}: name one by --source")
     chosen = [own[0] for own in found.values()]
@@ -114,23 +124,6 @@ def scored_models(
         ScoredModel(at, dataset, _complement(own[0]) if turned else own[0].value)
         for (at, dataset), own in sorted(found.items(), key=lambda item: item[0])
     ]
-
-
-def _by_model(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -> Mapping[int, list[StoredScore]]:
-    """Return scores by the position of their model: those of a checkpoint by its digest, others by name and version."""
-    places: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for at, own in enumerate(models):
-        places[("", own.digest) if own.digest else (own.model, own.version)].append(at)
-    found: dict[int, list[StoredScore]] = defaultdict(list)
-    seen: set[tuple[int, str, str, str]] = set()
-    for score in scores:
-        key = ("", score.digest) if score.digest else (score.model or "", score.version or "")
-        for at in places.get(key, ()):
-            what = (at, score.name, score.dataset, score.source)
-            if what not in seen:  # a score of a checkpoint stands beside each of its names
-                seen.add(what)
-                found[at].append(score)
-    return found
 
 
 def _read(name: str, better: str, reading: Reading) -> tuple[str, bool]:

@@ -69,9 +69,9 @@ class _Version(NamedTuple):
 
     model: str
     version: str
+    series: tuple[str, ...]
     digest: str
     provisional: bool
-    series: tuple[str, ...]
     analysis_id: int | None
     selection_id: int | None
     model_subject_id: int | None
@@ -108,26 +108,34 @@ def _versions(connection: Connection, profile: str, models: ModelChoice, *, ever
         NotStoredError: No model is stored.
     """
     by_model: dict[str, list[Any]] = defaultdict(list)
-    for row in execute(connection, _LABELS, {"profile": clean(profile)}):
+    for row in execute(connection, _LABELS, {}):
         by_model[row.model].append(row)
     if not by_model:
         raise NotStoredError("no model is stored here: `ww analyze` makes one")
     members = _series(connection, reported=False)
     models.check(by_model, {own for series in members.values() for own in series})
-    found = []
+    labels: list[Any] = []
     for model in sorted(by_model):
-        series = members.get(model, ())
-        if not models.keeps(model, series):
-            continue
-        rows = by_model[model]
-        has_steps = all(row.step is not None for row in rows)
-        rows.sort(key=lambda row: (row.step if has_steps else 0, row.position))
-        for row in rows if every_version else rows[-1:]:
-            keys = (row.analysis_id, row.selection_id, row.model_subject_id)
-            found.append(_Version(model, row.version, row.digest, row.provisional, series, *keys))
-    if not found:
+        if models.keeps(model, members.get(model, ())):
+            rows = by_model[model]
+            has_steps = all(row.step is not None for row in rows)
+            rows.sort(key=lambda row: (row.step if has_steps else 0, row.position))
+            labels += rows if every_version else rows[-1:]
+    if not labels:
         raise NotStoredError("no stored model is left by these names and series")
-    return found
+    stands = _stands(connection, profile, [row.id for row in labels])
+    return [_Version(row.model, row.version, members.get(row.model, ()), *stands[row.id][1:]) for row in labels]
+
+
+def _stands(connection: Connection, profile: str, labels: Sequence[int]) -> dict[int, Any]:
+    """Return what labels stand on, and their analyses in force, by the keys of the labels."""
+    asked = {"profile": clean(profile)}
+    if len(labels) > SCANNED:
+        rows = execute(connection, _STANDS, asked)
+    else:
+        parts = ({**asked, "labels": chunk} for chunk in chunks(labels))
+        rows = [row for part in parts for row in execute(connection, _SOME_STANDS, part)]
+    return {row.id: row for row in rows}
 
 
 def _series(connection: Connection, *, reported: bool) -> dict[str, tuple[str, ...]]:
@@ -140,20 +148,19 @@ def _series(connection: Connection, *, reported: bool) -> dict[str, tuple[str, .
 
 
 _MEMBERS = text("SELECT series, model, is_reported FROM v_series")
-_LABELS = (
+_LABELS = select(
+    t.label.c.id, t.model.c.name.label("model"), t.label.c.name.label("version"), t.label.c.step, t.label.c.position
+).join(t.model, t.model.c.id == t.label.c.model_id)
+_STANDS = (
     select(
-        t.model.c.name.label("model"),
-        t.label.c.name.label("version"),
-        t.label.c.step,
-        t.label.c.position,
+        t.label.c.id,
         t.checkpoint.c.digest,
         t.checkpoint.c.provisional,
         t.analysis.c.id.label("analysis_id"),
         t.analysis.c.selection_id,
         t.analysis.c.model_subject_id,
     )
-    .select_from(t.model)
-    .join(t.label, t.label.c.model_id == t.model.c.id)
+    .select_from(t.label)
     .join(t.structure, t.structure.c.id == t.label.c.structure_id)
     .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
     .outerjoin(
@@ -165,6 +172,7 @@ _LABELS = (
     )
     .outerjoin(t.analysis, t.analysis.c.id == t.in_force.c.analysis_id)
 )
+_SOME_STANDS = _STANDS.where(t.label.c.id.in_(bindparam("labels", expanding=True)))
 
 
 def _columns(connection: Connection, selections: Iterable[int]) -> dict[int, dict[str, _ColumnOf]]:

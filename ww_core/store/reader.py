@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from ww_core.domain.answer import RunEnd
     from ww_core.domain.answering import AnsweringRun
-    from ww_core.domain.columnar import ScoreTable, ValueTable
+    from ww_core.domain.columnar import ScoreTable, StoredScore, ValueTable
     from ww_core.domain.expressions.arithmetic import Summary
     from ww_core.domain.history import History, HistoryColumn, LayerContent
     from ww_core.domain.layer_spectrum import LayerSpectrum
-    from ww_core.domain.model_values import ModelChoice, ModelValues, RowChoice
+    from ww_core.domain.model_values import ModelChoice, ModelRow, ModelValues, RowChoice
     from ww_core.domain.outcome import Outcome
     from ww_core.domain.report import AnalysisReport, RowScope
     from ww_core.domain.run import LayerCoverage, StoredRun
@@ -350,6 +350,22 @@ class Reader:
         from ww_core.store import model_values
 
         return model_values.directed_columns(self._connection, profile, table)
+
+    @readable()
+    def scores_of(
+        self, models: Sequence[ModelRow], name: str = "", dataset: str = "", source: str = ""
+    ) -> list[StoredScore]:
+        """Return the scores of models: of a stored one those of its checkpoint, of a reported one those of its name.
+
+        Args:
+            models: The models.
+            name: Name of the scores; empty for all.
+            dataset: What they were measured on; empty for anything.
+            source: Who says so; empty for anybody.
+        """
+        from ww_core.store import scores
+
+        return scores.scores_of(self._connection, models, name, dataset, source)
 
     def series(self, name: str = "") -> list[SeriesMember]:
         """List the members of all series, by name, or of one.

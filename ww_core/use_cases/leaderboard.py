@@ -120,8 +120,8 @@ def _scored(reader: Reader, values: ModelValues, name: str, dataset: str, source
         UsageError: A score that was asked for is on several datasets, or reported by several sources.
     """
     is_asked = bool(name or dataset or source)
-    scores = found_scores(reader, values.rows, name, dataset, source, must_be=is_asked)
-    names = sorted({own.name for own in scores})
+    scores = found_scores(reader, values.rows, name, dataset, source)
+    names = sorted({score.name for own in scores.values() for score in own})
     if not names:
         return _NO_SCORE
     if len(names) > 1:

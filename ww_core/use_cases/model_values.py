@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.expressions.arithmetic import parse_comparison, parse_expression
 from ww_core.domain.model_values import ModelChoice, RowChoice, summaries_asked
 from ww_core.domain.name import texts_of
-from ww_core.domain.scored import scores_of_models, why_no_score
+from ww_core.domain.scored import scores_by_model, why_no_score
 from ww_core.errors import NotStoredError, UnknownNameError, UsageError
-from ww_core.store.records import ScoreFilter
 
 if TYPE_CHECKING:
     from ww_core.domain.columnar import StoredScore
@@ -136,26 +135,18 @@ def found_values(reader: Reader, question: Asked) -> ModelValues:
 
 
 def found_scores(
-    reader: Reader, models: Sequence[ModelRow], name: str, dataset: str, source: str, *, must_be: bool
-) -> list[StoredScore]:
-    """Return the scores that models have; what is empty chooses all.
-
-    Args:
-        reader: An open transaction.
-        models: The models.
-        name: Name of the score.
-        dataset: What it was measured on.
-        source: Who says so.
-        must_be: Whether it is an error if there is none.
+    reader: Reader, models: Sequence[ModelRow], name: str, dataset: str, source: str
+) -> Mapping[int, list[StoredScore]]:
+    """Return the scores of models, by the position of the model; an empty name, dataset or source chooses all.
 
     Raises:
         UnknownNameError: There is none of this name, on this dataset or by this source.
-        NotStoredError: There is none at all.
+        NotStoredError: There is none, though one was asked for.
     """
-    one = ScoreFilter((), *((own,) if own else () for own in (name, dataset, source)))
-    found = scores_of_models(models, reader.scores(one))
-    if not found and must_be:
-        raise why_no_score(scores_of_models(models, reader.scores()), name, dataset, source)
+    found = scores_by_model(models, reader.scores_of(models, name, dataset, source))
+    if not found and (name or dataset or source):
+        every = scores_by_model(models, reader.scores_of(models))
+        raise why_no_score([score for own in every.values() for score in own], name, dataset, source)
     return found
 
 

@@ -80,7 +80,7 @@ def trend(
     question = asked(metrics, **choice)
     with opened_store(store, mode="read") as opened, opened.reading() as reader:
         values = found_values(reader, question)
-        scores = found_scores(reader, values.rows, score, dataset, source, must_be=True)
+        scores = found_scores(reader, values.rows, score, dataset, source)
     column, scored = scored_models(values.rows, scores, score, reading)
     datasets = sorted({own.dataset for own in scored})
     if "dataset" not in groups_by and len(datasets) > 1:
