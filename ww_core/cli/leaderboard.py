@@ -59,7 +59,12 @@ def leaderboard(
     reported: options.Reported = "",
     profile: options.OwnProfile = "",
     bootstrap: options.Bootstrap = 1000,
-    top: options.Top = 0,
+    top: Annotated[
+        int,
+        typer.Option(
+            "--top", min=0, metavar="N", help="Only the first N of each series.  [default: all]", show_default=False
+        ),
+    ] = 0,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,

@@ -33,7 +33,10 @@ def trend(
     metric: Annotated[
         list[str],
         typer.Option(
-            "--metric", metavar="A,B", help="Columns, or arithmetic over columns; repeatable.", show_default=False
+            "--metric",
+            metavar="A,B",
+            help="Columns, or arithmetic over columns; repeatable, or separated by commas.",
+            show_default=False,
         ),
     ],
     score: Annotated[
@@ -88,7 +91,7 @@ def trend(
         check_plot(plot)
     groups = options.listed(by, "--by") or ("series",)
     answer = ask(
-        options.listed(metric, "--metric"),
+        metric,
         score,
         store=store_location(store),
         by=() if groups == ("none",) else groups,

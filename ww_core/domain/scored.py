@@ -90,7 +90,7 @@ def scored_models(
 
     Args:
         models: The models.
-        scores: Scores by the position of their model, of which those of the right dataset and source are chosen already,
+        scores: Scores by the position of their model; those of the right dataset and source are chosen already,
             where these were named.
         name: Name of the score, which one model has at least.
         reading: How it is read.

@@ -62,7 +62,9 @@ def leaderboard(
         StoreError: The store cannot be read.
     """
     question = asked([metric], **choice)
-    (expression,) = question.expressions
+    expression, *more = question.expressions
+    if more:
+        raise UsageError(f"models are ranked by one metric, not by {len(more) + 1}: name one")
     check_whole("the number of resamples", replicates, 0)
     with opened_store(store, mode="read") as opened, opened.reading() as reader:
         values = found_values(reader, question)
@@ -90,7 +92,7 @@ def _direction(reader: Reader, question: Asked, values: ModelValues, better: str
         UsageError: Nothing says so.
         UnknownNameError: What is said is no direction.
     """
-    (expression,) = question.expressions
+    expression = question.expressions[0]
     if better:
         if better not in {"lower", "higher"}:
             raise UnknownNameError("direction", better, ["lower", "higher"])

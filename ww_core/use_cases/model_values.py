@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ww_core.domain.expressions.arithmetic import parse_comparison, parse_expression
+from ww_core.domain.expressions.arithmetic import parse_comparison, parse_expressions
 from ww_core.domain.model_values import ModelChoice, RowChoice, summaries_asked
 from ww_core.domain.name import texts_of
 from ww_core.domain.scored import scores_by_model, why_no_score
@@ -61,7 +61,7 @@ def asked(
     """Check what is asked.
 
     Args:
-        metrics: Expressions over columns.
+        metrics: Expressions over columns; a text may hold several, separated by commas.
         models: Globs of names of models; empty for all.
         without: Globs of names of models that are left out.
         series: Names of series of which a model must be a member; empty for any.
@@ -88,7 +88,8 @@ def asked(
     if over not in {"matrices", "layers"}:
         raise UnknownNameError("kind of mean", over, ["matrices", "layers"])
     check_whole("the smallest M", min_m, 0)
-    expressions = tuple(parse_expression(text, "metric") for text in dict.fromkeys(texts))
+    parsed = [own for text in texts for own in parse_expressions(text, "metric")]
+    expressions = tuple(dict.fromkeys(parsed))
     conditions = tuple(parse_comparison(text) for text in texts_of(where, "where"))
     return Asked(
         expressions,
