@@ -11,6 +11,7 @@ import typer
 from ww_core.cli.statistics import shown_statistic
 from ww_core.command import Output, options, say, store_location
 from ww_core.domain.text import shortened
+from ww_core.domain.trend import group_name
 
 if TYPE_CHECKING:
     from ww_core.domain.trend import Trend, TrendLine
@@ -146,7 +147,7 @@ def _print(answer: Trend, output: Output) -> None:
     for metric in answer.metrics:
         small = [own for own in answer.small if own.metric == metric]
         if small:
-            groups = [f"{', '.join(filter(None, own[1:3])) or 'all models'} ({own.n})" for own in small]
+            groups = [f"{group_name(own.series, own.dataset)} ({own.n})" for own in small]
             output.line(f"too few models with {metric}: {shortened(groups)}")
         left_out = [f"{own.model} ({own.reason})" for own in answer.left_out if own.metric == metric]
         if left_out:

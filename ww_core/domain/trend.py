@@ -19,6 +19,11 @@ FIGURES = ("slope", "intercept", "rmse", "mse", "r2", "tau", "rho")
 """What a line is told by."""
 
 
+def group_name(series: str, dataset: str) -> str:
+    """Return what people call a group."""
+    return " on ".join(filter(None, (series, dataset))) or "all models"
+
+
 class TrendPoint(NamedTuple):
     """A model of a group.
 

@@ -95,7 +95,9 @@ def _inversion_counts(ties: tuple[int, ...]) -> list[int]:
         counts = [upper - lower for upper, lower in zip(sums, [0] * k + sums, strict=False)]
     for tied in ties:
         for k in range(2, tied + 1):
-            quotient = [upper - lower for upper, lower in zip(counts, [0, *counts], strict=False)][: len(counts) - k + 1]
+            quotient = [upper - lower for upper, lower in zip(counts, [0, *counts], strict=False)][
+                : len(counts) - k + 1
+            ]
             for i in range(k, len(quotient)):
                 quotient[i] += quotient[i - k]
             counts = quotient

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, or_, select, text, type_coerce
 
 from ww_core.domain.model_values import ModelColumn, ModelRow, ModelValues, Standing
 from ww_core.domain.report import Aggregate
@@ -147,6 +147,11 @@ def _series(connection: Connection, *, reported: bool) -> dict[str, tuple[str, .
     return {model: tuple(sorted(own)) for model, own in members.items()}
 
 
+def _truth(column: ColumnElement[bool]) -> ColumnElement[int]:
+    """Return a column of yes or no as its database has it: 0 and 1 are as good here, and cost no call for each row."""
+    return type_coerce(column, Integer).label(str(column.key))
+
+
 _MEMBERS = text("SELECT series, model, is_reported FROM v_series")
 _LABELS = select(
     t.label.c.id, t.model.c.name.label("model"), t.label.c.name.label("version"), t.label.c.step, t.label.c.position
@@ -155,7 +160,7 @@ _STANDS = (
     select(
         t.label.c.id,
         t.checkpoint.c.digest,
-        t.checkpoint.c.provisional,
+        _truth(t.checkpoint.c.provisional),
         t.analysis.c.id.label("analysis_id"),
         t.analysis.c.selection_id,
         t.analysis.c.model_subject_id,
@@ -244,7 +249,9 @@ def _summaries(connection: Connection, variant: int, aggregate: str, labels: Seq
 
 
 _summary = t.summary.c
-_SUMMARIES = select(_summary.analysis_id, _summary.value, _summary.present, _summary.missing, _summary.partial).where(
+_SUMMARIES = select(
+    _summary.analysis_id, _summary.value, _summary.present, _summary.missing, _truth(_summary.partial)
+).where(
     _summary.variant_id == bindparam("variant"),
     _summary.aggregate == bindparam("aggregate"),
     _summary.layers == "all",
@@ -429,12 +436,16 @@ def reported_values(
         raise UnknownNameError("table or provider", table, origins)
     columns = {summary: _reported_column(connection, *_split(summary.column, table, origins)) for summary in asked}
     sources = {row.source for own in columns.values() if own.origin == table for row in own.rows}
-    names = _reported_models(connection, table, sources)
+    tables_of = _reported_models(connection, table, sources)
     members = _series(connection, reported=True)
-    models.check([model for model, _ in names], {own for series in members.values() for own in series})
-    kept = [own for own in names if models.keeps(own[0], members.get(own[0], ()))]
+    models.check([model for model, _ in tables_of], {own for series in members.values() for own in series})
+    kept = [own for own in sorted(tables_of) if models.keeps(own[0], members.get(own[0], ()))]
     if not kept:
         raise NotStoredError(f"no model of {table} is left by these names and series")
+    for own in kept:
+        if len(tables_of[own]) > 1:
+            several = ", ".join(sorted(tables_of[own]))
+            raise UsageError(f"{own[0]} is in several tables of {table}: name one by --reported: {several}")
     standings = {
         summary: _reported_standing(summary, own, kept, rows, _left_out(connection, own.origin, rows))
         for summary, own in columns.items()
@@ -591,22 +602,15 @@ _REPORTED_NAMES = (
 )
 
 
-def _reported_models(connection: Connection, table: str, sources: Collection[str]) -> list[tuple[str, str]]:
-    """List the models of a table, or of some tables of a provider, by name; those of all tables for none.
-
-    Raises:
-        UsageError: A model is in several of them.
-    """
+def _reported_models(
+    connection: Connection, table: str, sources: Collection[str]
+) -> Mapping[tuple[str, str], set[str]]:
+    """Return the models of a table, or of some tables of a provider (for none: of all), with their tables."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in execute(connection, _MODELS, {"table": clean(table)}):
         if not sources or row.source in sources:
             found[row.model, row.version].add(row.source)
-    for (model, _), own in sorted(found.items()):
-        if len(own) > 1:
-            raise UsageError(
-                f"{model} is in several tables of {table}: name one by --reported: {', '.join(sorted(own))}"
-            )
-    return sorted(found)
+    return found
 
 
 _MODELS = select(_reported.model, _reported.version, _reported.source).where(_OF_TABLE).distinct()

@@ -11,7 +11,7 @@ from ww_core.domain.expressions.arithmetic import Summary
 from ww_core.domain.name import texts_of
 from ww_core.domain.scored import Reading, scored_models
 from ww_core.domain.text import shortened
-from ww_core.domain.trend import LeftOut, SmallGroup, Trend, TrendCounts, TrendLine, TrendPoint
+from ww_core.domain.trend import LeftOut, SmallGroup, Trend, TrendCounts, TrendLine, TrendPoint, group_name
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.use_cases.agreement import FEW, few_models, statistic_of
 from ww_core.use_cases.model_values import asked, check_whole, found_scores, found_values
@@ -195,6 +195,6 @@ def _warnings(values: ModelValues, expressions: Sequence[Expression], lines: Seq
         column = values.column_of(expression)
         if column and column.caveat and isinstance(expression, Summary) and expression.aggregate == "mean":
             yield f"{column.name}: {column.caveat}"
-    few = {own.series or own.dataset or "all models": own.n for own in lines if own.n < FEW}
+    few = {group_name(own.series, own.dataset): own.n for own in lines if own.n < FEW}
     if few:
         yield few_models(list(few), max(few.values()))
