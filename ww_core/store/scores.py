@@ -412,12 +412,12 @@ _OF_SOME_CHECKPOINTS = (
 )
 _OF_REPORTED = (
     select(
-        _reported.model,
-        func.nullif(_reported.version, "").label("version"),
+        _report.model,
+        func.nullif(_report.version, "").label("version"),
         cast(null(), Text).label("digest"),
         *_said[:-1],
     )
     .select_from(t.reported_subject)
-    .join(t.score, _reported.subject_id == _score.subject_id)
-    .where(_reported.model.in_(bindparam("models", expanding=True)), *_MEANT)
+    .join(t.score, _report.subject_id == _score.subject_id)
+    .where(_report.model.in_(bindparam("models", expanding=True)), *_MEANT)
 )
