@@ -75,7 +75,7 @@ def ask(connection: Connection, location: Location, query: str, *, seconds: floa
     return SqlAnswer(named_once(columns), tuple(found[:rows]), is_cut=len(found) > rows)
 
 
-def _check(query: str, seconds: float, rows: int) -> None:
+def _check(query: str, seconds: float, rows: Any) -> None:
     if not isinstance(query, str):
         raise UsageError(f"the query is a text, not {type(query).__name__}")
     if not 0 < seconds <= MOST_SECONDS:
