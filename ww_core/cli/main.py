@@ -16,6 +16,7 @@ from ww_core.cli import (
     db,
     describe,
     diff,
+    export,
     forget,
     history,
     import_table,
@@ -28,6 +29,7 @@ from ww_core.cli import (
     series,
     show,
     spectrum,
+    sql,
     trend,
 )
 from ww_core.command import OutputClosed, Session, run_app
@@ -273,9 +275,11 @@ app.command("regressions")(regressions.regressions)
 app.command("blame")(blame.blame)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("trend")(trend.trend)
+app.command("sql")(sql.sql)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
+app.command("export")(export.export)
 app.command("import")(import_table.import_table)
 app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)

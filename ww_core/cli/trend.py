@@ -10,6 +10,8 @@ import typer
 
 from ww_core.cli.statistics import shown_statistic
 from ww_core.command import Output, options, say, store_location
+from ww_core.domain.text import shortened
+from ww_core.domain.trend import group_name
 
 if TYPE_CHECKING:
     from ww_core.domain.trend import Trend, TrendLine
@@ -32,7 +34,10 @@ def trend(
     metric: Annotated[
         list[str],
         typer.Option(
-            "--metric", metavar="A,B", help="Columns, or arithmetic over columns; repeatable.", show_default=False
+            "--metric",
+            metavar="A,B",
+            help="Columns, or arithmetic over columns; repeatable, or separated by commas.",
+            show_default=False,
         ),
     ],
     score: Annotated[
@@ -87,7 +92,7 @@ def trend(
         check_plot(plot)
     groups = options.listed(by, "--by") or ("series",)
     answer = ask(
-        options.listed(metric, "--metric"),
+        metric,
         score,
         store=store_location(store),
         by=() if groups == ("none",) else groups,
@@ -136,11 +141,17 @@ def _print(answer: Trend, output: Output) -> None:
     if len({(own.series, own.dataset) for own in answer.lines}) > 1:
         output.line()
         output.table(_summary(answer))
-    groups = {(series, dataset): n for (_, series, dataset), n in answer.small.items()}
-    if groups:
-        shown = ", ".join(f"{' '.join(filter(None, group))} ({n})" for group, n in list(groups.items())[:5])
-        more = f" and {len(groups) - 5} more" if len(groups) > 5 else ""
-        output.line(f"too few models: {shown}{more}")
+    output.line()
+    counts = answer.counts
+    output.line(f"{counts.models} models, {counts.with_score} with {score.name}, {counts.in_groups} of them in a group")
+    for metric in answer.metrics:
+        small = [own for own in answer.small if own.metric == metric]
+        if small:
+            groups = [f"{group_name(own.series, own.dataset)} ({own.n})" for own in small]
+            output.line(f"too few models with {metric}: {shortened(groups)}")
+        left_out = [f"{own.model} ({own.reason})" for own in answer.left_out if own.metric == metric]
+        if left_out:
+            output.line(f"without {metric}: {shortened(left_out, most=2)}")
 
 
 def _row(own: TrendLine) -> dict[str, Any]:

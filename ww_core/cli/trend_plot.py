@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.command import printable
 from ww_core.command.picture import save_plot
+from ww_core.domain.trend import group_name
 from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _label(axis: Axes, trend: Trend, metric: str) -> None:
 
 
 def _group(line: TrendLine) -> str:
-    return ", ".join(_name(own) for own in (line.series, line.dataset) if own) or "all models"
+    return group_name(_name(line.series), _name(line.dataset))
 
 
 def _figures(line: TrendLine) -> str:

@@ -93,7 +93,13 @@ WithoutLayers = Annotated[
 ]
 MinM = Annotated[
     int,
-    typer.Option("--min-m", min=0, metavar="M", help="Only matrices whose smaller side is at least M.  [default: all]"),
+    typer.Option(
+        "--min-m",
+        min=0,
+        metavar="M",
+        help="Only matrices whose smaller side is at least M.  [default: all]",
+        show_default=False,
+    ),
 ]
 LeaveOutRows = Annotated[
     str,

@@ -115,7 +115,7 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
 
     place = str(location.path or ":memory:")
     if location.path is not None and read_only:
-        place = location.path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
+        place = uri_for_reading(location.path, immutable=immutable)
 
     def open_file(rec: ConnectionPoolEntry) -> Any:  # a connection of the driver's, which is none to SQLAlchemy's types
         connection = _open_file(place, uri=read_only)
@@ -133,12 +133,14 @@ def connect_temporary() -> Engine:
     """Make the engine for a store in a temporary file, which nobody else sees and which goes with its connection.
 
     The file lies where SQLite keeps such files, which the variable TMPDIR tells; it has no name, so that nothing of it
-    is left whatever ends the process.
+    is left whatever ends the process. References and rules of tables are not enforced there, which takes most of the
+    time of an insertion: who fills it looks at them afterwards.
     """
 
     def open_file() -> Any:
         connection = _open_file("", uri=False)
-        connection.execute("PRAGMA synchronous = OFF")
+        for rule in ("foreign_keys = OFF", "ignore_check_constraints = ON", "synchronous = OFF"):
+            connection.execute(f"PRAGMA {rule}")
         connection.execute(f"PRAGMA cache_size = -{TEMPORARY_CACHE}")
         return connection
 
@@ -157,6 +159,11 @@ def _open_file(place: str, *, uri: bool) -> sqlite3.Connection:
 def _file_engine(pool: Pool) -> Engine:
     common = _sqlite()
     return _FileEngine(pool, common.dialect, common.url, execution_options={"compiled_cache": _compiled})
+
+
+def uri_for_reading(path: Path, *, immutable: bool) -> str:
+    """Return the URI by which SQLite opens a file for reading; without any lock, if it is immutable."""
+    return path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
 
 
 class _FileEngine(Engine):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, Text, bindparam, cast, delete, func, insert, null, select, union_all, update
+from sqlalchemy import Connection, Text, bindparam, cast, delete, func, insert, null, or_, select, union_all, update
 
 from ww_core.domain.columnar import ReplacedScore, ScoreTable, StoredScore
 from ww_core.domain.identity import digest_of
@@ -24,7 +24,10 @@ from ww_core.store.reported_models import (
     reported_model_digest,
     reported_names,
 )
-from ww_core.store.rows import chunks, clean, insert_missing, keys_by_digest, now
+from ww_core.store.rows import chunks, clean, execute, insert_missing, keys_by_digest, now
+
+if TYPE_CHECKING:
+    from ww_core.domain.model_values import ModelRow
 
 SHOWN = 8
 """Unknown models that a message names."""
@@ -121,6 +124,36 @@ def _table(connection: Connection, rows: Iterable[Any]) -> ScoreTable:
         tuple(sorted((score for own in of_key.values() for score in own), key=_place)),
         tuple(sorted(replaced, key=lambda own: (_place(own.score), own.replaced_at))),
     )
+
+
+def scores_of(
+    connection: Connection, models: Sequence[ModelRow], name: str, dataset: str, source: str
+) -> list[StoredScore]:
+    """Return the scores of models, in no order; an empty name, dataset or source chooses all.
+
+    Args:
+        connection: An open transaction.
+        models: The models: of one with a digest, scores of its checkpoint; of another, those of its name and version.
+        name: Name of the scores.
+        dataset: What they were measured on.
+        source: Who says so.
+    """
+    chosen = {"name": clean(name), "dataset": clean(dataset), "source": clean(source)}
+    digests = sorted({own.digest for own in models if own.digest})
+    if len(digests) > SCANNED:
+        wanted = set(digests)
+        found = [row for row in execute(connection, _OF_CHECKPOINTS, chosen) if row.digest in wanted]
+    else:
+        parts = ({**chosen, "digests": chunk} for chunk in chunks(digests))
+        found = [row for part in parts for row in execute(connection, _OF_SOME_CHECKPOINTS, part)]
+    names = sorted({own.model for own in models if not own.digest})
+    for chunk in chunks(names):
+        found += execute(connection, _OF_REPORTED, {**chosen, "models": chunk})
+    return [StoredScore(*row) for row in found]
+
+
+SCANNED = 2000
+"""Checkpoints of which scores are looked up by their keys; of more, all scores are read."""
 
 
 def _place(score: StoredScore) -> tuple[str, ...]:
@@ -360,3 +393,31 @@ _all = union_all(
     ),
 ).subquery()
 _SCORES = select(_all)
+
+_MEANT = tuple(
+    or_(bindparam(column.key) == "", column == bindparam(column.key))
+    for column in (_score.name, _score.dataset, _score.source)
+)
+_OF_CHECKPOINTS = (
+    select(cast(null(), Text).label("model"), cast(null(), Text).label("version"), t.checkpoint.c.digest, *_said[:-1])
+    .select_from(t.score)
+    .join(t.checkpoint, t.checkpoint.c.id == _score.checkpoint_id)
+    .where(*_MEANT)
+)
+_OF_SOME_CHECKPOINTS = (
+    select(cast(null(), Text).label("model"), cast(null(), Text).label("version"), t.checkpoint.c.digest, *_said[:-1])
+    .select_from(t.checkpoint)
+    .join(t.score, t.checkpoint.c.id == _score.checkpoint_id)
+    .where(t.checkpoint.c.digest.in_(bindparam("digests", expanding=True)), *_MEANT)
+)
+_OF_REPORTED = (
+    select(
+        _report.model,
+        func.nullif(_report.version, "").label("version"),
+        cast(null(), Text).label("digest"),
+        *_said[:-1],
+    )
+    .select_from(t.reported_subject)
+    .join(t.score, _report.subject_id == _score.subject_id)
+    .where(_report.model.in_(bindparam("models", expanding=True)), *_MEANT)
+)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ww_core.domain.statistic import Agreement, Statistic
+from ww_core.domain.text import shortened
 
 if TYPE_CHECKING:
     from ww_core.rank_statistics import Correlation, Estimate
@@ -28,10 +29,9 @@ def statistic_of(estimate: Estimate) -> Statistic:
 
 def few_models(groups: Sequence[str], most: int) -> str:
     """Say that groups are so small that their order may be luck."""
-    shown = ", ".join(name or "(no series)" for name in groups[:5])
-    more = f" and {len(groups) - 5} more" if len(groups) > 5 else ""
+    shown = shortened([name or "(no series)" for name in groups])
     many = f"{most} model{'' if most == 1 else 's'} with both" if len(groups) == 1 else f"{most} models or fewer"
     luck = (
         f": of {most} models the order is perfect by luck once in {math.factorial(most) // 2} times" if most > 2 else ""
     )
-    return f"{shown}{more}: {many}{luck}"
+    return f"{shown}: {many}{luck}"

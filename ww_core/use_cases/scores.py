@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from ww_core.loading.tables import Cell, Row, Table
+    from ww_core.loading.tables import Cell, CellRow, CellTable
     from ww_core.store.records import ScoreCounts
 
 COLUMNS = ("model", "version", "dataset", "name", "value", "unit", "direction", "source", "low", "high")
@@ -86,7 +86,7 @@ def add_score(
         return opened.add_scores([score], correct=correct, without_weights=without_weights)
 
 
-def _places(table: Table) -> Mapping[str, int]:
+def _places(table: CellTable) -> Mapping[str, int]:
     """Return the places of the columns by name.
 
     Raises:
@@ -111,7 +111,7 @@ def _places(table: Table) -> Mapping[str, int]:
     return places
 
 
-def _scores(table: Table, places: Mapping[str, int], defaults: dict[str, str]) -> dict[int, Score]:
+def _scores(table: CellTable, places: Mapping[str, int], defaults: dict[str, str]) -> dict[int, Score]:
     """Return the scores by the numbers of their rows.
 
     Raises:
@@ -133,7 +133,7 @@ def _scores(table: Table, places: Mapping[str, int], defaults: dict[str, str]) -
     return scores
 
 
-def _score(table: Table, row: Row, places: Mapping[str, int], defaults: dict[str, str]) -> Score:
+def _score(table: CellTable, row: CellRow, places: Mapping[str, int], defaults: dict[str, str]) -> Score:
     cells = {name: row.cells[at] for name, at in places.items()}
     texts = defaults | {name: text for name, cell in cells.items() if (text := text_of(cell))}
     model, at, version = texts.get("model", "").partition("@")
@@ -165,7 +165,7 @@ def _score(table: Table, row: Row, places: Mapping[str, int], defaults: dict[str
     return score
 
 
-def _number(table: Table, row: Row, name: str, cell: Cell) -> float | None:
+def _number(table: CellTable, row: CellRow, name: str, cell: Cell) -> float | None:
     if is_missing(cell) and name != "value":
         return None
     try:
@@ -182,7 +182,7 @@ def _opened(store: Store | str | os.PathLike[str], *, make: bool) -> AbstractCon
 
 
 @contextlib.contextmanager
-def _told_by_row(table: Table, scores: Mapping[int, Score]) -> Iterator[None]:
+def _told_by_row(table: CellTable, scores: Mapping[int, Score]) -> Iterator[None]:
     """Let an error of the store name the row that it speaks of.
 
     Raises:

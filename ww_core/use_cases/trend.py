@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ww_core.domain.expressions.arithmetic import Summary
 from ww_core.domain.name import texts_of
 from ww_core.domain.scored import Reading, scored_models
-from ww_core.domain.trend import Trend, TrendLine, TrendPoint
+from ww_core.domain.text import shortened
+from ww_core.domain.trend import LeftOut, SmallGroup, Trend, TrendCounts, TrendLine, TrendPoint, group_name
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.use_cases.agreement import FEW, few_models, statistic_of
-from ww_core.use_cases.model_values import asked, check_whole, found_values
+from ww_core.use_cases.model_values import asked, check_whole, found_scores, found_values
 from ww_core.use_cases.naming import opened_store
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def trend(
         metrics: Columns, or expressions over columns such as ``ln(spectral_norm)``.
         score: Name of the reported score.
         store: An open store, or its path or URL.
-        by: What groups are by: ``series``, ``dataset``, both, or nothing for one group.
+        by: What groups are by: ``series``, ``dataset``, both, or ``none`` for one group.
         dataset: Only scores on this dataset; empty for all.
         source: Only scores that this source reports; empty for all.
         reading: ``error`` or ``accuracy`` takes the complement where the score is the other one; else as reported.
@@ -65,50 +66,80 @@ def trend(
         UsageError: A metric is no expression, a number is out of range, or something is ambiguous; the message says how
             to tell it apart.
         UnknownNameError: A column, score, model, series or table is not there.
-        NotStoredError: No model is left.
+        NotStoredError: No model is left, or none has a score.
         StoreError: The store cannot be read.
     """
     groups_by = _groups_by(by)
     check_whole("the least number of models", min_models, 2)
     check_whole("ddof", ddof, 0)
+    check_whole("the number of resamples", replicates, 0)
     if ddof >= min_models:
         raise UsageError(f"ddof {ddof} leaves nothing of {min_models} models: take a smaller one, or larger groups")
     if not score:
         raise UsageError("the name of the score is empty: name one; `ww scores list` lists them")
     question = asked(metrics, **choice)
-    with opened_store(store, mode="read") as opened:
-        with opened.reading() as reader:
-            values = found_values(reader, question)
-        scores = opened.scores(datasets=[dataset] if dataset else (), sources=[source] if source else ())
+    with opened_store(store, mode="read") as opened, opened.reading() as reader:
+        values = found_values(reader, question)
+        scores = found_scores(reader, values.rows, score, dataset, source)
     column, scored = scored_models(values.rows, scores, score, reading)
     datasets = sorted({own.dataset for own in scored})
     if "dataset" not in groups_by and len(datasets) > 1:
         raise UsageError(
-            f"{score} is reported on {', '.join(datasets)}: name one by --dataset, or make groups --by dataset"
+            f"{score} is reported on {shortened(datasets)}: name one by --dataset, or make groups --by dataset"
         )
     groups = _groups(values, scored, groups_by, question.models.series)
+    members = {own.at for group in groups.values() for own in group}
     lines: list[TrendLine] = []
     points: list[TrendPoint] = []
-    small: dict[tuple[str, str, str], int] = {}
+    small: list[SmallGroup] = []
+    left_out: list[LeftOut] = []
     for expression in question.expressions:
-        numbers, _ = values.values_of(expression)
-        for group, members in groups.items():
-            both = [own for own in members if math.isfinite(numbers[own.at])]
+        metric = str(expression)
+        numbers, reasons = values.values_of(expression)
+        left_out += [LeftOut(metric, *values.rows[at][:2], reasons[at]) for at in sorted(members) if reasons[at]]
+        for group, own_members in groups.items():
+            both = [own for own in own_members if math.isfinite(numbers[own.at])]
             if len(both) < min_models:
-                small[str(expression), *group] = len(both)
+                small.append(SmallGroup(metric, *group, len(both)))
                 continue
             x = [float(numbers[own.at]) for own in both]
-            lines.append(_line(str(expression), group, x, [own.value for own in both], ddof, replicates))
+            lines.append(_line(metric, group, x, [own.value for own in both], ddof, replicates))
             for number, own in zip(x, both, strict=True):
                 row = values.rows[own.at]
-                points.append(TrendPoint(str(expression), *group, row.model, row.version, number, own.value))
+                points.append(TrendPoint(metric, *group, row.model, row.version, number, own.value))
     if not lines:
-        raise UsageError(
-            f"no group has {min_models} models with metric and score: the largest has "
-            f"{max(small.values(), default=0)} (--min-models sets the least number)"
-        )
+        raise UsageError(_why_no_line(min_models, groups, small, left_out))
+    counts = TrendCounts(len(values), len({own.at for own in scored}), len(members))
     warnings = tuple(_warnings(values, question.expressions, lines))
-    return Trend(column, values.origin, groups_by, ddof, tuple(lines), tuple(points), small, warnings)
+    return Trend(
+        column,
+        values.origin,
+        groups_by,
+        ddof,
+        tuple(lines),
+        tuple(points),
+        tuple(small),
+        tuple(left_out),
+        counts,
+        warnings,
+    )
+
+
+def _why_no_line(
+    min_models: int,
+    groups: Mapping[Group, Sequence[ScoredModel]],
+    small: Sequence[SmallGroup],
+    left_out: Sequence[LeftOut],
+) -> str:
+    """Say why no group has a line, and what to do about it."""
+    if not groups:
+        return "no model with a score is in a series: `ww series add` makes one, and --by none needs none"
+    largest = max(own.n for own in small)
+    why = f"; {left_out[0].model} has no {left_out[0].metric}: {left_out[0].reason}" if left_out else ""
+    return (
+        f"no group has {min_models} models with metric and score: the largest has {largest} (--min-models sets the "
+        f"least number){why}"
+    )
 
 
 def _groups_by(by: Sequence[str]) -> tuple[str, ...]:
@@ -118,9 +149,11 @@ def _groups_by(by: Sequence[str]) -> tuple[str, ...]:
         UnknownNameError: It is something else.
     """
     given = texts_of(by, "by")
+    if given == ("none",):
+        return ()
     for own in given:
         if own not in GROUPS:
-            raise UnknownNameError("kind of group", own, GROUPS)
+            raise UnknownNameError("kind of group", own, [*GROUPS, "none"])
     return tuple(own for own in GROUPS if own in given)
 
 
@@ -162,6 +195,6 @@ def _warnings(values: ModelValues, expressions: Sequence[Expression], lines: Seq
         column = values.column_of(expression)
         if column and column.caveat and isinstance(expression, Summary) and expression.aggregate == "mean":
             yield f"{column.name}: {column.caveat}"
-    few = {own.series or own.dataset or "all models": own.n for own in lines if own.n < FEW}
+    few = {group_name(own.series, own.dataset): own.n for own in lines if own.n < FEW}
     if few:
         yield few_models(list(few), max(few.values()))

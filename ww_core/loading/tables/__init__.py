@@ -10,7 +10,7 @@ from ww_core.loading.tables.delimited import DelimitedTable
 from ww_core.loading.tables.frames import FrameTable, is_frame, read_parquet
 from ww_core.loading.tables.lines import LineTable, begins_with_object
 from ww_core.loading.tables.records import RecordTable
-from ww_core.loading.tables.table import Cell, Row, Table
+from ww_core.loading.tables.table import Cell, CellRow, CellTable
 from ww_core.loading.unpacked import unpacked_head
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cell",
-    "Row",
-    "Table",
+    "CellRow",
+    "CellTable",
     "is_missing",
     "name_of",
     "number_of",
@@ -46,7 +46,7 @@ OTHERS = {
 """What begins so is no table that is read."""
 
 
-def read_table(source: Source) -> Table:
+def read_table(source: Source) -> CellTable:
     """Read the header of a table, whatever form it has.
 
     A file is known by its content: text with commas, tabs or semicolons, JSON (a list of objects, or one a line) or

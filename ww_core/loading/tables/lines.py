@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ww_core.errors import CorruptFileError
 from ww_core.loading.json_text import parse_json
 from ww_core.loading.tables.records import LARGEST_JSON
-from ww_core.loading.tables.table import MOST_COLUMNS, Row, Table
+from ww_core.loading.tables.table import MOST_COLUMNS, CellRow, CellTable
 from ww_core.loading.unpacked import unpacked_content
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.source import Source
 
 
-class LineTable(Table):
+class LineTable(CellTable):
     """A table in a file of JSON lines. Empty lines are passed over; a column that a line does not have is empty in it.
 
     Raises:
@@ -42,14 +42,14 @@ class LineTable(Table):
         super().__init__(source.label, tuple(header))
         self._names = tuple(header)
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[CellRow]:
         for number, record in self._records:
             cells = tuple(record.get(name) for name in self._names)
             for name, cell in zip(self.header, cells, strict=True):
                 if isinstance(cell, (dict, list)):
                     kind = "an object" if isinstance(cell, dict) else "a list"
                     raise CorruptFileError(f"{self.place(number, name)}: a text or a number is expected, not {kind}")
-            yield Row(number, cells)
+            yield CellRow(number, cells)
 
 
 def begins_with_object(head: bytes) -> bool:
