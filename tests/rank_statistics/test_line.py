@@ -50,17 +50,18 @@ def test_it_is_the_exact_line(rows, ddof):
     line = fit_line(x, y, ddof=ddof, replicates=0)
     slope, intercept, sse, sst = exact(x, y)
     size_x, size_y = max(map(abs, x)), max(map(abs, y))
-    spread = max(x) - min(x)
+    spread, rounding = max(x) - min(x), 1e-14 * size_y
     reach = 1e-13 * size_y * (1 + size_x / spread)
     assert line.slope.value == pytest.approx(float(slope), rel=1e-12, abs=reach / spread)
     assert line.intercept.value == pytest.approx(float(intercept), rel=1e-12, abs=reach * (1 + size_x / spread))
     if len(x) == ddof:
         assert line.rmse.reason is line.mse.reason is Undefined.NO_FREEDOM
     else:
-        assert line.mse.value == pytest.approx(float(sse) / (len(x) - ddof), rel=1e-11, abs=1e-25 * size_y**2)
-        assert line.rmse.value == pytest.approx(math.sqrt(sse / (len(x) - ddof)), rel=1e-11, abs=1e-13 * size_y)
+        rmse = math.sqrt(sse / (len(x) - ddof))
+        assert line.rmse.value == pytest.approx(rmse, rel=1e-12, abs=rounding)
+        assert line.mse.value == pytest.approx(rmse**2, rel=1e-12, abs=3 * rounding * (rmse + rounding))
     if sst:
-        assert line.r2.value == pytest.approx(float(1 - sse / sst), abs=1e-10)
+        assert line.r2.value == pytest.approx(float(1 - sse / sst), abs=1e-12 + 4 * rounding / math.sqrt(sst / len(y)))
         assert 0 <= line.r2.value <= 1
     else:
         assert (line.r2.reason, line.slope.value, line.rmse.value) == (Undefined.Y_TIED, 0.0, 0.0)

@@ -29,10 +29,10 @@ class Coefficient(Estimate):
     """A coefficient of the line; ``low`` and ``high`` are its bootstrap interval.
 
     Attributes:
-        standard_error: Its standard error, sqrt(SSE / (n - 2)) times that of a unit of noise; NaN of fewer than 3 models.
-        t_low: Lower end of its t interval, with n - 2 degrees of freedom, right if the residuals are independent, normal
+        standard_error: Its standard error, by SSE / (n - 2) as the variance of noise; NaN of fewer than 3 models.
+        t_low: Lower end of its t interval, of n - 2 degrees of freedom, which is right if noise is independent, normal
             and of one variance; NaN of fewer than 3 models.
-        t_high: Upper end.
+        t_high: Upper end of it.
     """
 
     standard_error: float
@@ -76,8 +76,8 @@ def fit_line(
 ) -> Line:
     """Fit y = slope * x + intercept by ordinary least squares.
 
-    Every statistic has an interval: percentiles over resamples of the models, as in ``correlation``. x and y are scaled by
-    powers of two and centred first, so that no size of theirs overflows and an offset costs no digits.
+    Every statistic has an interval: percentiles over resamples of the models, as in ``correlation``. x and y are scaled
+    by powers of two and centred first: neither large nor tiny numbers overflow, and an offset costs no digits.
 
     Args:
         x: Shape (n,), finite.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ww_core.domain import answering
 from ww_core.domain.answer import report_of
@@ -216,6 +216,25 @@ class Reader:
         from ww_core.store import columnar
 
         return columnar.value_table(self._connection, columns, scope, profile, names)
+
+    def metric_rows(
+        self, names: Sequence[str], profile: str, metrics: Sequence[str], scopes: Sequence[str]
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Return what the view ``v_metrics`` shows of versions, in batches of rows; of use until the transaction ends.
+
+        Args:
+            names: ``MODEL`` or ``MODEL@VERSION``; empty for all.
+            profile: Name of the profile.
+            metrics: Labels of columns; empty for all.
+            scopes: What the rows speak of.
+
+        Raises:
+            NotStoredError: Nothing carries a name, or nothing was analysed under the profile.
+            UnknownNameError: No analysis has such a column in these scopes.
+        """
+        from ww_core.store import metric_rows
+
+        return metric_rows.metric_rows(self._connection, names, profile, metrics, scopes)
 
     @readable()
     def summaries(self, model: str, variant: str, aggregate: str) -> list[StoredSummary]:

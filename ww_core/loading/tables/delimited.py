@@ -6,7 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from ww_core.errors import CorruptFileError
-from ww_core.loading.tables.table import Row, Table
+from ww_core.loading.tables.table import CellRow, CellTable
 from ww_core.loading.unpacked import unpacked
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ LONGEST_LINE = 2**22
 DELIMITERS = ",\t;"
 
 
-class DelimitedTable(Table):
+class DelimitedTable(CellTable):
     """A table in a text, with its header in the first line; what stands between cells is told from that line.
 
     Lines without any character are passed over. A cell with a delimiter, a quote or the end of a line in it stands in
@@ -46,11 +46,11 @@ class DelimitedTable(Table):
         if not first:
             raise CorruptFileError(f"{self.label}: the file is empty")
         # Most cells win; a comma where there is one cell only, or as many by another.
-        self.delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+        self.delimiter = max(DELIMITERS, key=lambda mark: _width(first, mark))
         header = next(cells for _, cells in self._records())
         super().__init__(source.label, header)
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[CellRow]:
         width = len(self.header)
         records = self._records()
         next(records)
@@ -59,7 +59,7 @@ class DelimitedTable(Table):
                 raise CorruptFileError(
                     f"{self.place(number)}: the row has {len(cells):,} cells, and the header has {width:,}"
                 )
-            yield Row(number, tuple(cells))
+            yield CellRow(number, tuple(cells))
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the cells of each row with the number of the line that it begins in, the header's first."""
@@ -103,6 +103,14 @@ class DelimitedTable(Table):
             return line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
             raise CorruptFileError(f"{self.place(number)}: this is no text in UTF-8: save the table as one") from None
+
+
+def _width(line: str, delimiter: str) -> int:
+    """Return into how many cells a delimiter cuts a line; 0 if it cannot be cut, which is said when it is read."""
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter)))
+    except csv.Error:
+        return 0
 
 
 def _told(error: csv.Error) -> str:
