@@ -107,7 +107,8 @@ def scored_models(
                 found[at, score.dataset].append(score)
     for (at, dataset), own in found.items():
         if len(own) > 1:
-            said = shortened([f"{score.value:g} by {score.source}" for score in own], most=4)
+            by_source = sorted(own, key=lambda score: score.source)
+            said = shortened([f"{score.value:g} by {score.source}" for score in by_source], most=4)
             where = f" on {dataset}" if dataset else ""
             raise UsageError(f"{name} of {models[at].name}{where} is reported as {said}: name one by --source")
     chosen = [own[0] for own in found.values()]

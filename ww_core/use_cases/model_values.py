@@ -161,14 +161,21 @@ def _own_or_reported(reader: Reader, question: Asked, summaries: Sequence[Summar
             every_version=question.every_version,
         )
     except (NotStoredError, UnknownNameError) as error:
-        table = "" if question.profile else _only_table(reader, [own.column for own in summaries])
-        if not table:
+        if question.profile or not reader.reported_tables():
             raise
-        try:
-            return reader.reported_values(summaries, table, question.models, question.rows)
-        except (NotStoredError, UnknownNameError):
-            if isinstance(error, NotStoredError):
-                raise
+        cause = error
+    columns = list(dict.fromkeys(own.column for own in summaries))
+    table = _only_table(reader, columns)
+    if not table:
+        if isinstance(cause, UnknownNameError):
+            raise cause
+        lacking = [own for own in columns if not reader.reported_origins([own])] or columns
+        raise NotStoredError(f"{', '.join(lacking)}: no table of others has it, and {cause}") from cause
+    try:
+        return reader.reported_values(summaries, table, question.models, question.rows)
+    except (NotStoredError, UnknownNameError):
+        if isinstance(cause, UnknownNameError):
+            raise cause from None
         raise
 
 
@@ -181,8 +188,6 @@ def _only_table(reader: Reader, columns: Sequence[str]) -> str:
     tables = reader.reported_origins(columns)
     providers = {provider for _, provider in tables}
     if len(providers) > 1:
-        names = ", ".join(dict.fromkeys(columns))
-        raise UsageError(
-            f"{names}: several tables report it, {', '.join(own for own, _ in tables)}: name one by --reported"
-        )
+        names = ", ".join(own for own, _ in tables)
+        raise UsageError(f"{', '.join(columns)}: several tables report it, {names}: name one by --reported")
     return tables[0][0] if len(tables) == 1 else next(iter(providers), "")

@@ -164,7 +164,7 @@ def parse_expressions(text: str, what: str = "expression") -> tuple[Expression, 
     found = [read_expression(tokens)]
     while tokens.take_if(","):
         found.append(read_expression(tokens))
-    tokens.end("an operator", "','")
+    tokens.end("an operator", ",")
     return tuple(found)
 
 
