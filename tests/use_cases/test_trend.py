@@ -232,7 +232,7 @@ def test_conditions_and_expressions(store):
     ).lines[0]
     assert line.n == 4
     twice = ww.trend(["2 * alpha, alpha"], "top1_error", store=store, dataset="imagenet", series=["vgg"], replicates=0)
-    assert twice.metrics == ("2 * alpha", "alpha")
+    assert twice.metrics == (("2 * alpha", "none", ""), ("alpha", "lower", ""))
     slopes = [own.slope.value for own in twice.lines]
     assert slopes[1] == pytest.approx(2 * slopes[0])
 

@@ -136,7 +136,9 @@ def _print(answer: Trend, output: Output) -> None:
     output.line(f"{score.name}{unit} from {', '.join(score.sources)}, against values of {answer.origin}")
     output.line()
     output.table(
-        [_row(own) for own in answer.lines], optional=["MSE", "intercept", "rho"], if_any=["series", "dataset"]
+        [_row(own) for own in answer.lines],
+        optional=["MSE", "intercept", "rho", "slope", "RMSE"],
+        if_any=["series", "dataset"],
     )
     if len({(own.series, own.dataset) for own in answer.lines}) > 1:
         output.line()
@@ -144,14 +146,21 @@ def _print(answer: Trend, output: Output) -> None:
     output.line()
     counts = answer.counts
     output.line(f"{counts.models} models, {counts.with_score} with {score.name}, {counts.in_groups} of them in a group")
-    for metric in answer.metrics:
-        small = [own for own in answer.small if own.metric == metric]
+    for sentence, metrics in _left_out(answer).items():
+        output.line(f"{sentence}: {', '.join(metrics)}")
+
+
+def _left_out(answer: Trend) -> dict[str, list[str]]:
+    """Return what there is no line of and why, each with the metrics of which this is so."""
+    found: dict[str, list[str]] = {}
+    for metric in (own.name for own in answer.metrics):
+        small = [f"{group_name(own.series, own.dataset)} ({own.n})" for own in answer.small if own.metric == metric]
+        without = [f"{own.model} ({own.reason})" for own in answer.left_out if own.metric == metric]
         if small:
-            groups = [f"{group_name(own.series, own.dataset)} ({own.n})" for own in small]
-            output.line(f"too few models with {metric}: {shortened(groups)}")
-        left_out = [f"{own.model} ({own.reason})" for own in answer.left_out if own.metric == metric]
-        if left_out:
-            output.line(f"without {metric}: {shortened(left_out, most=2)}")
+            found.setdefault(f"too few models in {shortened(small)}", []).append(metric)
+        if without:
+            found.setdefault(f"no value of {shortened(without, most=2)}", []).append(metric)
+    return found
 
 
 def _row(own: TrendLine) -> dict[str, Any]:

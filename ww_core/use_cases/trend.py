@@ -11,7 +11,7 @@ from ww_core.domain.expressions.arithmetic import Summary
 from ww_core.domain.name import texts_of
 from ww_core.domain.scored import Reading, scored_models
 from ww_core.domain.text import shortened
-from ww_core.domain.trend import LeftOut, SmallGroup, Trend, TrendCounts, TrendLine, TrendPoint, group_name
+from ww_core.domain.trend import LeftOut, SmallGroup, Trend, TrendCounts, TrendLine, TrendMetric, TrendPoint, group_name
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.use_cases.agreement import FEW, few_models, statistic_of
 from ww_core.use_cases.model_values import asked, check_whole, found_scores, found_values
@@ -111,8 +111,12 @@ def trend(
         raise UsageError(_why_no_line(min_models, groups, small, left_out))
     counts = TrendCounts(len(values), len({own.at for own in scored}), len(members))
     warnings = tuple(_warnings(values, question.expressions, lines))
+    columns = ((own, values.column_of(own)) for own in question.expressions)
     return Trend(
         column,
+        tuple(
+            TrendMetric(str(own), told.better if told else "none", told.unit if told else "") for own, told in columns
+        ),
         values.origin,
         groups_by,
         ddof,
