@@ -186,7 +186,8 @@ BROKEN = {
     "a million columns": (b"model," + b"x," * 1_000_000 + b"y\n", 3, ["1,000,002 columns"]),
     "a cell of 1 MB": (b'model,alpha\n"' + b"x" * 1_000_000 + b'",1\n', 3, ["line 2", "131,072 characters"]),
     "a line of 5 MB": (b"model,alpha\n" + b"x" * 5_000_000, 3, ["line 2", "bytes: this is no table"]),
-    "JSON, no list": (b'{"model": "a"}', 3, ["a list of objects is expected"]),
+    "JSON, no list": (b'{"model":\n"a"}', 3, ["a list of objects is expected"]),
+    "JSON, columns": (b'{"model": {"0": "a"}, "alpha": {"0": 1}}', 3, ["line 1, column model", "not an object"]),
     "JSON, a list of lists": (b'[["model", "alpha"], ["a", 1]]', 3, ["a list of objects is expected"]),
     "JSON, an empty list": (b"[]", 3, ["the list is empty"]),
     "JSON, cut": (b'[{"model": "a", "alpha": 1}, {"mod', 3, ["is no JSON", "line 1"]),
@@ -234,7 +235,7 @@ class TestBrokenFiles:
         assert_refused(ww_here("import", "bomb.csv.gz", "--mapping", mapping), 3, "bomb.csv.gz", "1,000,000 rows")
 
     def test_a_folder(self, ww_here, mapping):
-        assert_refused(ww_here("import", ".", "--mapping", mapping), 3, "folder")
+        assert_refused(ww_here("import", ".", "--mapping", mapping), 2, ". is a folder")
 
     def test_a_missing_file(self, ww_here, mapping):
         assert_refused(ww_here("import", "gone.csv", "--mapping", mapping), 3, "gone.csv", "no such file")
@@ -257,7 +258,7 @@ class TestBrokenFiles:
         assert_refused(ww_here("import", "gopher://x/table.csv"), 3, "gopher://")
 
     def test_an_empty_name(self, ww_here):
-        assert_refused(ww_here("import", ""), 3, "empty")
+        assert_refused(ww_here("import", ""), 2, "FILE is empty")
 
 
 class TestWhatWorks:

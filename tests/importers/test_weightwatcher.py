@@ -126,6 +126,10 @@ class TestFramesOfSlices:
         assert [row.values["slice_id"].value for row in table.rows] == [1, 2, None]
         assert any("left out 2 rows" in note for note in table.notes)
 
+    def test_a_layer_of_one_model_says_nothing_of_that_of_another(self, tmp_path):
+        text = "model,layer_id,level,alpha,norm\na,1,LEVEL.SLICE,2,3\na,1,LEVEL.LAYER,2,3\nb,1,LEVEL.LAYER,4,5\n"
+        assert [(row.model, row.values["alpha"].value) for row in read(text, tmp_path).rows] == [("a", 2), ("b", 4)]
+
     def test_columns_have_the_names_of_later_versions(self, tmp_path):
         names = set(columns_of(read(RAW_027, tmp_path)))
         assert {"log_norm", "spectral_norm", "stable_rank", "mp_softrank", "log_alpha_norm", "num_spikes"} <= names

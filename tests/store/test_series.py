@@ -84,7 +84,7 @@ def test_a_name_takes_the_reported_model_of_old_out_too(store):
 
 
 def test_unknown_models_are_listed_and_nothing_is_done(store):
-    with pytest.raises(ww.NotStoredError, match="no model 'R19', 'nix' in this store, .* did you mean R18"):
+    with pytest.raises(ww.NotStoredError, match=r"no model 'R19', 'nix' in this store, .* did you mean R18"):
         store.add_to_series("s", ["a", "R19", "nix"])
     assert rows(store) == [0, 0]
     store.add_to_series("s", ["a"])

@@ -180,8 +180,12 @@ def test_a_data_frame_has_the_rows(store):
     ]
 
 
-def test_views_have_the_columns_that_are_listed_and_described(store):
+def test_views_have_the_columns_that_are_listed_and_described(store, dialect):
     page = (ROOT / "docs/reference/store.md").read_text(encoding="utf-8")
+    names = {"sqlite": "name FROM sqlite_master WHERE type = 'view'"}.get(
+        dialect, "viewname FROM pg_views WHERE schemaname = 'public'"
+    )
+    assert sorted(name for (name,) in store.sql(f"SELECT {names}").rows) == sorted(view.name for view in VIEWS)
     for view in VIEWS:
         assert store.sql(f"SELECT * FROM {view.name} WHERE 1 = 0").columns == view.columns
         assert f"| [`{view.name}`](#{view.name}) | {view.row} | {view.question} |" in page
@@ -266,8 +270,8 @@ ON_A_SERVER = """
     DISCARD ALL
     DO $$ BEGIN DELETE FROM model; END $$
     CALL something()
-    COPY model TO '/tmp/ww-other'
-    COPY (SELECT 1) TO PROGRAM 'touch /tmp/ww-other'
+    COPY model TO '/var/tmp/ww-other'
+    COPY (SELECT 1) TO PROGRAM 'touch /var/tmp/ww-other'
     COPY model FROM PROGRAM 'echo x'
     COPY (SELECT 1) TO STDOUT
     SELECT pg_read_file('PG_VERSION')
@@ -275,8 +279,8 @@ ON_A_SERVER = """
     SELECT pg_ls_dir('.')
     SELECT pg_stat_file('PG_VERSION')
     SELECT lo_import('/etc/hostname')
-    SELECT lo_export(lo_from_bytea(0, 'x'), '/tmp/ww-other')
-    SELECT set_config('role', session_user, true), lo_export(lo_from_bytea(0, 'x'), '/tmp/ww-other')
+    SELECT lo_export(lo_from_bytea(0, 'x'), '/var/tmp/ww-other')
+    SELECT set_config('role', session_user, true), lo_export(lo_from_bytea(0, 'x'), '/var/tmp/ww-other')
     SELECT * FROM dblink('dbname=postgres', 'DROP TABLE model') AS t(x text)
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = session_user
     SELECT pg_reload_conf()
@@ -320,7 +324,7 @@ def test_nothing_but_select_is_done(store, filled_url, dialect, content_of, tmp_
         assert refused(store, attack), attack
     assert content_of(filled_url) == before
     assert {path.name for path in tmp_path.iterdir() if not path.name.endswith(("-wal", "-shm"))} <= files
-    assert not Path("/tmp/ww-other").exists()
+    assert not Path("/var/tmp/ww-other").exists()
     assert len(store.sql("SELECT * FROM v_models")) == 2
 
 
@@ -426,7 +430,7 @@ def test_a_superuser_finds_a_store_in_a_schema_of_its_own_name(make_database):
         ("SELECT " + "+".join("1" * 400_000), ww.UsageError, ["cannot be run"]),
         ("SELECT * FROM v_metrisc", ww.UnknownNameError, ["'v_metrisc'", "did you mean v_metrics", "`ww sql`"]),
         ("SELECT * FROM labels", ww.UnknownNameError, ["'labels'", "label"]),
-        ("SELECT * FROM qqqq", ww.UnknownNameError, ["'qqqq'", "v_metrics, v_models, v_scores, v_summaries, v_values"]),
+        ("SELECT * FROM qqqq", ww.UnknownNameError, ["'qqqq'", "v_metrics, v_models", "v_scores"]),
         ("SELECT vlaue FROM v_metrics", ww.UnknownNameError, ["'vlaue'", "did you mean value"]),
         ("SELECT m.vlaue FROM v_metrics AS m", ww.UnknownNameError, ["'vlaue'", "did you mean value"]),
         ("SELECT nosuch(1)", ww.UsageError, ["nosuch"]),

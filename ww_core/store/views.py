@@ -71,4 +71,19 @@ VIEWS = (
             "source",
         ),
     ),
+    View(
+        "v_series",
+        row="member of a series",
+        question="which models are one family",
+        columns=("series", "model", "version", "is_reported"),
+    ),
+    View(
+        "v_reported",
+        row="value in a table of others",
+        question="what others say of models and layers",
+        columns=(
+            "source", "provider", "table_row", "model", "version", "layer", "column_name", "metric", "metric_version",
+            "parameters", "value", "text", "state", "reason", "better", "unit",
+        ),
+    ),
 )  # fmt: skip

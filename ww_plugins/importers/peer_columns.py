@@ -20,7 +20,7 @@ ALPHA_CAVEAT = "The plain mean of alpha does not order networks of one series th
 
 SCALED = "weights are scaled by sqrt(slices / 2)"
 SCALED_MORE = "weights are scaled by sqrt(slices)"
-HALVED = "eigenvalues of a convolution count half"
+HALVED = "eigenvalues of a convolution are halved, or times half the kernel's area where each slice has a row"
 
 
 @dataclass(frozen=True, slots=True)

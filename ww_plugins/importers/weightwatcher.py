@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -168,19 +169,20 @@ class _Frame:
 
     def _text(self, row: CellRow, column: str) -> str:
         cell = self._cell(row, column)
-        return "" if is_missing(cell) or cell != cell else text_of(cell)
+        return "" if is_missing(cell) or _is_nan(cell) else text_of(cell)
 
     def _finest(self, rows: Sequence[CellRow]) -> list[CellRow]:
         """Leave rows out that are means of others: those of the network, and those of a layer that has slices."""
         if "level" not in self.table.header:
             return [row for row in rows if not all(map(is_missing, row.cells))]
         levels = [self._level(row) for row in rows]
-        ids = [self._id(row) if level != "NETWORK" else "" for row, level in zip(rows, levels, strict=True)]
-        sliced = {own for own, level in zip(ids, levels, strict=True) if level == "SLICE"}
+        sliced = {
+            (self._model(row), self._id(row)) for row, level in zip(rows, levels, strict=True) if level == "SLICE"
+        }
         kept = [
             row
-            for row, own, level in zip(rows, ids, levels, strict=True)
-            if level == "SLICE" or (level == "LAYER" and own not in sliced)
+            for row, level in zip(rows, levels, strict=True)
+            if level == "SLICE" or (level == "LAYER" and (self._model(row), self._id(row)) not in sliced)
         ]
         if len(kept) < len(rows):
             self.notes.append(
@@ -199,7 +201,7 @@ class _Frame:
 
     def _id(self, row: CellRow) -> str:
         cell = self._cell(row, "layer_id")
-        if is_missing(cell) or cell != cell:
+        if is_missing(cell) or _is_nan(cell):
             raise ww.CorruptFileError(f"{self.table.place(row.number, 'layer_id')}: the layer has no number")
         return _whole(text_of(cell))
 
@@ -299,4 +301,6 @@ def _whole(text: str) -> str:
 
 
 def _is_nan(cell: Cell) -> bool:
-    return cell != cell or (isinstance(cell, str) and cell.strip().casefold() == "nan")
+    return (isinstance(cell, float) and math.isnan(cell)) or (
+        isinstance(cell, str) and cell.strip().casefold() == "nan"
+    )

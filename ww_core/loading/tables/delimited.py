@@ -6,7 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from ww_core.errors import CorruptFileError
-from ww_core.loading.tables.table import CellRow, CellTable
+from ww_core.loading.tables.table import MOST_ROWS, CellRow, CellTable
 from ww_core.loading.unpacked import unpacked
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ LARGEST_TEXT = 2**28
 
 LONGEST_LINE = 2**22
 """Bytes of a line."""
+
+MOST_LINES = 2 * MOST_ROWS
+"""Lines of a text, empty ones too: a small file compressed by gzip may hold as many as there is room for."""
 
 DELIMITERS = ",\t;"
 
@@ -88,6 +91,8 @@ class DelimitedTable(CellTable):
                     raise CorruptFileError(
                         f"{self.label}: the text has more than {LARGEST_TEXT:,} bytes: split it, or leave columns out"
                     )
+                if number > MOST_LINES:
+                    raise CorruptFileError(f"{self.label}: the text has more than {MOST_LINES:,} lines: split it")
                 yield self._text_of(line, number)
 
     def _text_of(self, line: bytes, number: int) -> str:
