@@ -59,8 +59,8 @@ def test_a_table_for_people(ww_filled):
         "\n"
         "13 models, 13 ranked, 7 with top1_error, 7 with both\n"
         "\n"
-        "agreement  models  tau      rho\n"
-        "vgg             7  -0.3086  -0.2019\n"
+        "agreement  models  tau      by luck  rho\n"
+        "vgg             7  -0.3086  0.45     -0.2019\n"
     )
     assert result.stderr == ""
 
@@ -75,7 +75,7 @@ def test_what_is_not_ranked_says_why_and_warnings_go_to_stderr(ww_filled):
     (line,) = [line for line in every.splitlines() if "lost" in line]
     assert line.split(maxsplit=4) == ["vgg", "lost", "9", "1", "paper has no value of it"]
     assert "7 models, 6 ranked, 7 with top1_error, 6 with both" in every
-    assert "vgg             6  1 [1, 1]  1 [1, 1]" in every
+    assert "vgg             6  1 [1, 1]  0.0028   1 [1, 1]" in every
 
 
 def test_json_is_one_object_without_nan(ww_filled):

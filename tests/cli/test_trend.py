@@ -50,14 +50,27 @@ def test_a_table_for_people(ww_filled):
     result = ww_filled("trend", "--metric", "alpha", "--score", "top1_error", "--as", "accuracy")
     lines = ok(result).splitlines()
     assert lines[0] == "100 - top1_error (%) from paper, against values of paper"
-    assert lines[2].split() == ["metric", "series", "models", "slope", "intercept", "RMSE", "MSE", "R2", "tau", "rho"]
+    assert lines[2].split() == [
+        "metric",
+        "series",
+        "models",
+        "slope",
+        "intercept",
+        "RMSE",
+        "MSE",
+        "R2",
+        "tau",
+        "by",
+        "luck",
+        "rho",
+    ]
     assert [line.split()[1] for line in lines[3:6]] == ["dense", "resnet", "vgg"]
     assert lines[3].split()[3].startswith("-")
     assert "[" in lines[3]
     assert lines[7].split()[:2] == ["metric", "groups"]
     assert lines[8].split()[:2] == ["alpha", "3"]
     assert lines[10:] == [
-        "21 models, 21 with 100 - top1_error, 21 of them in a group",
+        "21 models, 21 with a score, 21 of them in a group",
         "too few models in tiny (2): alpha",
         "no value of lost (paper has no value of it): alpha",
     ]
@@ -98,7 +111,7 @@ def test_one_group_of_all(ww_filled):
     text = ok(ww_filled("trend", "--metric", "rank", "--score", "top1_error", "--by", "none", "--bootstrap", 0))
     assert text.splitlines()[2].split()[:3] == ["metric", "models", "slope"]
     assert "groups" not in text
-    assert text.splitlines()[-1] == "21 models, 21 with top1_error, 21 of them in a group"
+    assert text.splitlines()[-1] == "21 models, 21 with a score, 21 of them in a group"
 
 
 @pytest.mark.parametrize("name", ["plot.png", "plot.svg", "plot.pdf"])

@@ -180,6 +180,18 @@ def test_few_models_and_caveats_warn(store):
     )
 
 
+def test_one_line_through_families_that_it_hides_warns(store):
+    paper = Paper()
+    for at in range(8):
+        paper.add(f"small-{at}", "small", alpha=2 + at / 8, score=40 + at)
+        paper.add(f"large-{at}", "large", alpha=5 + at / 8, score=10 + at)
+    paper.record(store)
+    for more, is_warned in (({"by": "none"}, True), ({"by": "dataset"}, True), ({}, False)):
+        warnings = ww.trend(["alpha"], "top1_error", store=store, **more).warnings
+        assert [own.startswith("inside series alpha and top1_error agree") for own in warnings] == [True] * is_warned
+    assert ww.trend(["alpha"], "top1_error", store=store, by="none", series=["small"]).warnings == ()
+
+
 def test_an_error_is_read_as_accuracy_and_back(store):
     paper = Paper()
     for at in range(6):

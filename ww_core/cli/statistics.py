@@ -17,3 +17,8 @@ def shown_statistic(own: Statistic) -> str:
         return own.reason
     interval = f" [{own.low:.3g}, {own.high:.3g}]" if math.isfinite(own.low) else ""
     return f"{cell(own.value)}{interval}"
+
+
+def shown_chance(chance: float) -> str:
+    """Return a chance as tables show it; nothing where there is none."""
+    return f"{chance:.2g}" if math.isfinite(chance) else ""
