@@ -10,7 +10,7 @@ from ww_core.domain.statistic import Agreement, Statistic
 from ww_core.domain.text import shortened
 
 if TYPE_CHECKING:
-    from ww_core.rank_statistics import Correlation, Estimate
+    from ww_core.rank_statistics import Correlation, Estimate, GroupedCorrelation
 
 FEW = 5
 """Models of which an order says little: of fewer, a perfect one is luck more often than once in sixty."""
@@ -35,3 +35,18 @@ def few_models(groups: Sequence[str], most: int) -> str:
         f": of {most} models the order is perfect by luck once in {math.factorial(most) // 2} times" if most > 2 else ""
     )
     return f"{shown}: {many}{luck}"
+
+
+def families_disagree(correlated: GroupedCorrelation, metric: str, score: str) -> str:
+    """Say that a metric orders models inside series and between them in opposite ways; empty if it does not."""
+    from ww_core.rank_statistics import Disagreement, disagreement
+
+    opposite = disagreement(correlated)
+    if opposite is Disagreement.NONE:
+        return ""
+    sure = "" if opposite is Disagreement.CLEAR else " (so few models cannot make it sure)"
+    return (
+        f"inside series {metric} and {score} agree with tau {correlated.inside.tau.value:.2f}, between series with "
+        f"{correlated.between.tau.value:.2f}{sure}: models of different series must not be ranked by it together "
+        "(Simpson's paradox)"
+    )

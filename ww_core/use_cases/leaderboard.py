@@ -12,7 +12,7 @@ from ww_core.domain.leaderboard import Leaderboard, LeaderboardCounts, RankedMod
 from ww_core.domain.scored import scored_models
 from ww_core.domain.text import shortened
 from ww_core.errors import UnknownNameError, UsageError
-from ww_core.use_cases.agreement import FEW, agreement_of, few_models
+from ww_core.use_cases.agreement import FEW, agreement_of, families_disagree, few_models
 from ww_core.use_cases.model_values import asked, check_whole, found_scores, found_values
 from ww_core.use_cases.naming import opened_store
 
@@ -286,13 +286,6 @@ def _warnings(
     shared = [values.rows[at].name for at, count in several.items() if count > 1]
     if shared:
         yield f"in several series, and counted in each: {shortened(shared)}"
-    from ww_core.rank_statistics import Disagreement, disagreement
-
-    opposite = disagreement(correlated.grouped)
-    if opposite is not Disagreement.NONE:
-        inside, between = correlated.grouped.inside.tau.value, correlated.grouped.between.tau.value
-        sure = "" if opposite is Disagreement.CLEAR else " (so few models cannot make it sure)"
-        yield (
-            f"inside series {expression} and {scored.column.name} agree with tau {inside:.2f}, between series with "
-            f"{between:.2f}{sure}: models of different series must not be ranked by it together (Simpson's paradox)"
-        )
+    opposite = families_disagree(correlated.grouped, str(expression), scored.column.name)
+    if opposite:
+        yield opposite
