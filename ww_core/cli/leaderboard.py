@@ -58,7 +58,7 @@ def leaderboard(
     over: options.Over = options.MeanOver.MATRICES,
     reported: options.Reported = "",
     profile: options.OwnProfile = "",
-    bootstrap: options.Bootstrap = 1000,
+    bootstrap: options.Bootstrap = None,
     top: Annotated[
         int,
         typer.Option(

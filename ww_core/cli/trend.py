@@ -72,7 +72,7 @@ def trend(
     over: options.Over = options.MeanOver.MATRICES,
     reported: options.Reported = "",
     profile: options.OwnProfile = "",
-    bootstrap: options.Bootstrap = 1000,
+    bootstrap: options.Bootstrap = None,
     plot: options.Plot = None,
     store: options.Store = None,
     as_json: options.AsJson = False,

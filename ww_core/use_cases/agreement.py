@@ -16,6 +16,21 @@ FEW = 5
 """Models of which an order says little: of fewer, a perfect one is luck more often than once in sixty."""
 
 
+RESAMPLES, FEWEST_RESAMPLES = 1000, 100
+RESAMPLED_MODELS = 2_000_000
+"""Models that all resamples hold together, at most, where nobody says how many there shall be."""
+
+
+def resamples(asked: int | None, models: int) -> int:
+    """Return how many resamples make the intervals: as many as were asked for, or as take less than two seconds.
+
+    Of many models an interval needs fewer: its ends vary less from one set of resamples to another.
+    """
+    if asked is not None:
+        return asked
+    return max(FEWEST_RESAMPLES, min(RESAMPLES, RESAMPLED_MODELS // max(models, 1)))
+
+
 def agreement_of(correlated: Correlation) -> Agreement:
     """Return a correlation as answers tell it."""
     return Agreement(statistic_of(correlated.tau), statistic_of(correlated.rho), correlated.chance)
