@@ -26,7 +26,7 @@ from sqlalchemy import text
 import ww_core as ww
 from ww_core.domain.answer import RunEnd
 from ww_core.domain.column import Column
-from ww_core.domain.identity import digest_of
+from ww_core.domain.identity import digest_of, extractor_identity, quantity_identity
 from ww_core.domain.layer import Layer, LayerKind, TensorSpec
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.report import Aggregate
@@ -52,8 +52,8 @@ LEAST = 3
 SCOPES = {"alpha": "matrix", **{f"m{n}": "matrix" for n in range(15)}, **{f"l{n}": "layer" for n in range(4)}}
 MODEL_METRIC = "log_prod"
 VALUES = LAYERS * len(SCOPES) + 1
-EXTRACTOR = digest_of("extractor", {"name": "matrix"})
-IDENTITIES = {name: digest_of("metric", {"name": name}) for name in (*SCOPES, MODEL_METRIC)}
+EXTRACTOR = extractor_identity("bench:matrix", "1", {})
+IDENTITIES = {name: quantity_identity(f"bench:{name}", "1", {}, {}) for name in (*SCOPES, MODEL_METRIC)}
 RECORDS = [
     IdentityRecord(EXTRACTOR, "extractor", "bench:matrix", "bench:matrix", "1", {}, {}, ""),
     *(

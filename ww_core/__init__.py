@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ww_core.domain.blame import Blame
     from ww_core.domain.column import Column, Scope
     from ww_core.domain.difference import CheckpointDifference
+    from ww_core.domain.exchange import ExportedFile, FolderExport, FolderImport, TableExport
     from ww_core.domain.globs import choose_layers
     from ww_core.domain.history import History
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.domain.score import Score
     from ww_core.domain.spectrum import Spectrum
+    from ww_core.domain.sql_answer import SqlAnswer
     from ww_core.domain.subject import MatrixPlace
     from ww_core.domain.trend import Trend
     from ww_core.errors import (
@@ -77,10 +79,14 @@ if TYPE_CHECKING:
     from ww_core.use_cases.check import check
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
+    from ww_core.use_cases.export import export, export_folder
     from ww_core.use_cases.history import history
+    from ww_core.use_cases.import_folder import import_folder
     from ww_core.use_cases.import_table import ImportReport, import_table
     from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.regressions import regressions
+    from ww_core.use_cases.scores import import_scores
+    from ww_core.use_cases.sql import sql
     from ww_core.use_cases.trend import trend
 
 _HOMES = {
@@ -97,6 +103,7 @@ _HOMES = {
     "ww_core.domain.blame": ["Blame"],
     "ww_core.domain.column": ["Column", "Scope"],
     "ww_core.domain.difference": ["CheckpointDifference"],
+    "ww_core.domain.exchange": ["ExportedFile", "FolderExport", "FolderImport", "TableExport"],
     "ww_core.domain.globs": ["choose_layers"],
     "ww_core.domain.history": ["History"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
@@ -110,6 +117,7 @@ _HOMES = {
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.score": ["Score"],
     "ww_core.domain.spectrum": ["Spectrum"],
+    "ww_core.domain.sql_answer": ["SqlAnswer"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.domain.trend": ["Trend"],
     "ww_core.errors": [
@@ -147,10 +155,14 @@ _HOMES = {
     "ww_core.use_cases.check": ["check"],
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
+    "ww_core.use_cases.export": ["export", "export_folder"],
     "ww_core.use_cases.history": ["history"],
+    "ww_core.use_cases.import_folder": ["import_folder"],
     "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
     "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.regressions": ["regressions"],
+    "ww_core.use_cases.sql": ["sql"],
+    "ww_core.use_cases.scores": ["import_scores"],
     "ww_core.use_cases.trend": ["trend"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -171,9 +183,12 @@ __all__ = [
     "Device",
     "Entries",
     "Executor",
+    "ExportedFile",
     "Extractor",
     "Failure",
     "FileRange",
+    "FolderExport",
+    "FolderImport",
     "History",
     "ImportReport",
     "Importer",
@@ -222,10 +237,12 @@ __all__ = [
     "Source",
     "SourceError",
     "Spectrum",
+    "SqlAnswer",
     "State",
     "Store",
     "StoreError",
     "StoredRun",
+    "TableExport",
     "TensorSpec",
     "Trend",
     "UnknownNameError",
@@ -239,8 +256,12 @@ __all__ = [
     "column",
     "describe",
     "diff",
+    "export",
+    "export_folder",
     "history",
     "hookimpl",
+    "import_folder",
+    "import_scores",
     "import_table",
     "leaderboard",
     "load_plugins",
@@ -248,6 +269,7 @@ __all__ = [
     "open_store",
     "quantity",
     "regressions",
+    "sql",
     "trend",
 ]
 __version__ = "0.1.0"

@@ -5,7 +5,7 @@
 DATA_FOLDER holds the published numbers as tidy files; FILE says which cells there are, and what was printed:
 ``{"cells": [{recipe, args, format, printed, ...}], "corrections": [{recipe, args, value, ...}]}``. All is imported into
 an empty store, and every cell is the answer of a public function. The exit code is 1 if a cell that the file calls
-reproducible comes out otherwise.
+reproducible comes out otherwise. Beside the cells stand the values that are right where the printed ones are not.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ww_core as ww
+from benchmarks.papers.corrections import corrections as corrected_cells
 from benchmarks.papers.recipes import Papers
 from benchmarks.papers.tables import import_all
 
@@ -42,7 +43,7 @@ def main() -> int:
             imported = time.perf_counter()
             papers = Papers(store)
             cells = [answered(papers, cell) for cell in expected["cells"]]
-            corrections = [corrected(papers, own) for own in expected.get("corrections", [])]
+            corrections = [corrected(papers, own) for own in (*corrected_cells(), *expected.get("corrections", []))]
         ended = time.perf_counter()
     except (ww.WWError, OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -69,8 +70,10 @@ def answered(papers: Papers, cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def corrected(papers: Papers, own: dict[str, Any]) -> dict[str, Any]:
-    """Return a correction with the value that was computed, and whether it is the one that is given."""
+    """Return a correction with the value that was computed; and, where one is given, whether it is that one."""
     value = papers.value(own["recipe"], own["args"])
+    if "value" not in own:
+        return {**own, "value": value}
     match = math.isclose(value, own["value"], rel_tol=RIGHT_TO, abs_tol=RIGHT_TO)
     return {**own, "expected": own["value"], "value": value, "match": match}
 
@@ -96,9 +99,12 @@ def show(cells: list[dict[str, Any]], corrections: list[dict[str, Any]]) -> None
             print(f"{place}: printed {cell['printed']}, is {cell['as_printed']}")
             for told in filter(None, (cell.get("error"), cell.get("note"))):
                 print(f"    {told}")
-    for own in corrections:
-        is_right = "as corrected" if own["match"] else f"corrected to {own['expected']}"
-        print(f"{own.get('what')}, {own.get('row')}, {own.get('column')}: {own['value']:.4g}, {is_right}")
+    print("\ncorrected values")
+    for what in dict.fromkeys(own.get("what") for own in corrections):
+        print(f"  {what}")
+        for own in (other for other in corrections if other.get("what") == what):
+            told = "" if own.get("match", True) else f", given as {own['expected']}"
+            print(f"    {own.get('row')}, {own.get('column')}: {own['value']:.3g}{told}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import multiprocessing
@@ -20,8 +21,12 @@ import pytest
 from safetensors.numpy import save_file
 from sqlalchemy import select
 
+import ww_core as ww
 from ww_core.cli.main import main
+from ww_core.domain.column import Column
+from ww_core.domain.outcome import Outcome, State
 from ww_core.store import tables
+from ww_core.store.records import DerivationRecord, Maker, OriginRecord
 from ww_core.store.store import open_store
 
 if TYPE_CHECKING:
@@ -272,3 +277,101 @@ def content_of():
 
 
 OF_RUNS = {"created_at", "seconds", "origin_id"}
+
+
+# --- a store that has some of everything ------------------------------------------------------------------------------
+
+
+@ww.metric(version="1")
+def fragile(singular_values):
+    """Raises for large weights."""
+    if float(singular_values[0]) > 20:
+        raise RuntimeError("not this one\x00\udc80")
+    return float(singular_values[0])
+
+
+class FragilePlugin:
+    @ww.hookimpl
+    def ww_register_metrics(self):
+        return [fragile]
+
+
+def small_net(number):
+    random = np.random.default_rng(number)
+    return {
+        "a.weight": random.standard_normal((30, 20)),
+        "a.bias": random.standard_normal(30),
+        "b.weight": random.standard_normal((12, 6, 3, 3)),
+        "shared.weight": np.random.default_rng(99).standard_normal((20, 30)),
+        "steps": np.arange(number),
+    }
+
+
+class _Stop:
+    def on_start(self, start):
+        raise KeyboardInterrupt
+
+
+def fill_with_everything(store):
+    """Write at least one row of every table, by the store's own writers, of every kind that there is."""
+    ww.analyze(small_net(1), store=store, name="gone")  # what it shares stays, and its run goes
+    ww.analyze(small_net(2), store=store, name="net", version="checkpoint-500", series="nets")
+    ww.analyze(small_net(3), store=store, name="net", version="checkpoint-1000", extractors=["pool", "slice"])
+    ww.analyze(small_net(2), store=store, name="twin", version="=1+1", keep_spectra=False)
+    ww.analyze(
+        small_net(2), store=store, name="net", version="checkpoint-500", parameters={"power_law.ks": "two-sided"}
+    )
+    ww.analyze(small_net(4), store=store, name="größe ✓", version="-1.5", profile="weightwatcher", keep_spectra=False)
+    ww.analyze(small_net(4), store=store, name="größe ✓", version="-1.5", metrics=["alpha"], layers=["a"])
+    odd = {"ключ ₪.weight": np.eye(9), "zero.weight": np.zeros((8, 7)), "inf.weight": np.full((7, 6), 1e308)}
+    ww.analyze(odd, store=store, name="odd")
+    large = {"large.weight": 9 * np.random.default_rng(5).standard_normal((30, 30))}
+    ww.analyze(large, store=store, name="lossy", metrics=["fragile", "alpha"], plugins=[FragilePlugin()])
+    ww.analyze(small_net(6), store=store, label=False)
+    with contextlib.suppress(KeyboardInterrupt):
+        ww.analyze(small_net(7), store=store, name="stopped", observers=[_Stop()])
+    store.forget("gone")
+    store.collect_garbage()
+    said = {"name": "top1", "dataset": "digits ✓", "source": "a paper"}
+    store.add_scores([ww.Score("net", value=5.0, low=4.5, high=5.5, unit="%", better="lower", **said)])
+    store.add_scores([ww.Score("net", value=0.1 + 0.2, unit="%", better="lower", **said)], correct=True)
+    store.add_scores([ww.Score("VGG11", version="bn", value=-0.0, **said)], without_weights=True)
+    column = ww.ReportedColumn("norm", "peer:norm", "1", "A norm.", caveat="It grows with depth.")
+    rows = [
+        ww.ReportedEntry("VGG16", {"norm": Outcome.of(1e-320)}, layer="features.0"),
+        ww.ReportedEntry("VGG16", {"norm": Outcome(State.NAN)}, layer="features.1"),
+    ]
+    table = ww.ReportedTable("table 2", "peer 0.2", (column,), tuple(rows), series={"VGG16": ("nets", "vgg")})
+    with store.writing() as writer:
+        writer.record_reported_table(table)
+    with store._reading() as connection:
+        subject = tables.subject.c
+        matrices = sorted(connection.scalars(select(subject.digest).where(subject.kind == "matrix")))
+        identity = connection.scalar(
+            select(tables.identity.c.digest).where(tables.identity.c.key == "ww.metrics:power_law")
+        )
+        checkpoints = sorted(connection.scalars(select(tables.checkpoint.c.digest)))
+    with store.writing() as writer:
+        pair = writer.record_pair(*matrices[:2])
+        writer.record_pair(pair, matrices[2])
+        made = DerivationRecord(checkpoints[0], (checkpoints[1], "f" * 64), "averages:swa", "1", {"every": 2})
+        writer.record_derivation(made)
+        outcomes = [{"size": Outcome.of(3.5)}, {"size": Outcome(State.REFUSED, reason="too close")}]
+        who = OriginRecord(7, "ww 0.1.0", Maker("traps", "ww-traps", "1.2"), (), "openblas 0.3")
+        writer.record_table(matrices[0], identity, [Column("size")], outcomes, who)
+
+
+@pytest.fixture
+def everything(make_copy):
+    """Location of a store, of each kind, that has some of everything."""
+    return make_copy(fill_with_everything)
+
+
+@pytest.fixture
+def everything_in_a_file(tmp_path, tmp_path_factory, originals):
+    """Location of an SQLite store that has some of everything."""
+    if "everything" not in originals:
+        originals["everything"] = str(tmp_path_factory.mktemp("original") / "store.sqlite")
+        with open_store(originals["everything"]) as store:
+            fill_with_everything(store)
+    return shutil.copyfile(originals["everything"], tmp_path / f"everything-{next(_numbers)}.sqlite")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ww_core as ww
-from ww_core.store import backup
+from ww_core.store import new_files
 from ww_core.store.store import open_store
 
 
@@ -144,7 +144,7 @@ def test_what_goes_wrong_at_the_end_leaves_nothing(path, target, monkeypatch):
     def interrupted(copy, target):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(backup, "_put_in_place", interrupted)
+    monkeypatch.setattr(new_files, "_take_place", interrupted)
     with open_store(path) as store, pytest.raises(KeyboardInterrupt):
         store.backup(target)
     assert names_in(target.parent) == []

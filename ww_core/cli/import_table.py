@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
     from ww_core.use_cases.import_table import ImportReport
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
 
 def import_table(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV, TSV, JSON or Parquet file.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|FOLDER",
+            help="A CSV, TSV, JSON or Parquet file, or a folder that `ww export` wrote.",
+            callback=options.not_empty,
+        ),
+    ],
     mapping: Annotated[
         str | None,
         typer.Option(
@@ -83,16 +92,35 @@ def import_table(
     replace: Annotated[
         bool, typer.Option("--replace", help="Put it in the place of another table of the same source.")
     ] = False,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rename",
+            metavar="OLD=NEW",
+            help="Another name for a model or a version of a FOLDER, as net@1=net@old; repeatable.",
+        ),
+    ] = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Import a table of results that others made, with the definitions of its columns.
+    """Import a table of results that others made, with the definitions of its columns; or all of another store.
 
-    What it says is kept apart from what ww computes. Nothing is stored unless all of the table can be.
+    What a table says is kept apart from what ww computes. A FOLDER is what `ww export` wrote: what it has, and this
+    store lacks, is added. Nothing is stored unless all of it can be.
     """
+    output = Output(as_json=as_json)
+    if Path(file).is_dir():
+        from ww_core.cli.import_folder import import_folder
+
+        given = (mapping, importer, source, provider, model, version, series, replace or None)
+        if any(option is not None for option in given):
+            raise UsageError(f"{file} is a folder: of the options only --rename and --store are for folders")
+        import_folder(file, rename, store, output)
+        return
+    if rename:
+        raise UsageError("--rename is for folders that `ww export` wrote")
     from ww_core.use_cases.import_table import import_table as run
 
-    output = Output(as_json=as_json)
     session: Session = ctx.obj
     registry = session.registry()
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no data of ours

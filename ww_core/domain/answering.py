@@ -22,6 +22,7 @@ class AnsweringRun(NamedTuple):
         narrowed: Whether only some metrics or layers were asked for.
         layers: The globs that chose layers, as stored.
         structure: Digest of the structure that it speaks of.
+        started_at: When it began: UTC, ISO 8601.
     """
 
     number: int
@@ -33,6 +34,7 @@ class AnsweringRun(NamedTuple):
     narrowed: bool
     layers: str
     structure: str
+    started_at: str
 
 
 class Shown(NamedTuple):
@@ -45,10 +47,12 @@ class Shown(NamedTuple):
 def in_order(runs: Iterable[AnsweringRun]) -> list[AnsweringRun]:
     """Put the run first that is to be shown first.
 
-    That is the newest. After all others come those that did not end; before them those whose variants are not the
-    profile's own; before these, those that asked for some metrics or layers only.
+    That is the newest: the one that began last, for a number tells only when a run came into this store. After all
+    others come those that did not end; before them those whose variants are not the profile's own; before these, those
+    that asked for some metrics or layers only.
     """
-    return sorted(runs, key=lambda run: (run.state != "done", run.experiment, run.narrowed, -run.number))
+    newest_first = sorted(runs, key=lambda run: (run.started_at, run.number), reverse=True)
+    return sorted(newest_first, key=lambda run: (run.state != "done", run.experiment, run.narrowed))
 
 
 def of_profile(runs: Sequence[AnsweringRun], name: str, profile: str) -> Sequence[AnsweringRun]:

@@ -43,7 +43,7 @@ def value_table(
     """
     import numpy as np
 
-    refs = _versions(connection, names)
+    refs = named_versions(connection, names)
     in_force = {(row.model, row.version): row for row in connection.execute(_IN_FORCE, {"profile": clean(profile)})}
     versions = [in_force[ref.model, ref.version] for ref in refs if (ref.model, ref.version) in in_force]
     if not versions:
@@ -52,7 +52,7 @@ def value_table(
             f"no complete analysis of {what} under profile {profile!r} is stored: `ww analyze` makes one"
         )
     labels = _labels(connection, {row.selection_id for row in versions}, columns, scope)
-    rows_of = _rows(connection, versions, scope)
+    rows_of = places_of(connection, versions, scope)
     places: list[tuple[Any, ...]] = []
     selection_of: list[int] = []
     of_subject: dict[int, list[int]] = defaultdict(list)  # one content may stand in many places
@@ -96,7 +96,7 @@ def value_table(
     )
 
 
-def _versions(connection: Connection, names: Sequence[str]) -> list[CheckpointRef]:
+def named_versions(connection: Connection, names: Sequence[str]) -> list[CheckpointRef]:
     """Return what is named, each once; all versions for no name.
 
     Raises:
@@ -138,8 +138,8 @@ Rows = list[tuple[tuple[Any, ...], list[int]]]
 """Places in order, each with the keys of the subjects that values of it belong to."""
 
 
-def _rows(connection: Connection, versions: Sequence[Any], scope: str) -> dict[int, Rows]:
-    """Places by analysis."""
+def places_of(connection: Connection, versions: Sequence[Any], scope: str) -> dict[int, Rows]:
+    """Return the places that values of versions speak of, in order, by the keys of their analyses."""
     found: dict[int, dict[tuple[Any, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
     if scope == "model":
         for own in versions:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool, StaticPool
 
 from ww_core.errors import MissingExtraError, NotAStoreError, ReadOnlyStoreError, StoreError
 
@@ -28,6 +28,7 @@ SERVER_PARAMETERS = {
     # longer than most questions.
     "join_collapse_limit": "4",
 }
+TEMPORARY_CACHE = 64 * 1024  # KiB of a temporary store that are kept in memory
 WRITERS_LOCK = 0x7777_0002  # any number will do that other programs on the server are unlikely to use
 
 
@@ -114,25 +115,55 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
 
     place = str(location.path or ":memory:")
     if location.path is not None and read_only:
-        place = location.path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
+        place = uri_for_reading(location.path, immutable=immutable)
 
     def open_file(rec: ConnectionPoolEntry) -> Any:  # a connection of the driver's, which is none to SQLAlchemy's types
-        # The driver would begin transactions on its own, late, and never around DDL: BEGIN is ours.
-        connection = sqlite3.connect(
-            place, uri=read_only, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
-        )
+        connection = _open_file(place, uri=read_only)
         if not read_only:
             rec.info["written"] = (location, _file_at(location))
-        connection.execute("PRAGMA foreign_keys = ON")  # off by default
-        connection.execute("PRAGMA legacy_alter_table = OFF")  # a renamed table takes its references with it
-        connection.execute("PRAGMA synchronous = NORMAL")  # with WAL a power cut costs the last commits, not the file
-        if read_only:
+        else:
             connection.execute("PRAGMA query_only = ON")
         return connection
 
+    pool = StaticPool if location.in_memory else QueuePool
+    return _file_engine(pool(open_file, dialect=_sqlite().dialect))
+
+
+def connect_temporary() -> Engine:
+    """Make the engine for a store in a temporary file, which nobody else sees and which goes with its connection.
+
+    The file lies where SQLite keeps such files, which the variable TMPDIR tells; it has no name, so that nothing of it
+    is left whatever ends the process. References and rules of tables are not enforced there, which takes most of the
+    time of an insertion: who fills it looks at them afterwards.
+    """
+
+    def open_file() -> Any:
+        connection = _open_file("", uri=False)
+        for rule in ("foreign_keys = OFF", "ignore_check_constraints = ON", "synchronous = OFF"):
+            connection.execute(f"PRAGMA {rule}")
+        connection.execute(f"PRAGMA cache_size = -{TEMPORARY_CACHE}")
+        return connection
+
+    return _file_engine(StaticPool(open_file, dialect=_sqlite().dialect))
+
+
+def _open_file(place: str, *, uri: bool) -> sqlite3.Connection:
+    # The driver would begin transactions on its own, late, and never around DDL: BEGIN is ours.
+    connection = sqlite3.connect(place, uri=uri, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
+    connection.execute("PRAGMA foreign_keys = ON")  # off by default
+    connection.execute("PRAGMA legacy_alter_table = OFF")  # a renamed table takes its references with it
+    connection.execute("PRAGMA synchronous = NORMAL")  # with WAL a power cut costs the last commits, not the file
+    return connection
+
+
+def _file_engine(pool: Pool) -> Engine:
     common = _sqlite()
-    pool = (StaticPool if location.in_memory else QueuePool)(open_file, dialect=common.dialect)
     return _FileEngine(pool, common.dialect, common.url, execution_options={"compiled_cache": _compiled})
+
+
+def uri_for_reading(path: Path, *, immutable: bool) -> str:
+    """Return the URI by which SQLite opens a file for reading; without any lock, if it is immutable."""
+    return path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
 
 
 class _FileEngine(Engine):

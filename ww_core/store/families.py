@@ -41,11 +41,16 @@ def record_pair(connection: Connection, first: str, second: str) -> str:
         NotStoredError: One of them is not stored.
     """
     keys = {own: _key(connection, t.subject, own) for own in (first, second)}
-    digest = digest_of("pair", {"first": first, "second": second})
+    digest = pair_digest(first, second)
     subject_id = record_by_digest(connection, t.subject, [{"digest": digest, "kind": "pair"}])[digest]
     pair = {"subject_id": subject_id, "first_id": keys[first], "second_id": keys[second]}
     insert_missing(connection, t.pair_subject, [pair])
     return digest
+
+
+def pair_digest(first: str, second: str) -> str:
+    """Return the content address of the pair of two subjects, named by their digests."""
+    return digest_of("pair", {"first": first, "second": second})
 
 
 def record_derivation(connection: Connection, record: DerivationRecord) -> None:
@@ -54,15 +59,8 @@ def record_derivation(connection: Connection, record: DerivationRecord) -> None:
     Raises:
         NotStoredError: The checkpoint is not stored.
     """
-    content = {
-        "checkpoint": record.checkpoint,
-        "parents": list(record.parents),
-        "transform": record.transform,
-        "version": record.version,
-        "parameters": dict(record.parameters),
-    }
     row: dict[str, Any] = {
-        "digest": digest_of("derivation", content),
+        "digest": derivation_digest(record),
         "checkpoint_id": _key(connection, t.checkpoint, record.checkpoint),
         "transform": record.transform,
         "version": record.version,
@@ -75,6 +73,18 @@ def record_derivation(connection: Connection, record: DerivationRecord) -> None:
         for position, parent in enumerate(record.parents)
     ]
     insert_missing(connection, t.derivation_parent, parents)
+
+
+def derivation_digest(record: DerivationRecord) -> str:
+    """Return the content address of a derivation."""
+    content = {
+        "checkpoint": record.checkpoint,
+        "parents": list(record.parents),
+        "transform": record.transform,
+        "version": record.version,
+        "parameters": dict(record.parameters),
+    }
+    return digest_of("derivation", content)
 
 
 def record_table(

@@ -38,14 +38,20 @@ from sqlalchemy.exc import DBAPIError
 
 from ww_core.domain.answer import report_of
 from ww_core.domain.identity import NUMERICS_VERSION, extractor_identity, quantity_identity, spectrum_identity
+from ww_core.domain.reported_table import ReportedColumn
 from ww_core.domain.spectrum import SpectrumKind
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject
 from ww_core.errors import StoreError
 from ww_core.store import tables as t
 from ww_core.store.answers import stored_analysis
 from ww_core.store.encoding import decode_spectrum
-from ww_core.store.records import variant_digest
-from ww_core.store.rows import UNREADABLE, chunks
+from ww_core.store.families import derivation_digest, pair_digest
+from ww_core.store.origins import origin_digest
+from ww_core.store.records import DerivationRecord, variant_digest
+from ww_core.store.reported import reported_row_digest
+from ww_core.store.reported_models import reported_model_digest
+from ww_core.store.rows import UNREADABLE, chunks, keys_by_digest
+from ww_core.store.scores import score_digest
 from ww_core.store.selections import selection_digest
 from ww_core.store.structures import structure_digest
 from ww_core.store.summaries import record_summaries, summary_rows
@@ -99,10 +105,19 @@ class _Findings:
 
 def verify_store(connection: Connection) -> Integrity:
     """Check everything that can be checked, in bounded memory."""
-    findings = _Findings()
     # A server looks after its pages and references itself.
     own = (_check_file, _check_references) if connection.dialect.name == "sqlite" else ()
-    for step in (*own, *_STEPS):
+    return _verified(connection, (*own, *_CONTENT_STEPS, _check_summaries))
+
+
+def verify_content(connection: Connection) -> Integrity:
+    """Check rules of tables, digests, spectra and values, in bounded memory; not what follows from values."""
+    return _verified(connection, _CONTENT_STEPS)
+
+
+def _verified(connection: Connection, steps: Sequence[Check]) -> Integrity:
+    findings = _Findings()
+    for step in steps:
         try:
             step(connection, findings)
         except (DBAPIError, sqlite3.Error) as error:
@@ -129,20 +144,31 @@ def rebuild_summaries(reading: Transaction, writing: Transaction) -> int:
         faulty = list(_with_wrong_summaries(connection))
     for checkpoint_id in faulty:
         with writing() as connection:
-            for runs in list(_newest_runs(connection, checkpoint_id)):
-                for run in runs:
-                    if run.state == "done":
-                        record_summaries(connection, *_summary_of(connection, run))
+            _write_summaries(connection, checkpoint_id)
     return len(faulty)
+
+
+def mend_summaries(connection: Connection, checkpoints: Collection[str]) -> None:
+    """Write summaries of checkpoints, named by their digests, anew where they are not what the values say."""
+    for digest, key in keys_by_digest(connection, t.checkpoint, sorted(checkpoints)).items():
+        if digest in checkpoints and list(_with_wrong_summaries(connection, key)):
+            _write_summaries(connection, key)
+
+
+def _write_summaries(connection: Connection, checkpoint_id: int) -> None:
+    for runs in list(_newest_runs(connection, checkpoint_id)):
+        for run in runs:
+            if run.state == "done":
+                record_summaries(connection, *_summary_of(connection, run))
 
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 Check = Callable[[Connection, _Findings], None]
 
 
-def _with_wrong_summaries(connection: Connection) -> Iterator[int]:
-    """Yield the keys of checkpoints whose summaries can be made again, and would be others."""
-    for runs in _newest_runs(connection):
+def _with_wrong_summaries(connection: Connection, checkpoint_id: int | None = None) -> Iterator[int]:
+    """Yield the keys of checkpoints, of all or of one, whose summaries can be made again, and would be others."""
+    for runs in _newest_runs(connection, checkpoint_id):
         with contextlib.suppress(*UNREADABLE):  # what cannot be read is a fault that this does not mend
             if _wrong_summaries(connection, runs)[1]:
                 yield runs[0].checkpoint_id
@@ -377,7 +403,17 @@ def _identity_digest(row: Row[Any]) -> str | None:
             return spectrum_identity(SpectrumKind.of(row.key.partition(":")[2], parameters))
         case "metric":
             return quantity_identity(row.key, row.version, parameters, json.loads(row.needs))
+        case "reported":
+            return ReportedColumn("", row.key, row.version, parameters["definition"]).identity
     return None
+
+
+def _check_tables(connection: Connection, findings: _Findings) -> None:
+    table, row = t.imported_table.c, t.reported_subject.c
+    counted = select(func.count()).where(row.source == table.source).correlate(t.imported_table).scalar_subquery()
+    for own in _rows(connection, select(table.source, table.rows, counted.label("found"))):
+        if own.rows != own.found:
+            findings.fault("reference", f"table {own.source} has {own.found} rows, and was stored with {own.rows}")
 
 
 def _check_variants(connection: Connection, findings: _Findings) -> None:
@@ -415,6 +451,94 @@ _SHOWN_COLUMNS = (
     .where(t.selection_variant.c.selection_id == bindparam("selection"))
     .order_by(t.selection_variant.c.position)
 )
+
+
+def _check_pairs(connection: Connection, findings: _Findings) -> None:
+    first, second = t.subject.alias("first"), t.subject.alias("second")
+    query = (
+        select(t.subject.c.id, t.subject.c.digest, first.c.digest.label("first"), second.c.digest.label("second"))
+        .select_from(t.subject)
+        .outerjoin(t.pair_subject, t.pair_subject.c.subject_id == t.subject.c.id)
+        .outerjoin(first, first.c.id == t.pair_subject.c.first_id)
+        .outerjoin(second, second.c.id == t.pair_subject.c.second_id)
+        .where(t.subject.c.kind == "pair")
+    )
+    for row in _rows(connection, query):
+        _compare(findings, f"pair {row.id}", row.digest, pair_digest, row.first, row.second)
+
+
+def _check_reported(connection: Connection, findings: _Findings) -> None:
+    query = (
+        select(t.subject.c.id, t.subject.c.digest, t.reported_subject)
+        .select_from(t.subject)
+        .outerjoin(t.reported_subject, t.reported_subject.c.subject_id == t.subject.c.id)
+        .where(t.subject.c.kind == "reported")
+    )
+    for row in _rows(connection, query):
+        _compare(findings, f"reported subject {row.id}", row.digest, _reported_digest, row)
+
+
+def _reported_digest(row: Row[Any]) -> str | None:
+    if _is_escaped(row.source, row.provider, row.model, row.version):
+        return None
+    if row.source:
+        return reported_row_digest(row.source, row.row, row.provider)
+    return reported_model_digest((row.model, row.version))
+
+
+def _is_escaped(*texts: str) -> bool:
+    """Whether a text may be another one than the digest was made of: letters that no database takes are written out."""
+    return any(r"\x00" in text or r"\ud" in text for text in texts)
+
+
+def _check_scores(connection: Connection, findings: _Findings) -> None:
+    target = func.coalesce(t.checkpoint.c.digest, t.subject.c.digest).label("target")
+    query = (
+        select(t.score, target)
+        .outerjoin(t.checkpoint, t.checkpoint.c.id == t.score.c.checkpoint_id)
+        .outerjoin(t.subject, t.subject.c.id == t.score.c.subject_id)
+    )
+    for row in _rows(connection, query):
+        _compare(findings, f"score {row.id}", row.digest, _score_digest, row)
+
+
+def _score_digest(row: Row[Any]) -> str | None:
+    return None if _is_escaped(row.name, row.dataset, row.source) else score_digest(row.target, row)
+
+
+def _check_derivations(connection: Connection, findings: _Findings) -> None:
+    query = select(t.derivation, t.checkpoint.c.digest.label("child")).join(t.checkpoint)
+    for row in _rows(connection, query):
+        _compare(findings, f"derivation {row.id}", row.digest, _derivation_digest, connection, row)
+
+
+def _derivation_digest(connection: Connection, row: Row[Any]) -> str | None:
+    if _is_escaped(row.transform, row.version, row.parameters):
+        return None
+    parents = tuple(connection.scalars(_PARENTS, {"derivation": row.id}))
+    record = DerivationRecord(row.child, parents, row.transform, row.version, json.loads(row.parameters))
+    return derivation_digest(record)
+
+
+_PARENTS = (
+    select(t.derivation_parent.c.checkpoint)
+    .where(t.derivation_parent.c.derivation_id == bindparam("derivation"))
+    .order_by(t.derivation_parent.c.position)
+)
+
+
+def _check_origins(connection: Connection, findings: _Findings) -> None:
+    for row in _rows(connection, select(t.origin)):
+        _compare(findings, f"origin {row.id}", row.digest, _origin_digest, row)
+
+
+def _origin_digest(row: Row[Any]) -> str | None:
+    content = {name: own for name, own in row._asdict().items() if name not in {"id", "digest"}}
+    return None if _is_escaped(*filter(_is_text, content.values())) else origin_digest(content)
+
+
+def _is_text(content: object) -> bool:
+    return isinstance(content, str)
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -478,7 +602,10 @@ _LABEL = select(t.selection_variant.c.label).where(t.selection_variant.c.variant
 
 def _newest_runs(connection: Connection, checkpoint_id: int | None = None) -> Iterator[list[Row[Any]]]:
     """Yield the newest run of each analysis, in the order in which they ended, a checkpoint at a time."""
-    newest = select(func.max(t.run.c.id)).group_by(t.run.c.analysis_id)
+    by_time = (t.run.c.started_at.desc(), t.run.c.id.desc())
+    place = func.row_number().over(partition_by=t.run.c.analysis_id, order_by=by_time).label("place")
+    placed = select(t.run.c.id, place).subquery()
+    newest = select(placed.c.id).where(placed.c.place == 1)
     query = (
         select(
             t.run.c.id,
@@ -541,16 +668,21 @@ def _summary_of(connection: Connection, run: Row[Any]) -> tuple[int, int, Mappin
     return run.analysis_id, run.selection_id, report.summary, partial
 
 
-_STEPS: tuple[Check, ...] = (
+_CONTENT_STEPS: tuple[Check, ...] = (
     _check_constraints,
     _check_matrices,
     _check_layers,
     _check_models,
     _check_structures,
     _check_identities,
+    _check_tables,
     _check_variants,
     _check_selections,
+    _check_pairs,
+    _check_reported,
+    _check_scores,
+    _check_derivations,
+    _check_origins,
     _check_spectra,
     _check_values,
-    _check_summaries,
 )

@@ -133,6 +133,22 @@ def copy_empty_store(engine: Engine) -> None:
         _empty_store().backup(driver_of(connection))
 
 
+def make_empty_store(engine: Engine, revision: str, name: str) -> None:
+    """Give the schema of a revision to an empty database, for what ``name`` stands for to be put in it.
+
+    Raises:
+        SchemaTooNewError: This program does not know the revision.
+    """
+    from alembic import command
+
+    if revision == SCHEMA_HEAD:
+        copy_empty_store(engine)
+        return
+    _check_known(revision, name)
+    with engine.begin() as connection, _alembic_lock:
+        command.upgrade(_config(connection), revision)
+
+
 @functools.cache
 def _empty_store() -> sqlite3.Connection:
     engine = connect(Location())
@@ -141,7 +157,7 @@ def _empty_store() -> sqlite3.Connection:
         return driver_of(connection)
 
 
-def _check_known(revision: str, location: Location) -> None:
+def _check_known(revision: str, location: Location | str) -> None:
     from alembic.script import ScriptDirectory
 
     if revision not in {script.revision for script in ScriptDirectory(str(scripts_folder())).walk_revisions()}:

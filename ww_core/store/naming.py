@@ -15,6 +15,7 @@ from ww_core.store import tables as t
 from ww_core.store.labels import StoredLabel, find_checkpoint, stored_labels
 from ww_core.store.records import CheckpointRef, LabelRecord, Renamed
 from ww_core.store.rows import chunks, clean, execute, insert_missing, insert_one, now
+from ww_core.store.series import drop_empty_series
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
@@ -231,7 +232,7 @@ def set_step(connection: Connection, name: str, step: int | None) -> None:
         raise UsageError(f"{name!r} names no version: write MODEL@VERSION")
     if step is not None and not (type(step) is int and 0 <= step <= MOST_STEPS):
         raise UsageError(f"step {step!r} is no whole number from 0 to {MOST_STEPS}")
-    (label,) = _labels(connection, name)
+    (label,) = named_labels(connection, name)
     connection.execute(update(t.label).where(t.label.c.id == label.id).values(step=step))
 
 
@@ -248,7 +249,7 @@ def forget(connection: Connection, names: Iterable[str]) -> list[CheckpointRef]:
     Raises:
         NotStoredError: Nothing carries one of the names; nothing is forgotten.
     """
-    labels = {label.id: label for name in names for label in reversed(_labels(connection, name))}
+    labels = {label.id: label for name in names for label in reversed(named_labels(connection, name))}
     cut_label(connection, list(labels))
     for chunk in chunks(list(labels)):
         connection.execute(delete(t.label).where(t.label.c.id.in_(chunk)))
@@ -276,7 +277,7 @@ def rename(connection: Connection, old: str, new: str) -> Renamed:
 
 
 def _rename_model(connection: Connection, old: str, new: str) -> Renamed:
-    labels = _labels(connection, old)
+    labels = named_labels(connection, old)
     check_name("the name of a model", new)
     standing = _model_named(connection, new)
     if standing not in {None, labels[0].model_id}:
@@ -289,7 +290,7 @@ def _rename_model(connection: Connection, old: str, new: str) -> Renamed:
 
 
 def _rename_version(connection: Connection, old: str, new: str) -> Renamed:
-    (label,) = _labels(connection, old)
+    (label,) = named_labels(connection, old)
     model, _, version = new.partition("@")
     check_name("the name of a model", model)
     check_name("the name of a version", version)
@@ -313,7 +314,7 @@ def _rename_version(connection: Connection, old: str, new: str) -> Renamed:
     return Renamed(old, new, 1)
 
 
-def _labels(connection: Connection, name: str) -> Sequence[StoredLabel]:
+def named_labels(connection: Connection, name: str) -> Sequence[StoredLabel]:
     """List the versions that a name stands for, the newest first.
 
     Raises:
@@ -337,3 +338,4 @@ def _drop_nameless(connection: Connection, models: Collection[int]) -> None:
     gone = set(models) - left
     connection.execute(delete(t.series_member).where(t.series_member.c.model_id.in_(gone)))
     connection.execute(delete(t.model).where(t.model.c.id.in_(gone)))
+    drop_empty_series(connection)

@@ -23,9 +23,14 @@ SPECTRUM = "(spectrum)"
 def record_origins(connection: Connection, records: Collection[OriginRecord]) -> dict[OriginRecord, int]:
     """Store origins, and return their keys."""
     rows = {record: _row(record) for record in records}
-    digests = {record: digest_of("origin", row) for record, row in rows.items()}
+    digests = {record: origin_digest(row) for record, row in rows.items()}
     keys = record_by_digest(connection, t.origin, [{"digest": digests[own]} | row for own, row in rows.items()])
     return {record: keys[digest] for record, digest in digests.items()}
+
+
+def origin_digest(row: Mapping[str, Any]) -> str:
+    """Return the content address of an origin: of its columns, short of key and digest."""
+    return digest_of("origin", row)
 
 
 def _row(record: OriginRecord) -> dict[str, Any]:
@@ -71,8 +76,12 @@ def origins_of(
         for row in connection.execute(select(t.origin).where(t.origin.c.id.in_(chunk)))
     }
     order = {label: place for place, label in enumerate([*labels.values(), SPECTRUM])}
-    ranked = sorted(counts, key=lambda own: (order[own[0]], -(own[1] or 0)))
-    return [ColumnOrigin(label, counts[label, key], found.get(key or 0)) for label, key in ranked]
+    told = [ColumnOrigin(label, count, found.get(key or 0)) for (label, key), count in counts.items()]
+    return sorted(told, key=lambda own: (order[own.column], _newest_first(own.origin)))
+
+
+def _newest_first(origin: OriginRecord | None) -> tuple[Any, ...]:
+    return (0, "") if origin is None else (-origin.run, *origin[1:])
 
 
 _value, _spectrum = t.value.c, t.spectrum.c

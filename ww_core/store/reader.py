@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ww_core.domain import answering
 from ww_core.domain.answer import report_of
@@ -217,6 +217,25 @@ class Reader:
 
         return columnar.value_table(self._connection, columns, scope, profile, names)
 
+    def metric_rows(
+        self, names: Sequence[str], profile: str, metrics: Sequence[str], scopes: Sequence[str]
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Return what the view ``v_metrics`` shows of versions, in batches of rows; of use until the transaction ends.
+
+        Args:
+            names: ``MODEL`` or ``MODEL@VERSION``; empty for all.
+            profile: Name of the profile.
+            metrics: Labels of columns; empty for all.
+            scopes: What the rows speak of.
+
+        Raises:
+            NotStoredError: Nothing carries a name, or nothing was analysed under the profile.
+            UnknownNameError: No analysis has such a column in these scopes.
+        """
+        from ww_core.store import metric_rows
+
+        return metric_rows.metric_rows(self._connection, names, profile, metrics, scopes)
+
     @readable()
     def summaries(self, model: str, variant: str, aggregate: str) -> list[StoredSummary]:
         """List what a variant of a column comes to over each version of a model, in the order of recording.
@@ -301,8 +320,8 @@ class Reader:
             every_version: Whether all versions are meant, and not the newest of each model only.
 
         Raises:
-            UnknownNameError: No analysis has such a column, or nothing fits a name of ``models``.
-            UsageError: A column holds texts.
+            UnknownNameError: No analysis has such a column, or nothing fits a name of ``models`` or ``rows``.
+            UsageError: A column holds texts, or does not speak of what ``rows`` chooses.
             NotStoredError: No model is stored, or none was analysed under the profile.
         """
         from ww_core.store import model_values
@@ -317,10 +336,11 @@ class Reader:
         models: ModelChoice = EVERY_MODEL,
         rows: RowChoice = EVERY_ROW,
     ) -> ModelValues:
-        """Return what columns come to over reported models, by a table of others or all tables of a provider.
+        """Return what columns come to over reported models, by a table of others or the tables of a provider.
 
-        What the table says of a whole model counts as it is. Else the column is summed up over its rows of layers.
-        ``table:column`` names the column of another table or provider.
+        Of a provider those tables count that have any of the columns. What a table says of a whole model counts as it
+        is. Else the column is summed up over its rows of layers. ``table:column`` names the column of another table or
+        provider.
 
         Args:
             asked: The columns, and what they shall come to.
@@ -330,24 +350,25 @@ class Reader:
 
         Raises:
             UnknownNameError: There is no such table or column, or nothing fits a name of ``models``.
-            UsageError: A column holds texts, or a model is in several tables of the provider.
+            UsageError: A model is in several tables of the provider; a column holds texts, or is told of whole models
+                where layers are chosen.
             NotStoredError: No reported model is left.
         """
         from ww_core.store import model_values
 
         return model_values.reported_values(self._connection, asked, table, models, rows)
 
-    def reported_origins(self, columns: Collection[str]) -> list[str]:
-        """List the providers whose tables have all of these columns."""
+    def reported_origins(self, columns: Collection[str]) -> list[tuple[str, str]]:
+        """List the tables that have all of these columns, with their providers; ``table:column`` is of any."""
         from ww_core.store import model_values
 
         return model_values.reported_origins(self._connection, columns)
 
-    def directed_columns(self, table: str = "") -> list[str]:
-        """List the columns of numbers that have a direction: of our own analyses, or of a table or provider."""
+    def directed_columns(self, profile: str = "", table: str = "") -> list[str]:
+        """List the columns of numbers that have a direction: of a profile, or of a table or provider of others."""
         from ww_core.store import model_values
 
-        return model_values.directed_columns(self._connection, table)
+        return model_values.directed_columns(self._connection, profile, table)
 
     @readable()
     def scores_of(

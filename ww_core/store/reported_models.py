@@ -20,7 +20,7 @@ ReportedName = tuple[str, str]
 
 def record_reported_models(connection: Connection, names: Collection[ReportedName]) -> dict[ReportedName, int]:
     """Store reported models, and return the keys of their subjects."""
-    digests = {own: digest_of("reported_model", {"model": own[0], "version": own[1]}) for own in names}
+    digests = {own: reported_model_digest(own) for own in names}
     keys = record_by_digest(connection, t.subject, [{"digest": own, "kind": "reported"} for own in digests.values()])
     rows = [
         {
@@ -39,6 +39,11 @@ def record_reported_models(connection: Connection, names: Collection[ReportedNam
     return {own: keys[digest] for own, digest in digests.items()}
 
 
+def reported_model_digest(name: ReportedName) -> str:
+    """Return the content address of a reported model."""
+    return digest_of("reported_model", {"model": name[0], "version": name[1]})
+
+
 def find_reported_models(connection: Connection, names: Sequence[str]) -> dict[ReportedName, int]:
     """Return the keys of the subjects of those reported models, in all their versions, that are stored."""
     found: dict[ReportedName, int] = {}
@@ -46,6 +51,12 @@ def find_reported_models(connection: Connection, names: Sequence[str]) -> dict[R
         for row in execute(connection, _BY_NAME, {"names": chunk}):
             found[row.model, row.version] = row.subject_id
     return found
+
+
+def reported_names(connection: Connection) -> list[ReportedName]:
+    """List all reported models, by name."""
+    query = select(_reported.model, _reported.version).where(_reported.source == "")
+    return [(row.model, row.version) for row in connection.execute(query.order_by(_reported.model, _reported.version))]
 
 
 _reported = t.reported_subject.c

@@ -149,10 +149,36 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
 
 
 def insert_many(
-    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Insert the rows whose keys are not there, given as tuples whose texts are clean."""
-    _insert_tuples(connection, table, columns, rows, "ON CONFLICT DO NOTHING")
+    connection: Connection,
+    table: Table,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    where_null: str = "",
+) -> int:
+    """Insert the rows whose keys are not there, given as tuples whose texts are clean.
+
+    Args:
+        connection: An open transaction.
+        table: The table.
+        columns: Its columns that the rows have.
+        rows: The rows.
+        where_null: A column: rows that are there, and have nothing in it, are replaced. Empty: none are.
+
+    Returns:
+        How many rows were inserted or replaced.
+    """
+    ending = _updating(table, (), where_null) if where_null else "ON CONFLICT DO NOTHING"
+    if connection.dialect.name == "sqlite":
+        driver = driver_of(connection)
+        before = driver.total_changes
+        _insert_tuples(connection, table, columns, rows, ending)
+        return driver.total_changes - before
+    changed = 0
+    for chunk in chunks(rows):
+        statement = _inserting(connection.dialect, table, columns, len(chunk), ending)
+        changed += connection.exec_driver_sql(statement, tuple(chain.from_iterable(chunk))).rowcount
+    return changed
 
 
 def upsert(

@@ -149,7 +149,7 @@ _MAY_BE_IN_FORCE = (
 
 def stored_runs(connection: Connection, ref: CheckpointRef) -> list[AnsweringRun]:
     """List the runs that answer for a label, or for a checkpoint that has none; the one to be shown first."""
-    return in_order(AnsweringRun(*row) for row in connection.execute(_RUNS.where(_answers_for(connection, ref))))
+    return in_order(AnsweringRun._make(row) for row in connection.execute(_RUNS.where(_answers_for(connection, ref))))
 
 
 _RUNS = (
@@ -163,6 +163,7 @@ _RUNS = (
         t.selection.c.narrowed,
         t.selection.c.layers,
         t.structure.c.digest.label("structure"),
+        t.run.c.started_at,
     )
     .join(t.analysis, t.analysis.c.id == t.run.c.analysis_id)
     .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
@@ -216,7 +217,7 @@ _REQUESTS = (
     .join(t.structure, t.structure.c.id == t.analysis.c.structure_id)
     .join(t.selection, t.selection.c.id == t.analysis.c.selection_id)
     .outerjoin(t.label, t.label.c.id == t.run.c.label_id)
-    .order_by(t.run.c.id.desc())
+    .order_by(t.run.c.started_at.desc(), t.run.c.id.desc())
 )
 
 

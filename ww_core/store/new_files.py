@@ -1,0 +1,112 @@
+"""Files and folders that are whole or not there: written beside their place, and put there at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give the path of a file to write, which takes its place when the block has ended without an exception.
+
+    Args:
+        target: Its place.
+        replace: Whether a file that is there already gives way to it.
+
+    Raises:
+        FileExistsError: There is something already, and it does not give way.
+        OSError: The file cannot be written.
+    """
+    if os.path.lexists(target) and not replace:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    with _room_beside(target) as room:
+        file = room / "new"
+        yield file
+        _sync(file)
+        if replace:
+            file.replace(target)
+        else:
+            _take_place(file, target)
+        _sync(target.parent)
+
+
+@contextlib.contextmanager
+def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a new folder to fill with files, which takes its place when the block has ended without an exception.
+
+    An empty folder gives way in any case.
+
+    Args:
+        target: Its place.
+        replace: Whether a folder that is there already gives way to it, with all that is in it.
+
+    Raises:
+        FileExistsError: There is something already, and it does not give way.
+        OSError: The folder cannot be written.
+    """
+    _check_folder(target, replace=replace)
+    with _room_beside(target) as room:
+        folder = room / "new"
+        folder.mkdir()
+        yield folder
+        for file in folder.iterdir():
+            _sync(file)
+        _sync(folder)
+        _check_folder(target, replace=replace)
+        before = room / "before"
+        if os.path.lexists(target):
+            target.rename(before)
+        try:
+            folder.rename(target)
+        except OSError:
+            if before.exists():
+                before.rename(target)
+            raise
+        _sync(target.parent)
+
+
+def _check_folder(target: Path, *, replace: bool) -> None:
+    if not os.path.lexists(target) or (replace and target.is_dir() and not target.is_symlink()):
+        return
+    if not (target.is_dir() and not target.is_symlink() and not any(target.iterdir())):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+
+
+@contextlib.contextmanager
+def _room_beside(target: Path) -> Iterator[Path]:
+    """A folder on the same disk, which goes with all that is in it."""
+    room = Path(tempfile.mkdtemp(prefix=".ww-new-", dir=target.parent))
+    try:
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Let the disk have it all: what comes after a power cut is then the whole file, or none."""
+    if os.name != "posix" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _take_place(file: Path, target: Path) -> None:
+    """Give the file its name, unless somebody has taken it in the meantime."""
+    try:
+        os.link(file, target)  # a rename would overwrite
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: the name is taken first
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL))
+        file.replace(target)

@@ -1,0 +1,149 @@
+"""What is stored, written out: values as a table for people and programs, or everything as a folder for a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from ww_core.domain.exchange import VALUE_COLUMNS, TableExport
+from ww_core.domain.name import texts_of
+from ww_core.domain.report import RowScope
+from ww_core.errors import OutputError, UnknownNameError, UsageError
+from ww_core.store.new_files import new_file
+from ww_core.use_cases.naming import opened_store
+from ww_core.use_cases.value_files import SUFFIXES, check_parquet, write_csv, write_json, write_parquet
+
+if TYPE_CHECKING:
+    from ww_core.domain.exchange import FolderExport
+    from ww_core.store.store import Store
+
+
+def export(
+    path: str | os.PathLike[str],
+    models: Sequence[str] = (),
+    *,
+    store: Store | str | os.PathLike[str],
+    profile: str = "default",
+    metrics: Sequence[str] = (),
+    scope: RowScope | None = None,
+    replace: bool = False,
+) -> TableExport:
+    """Write the values of versions into a file, a row each, as the view ``v_metrics`` shows them.
+
+    They are the profile's own variants, of complete analyses in force. The file is whole or not there.
+
+    Args:
+        path: The file, whose name ends in ``.csv``, ``.json`` or ``.parquet``.
+        models: ``MODEL``, for all its versions, or ``MODEL@VERSION``; empty for all.
+        store: An open store, or its path or URL.
+        profile: Name of the profile.
+        metrics: Labels of columns, such as ``alpha``; empty for all.
+        scope: What the rows speak of: ``matrix``, ``layer`` or ``model``; None for all of these.
+        replace: Whether a file that is there already gives way.
+
+    Raises:
+        UsageError: The name of the file ends otherwise, a name is empty, or the file is there already.
+        UnknownNameError: No analysis has such a column in this scope.
+        NotStoredError: Nothing carries a name, or nothing was analysed under the profile.
+        MissingExtraError: pyarrow is not installed, which writes Parquet.
+        OutputError: The file cannot be written.
+        StoreError: The store cannot be read.
+    """
+    target = Path(path).expanduser().absolute()
+    form = target.suffix.lower()
+    if form not in SUFFIXES:
+        raise UsageError(f"{target.name!r} is no name of a table: it ends in {', '.join(SUFFIXES)}")
+    if form == ".parquet":
+        check_parquet()
+    with _rows(store, models, profile, metrics, scope) as batches, _written(target, replace=replace) as file:
+        if form == ".parquet":
+            rows = write_parquet(file, VALUE_COLUMNS, batches)
+        else:
+            write_rows = write_csv if form == ".csv" else write_json
+            with file.open("w", encoding="utf-8", newline="") as text:
+                rows = write_rows(text.write, tuple(VALUE_COLUMNS), batches)
+        size = file.stat().st_size
+    return TableExport(str(target), rows, size)
+
+
+def print_values(
+    write: Callable[[str], object],
+    form: str,
+    models: Sequence[str] = (),
+    *,
+    store: Store | str | os.PathLike[str],
+    profile: str = "default",
+    metrics: Sequence[str] = (),
+    scope: RowScope | None = None,
+) -> None:
+    """Hand the same rows on as text, piece by piece.
+
+    Args:
+        write: Takes a piece of text.
+        form: ``csv`` or ``json``.
+        models: As of `export`, as are all others.
+        store: An open store, or its path or URL.
+        profile: Name of the profile.
+        metrics: Labels of columns.
+        scope: What the rows speak of.
+
+    Raises:
+        WWError: As of `export`.
+    """
+    write_rows = write_csv if form == "csv" else write_json
+    with _rows(store, models, profile, metrics, scope) as batches:
+        write_rows(write, tuple(VALUE_COLUMNS), batches)
+
+
+def export_folder(
+    path: str | os.PathLike[str],
+    models: Sequence[str] = (),
+    *,
+    store: Store | str | os.PathLike[str],
+    replace: bool = False,
+) -> FolderExport:
+    """Write what is stored into a folder that another store takes without loss, as ``Store.export_folder``.
+
+    Args:
+        path: The folder, which is made.
+        models: ``MODEL`` or ``MODEL@VERSION``, that go along with all that belongs to them; empty for the whole store.
+        store: An open store, or its path or URL.
+        replace: Whether an export that is there already gives way.
+
+    Raises:
+        WWError: As of ``Store.export_folder`` and ``open_store``.
+    """
+    with opened_store(store, mode="read") as opened:
+        return opened.export_folder(path, models, replace=replace)
+
+
+@contextmanager
+def _rows(
+    store: Store | str | os.PathLike[str],
+    models: Sequence[str],
+    profile: str,
+    metrics: Sequence[str],
+    scope: RowScope | None,
+) -> Iterator[Iterator[list[tuple[Any, ...]]]]:
+    scopes = get_args(RowScope)
+    if scope is not None and scope not in scopes:
+        raise UnknownNameError("scope", scope, scopes)
+    if not profile:
+        raise UsageError("the profile is empty: name one, or leave it out")
+    names, labels = texts_of(models, "models"), texts_of(metrics, "metrics")
+    with opened_store(store, mode="read") as opened, opened.reading() as reader:
+        yield reader.metric_rows(names, profile, labels, (scope,) if scope else scopes)
+
+
+@contextmanager
+def _written(target: Path, *, replace: bool) -> Iterator[Path]:
+    try:
+        with new_file(target, replace=replace) as file:
+            yield file
+    except FileExistsError:
+        raise UsageError(f"{target} is there already: give another name, or --force to replace it") from None
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
