@@ -30,6 +30,7 @@ class Passage:
         added: How many rows are new in the target, by table.
         kept: How many were there already, of tables that nothing points at.
         numbers: Numbers of runs in the target by those in the source, which are their keys.
+        has_met: Whether an analysis of the target says now what the source knew better.
     """
 
     def __init__(self, source: Connection, target: Connection) -> None:
@@ -40,6 +41,7 @@ class Passage:
         self.added: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
         self.numbers: dict[int, int] = {}
+        self.has_met = False
 
     def begin(self, table: Table) -> None:
         """Prepare for the rows of a table."""

@@ -147,8 +147,10 @@ def add_analyses(passage: Passage) -> None:
             key = passage.keys["analysis"][row["id"]]
             here = passage.target.execute(_NEWEST_RUN, {"analysis": key}).one()
             if newest.get(row["id"], "") > (here.started_at or ""):
-                passage.target.execute(delete(t.coverage).where(t.coverage.c.analysis_id == key))
+                gone = passage.target.execute(delete(t.coverage).where(t.coverage.c.analysis_id == key)).rowcount
+                passage.added["coverage"] -= gone  # the same rows come again, unless something was lost to an exception
                 passage.fresh["analysis"].add(row["id"])
+                passage.has_met = True
             elif here.model_subject_id is not None:
                 continue
             if row["model_subject_id"] is not None:
@@ -379,10 +381,12 @@ def _numbers(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _replace(passage: Passage, score: int, before: Mapping[str, Any], moment: str) -> None:
-    """Keep what a score was before, unless that is kept already."""
+    """Keep what a score was before, once, and since when it is no more."""
     own = t.replaced_score.c
     for row in passage.target.execute(select(t.replaced_score).where(own.score_id == score)):
         if (*_numbers(row._asdict()), row.created_at) == (*_numbers(before), before["created_at"]):
+            if moment < row.replaced_at:
+                passage.target.execute(update(t.replaced_score).where(own.id == row.id).values(replaced_at=moment))
             return
     kept = {name: before[name] for name in (*_NUMBERS, "created_at")}
     passage.insert(t.replaced_score, [{"score_id": score, **kept, "replaced_at": moment}])
@@ -400,9 +404,9 @@ def add_replaced_scores(passage: Passage) -> None:
 
 def mend_summaries(passage: Passage) -> None:
     """Write means anew where analyses of both stores have met: what one lacked may have come from the other."""
-    keys = [key for key in passage.keys["analysis"] if key]
-    met = passage.kept["value"] or len(keys) > passage.added["analysis"]
-    if met and (passage.added["value"] or passage.added["analysis"] or passage.added["coverage"]):
+    known = sum(map(bool, passage.keys["analysis"])) > passage.added["analysis"]
+    met = passage.kept["value"] or known
+    if passage.has_met or (met and (passage.added["value"] or passage.added["analysis"])):
         integrity.mend_summaries(passage.target, set(passage.source.scalars(_ANALYSED)))
 
 
