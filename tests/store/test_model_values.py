@@ -99,6 +99,7 @@ def test_a_column_says_what_it_is(store):
     (column,) = [own for own in store.report("deep", "default").columns if own.name == "alpha"]
     assert (told.name, told.metric, told.metric_version) == ("alpha", column.metric, column.version)
     assert (told.better, told.unit) == (column.better, column.unit)
+    assert "depth" in told.caveat
 
 
 def oracle(store, profile, column, rows, aggregate, model):

@@ -180,6 +180,18 @@ def test_few_models_and_caveats_warn(store):
     )
 
 
+def test_one_line_through_families_that_it_hides_warns(store):
+    paper = Paper()
+    for at in range(8):
+        paper.add(f"small-{at}", "small", alpha=2 + at / 8, score=40 + at)
+        paper.add(f"large-{at}", "large", alpha=5 + at / 8, score=10 + at)
+    paper.record(store)
+    for more, is_warned in (({"by": "none"}, True), ({"by": "dataset"}, True), ({}, False)):
+        warnings = ww.trend(["alpha"], "top1_error", store=store, **more).warnings
+        assert [own.startswith("inside series alpha and top1_error agree") for own in warnings] == [True] * is_warned
+    assert ww.trend(["alpha"], "top1_error", store=store, by="none", series=["small"]).warnings == ()
+
+
 def test_an_error_is_read_as_accuracy_and_back(store):
     paper = Paper()
     for at in range(6):
@@ -232,7 +244,7 @@ def test_conditions_and_expressions(store):
     ).lines[0]
     assert line.n == 4
     twice = ww.trend(["2 * alpha, alpha"], "top1_error", store=store, dataset="imagenet", series=["vgg"], replicates=0)
-    assert twice.metrics == ("2 * alpha", "alpha")
+    assert twice.metrics == (("2 * alpha", "none", ""), ("alpha", "lower", ""))
     slopes = [own.slope.value for own in twice.lines]
     assert slopes[1] == pytest.approx(2 * slopes[0])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.cli.statistics import shown_statistic
+from ww_core.cli.statistics import shown_chance, shown_statistic
 from ww_core.command import Output, options, say, store_location
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def leaderboard(
     over: options.Over = options.MeanOver.MATRICES,
     reported: options.Reported = "",
     profile: options.OwnProfile = "",
-    bootstrap: options.Bootstrap = 1000,
+    bootstrap: options.Bootstrap = None,
     top: Annotated[
         int,
         typer.Option(
@@ -72,7 +72,8 @@ def leaderboard(
     """Rank models by a metric inside each series, beside their reported scores.
 
     Kendall's tau and Spearman's rho say how far metric and score agree, both from best to worst: 1 is the same order,
-    -1 the reverse. Brackets hold 95 % intervals. No weight is read.
+    -1 the reverse. Brackets hold 95 % intervals; "by luck" is the chance that a random order has a tau so far from 0.
+    No weight is read.
     """
     from ww_core.use_cases.leaderboard import leaderboard as ask
 
@@ -138,7 +139,7 @@ def _print(answer: Leaderboard, shown: Leaderboard, output: Output) -> None:
             ("all together", answer.overall),
         ):
             rows += [_agreement(name, own)] if own is not None else []
-        output.table(rows)
+        output.table(rows, optional=["rho"])
 
 
 def _counts(answer: Leaderboard) -> str:
@@ -172,7 +173,13 @@ def _row(own: RankedModel, metric: str, score: str) -> dict[str, Any]:
 
 
 def _agreement(name: str, own: Agreement) -> dict[str, Any]:
-    return {"agreement": name, "models": own.tau.n, "tau": shown_statistic(own.tau), "rho": shown_statistic(own.rho)}
+    return {
+        "agreement": name,
+        "models": own.tau.n,
+        "tau": shown_statistic(own.tau),
+        "by luck": shown_chance(own.chance),
+        "rho": shown_statistic(own.rho),
+    }
 
 
 def _unit(unit: str) -> str:

@@ -156,8 +156,15 @@ ScoreSource = Annotated[
     ),
 ]
 Bootstrap = Annotated[
-    int,
-    typer.Option("--bootstrap", min=0, max=100_000, metavar="N", help="Resamples behind the intervals; 0 for none."),
+    int | None,
+    typer.Option(
+        "--bootstrap",
+        min=0,
+        max=100_000,
+        metavar="N",
+        help="Resamples behind the intervals; 0 for none.  [default: 1000, fewer of more than 2,000 models]",
+        show_default=False,
+    ),
 ]
 
 

@@ -24,6 +24,20 @@ def group_name(series: str, dataset: str) -> str:
     return " on ".join(filter(None, (series, dataset))) or "all models"
 
 
+class TrendMetric(NamedTuple):
+    """What x is.
+
+    Attributes:
+        name: The metric, as it was asked for.
+        better: ``lower``, ``higher`` or ``none``; ``none`` of an expression.
+        unit: Its unit or log base; empty for none, and of an expression.
+    """
+
+    name: str
+    better: str
+    unit: str
+
+
 class TrendPoint(NamedTuple):
     """A model of a group.
 
@@ -159,6 +173,7 @@ class Trend:
 
     Attributes:
         score: What y is.
+        metrics: What x is, in the order in which it was asked for.
         origin: The profile of our own values, or the table that reports them.
         by: What groups are by: ``series``, ``dataset``, both or nothing.
         ddof: What n is lessened by in RMSE and MSE.
@@ -171,6 +186,7 @@ class Trend:
     """
 
     score: ScoreColumn
+    metrics: tuple[TrendMetric, ...]
     origin: str
     by: tuple[str, ...]
     ddof: int
@@ -180,11 +196,6 @@ class Trend:
     left_out: tuple[LeftOut, ...]
     counts: TrendCounts
     warnings: tuple[str, ...] = ()
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics, in the order in which they were asked for."""
-        return tuple(dict.fromkeys([own.metric for own in self.lines] + [own.metric for own in self.small]))
 
     def line(self, metric: str, series: str = "", dataset: str = "") -> TrendLine:
         """Return the line of a metric in a group.
@@ -201,19 +212,20 @@ class Trend:
         """Return mean and standard deviation of each statistic over the groups in which it is defined, by metric."""
         found = []
         for metric in self.metrics:
-            lines = [own for own in self.lines if own.metric == metric]
+            lines = [own for own in self.lines if own.metric == metric.name]
             for figure in FIGURES:
                 values = [own.figures()[figure].value for own in lines]
                 known = [value for value in values if math.isfinite(value)]
                 mean = statistics.fmean(known) if known else math.nan
                 std = statistics.stdev(known) if len(known) > 1 else math.nan
-                found.append(TrendSummary(metric, figure, len(known), mean, std))
+                found.append(TrendSummary(metric.name, figure, len(known), mean, std))
         return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         return {
             "score": {**self.score._asdict(), "sources": list(self.score.sources)},
+            "metrics": [own._asdict() for own in self.metrics],
             "origin": self.origin,
             "by": list(self.by),
             "ddof": self.ddof,

@@ -12,7 +12,7 @@ from ww_core.domain.leaderboard import Leaderboard, LeaderboardCounts, RankedMod
 from ww_core.domain.scored import scored_models
 from ww_core.domain.text import shortened
 from ww_core.errors import UnknownNameError, UsageError
-from ww_core.use_cases.agreement import FEW, agreement_of, few_models
+from ww_core.use_cases.agreement import FEW, agreement_of, families_disagree, few_models, resamples
 from ww_core.use_cases.model_values import asked, check_whole, found_scores, found_values
 from ww_core.use_cases.naming import opened_store
 
@@ -36,7 +36,7 @@ def leaderboard(
     dataset: str = "",
     source: str = "",
     better: str = "",
-    replicates: int = 1000,
+    replicates: int | None = None,
     **choice: Any,
 ) -> Leaderboard:
     """Rank models by a metric inside each series, beside their reported scores. No weight is read.
@@ -49,7 +49,7 @@ def leaderboard(
         dataset: What it was measured on; empty if it is one dataset only.
         source: Who says so; empty if only one does.
         better: ``lower`` or ``higher``, for an expression; empty for the direction of the column.
-        replicates: How many resamples make the intervals; 0 for none.
+        replicates: How many resamples make the intervals, 0 for none; None for 1000, fewer of more than 2,000 models.
         **choice: Which models, layers and values are meant, as of ``model_values.asked``: ``series``, ``models``,
             ``without``, ``profile``, ``reported``, ``where``, ``layers``, ``without_layers``, ``leave_out``, ``min_m``,
             ``over``, ``every_version``.
@@ -65,7 +65,8 @@ def leaderboard(
     expression, *more = question.expressions
     if more:
         raise UsageError(f"models are ranked by one metric, not by {len(more) + 1}: name one")
-    check_whole("the number of resamples", replicates, 0)
+    if replicates is not None:
+        check_whole("the number of resamples", replicates, 0)
     with opened_store(store, mode="read") as opened, opened.reading() as reader:
         values = found_values(reader, question)
         direction = _direction(reader, question, values, better)
@@ -147,7 +148,7 @@ def _answer(
     better: str,
     scored: _Scored,
     chosen_series: Sequence[str],
-    replicates: int,
+    replicates: int | None,
 ) -> Leaderboard:
     numbers, reasons = values.values_of(expression)
     standing = values.standings[expression] if isinstance(expression, Summary) else None
@@ -160,7 +161,7 @@ def _answer(
     for series in sorted(groups, key=lambda name: (name == "", name)):
         ranked += _ranked(values.rows, series, groups[series], known, reasons, standing, better, scored)
     column = values.column_of(expression)
-    correlated = _correlated(ranked, better, scored, replicates)
+    correlated = _correlated(ranked, better, scored, resamples(replicates, len(ranked)))
     return Leaderboard(
         metric=str(expression),
         better=better,
@@ -286,13 +287,6 @@ def _warnings(
     shared = [values.rows[at].name for at, count in several.items() if count > 1]
     if shared:
         yield f"in several series, and counted in each: {shortened(shared)}"
-    from ww_core.rank_statistics import Disagreement, disagreement
-
-    opposite = disagreement(correlated.grouped)
-    if opposite is not Disagreement.NONE:
-        inside, between = correlated.grouped.inside.tau.value, correlated.grouped.between.tau.value
-        sure = "" if opposite is Disagreement.CLEAR else " (so few models cannot make it sure)"
-        yield (
-            f"inside series {expression} and {scored.column.name} agree with tau {inside:.2f}, between series with "
-            f"{between:.2f}{sure}: models of different series must not be ranked by it together (Simpson's paradox)"
-        )
+    opposite = families_disagree(correlated.grouped, str(expression), scored.column.name)
+    if opposite:
+        yield opposite

@@ -11,9 +11,9 @@ from ww_core.domain.expressions.arithmetic import Summary
 from ww_core.domain.name import texts_of
 from ww_core.domain.scored import Reading, scored_models
 from ww_core.domain.text import shortened
-from ww_core.domain.trend import LeftOut, SmallGroup, Trend, TrendCounts, TrendLine, TrendPoint, group_name
+from ww_core.domain.trend import LeftOut, SmallGroup, Trend, TrendCounts, TrendLine, TrendMetric, TrendPoint, group_name
 from ww_core.errors import UnknownNameError, UsageError
-from ww_core.use_cases.agreement import FEW, few_models, statistic_of
+from ww_core.use_cases.agreement import FEW, families_disagree, few_models, resamples, statistic_of
 from ww_core.use_cases.model_values import asked, check_whole, found_scores, found_values
 from ww_core.use_cases.naming import opened_store
 
@@ -42,7 +42,7 @@ def trend(
     reading: Reading = "reported",
     min_models: int = 3,
     ddof: int = 0,
-    replicates: int = 1000,
+    replicates: int | None = None,
     **choice: Any,
 ) -> Trend:
     """Fit score = slope x metric + intercept for each metric in each group of models. No weight is read.
@@ -57,7 +57,7 @@ def trend(
         reading: ``error`` or ``accuracy`` takes the complement where the score is the other one; else as reported.
         min_models: How many models a group must have, at least, to get a line.
         ddof: What n is lessened by in RMSE and MSE.
-        replicates: How many resamples make the intervals; 0 for none.
+        replicates: How many resamples make the intervals, 0 for none; None for 1000, fewer of more than 2,000 models.
         **choice: Which models, layers and values are meant, as of ``model_values.asked``: ``series``, ``models``,
             ``without``, ``profile``, ``reported``, ``where``, ``layers``, ``without_layers``, ``leave_out``, ``min_m``,
             ``over``, ``every_version``.
@@ -72,7 +72,8 @@ def trend(
     groups_by = _groups_by(by)
     check_whole("the least number of models", min_models, 2)
     check_whole("ddof", ddof, 0)
-    check_whole("the number of resamples", replicates, 0)
+    if replicates is not None:
+        check_whole("the number of resamples", replicates, 0)
     if ddof >= min_models:
         raise UsageError(f"ddof {ddof} leaves nothing of {min_models} models: take a smaller one, or larger groups")
     if not score:
@@ -93,6 +94,8 @@ def trend(
     points: list[TrendPoint] = []
     small: list[SmallGroup] = []
     left_out: list[LeftOut] = []
+    pooled: list[str] = []
+    count = resamples(replicates, len(scored))
     for expression in question.expressions:
         metric = str(expression)
         numbers, reasons = values.values_of(expression)
@@ -103,16 +106,24 @@ def trend(
                 small.append(SmallGroup(metric, *group, len(both)))
                 continue
             x = [float(numbers[own.at]) for own in both]
-            lines.append(_line(metric, group, x, [own.value for own in both], ddof, replicates))
+            y = [own.value for own in both]
+            lines.append(_line(metric, group, x, y, ddof, count))
+            if "series" not in groups_by:
+                families = [values.rows[own.at].series for own in both]
+                pooled.append(_pooled_families(metric, column.name, x, y, families, count))
             for number, own in zip(x, both, strict=True):
                 row = values.rows[own.at]
                 points.append(TrendPoint(metric, *group, row.model, row.version, number, own.value))
     if not lines:
         raise UsageError(_why_no_line(min_models, groups, small, left_out))
     counts = TrendCounts(len(values), len({own.at for own in scored}), len(members))
-    warnings = tuple(_warnings(values, question.expressions, lines))
+    warnings = (*_warnings(values, question.expressions, lines), *filter(None, pooled))
+    columns = ((own, values.column_of(own)) for own in question.expressions)
     return Trend(
         column,
+        tuple(
+            TrendMetric(str(own), told.better if told else "none", told.unit if told else "") for own, told in columns
+        ),
         values.origin,
         groups_by,
         ddof,
@@ -187,6 +198,23 @@ def _line(metric: str, group: Group, x: Sequence[float], y: Sequence[float], ddo
         rho=statistic_of(line.correlation.rho),
         chance=line.correlation.chance,
     )
+
+
+def _pooled_families(
+    metric: str,
+    score: str,
+    x: Sequence[float],
+    y: Sequence[float],
+    families: Sequence[Sequence[str]],
+    replicates: int,
+) -> str:
+    """Say that models of several series that one line goes through are ordered otherwise inside of them."""
+    from ww_core.rank_statistics import grouped_correlation
+
+    members = [(own, other, series) for own, other, names in zip(x, y, families, strict=True) for series in names]
+    if len({series for _, _, series in members}) < 2:
+        return ""
+    return families_disagree(grouped_correlation(*zip(*members, strict=True), replicates=replicates), metric, score)
 
 
 def _warnings(values: ModelValues, expressions: Sequence[Expression], lines: Sequence[TrendLine]) -> Iterator[str]:
