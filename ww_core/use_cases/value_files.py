@@ -34,7 +34,7 @@ def write_csv(write: Callable[[str], object], columns: Sequence[str], batches: B
         columns: Names of the columns.
         batches: The rows.
     """
-    lines = csv.writer(_Pieces(write), lineterminator="\n")
+    lines = csv.writer(_Lines(write), lineterminator="\r\n")  # so that a return in a text is quoted too
     lines.writerow(columns)
     rows = 0
     for batch in batches:
@@ -43,11 +43,14 @@ def write_csv(write: Callable[[str], object], columns: Sequence[str], batches: B
     return rows
 
 
-class _Pieces:
-    """A file as the csv module writes to it."""
+class _Lines:
+    """A file as the csv module writes to it, line by line; they end as all text of ww does."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
-        self.write = write
+        self._write = write
+
+    def write(self, line: str) -> None:
+        self._write(line.removesuffix("\r\n") + "\n")
 
 
 def _inert(field: Any) -> Any:
