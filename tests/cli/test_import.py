@@ -258,7 +258,7 @@ class TestBrokenFiles:
         assert_refused(ww_here("import", "gopher://x/table.csv"), 3, "gopher://")
 
     def test_an_empty_name(self, ww_here):
-        assert_refused(ww_here("import", ""), 2, "FILE is empty")
+        assert_refused(ww_here("import", ""), 2, "FOLDER is empty")
 
 
 class TestWhatWorks:

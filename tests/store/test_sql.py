@@ -555,11 +555,26 @@ def test_what_is_too_large_is_refused(store, dialect):
 
 
 @pytest.mark.parametrize(
-    "query", [doubled(60), ENDLESS + "SELECT length(json_group_array(hex(zeroblob(4000000)))) FROM n"]
+    ("limit", "query", "words"),
+    [
+        ("MEMORY_BYTES = 1 << 30", doubled(60), "of memory"),
+        (
+            "MEMORY_BYTES = 1 << 30",
+            ENDLESS + "SELECT length(json_group_array(hex(zeroblob(4000000)))) FROM n",
+            "of memory",
+        ),
+        ("TEMPORARY_BYTES = 4 << 30", ENDLESS + "SELECT hex(zeroblob(1000)) FROM n ORDER BY 1, x", "of disk"),
+    ],
 )
-def test_a_query_in_a_file_has_a_limit_of_memory(query, tmp_path):
+def test_a_query_in_a_file_has_limits_of_memory_and_disk(limit, query, words, tmp_path, monkeypatch):
+    source = Path(sqlite_query.__file__).read_text(encoding="utf-8")
+    assert limit in source
+    script = tmp_path / "smaller.py"  # so that it takes neither the memory nor the time of whoever runs the tests
+    script.write_text(source.replace(limit, f"{limit.split()[0]} = 64 << 20"), encoding="utf-8")
     with open_store(tmp_path / "store.sqlite") as store:
-        assert "more than 1 GiB of memory" in refused(store, query, seconds=60)
+        monkeypatch.setattr(sqlite_query, "__file__", str(script))
+        assert words in refused(store, query, seconds=60)
+        assert store.sql("SELECT 1").rows == ((1,),)
 
 
 # --- where it is asked ------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ Models = Annotated[
 ]
 Names = Annotated[list[str] | None, typer.Option("--name", metavar="NAME", help="Only this score; repeatable.")]
 Datasets = Annotated[
-    list[str] | None, typer.Option("--dataset", metavar="D", help="Only what was measured on this; repeatable.")
+    list[str] | None, typer.Option("--dataset", metavar="NAME", help="Only what was measured on this; repeatable.")
 ]
 Sources = Annotated[list[str] | None, typer.Option("--source", metavar="S", help="Only what this says; repeatable.")]
 Better = Annotated[
@@ -63,7 +63,7 @@ def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is, as top1_error.", callback=options.not_empty)],
     value: Annotated[float, typer.Argument(metavar="VALUE", help="The number.")],
     source: Annotated[str, typer.Option("--source", metavar="S", help="Who says so: a paper, a page, a person.")],
-    dataset: Annotated[str, typer.Option("--dataset", metavar="D", help="What it was measured on.")] = "",
+    dataset: Annotated[str, typer.Option("--dataset", metavar="NAME", help="What it was measured on.")] = "",
     direction: Better = None,
     unit: Annotated[str, typer.Option("--unit", metavar="U", help="Its unit, as %.")] = "",
     low: Annotated[float | None, typer.Option("--low", metavar="L", help="Lower end of its interval.")] = None,
@@ -101,7 +101,7 @@ def import_file(
     dataset: Annotated[
         str,
         typer.Option(
-            "--dataset", metavar="D", help="What was measured on, where FILE does not tell.", show_default=False
+            "--dataset", metavar="NAME", help="What was measured on, where FILE does not tell.", show_default=False
         ),
     ] = "",
     direction: Better = None,

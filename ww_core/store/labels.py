@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, case, func, select
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, bindparam, case, func, select
 from ww_core.errors import NotStoredError, UsageError, near_names
 from ww_core.store import tables as t
 from ww_core.store.records import CheckpointRef, StoredVersion
-from ww_core.store.rows import clean, execute
+from ww_core.store.rows import chunks, clean, execute
 
 MIN_PREFIX = 6
 """Shortest digest prefix that names a checkpoint."""
@@ -129,6 +130,15 @@ def find_versions(connection: Connection, name: str = "") -> list[CheckpointRef]
         query = query.where(t.model.c.name == clean(name))
     found = [StoredLabel(*row).ref for row in connection.execute(query)]
     return found if found or not name else [find_checkpoint(connection, name)]
+
+
+def versions_of(connection: Connection, models: Sequence[str]) -> list[CheckpointRef]:
+    """List every version of those models, given by name, that are stored: models by name, versions in their order."""
+    found: list[CheckpointRef] = []
+    for chunk in chunks(sorted(set(map(clean, models)))):
+        query = _LABELLED.where(t.model.c.name.in_(chunk)).order_by(t.model.c.name, *_IN_ORDER)
+        found += [StoredLabel(*row).ref for row in connection.execute(query)]
+    return found
 
 
 def _by_digest_prefix(connection: Connection, prefix: str) -> CheckpointRef | None:

@@ -9,14 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, Text, bindparam, cast, delete, func, insert, null, or_, select, union_all, update
+from sqlalchemy import Connection, Text, bindparam, cast, delete, func, null, or_, select, union_all, update
 
 from ww_core.domain.columnar import ReplacedScore, ScoreTable, StoredScore
 from ww_core.domain.identity import digest_of
 from ww_core.domain.score import Score, ScoreError, UnknownModelsError
 from ww_core.errors import NotStoredError, near_names
 from ww_core.store import tables as t
-from ww_core.store.labels import find_by_digest, find_versions
+from ww_core.store.labels import find_by_digest, find_versions, versions_of
 from ww_core.store.records import ScoreCounts, ScoreFilter
 from ww_core.store.reported_models import (
     find_reported_models,
@@ -193,7 +193,7 @@ def _targets(connection: Connection, scores: Sequence[Score]) -> dict[tuple[str,
         UsageError: A digest prefix fits several checkpoints.
     """
     by_name: dict[tuple[str, str], str] = {}
-    for ref in find_versions(connection):
+    for ref in versions_of(connection, [own.model for own in scores]):
         by_name[ref.model, ref.version] = by_name[ref.model, ""] = ref.digest  # the last one is the newest
     wanted = {(own.model, own.version) for own in scores}
     digests = {name: by_name[_clean(name)] for name in wanted if _clean(name) in by_name}
@@ -259,7 +259,8 @@ def _record(connection: Connection, scores: Sequence[tuple[Target, Score]], *, c
     known = set(keys_by_digest(connection, t.score, digests))
     # In one order everywhere; what another process has written in the meantime is found, and compared like the rest.
     insert_missing(connection, t.score, [_row(digest, *rows[digest], moment) for digest in digests])
-    corrected = 0
+    kept: list[dict[str, Any]] = []
+    corrections: list[dict[str, Any]] = []
     for chunk in chunks(digests):
         for before in connection.execute(_LOCKED, {"digests": chunk}).all():
             _, score = rows[before.digest]
@@ -271,12 +272,15 @@ def _record(connection: Connection, scores: Sequence[tuple[Target, Score]], *, c
                     f"{score} is {stored} in this store, not {given}: --correct replaces it and keeps what it was",
                     score,
                 )
-            corrected += 1
-            kept = {name: getattr(before, name) for name in (*NUMBERS, "created_at")}
-            connection.execute(insert(t.replaced_score).values(score_id=before.id, replaced_at=moment, **kept))
-            today = dict(zip(NUMBERS, _numbers(score), strict=True))
-            connection.execute(update(t.score).where(t.score.c.id == before.id).values(created_at=moment, **today))
-    return ScoreCounts(len(rows) - len(known), corrected, len(known) - corrected)
+            numbers = {name: getattr(before, name) for name in (*NUMBERS, "created_at")}
+            kept.append({"score_id": before.id, "replaced_at": moment, **numbers})
+            corrections.append(
+                {"key": before.id, "created_at": moment, **dict(zip(NUMBERS, _numbers(score), strict=True))}
+            )
+    insert_missing(connection, t.replaced_score, kept)
+    if corrections:
+        connection.execute(_CORRECTION, corrections)
+    return ScoreCounts(len(rows) - len(known), len(corrections), len(known) - len(corrections))
 
 
 _LOCKED = (
@@ -284,6 +288,13 @@ _LOCKED = (
     .where(t.score.c.digest.in_(bindparam("digests", expanding=True)))
     .order_by(t.score.c.digest)
     .with_for_update()
+)
+
+
+_CORRECTION = (
+    update(t.score)
+    .where(t.score.c.id == bindparam("key"))
+    .values({name: bindparam(name) for name in (*NUMBERS, "created_at")})
 )
 
 

@@ -29,7 +29,14 @@ from ww_core.domain.sql_answer import SqlAnswer, named_once
 from ww_core.errors import StoreError, UnknownNameError, UsageError, near_names
 from ww_core.store import sqlite_query, tables
 from ww_core.store.engine import driver_of, must_be_immutable, uri_for_reading
-from ww_core.store.sqlite_query import ANSWER_BYTES, MEMORY_BYTES, QUERY_BYTES, AnswerTooLargeError, taken
+from ww_core.store.sqlite_query import (
+    ANSWER_BYTES,
+    MEMORY_BYTES,
+    QUERY_BYTES,
+    TEMPORARY_BYTES,
+    AnswerTooLargeError,
+    taken,
+)
 from ww_core.store.views import VIEWS
 
 if TYPE_CHECKING:
@@ -46,6 +53,8 @@ PATIENCE = 3.0
 
 MOST_FETCHED = 1024
 """Rows that a server makes at a time: it begins to send them when the last one is made."""
+
+_OF_TEMPORARY_FILES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}  # the store itself is only read
 
 _CURSOR = "ww_sql"
 _NOTHING = re.compile(r"(?:[\s;]++|--[^\n]*+|/\*.*?\*/)*+", re.DOTALL)  # blanks and comments
@@ -160,6 +169,10 @@ def _refused_by_sqlite(query: str, refused: str, detail: str = "", code: int = 0
             return _too_large()
         case sqlite3.SQLITE_NOMEM:
             return _too_much()
+        case _ if code in _OF_TEMPORARY_FILES:
+            return UsageError(
+                f"the query takes more than {TEMPORARY_BYTES >> 30} GiB of disk, or than is free: narrow it"
+            )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_AUTH:
             return _denied()
         case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_MISMATCH | sqlite3.SQLITE_RANGE | sqlite3.SQLITE_CONSTRAINT:

@@ -20,6 +20,11 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+try:
+    import resource
+except ImportError:  # not on this system
+    resource = None  # type: ignore[assignment]
+
 ANSWER_BYTES = 128 << 20
 """Most that the values of an answer may take in memory, and that one value may have."""
 
@@ -27,7 +32,10 @@ QUERY_BYTES = 1_000_000
 """Most that a query may have."""
 
 MEMORY_BYTES = 1 << 30
-"""Most that SQLite may take for a query; nothing of it goes to a disk."""
+"""Most memory that SQLite may take for a query."""
+
+TEMPORARY_BYTES = 4 << 30
+"""Most that a temporary file may have, such as SQLite sorts in: it goes with the process."""
 
 TIMED_OUT = 124
 """Exit code of a process whose query took too long."""
@@ -100,7 +108,6 @@ def _restrict(connection: sqlite3.Connection, denied: list[str]) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")  # views and tables of a stranger's file
     connection.execute("PRAGMA cell_size_check = ON")  # pages of a damaged one
     connection.execute("PRAGMA query_only = ON")
-    connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute(f"PRAGMA hard_heap_limit = {MEMORY_BYTES}")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ANSWER_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, QUERY_BYTES)
@@ -133,6 +140,8 @@ def main() -> None:
     clock = threading.Timer(seconds, os._exit, [TIMED_OUT])
     clock.daemon = True
     clock.start()
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (TEMPORARY_BYTES, TEMPORARY_BYTES))
     outcome = outcome_of(location, query, rows, seconds)
     clock.cancel()
     marshal.dump(outcome, sys.stdout.buffer)
