@@ -125,11 +125,14 @@ def reported_table(connection: Connection, table: str, columns: Sequence[str]) -
         known = {own for stored in stored_tables(connection) for own in (stored.source, stored.provider)}
         raise UnknownNameError("table or provider", table, known)
     place_of = {row.subject_id: at for at, row in enumerate(rows)}
-    values = execute(connection, _VALUES, asked)
+    some = {**asked, "names": [clean(name) for name in columns]}
+    values = execute(connection, _SOME_VALUES, some) if columns else execute(connection, _VALUES, asked)
     types = {row.name: row.type for row in values}
     for name in columns:
         if name not in types:
-            raise UnknownNameError(f"column of {table}", name, types)
+            raise UnknownNameError(
+                f"column of {table}", name, {row.name for row in execute(connection, _VALUES, asked)}
+            )
     chosen = list(columns) or sorted(types)
     numbers = {name: np.full(len(rows), np.nan) for name in chosen if types[name] != "text"}
     texts = {name: np.full(len(rows), None, dtype=object) for name in chosen if types[name] == "text"}
@@ -171,6 +174,7 @@ _VALUES = (
     .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
     .where(_OF_TABLE, _own.source != "")
 )
+_SOME_VALUES = _VALUES.where(t.metric_column.c.name.in_(bindparam("names", expanding=True)))
 
 
 def _content_digest(table: ReportedTable) -> str:
