@@ -48,9 +48,10 @@ lint: $(TEST)  ## ruff, mypy and import-linter; stops at the first that fails
 bench: $(BENCH)  ## time ww beside WeightWatcher; OPTIONS="--help" lists what can be chosen (a quarter of an hour)
 	@$(PEER)/bin/python -m benchmarks.peer $(OPTIONS)
 
-docs: $(TEST)  ## write docs/reference/cli.md and docs/explanation/architecture.svg anew from the code
+docs: $(TEST)  ## write cli.md, architecture.svg and the tables of importers.md in docs anew from the code
 	@$(BIN)/python docs/make_cli_reference.py
 	@$(BIN)/python docs/make_architecture.py
+	@$(BIN)/python docs/make_importers_reference.py
 
 clean:  ## remove the demo's folder, builds and caches; keeps .venv
 	rm -rf demo build dist .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.domain.score import Score
     from ww_core.domain.spectrum import Spectrum
+    from ww_core.domain.sql_answer import SqlAnswer
     from ww_core.domain.subject import MatrixPlace
     from ww_core.domain.trend import Trend
     from ww_core.errors import (
@@ -84,6 +85,8 @@ if TYPE_CHECKING:
     from ww_core.use_cases.import_table import ImportReport, import_table
     from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.regressions import regressions
+    from ww_core.use_cases.scores import import_scores
+    from ww_core.use_cases.sql import sql
     from ww_core.use_cases.trend import trend
 
 _HOMES = {
@@ -114,6 +117,7 @@ _HOMES = {
     "ww_core.domain.run": ["LayerCoverage", "StoredRun"],
     "ww_core.domain.score": ["Score"],
     "ww_core.domain.spectrum": ["Spectrum"],
+    "ww_core.domain.sql_answer": ["SqlAnswer"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.domain.trend": ["Trend"],
     "ww_core.errors": [
@@ -157,12 +161,16 @@ _HOMES = {
     "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
     "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.regressions": ["regressions"],
+    "ww_core.use_cases.sql": ["sql"],
+    "ww_core.use_cases.scores": ["import_scores"],
     "ww_core.use_cases.trend": ["trend"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "API_VERSION",
+    "ITEM_SIZES",
+    "ROUNDINGS",
     "AnalysisReport",
     "Blame",
     "CheckReport",
@@ -182,7 +190,6 @@ __all__ = [
     "FolderExport",
     "FolderImport",
     "History",
-    "ITEM_SIZES",
     "ImportReport",
     "Importer",
     "Layer",
@@ -211,7 +218,6 @@ __all__ = [
     "PluginError",
     "Profile",
     "Quantity",
-    "ROUNDINGS",
     "ReadOnlyStoreError",
     "Refused",
     "Registry",
@@ -231,6 +237,7 @@ __all__ = [
     "Source",
     "SourceError",
     "Spectrum",
+    "SqlAnswer",
     "State",
     "Store",
     "StoreError",
@@ -254,6 +261,7 @@ __all__ = [
     "history",
     "hookimpl",
     "import_folder",
+    "import_scores",
     "import_table",
     "leaderboard",
     "load_plugins",
@@ -261,6 +269,7 @@ __all__ = [
     "open_store",
     "quantity",
     "regressions",
+    "sql",
     "trend",
 ]
 __version__ = "0.1.0"

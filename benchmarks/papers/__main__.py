@@ -64,14 +64,18 @@ def answered(papers: Papers, cell: dict[str, Any]) -> dict[str, Any]:
         value = papers.value(cell["recipe"], cell["args"])
     except ww.WWError as error:
         return {**told, "value": None, "as_printed": "", "match": False, "error": str(error)}
+    if not math.isfinite(value):
+        return {**told, "value": None, "as_printed": "", "match": False, "error": "it has no value"}
     shown = written(value, cell["format"])
-    number = value if math.isfinite(value) else None
-    return {**told, "value": number, "as_printed": shown, "match": shown == cell["printed"]}
+    return {**told, "value": value, "as_printed": shown, "match": shown == cell["printed"]}
 
 
 def corrected(papers: Papers, own: dict[str, Any]) -> dict[str, Any]:
     """Return a correction with the value that was computed; and, where one is given, whether it is that one."""
-    value = papers.value(own["recipe"], own["args"])
+    try:
+        value = papers.value(own["recipe"], own["args"])
+    except ww.WWError as error:
+        return {**own, "value": None, "match": False, "error": str(error)}
     if "value" not in own:
         return {**own, "value": value}
     match = math.isclose(value, own["value"], rel_tol=RIGHT_TO, abs_tol=RIGHT_TO)
@@ -103,8 +107,9 @@ def show(cells: list[dict[str, Any]], corrections: list[dict[str, Any]]) -> None
     for what in dict.fromkeys(own.get("what") for own in corrections):
         print(f"  {what}")
         for own in (other for other in corrections if other.get("what") == what):
-            told = "" if own.get("match", True) else f", given as {own['expected']}"
-            print(f"    {own.get('row')}, {own.get('column')}: {own['value']:.3g}{told}")
+            told = "" if own.get("match", True) else f", given as {own.get('expected')}"
+            shown = own["error"] if own["value"] is None else f"{own['value']:.3g}{told}"
+            print(f"    {own.get('row')}, {own.get('column')}: {shown}")
 
 
 if __name__ == "__main__":

@@ -150,8 +150,10 @@ class Papers:
         name = f"{weights}/{model}"
         if column == "alpha_hat":
             return self._ranked("alpha_hat", name, tables.SDM)
-        (score,) = self._store.scores([name], names=[column], sources=[f"sdm2019 {weights}"])
-        return score.value
+        scores = list(self._store.scores([name], names=[column], sources=[f"sdm2019 {weights}"]))
+        if len(scores) != 1:
+            raise ww.UsageError(f"{len(scores)} scores {column} of {name}")
+        return scores[0].value
 
     def _sdm_from_layers(self, series: str, model: str) -> float:
         table = self._store.reported_table(tables.LAYERS)

@@ -1,9 +1,12 @@
 """ww's own plugins keep the contracts that ww ships for everybody's."""
 
 import inspect
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pytest
 import typer
 from safetensors.numpy import save_file
@@ -12,6 +15,7 @@ import ww_core as ww
 import ww_plugins.devices
 import ww_plugins.executors
 import ww_plugins.extractors
+import ww_plugins.importers
 import ww_plugins.loaders
 import ww_plugins.metrics
 import ww_plugins.openers
@@ -21,6 +25,7 @@ from ww_core.testing import (
     DeviceContract,
     ExecutorContract,
     ExtractorContract,
+    ImporterContract,
     LoaderContract,
     MetricContract,
     ObserverContract,
@@ -144,6 +149,77 @@ class TestArrays(LoaderContract):
 
     def write(self, weights, folder):
         return dict(weights)
+
+
+class TestFrames(ImporterContract):
+    plugin = ww_plugins.importers
+    name = "weightwatcher"
+
+    def write(self, folder):
+        path = folder / "net.csv"
+        path.write_text(
+            ",layer_id,name,longname,alpha,D,log_norm,status,warning\n"
+            "0,2,Linear,fc1,3.5,0.1,1.25,success,\n"
+            "1,3,Linear,fc2,-1,-1,,failed,over-trained\n"
+        )
+        return path
+
+
+class TestDataFrames(TestFrames):
+    def write(self, folder):
+        return pytest.importorskip("pandas").read_csv(super().write(folder), index_col=0)
+
+
+class TestSummaries(ImporterContract):
+    plugin = ww_plugins.importers
+    name = "weightwatcher-summary"
+
+    def write(self, folder):
+        path = folder / "net.txt"
+        path.write_text("{'log_norm': 1.25, 'alpha': np.float64(3.5), 'mp_softrank': nan}\n")
+        return path
+
+
+class TestTablesOfSummaries(TestSummaries):
+    def write(self, folder):
+        path = folder / "all.csv"
+        path.write_text("modelname,lognorm,lognorm_compound,alpha\na,1,2,3\nb,4,5,nan\n")
+        return path
+
+
+class TestReports(ImporterContract):
+    plugin = ww_plugins.importers
+    name = "report"
+
+    def write(self, folder):
+        weights = {"fc.weight": np.random.Generator(np.random.Philox(1)).standard_normal((40, 30))}
+        path = folder / "net.json"
+        path.write_text(json.dumps(ww.analyze(weights, name="net").to_dict()))
+        return path
+
+
+class TestMapped(ImporterContract):
+    plugin = ww_plugins.importers
+    name = "mapped"
+
+    @pytest.fixture(autouse=True)
+    def _mapping(self, tmp_path):
+        self.mapping = tmp_path / "map.toml"
+        self.mapping.write_text(
+            'model = "{family}/{net}"\nseries = "{family}"\n[[columns]]\ncolumn = "*"\n'
+            '[[scores]]\nname = "error"\nvalue = "err"\nsource = "paper"\n'
+        )
+
+    def importer(self):
+        return replace(super().importer(), mapping=str(self.mapping))
+
+    def least_for_others(self):
+        return 0.9  # any text is a table for somebody who gives a mapping
+
+    def write(self, folder):
+        path = folder / "table.csv"
+        path.write_text("family,net,alpha,err\nvgg,11,3.5,30.1\nvgg,13,3.25,\n")
+        return path
 
 
 class Watching:

@@ -36,7 +36,7 @@ def listed(command):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("script", ["make_cli_reference.py", "make_architecture.py"])
+@pytest.mark.parametrize("script", ["make_cli_reference.py", "make_architecture.py", "make_importers_reference.py"])
 def test_a_page_that_is_written_is_fresh(script):
     command = [sys.executable, ROOT / "docs" / script, "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

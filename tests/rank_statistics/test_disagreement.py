@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -46,6 +48,12 @@ def test_a_direction_between_groups_that_is_not_sure_makes_it_likely():
     correlated = grouped_correlation(x, y, groups)
     assert correlated.between.tau.low < 0 < correlated.between.tau.value < correlated.between.tau.high
     assert disagreement(correlated) is Disagreement.LIKELY
+
+
+def test_no_direction_is_opposite_to_none():
+    correlated = grouped_correlation(*families(groups=4, models=8, inside=-1, between=1, noise=0.5))
+    between = dataclasses.replace(correlated.between, tau=dataclasses.replace(correlated.between.tau, value=0.0))
+    assert disagreement(dataclasses.replace(correlated, between=between)) is Disagreement.NONE
 
 
 def test_without_an_order_inside_a_false_alarm_is_rare():

@@ -21,7 +21,9 @@ def import_table(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE|FOLDER", help="A CSV, TSV, JSON or Parquet file, or a folder that `ww export` wrote."
+            metavar="FILE|FOLDER",
+            help="A CSV, TSV, JSON or Parquet file, or a folder that `ww export` wrote.",
+            callback=options.not_empty,
         ),
     ],
     mapping: Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.cli.statistics import shown_statistic
+from ww_core.cli.statistics import shown_chance, shown_statistic
 from ww_core.command import Output, options, say, store_location
 
 if TYPE_CHECKING:
@@ -58,8 +58,13 @@ def leaderboard(
     over: options.Over = options.MeanOver.MATRICES,
     reported: options.Reported = "",
     profile: options.OwnProfile = "",
-    bootstrap: options.Bootstrap = 1000,
-    top: options.Top = 0,
+    bootstrap: options.Bootstrap = None,
+    top: Annotated[
+        int,
+        typer.Option(
+            "--top", min=0, metavar="N", help="Only the first N of each series.  [default: all]", show_default=False
+        ),
+    ] = 0,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -67,7 +72,8 @@ def leaderboard(
     """Rank models by a metric inside each series, beside their reported scores.
 
     Kendall's tau and Spearman's rho say how far metric and score agree, both from best to worst: 1 is the same order,
-    -1 the reverse. Brackets hold 95 % intervals. No weight is read.
+    -1 the reverse. Brackets hold 95 % intervals; "by luck" is the chance that a random order has a tau so far from 0.
+    No weight is read.
     """
     from ww_core.use_cases.leaderboard import leaderboard as ask
 
@@ -114,13 +120,16 @@ def _print(answer: Leaderboard, shown: Leaderboard, output: Output) -> None:
             f"{score.name}{_unit(score.unit)}{where}, {score.better} is better, from {', '.join(score.sources)}"
         )
     output.line()
+    heads = _heads(answer)
     output.table(
-        [_row(own, answer) for own in shown.models],
+        [_row(own, *heads) for own in shown.models],
         optional=["of", "missing"],
         if_any=["series", "version", "of", "missing", "not ranked"],
     )
     if len(shown.models) < len(answer.models):
-        output.line(f"{len(answer.models) - len(shown.models)} more: leave --top out")
+        output.line(f"({len(answer.models) - len(shown.models)} more: leave --top out)")
+    output.line()
+    output.line(_counts(answer))
     if answer.by_series:
         output.line()
         rows = [_agreement(series or "(no series)", own) for series, own in answer.by_series.items()]
@@ -130,22 +139,47 @@ def _print(answer: Leaderboard, shown: Leaderboard, output: Output) -> None:
             ("all together", answer.overall),
         ):
             rows += [_agreement(name, own)] if own is not None else []
-        output.table(rows)
+        output.table(rows, optional=["rho"])
 
 
-def _row(own: RankedModel, answer: Leaderboard) -> dict[str, Any]:
+def _counts(answer: Leaderboard) -> str:
+    """Say how many models there are, and how many of them have what."""
+    counts = answer.counts
+    told = f"{counts.models} model{'' if counts.models == 1 else 's'}, {counts.ranked} ranked"
+    if answer.score is None:
+        return told
+    return f"{told}, {counts.with_score} with {answer.score.name}, {counts.with_both} with both"
+
+
+def _heads(answer: Leaderboard) -> tuple[str, str]:
+    """Return headers of metric and score, which no other column has; that of the score is empty for none."""
+    metric = f"metric {answer.metric}" if answer.metric in _OTHER_HEADS else answer.metric
+    score = "" if answer.score is None else answer.score.name
+    return metric, f"score {score}" if score in {metric, *_OTHER_HEADS} else score
+
+
+_OTHER_HEADS = {"series", "rank", "model", "version", "of", "missing", "its rank", "not ranked"}
+
+
+def _row(own: RankedModel, metric: str, score: str) -> dict[str, Any]:
     rank = "" if own.rank is None else f"{own.rank}{'=' if own.is_tied else ''}"
     row: dict[str, Any] = {"series": own.series, "rank": rank, "model": own.model, "version": own.version}
-    row[answer.metric] = own.value if math.isfinite(own.value) else None
+    row[metric] = own.value if math.isfinite(own.value) else None
     row |= {"of": own.present if own.present > 1 else None, "missing": own.missing or None}
-    if answer.score is not None:
-        row[answer.score.name] = own.score if math.isfinite(own.score) else None
+    if score:
+        row[score] = own.score if math.isfinite(own.score) else None
         row["its rank"] = own.score_rank
     return row | {"not ranked": own.reason}
 
 
 def _agreement(name: str, own: Agreement) -> dict[str, Any]:
-    return {"agreement": name, "models": own.tau.n, "tau": shown_statistic(own.tau), "rho": shown_statistic(own.rho)}
+    return {
+        "agreement": name,
+        "models": own.tau.n,
+        "tau": shown_statistic(own.tau),
+        "by luck": shown_chance(own.chance),
+        "rho": shown_statistic(own.rho),
+    }
 
 
 def _unit(unit: str) -> str:

@@ -20,7 +20,17 @@ def metrics(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
 
     session: Session = ctx.obj
     optional = ("key", "needs", "metric", "type", "version", "parameters", "on_request", "unit")
-    _print(list_metrics(session.registry()), Output(as_json=as_json, as_csv=as_csv), optional)
+    output = Output(as_json=as_json, as_csv=as_csv)
+    rows = list_metrics(session.registry())
+    if output.format != "table":
+        _print(rows, output)
+        return
+    caveats = {row["column"]: row.pop("caveat") for row in rows}
+    _print(rows, output, optional)
+    for column, caveat in caveats.items():
+        if caveat:
+            output.line()
+            output.line(f"{column}: {caveat}")
 
 
 def extractors(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:

@@ -25,8 +25,11 @@ from ww_core.cli import (
     listings,
     regressions,
     rename,
+    scores,
+    series,
     show,
     spectrum,
+    sql,
     trend,
 )
 from ww_core.command import OutputClosed, Session, run_app
@@ -272,6 +275,7 @@ app.command("regressions")(regressions.regressions)
 app.command("blame")(blame.blame)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("trend")(trend.trend)
+app.command("sql")(sql.sql)
 app.command("forget")(forget.forget)
 app.command("rename")(rename.rename)
 app.command("label")(label.label)
@@ -282,6 +286,8 @@ app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)
 app.command("importers")(listings.importers)
 app.command("plugins")(listings.plugins)
+app.add_typer(scores.app, name="scores")
+app.add_typer(series.app, name="series")
 app.add_typer(db.app, name="db")
 
 

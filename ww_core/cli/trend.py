@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ww_core.cli.statistics import shown_statistic
+from ww_core.cli.statistics import shown_chance, shown_statistic
 from ww_core.command import Output, options, say, store_location
+from ww_core.domain.text import shortened
+from ww_core.domain.trend import group_name
 
 if TYPE_CHECKING:
     from ww_core.domain.trend import Trend, TrendLine
@@ -32,7 +34,10 @@ def trend(
     metric: Annotated[
         list[str],
         typer.Option(
-            "--metric", metavar="A,B", help="Columns, or arithmetic over columns; repeatable.", show_default=False
+            "--metric",
+            metavar="A,B",
+            help="Columns, or arithmetic over columns; repeatable, or separated by commas.",
+            show_default=False,
         ),
     ],
     score: Annotated[
@@ -67,7 +72,7 @@ def trend(
     over: options.Over = options.MeanOver.MATRICES,
     reported: options.Reported = "",
     profile: options.OwnProfile = "",
-    bootstrap: options.Bootstrap = 1000,
+    bootstrap: options.Bootstrap = None,
     plot: options.Plot = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
@@ -76,7 +81,8 @@ def trend(
     """Fit score = slope x metric + intercept in each group of models, and tell how well it fits.
 
     Tau is Kendall's tau-b of the values themselves: it is negative where a lower metric goes with a higher score.
-    Brackets hold 95 % intervals. No weight is read.
+    Brackets hold 95 % intervals; "by luck" is the chance that a random order has a tau so far from 0. No weight is
+    read.
     """
     from ww_core.use_cases.trend import trend as ask
 
@@ -87,7 +93,7 @@ def trend(
         check_plot(plot)
     groups = options.listed(by, "--by") or ("series",)
     answer = ask(
-        options.listed(metric, "--metric"),
+        metric,
         score,
         store=store_location(store),
         by=() if groups == ("none",) else groups,
@@ -131,16 +137,31 @@ def _print(answer: Trend, output: Output) -> None:
     output.line(f"{score.name}{unit} from {', '.join(score.sources)}, against values of {answer.origin}")
     output.line()
     output.table(
-        [_row(own) for own in answer.lines], optional=["MSE", "intercept", "rho"], if_any=["series", "dataset"]
+        [_row(own) for own in answer.lines],
+        optional=["MSE", "intercept", "rho", "by luck", "slope", "RMSE"],
+        if_any=["series", "dataset"],
     )
     if len({(own.series, own.dataset) for own in answer.lines}) > 1:
         output.line()
         output.table(_summary(answer))
-    groups = {(series, dataset): n for (_, series, dataset), n in answer.small.items()}
-    if groups:
-        shown = ", ".join(f"{' '.join(filter(None, group))} ({n})" for group, n in list(groups.items())[:5])
-        more = f" and {len(groups) - 5} more" if len(groups) > 5 else ""
-        output.line(f"too few models: {shown}{more}")
+    output.line()
+    counts = answer.counts
+    output.line(f"{counts.models} models, {counts.with_score} with a score, {counts.in_groups} of them in a group")
+    for sentence, metrics in _left_out(answer).items():
+        output.line(f"{sentence}: {', '.join(metrics)}")
+
+
+def _left_out(answer: Trend) -> dict[str, list[str]]:
+    """Return what there is no line of and why, each with the metrics of which this is so."""
+    found: dict[str, list[str]] = {}
+    for metric in (own.name for own in answer.metrics):
+        small = [f"{group_name(own.series, own.dataset)} ({own.n})" for own in answer.small if own.metric == metric]
+        without = [f"{own.model} ({own.reason})" for own in answer.left_out if own.metric == metric]
+        if small:
+            found.setdefault(f"too few models in {shortened(small)}", []).append(metric)
+        if without:
+            found.setdefault(f"no value of {shortened(without, most=2)}", []).append(metric)
+    return found
 
 
 def _row(own: TrendLine) -> dict[str, Any]:
@@ -155,6 +176,7 @@ def _row(own: TrendLine) -> dict[str, Any]:
         "MSE": own.mse.value,
         "R2": shown_statistic(own.r2),
         "tau": shown_statistic(own.tau),
+        "by luck": shown_chance(own.chance),
         "rho": shown_statistic(own.rho),
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.command import printable
 from ww_core.command.picture import save_plot
+from ww_core.domain.trend import group_name
 from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ww_core.domain.trend import Trend, TrendLine
+    from ww_core.domain.scored import ScoreColumn
+    from ww_core.domain.trend import Trend, TrendLine, TrendMetric
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """They differ for the colour-blind too."""
@@ -26,6 +28,7 @@ TOGETHER = 7
 
 MOST_PANELS = 120
 LONGEST_NAME = 40
+"""Characters of a name that are shown: of a longer one its start and its end."""
 
 
 def draw(trend: Trend, file: Path) -> None:
@@ -44,13 +47,14 @@ def _overlaid(trend: Trend) -> Figure:
     figure, panels = _panels(len(trend.metrics), columns=2)
     colors: dict[tuple[str, str], int] = {}
     for axis, metric in zip(panels, trend.metrics, strict=False):
-        for line in (own for own in trend.lines if own.metric == metric):
+        for line in (own for own in trend.lines if own.metric == metric.name):
             number = colors.setdefault((line.series, line.dataset), len(colors))
             _draw_line(axis, trend, line, COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)])
-        legend = axis.legend(fontsize=7, frameon=False)
-        for text in legend.get_texts():
-            text.set_parse_math(False)  # a name is no formula, whatever dollars it has
         _label(axis, trend, metric)
+        if axis.lines:
+            legend = axis.legend(fontsize=7, frameon=False)
+            for text in legend.get_texts():
+                text.set_parse_math(False)  # a name is no formula, whatever dollars it has
     return figure
 
 
@@ -62,11 +66,11 @@ def _apart(trend: Trend) -> Figure:
             "series"
         )
     figure, panels = _panels(len(trend.lines), columns=4)
+    metrics = {own.name: own for own in trend.metrics}
     for axis, line in zip(panels, trend.lines, strict=False):
         _draw_line(axis, trend, line, COLORS[0], MARKERS[0])
-        axis.set_title(_group(line), fontsize=8, parse_math=False)
-        axis.text(0.03, 0.97, _figures(line), transform=axis.transAxes, fontsize=6, va="top", parse_math=False)
-        _label(axis, trend, line.metric)
+        axis.set_title(f"{_group(line)}\n{_figures(line)}", fontsize=7, parse_math=False)
+        _label(axis, trend, metrics[line.metric])
     return figure
 
 
@@ -96,18 +100,23 @@ def _draw_line(axis: Axes, trend: Trend, line: TrendLine, color: str, marker: st
         axis.plot(ends, [line.slope.value * end + line.intercept.value for end in ends], color=color, linewidth=1.2)
 
 
-def _label(axis: Axes, trend: Trend, metric: str) -> None:
-    unit = f" ({trend.score.unit})" if trend.score.unit else ""
+def _label(axis: Axes, trend: Trend, metric: TrendMetric) -> None:
     size: Any = 8
-    axis.set_xlabel(_name(metric), fontsize=size, parse_math=False)
-    axis.set_ylabel(f"{_name(trend.score.name)}{unit}", fontsize=size, parse_math=False)
+    axis.set_xlabel(_quantity(metric), fontsize=size, parse_math=False)
+    axis.set_ylabel(_quantity(trend.score), fontsize=size, parse_math=False)
     axis.tick_params(labelsize=7)
     axis.grid(color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
 
 
+def _quantity(own: TrendMetric | ScoreColumn) -> str:
+    """Return name, unit and direction, as an axis tells them."""
+    unit = f" ({printable(own.unit)})" if own.unit else ""
+    return f"{_name(own.name)}{unit}{'' if own.better == 'none' else f', {own.better} is better'}"
+
+
 def _group(line: TrendLine) -> str:
-    return ", ".join(_name(own) for own in (line.series, line.dataset) if own) or "all models"
+    return _name(group_name(line.series, line.dataset))
 
 
 def _figures(line: TrendLine) -> str:
@@ -116,5 +125,5 @@ def _figures(line: TrendLine) -> str:
 
 
 def _name(text: str) -> str:
-    shown = printable(text)
-    return shown if len(shown) <= LONGEST_NAME else f"...{shown[3 - LONGEST_NAME :]}"
+    shown, half = printable(text), LONGEST_NAME // 2
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: half - 3]}...{shown[-half:]}"

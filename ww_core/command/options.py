@@ -93,7 +93,13 @@ WithoutLayers = Annotated[
 ]
 MinM = Annotated[
     int,
-    typer.Option("--min-m", min=0, metavar="M", help="Only matrices whose smaller side is at least M.  [default: all]"),
+    typer.Option(
+        "--min-m",
+        min=0,
+        metavar="M",
+        help="Only matrices whose smaller side is at least M.  [default: all]",
+        show_default=False,
+    ),
 ]
 LeaveOutRows = Annotated[
     str,
@@ -150,8 +156,15 @@ ScoreSource = Annotated[
     ),
 ]
 Bootstrap = Annotated[
-    int,
-    typer.Option("--bootstrap", min=0, max=100_000, metavar="N", help="Resamples behind the intervals; 0 for none."),
+    int | None,
+    typer.Option(
+        "--bootstrap",
+        min=0,
+        max=100_000,
+        metavar="N",
+        help="Resamples behind the intervals; 0 for none.  [default: 1000, fewer of more than 2,000 models]",
+        show_default=False,
+    ),
 ]
 
 

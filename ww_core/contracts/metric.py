@@ -23,7 +23,15 @@ from ww_core.domain.parameter import (
 from ww_core.domain.spectrum import Resolution
 
 
-def column(*, better: Better = "none", unit: str = "", doc: str = "", key: str = "", standard_error: str = "") -> Any:
+def column(
+    *,
+    better: Better = "none",
+    unit: str = "",
+    doc: str = "",
+    key: str = "",
+    standard_error: str = "",
+    caveat: str = "",
+) -> Any:
     """Declare a field of a metric's result dataclass as a column; a field may hold NotApplicable or Refused instead.
 
     Args:
@@ -32,9 +40,10 @@ def column(*, better: Better = "none", unit: str = "", doc: str = "", key: str =
         doc: One line on what it is.
         key: The name that the column had first, if it has another one now: its stored values are found by it.
         standard_error: Key of the column beside it that holds its standard error: comparisons weigh a change by it.
+        caveat: One sentence that says why models must not be ranked by its plain mean.
     """
-    described = {"better": better, "unit": unit, "doc": doc, "key": key, "standard_error": standard_error}
-    return dataclasses.field(metadata={"ww": described})
+    described = {"better": better, "unit": unit, "doc": doc, "key": key}
+    return dataclasses.field(metadata={"ww": described | {"standard_error": standard_error, "caveat": caveat}})
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +178,7 @@ def metric(
     batched: bool = False,
     on_request: bool = False,
     key: str = "",
+    caveat: str = "",
 ) -> Callable[[Decorated], Quantity]:
     """Make a metric of a function whose positional parameters name what it needs.
 
@@ -189,6 +199,8 @@ def metric(
         on_request: Left out unless selected by name.
         key: The first qualified name, ``plugin:name``, of a metric that has moved to another plugin or has another name
             now: stored values and random numbers belong to it.
+        caveat: One sentence that says why models must not be ranked by its plain mean; fields of a dataclass say it
+            themselves.
 
     Returns:
         A decorator; what it returns is still callable on arrays.
@@ -322,20 +334,21 @@ def _column_of(function: Decorated, name: str, options: Mapping[str, Any]) -> Co
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
     # Renamed, it is found under the name that its key tells.
     key = str(options["key"]).rpartition(":")[2]
-    return Column(name, _column_type(_returned(function)), options["better"], options["unit"], doc, key)
+    described = {"better": options["better"], "unit": options["unit"], "caveat": options["caveat"]}
+    return Column(name, _column_type(_returned(function)), doc=doc, key=key, **described)
 
 
 def _column_faults(columns: tuple[Column, ...], result: type | None, options: Mapping[str, Any]) -> Iterator[str]:
     if not columns:
         yield "its result has no fields: it would have no column"
-    if result and (options["better"], options["unit"]) != ("none", ""):
-        yield f"better and unit are said by the fields of {result.__name__}: declare them there with ww.column"
+    if result and (options["better"], options["unit"], options["caveat"]) != ("none", "", ""):
+        yield f"better, unit and caveat are said by the fields of {result.__name__}: declare them there with ww.column"
     for column in columns:
         if column.better not in typing.get_args(Better):
             yield f"better={column.better!r} is none of {', '.join(typing.get_args(Better))}"
-        texts: tuple[Any, ...] = (column.unit, column.doc, column.key, column.standard_error)
+        texts: tuple[Any, ...] = (column.unit, column.doc, column.key, column.standard_error, column.caveat)
         if not all(isinstance(text, str) for text in texts):
-            yield f"unit, doc, key and standard_error of column {column.name!r} are texts"
+            yield f"unit, doc, key, standard_error and caveat of column {column.name!r} are texts"
     keys = [column.key for column in columns]
     for column in columns:
         if column.standard_error and column.standard_error not in set(keys) - {column.key}:

@@ -42,6 +42,7 @@ class Column:
         doc: One line on what it is.
         key: What it is stored under, whatever its name becomes; default its name.
         standard_error: Key of the column of the same metric that holds its standard error; empty for none.
+        caveat: One sentence that says why models must not be ranked by its plain mean; empty if they may.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Column:
     doc: str = ""
     key: str = ""
     standard_error: str = ""
+    caveat: str = ""
 
     def __post_init__(self) -> None:
         if not self.key:

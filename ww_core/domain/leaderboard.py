@@ -48,6 +48,22 @@ class RankedModel(NamedTuple):
     reason: str
 
 
+class LeaderboardCounts(NamedTuple):
+    """How many models there are, each counted once, however many series it is in.
+
+    Attributes:
+        models: Models that were asked for.
+        ranked: Those that have a value of the metric that may be ranked.
+        with_score: Those that have the score.
+        with_both: Those that have both.
+    """
+
+    models: int
+    ranked: int
+    with_score: int
+    with_both: int
+
+
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
     """What ``ww leaderboard`` answers. ``to_dict`` is what ``--json`` prints.
@@ -59,9 +75,11 @@ class Leaderboard:
         origin: The profile of our own values, or the table that reports them.
         score: What the scores are; None if none is compared.
         dataset: What the scores were measured on.
+        counts: How many models there are, have a value and have the score.
         models: By series, the best first; what is not ranked last.
         by_series: How far metric and score put the models of each series in the same order, both from best to worst.
-        inside: The same over all pairs of models of one series; None if there is one series only.
+        inside: The same over all pairs of models of one series; None unless several series have models with both.
+            Models of no series are no part of it, nor of the next two.
         between: The same over pairs of models of different series.
         overall: The same over all pairs.
         warnings: Sentences that whoever reads the ranks must know.
@@ -73,6 +91,7 @@ class Leaderboard:
     origin: str
     score: ScoreColumn | None
     dataset: str
+    counts: LeaderboardCounts
     models: tuple[RankedModel, ...]
     by_series: Mapping[str, Agreement]
     inside: Agreement | None
@@ -102,6 +121,7 @@ class Leaderboard:
             "origin": self.origin,
             "score": None if self.score is None else {**self.score._asdict(), "sources": list(self.score.sources)},
             "dataset": self.dataset,
+            "counts": self.counts._asdict(),
             "models": self.rows(),
             "by_series": [{"series": series, **own.to_dict()} for series, own in self.by_series.items()],
             **{name: None if own is None else own.to_dict() for name, own in parts.items()},

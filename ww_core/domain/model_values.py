@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -82,6 +82,16 @@ class RowChoice:
     def is_everything(self) -> bool:
         """Whether all rows count, each once."""
         return self == EVERY_ROW
+
+    def check(self, layers: Collection[str]) -> None:
+        """Raise unless every glob fits the name of a layer.
+
+        Raises:
+            UnknownNameError: One does not.
+        """
+        for glob in (*self.layers, *self.without):
+            if not any(matches(name, glob) for name in layers):
+                raise UnknownNameError("layer", glob, layers, "ww show MODEL")
 
     def keeps(self, layer: str) -> bool:
         """Whether the rows of a layer count, by its name."""

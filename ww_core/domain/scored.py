@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from ww_core.errors import UnknownNameError, UsageError
+from ww_core.domain.text import shortened
+from ww_core.errors import NotStoredError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from ww_core.domain.columnar import StoredScore
     from ww_core.domain.model_values import ModelRow
+    from ww_core.errors import WWError
 
 Reading = Literal["reported", "error", "accuracy"]
 """How a score is read: as it is reported, or as an error or an accuracy, where it may be the complement."""
@@ -46,40 +48,67 @@ class ScoreColumn(NamedTuple):
     sources: tuple[str, ...]
 
 
-def score_names(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -> list[str]:
-    """List the names of the scores that models have."""
-    return sorted({score.name for own in _by_model(models, scores).values() for score in own})
+def scores_by_model(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -> Mapping[int, list[StoredScore]]:
+    """Return the scores of models by the position of the model, of those that have any.
+
+    A score of a checkpoint belongs to every model that stands on it, another one to the model of its name and version.
+    """
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for at, own in enumerate(models):
+        places[("", own.digest) if own.digest else (own.model, own.version)].append(at)
+    found: dict[int, list[StoredScore]] = defaultdict(list)
+    for score in scores:
+        for at in places.get(("", score.digest) if score.digest else (score.model or "", score.version or ""), ()):
+            found[at].append(score)
+    return dict(sorted(found.items()))
+
+
+def why_no_score(known: Sequence[StoredScore], name: str, dataset: str, source: str) -> WWError:
+    """Say why no model has a score of this name, on this dataset, by this source; what is empty was not named.
+
+    Args:
+        known: All scores that the models have.
+        name: Name of the score.
+        dataset: What it was measured on.
+        source: Who says so.
+    """
+    if not known:
+        return NotStoredError("none of these models has a score: `ww scores add` stores one")
+    left = list(known)
+    for what, told, field in (("score", name, "name"), ("dataset", dataset, "dataset"), ("source", source, "source")):
+        names = {getattr(own, field) for own in left}
+        if told and told not in names:
+            return UnknownNameError(f"{what}{f' of {name}' if name and what != 'score' else ''}", told, names)
+        left = [own for own in left if told in {"", getattr(own, field)}]
+    return NotStoredError("none of these models has such a score: `ww scores list` lists what there is")
 
 
 def scored_models(
-    models: Sequence[ModelRow], scores: Iterable[StoredScore], name: str, reading: Reading = "reported"
+    models: Sequence[ModelRow], scores: Mapping[int, Sequence[StoredScore]], name: str, reading: Reading = "reported"
 ) -> tuple[ScoreColumn, list[ScoredModel]]:
     """Find the scores of models, at most one for each dataset.
 
     Args:
         models: The models.
-        scores: Scores, of which those of the right dataset and source are chosen already, where these were named.
-        name: Name of the score.
+        scores: Scores by the position of their model; those of the right dataset and source are chosen already,
+            where these were named.
+        name: Name of the score, which one model has at least.
         reading: How it is read.
 
     Raises:
-        UnknownNameError: No model has a score of this name.
         UsageError: A model has several on one dataset, they differ in unit or direction, or they cannot be so read.
     """
     if reading not in get_args(Reading):
         raise UnknownNameError("reading of a score", reading, get_args(Reading))
-    by_model = _by_model(models, scores)
     found: dict[tuple[int, str], list[StoredScore]] = defaultdict(list)
-    for at, own in by_model.items():
+    for at, own in scores.items():
         for score in own:
             if score.name == name:
                 found[at, score.dataset].append(score)
-    if not found:
-        known = {score.name for own in by_model.values() for score in own}
-        raise UnknownNameError("score", name, known, "ww scores list")
     for (at, dataset), own in found.items():
         if len(own) > 1:
-            said = ", ".join(f"{score.value:g} by {score.source}" for score in own[:4])
+            by_source = sorted(own, key=lambda score: score.source)
+            said = shortened([f"{score.value:g} by {score.source}" for score in by_source], most=4)
             where = f" on {dataset}" if dataset else ""
             raise UsageError(f"{name} of {models[at].name}{where} is reported as {said}: name one by --source")
     chosen = [own[0] for own in found.values()]
@@ -96,23 +125,6 @@ def scored_models(
         ScoredModel(at, dataset, _complement(own[0]) if turned else own[0].value)
         for (at, dataset), own in sorted(found.items(), key=lambda item: item[0])
     ]
-
-
-def _by_model(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -> Mapping[int, list[StoredScore]]:
-    """Return scores by the position of their model: those of a checkpoint by its digest, others by name and version."""
-    places: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for at, own in enumerate(models):
-        places[("", own.digest) if own.digest else (own.model, own.version)].append(at)
-    found: dict[int, list[StoredScore]] = defaultdict(list)
-    seen: set[tuple[int, str, str, str]] = set()
-    for score in scores:
-        key = ("", score.digest) if score.digest else (score.model or "", score.version or "")
-        for at in places.get(key, ()):
-            what = (at, score.name, score.dataset, score.source)
-            if what not in seen:  # a score of a checkpoint stands beside each of its names
-                seen.add(what)
-                found[at].append(score)
-    return found
 
 
 def _read(name: str, better: str, reading: Reading) -> tuple[str, bool]:

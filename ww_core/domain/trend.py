@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +17,25 @@ if TYPE_CHECKING:
 
 FIGURES = ("slope", "intercept", "rmse", "mse", "r2", "tau", "rho")
 """What a line is told by."""
+
+
+def group_name(series: str, dataset: str) -> str:
+    """Return what people call a group."""
+    return " on ".join(filter(None, (series, dataset))) or "all models"
+
+
+class TrendMetric(NamedTuple):
+    """What x is.
+
+    Attributes:
+        name: The metric, as it was asked for.
+        better: ``lower``, ``higher`` or ``none``; ``none`` of an expression.
+        unit: Its unit or log base; empty for none, and of an expression.
+    """
+
+    name: str
+    better: str
+    unit: str
 
 
 class TrendPoint(NamedTuple):
@@ -84,6 +103,52 @@ class TrendLine(NamedTuple):
         return told | {"chance": finite(self.chance)}
 
 
+class SmallGroup(NamedTuple):
+    """A group that has no line, because too few of its models have both metric and score.
+
+    Attributes:
+        metric: The metric.
+        series: Its series, if groups are by series; else empty.
+        dataset: Its dataset, if groups are by dataset; else empty.
+        n: How many models have both.
+    """
+
+    metric: str
+    series: str
+    dataset: str
+    n: int
+
+
+class LeftOut(NamedTuple):
+    """A model with a score that is in no line of a metric, because it has no value of it.
+
+    Attributes:
+        metric: The metric.
+        model: Name of the model.
+        version: Its version; empty for none.
+        reason: Why it has no value.
+    """
+
+    metric: str
+    model: str
+    version: str
+    reason: str
+
+
+class TrendCounts(NamedTuple):
+    """How many models there are.
+
+    Attributes:
+        models: Models that were asked for.
+        with_score: Those that have the score.
+        in_groups: Those that have it and belong to a group.
+    """
+
+    models: int
+    with_score: int
+    in_groups: int
+
+
 class TrendSummary(NamedTuple):
     """A statistic of a metric over all groups.
 
@@ -108,28 +173,29 @@ class Trend:
 
     Attributes:
         score: What y is.
+        metrics: What x is, in the order in which it was asked for.
         origin: The profile of our own values, or the table that reports them.
         by: What groups are by: ``series``, ``dataset``, both or nothing.
         ddof: What n is lessened by in RMSE and MSE.
         lines: By metric, then by group.
         points: The models behind the lines, in the same order.
-        small: Groups of which there is no line because too few models have both, with how many have.
+        small: Groups of which there is no line.
+        left_out: Models of groups that have a score, but no value of a metric.
+        counts: How many models there are, and have the score.
         warnings: Sentences that whoever reads the lines must know.
     """
 
     score: ScoreColumn
+    metrics: tuple[TrendMetric, ...]
     origin: str
     by: tuple[str, ...]
     ddof: int
     lines: tuple[TrendLine, ...]
     points: tuple[TrendPoint, ...]
-    small: Mapping[tuple[str, str, str], int]
+    small: tuple[SmallGroup, ...]
+    left_out: tuple[LeftOut, ...]
+    counts: TrendCounts
     warnings: tuple[str, ...] = ()
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics, in the order in which they were asked for."""
-        return tuple(dict.fromkeys([own.metric for own in self.lines] + [metric for metric, _, _ in self.small]))
 
     def line(self, metric: str, series: str = "", dataset: str = "") -> TrendLine:
         """Return the line of a metric in a group.
@@ -146,29 +212,29 @@ class Trend:
         """Return mean and standard deviation of each statistic over the groups in which it is defined, by metric."""
         found = []
         for metric in self.metrics:
-            lines = [own for own in self.lines if own.metric == metric]
+            lines = [own for own in self.lines if own.metric == metric.name]
             for figure in FIGURES:
                 values = [own.figures()[figure].value for own in lines]
                 known = [value for value in values if math.isfinite(value)]
                 mean = statistics.fmean(known) if known else math.nan
                 std = statistics.stdev(known) if len(known) > 1 else math.nan
-                found.append(TrendSummary(metric, figure, len(known), mean, std))
+                found.append(TrendSummary(metric.name, figure, len(known), mean, std))
         return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         return {
             "score": {**self.score._asdict(), "sources": list(self.score.sources)},
+            "metrics": [own._asdict() for own in self.metrics],
             "origin": self.origin,
             "by": list(self.by),
             "ddof": self.ddof,
             "lines": list(self._line_dicts()),
             "summary": [own._asdict() | {"mean": finite(own.mean), "std": finite(own.std)} for own in self.summaries()],
             "points": [own._asdict() for own in self.points],
-            "small_groups": [
-                {"metric": metric, "series": series, "dataset": dataset, "n": n}
-                for (metric, series, dataset), n in self.small.items()
-            ],
+            "small_groups": [own._asdict() for own in self.small],
+            "left_out": [own._asdict() for own in self.left_out],
+            "counts": self.counts._asdict(),
             "warnings": list(self.warnings),
         }
 

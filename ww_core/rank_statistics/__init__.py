@@ -1,4 +1,4 @@
-"""Pure functions on arrays: whether one number orders models as another does, and the line through both. Numpy and scipy only."""
+"""Pure functions on arrays: whether two numbers order models alike, and the line through both. Numpy and scipy only."""
 
 from __future__ import annotations
 

@@ -18,21 +18,20 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 _EXACT = 40
-"""Groups of more models are taken as normal: their exact distribution would no longer differ visibly."""
+"""Models of a group up to which the distribution is exact. Beyond it the normal one is near."""
 _EXACT_PAIRS = 4000
-"""The same for all groups together, counted in pairs."""
+"""The same in pairs of all groups together."""
 _ENUMERATED = 8
-"""Where both x and y have ties all orders are tried, of no more than so many models."""
+"""The same where x and y have ties in a group: then all orders are tried."""
 
 
 def chance_of_order(difference: int, sample: Sample) -> float:
-    """Chance that random orders agree or disagree at least as much as this one.
+    """Chance that x and y agree, or disagree, at least as much as they do if y were in random order in each group.
 
-    The y of each group are shuffled among its models; all orders are equally likely. It is two-sided: the chance that
-    concordant minus discordant pairs inside groups is ``difference`` or more, in absolute value. It is exact for groups
-    of up to 40 models (4000 pairs together) where x or y has no ties in a group or the group has up to 8 models. Else
-    the difference is taken as normal, with its exact variance (M. G. Kendall, Rank Correlation Methods, 1948). A perfect
-    order of n models without ties has the chance 2 / n!.
+    It is two-sided: that of concordant minus discordant pairs at least as far from 0 as ``difference``. A perfect order
+    of n models without ties has the chance 2 / n!. It is exact where each group has at most 40 models, and at most 8 if
+    both x and y have ties in it, and all groups together have at most 4000 pairs. Else the difference is taken as
+    normal, with its exact variance (M. G. Kendall, Rank Correlation Methods, 1948).
 
     Args:
         difference: Concordant minus discordant pairs.
@@ -86,19 +85,19 @@ def _distribution(x: tuple[int, ...], y: tuple[int, ...]) -> Floats:
 def _inversion_counts(ties: tuple[int, ...]) -> list[int]:
     """Number of orders of n things, some of them alike, with 0, 1, 2, ... inversions.
 
-    It is the q-multinomial coefficient: with [k] = 1 + q + ... + q**(k - 1), the product of [1] to [n], divided by that of
-    [1] to [t] for each t that are alike.
+    These are the coefficients of a polynomial in q, the q-multinomial coefficient: with [k] = 1 + q + ... + q**(k - 1),
+    the product of [1] to [n], divided by that of [1] to [t] for each t things that are alike.
     """
     counts = [1]
     for k in range(2, sum(ties) + 1):
         sums = list(itertools.accumulate(counts + [0] * (k - 1)))
-        counts = [upper - lower for upper, lower in zip(sums, [0] * k + sums, strict=False)]
+        counts = [upper - lower for upper, lower in zip(sums, [0] * k + sums, strict=False)]  # times [k]
     for tied in ties:
         for k in range(2, tied + 1):
-            quotient = [upper - lower for upper, lower in zip(counts, [0, *counts], strict=False)][: len(counts) - k + 1]
-            for i in range(k, len(quotient)):
-                quotient[i] += quotient[i - k]
-            counts = quotient
+            counts = [upper - lower for upper, lower in zip(counts, [0, *counts], strict=False)]  # times 1 - q
+            for i in range(k, len(counts)):  # divided by 1 - q**k
+                counts[i] += counts[i - k]
+            del counts[1 - k :]
     return counts
 
 
@@ -120,4 +119,4 @@ def _variance(x: tuple[int, ...], y: tuple[int, ...]) -> float:
     two_x, two_y = (sum(t * (t - 1) for t in ties) for ties in (x, y))
     three_x, three_y = (sum(t * (t - 1) * (t - 2) for t in ties) for ties in (x, y))
     variance = spread / 18 + two_x * two_y / (2 * n * (n - 1))
-    return variance + (three_x * three_y / (9 * n * (n - 1) * (n - 2)) if n > 2 else 0.0)  # noqa: PLR2004
+    return variance + (three_x * three_y / (9 * n * (n - 1) * (n - 2)) if n > 2 else 0.0)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ww_core.rank_statistics.sample import Sample
 
 
-
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Numbers of pairs of models.

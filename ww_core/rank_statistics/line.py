@@ -29,10 +29,10 @@ class Coefficient(Estimate):
     """A coefficient of the line; ``low`` and ``high`` are its bootstrap interval.
 
     Attributes:
-        standard_error: Its standard error, sqrt(SSE / (n - 2)) times that of a unit of noise; NaN of fewer than 3 models.
-        t_low: Lower end of its t interval, with n - 2 degrees of freedom, right if the residuals are independent, normal
+        standard_error: Its standard error, by SSE / (n - 2) as the variance of noise; NaN of fewer than 3 models.
+        t_low: Lower end of its t interval, of n - 2 degrees of freedom, which is right if noise is independent, normal
             and of one variance; NaN of fewer than 3 models.
-        t_high: Upper end.
+        t_high: Upper end of it.
     """
 
     standard_error: float
@@ -76,8 +76,8 @@ def fit_line(
 ) -> Line:
     """Fit y = slope * x + intercept by ordinary least squares.
 
-    Every statistic has an interval: percentiles over resamples of the models, as in ``correlation``. x and y are scaled by
-    powers of two and centred first, so that no size of theirs overflows and an offset costs no digits.
+    Every statistic has an interval: percentiles over resamples of the models, as in ``correlation``. x and y are scaled
+    by powers of two and centred first: neither large nor tiny numbers overflow, and an offset costs no digits.
 
     Args:
         x: Shape (n,), finite.
@@ -149,8 +149,7 @@ class _Points:
         x_differs, y_differs = ((levels.counts(draws) < n).all(axis=0) for levels in (self._levels_x, self._levels_y))
         with np.errstate(all="ignore"):  # what is undefined becomes NaN, what is too large infinite
             mean_x, mean_y = (np.einsum("i,ij->j", values, weights) / n for values in (self._x, self._y))
-            from_x = self._x[:, None] - mean_x
-            from_y = np.where(y_differs, self._y[:, None] - mean_y, 0.0)
+            from_x, from_y = self._x[:, None] - mean_x, self._y[:, None] - mean_y
             weighted_x = weights * from_x
             sxx = np.where(x_differs, (weighted_x * from_x).sum(axis=0), np.nan)
             slope = (weighted_x * from_y).sum(axis=0) / sxx
@@ -181,9 +180,7 @@ def _centred(values: Floats) -> tuple[Floats, float, int]:
     if _is_constant(values):
         return np.zeros_like(scaled), float(scaled[0]) if len(scaled) else 0.0, exponent
     middle = float(scaled.mean())
-    deviations = scaled - middle
-    rest = float(deviations.mean())  # what the rounding of the mean left
-    return deviations - rest, middle + rest, exponent
+    return scaled - middle, middle, exponent
 
 
 def _is_constant(values: Floats) -> bool:

@@ -114,8 +114,7 @@ def products_of_means(draws: Draws, x: Draws, y: Draws, sizes: Integers) -> Prod
         sizes: Shape (groups,): models of each group.
     """
     of_x, of_y = (
-        _column_midranks(_sums(np.multiply(draws, ranks, dtype=np.float64), sizes) / sizes[:, None])
-        for ranks in (x, y)
+        _column_midranks(_sums(np.multiply(draws, ranks, dtype=np.float64), sizes) / sizes[:, None]) for ranks in (x, y)
     )
     return Products((of_x * of_y).sum(axis=0), (of_x * of_x).sum(axis=0), (of_y * of_y).sum(axis=0))
 

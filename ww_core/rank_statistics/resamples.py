@@ -23,7 +23,7 @@ _FEWEST_COLUMNS = 16  # of a chunk: NumPy's loops over shorter rows are slow
 
 
 def sample_and_resamples(sample: Sample, seed: int, replicates: int) -> Iterator[Draws]:
-    """Draw each model once, and then from each group as many of its models as it has, with replacement, again and again.
+    """Draw each model once, and then resamples: from each group as many of its models as it has, with replacement.
 
     Draw i of a resample is ``start + floor(word * size / 2**32)``, with start and size of the group of model i, and
     ``word`` the upper half of the next raw 64-bit word of the counter-based generator Philox, whose bits are fixed by

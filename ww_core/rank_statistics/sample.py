@@ -104,4 +104,4 @@ def _finite(name: str, numbers: npt.ArrayLike) -> Floats:
     if not np.isfinite(values).all():
         at = int(np.flatnonzero(~np.isfinite(values))[0])
         raise UsageError(f"{name}[{at}] is {values[at]}: leave out models without a finite number")
-    return values + 0.0  # -0.0 becomes 0.0: they are one value
+    return values

@@ -115,7 +115,7 @@ def connect(location: Location, *, read_only: bool = False, immutable: bool = Fa
 
     place = str(location.path or ":memory:")
     if location.path is not None and read_only:
-        place = location.path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
+        place = uri_for_reading(location.path, immutable=immutable)
 
     def open_file(rec: ConnectionPoolEntry) -> Any:  # a connection of the driver's, which is none to SQLAlchemy's types
         connection = _open_file(place, uri=read_only)
@@ -159,6 +159,11 @@ def _open_file(place: str, *, uri: bool) -> sqlite3.Connection:
 def _file_engine(pool: Pool) -> Engine:
     common = _sqlite()
     return _FileEngine(pool, common.dialect, common.url, execution_options={"compiled_cache": _compiled})
+
+
+def uri_for_reading(path: Path, *, immutable: bool) -> str:
+    """Return the URI by which SQLite opens a file for reading; without any lock, if it is immutable."""
+    return path.as_uri() + ("?mode=ro&immutable=1" if immutable else "?mode=ro")
 
 
 class _FileEngine(Engine):

@@ -1,8 +1,9 @@
 """Garbage: what nothing points at any more, and how it goes.
 
-A name keeps its checkpoint, and so do a reported result and a run that is going on. A checkpoint keeps its structures,
-runs and summaries; a layer keeps its tensors; a tensor keeps what was computed of it. Identities and columns always
-stay: they are few, they say what numbers meant, and a run that is going on has looked them up.
+A name keeps its checkpoint, and so do a score, a reported result and a run that is going on. A checkpoint keeps its
+structures, runs and summaries; a layer keeps its tensors; a tensor keeps what was computed of it. A reported model is
+kept by its scores, series and pairs, and by the rows of tables that name it. Identities and columns always stay: they
+are few, they say what numbers meant, and a run that is going on has looked them up.
 
 Everything goes in short transactions that write alone, each of which finds out anew what it may remove, and leaves
 nothing behind that points nowhere: other programs go on between any two of them.
@@ -65,7 +66,7 @@ def count_garbage(connection: Connection) -> Counter[str]:
     gone = _structures_of(dead)
     users = [(column, column.table.c.structure_id.not_in(gone)) for column in _STRUCTURE_TENSORS]
     kept_analysis = t.analysis.c.structure_id.not_in(gone)
-    subjects = [key for unused in _unused_subjects(users) for key in connection.scalars(unused)]
+    subjects = [key for unused in (*_unused_subjects(users), _unused_models()) for key in connection.scalars(unused)]
     found = Counter[str]()
     for column, keys in [*_goes_with(connection, connection.scalars(dead).all()), *_parts_of(connection, subjects)]:
         for chunk in chunks(keys):
@@ -99,7 +100,7 @@ def remove_garbage(reading: Transaction, writing_alone: Transaction) -> Counter[
     in_context = select(t.matrix_subject.c.context_id).where(
         t.matrix_subject.c.context_id == t.layer_subject.c.subject_id
     )
-    for unused in (matrices, layers.where(~in_context.exists())):
+    for unused in (matrices, layers.where(~in_context.exists()), _unused_models()):
         with reading() as connection:
             candidates = connection.scalars(unused).all()
         for start in range(0, len(candidates), SUBJECTS):
@@ -111,6 +112,11 @@ def remove_garbage(reading: Transaction, writing_alone: Transaction) -> Counter[
         for table, condition in _leftovers(every_user, true()):
             removed[table.name] += connection.execute(delete(table).where(condition)).rowcount
     return +removed
+
+
+def remove_subjects(connection: Connection, subjects: Sequence[int]) -> None:
+    """Remove subjects, given by their keys, with all that is said of them, and the pairs that they are in."""
+    _remove(connection, _parts_of(connection, subjects))
 
 
 def mark_killed(connection: Connection) -> int:
@@ -207,9 +213,14 @@ def _parts_of(connection: Connection, subjects: Sequence[int]) -> list[Doomed]:
         ]
         found = list(dict.fromkeys(key for key in pairs if key not in every))
         every |= dict.fromkeys(found)
-    parts = (t.matrix_subject, t.layer_subject, t.model_subject, t.pair_subject)
+    parts = (t.matrix_subject, t.layer_subject, t.model_subject, t.pair_subject, t.reported_subject)
     said = (t.value, t.table_value, t.spectrum, t.score, *parts)
-    return [*((table.c.subject_id, list(every)) for table in said), (t.subject.c.id, list(every))]
+    scores = _keys(connection, t.score.c.id, t.score.c.subject_id, list(every))
+    return [
+        (t.replaced_score.c.score_id, scores),
+        *((table.c.subject_id, list(every)) for table in said),
+        (t.subject.c.id, list(every)),
+    ]
 
 
 def _keys(connection: Connection, wanted: Column[Any], column: Column[Any], among: Sequence[int]) -> list[int]:
@@ -244,6 +255,20 @@ def _unused_subjects(users: Collection[User]) -> tuple[Select[Any], Select[Any]]
         select(matrix.subject_id).where(or_(~_is_used(matrix.tensor_id, users), lost_context)),
         select(whole.subject_id).where(lost),
     )
+
+
+def _unused_models() -> Select[Any]:
+    """Select reported models that nothing speaks of, by key."""
+    model, row = t.reported_subject.c, t.reported_subject.alias("table_row")
+    users = [
+        select(t.score.c.id).where(t.score.c.subject_id == model.subject_id),
+        select(t.series_member.c.id).where(t.series_member.c.subject_id == model.subject_id),
+        select(t.pair_subject.c.subject_id).where(t.pair_subject.c.first_id == model.subject_id),
+        select(t.pair_subject.c.subject_id).where(t.pair_subject.c.second_id == model.subject_id),
+        select(row.c.subject_id).where(row.c.model == model.model, row.c.version == model.version, row.c.source != ""),
+    ]
+    of_no_table = (model.source == "", model.checkpoint_id.is_(None))
+    return select(model.subject_id).where(*of_no_table, *(~query.exists() for query in users))
 
 
 def _still(connection: Connection, unused: Select[Any], candidates: Sequence[int]) -> list[int]:

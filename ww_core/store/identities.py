@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from ww_core.store import tables as t
-from ww_core.store.rows import chunks, execute, insert_missing, now, record_by_digest
+from ww_core.store.rows import chunks, clean, execute, insert_missing, now, record_by_digest, upsert
 
 if TYPE_CHECKING:
     from ww_core.store.keys import Keys
@@ -24,6 +24,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
     found = _stored_identities(connection, records)
     stored = _note(found, records, keys)
     _follow_names(connection, found, records, keys)
+    remarked = _follow_caveats(connection, found, records, keys)
     moment = now()
     rows: list[dict[str, Any]] = [
         {
@@ -58,11 +59,14 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
     if rows:
         insert_missing(connection, t.metric_column, rows)
         grown = [record for record in extended if record.digest in stored]
-        stored |= _note(_stored_identities(connection, extended), extended, keys)
-        for record in grown:  # with a column more its code must be another
-            code = {"source_digest": record.source_digest}
-            connection.execute(update(t.identity).where(t.identity.c.digest == record.digest).values(code))
-            stored[record.digest] = record.source_digest
+        added = _stored_identities(connection, extended)
+        stored |= _note(added, extended, keys)
+        _follow_caveats(connection, added, extended, keys)
+        remarked += grown
+    for record in remarked:  # with a column more, or another caveat, its code must be another
+        code = {"source_digest": record.source_digest}
+        connection.execute(update(t.identity).where(t.identity.c.digest == record.digest).values(code))
+        stored[record.digest] = record.source_digest
     return [record.name for record in records if stored.get(record.digest, "") not in {"", record.source_digest}]
 
 
@@ -99,6 +103,24 @@ def _follow_names(connection: Connection, found: Sequence[Any], records: Sequenc
             connection.execute(update(t.metric_column).where(t.metric_column.c.id == row.column_id).values(today))
 
 
+def _follow_caveats(
+    connection: Connection, found: Sequence[Any], records: Sequence[IdentityRecord], keys: Keys
+) -> list[IdentityRecord]:
+    """Let stored columns have the caveats of today, and return the records whose result class says another one."""
+    stored = {row.column_id: row.caveat for row in found}
+    changed = []
+    for record in records:
+        caveats = {keys.columns.get((record.digest, own.key)): clean(own.caveat) for own in record.columns}
+        other = {key: own for key, own in caveats.items() if key is not None and stored.get(key, own) != own}
+        upsert(connection, t.column_caveat, [{"column_id": key, "caveat": own} for key, own in other.items() if own])
+        gone = [key for key, caveat in other.items() if not caveat]
+        if gone:
+            connection.execute(delete(t.column_caveat).where(t.column_caveat.c.column_id.in_(gone)))
+        if other and len(record.columns) > 1:
+            changed.append(record)
+    return changed
+
+
 _identity, _column = t.identity.c, t.metric_column.c
 _IDENTITIES = (
     select(
@@ -112,8 +134,10 @@ _IDENTITIES = (
         _column.better,
         _column.unit,
         _column.standard_error,
+        func.coalesce(t.column_caveat.c.caveat, "").label("caveat"),
     )
     .outerjoin(t.metric_column, _column.identity_id == _identity.id)
+    .outerjoin(t.column_caveat, t.column_caveat.c.column_id == _column.id)
     .where(_identity.digest.in_(bindparam("digests", expanding=True)))
 )
 

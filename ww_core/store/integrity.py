@@ -38,6 +38,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ww_core.domain.answer import report_of
 from ww_core.domain.identity import NUMERICS_VERSION, extractor_identity, quantity_identity, spectrum_identity
+from ww_core.domain.reported_table import ReportedColumn
 from ww_core.domain.spectrum import SpectrumKind
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject
 from ww_core.errors import StoreError
@@ -403,7 +404,17 @@ def _identity_digest(row: Row[Any]) -> str | None:
             return spectrum_identity(SpectrumKind.of(row.key.partition(":")[2], parameters))
         case "metric":
             return quantity_identity(row.key, row.version, parameters, json.loads(row.needs))
+        case "reported":
+            return ReportedColumn("", row.key, row.version, parameters["definition"]).identity
     return None
+
+
+def _check_tables(connection: Connection, findings: _Findings) -> None:
+    table, row = t.imported_table.c, t.reported_subject.c
+    counted = select(func.count()).where(row.source == table.source).correlate(t.imported_table).scalar_subquery()
+    for own in _rows(connection, select(table.source, table.rows, counted.label("found"))):
+        if own.rows != own.found:
+            findings.fault("reference", f"table {own.source} has {own.found} rows, and was stored with {own.rows}")
 
 
 def _check_variants(connection: Connection, findings: _Findings) -> None:
@@ -665,6 +676,7 @@ _CONTENT_STEPS: tuple[Check, ...] = (
     _check_models,
     _check_structures,
     _check_identities,
+    _check_tables,
     _check_variants,
     _check_selections,
     _check_pairs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, case, func, select
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, bindparam, case, func, select
 from ww_core.errors import NotStoredError, UsageError, near_names
 from ww_core.store import tables as t
 from ww_core.store.records import CheckpointRef, StoredVersion
-from ww_core.store.rows import clean, execute
+from ww_core.store.rows import chunks, clean, execute
 
 MIN_PREFIX = 6
 """Shortest digest prefix that names a checkpoint."""
@@ -48,18 +49,29 @@ def find_checkpoint(connection: Connection, name: str) -> CheckpointRef:
     named = stored_labels(connection, name)
     if named:
         return named[0].ref
-    model, at, _ = name.partition("@")
-    is_prefix = not at and bool(name) and all(letter in "0123456789abcdef" for letter in name)
-    if is_prefix and len(name) >= MIN_PREFIX:
-        by_digest = _by_digest_prefix(connection, name)
-        if by_digest:
-            return by_digest
+    by_digest = find_by_digest(connection, name)
+    if by_digest:
+        return by_digest
+    model = name.partition("@")[0]
     models = [row.name for row in connection.execute(select(t.model.c.name))]
     near = near_names(model, models)
     hint = f"did you mean {', '.join(near)}?" if near else "`ww show` lists what is stored"
-    if is_prefix and len(name) < MIN_PREFIX:
+    if _could_be_digest(name) and len(name) < MIN_PREFIX:
         hint += f" (the prefix of a digest has {MIN_PREFIX} digits or more)"
     raise NotStoredError(f"no model {model!r} in this store: {hint}")
+
+
+def find_by_digest(connection: Connection, name: str) -> CheckpointRef | None:
+    """Find what the prefix of a digest names; None if it names nothing.
+
+    Raises:
+        UsageError: It fits several checkpoints.
+    """
+    return _by_digest_prefix(connection, name) if _could_be_digest(name) and len(name) >= MIN_PREFIX else None
+
+
+def _could_be_digest(name: str) -> bool:
+    return bool(name) and all(letter in "0123456789abcdef" for letter in name)
 
 
 def stored_labels(connection: Connection, name: str) -> list[StoredLabel]:
@@ -118,6 +130,15 @@ def find_versions(connection: Connection, name: str = "") -> list[CheckpointRef]
         query = query.where(t.model.c.name == clean(name))
     found = [StoredLabel(*row).ref for row in connection.execute(query)]
     return found if found or not name else [find_checkpoint(connection, name)]
+
+
+def versions_of(connection: Connection, models: Sequence[str]) -> list[CheckpointRef]:
+    """List every version of those models, given by name, that are stored: models by name, versions in their order."""
+    found: list[CheckpointRef] = []
+    for chunk in chunks(sorted(set(map(clean, models)))):
+        query = _LABELLED.where(t.model.c.name.in_(chunk)).order_by(t.model.c.name, *_IN_ORDER)
+        found += [StoredLabel(*row).ref for row in connection.execute(query)]
+    return found
 
 
 def _by_digest_prefix(connection: Connection, prefix: str) -> CheckpointRef | None:

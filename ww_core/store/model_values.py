@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, or_, select, text, type_coerce
 
 from ww_core.domain.model_values import ModelColumn, ModelRow, ModelValues, Standing
 from ww_core.domain.report import Aggregate
@@ -94,6 +94,7 @@ class _Found(NamedTuple):
     present: int
     missing: int
     partial: bool = False
+    reason: str = ""
 
 
 _NOTHING = _Found(None, 0, 0)
@@ -146,6 +147,11 @@ def _series(connection: Connection, *, reported: bool) -> dict[str, tuple[str, .
     return {model: tuple(sorted(own)) for model, own in members.items()}
 
 
+def _truth(column: ColumnElement[bool]) -> ColumnElement[int]:
+    """Return a column of yes or no as its database has it: 0 and 1 are as good here, and cost no call for each row."""
+    return type_coerce(column, Integer).label(str(column.key))
+
+
 _MEMBERS = text("SELECT series, model, is_reported FROM v_series")
 _LABELS = select(
     t.label.c.id, t.model.c.name.label("model"), t.label.c.name.label("version"), t.label.c.step, t.label.c.position
@@ -154,7 +160,7 @@ _STANDS = (
     select(
         t.label.c.id,
         t.checkpoint.c.digest,
-        t.checkpoint.c.provisional,
+        _truth(t.checkpoint.c.provisional),
         t.analysis.c.id.label("analysis_id"),
         t.analysis.c.selection_id,
         t.analysis.c.model_subject_id,
@@ -243,7 +249,9 @@ def _summaries(connection: Connection, variant: int, aggregate: str, labels: Seq
 
 
 _summary = t.summary.c
-_SUMMARIES = select(_summary.analysis_id, _summary.value, _summary.present, _summary.missing, _summary.partial).where(
+_SUMMARIES = select(
+    _summary.analysis_id, _summary.value, _summary.present, _summary.missing, _truth(_summary.partial)
+).where(
     _summary.variant_id == bindparam("variant"),
     _summary.aggregate == bindparam("aggregate"),
     _summary.layers == "all",
@@ -257,27 +265,33 @@ def _over_rows(
     """Sum up a column over some rows of each analysis.
 
     Raises:
-        UsageError: The column speaks of whole models.
+        UsageError: The column speaks of whole models, or of layers where matrices are chosen.
+        UnknownNameError: No analysis has the flag of ``rows``.
     """
     if column.scope == "model":
         raise UsageError(f"column {summary.column!r} speaks of whole models: layers cannot be chosen for it")
+    if column.scope == "layer" and rows.min_m:
+        raise UsageError(f"column {summary.column!r} speaks of whole layers, and M is the smaller side of a matrix")
     analyses = {own.analysis_id: own.model_subject_id for own in labels if own.analysis_id is not None}
+    flags = _flag_columns(connection, rows.leave_out, column, summary, labels) if rows.leave_out else {}
     places = subjects_by_place(connection, analyses, column.scope)
     subjects = {subject for own in places.values() for keys in own.values() for subject in keys}
-    keys = [column.key]
-    flags: dict[int, int] = {}
-    if rows.leave_out:
-        flags = _flag_columns(connection, rows.leave_out, labels)
-        keys += sorted(set(flags.values()))
-    numbers = stored_numbers(connection, subjects, keys)
+    numbers = stored_numbers(connection, subjects, sorted({column.key, *flags.values()}))
     smaller = _smaller_sides(connection, subjects) if rows.min_m else {}
+    layers = {place[0] for own in places.values() for place in own}
+    rows.check(layers)
+    chosen = {layer for layer in layers if rows.keeps(layer)}
+    whole = _summaries(connection, column.variant, summary.aggregate, labels)
     selection_of = {own.analysis_id: own.selection_id for own in labels}
     found = {}
     for analysis, own in places.items():
         flag = flags.get(selection_of[analysis] or 0)
+        if rows.leave_out and flag is None:
+            found[analysis] = _NOTHING._replace(reason=f"its analysis lacks column {rows.leave_out}")
+            continue
         kept: list[tuple[str, float | None]] = []
         for place, subject_keys in own.items():
-            if not rows.keeps(place[0]):
+            if place[0] not in chosen:
                 continue
             if rows.min_m and all(smaller.get(subject, rows.min_m) < rows.min_m for subject in subject_keys):
                 continue
@@ -285,22 +299,32 @@ def _over_rows(
                 continue
             values = [numbers[subject, column.key] for subject in subject_keys if (subject, column.key) in numbers]
             kept.append((place[0], values[0] if values else None))
-        found[analysis] = _summed_up(kept, summary.aggregate, rows)
+        partial = whole.get(analysis, _NOTHING).partial
+        found[analysis] = _summed_up(kept, summary.aggregate, rows)._replace(partial=partial)
     return found
 
 
-def _flag_columns(connection: Connection, label: str, labels: Sequence[_Version]) -> dict[int, int]:
+def _flag_columns(
+    connection: Connection, label: str, column: _ColumnOf, summary: Summary, labels: Sequence[_Version]
+) -> dict[int, int]:
     """Return the key of a bool column by selection.
 
     Raises:
         UnknownNameError: No selection has such a column.
+        UsageError: It does not speak of what the column speaks of.
     """
     columns = _columns(connection, {own.selection_id for own in labels if own.selection_id is not None})
-    flags = {key: own[label].key for key, own in columns.items() if label in own and own[label].type == "bool"}
+    flags = {key: own[label] for key, own in columns.items() if label in own and own[label].type == "bool"}
     if not flags:
-        known = {name for own in columns.values() for name, column in own.items() if column.type == "bool"}
+        known = {name for own in columns.values() for name, told in own.items() if told.type == "bool"}
         raise UnknownNameError("bool column", label, known, "ww metrics")
-    return flags
+    if scopes := {own.scope for own in flags.values()} - {column.scope}:
+        speaks = " and ".join(sorted(scopes))
+        raise UsageError(
+            f"--leave-out {label} is of scope {speaks}, and column {summary.column!r} of scope {column.scope}: they "
+            "must be the same"
+        )
+    return {key: own.key for key, own in flags.items()}
 
 
 def _smaller_sides(connection: Connection, subjects: Collection[int]) -> dict[int, int]:
@@ -369,10 +393,12 @@ def _why_not(
                 "`ww backfill` brings older ones up to date"
             )
         return "another variant of this column than most have"
+    if found.reason:
+        return found.reason
     if found.partial:
         return "partial: an exception or an interruption took values"
     if found.value is None:
-        return "no value: no matrix that counts has one"
+        return "no value: " + ("none of what counts has one" if found.missing else "nothing counts")
     return ""
 
 
@@ -386,10 +412,11 @@ def reported_values(
     models: ModelChoice,
     rows: RowChoice,
 ) -> ModelValues:
-    """Return what columns come to over reported models, by a table of others or all tables of a provider.
+    """Return what columns come to over reported models, by a table of others or the tables of a provider.
 
-    What the table says of a whole model counts as it is. Else the column is summed up over its rows of layers.
-    ``table:column`` names the column of another table or provider.
+    Of a provider those tables count that have any of the columns. What a table says of a whole model counts as it is.
+    Else the column is summed up over its rows of layers. ``table:column`` names the column of another table or
+    provider.
 
     Args:
         connection: An open transaction.
@@ -400,32 +427,51 @@ def reported_values(
 
     Raises:
         UnknownNameError: There is no such table or column, or nothing fits a name of ``models``.
-        UsageError: A model is in several tables of the provider.
+        UsageError: A model is in several tables of the provider; a column holds texts, or is told of whole models where
+            layers are chosen.
         NotStoredError: No reported model is left.
     """
-    names = _reported_models(connection, table)
+    origins = _origins(connection)
+    if table not in origins:
+        raise UnknownNameError("table or provider", table, origins)
+    columns = {summary: _reported_column(connection, *_split(summary.column, table, origins)) for summary in asked}
+    sources = {row.source for own in columns.values() if own.origin == table for row in own.rows}
+    tables_of = _reported_models(connection, table, sources)
     members = _series(connection, reported=True)
-    models.check([model for model, _ in names], {own for series in members.values() for own in series})
-    kept = [own for own in names if models.keeps(own[0], members.get(own[0], ()))]
+    models.check([model for model, _ in tables_of], {own for series in members.values() for own in series})
+    kept = [own for own in sorted(tables_of) if models.keeps(own[0], members.get(own[0], ()))]
     if not kept:
         raise NotStoredError(f"no model of {table} is left by these names and series")
-    standings = {summary: _reported_standing(connection, summary, table, kept, rows) for summary in asked}
+    for own in kept:
+        if len(tables_of[own]) > 1:
+            several = ", ".join(sorted(tables_of[own]))
+            raise UsageError(f"{own[0]} is in several tables of {table}: name one by --reported: {several}")
+    standings = {
+        summary: _reported_standing(summary, own, kept, rows, _left_out(connection, own.origin, rows))
+        for summary, own in columns.items()
+    }
     own_rows = tuple(ModelRow(model, version, "", members.get(model, ())) for model, version in kept)
     return ModelValues(table, is_reported=True, rows=own_rows, standings=standings)
 
 
-def reported_origins(connection: Connection, columns: Collection[str]) -> list[str]:
-    """List the providers whose tables have all of these columns."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for row in connection.execute(_PROVIDED):
-        found[row.provider].add(row.name)
-    return sorted(provider for provider, own in found.items() if own.issuperset(columns))
+def reported_origins(connection: Connection, columns: Collection[str]) -> list[tuple[str, str]]:
+    """List the tables that have all of these columns, with their providers; ``table:column`` is of any."""
+    origins = _origins(connection)
+    labels = {label for origin, label in (_split(own, "", origins) for own in columns) if not origin}
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for label in labels:
+        for row in execute(connection, _HOLDERS, {"label": clean(label)}):
+            found[row.source, row.provider].add(label)
+    return sorted(own for own, of in found.items() if of == labels)
 
 
-def directed_columns(connection: Connection, table: str) -> list[str]:
-    """List the columns of numbers that have a direction: of our own analyses, or of a table or provider."""
-    query = _DIRECTED_REPORTED if table else _DIRECTED
-    return sorted({row.label for row in execute(connection, query, {"table": clean(table)} if table else {})})
+def directed_columns(connection: Connection, profile: str = "", table: str = "") -> list[str]:
+    """List the columns of numbers that have a direction: of a profile, or of a table or provider of others."""
+    if table:
+        rows = execute(connection, _DIRECTED_REPORTED, {"table": clean(table)})
+    else:
+        rows = execute(connection, _DIRECTED, {"profile": clean(profile)})
+    return sorted({row.label for row in rows})
 
 
 _has_direction = and_(t.metric_column.c.better != "none", t.metric_column.c.type != "text")
@@ -434,42 +480,20 @@ _DIRECTED = (
     .select_from(t.selection_variant)
     .join(t.variant, t.variant.c.id == t.selection_variant.c.variant_id)
     .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
-    .where(_has_direction)
+    .where(
+        _has_direction,
+        t.selection_variant.c.selection_id.in_(
+            select(t.analysis.c.selection_id)
+            .join(t.in_force, t.in_force.c.analysis_id == t.analysis.c.id)
+            .where(or_(t.in_force.c.name == bindparam("profile"), t.in_force.c.profile == bindparam("profile")))
+        ),
+    )
     .distinct()
 )
 _reported = t.reported_subject.c
-_PROVIDED = (
-    select(_reported.provider, t.metric_column.c.name)
-    .select_from(t.reported_subject)
-    .join(t.value, t.value.c.subject_id == _reported.subject_id)
-    .join(t.metric_column, t.metric_column.c.id == t.value.c.column_id)
-    .distinct()
+_OF_TABLE = and_(
+    _reported.source != "", or_(_reported.source == bindparam("table"), _reported.provider == bindparam("table"))
 )
-
-
-def _reported_models(connection: Connection, table: str) -> list[tuple[str, str]]:
-    """List the models of a table or of a provider, by name.
-
-    Raises:
-        UnknownNameError: There is no such table or provider.
-        UsageError: A model is in several tables of the provider.
-    """
-    rows = execute(connection, _MODELS, {"table": clean(table)})
-    if not rows:
-        known = {own for row in connection.execute(_TABLES) for own in row}
-        raise UnknownNameError("table or provider", table, known, "ww import --list")
-    sources: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in rows:
-        sources[row.model, row.version].add(row.source)
-    for (model, _), own in sorted(sources.items()):
-        if len(own) > 1:
-            raise UsageError(
-                f"{model} is in several tables of {table}: name one of them instead: {', '.join(sorted(own))}"
-            )
-    return sorted(sources)
-
-
-_OF_TABLE = or_(_reported.source == bindparam("table"), _reported.provider == bindparam("table"))
 _DIRECTED_REPORTED = (
     select(t.metric_column.c.name.label("label"))
     .select_from(t.reported_subject)
@@ -478,98 +502,68 @@ _DIRECTED_REPORTED = (
     .where(_OF_TABLE, _has_direction)
     .distinct()
 )
-_MODELS = (
-    select(_reported.model, _reported.version, _reported.source).where(_OF_TABLE, _reported.source != "").distinct()
+_HOLDERS = (
+    select(_reported.source, _reported.provider)
+    .select_from(t.metric_column)
+    .join(t.identity, and_(t.identity.c.id == t.metric_column.c.identity_id, t.identity.c.kind == "reported"))
+    .join(t.value, t.value.c.column_id == t.metric_column.c.id)
+    .join(t.reported_subject, _reported.subject_id == t.value.c.subject_id)
+    .where(t.metric_column.c.name == bindparam("label"))
+    .distinct()
 )
+
+
+class _ReportedColumn(NamedTuple):
+    """A column of a table or provider, with all that the tables say of it."""
+
+    told: ModelColumn
+    key: int
+    origin: str
+    rows: list[Any]
+
+
+def _origins(connection: Connection) -> set[str]:
+    """Return the sources of tables, and their providers."""
+    return {own for row in connection.execute(_TABLES) for own in row}
+
+
 _TABLES = select(t.imported_table.c.source, t.imported_table.c.provider)
 
 
-def _reported_standing(
-    connection: Connection, summary: Summary, table: str, models: Sequence[tuple[str, str]], rows: RowChoice
-) -> Standing:
-    import numpy as np
-
-    origin, label = _origin_of(connection, summary.column, table)
-    column, chosen = _reported_column(connection, label, origin)
-    of_models: dict[tuple[str, str], _Found] = {}
-    of_layers: dict[tuple[str, str], list[tuple[str, float | None]]] = defaultdict(list)
-    out = _left_out(connection, origin, rows)
-    for row in execute(connection, _ROWS, {"table": clean(origin), "column": chosen}):
-        number = row.number if row.state == "ok" else None
-        if not row.layer:
-            of_models[row.model, row.version] = _Found(number, int(number is not None), int(number is None))
-        elif row.subject_id not in out and rows.keeps(row.layer):
-            of_layers[row.model, row.version].append((row.layer, number))
-    values, reasons = np.full(len(models), np.nan), []
-    present, missing = np.zeros(len(models), np.int64), np.zeros(len(models), np.int64)
-    for at, own in enumerate(models):
-        found = of_models.get(own) or _summed_up(of_layers[own], summary.aggregate, rows)
-        present[at], missing[at] = found.present, found.missing
-        reasons.append("" if found.value is not None else f"{origin} has no value of it")
-        if found.value is not None:
-            values[at] = found.value
-    return Standing(column, values, present, missing, tuple(reasons))
-
-
-def _origin_of(connection: Connection, column: str, table: str) -> tuple[str, str]:
-    """Split ``table:column``; without a table it is a column of the one that was asked for."""
+def _split(column: str, table: str, origins: Collection[str]) -> tuple[str, str]:
+    """Split ``table:column``; a column without a table is one of the table that was asked for."""
     origin, colon, label = column.rpartition(":")
-    if colon and execute(connection, _MODELS, {"table": clean(origin)}):
-        return origin, label
-    return table, column
+    return (origin, label) if colon and origin in origins else (table, column)
 
 
-def _reported_column(connection: Connection, label: str, table: str) -> tuple[ModelColumn, int]:
-    """Return the definition of a label that most rows of a table have, and its key.
+def _reported_column(connection: Connection, table: str, label: str) -> _ReportedColumn:
+    """Return the definition of a label that most rows of a table have, and all rows that have the label.
 
     Raises:
         UnknownNameError: The table has no such column.
         UsageError: It holds texts.
     """
-    rows = execute(connection, _REPORTED_COLUMNS, {"table": clean(table)})
-    named = [row for row in rows if row.name == label]
-    if not named:
-        raise UnknownNameError(f"column of {table}", label, {row.name for row in rows})
-    counts = Counter(row.column_id for row in named)
-    chosen = max(named, key=lambda row: (counts[row.column_id], row.column_id))
+    definitions = {row.column_id: row for row in execute(connection, _DEFINITIONS, {"label": clean(label)})}
+    rows = _rows_of(connection, table, definitions)
+    if not rows:
+        known = {row.name for row in execute(connection, _REPORTED_NAMES, {"table": clean(table)})}
+        raise UnknownNameError(f"column of {table}", label, known)
+    counts = Counter(row.column_id for row in rows)
+    chosen = definitions[max(counts, key=lambda key: (counts[key], key))]
     if chosen.type == "text":
         raise UsageError(f"column {label!r} holds texts: models are compared by numbers")
     told = ModelColumn(label, chosen.metric, chosen.version, chosen.better, chosen.unit, chosen.caveat or "")
-    return told, chosen.column_id
+    return _ReportedColumn(told, chosen.column_id, table, rows)
 
 
-def _left_out(connection: Connection, table: str, rows: RowChoice) -> set[int]:
-    """Return the keys of those rows of a table that do not count, by their flag and their M."""
-    out: set[int] = set()
-    if rows.leave_out:
-        _, flag = _reported_column(connection, rows.leave_out, table)
-        found = execute(connection, _ROWS, {"table": clean(table), "column": flag})
-        out |= {row.subject_id for row in found if row.number}
-    if rows.min_m:
-        _, smaller = _reported_column(connection, "M", table)
-        found = execute(connection, _ROWS, {"table": clean(table), "column": smaller})
-        out |= {row.subject_id for row in found if row.number is not None and row.number < rows.min_m}
-    return out
+def _rows_of(connection: Connection, table: str, columns: Collection[int]) -> list[Any]:
+    """Return what a table says of columns, in order."""
+    return execute(connection, _ROWS, {"table": clean(table), "columns": sorted(columns)}) if columns else []
 
 
-_ROWS = (
+_DEFINITIONS = (
     select(
-        _reported.subject_id,
-        _reported.model,
-        _reported.version,
-        _reported.layer,
-        t.value.c.number,
-        t.value.c.state,
-    )
-    .select_from(t.reported_subject)
-    .join(t.value, and_(t.value.c.subject_id == _reported.subject_id, t.value.c.column_id == bindparam("column")))
-    .where(_OF_TABLE)
-    .order_by(_reported.source, _reported.row)
-)
-_REPORTED_COLUMNS = (
-    select(
-        t.metric_column.c.name,
-        t.value.c.column_id,
+        t.metric_column.c.id.label("column_id"),
         t.metric_column.c.type,
         t.metric_column.c.better,
         t.metric_column.c.unit,
@@ -577,11 +571,102 @@ _REPORTED_COLUMNS = (
         t.identity.c.version,
         t.column_caveat.c.caveat,
     )
+    .select_from(t.metric_column)
+    .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
+    .outerjoin(t.column_caveat, t.column_caveat.c.column_id == t.metric_column.c.id)
+    .where(t.metric_column.c.name == bindparam("label"), t.identity.c.kind == "reported")
+)
+_ROWS = (
+    select(
+        _reported.subject_id,
+        _reported.source,
+        _reported.model,
+        _reported.version,
+        _reported.layer,
+        t.value.c.column_id,
+        t.value.c.number,
+        t.value.c.state,
+    )
+    .select_from(t.reported_subject)
+    .join(t.value, t.value.c.subject_id == _reported.subject_id)
+    .where(_OF_TABLE, t.value.c.column_id.in_(bindparam("columns", expanding=True)))
+    .order_by(_reported.source, _reported.row)
+)
+_REPORTED_NAMES = (
+    select(t.metric_column.c.name)
     .select_from(t.reported_subject)
     .join(t.value, t.value.c.subject_id == _reported.subject_id)
     .join(t.metric_column, t.metric_column.c.id == t.value.c.column_id)
-    .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
-    .outerjoin(t.column_caveat, t.column_caveat.c.column_id == t.metric_column.c.id)
     .where(_OF_TABLE)
     .distinct()
 )
+
+
+def _reported_models(
+    connection: Connection, table: str, sources: Collection[str]
+) -> Mapping[tuple[str, str], set[str]]:
+    """Return the models of a table, or of some tables of a provider (for none: of all), with their tables."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in execute(connection, _MODELS, {"table": clean(table)}):
+        if not sources or row.source in sources:
+            found[row.model, row.version].add(row.source)
+    return found
+
+
+_MODELS = select(_reported.model, _reported.version, _reported.source).where(_OF_TABLE).distinct()
+
+
+def _reported_standing(
+    summary: Summary,
+    column: _ReportedColumn,
+    models: Sequence[tuple[str, str]],
+    choice: RowChoice,
+    left_out: Collection[int],
+) -> Standing:
+    """Sum up a column over what its tables say of each model.
+
+    Raises:
+        UsageError: It is told of whole models, where layers are chosen or summed up.
+    """
+    import numpy as np
+
+    of_models: dict[tuple[str, str], _Found] = {}
+    of_layers: dict[tuple[str, str], list[tuple[str, float | None]]] = defaultdict(list)
+    of_another: set[tuple[str, str]] = set()
+    for row in column.rows:
+        model, number = (row.model, row.version), row.number if row.state == "ok" else None
+        if row.column_id != column.key:
+            of_another.add(model)
+        elif not row.layer:
+            of_models[model] = _Found(number, int(number is not None), int(number is None))
+        elif row.subject_id not in left_out and choice.keeps(row.layer):
+            of_layers[model].append((row.layer, number))
+    choice.check({row.layer for row in column.rows if row.layer})
+    if not of_models.keys().isdisjoint(models) and not (choice.is_everything and summary.aggregate == "mean"):
+        what = "no layers can be chosen" if summary.aggregate == "mean" else f"there is no {summary.aggregate}"
+        raise UsageError(f"{column.origin} tells {summary.column} of whole models: {what}")
+    values, reasons = np.full(len(models), np.nan), []
+    present, missing = np.zeros(len(models), np.int64), np.zeros(len(models), np.int64)
+    for at, own in enumerate(models):
+        found = of_models.get(own) or _summed_up(of_layers[own], summary.aggregate, choice)
+        present[at], missing[at] = found.present, found.missing
+        if own in of_another:
+            reasons.append(f"another definition of this column than most rows of {column.origin} have")
+        elif found.value is None:
+            reasons.append(f"{column.origin} has no value of it")
+        else:
+            values[at] = found.value
+            reasons.append("")
+    return Standing(column.told, values, present, missing, tuple(reasons))
+
+
+def _left_out(connection: Connection, table: str, rows: RowChoice) -> set[int]:
+    """Return the keys of those rows of a table that do not count, by their flag and their M."""
+    out: set[int] = set()
+    if rows.leave_out:
+        flags = _reported_column(connection, table, rows.leave_out).rows
+        out |= {row.subject_id for row in flags if row.number}
+    if rows.min_m:
+        sides = _reported_column(connection, table, "M").rows
+        out |= {row.subject_id for row in sides if row.number is not None and row.number < rows.min_m}
+    return out

@@ -15,6 +15,7 @@ from ww_core.store import tables as t
 from ww_core.store.labels import StoredLabel, find_checkpoint, stored_labels
 from ww_core.store.records import CheckpointRef, LabelRecord, Renamed
 from ww_core.store.rows import chunks, clean, execute, insert_missing, insert_one, now
+from ww_core.store.series import drop_empty_series
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
@@ -337,3 +338,4 @@ def _drop_nameless(connection: Connection, models: Collection[int]) -> None:
     gone = set(models) - left
     connection.execute(delete(t.series_member).where(t.series_member.c.model_id.in_(gone)))
     connection.execute(delete(t.model).where(t.model.c.id.in_(gone)))
+    drop_empty_series(connection)

@@ -320,8 +320,8 @@ class Reader:
             every_version: Whether all versions are meant, and not the newest of each model only.
 
         Raises:
-            UnknownNameError: No analysis has such a column, or nothing fits a name of ``models``.
-            UsageError: A column holds texts.
+            UnknownNameError: No analysis has such a column, or nothing fits a name of ``models`` or ``rows``.
+            UsageError: A column holds texts, or does not speak of what ``rows`` chooses.
             NotStoredError: No model is stored, or none was analysed under the profile.
         """
         from ww_core.store import model_values
@@ -336,10 +336,11 @@ class Reader:
         models: ModelChoice = EVERY_MODEL,
         rows: RowChoice = EVERY_ROW,
     ) -> ModelValues:
-        """Return what columns come to over reported models, by a table of others or all tables of a provider.
+        """Return what columns come to over reported models, by a table of others or the tables of a provider.
 
-        What the table says of a whole model counts as it is. Else the column is summed up over its rows of layers.
-        ``table:column`` names the column of another table or provider.
+        Of a provider those tables count that have any of the columns. What a table says of a whole model counts as it
+        is. Else the column is summed up over its rows of layers. ``table:column`` names the column of another table or
+        provider.
 
         Args:
             asked: The columns, and what they shall come to.
@@ -349,24 +350,25 @@ class Reader:
 
         Raises:
             UnknownNameError: There is no such table or column, or nothing fits a name of ``models``.
-            UsageError: A column holds texts, or a model is in several tables of the provider.
+            UsageError: A model is in several tables of the provider; a column holds texts, or is told of whole models
+                where layers are chosen.
             NotStoredError: No reported model is left.
         """
         from ww_core.store import model_values
 
         return model_values.reported_values(self._connection, asked, table, models, rows)
 
-    def reported_origins(self, columns: Collection[str]) -> list[str]:
-        """List the providers whose tables have all of these columns."""
+    def reported_origins(self, columns: Collection[str]) -> list[tuple[str, str]]:
+        """List the tables that have all of these columns, with their providers; ``table:column`` is of any."""
         from ww_core.store import model_values
 
         return model_values.reported_origins(self._connection, columns)
 
-    def directed_columns(self, table: str = "") -> list[str]:
-        """List the columns of numbers that have a direction: of our own analyses, or of a table or provider."""
+    def directed_columns(self, profile: str = "", table: str = "") -> list[str]:
+        """List the columns of numbers that have a direction: of a profile, or of a table or provider of others."""
         from ww_core.store import model_values
 
-        return model_values.directed_columns(self._connection, table)
+        return model_values.directed_columns(self._connection, profile, table)
 
     @readable()
     def scores_of(

@@ -9,16 +9,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from ww_core.domain.columnar import ValueTable
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.domain.outcome import State
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.store import tables as t
+from ww_core.store.garbage import remove_subjects
 from ww_core.store.records import ImportedTable, StoredTable
 from ww_core.store.reported_models import record_reported_models
-from ww_core.store.rows import chunks, clean, execute, insert_many, insert_missing, now, record_by_digest
+from ww_core.store.rows import clean, execute, insert_many, insert_missing, now, record_by_digest, upsert
 from ww_core.store.scores import record_reported_scores
 from ww_core.store.series import record_reported_members
 
@@ -42,16 +43,21 @@ def record_reported_table(connection: Connection, table: ReportedTable, *, repla
     values = sum(len(row.values) for row in table.rows)
     counts = (len(models), len(table.rows), values, len(table.scores))
     content = _content_digest(table)
-    stored = execute(connection, _IMPORTED, {"source": clean(table.source)})
-    if stored and stored[0].content == content:
+    # Of two processes that store a table of one source, the second waits here, and finds the first one's.
+    nothing = {"provider": "", "content": "", "rows": 0, "created_at": ""}
+    insert_missing(connection, t.imported_table, [{"source": table.source} | nothing])
+    stored = connection.execute(_IMPORTED.with_for_update(), {"source": clean(table.source)}).one()
+    if stored.content == content:
         return ImportedTable(table.source, table.provider, *counts, is_new=False)
-    if stored:
+    if stored.content:
         if not replace:
             raise UsageError(
-                f"another table of source {table.source!r} is stored (of {stored[0].created_at[:10]}): --replace puts "
+                f"another table of source {table.source!r} is stored (of {stored.created_at[:10]}): --replace puts "
                 "this one in its place, or give this one another --source"
             )
-        remove_reported_table(connection, table.source)
+        _remove_rows(connection, table.source)
+    told = {"provider": clean(table.provider), "content": content, "rows": len(table.rows), "created_at": now()}
+    connection.execute(update(t.imported_table).where(t.imported_table.c.id == stored.id).values(told))
     columns = _record_columns(connection, table.columns)
     keys = record_reported_models(connection, models)
     _record_rows(connection, table, columns)
@@ -61,8 +67,6 @@ def record_reported_table(connection: Connection, table: ReportedTable, *, repla
             members[series].add(key)
     record_reported_members(connection, members)
     record_reported_scores(connection, table.scores, correct=replace)
-    row = {"source": clean(table.source), "provider": clean(table.provider), "content": content}
-    connection.execute(insert(t.imported_table).values(**row, rows=len(table.rows), created_at=now()))
     return ImportedTable(table.source, table.provider, *counts, is_new=True)
 
 
@@ -76,14 +80,14 @@ def remove_reported_table(connection: Connection, source: str) -> int:
     """
     if not execute(connection, _IMPORTED, {"source": clean(source)}):
         raise UnknownNameError("table", source, [own.source for own in stored_tables(connection)])
-    query = select(t.reported_subject.c.subject_id).where(t.reported_subject.c.source == clean(source))
-    keys = list(connection.scalars(query))
-    for table in (t.value, t.reported_subject):
-        for chunk in chunks(keys):
-            connection.execute(delete(table).where(table.c.subject_id.in_(chunk)))
-    for chunk in chunks(keys):
-        connection.execute(delete(t.subject).where(t.subject.c.id.in_(chunk)))
     connection.execute(delete(t.imported_table).where(t.imported_table.c.source == clean(source)))
+    return _remove_rows(connection, source)
+
+
+def _remove_rows(connection: Connection, source: str) -> int:
+    own = t.reported_subject.c
+    keys = list(connection.scalars(select(own.subject_id).where(own.source == clean(source))))
+    remove_subjects(connection, keys)
     return len(keys)
 
 
@@ -94,9 +98,7 @@ def stored_tables(connection: Connection) -> list[StoredTable]:
     return [StoredTable(*row) for row in connection.execute(query)]
 
 
-_IMPORTED = select(t.imported_table.c.content, t.imported_table.c.created_at).where(
-    t.imported_table.c.source == bindparam("source")
-)
+_IMPORTED = select(t.imported_table).where(t.imported_table.c.source == bindparam("source"))
 
 
 def reported_row_digest(source: str, position: int, provider: str) -> str:
@@ -123,11 +125,14 @@ def reported_table(connection: Connection, table: str, columns: Sequence[str]) -
         known = {own for stored in stored_tables(connection) for own in (stored.source, stored.provider)}
         raise UnknownNameError("table or provider", table, known)
     place_of = {row.subject_id: at for at, row in enumerate(rows)}
-    values = execute(connection, _VALUES, asked)
+    some = {**asked, "names": [clean(name) for name in columns]}
+    values = execute(connection, _SOME_VALUES, some) if columns else execute(connection, _VALUES, asked)
     types = {row.name: row.type for row in values}
     for name in columns:
         if name not in types:
-            raise UnknownNameError(f"column of {table}", name, types)
+            raise UnknownNameError(
+                f"column of {table}", name, {row.name for row in execute(connection, _VALUES, asked)}
+            )
     chosen = list(columns) or sorted(types)
     numbers = {name: np.full(len(rows), np.nan) for name in chosen if types[name] != "text"}
     texts = {name: np.full(len(rows), None, dtype=object) for name in chosen if types[name] == "text"}
@@ -169,6 +174,7 @@ _VALUES = (
     .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
     .where(_OF_TABLE, _own.source != "")
 )
+_SOME_VALUES = _VALUES.where(t.metric_column.c.name.in_(bindparam("names", expanding=True)))
 
 
 def _content_digest(table: ReportedTable) -> str:
@@ -183,7 +189,7 @@ def _content_digest(table: ReportedTable) -> str:
 
 
 def _record_columns(connection: Connection, columns: Sequence[ReportedColumn]) -> dict[str, int]:
-    """Store the definitions of columns, and return the keys of the columns by name."""
+    """Store the definitions of columns, described as they are today, and return the keys of the columns by name."""
     moment = now()
     identities = [
         {
@@ -216,12 +222,18 @@ def _record_columns(connection: Connection, columns: Sequence[ReportedColumn]) -
     column = t.metric_column.c
     keys = {}
     for own in columns:
-        query = select(column.id).where(
+        query = select(column.id, column.better, column.unit).where(
             column.identity_id == identity_keys[own.identity], column.key == clean(own.name), column.type == own.type
         )
-        keys[own.name] = int(connection.execute(query).scalar_one())
+        stored = connection.execute(query).one()
+        keys[own.name] = int(stored.id)
+        today = {"better": own.better, "unit": clean(own.unit)}
+        if (stored.better, stored.unit) != tuple(today.values()):
+            connection.execute(update(t.metric_column).where(column.id == stored.id).values(today))
     caveats = [{"column_id": keys[own.name], "caveat": own.caveat} for own in columns if own.caveat]
-    insert_missing(connection, t.column_caveat, caveats)
+    upsert(connection, t.column_caveat, caveats)
+    without = [keys[own.name] for own in columns if not own.caveat]
+    connection.execute(delete(t.column_caveat).where(t.column_caveat.c.column_id.in_(without)))
     return keys
 
 

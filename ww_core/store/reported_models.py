@@ -53,6 +53,12 @@ def find_reported_models(connection: Connection, names: Sequence[str]) -> dict[R
     return found
 
 
+def reported_names(connection: Connection) -> list[ReportedName]:
+    """List all reported models, by name."""
+    query = select(_reported.model, _reported.version).where(_reported.source == "")
+    return [(row.model, row.version) for row in connection.execute(query.order_by(_reported.model, _reported.version))]
+
+
 _reported = t.reported_subject.c
 _BY_NAME = (
     select(_reported.model, _reported.version, _reported.subject_id)

@@ -9,20 +9,31 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, Text, bindparam, cast, delete, func, insert, null, or_, select, union_all, update
+from sqlalchemy import Connection, Text, bindparam, cast, delete, func, null, or_, select, union_all, update
 
 from ww_core.domain.columnar import ReplacedScore, ScoreTable, StoredScore
 from ww_core.domain.identity import digest_of
-from ww_core.domain.score import Score
-from ww_core.errors import NotStoredError, UsageError, near_names
+from ww_core.domain.score import Score, ScoreError, UnknownModelsError
+from ww_core.errors import NotStoredError, near_names
 from ww_core.store import tables as t
-from ww_core.store.labels import find_versions
+from ww_core.store.labels import find_by_digest, find_versions, versions_of
 from ww_core.store.records import ScoreCounts, ScoreFilter
-from ww_core.store.reported_models import find_reported_models, record_reported_models, reported_model_digest
-from ww_core.store.rows import chunks, clean, execute, now
+from ww_core.store.reported_models import (
+    find_reported_models,
+    record_reported_models,
+    reported_model_digest,
+    reported_names,
+)
+from ww_core.store.rows import chunks, clean, execute, insert_missing, keys_by_digest, now
 
 if TYPE_CHECKING:
     from ww_core.domain.model_values import ModelRow
+
+SHOWN = 8
+"""Unknown models that a message names."""
+
+NUMBERS = ("value", "low", "high", "unit", "better")
+"""What a correction replaces, and keeps."""
 
 
 class Target(NamedTuple):
@@ -45,9 +56,11 @@ def record_scores(
         without_weights: Whether names that are not stored are those of models without weights.
 
     Raises:
-        NotStoredError: Models are neither stored nor reported.
-        UsageError: A score is stored with another number, and ``correct`` is not set.
+        UnknownModelsError: Models are neither stored nor reported.
+        ScoreError: A score is stored with another number, and ``correct`` is not set; or two names of the same weights
+            have different numbers; or nothing says which direction is better.
     """
+    scores = _directed(connection, scores)
     targets = _targets(connection, scores)
     missing = {(own.model, own.version) for own in scores} - set(targets)
     if missing and not without_weights:
@@ -60,23 +73,30 @@ def record_reported_scores(connection: Connection, scores: Sequence[Score], *, c
     """Store scores of reported models, whatever else is stored under their names.
 
     Raises:
-        UsageError: A score is stored with another number, and ``correct`` is not set.
+        ScoreError: A score is stored with another number, and ``correct`` is not set; or nothing says which direction
+            is better.
     """
+    scores = _directed(connection, scores)
     targets = _reported_targets(record_reported_models(connection, {(own.model, own.version) for own in scores}))
     return _record(connection, [(targets[own.model, own.version], own) for own in scores], correct=correct)
 
 
-def remove_scores(connection: Connection, chosen: ScoreFilter) -> int:
-    """Remove scores, with what they replaced, and return how many there were.
+def remove_scores(connection: Connection, chosen: ScoreFilter) -> ScoreTable:
+    """Remove scores, with what they replaced, and return them, under every name that their models have.
+
+    Args:
+        connection: A transaction that writes alone.
+        chosen: Which scores.
 
     Raises:
         NotStoredError: A model is neither stored nor reported.
     """
-    keys = sorted({row.id for row in _chosen(connection, chosen)})
-    for chunk in chunks(keys):
+    keys = {row.id for row in _chosen(connection, chosen)}
+    removed = _table(connection, [row for row in connection.execute(_SCORES) if row.id in keys])
+    for chunk in chunks(sorted(keys)):
         connection.execute(delete(t.replaced_score).where(t.replaced_score.c.score_id.in_(chunk)))
         connection.execute(delete(t.score).where(t.score.c.id.in_(chunk)))
-    return len(keys)
+    return removed
 
 
 def stored_scores(connection: Connection, chosen: ScoreFilter) -> ScoreTable:
@@ -85,15 +105,19 @@ def stored_scores(connection: Connection, chosen: ScoreFilter) -> ScoreTable:
     Raises:
         NotStoredError: A model is neither stored nor reported.
     """
+    return _table(connection, _chosen(connection, chosen))
+
+
+def _table(connection: Connection, rows: Iterable[Any]) -> ScoreTable:
     of_key: dict[int, list[StoredScore]] = defaultdict(list)
-    for row in _chosen(connection, chosen):
+    for row in rows:
         of_key[row.id].append(StoredScore(*row[:-1]))
     replaced = []
     for chunk in chunks(sorted(of_key)):
         before = t.replaced_score
         query = select(before).where(before.c.score_id.in_(chunk)).order_by(before.c.score_id, before.c.id)
         for own in connection.execute(query):
-            numbers = {name: getattr(own, name) for name in ("value", "low", "high", "unit", "better")}
+            numbers = {name: getattr(own, name) for name in NUMBERS}
             times = (own.created_at, own.replaced_at)
             replaced += [ReplacedScore(score._replace(**numbers), *times) for score in of_key[own.score_id]]
     return ScoreTable(
@@ -136,21 +160,55 @@ def _place(score: StoredScore) -> tuple[str, ...]:
     return score.model or "", score.version or "", score.name, score.dataset, score.source, score.digest or ""
 
 
+def _directed(connection: Connection, scores: Sequence[Score]) -> list[Score]:
+    """Let scores that say no direction have the one of all stored scores of their name.
+
+    Raises:
+        ScoreError: There are none, or not all have the same.
+    """
+    known: dict[str, set[str]] = defaultdict(set)
+    for chunk in chunks(sorted({own.name for own in scores if not own.better})):
+        for row in connection.execute(_DIRECTIONS, {"names": chunk}):
+            known[row.name].add(row.better)
+    for score in scores:
+        if not score.better and len(known[score.name]) != 1:
+            stored = " and ".join(sorted(known[score.name])) or "no score of this name"
+            raise ScoreError(
+                f"nothing says which direction of {score.name} is better, and the store has {stored}: say "
+                "--direction lower or --direction higher",
+                score,
+            )
+    return [own if own.better else own._replace(better=min(known[own.name])) for own in scores]
+
+
+_DIRECTIONS = (
+    select(t.score.c.name, t.score.c.better).where(t.score.c.name.in_(bindparam("names", expanding=True))).distinct()
+)
+
+
 def _targets(connection: Connection, scores: Sequence[Score]) -> dict[tuple[str, str], Target]:
-    """Find what scores speak of, by (model, version): the newest version of a model for none."""
+    """Find what scores speak of, by (model, version): the newest version of a model for none.
+
+    Raises:
+        UsageError: A digest prefix fits several checkpoints.
+    """
     by_name: dict[tuple[str, str], str] = {}
-    for ref in find_versions(connection):
+    for ref in versions_of(connection, [own.model for own in scores]):
         by_name[ref.model, ref.version] = by_name[ref.model, ""] = ref.digest  # the last one is the newest
     wanted = {(own.model, own.version) for own in scores}
     digests = {name: by_name[_clean(name)] for name in wanted if _clean(name) in by_name}
+    left = sorted(wanted - set(digests))
+    reported = _reported_targets(find_reported_models(connection, [model for model, _ in left]))
+    for model, version in left:
+        if not version and _clean((model, "")) not in reported:
+            named = find_by_digest(connection, model)
+            if named is not None:
+                digests[model, version] = named.digest
     keys: dict[str, int] = {}
     for chunk in chunks(sorted(set(digests.values()))):
-        query = select(t.checkpoint.c.digest, t.checkpoint.c.id).where(t.checkpoint.c.digest.in_(chunk))
-        keys |= {row.digest: row.id for row in connection.execute(query)}
+        keys |= keys_by_digest(connection, t.checkpoint, chunk)
     targets = {name: Target(digest, checkpoint_id=keys[digest]) for name, digest in digests.items()}
-    left = {name for name in wanted if name not in targets}
-    reported = _reported_targets(find_reported_models(connection, [model for model, _ in left]))
-    return targets | {name: reported[_clean(name)] for name in left if _clean(name) in reported}
+    return {name: reported[_clean(name)] for name in left if _clean(name) in reported} | targets
 
 
 def _clean(name: tuple[str, str]) -> tuple[str, str]:
@@ -161,42 +219,83 @@ def _reported_targets(keys: Mapping[tuple[str, str], int]) -> dict[tuple[str, st
     return {name: Target(reported_model_digest(name), subject_id=key) for name, key in keys.items()}
 
 
-def _unknown(connection: Connection, missing: Sequence[tuple[str, str]]) -> NotStoredError:
-    names = [f"{model}@{version}" if version else model for model, version in missing]
-    known = {ref.model for ref in find_versions(connection)}
-    near = near_names(missing[0][0], known)
-    hint = f" (near: {', '.join(near)})" if near else ""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return NotStoredError(
-        f"no model {', '.join(map(repr, names[:3]))}{more} in this store{hint}: analyse it first, or say "
-        "--without-weights to keep scores of models whose weights are not here"
+def _unknown(connection: Connection, missing: Sequence[tuple[str, str]]) -> UnknownModelsError:
+    versions = defaultdict(list)
+    stored = [(ref.model, ref.version) for ref in find_versions(connection)]
+    for model, version in (*stored, *reported_names(connection)):
+        versions[model].append(version or "one without a version")
+    told = []
+    for model, version in missing[:SHOWN]:
+        near = near_names(model, versions)
+        if model in versions:
+            hint = f" (it has {', '.join(versions[model][:SHOWN])})"
+        else:
+            hint = f" (near: {', '.join(near)})" if near else ""
+        told.append(f"{_name(model, version)!r}{hint}")
+    more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    return UnknownModelsError(
+        f"no model {', '.join(told)}{more} in this store: analyse the weights first, or say --without-weights to keep "
+        "scores of models whose weights are not here",
+        missing,
     )
 
 
+def _name(model: str, version: str) -> str:
+    return f"{model}@{version}" if version else model
+
+
 def _record(connection: Connection, scores: Sequence[tuple[Target, Score]], *, correct: bool) -> ScoreCounts:
-    rows = {score_digest(target.digest, score): (target, score) for target, score in scores}
-    stored: dict[str, Any] = {}
-    for chunk in chunks(sorted(rows)):
-        stored |= {row.digest: row for row in connection.execute(select(t.score).where(t.score.c.digest.in_(chunk)))}
-    moment = now()
-    new = [_row(digest, *rows[digest], moment) for digest in sorted(rows) if digest not in stored]
-    for chunk in chunks(new):
-        connection.execute(insert(t.score), list(chunk))
-    corrected = 0
-    for digest, before in stored.items():
-        _, score = rows[digest]
-        if _numbers(before) == _numbers(score):
-            continue
-        if not correct:
-            raise UsageError(
-                f"{score} is {_shown(before)} already, not {_shown(score)}: --correct replaces it and keeps what it was"
+    rows: dict[str, tuple[Target, Score]] = {}
+    for target, score in scores:
+        _, first = rows.setdefault(score_digest(target.digest, score), (target, score))
+        if _numbers(first) != _numbers(score):
+            one, other = _shown(first, score)
+            raise ScoreError(
+                f"{score} is {other}, and {first} is {one}: both names are those of the same weights, leave one out",
+                score,
+                first,
             )
-        corrected += 1
-        kept = {name: getattr(before, name) for name in ("value", "low", "high", "unit", "better", "created_at")}
-        connection.execute(insert(t.replaced_score).values(score_id=before.id, replaced_at=moment, **kept))
-        today = {name: getattr(score, name) for name in ("value", "low", "high", "unit", "better")}
-        connection.execute(update(t.score).where(t.score.c.id == before.id).values(created_at=moment, **today))
-    return ScoreCounts(len(new), corrected, len(rows) - len(new) - corrected)
+    digests, moment = sorted(rows), now()
+    known = set(keys_by_digest(connection, t.score, digests))
+    # In one order everywhere; what another process has written in the meantime is found, and compared like the rest.
+    insert_missing(connection, t.score, [_row(digest, *rows[digest], moment) for digest in digests])
+    kept: list[dict[str, Any]] = []
+    corrections: list[dict[str, Any]] = []
+    for chunk in chunks(digests):
+        for before in connection.execute(_LOCKED, {"digests": chunk}).all():
+            _, score = rows[before.digest]
+            if _numbers(before) == _numbers(score):
+                continue
+            if not correct:
+                stored, given = _shown(before, score)
+                raise ScoreError(
+                    f"{score} is {stored} in this store, not {given}: --correct replaces it and keeps what it was",
+                    score,
+                )
+            numbers = {name: getattr(before, name) for name in (*NUMBERS, "created_at")}
+            kept.append({"score_id": before.id, "replaced_at": moment, **numbers})
+            corrections.append(
+                {"key": before.id, "created_at": moment, **dict(zip(NUMBERS, _numbers(score), strict=True))}
+            )
+    insert_missing(connection, t.replaced_score, kept)
+    if corrections:
+        connection.execute(_CORRECTION, corrections)
+    return ScoreCounts(len(rows) - len(known), len(corrections), len(known) - len(corrections))
+
+
+_LOCKED = (
+    select(t.score)
+    .where(t.score.c.digest.in_(bindparam("digests", expanding=True)))
+    .order_by(t.score.c.digest)
+    .with_for_update()
+)
+
+
+_CORRECTION = (
+    update(t.score)
+    .where(t.score.c.id == bindparam("key"))
+    .values({name: bindparam(name) for name in (*NUMBERS, "created_at")})
+)
 
 
 def score_digest(target: str, score: Any) -> str:
@@ -205,30 +304,36 @@ def score_digest(target: str, score: Any) -> str:
 
 
 def _row(digest: str, target: Target, score: Score, moment: str) -> dict[str, Any]:
-    texts = {name: clean(getattr(score, name)) for name in ("name", "dataset", "unit", "better", "source")}
     return {
         "digest": digest,
         "checkpoint_id": target.checkpoint_id,
         "subject_id": target.subject_id,
-        "value": float(score.value),
-        "low": None if score.low is None else float(score.low),
-        "high": None if score.high is None else float(score.high),
+        "name": score.name,
+        "dataset": score.dataset,
+        "source": score.source,
         "created_at": moment,
-        **texts,
+        **dict(zip(NUMBERS, _numbers(score), strict=True)),
     }
 
 
 def _numbers(score: Any) -> tuple[Any, ...]:
-    return score.value, score.low, score.high, score.unit, score.better
+    """Return what a correction replaces, in the order of ``NUMBERS``, as it is stored."""
+    ends = (None if own is None else float(own) for own in (score.low, score.high))
+    return float(score.value), *ends, score.unit, score.better
 
 
-def _shown(score: Any) -> str:
-    interval = "" if score.low is None else f" ({score.low:g} to {score.high:g})"
-    return f"{score.value!r}{interval}{f' {score.unit}' if score.unit else ''}, better {score.better}"
+def _shown(one: Any, other: Any) -> tuple[str, str]:
+    """Tell two scores apart: by their numbers, and by the direction where it differs."""
+    texts = []
+    for score in (one, other):
+        value, low, high, unit, better = _numbers(score)
+        parts = [repr(value), unit, "" if low is None else f"({low!r} to {high!r})"]
+        texts.append(" ".join(filter(None, [*parts, f"(better: {better})" if one.better != other.better else ""])))
+    return texts[0], texts[1]
 
 
-def _chosen(connection: Connection, chosen: ScoreFilter) -> Iterable[Any]:
-    """Yield the rows of scores, one for each name that a checkpoint has.
+def _chosen(connection: Connection, chosen: ScoreFilter) -> Sequence[Any]:
+    """Return the rows of scores, one for each name that a checkpoint has.
 
     Raises:
         NotStoredError: A model is neither stored nor reported.
@@ -244,17 +349,32 @@ def _chosen(connection: Connection, chosen: ScoreFilter) -> Iterable[Any]:
     rows = connection.execute(query).all()
     if not chosen.models:
         return rows
-    reported = {row.model for row in rows if row.digest is None}
-    wanted: set[tuple[str | None, str | None]] = set()
-    unnamed: set[str] = set()
+    names: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
+    nameless: set[str] = set()
     for name in map(clean, chosen.models):
-        if name in reported or find_reported_models(connection, [name]):
-            wanted |= {(row.model, row.version) for row in rows if row.digest is None and row.model == name}
+        own = _reported(connection, name)
+        reported |= own
+        try:
+            refs = find_versions(connection, name)
+        except NotStoredError:
+            if not own:
+                raise
             continue
-        refs = find_versions(connection, name)
-        wanted |= {(ref.model, ref.version) for ref in refs if ref.model}
-        unnamed |= {ref.digest for ref in refs if not ref.model}
-    return [row for row in rows if (row.model, row.version) in wanted or (not row.model and row.digest in unnamed)]
+        names |= {(ref.model, ref.version) for ref in refs if ref.model}
+        nameless |= {ref.digest for ref in refs if not ref.model}
+    return [
+        row
+        for row in rows
+        if (row.model or "", row.version or "") in (reported if row.digest is None else names)
+        or (row.model is None and row.digest in nameless)
+    ]
+
+
+def _reported(connection: Connection, name: str) -> set[tuple[str, str]]:
+    """Return the reported models that ``MODEL``, in all its versions, or ``MODEL@VERSION`` names."""
+    model, at, version = name.partition("@")
+    return {own for own in find_reported_models(connection, [model]) if not at or own[1] == version}
 
 
 _named = (
@@ -263,7 +383,7 @@ _named = (
     .join(t.model, t.model.c.id == t.label.c.model_id)
     .subquery()
 )
-_score, _reported = t.score.c, t.reported_subject.c
+_score, _report = t.score.c, t.reported_subject.c
 _said = (
     _score.name,
     _score.dataset,
@@ -279,8 +399,8 @@ _all = union_all(
     select(_named.c.model, _named.c.version, t.checkpoint.c.digest, *_said)
     .join(t.checkpoint, t.checkpoint.c.id == _score.checkpoint_id)
     .outerjoin(_named, _named.c.checkpoint_id == t.checkpoint.c.id),
-    select(_reported.model, func.nullif(_reported.version, ""), cast(null(), Text), *_said).join(
-        t.reported_subject, _reported.subject_id == _score.subject_id
+    select(_report.model, func.nullif(_report.version, ""), cast(null(), Text), *_said).join(
+        t.reported_subject, _report.subject_id == _score.subject_id
     ),
 ).subquery()
 _SCORES = select(_all)
@@ -303,12 +423,12 @@ _OF_SOME_CHECKPOINTS = (
 )
 _OF_REPORTED = (
     select(
-        _reported.model,
-        func.nullif(_reported.version, "").label("version"),
+        _report.model,
+        func.nullif(_report.version, "").label("version"),
         cast(null(), Text).label("digest"),
         *_said[:-1],
     )
     .select_from(t.reported_subject)
-    .join(t.score, _reported.subject_id == _score.subject_id)
-    .where(_reported.model.in_(bindparam("models", expanding=True)), *_MEANT)
+    .join(t.score, _report.subject_id == _score.subject_id)
+    .where(_report.model.in_(bindparam("models", expanding=True)), *_MEANT)
 )

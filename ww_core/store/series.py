@@ -11,11 +11,14 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, text
 
-from ww_core.errors import NotStoredError, UnknownNameError
+from ww_core.errors import NotStoredError, UnknownNameError, near_names
 from ww_core.store import tables as t
 from ww_core.store.records import SeriesMember
-from ww_core.store.reported_models import find_reported_models
+from ww_core.store.reported_models import find_reported_models, reported_names
 from ww_core.store.rows import chunks, clean, execute, insert_missing
+
+SHOWN = 8
+"""Unknown models that a message names."""
 
 
 def record_members(connection: Connection, series: str, models: Sequence[str]) -> None:
@@ -24,11 +27,13 @@ def record_members(connection: Connection, series: str, models: Sequence[str]) -
     Raises:
         NotStoredError: There is no such model, stored or reported.
     """
-    stored, reported = _members(connection, models)
+    stored, reported = _keys(connection, models)
+    left = {name: keys for name, keys in reported.items() if name not in stored}
     insert_missing(connection, t.series, [{"name": series}])
     ((series_id,),) = execute(connection, _SERIES, {"name": clean(series)})
-    insert_missing(connection, t.series_member, [{"series_id": series_id, "model_id": key} for key in stored])
-    insert_missing(connection, t.series_member, [{"series_id": series_id, "subject_id": key} for key in reported])
+    insert_missing(connection, t.series_member, [{"series_id": series_id, "model_id": key} for key in stored.values()])
+    rows = [{"series_id": series_id, "subject_id": key} for keys in left.values() for key in keys]
+    insert_missing(connection, t.series_member, rows)
 
 
 def record_reported_members(connection: Connection, members: Mapping[str, Collection[int]]) -> None:
@@ -39,26 +44,39 @@ def record_reported_members(connection: Connection, members: Mapping[str, Collec
     insert_missing(connection, t.series_member, rows)
 
 
-def remove_members(connection: Connection, series: str, models: Sequence[str]) -> int:
-    """Take models out of a series; the last one takes the series with it. Return how many were members.
+def remove_members(connection: Connection, series: str, models: Sequence[str]) -> list[SeriesMember]:
+    """Take models out of a series, all of them for none, and return those that were members.
+
+    A name takes the stored model and the reported ones of that name out. The last member takes the series with it.
+
+    Args:
+        connection: A transaction that writes alone.
+        series: Name of the series.
+        models: Names of models.
 
     Raises:
         UnknownNameError: There is no such series.
         NotStoredError: There is no such model, stored or reported.
     """
     series_id = _series_key(connection, series)
-    stored, reported = _members(connection, models) if models else ([], [])
-    member = t.series_member.c
-    of_series = delete(t.series_member).where(member.series_id == series_id)
-    removed = 0
+    members = stored_members(connection, series)
+    stored, reported = _keys(connection, models)
+    of_series = delete(t.series_member).where(t.series_member.c.series_id == series_id)
     if not models:
-        removed = connection.execute(of_series).rowcount
-    for column, keys in ((member.model_id, stored), (member.subject_id, reported)):
+        connection.execute(of_series)
+    subjects = [key for keys in reported.values() for key in keys]
+    for column, keys in ((t.series_member.c.model_id, list(stored.values())), (t.series_member.c.subject_id, subjects)):
         for chunk in chunks(keys):
-            removed += connection.execute(of_series.where(column.in_(chunk))).rowcount
-    if connection.execute(select(member.id).where(member.series_id == series_id)).first() is None:
-        connection.execute(delete(t.series).where(t.series.c.id == series_id))
-    return removed
+            connection.execute(of_series.where(column.in_(chunk)))
+    drop_empty_series(connection)
+    names = set(map(clean, models))
+    return [own for own in members if not models or own.model in names]
+
+
+def drop_empty_series(connection: Connection) -> None:
+    """Remove series that have no member. The transaction writes alone."""
+    members = select(t.series_member.c.id).where(t.series_member.c.series_id == t.series.c.id)
+    connection.execute(delete(t.series).where(~members.exists()))
 
 
 def stored_members(connection: Connection, name: str = "") -> list[SeriesMember]:
@@ -88,8 +106,8 @@ def _series_key(connection: Connection, name: str) -> int:
     return int(found[0].id)
 
 
-def _members(connection: Connection, models: Iterable[str]) -> tuple[list[int], list[int]]:
-    """Return the keys of stored models, and those of the subjects of reported ones.
+def _keys(connection: Connection, models: Iterable[str]) -> tuple[dict[str, int], dict[str, list[int]]]:
+    """Return the keys of stored models, and those of the subjects of reported ones, by name.
 
     Raises:
         NotStoredError: There is no such model.
@@ -99,18 +117,18 @@ def _members(connection: Connection, models: Iterable[str]) -> tuple[list[int], 
     for chunk in chunks(names):
         rows: list[Any] = execute(connection, _MODELS, {"names": chunk})
         stored |= {row.name: row.id for row in rows}
-    left = [name for name in names if name not in stored]
     reported: dict[str, list[int]] = defaultdict(list)
-    for (name, _), key in find_reported_models(connection, left).items():
+    for (name, _), key in find_reported_models(connection, names).items():
         reported[name].append(key)
-    missing = [name for name in left if name not in reported]
+    missing = [name for name in names if name not in stored and name not in reported]
     if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise NotStoredError(
-            f"no model {', '.join(map(repr, missing[:3]))}{more} in this store, stored or reported: "
-            "`ww show` and `ww scores list` list what there is"
-        )
-    return list(stored.values()), [key for own in reported.values() for key in own]
+        known = {*connection.scalars(select(t.model.c.name)), *(name for name, _ in reported_names(connection))}
+        near = near_names(missing[0], known)
+        hint = f"did you mean {', '.join(near)}?" if near else "`ww show` and `ww scores list` list what there is"
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        told = ", ".join(map(repr, missing[:SHOWN]))
+        raise NotStoredError(f"no model {told}{more} in this store, stored or reported: {hint}")
+    return stored, reported
 
 
 _MODELS = select(t.model.c.name, t.model.c.id).where(t.model.c.name.in_(bindparam("names", expanding=True)))

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, func, select
 from ww_core.domain.answer import AVERAGED
 from ww_core.domain.name import texts_of
 from ww_core.domain.report import PLACES, RowScope
+from ww_core.domain.score import check_scores
 from ww_core.errors import (
     NotAStoreError,
     NotStoredError,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ww_core.domain.report import AnalysisReport
     from ww_core.domain.run import LayerCoverage, StoredRun
     from ww_core.domain.score import Score
+    from ww_core.domain.sql_answer import SqlAnswer
     from ww_core.store.exchange.staging import StagedFolder
     from ww_core.store.garbage import Garbage
     from ww_core.store.integrity import Integrity
@@ -401,7 +403,7 @@ class Store:
         """Return the scores that were reported, of stored models and of reported ones; what is empty chooses all.
 
         Args:
-            models: Names of models; of stored ones also ``MODEL@VERSION``.
+            models: ``MODEL``, for all its versions, ``MODEL@VERSION``, or digest prefixes of stored ones.
             names: Names of scores, such as ``top1_error``.
             datasets: Datasets.
             sources: Who says so.
@@ -426,11 +428,13 @@ class Store:
 
         Raises:
             UsageError: A score cannot be stored, or is given twice; or it is stored with another number, and
-                ``correct`` is not set.
+                ``correct`` is not set; or two names of the same weights have different numbers; or nothing says which
+                direction is better.
             NotStoredError: Models are neither stored nor reported.
             StoreError: The database could not be written.
         """
         given = tuple(scores)
+        check_scores(given)  # before anybody has to wait
         with self.writing() as writer:
             return writer.record_scores(given, correct=correct, without_weights=without_weights)
 
@@ -441,8 +445,10 @@ class Store:
         names: Sequence[str] = (),
         datasets: Sequence[str] = (),
         sources: Sequence[str] = (),
-    ) -> int:
-        """Remove scores, with what they replaced, and return how many there were. Arguments are those of `scores`.
+    ) -> ScoreTable:
+        """Remove scores, with what they replaced, and return them. Arguments are those of `scores`.
+
+        A score belongs to weights: it goes, and is returned, under every name that they have.
 
         Raises:
             UsageError: Nothing is chosen.
@@ -452,8 +458,10 @@ class Store:
         chosen = _score_filter(models, names, datasets, sources)
         if not any(chosen):
             raise UsageError("nothing says which scores to remove: name models, names, datasets or sources")
-        with self.writing() as writer:
-            return writer.remove_scores(chosen)
+        from ww_core.store import scores
+
+        with self._writing_alone() as connection:
+            return scores.remove_scores(connection, chosen)
 
     def reported_table(self, table: str, columns: Sequence[str] = ()) -> ValueTable:
         """Return the rows of a table of others, as it was imported, or of all tables of a provider.
@@ -506,17 +514,21 @@ class Store:
         with self.writing() as writer:
             writer.record_members(name, given)
 
-    def remove_from_series(self, name: str, models: Sequence[str] = ()) -> int:
-        """Take models out of a series, all of them for none; return how many were members.
+    def remove_from_series(self, name: str, models: Sequence[str] = ()) -> list[SeriesMember]:
+        """Take models out of a series, all of them for none, and return those that were members.
+
+        A series that has no member left is gone.
 
         Raises:
             UnknownNameError: There is no such series.
             NotStoredError: There is no such model, stored or reported.
             StoreError: The database could not be written.
         """
+        from ww_core.store import series
+
         given = texts_of(models, "models")
-        with self.writing() as writer:
-            return writer.remove_members(name, given)
+        with self._writing_alone() as connection:
+            return series.remove_members(connection, name, given)
 
     def spectrum(
         self, name: str, layer: str, extractor: str | None = None, *, profile: str | None = None
@@ -549,6 +561,26 @@ class Store:
                 except (UnknownNameError, NotStoredError) as error:
                     first = first or error
             raise first or AssertionError("runs are at least one")
+
+    def sql(self, query: str, *, seconds: float = 10.0, rows: int = 10_000) -> SqlAnswer:
+        """Answer a query in SQL, which reads the store and changes nothing.
+
+        The views that ``ww sql`` lists are made for it.
+
+        Args:
+            query: One SELECT, in the SQL of the store's database.
+            seconds: How long it may take.
+            rows: How many rows to return at most; the answer says whether there are more.
+
+        Raises:
+            UsageError: The query is not one SELECT, cannot be run, takes longer, or answers more than memory has.
+            UnknownNameError: It names a view, table or column that is not there.
+            StoreError: The database could not be read.
+        """
+        from ww_core.store import sql
+
+        with self._reading() as connection:
+            return sql.ask(connection, self._location, query, seconds=seconds, rows=rows)
 
     def set_step(self, name: str, step: int | None) -> None:
         """Give ``MODEL@VERSION`` its place among the versions of the model, which are in the order of their steps.

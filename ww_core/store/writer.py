@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         Result,
         RunRecord,
         ScoreCounts,
-        ScoreFilter,
     )
     from ww_core.store.runs import OpenRun
 
@@ -142,15 +141,6 @@ class Writer(Reader):
         check_name("the series", series)
         series_rows.record_members(self._connection, series, models)
 
-    def remove_members(self, series: str, models: Sequence[str] = ()) -> int:
-        """Take models out of a series, all of them for none; return how many were members.
-
-        Raises:
-            UnknownNameError: There is no such series.
-            NotStoredError: There is no such model, stored or reported.
-        """
-        return series_rows.remove_members(self._connection, series, models)
-
     def record_reported_table(self, table: ReportedTable, *, replace: bool = False) -> ImportedTable:
         """Store a table of others, with its models, series and scores, unless it is stored already.
 
@@ -184,20 +174,13 @@ class Writer(Reader):
             without_weights: Whether names that are not stored are those of models without weights.
 
         Raises:
-            UsageError: A score cannot be stored, or is given twice; or it is stored with another number, and
-                ``correct`` is not set.
-            NotStoredError: Models are neither stored nor reported.
+            UsageError: A score cannot be stored.
+            ScoreError: A score is given twice; or it is stored with another number, and ``correct`` is not set; or two
+                names of the same weights have different numbers; or nothing says which direction is better.
+            UnknownModelsError: Models are neither stored nor reported.
         """
         check_scores(scores)
         return score_rows.record_scores(self._connection, scores, correct=correct, without_weights=without_weights)
-
-    def remove_scores(self, chosen: ScoreFilter) -> int:
-        """Remove scores, with what they replaced, and return how many there were.
-
-        Raises:
-            NotStoredError: A model is neither stored nor reported.
-        """
-        return score_rows.remove_scores(self._connection, chosen)
 
     def record_pair(self, first: str, second: str) -> str:
         """Store the pair of two subjects, named by their digests, and return its own.

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from ww_core.domain.column import Better
-from ww_core.domain.name import LONGEST_NAME, check_name, texts_of
-from ww_core.domain.outcome import Outcome
-from ww_core.domain.reported_table import ReportedColumn, ReportedEntry, ReportedTable
-from ww_core.domain.score import check_score
+from ww_core.domain.name import check_name, texts_of
+from ww_core.domain.reported_table import ReportedTable
+from ww_core.domain.table_check import check_line, check_reported_table
 from ww_core.errors import CorruptFileError, PluginError, SourceError, UsageError, WWError
-from ww_core.loading.names import quoted
 from ww_core.loading.tables import read_table
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.isolation import RAISED, sentence_of
@@ -30,8 +26,6 @@ if TYPE_CHECKING:
 
 MAPPING = "mapping"
 """The option of importers that ``--mapping`` sets."""
-
-TYPES = ("float", "int", "bool", "text")
 
 SUFFIXES = (".gz", ".csv", ".tsv", ".txt", ".json", ".parquet", ".pq")
 """Ends of a file's name that are no part of the name of a model."""
@@ -129,7 +123,7 @@ def import_table(
     found = find_source(file, registry)
     owned, warnings = _importer_for(found, registry, importer, None if mapping is None else os.fspath(mapping))
     table = choices.applied(_read(owned, found), found)
-    _check(table, found.label)
+    _check(table, found)
     with opened_store(store, mode="write") as opened:
         with opened.writing() as writer:
             stored = writer.record_reported_table(table, replace=replace)
@@ -162,7 +156,7 @@ class _Choices:
         """Raise unless all of it can be stored."""
         for option, text in {"--source": self.source, "--provider": self.provider}.items():
             if text is not None:
-                _check_text(option, text)
+                check_line(option, text)
         for option, text in {"--model": self.model, "--version": self.version}.items():
             if text is not None:
                 check_name(option, text)
@@ -181,11 +175,11 @@ class _Choices:
         model, version = self.model or "", self.version or ""
         if not model and not all(own for own, _ in subjects):
             if file.is_object:
-                raise UsageError("the data frame names no model: give model=")
+                raise UsageError(f"{file.label} names no model: give model=")
             model = _stem(file.name)
         source = self.source or table.source
         if not source and file.is_object:
-            raise UsageError("a data frame has no name: give source=, which tells this table from others")
+            raise UsageError(f"{file.label} has no name: give source=, which tells this table from others")
         provider = self.provider or table.provider
         if not provider:
             raise UsageError(
@@ -301,81 +295,13 @@ def _read(owned: Owned[Importer], source: Source) -> ReportedTable:
     return table
 
 
-def _check(table: ReportedTable, label: str) -> None:
+def _check(table: ReportedTable, source: Source) -> None:
     """Raise unless all of a table can be stored.
 
     Raises:
         CorruptFileError: It cannot; the message names what.
     """
-    if not table.rows and not table.scores:
-        raise CorruptFileError(f"{label}: it holds no row that says anything")
     try:
-        _check_text("the source", table.source)
-        _check_text("the provider", table.provider)
-        for column in table.columns:
-            _check_column(column)
-        twice = [name for name, count in Counter(own.name for own in table.columns).items() if count > 1]
-        if twice:
-            raise UsageError(f"two columns have the name {twice[0]!r}: give one of them another name")
-        names = {column.name: column for column in table.columns}
-        for model, version in dict.fromkeys(_subjects(table)):
-            check_name("the model", model)
-            if version:
-                check_name("the version", version)
-        for layer in dict.fromkeys(row.layer for row in table.rows):
-            _check_text("the layer", layer, least=0)
-        for row in table.rows:
-            _check_values(row, names)
-        for series in dict.fromkeys(series for own in table.series.values() for series in own):
-            check_name("the series", series)
-        for score in table.scores:
-            try:
-                check_score(score)
-            except UsageError as error:
-                raise UsageError(f"the score {quoted(str(score))}: {error}") from None
-        _check_scores_once(table)
+        check_reported_table(table)
     except UsageError as error:
-        raise CorruptFileError(f"{label}: {error}") from None
-
-
-def _check_column(column: ReportedColumn) -> None:
-    for what, text in {"the name of a column": column.name, "the key of a definition": column.metric}.items():
-        _check_text(what, text)
-    for what, text in {"version": column.version, "definition": column.definition}.items():
-        _check_text(f"the {what} of column {column.name}", text, most=10 * LONGEST_NAME)
-    for what, text in {"unit": column.unit, "caveat": column.caveat}.items():
-        _check_text(f"the {what} of column {column.name}", text, least=0, most=10 * LONGEST_NAME)
-    if column.type not in TYPES:
-        raise UsageError(f"the type of column {column.name} is one of {', '.join(TYPES)}, not {column.type!r}")
-    if column.better not in get_args(Better):
-        raise UsageError(f"the direction of column {column.name} is lower, higher or none, not {column.better!r}")
-
-
-def _check_values(row: ReportedEntry, columns: Mapping[str, ReportedColumn]) -> None:
-    for name, outcome in row.values.items():
-        if name not in columns:
-            raise UsageError(f"a row of {row.model} has a value of {name!r}, which is no column of the table")
-        if not isinstance(outcome, Outcome):
-            raise UsageError(f"{name} of {row.model} is of type {type(outcome).__name__}, no ww.Outcome")
-        if outcome.is_ok and (outcome.text is not None) != (columns[name].type == "text"):
-            raise UsageError(f"{name} of {row.model} is {quoted(outcome.value)}, and the type is {columns[name].type}")
-        if outcome.text is not None and not outcome.text.isprintable():
-            raise UsageError(f"{name} of {row.model}, {quoted(outcome.text)}, has control characters: leave them out")
-
-
-def _check_scores_once(table: ReportedTable) -> None:
-    keys = Counter((own.model, own.version, own.name, own.dataset, own.source) for own in table.scores)
-    for score in table.scores:
-        if keys[score.model, score.version, score.name, score.dataset, score.source] > 1:
-            raise UsageError(f"{score} stands in it twice: leave one out")
-
-
-def _check_text(what: str, text: object, *, least: int = 1, most: int = LONGEST_NAME) -> None:
-    if not isinstance(text, str):
-        raise UsageError(f"{what} must be a text, not {quoted(text)}")
-    if len(text.strip()) < least:
-        raise UsageError(f"{what} is empty: give one")
-    if len(text) > most:
-        raise UsageError(f"{what} has {len(text):,} characters: {most:,} are allowed")
-    if not text.isprintable():
-        raise UsageError(f"{what} {quoted(text)} has control characters: leave them out")
+        raise CorruptFileError(f"{source.label}: {error}") from None

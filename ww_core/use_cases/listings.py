@@ -40,6 +40,7 @@ def list_metrics(registry: Registry) -> list[dict[str, Any]]:
             "parameters": _parameters(owned.object.parameters),
             "on_request": owned.object.on_request,
             "doc": column.doc or owned.object.summary,
+            "caveat": column.caveat,
         }
         for owned in registry.quantities
         for column in owned.object.columns

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ww_core.domain.expressions.arithmetic import parse_comparison, parse_expression
+from ww_core.domain.expressions.arithmetic import parse_comparison, parse_expressions
 from ww_core.domain.model_values import ModelChoice, RowChoice, summaries_asked
 from ww_core.domain.name import texts_of
+from ww_core.domain.scored import scores_by_model, why_no_score
 from ww_core.errors import NotStoredError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from ww_core.domain.columnar import StoredScore
     from ww_core.domain.expressions.arithmetic import Comparison, Expression, Summary
-    from ww_core.domain.model_values import ModelValues, Over
+    from ww_core.domain.model_values import ModelRow, ModelValues, Over
     from ww_core.store.reader import Reader
 
 
@@ -59,7 +61,7 @@ def asked(
     """Check what is asked.
 
     Args:
-        metrics: Expressions over columns.
+        metrics: Expressions over columns; a text may hold several, separated by commas.
         models: Globs of names of models; empty for all.
         without: Globs of names of models that are left out.
         series: Names of series of which a model must be a member; empty for any.
@@ -86,7 +88,8 @@ def asked(
     if over not in {"matrices", "layers"}:
         raise UnknownNameError("kind of mean", over, ["matrices", "layers"])
     check_whole("the smallest M", min_m, 0)
-    expressions = tuple(parse_expression(text, "metric") for text in dict.fromkeys(texts))
+    parsed = [own for text in texts for own in parse_expressions(text, "metric")]
+    expressions = tuple(dict.fromkeys(parsed))
     conditions = tuple(parse_comparison(text) for text in texts_of(where, "where"))
     return Asked(
         expressions,
@@ -132,6 +135,22 @@ def found_values(reader: Reader, question: Asked) -> ModelValues:
     return values
 
 
+def found_scores(
+    reader: Reader, models: Sequence[ModelRow], name: str, dataset: str, source: str
+) -> Mapping[int, list[StoredScore]]:
+    """Return the scores of models, by the position of the model; an empty name, dataset or source chooses all.
+
+    Raises:
+        UnknownNameError: There is none of this name, on this dataset or by this source.
+        NotStoredError: There is none, though one was asked for.
+    """
+    found = scores_by_model(models, reader.scores_of(models, name, dataset, source))
+    if not found and (name or dataset or source):
+        every = scores_by_model(models, reader.scores_of(models))
+        raise why_no_score([score for own in every.values() for score in own], name, dataset, source)
+    return found
+
+
 def _own_or_reported(reader: Reader, question: Asked, summaries: Sequence[Summary]) -> ModelValues:
     try:
         return reader.computed_values(
@@ -141,11 +160,34 @@ def _own_or_reported(reader: Reader, question: Asked, summaries: Sequence[Summar
             question.rows,
             every_version=question.every_version,
         )
-    except (NotStoredError, UnknownNameError):
-        providers = [] if question.profile else reader.reported_origins([own.column for own in summaries])
-        if not providers:
+    except (NotStoredError, UnknownNameError) as error:
+        if question.profile or not reader.reported_tables():
             raise
+        cause = error
+    columns = list(dict.fromkeys(own.column for own in summaries))
+    table = _only_table(reader, columns)
+    if not table:
+        if isinstance(cause, UnknownNameError):
+            raise cause
+        lacking = [own for own in columns if not reader.reported_origins([own])] or columns
+        raise NotStoredError(f"{', '.join(lacking)}: no table of others has it, and {cause}") from cause
+    try:
+        return reader.reported_values(summaries, table, question.models, question.rows)
+    except (NotStoredError, UnknownNameError):
+        if isinstance(cause, UnknownNameError):
+            raise cause from None
+        raise
+
+
+def _only_table(reader: Reader, columns: Sequence[str]) -> str:
+    """Return the only table that has all of these columns, or the only provider of several; empty for none.
+
+    Raises:
+        UsageError: There are several.
+    """
+    tables = reader.reported_origins(columns)
+    providers = {provider for _, provider in tables}
     if len(providers) > 1:
-        names = ", ".join(dict.fromkeys(own.column for own in summaries))
-        raise UsageError(f"{names} is reported by {', '.join(providers)}: name one by --reported")
-    return reader.reported_values(summaries, providers[0], question.models, question.rows)
+        names = ", ".join(own for own, _ in tables)
+        raise UsageError(f"{', '.join(columns)}: several tables report it, {names}: name one by --reported")
+    return tables[0][0] if len(tables) == 1 else next(iter(providers), "")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ww_core.domain.expressions.arithmetic import Summary
 from ww_core.domain.name import texts_of
 from ww_core.domain.scored import Reading, scored_models
-from ww_core.domain.trend import Trend, TrendLine, TrendPoint
+from ww_core.domain.text import shortened
+from ww_core.domain.trend import LeftOut, SmallGroup, Trend, TrendCounts, TrendLine, TrendMetric, TrendPoint, group_name
 from ww_core.errors import UnknownNameError, UsageError
-from ww_core.use_cases.agreement import FEW, few_models, statistic_of
-from ww_core.use_cases.model_values import asked, check_whole, found_values
+from ww_core.use_cases.agreement import FEW, families_disagree, few_models, resamples, statistic_of
+from ww_core.use_cases.model_values import asked, check_whole, found_scores, found_values
 from ww_core.use_cases.naming import opened_store
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def trend(
     reading: Reading = "reported",
     min_models: int = 3,
     ddof: int = 0,
-    replicates: int = 1000,
+    replicates: int | None = None,
     **choice: Any,
 ) -> Trend:
     """Fit score = slope x metric + intercept for each metric in each group of models. No weight is read.
@@ -50,13 +51,13 @@ def trend(
         metrics: Columns, or expressions over columns such as ``ln(spectral_norm)``.
         score: Name of the reported score.
         store: An open store, or its path or URL.
-        by: What groups are by: ``series``, ``dataset``, both, or nothing for one group.
+        by: What groups are by: ``series``, ``dataset``, both, or ``none`` for one group.
         dataset: Only scores on this dataset; empty for all.
         source: Only scores that this source reports; empty for all.
         reading: ``error`` or ``accuracy`` takes the complement where the score is the other one; else as reported.
         min_models: How many models a group must have, at least, to get a line.
         ddof: What n is lessened by in RMSE and MSE.
-        replicates: How many resamples make the intervals; 0 for none.
+        replicates: How many resamples make the intervals, 0 for none; None for 1000, fewer of more than 2,000 models.
         **choice: Which models, layers and values are meant, as of ``model_values.asked``: ``series``, ``models``,
             ``without``, ``profile``, ``reported``, ``where``, ``layers``, ``without_layers``, ``leave_out``, ``min_m``,
             ``over``, ``every_version``.
@@ -65,12 +66,14 @@ def trend(
         UsageError: A metric is no expression, a number is out of range, or something is ambiguous; the message says how
             to tell it apart.
         UnknownNameError: A column, score, model, series or table is not there.
-        NotStoredError: No model is left.
+        NotStoredError: No model is left, or none has a score.
         StoreError: The store cannot be read.
     """
     groups_by = _groups_by(by)
     check_whole("the least number of models", min_models, 2)
     check_whole("ddof", ddof, 0)
+    if replicates is not None:
+        check_whole("the number of resamples", replicates, 0)
     if ddof >= min_models:
         raise UsageError(f"ddof {ddof} leaves nothing of {min_models} models: take a smaller one, or larger groups")
     if not score:
@@ -78,36 +81,76 @@ def trend(
     question = asked(metrics, **choice)
     with opened_store(store, mode="read") as opened, opened.reading() as reader:
         values = found_values(reader, question)
-        scores = reader.scores_of(values.rows, "", dataset, source)
+        scores = found_scores(reader, values.rows, score, dataset, source)
     column, scored = scored_models(values.rows, scores, score, reading)
     datasets = sorted({own.dataset for own in scored})
     if "dataset" not in groups_by and len(datasets) > 1:
         raise UsageError(
-            f"{score} is reported on {', '.join(datasets)}: name one by --dataset, or make groups --by dataset"
+            f"{score} is reported on {shortened(datasets)}: name one by --dataset, or make groups --by dataset"
         )
     groups = _groups(values, scored, groups_by, question.models.series)
+    members = {own.at for group in groups.values() for own in group}
     lines: list[TrendLine] = []
     points: list[TrendPoint] = []
-    small: dict[tuple[str, str, str], int] = {}
+    small: list[SmallGroup] = []
+    left_out: list[LeftOut] = []
+    pooled: list[str] = []
+    count = resamples(replicates, len(scored))
     for expression in question.expressions:
-        numbers, _ = values.values_of(expression)
-        for group, members in groups.items():
-            both = [own for own in members if math.isfinite(numbers[own.at])]
+        metric = str(expression)
+        numbers, reasons = values.values_of(expression)
+        left_out += [LeftOut(metric, *values.rows[at][:2], reasons[at]) for at in sorted(members) if reasons[at]]
+        for group, own_members in groups.items():
+            both = [own for own in own_members if math.isfinite(numbers[own.at])]
             if len(both) < min_models:
-                small[str(expression), *group] = len(both)
+                small.append(SmallGroup(metric, *group, len(both)))
                 continue
             x = [float(numbers[own.at]) for own in both]
-            lines.append(_line(str(expression), group, x, [own.value for own in both], ddof, replicates))
+            y = [own.value for own in both]
+            lines.append(_line(metric, group, x, y, ddof, count))
+            if "series" not in groups_by:
+                families = [values.rows[own.at].series for own in both]
+                pooled.append(_pooled_families(metric, column.name, x, y, families, count))
             for number, own in zip(x, both, strict=True):
                 row = values.rows[own.at]
-                points.append(TrendPoint(str(expression), *group, row.model, row.version, number, own.value))
+                points.append(TrendPoint(metric, *group, row.model, row.version, number, own.value))
     if not lines:
-        raise UsageError(
-            f"no group has {min_models} models with metric and score: the largest has "
-            f"{max(small.values(), default=0)} (--min-models sets the least number)"
-        )
-    warnings = tuple(_warnings(values, question.expressions, lines))
-    return Trend(column, values.origin, groups_by, ddof, tuple(lines), tuple(points), small, warnings)
+        raise UsageError(_why_no_line(min_models, groups, small, left_out))
+    counts = TrendCounts(len(values), len({own.at for own in scored}), len(members))
+    warnings = (*_warnings(values, question.expressions, lines), *filter(None, pooled))
+    columns = ((own, values.column_of(own)) for own in question.expressions)
+    return Trend(
+        column,
+        tuple(
+            TrendMetric(str(own), told.better if told else "none", told.unit if told else "") for own, told in columns
+        ),
+        values.origin,
+        groups_by,
+        ddof,
+        tuple(lines),
+        tuple(points),
+        tuple(small),
+        tuple(left_out),
+        counts,
+        warnings,
+    )
+
+
+def _why_no_line(
+    min_models: int,
+    groups: Mapping[Group, Sequence[ScoredModel]],
+    small: Sequence[SmallGroup],
+    left_out: Sequence[LeftOut],
+) -> str:
+    """Say why no group has a line, and what to do about it."""
+    if not groups:
+        return "no model with a score is in a series: `ww series add` makes one, and --by none needs none"
+    largest = max(own.n for own in small)
+    why = f"; {left_out[0].model} has no {left_out[0].metric}: {left_out[0].reason}" if left_out else ""
+    return (
+        f"no group has {min_models} models with metric and score: the largest has {largest} (--min-models sets the "
+        f"least number){why}"
+    )
 
 
 def _groups_by(by: Sequence[str]) -> tuple[str, ...]:
@@ -117,9 +160,11 @@ def _groups_by(by: Sequence[str]) -> tuple[str, ...]:
         UnknownNameError: It is something else.
     """
     given = texts_of(by, "by")
+    if given == ("none",):
+        return ()
     for own in given:
         if own not in GROUPS:
-            raise UnknownNameError("kind of group", own, GROUPS)
+            raise UnknownNameError("kind of group", own, [*GROUPS, "none"])
     return tuple(own for own in GROUPS if own in given)
 
 
@@ -155,12 +200,29 @@ def _line(metric: str, group: Group, x: Sequence[float], y: Sequence[float], ddo
     )
 
 
+def _pooled_families(
+    metric: str,
+    score: str,
+    x: Sequence[float],
+    y: Sequence[float],
+    families: Sequence[Sequence[str]],
+    replicates: int,
+) -> str:
+    """Say that models of several series that one line goes through are ordered otherwise inside of them."""
+    from ww_core.rank_statistics import grouped_correlation
+
+    members = [(own, other, series) for own, other, names in zip(x, y, families, strict=True) for series in names]
+    if len({series for _, _, series in members}) < 2:
+        return ""
+    return families_disagree(grouped_correlation(*zip(*members, strict=True), replicates=replicates), metric, score)
+
+
 def _warnings(values: ModelValues, expressions: Sequence[Expression], lines: Sequence[TrendLine]) -> Iterator[str]:
     """Yield what whoever reads the lines must know."""
     for expression in expressions:
         column = values.column_of(expression)
         if column and column.caveat and isinstance(expression, Summary) and expression.aggregate == "mean":
             yield f"{column.name}: {column.caveat}"
-    few = {own.series or own.dataset or "all models": own.n for own in lines if own.n < FEW}
+    few = {group_name(own.series, own.dataset): own.n for own in lines if own.n < FEW}
     if few:
         yield few_models(list(few), max(few.values()))

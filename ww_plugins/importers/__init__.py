@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import ww_core as ww
 from ww_plugins.importers.mapped import MappedImporter
+from ww_plugins.importers.reports import ReportImporter
+from ww_plugins.importers.summaries import SummaryImporter
+from ww_plugins.importers.weightwatcher import WeightWatcherImporter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,4 +17,4 @@ if TYPE_CHECKING:
 @ww.hookimpl
 def ww_register_importers() -> Sequence[ww.Importer]:
     """Register the importers, none of which needs a package beyond ww's own."""
-    return [MappedImporter()]
+    return [WeightWatcherImporter(), SummaryImporter(), ReportImporter(), MappedImporter()]

@@ -16,7 +16,7 @@ from ww_plugins.importers.mapping import COLUMN, NAME, ColumnRule, ScoreRule, Ta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ww_core.loading.tables import Cell, Row, Table
+    from ww_core.loading.tables import Cell, CellRow, CellTable
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class _Reading:
     """One table being read by one mapping."""
 
     mapping: TableMapping
-    file: Table
+    file: CellTable
     at: Mapping[str, int] = field(init=False)
     notes: list[str] = field(default_factory=list)
     columns: dict[str, ww.ReportedColumn] = field(default_factory=dict)
@@ -101,12 +101,13 @@ class _Reading:
             )
         taken = self._taken(rows)
         provider = self._common("provider", self.mapping.provider, rows)
+        source = self._common("source", self.mapping.source, rows)
         entries = self._entries(rows, taken, provider)
         scores = tuple(self._scores(rows))
         if not self.columns and not scores:
             self._refuse(f"no column of {self.file.label} that it names holds a number")
         return ww.ReportedTable(
-            source=self._common("source", self.mapping.source, rows),
+            source=source,
             provider=provider,
             columns=tuple(self.columns.values()),
             rows=entries,
@@ -143,23 +144,23 @@ class _Reading:
                 unknown = ww.UnknownNameError(f"column of {self.file.label}", name, filter(None, self.at))
                 self._refuse(f"{where}: {unknown}")
 
-    def _is_kept(self, row: Row) -> bool:
+    def _is_kept(self, row: CellRow) -> bool:
         keep, leave_out = self.mapping.keep, self.mapping.leave_out
         return all(self._text(row, column) in texts for column, texts in keep.items()) and not any(
             self._text(row, column) in texts for column, texts in leave_out.items()
         )
 
-    def _cell(self, row: Row, column: str) -> Cell:
+    def _cell(self, row: CellRow, column: str) -> Cell:
         return row.cells[self.at[column]]
 
-    def _text(self, row: Row, column: str) -> str:
+    def _text(self, row: CellRow, column: str) -> str:
         return text_of(self._cell(row, column))
 
-    def _filled(self, template: Template, row: Row, special: Mapping[str, str] | None = None) -> str:
+    def _filled(self, template: Template, row: CellRow, special: Mapping[str, str] | None = None) -> str:
         known = special or {}
         return template.filled(lambda name: known[name] if name in known else self._text(row, name))
 
-    def _common(self, key: str, template: Template, rows: Sequence[Row]) -> str:
+    def _common(self, key: str, template: Template, rows: Sequence[CellRow]) -> str:
         """Return what a template says of the whole table."""
         texts = list(dict.fromkeys(self._filled(template, row) for row in rows))
         if len(texts) > 1:
@@ -169,7 +170,7 @@ class _Reading:
             )
         return texts[0]
 
-    def _taken(self, rows: Sequence[Row]) -> list[_Taken]:
+    def _taken(self, rows: Sequence[CellRow]) -> list[_Taken]:
         """Return which columns of the file are taken by which rule, in the order of the rules."""
         named = {rule.column for rule in self.mapping.columns if not _is_glob(rule.column, self.at)}
         used = {column for _, template in self.mapping.templates() for column in template.columns}
@@ -205,7 +206,7 @@ class _Reading:
             self.notes.append(f"left out, as the mapping does not name them: {', '.join(ignored)}")
         return [own for own in taken if own.column not in empty]
 
-    def _fault_of_numbers(self, rows: Sequence[Row], column: str) -> str:
+    def _fault_of_numbers(self, rows: Sequence[CellRow], column: str) -> str:
         for row in rows:
             cell = self._cell(row, column)
             if isinstance(cell, bool):
@@ -216,14 +217,14 @@ class _Reading:
                 return f"{self.file.unit} {row.number}: {error}"
         return ""
 
-    def _entries(self, rows: Sequence[Row], taken: Sequence[_Taken], provider: str) -> tuple[ww.ReportedEntry, ...]:
+    def _entries(self, rows: Sequence[CellRow], taken: Sequence[_Taken], provider: str) -> tuple[ww.ReportedEntry, ...]:
         """Return the rows, and fill in the columns."""
         if not taken:  # scores alone; models that are members of a series are rows that say nothing
             places = dict.fromkeys(self._place(row) for row in rows) if self.mapping.series else {}
             return tuple(ww.ReportedEntry(model, {}, version, layer) for model, version, layer in places)
         fixed = [(self._defined(own, rows[0], provider), own) for own in taken if not own.rule.is_long]
         varying = [own for own in taken if own.rule.is_long]
-        read: list[tuple[Row, _Place, dict[str, ww.Outcome]]] = []
+        read: list[tuple[CellRow, _Place, dict[str, ww.Outcome]]] = []
         for row in rows:
             values = {name: self._outcome(row, own) for name, own in fixed}
             for own in varying:
@@ -231,7 +232,7 @@ class _Reading:
             read.append((row, self._place(row), values))
         return tuple(self._merged(read) if varying else self._apart(read))
 
-    def _merged(self, read: Sequence[tuple[Row, _Place, dict[str, ww.Outcome]]]) -> Iterator[ww.ReportedEntry]:
+    def _merged(self, read: Sequence[tuple[CellRow, _Place, dict[str, ww.Outcome]]]) -> Iterator[ww.ReportedEntry]:
         """Put rows together that speak of one model and layer, where each says something else."""
         merged: dict[_Place, dict[str, ww.Outcome]] = {}
         lines: dict[tuple[_Place, str], int] = {}
@@ -247,11 +248,15 @@ class _Reading:
         for place, values in merged.items():
             yield ww.ReportedEntry(place.model, values, place.version, place.layer)
 
-    def _apart(self, read: Sequence[tuple[Row, _Place, dict[str, ww.Outcome]]]) -> Iterator[ww.ReportedEntry]:
+    def _apart(self, read: Sequence[tuple[CellRow, _Place, dict[str, ww.Outcome]]]) -> Iterator[ww.ReportedEntry]:
         """Make an entry of each row; a layer may have several, one for each of its matrices, but a model has one."""
         lines: dict[_Place, int] = {}
         for row, place, values in read:
             line = lines.setdefault(place, row.number)
+            if line != row.number and not self.mapping.model.text and not place.layer:
+                self._refuse(
+                    f"it does not say which model a row of {self.file.label} is of: write model = '{{column}}'"
+                )
             if line != row.number and not place.layer:
                 raise ww.CorruptFileError(
                     f"{self.file.place(row.number)}: {place} has a row in {self.file.unit} {line} already: choose one "
@@ -259,7 +264,7 @@ class _Reading:
                 )
             yield ww.ReportedEntry(place.model, values, place.version, place.layer)
 
-    def _place(self, row: Row) -> _Place:
+    def _place(self, row: CellRow) -> _Place:
         """Return what a row speaks of."""
         mapping = self.mapping
         try:
@@ -274,7 +279,7 @@ class _Reading:
             raise ww.CorruptFileError(f"{self.file.place(row.number)}: {error}") from None
         return _Place(texts["the model"], texts["the version"], self._filled(mapping.layer, row))
 
-    def _defined(self, taken: _Taken, row: Row, provider: str) -> str:
+    def _defined(self, taken: _Taken, row: CellRow, provider: str) -> str:
         """Return the name of a column as a row says it, and define it if it is new."""
         column, rule = taken
         name = self._filled(rule.name, row, {COLUMN: column})
@@ -303,13 +308,13 @@ class _Reading:
             )
         return name
 
-    def _outcome(self, row: Row, taken: _Taken) -> ww.Outcome:
+    def _outcome(self, row: CellRow, taken: _Taken) -> ww.Outcome:
         try:
             return outcome_of(self._cell(row, taken.column), taken.rule.type)
         except ValueError as error:
             raise ww.CorruptFileError(f"{self.file.place(row.number, taken.column)}: {error}") from None
 
-    def _series(self, rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
+    def _series(self, rows: Sequence[CellRow]) -> dict[str, tuple[str, ...]]:
         members: dict[str, dict[str, None]] = {}
         for row in rows if self.mapping.series else ():
             model = self._place(row).model
@@ -321,7 +326,7 @@ class _Reading:
                         raise ww.CorruptFileError(f"{self.file.place(row.number)}: {error}") from None
         return {model: tuple(series) for model, series in members.items()}
 
-    def _scores(self, rows: Sequence[Row]) -> Iterator[ww.Score]:
+    def _scores(self, rows: Sequence[CellRow]) -> Iterator[ww.Score]:
         seen: dict[tuple[str, ...], tuple[ww.Score, int]] = {}
         for row in rows:
             for rule in self.mapping.scores:
@@ -338,7 +343,7 @@ class _Reading:
                 if line == row.number and first is score:
                     yield score
 
-    def _score(self, rule: ScoreRule, row: Row) -> ww.Score | None:
+    def _score(self, rule: ScoreRule, row: CellRow) -> ww.Score | None:
         value = self._number(row, rule.value)
         if value is None:
             return None
@@ -356,7 +361,7 @@ class _Reading:
             high=self._number(row, rule.high) if rule.high else None,
         )
 
-    def _number(self, row: Row, column: str) -> float | None:
+    def _number(self, row: CellRow, column: str) -> float | None:
         cell = self._cell(row, column)
         try:
             number = None if is_missing(cell) else number_of(cell)

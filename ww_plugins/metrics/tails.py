@@ -21,7 +21,14 @@ class PowerLaw:
     """Columns of the tail fit p(lambda) ~ lambda**-alpha on lambda >= xmin."""
 
     alpha: float = ww.column(
-        better="lower", doc="Exponent of the density of eigenvalues in the tail", standard_error="sigma"
+        better="lower",
+        doc="Exponent of the density of eigenvalues in the tail",
+        standard_error="sigma",
+        caveat=(
+            "over a series of one architecture that differ in depth, the mean of alpha over layers does not order "
+            "models: Martin, Peng and Mahoney (2021) weight alpha by log10 lambda_max, as alpha_weighted does, and "
+            'Martin and Mahoney (2021, "Post-mortem on a deep learning contest") find a Simpson\'s paradox'
+        ),
     )
     D: float = ww.column(better="lower", doc="Kolmogorov-Smirnov distance of the tail from the fit, 0 to 1")
     sigma: float = ww.column(doc="Standard error of alpha, (alpha - 1) / sqrt(n_tail)")

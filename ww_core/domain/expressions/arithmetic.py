@@ -150,6 +150,24 @@ def parse_expression(text: str, what: str = "expression") -> Expression:
     return expression
 
 
+def parse_expressions(text: str, what: str = "expression") -> tuple[Expression, ...]:
+    """Parse one expression or several, separated by commas, such as ``alpha, if(D < 0.1, alpha, 0)``.
+
+    Args:
+        text: The text.
+        what: What a message calls it.
+
+    Raises:
+        UsageError: It is none; the message says where, and what is expected there.
+    """
+    tokens = Tokens(text, what)
+    found = [read_expression(tokens)]
+    while tokens.take_if(","):
+        found.append(read_expression(tokens))
+    tokens.end("an operator", ",")
+    return tuple(found)
+
+
 def parse_comparison(text: str, what: str = "condition") -> Comparison:
     """Parse a text that is nothing but a comparison, such as ``num_evals > 50``.
 

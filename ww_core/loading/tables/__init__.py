@@ -8,8 +8,9 @@ from ww_core.errors import SourceError
 from ww_core.loading.tables.cells import is_missing, name_of, number_of, outcome_of, text_of, whole_number_of
 from ww_core.loading.tables.delimited import DelimitedTable
 from ww_core.loading.tables.frames import FrameTable, is_frame, read_parquet
+from ww_core.loading.tables.lines import LineTable, begins_with_object
 from ww_core.loading.tables.records import RecordTable
-from ww_core.loading.tables.table import Cell, Row, Table
+from ww_core.loading.tables.table import Cell, CellRow, CellTable
 from ww_core.loading.unpacked import unpacked_head
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cell",
-    "Row",
-    "Table",
+    "CellRow",
+    "CellTable",
     "is_missing",
     "name_of",
     "number_of",
@@ -45,11 +46,11 @@ OTHERS = {
 """What begins so is no table that is read."""
 
 
-def read_table(source: Source) -> Table:
+def read_table(source: Source) -> CellTable:
     """Read the header of a table, whatever form it has.
 
-    A file is known by its content: text with commas, tabs or semicolons, JSON (a list of objects) or Parquet, the first
-    two also compressed by gzip. Of a Python object, a data frame of pandas.
+    A file is known by its content: text with commas, tabs or semicolons, JSON (a list of objects, or one a line) or
+    Parquet, all but the last also compressed by gzip. Of a Python object, a data frame of pandas.
 
     Raises:
         SourceError: It cannot be read, or is no table.
@@ -68,6 +69,9 @@ def read_table(source: Source) -> Table:
     for magic, what in OTHERS.items():
         if head.startswith(magic):
             raise SourceError(f"{source.label}: this is {what}: save the table as CSV in UTF-8")
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"[", b"{"}:
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if begins_with_object(start):
+        return LineTable(source)
+    if start[:1] in {b"[", b"{"}:
         return RecordTable(source)
     return DelimitedTable(source)

@@ -77,6 +77,10 @@ def outcome_of(cell: Cell, kind: Literal["float", "int", "bool", "text"]) -> Out
     Raises:
         ValueError: It holds something else; the message says what.
     """
+    if kind == "float" and isinstance(cell, str) and _NUMBER.fullmatch(cell):  # nearly all cells are such
+        number = float(cell)
+        if math.isfinite(number):
+            return Outcome(State.OK, number)
     if is_missing(cell):
         return EMPTY
     if kind == "text":

@@ -6,7 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from ww_core.errors import CorruptFileError
-from ww_core.loading.tables.table import Row, Table
+from ww_core.loading.tables.table import MOST_ROWS, CellRow, CellTable
 from ww_core.loading.unpacked import unpacked
 
 if TYPE_CHECKING:
@@ -20,10 +20,13 @@ LARGEST_TEXT = 2**28
 LONGEST_LINE = 2**22
 """Bytes of a line."""
 
+MOST_LINES = 2 * MOST_ROWS
+"""Lines of a text, empty ones too: a small file compressed by gzip may hold as many as there is room for."""
+
 DELIMITERS = ",\t;"
 
 
-class DelimitedTable(Table):
+class DelimitedTable(CellTable):
     """A table in a text, with its header in the first line; what stands between cells is told from that line.
 
     Lines without any character are passed over. A cell with a delimiter, a quote or the end of a line in it stands in
@@ -46,11 +49,11 @@ class DelimitedTable(Table):
         if not first:
             raise CorruptFileError(f"{self.label}: the file is empty")
         # Most cells win; a comma where there is one cell only, or as many by another.
-        self.delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+        self.delimiter = max(DELIMITERS, key=lambda mark: _width(first, mark))
         header = next(cells for _, cells in self._records())
         super().__init__(source.label, header)
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[CellRow]:
         width = len(self.header)
         records = self._records()
         next(records)
@@ -59,7 +62,7 @@ class DelimitedTable(Table):
                 raise CorruptFileError(
                     f"{self.place(number)}: the row has {len(cells):,} cells, and the header has {width:,}"
                 )
-            yield Row(number, tuple(cells))
+            yield CellRow(number, tuple(cells))
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the cells of each row with the number of the line that it begins in, the header's first."""
@@ -88,6 +91,8 @@ class DelimitedTable(Table):
                     raise CorruptFileError(
                         f"{self.label}: the text has more than {LARGEST_TEXT:,} bytes: split it, or leave columns out"
                     )
+                if number > MOST_LINES:
+                    raise CorruptFileError(f"{self.label}: the text has more than {MOST_LINES:,} lines: split it")
                 yield self._text_of(line, number)
 
     def _text_of(self, line: bytes, number: int) -> str:
@@ -103,6 +108,14 @@ class DelimitedTable(Table):
             return line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
             raise CorruptFileError(f"{self.place(number)}: this is no text in UTF-8: save the table as one") from None
+
+
+def _width(line: str, delimiter: str) -> int:
+    """Return into how many cells a delimiter cuts a line; 0 if it cannot be cut, which is said when it is read."""
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter)))
+    except csv.Error:
+        return 0
 
 
 def _told(error: csv.Error) -> str:

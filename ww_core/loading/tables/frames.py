@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ww_core.errors import CorruptFileError, MissingExtraError, SourceError
-from ww_core.loading.tables.table import MOST_CELLS, MOST_COLUMNS, Cell, Row, Table
+from ww_core.loading.tables.table import MOST_CELLS, MOST_COLUMNS, Cell, CellRow, CellTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ def is_frame(thing: object) -> bool:
     return all(hasattr(thing, name) for name in ("columns", "index", "itertuples", "reset_index"))
 
 
-class FrameTable(Table):
+class FrameTable(CellTable):
     """A data frame; an index with a name is a column too.
 
     Raises:
@@ -35,9 +35,9 @@ class FrameTable(Table):
                 raise CorruptFileError(f"{label}: the column name {name!r} is no text: rename it")
         super().__init__(label, names)
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[CellRow]:
         for number, values in enumerate(self._frame.itertuples(index=False, name=None), 1):
-            yield Row(number, tuple(map(_cell, values)))
+            yield CellRow(number, tuple(map(_cell, values)))
 
 
 def _cell(value: Any) -> Cell:
@@ -48,7 +48,7 @@ def _cell(value: Any) -> Cell:
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def read_parquet(source: Source) -> Table:
+def read_parquet(source: Source) -> CellTable:
     """Read a Parquet file of this machine.
 
     Raises:

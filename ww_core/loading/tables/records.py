@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.errors import CorruptFileError
 from ww_core.loading.json_text import parse_json
-from ww_core.loading.tables.table import MOST_COLUMNS, Row, Table
+from ww_core.loading.tables.table import MOST_COLUMNS, CellRow, CellTable
 from ww_core.loading.unpacked import unpacked_content
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ LARGEST_JSON = 2**26
 """Bytes of such a file, once it is unpacked."""
 
 
-class RecordTable(Table):
+class RecordTable(CellTable):
     """A table in a file of JSON. A column that a record does not have is empty in it.
 
     Raises:
@@ -40,14 +40,14 @@ class RecordTable(Table):
         super().__init__(source.label, tuple(header))
         self._names = tuple(header)
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[CellRow]:
         for number, record in enumerate(self._records, 1):
             cells = tuple(record.get(name) for name in self._names)
             for name, cell in zip(self.header, cells, strict=True):
                 if isinstance(cell, (dict, list)):
                     kind = "an object" if isinstance(cell, dict) else "a list"
                     raise CorruptFileError(f"{self.place(number, name)}: a text or a number is expected, not {kind}")
-            yield Row(number, cells)
+            yield CellRow(number, cells)
 
 
 def _checked(content: Any, label: str) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ LONGEST_HEADER = 200
 """Characters of a column's name."""
 
 
-class Row(NamedTuple):
+class CellRow(NamedTuple):
     """A row of a table.
 
     Attributes:
@@ -34,7 +34,7 @@ class Row(NamedTuple):
     cells: tuple[Cell, ...]
 
 
-class Table(ABC):
+class CellTable(ABC):
     """A table whose header has been read; rows are read anew each time that it is iterated over.
 
     Iterating raises CorruptFileError where a row is damaged or a limit is exceeded; the message names the place.
@@ -51,7 +51,7 @@ class Table(ABC):
         self.header = tuple(name.strip() for name in header)
         self._check_header()
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[CellRow]:
         width = max(1, len(self.header))
         most = min(MOST_ROWS, MOST_CELLS // width)
         for count, row in enumerate(self._rows(), 1):
@@ -66,7 +66,7 @@ class Table(ABC):
         return f"{self.label}, {self.unit} {number}" + (f", column {legible(column)}" if column else "")
 
     @abstractmethod
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[CellRow]:
         """Read the rows; each has as many cells as the header has names."""
 
     def _check_header(self) -> None:
