@@ -123,7 +123,10 @@ def test_what_is_there_is_not_overwritten(small, tmp_path):
         with pytest.raises(ww.UsageError, match=f"{name} is there already"):
             ww.export_folder(tmp_path / name, store=small)
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "file").read_text() == "precious"
-    for name in ("file", "full", "link"):
+    (tmp_path / "of another program").mkdir()
+    (tmp_path / "of another program" / "manifest.json").write_text('{"format": 1, "files": {}}')
+    (tmp_path / "export" / "mine.jsonl").write_text("precious")
+    for name in ("file", "full", "link", "of another program", "export"):
         with pytest.raises(ww.UsageError, match="only an export is replaced"):
             ww.export_folder(tmp_path / name, store=small, replace=True)
     assert (tmp_path / "full" / "file").read_text() == "precious"

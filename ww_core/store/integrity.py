@@ -301,8 +301,8 @@ def _model_digest(connection: Connection, run: Row[Any]) -> str | None:
     readable = [row for row in covered if row.weight is not None]
     made = {}
     for chunk in chunks(sorted({row.weight_id for row in readable})):
-        for *key, entries in connection.execute(_ENTRIES, {"tensors": chunk}):
-            made[tuple(key)] = entries
+        for *key, entries, count in connection.execute(_ENTRIES, {"tensors": chunk}):
+            made[tuple(key)] = (entries, count)
     layers, matrices = {}, []
     for row in readable:
         if r"\x00" in row.name:  # as it is stored: the digest was made of the letter itself
@@ -310,8 +310,8 @@ def _model_digest(connection: Connection, run: Row[Any]) -> str | None:
         layers[row.layer_id] = (row.name, _layer_digest(row))
         if row.is_primary:
             part = (row.weight_id, row.extractor_id, row.groups, row.split, row.rounding, row.rows, row.cols)
-            entries = made.get(part)
-            if entries is None:
+            entries, count = made.get(part, (0, 0))
+            if count < row.matrices:
                 return None
             parts = (row.weight, row.groups, row.split, row.identity)
             shape = (row.rows, row.cols, entries)
@@ -343,20 +343,21 @@ _COVERED = (
 )
 
 _matrix = t.matrix_subject.c
+_PART = (
+    _matrix.tensor_id,
+    _matrix.extractor_id,
+    _matrix.groups,
+    _matrix.split,
+    _matrix.rounding,
+    _matrix.rows,
+    _matrix.cols,
+    _matrix.entries,
+)
 _ENTRIES = (
-    select(
-        _matrix.tensor_id,
-        _matrix.extractor_id,
-        _matrix.groups,
-        _matrix.split,
-        _matrix.rounding,
-        _matrix.rows,
-        _matrix.cols,
-        _matrix.entries,
-    )
+    select(*_PART, func.count())
     # coalesce, because SQLite would take the index of contexts, in which nearly every matrix of the store has none.
     .where(_matrix.tensor_id.in_(bindparam("tensors", expanding=True)), func.coalesce(_matrix.context_id, 0) == 0)
-    .distinct()
+    .group_by(*_PART)
 )
 
 
@@ -402,8 +403,10 @@ def _identity_digest(row: Row[Any]) -> str | None:
             return extractor_identity(row.key, row.version, parameters)
         case "spectrum" if row.version == NUMERICS_VERSION:
             return spectrum_identity(SpectrumKind.of(row.key.partition(":")[2], parameters))
-        case "metric":
+        case "metric" | "quantity":
             return quantity_identity(row.key, row.version, parameters, json.loads(row.needs))
+        case "reported" if not _is_escaped(row.key, row.version, row.parameters):
+            return ReportedColumn("", row.key, row.version, parameters["definition"]).identity
         case "reported":
             return ReportedColumn("", row.key, row.version, parameters["definition"]).identity
     return None

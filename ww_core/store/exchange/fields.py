@@ -19,9 +19,6 @@ from ww_core.store.rows import clean
 Check = Callable[[Any], Any]
 """Gives a field as it is stored, and raises ValueError with the end of a sentence if it cannot be."""
 
-LARGEST_NUMBER = 2**53
-"""What numbers of runs are under, so that no store ever runs out of them."""
-
 
 def check_of(table: Table, column: Column[Any], there: Mapping[str, Collection[int]]) -> Check:
     """Return what checks the fields of a column.
@@ -43,8 +40,8 @@ def _check_of_type(table: Table, column: Column[Any], there: Mapping[str, Collec
     kind, target = column.type, target_of(column)
     if target is not None:
         return partial(_pointer, there[target.name], target.name)
-    if column.name == "id" or (table.name, column.name) in NUMBERS:
-        return partial(_whole, 0, LARGEST_NUMBER)
+    if (table.name, column.name) in RANGES:
+        return partial(_whole, *RANGES[table.name, column.name])
     if isinstance(kind, Boolean):
         return _boolean
     if isinstance(kind, Float):
@@ -63,8 +60,14 @@ def _check_of_type(table: Table, column: Column[Any], there: Mapping[str, Collec
     return partial(_json_text, form) if form else partial(_text, kind.length or math.inf)
 
 
-NUMBERS = {("origin", "run")}
-"""Columns that name a run by its number, which may be gone."""
+RANGES: Mapping[tuple[str, str], tuple[int, int]] = {
+    ("run", "id"): (1, 2**53),
+    ("origin", "run"): (0, 2**53),
+    ("label", "position"): (1, 2**30),  # others are counted on from it
+    ("coverage", "matrices"): (0, 2**20),  # a report makes room for each
+    ("spectrum", "length"): (0, 2**25),  # and so does what unpacks it
+}
+"""Where numbers begin and end, by table and column, that could be held and would cost too much."""
 
 
 def _pointer(there: Collection[int], target: str, field: Any) -> int:

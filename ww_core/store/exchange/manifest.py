@@ -76,9 +76,12 @@ def file_of(table: str) -> str:
 
 
 def is_export(folder: Path) -> bool:
-    """Whether a folder holds an export and nothing else, as far as the names of its files tell."""
-    names = [entry.name for entry in folder.iterdir()]
-    return MANIFEST in names and all(name == MANIFEST or name.endswith(SUFFIX) for name in names)
+    """Whether a folder holds an export and nothing else, as far as its manifest and the names of its files tell."""
+    try:
+        expected = {MANIFEST, *map(file_of, _read_manifest(folder).files)}
+    except (SourceError, SchemaTooNewError):
+        return False
+    return all(entry.name in expected for entry in folder.iterdir())
 
 
 def checked_manifest(folder: Path) -> Manifest:

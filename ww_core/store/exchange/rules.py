@@ -222,12 +222,17 @@ def _give_numbers(passage: Passage, new: Sequence[int]) -> None:
     told = set(passage.source.scalars(select(t.origin.c.run).distinct()))
     gone = sorted(told - set(new) - set(numbers) - {0})
     last = _last_number(passage.target)
-    if min([*new, *gone], default=last + 1) > last:
-        numbers |= {number: number for number in [*new, *gone]}
+    kept = [*new, *gone]
+    if min(kept, default=last + 1) > last and max(kept, default=0) < LARGEST_KEPT:
+        numbers |= {number: number for number in kept}
     else:
         numbers |= {number: last + place for place, number in enumerate(new, 1)}
     numbers[0] = 0
     _count_on_after(passage.target, max(numbers.values()))
+
+
+LARGEST_KEPT = 2**31
+"""What numbers of a folder are under that are kept: no store has so many runs, and it counts on from the largest."""
 
 
 def _last_number(connection: Connection) -> int:

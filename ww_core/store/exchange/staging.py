@@ -26,6 +26,7 @@ from ww_core.store.exchange.layout import exchanged_columns, exchanged_tables, h
 from ww_core.store.exchange.lines import LineReader
 from ww_core.store.exchange.manifest import Manifest, checked_manifest, file_of, opened
 from ww_core.store.integrity import verify_content
+from ww_core.store.rows import UNREADABLE
 
 LONGEST_LINE = 2**26
 """Bytes of a line."""
@@ -80,7 +81,7 @@ def staged(path: str | os.PathLike[str], rename: Mapping[str, str] | None = None
             migrate.make_empty_store(engine, manifest.revision, str(folder))
             with engine.begin() as connection:
                 _load(connection, manifest, folder)
-            migrate.upgrade(engine, Location())
+            _upgrade(engine, manifest, folder)
             with engine.begin() as connection:
                 _check(connection, folder)
                 for old, new in (rename or {}).items():
@@ -96,12 +97,31 @@ def _room_for(folder: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-        if code not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}:
+        if not _is_lack_of_room(cause):
             raise
         raise StoreError(
             f"no room for a temporary copy of {folder}: free some, or set the variable TMPDIR to another folder"
         ) from error
+
+
+def _is_lack_of_room(error: BaseException | None) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+
+
+def _upgrade(engine: Engine, manifest: Manifest, folder: Path) -> None:
+    """Bring what was read to today's schema.
+
+    Raises:
+        CorruptFileError: It holds something that a migration makes nothing of.
+    """
+    try:
+        migrate.upgrade(engine, Location())
+    except (DBAPIError, *UNREADABLE) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if _is_lack_of_room(cause):
+            raise
+        raise CorruptFileError(f"{folder} cannot be upgraded from revision {manifest.revision}: {cause}") from error
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -228,6 +248,9 @@ _STRAYS = {
         LEFT JOIN model_subject ON model_subject.subject_id = analysis.model_subject_id
         WHERE analysis.model_subject_id IS NOT NULL
             AND coalesce(model_subject.checkpoint_id, 0) <> structure.checkpoint_id
+    """,
+    "a column has a scope that there is not": """
+        SELECT label FROM selection_variant WHERE scope NOT IN ('matrix', 'layer', 'model')
     """,
     "a subject is of another kind than what is said of it": """
         SELECT subject.digest FROM subject
