@@ -47,9 +47,7 @@ def parse_json(content: bytes, label: str, what: str, *, constant: Callable[[str
     except RecursionError:
         raise CorruptFileError(f"{label} is no {what}: it is nested too deep") from None
     except ValueError:
-        raise CorruptFileError(
-            f"{label} is no JSON that can be read: a number has thousands of digits"
-        ) from None
+        raise CorruptFileError(f"{label} is no JSON that can be read: a number has thousands of digits") from None
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
