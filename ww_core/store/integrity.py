@@ -354,7 +354,8 @@ _ENTRIES = (
         _matrix.cols,
         _matrix.entries,
     )
-    .where(_matrix.tensor_id.in_(bindparam("tensors", expanding=True)), _matrix.context_id.is_(None))
+    # coalesce, because SQLite would take the index of contexts, in which nearly every matrix of the store has none.
+    .where(_matrix.tensor_id.in_(bindparam("tensors", expanding=True)), func.coalesce(_matrix.context_id, 0) == 0)
     .distinct()
 )
 

@@ -63,12 +63,12 @@ def timestamp(moment: datetime) -> str:
 def execute(connection: Connection, statement: Statement, parameters: Mapping[str, Any]) -> list[Any]:
     """Run a statement that is a constant of the code, and return its rows, with names as SQLAlchemy's have them.
 
-    SQLite does most of them in less time than SQLAlchemy takes to hand them over, so its driver is asked at once.
+    SQLite does most of them in less time than SQLAlchemy takes to hand them over, so its driver is asked at once. A
+    server gets a list as one array: a placeholder for each entry would have to be written, and read, each time.
     """
     if connection.dialect.name == "sqlite":
         return _prepared(statement, connection.dialect).execute(driver_of(connection), parameters)
-    answer = connection.execute(statement, parameters)
-    return list(answer.all()) if answer.returns_rows else []
+    return _prepared_for_server(statement, connection.dialect).execute(connection, parameters)
 
 
 Statement = Select[Any] | Update | Delete
@@ -77,6 +77,36 @@ Statement = Select[Any] | Update | Delete
 @functools.cache
 def _prepared(statement: Statement, dialect: Dialect) -> _Prepared:
     return _Prepared(statement, dialect)
+
+
+@functools.cache
+def _prepared_for_server(statement: Statement, dialect: Dialect) -> _PreparedForServer:
+    return _PreparedForServer(statement, dialect)
+
+
+def _row_of(statement: Statement) -> Callable[[Sequence[Any]], Any]:
+    """Return what makes a row with the names of the statement's columns of a plain one."""
+    columns = list(statement.selected_columns) if isinstance(statement, Select) else []
+    row: Any = namedtuple("Row", [str(column.key) for column in columns], rename=True)  # type: ignore[misc]
+    return functools.partial(tuple.__new__, row)  # faster than its _make
+
+
+class _PreparedForServer:
+    """A statement as the driver of PostgreSQL takes it: compiled once, with arrays for lists."""
+
+    def __init__(self, statement: Statement, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        self._lists = frozenset(re.findall(_LIST, compiled.string))
+        self._text = re.sub(rf"IN \({_LIST}\)", r"= ANY(%(\1)s)", compiled.string)
+        self._fixed = dict(compiled.params)
+        self._row = _row_of(statement)
+
+    def execute(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
+        given = {**self._fixed, **parameters}
+        lists = {name: list(given[name]) for name in self._lists}
+        with connection.exec_driver_sql(self._text, given | lists) as answer:
+            # The driver's rows, all at once: SQLAlchemy's own would be made one by one, and thrown away.
+            return list(map(self._row, answer.cursor.fetchall())) if answer.returns_rows else []
 
 
 class _Prepared:
@@ -89,9 +119,7 @@ class _Prepared:
         self._fixed = dict(compiled.params)
         self._names = tuple(compiled.positiontup or ())
         columns = list(statement.selected_columns) if isinstance(statement, Select) else []
-        names = [str(column.key) for column in columns]
-        row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
-        self._row: Callable[[Sequence[Any]], Any] = functools.partial(tuple.__new__, row)  # faster than its _make
+        self._row = _row_of(statement)
         self._booleans = [place for place, column in enumerate(columns) if isinstance(column.type, Boolean)]
 
     def execute(self, driver: sqlite3.Connection, parameters: Mapping[str, Any]) -> list[Any]:
@@ -179,6 +207,26 @@ def insert_many(
         statement = _inserting(connection.dialect, table, columns, len(chunk), ending)
         changed += connection.exec_driver_sql(statement, tuple(chain.from_iterable(chunk))).rowcount
     return changed
+
+
+def insert_very_many(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> int:
+    """Do the same as `insert_many`; on a server through a table of the transaction's own, in a fifth of the time."""
+    if connection.dialect.name == "sqlite" or len(rows) <= CHUNK:
+        return insert_many(connection, table, columns, rows)
+    coming, names = f"coming_{table.name}", ", ".join(columns)
+    place = connection.dialect.identifier_preparer.format_table(table)
+    # Names are those of our tables and columns; values are not among them.
+    own = f"CREATE TEMPORARY TABLE IF NOT EXISTS {coming} ON COMMIT DROP"
+    connection.exec_driver_sql(f"{own} AS SELECT {names} FROM {place} WITH NO DATA")  # noqa: S608 - see above
+    connection.exec_driver_sql(f"TRUNCATE {coming}")
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"COPY {coming} ({names}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+    move = f"INSERT INTO {place} ({names}) SELECT {names} FROM {coming} ON CONFLICT DO NOTHING"  # noqa: S608 - see above
+    return connection.exec_driver_sql(move).rowcount
 
 
 def upsert(

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select
 
 from ww_core.store.exchange.layout import OWNERS, has_key, is_numbered, ordering, owner_of, target_of
-from ww_core.store.rows import chunks, insert_many, keys_by_digest, record_by_digest
+from ww_core.store.rows import chunks, insert_very_many, keys_by_digest, record_by_digest
 
-FETCHED = 2000
+FETCHED = 5000
 """Rows that are in memory at a time."""
 
 Fields = dict[str, Any]
@@ -135,14 +135,14 @@ class Passage:
         if rows:
             names = tuple(name for name in rows[0] if name != "id")
             fields = [tuple(row[name] for name in names) for row in rows]
-            self.added[table.name] += insert_many(self.target, table, quoted(names), fields)
+            self.added[table.name] += insert_very_many(self.target, table, quoted(names), fields)
 
     def add_keyed(self, table: Table) -> None:
         """Add the rows whose primary key is new; of a list only with what owns it."""
         names = quoted(table.columns.keys())
         owner = owner_of(table)
         for batch in self.lists(table) if owner is None else self.fresh_lists(table, owner):
-            added = insert_many(self.target, table, names, list(map(tuple, batch)))
+            added = insert_very_many(self.target, table, names, list(map(tuple, batch)))
             self.added[table.name] += added
             self.kept[table.name] += len(batch) - added
 

@@ -324,8 +324,8 @@ def add_spectra(passage: Passage) -> None:
     for batch in passage.lists(t.spectrum, FEW_SPECTRA):
         whole = [tuple(row) for row in batch if row[content] is not None]
         bare = [tuple(row) for row in batch if row[content] is None]
-        passage.added["spectrum"] += insert_many(passage.target, t.spectrum, names, whole, where_null="singular_values")
-        passage.added["spectrum"] += insert_many(passage.target, t.spectrum, names, bare)
+        added = insert_many(passage.target, t.spectrum, names, whole, where_null="singular_values")
+        passage.added["spectrum"] += added + insert_many(passage.target, t.spectrum, names, bare)
 
 
 FEW_SPECTRA = 25
