@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--store", default=None, help="where to keep the store; default in memory")
     options = parser.parse_args()
     try:
-        expected = json.loads(options.expected.read_text())
+        expected = asked(options.expected)
         started = time.perf_counter()
         with ww.open_store(options.store) as store:
             import_all(options.folder, store)
@@ -57,6 +57,30 @@ def main() -> int:
     return int(not all(cell["match"] for cell in wanted))
 
 
+def asked(file: Path) -> dict[str, Any]:
+    """Return what a file asks for, as far as its form is the one that is described above.
+
+    Raises:
+        UsageError: It is not.
+        OSError: The file cannot be read.
+    """
+    try:
+        found = json.loads(file.read_text())
+    except (ValueError, RecursionError) as error:
+        raise ww.UsageError(f"{file} is no JSON: {error}") from None
+    for name, texts in {"cells": ("recipe", "format", "printed"), "corrections": ("recipe",)}.items():
+        own = found.get(name, [] if name == "corrections" else None) if isinstance(found, dict) else None
+        if not isinstance(own, list):
+            raise ww.UsageError(f"{file} has no list of {name}")
+        for at, cell in enumerate(own, 1):
+            if not isinstance(cell, dict) or not isinstance(cell.get("args"), dict):
+                raise ww.UsageError(f"{file}, {name} {at}: it has no args, which are an object")
+            for key in texts:
+                if not isinstance(cell.get(key), str):
+                    raise ww.UsageError(f"{file}, {name} {at}: it has no {key}, which is a text")
+    return found
+
+
 def answered(papers: Papers, cell: dict[str, Any]) -> dict[str, Any]:
     """Return a cell with the value that was computed, and whether it is what was printed."""
     told = {name: own for name, own in cell.items() if name not in {"recomputed", "recomputed_as_printed", "match"}}
@@ -66,7 +90,11 @@ def answered(papers: Papers, cell: dict[str, Any]) -> dict[str, Any]:
         return {**told, "value": None, "as_printed": "", "match": False, "error": str(error)}
     if not math.isfinite(value):
         return {**told, "value": None, "as_printed": "", "match": False, "error": "it has no value"}
-    shown = written(value, cell["format"])
+    try:
+        shown = written(value, cell["format"])
+    except (ValueError, LookupError) as error:
+        why = f"format {cell['format']!r} writes no number: {error}"
+        return {**told, "value": value, "as_printed": "", "match": False, "error": why}
     return {**told, "value": value, "as_printed": shown, "match": shown == cell["printed"]}
 
 

@@ -83,7 +83,7 @@ class Papers:
             raise ww.UnknownNameError("recipe", recipe, self._recipes)
         try:
             return self._recipes[recipe](**arguments)
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:  # an argument that is no text, or none of the recipe's
             raise ww.UsageError(f"recipe {recipe} with arguments {dict(arguments)}: {error}") from error
 
     def _series(self, series: str, metric: str, stat: str, error_set: str, label: str = "published_label") -> float:

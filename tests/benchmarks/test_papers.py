@@ -300,6 +300,46 @@ def test_a_cell_that_comes_out_otherwise_is_told_and_is_an_error(data, tmp_path)
     assert run(folder, tmp_path / "cells.json").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ("[]", "has no list of cells"),
+        ('{"cells": 5}', "has no list of cells"),
+        ('{"cells": [], "corrections": {}}', "has no list of corrections"),
+        ('{"cells": [5]}', "cells 1: it has no args"),
+        ('{"cells": [{"recipe": "count", "args": {}}]}', "cells 1: it has no format"),
+    ],
+)
+def test_a_file_of_another_form_is_one_sentence(data, tmp_path, expected, words):
+    (tmp_path / "cells.json").write_text(expected)
+    result = run(data[0], tmp_path / "cells.json")
+    assert (result.returncode, len(result.stderr.splitlines())) == (3, 1)
+    assert words in result.stderr
+
+
+def test_a_cell_that_cannot_be_had_costs_the_others_nothing(data, tmp_path):
+    folder, _ = data
+    good = {"recipe": "count", "args": {"what": "osmr_all"}, "format": "int", "printed": "30"}
+    bad = [
+        {"recipe": "nobody's"},
+        {"args": {"what": None}},
+        {"args": {"what": ["osmr_all"]}},
+        {"args": {"other": 1}},
+        {"format": "{:d"},
+        {"format": "%.2f"},
+        {"format": "{x}"},
+    ]
+    cells = [good | own for own in bad]
+    (tmp_path / "cells.json").write_text(json.dumps({"cells": [*cells, good]}))
+    result = run(folder, tmp_path / "cells.json", "--json")
+    assert (result.returncode, result.stderr) == (1, "")
+    told = json.loads(result.stdout)["cells"]
+    assert [own["match"] for own in told] == [False] * len(bad) + [True]
+    assert all(own["error"] for own in told[:-1])
+
+
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
     (tmp_path / "cells.json").write_text('{"cells": []}')
     result = run(tmp_path / "nowhere", tmp_path / "cells.json")

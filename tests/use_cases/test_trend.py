@@ -277,7 +277,7 @@ def test_wrong_questions_are_one_sentence(store):
         ({"dataset": "imagenett"}, "unknown dataset of top1_error 'imagenett': did you mean imagenet"),
         ({"source": "papre"}, "unknown source of top1_error 'papre': did you mean paper"),
         ({"by": ["model"]}, "unknown kind of group 'model': known: dataset, none, series"),
-        ({"by": ["none", "series"]}, "unknown kind of group 'none'"),
+        ({"by": ["none", "series"]}, "give none, or series and dataset"),
         ({"min_models": 1}, "the least number of models must be a whole number from 2 on, not 1"),
         ({"ddof": -1}, "ddof must be a whole number from 0 on"),
         ({"ddof": 3}, "ddof 3 leaves nothing of 3 models"),

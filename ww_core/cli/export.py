@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,7 +95,8 @@ Told = dict[str, str | int]
 
 def _is_folder(target: str) -> bool:
     """Whether a name is that of a folder. A suffix that no table has is more likely a slip than a folder's name."""
-    return target.endswith(("/", "\\")) or not Path(target).suffix or Path(target).is_dir()
+    is_there = os.path.isdir(target)  # noqa: PTH112 - a name that is too long for the system is no folder either
+    return target.endswith(("/", "\\")) or not Path(target).suffix or is_there
 
 
 def _print(told: Told, line: str, output: Output) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -109,7 +109,7 @@ def import_table(
     store lacks, is added. Nothing is stored unless all of it can be.
     """
     output = Output(as_json=as_json)
-    if Path(file).is_dir():
+    if os.path.isdir(file):  # noqa: PTH112 - a name that is too long for the system is no folder either
         from ww_core.cli.import_folder import import_folder
 
         given = (mapping, importer, source, provider, model, version, series, replace or None)

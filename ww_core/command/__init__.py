@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ww_core.plugins.registry import Registry
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 Format = Literal["table", "json", "csv"]
 

@@ -63,6 +63,11 @@ def scores_by_model(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -
     return dict(sorted(found.items()))
 
 
+def told_datasets(datasets: Sequence[str]) -> str:
+    """Return the names of datasets as a sentence has them; a score may have none."""
+    return shortened([own or "no dataset" for own in datasets])
+
+
 def why_no_score(known: Sequence[StoredScore], name: str, dataset: str, source: str) -> WWError:
     """Say why no model has a score of this name, on this dataset, by this source; what is empty was not named.
 
@@ -78,7 +83,8 @@ def why_no_score(known: Sequence[StoredScore], name: str, dataset: str, source: 
     for what, told, field in (("score", name, "name"), ("dataset", dataset, "dataset"), ("source", source, "source")):
         names = {getattr(own, field) for own in left}
         if told and told not in names:
-            return UnknownNameError(f"{what}{f' of {name}' if name and what != 'score' else ''}", told, names)
+            named = names - {""}  # a score may have no dataset
+            return UnknownNameError(f"{what}{f' of {name}' if name and what != 'score' else ''}", told, named)
         left = [own for own in left if told in {"", getattr(own, field)}]
     return NotStoredError("none of these models has such a score: `ww scores list` lists what there is")
 

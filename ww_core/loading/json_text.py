@@ -46,8 +46,8 @@ def parse_json(content: bytes, label: str, what: str, *, constant: Callable[[str
         raise CorruptFileError(f"{label} is no JSON: it is no text in UTF-8") from None
     except RecursionError:
         raise CorruptFileError(f"{label} is no {what}: it is nested too deep") from None
-    except ValueError as error:  # such as a number of ten thousand digits
-        raise CorruptFileError(f"{label} is no JSON that can be read: {error}") from None
+    except ValueError:
+        raise CorruptFileError(f"{label} is no JSON that can be read: a number has thousands of digits") from None
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:

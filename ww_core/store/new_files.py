@@ -62,12 +62,12 @@ def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
         _sync(folder)
         _check_folder(target, replace=replace)
         before = room / "before"
-        if os.path.lexists(target):
-            target.rename(before)
         try:
+            if os.path.lexists(target):
+                target.rename(before)
             folder.rename(target)
-        except OSError:
-            if before.exists():
+        except BaseException:  # Ctrl-C too, or what was there would go with the room
+            if before.exists() and not os.path.lexists(target):
                 before.rename(target)
             raise
         _sync(target.parent)

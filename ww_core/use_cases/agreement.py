@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ww_core.domain.statistic import Agreement, Statistic
 from ww_core.domain.text import shortened
 
 if TYPE_CHECKING:
+    from ww_core.domain.model_values import ModelRow
     from ww_core.rank_statistics import Correlation, Estimate, GroupedCorrelation
 
 FEW = 5
@@ -50,6 +52,19 @@ def few_models(groups: Sequence[str], most: int) -> str:
         f": of {most} models the order is perfect by luck once in {math.factorial(most) // 2} times" if most > 2 else ""
     )
     return f"{shown}: {many}{luck}"
+
+
+def same_weights(groups: Iterable[Sequence[ModelRow]]) -> str:
+    """Say that a group has the same weights under several names, each of which is counted; empty if none has."""
+    for group in groups:
+        names: dict[str, list[str]] = defaultdict(list)
+        for row in group:
+            if row.digest:
+                names[row.digest].append(row.name)
+        for own in names.values():
+            if len(own) > 1:
+                return f"{shortened(own)} are the same weights, and each is counted: leave all but one out by --without"
+    return ""
 
 
 def families_disagree(correlated: GroupedCorrelation, metric: str, score: str) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ww_core.domain.expressions.arithmetic import Summary
 from ww_core.domain.leaderboard import Leaderboard, LeaderboardCounts, RankedModel
-from ww_core.domain.scored import scored_models
+from ww_core.domain.scored import scored_models, told_datasets
 from ww_core.domain.text import shortened
 from ww_core.errors import UnknownNameError, UsageError
-from ww_core.use_cases.agreement import FEW, agreement_of, families_disagree, few_models, resamples
+from ww_core.use_cases.agreement import FEW, agreement_of, families_disagree, few_models, resamples, same_weights
 from ww_core.use_cases.model_values import asked, check_whole, found_scores, found_values
 from ww_core.use_cases.naming import opened_store
 
@@ -134,7 +134,7 @@ def _scored(reader: Reader, values: ModelValues, name: str, dataset: str, source
         column, found = scored_models(values.rows, scores, names[0])
         datasets = sorted({own.dataset for own in found})
         if len(datasets) > 1:
-            raise UsageError(f"{names[0]} is reported on {shortened(datasets)}: name one by --dataset")
+            raise UsageError(f"{names[0]} is reported on {told_datasets(datasets)}: name one by --dataset")
     except UsageError as error:
         if is_asked:
             raise
@@ -281,6 +281,9 @@ def _warnings(
     few = [(name, own.tau.n) for name, own in correlated.by_series.items() if own.tau.n < FEW]
     if few:
         yield few_models([name for name, _ in few], max(n for _, n in few))
+    twice = same_weights([values.rows[at] for at in own if at in scored.values] for own in groups.values())
+    if twice:
+        yield twice
     if correlated.grouped is None:
         return
     several = Counter(at for series, own in groups.items() if series for at in own)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.expressions.arithmetic import Summary
 from ww_core.domain.name import texts_of
-from ww_core.domain.scored import Reading, scored_models
-from ww_core.domain.text import shortened
+from ww_core.domain.scored import Reading, scored_models, told_datasets
 from ww_core.domain.trend import LeftOut, SmallGroup, Trend, TrendCounts, TrendLine, TrendMetric, TrendPoint, group_name
 from ww_core.errors import UnknownNameError, UsageError
-from ww_core.use_cases.agreement import FEW, families_disagree, few_models, resamples, statistic_of
+from ww_core.use_cases.agreement import FEW, families_disagree, few_models, resamples, same_weights, statistic_of
 from ww_core.use_cases.model_values import asked, check_whole, found_scores, found_values
 from ww_core.use_cases.naming import opened_store
 
@@ -86,7 +85,7 @@ def trend(
     datasets = sorted({own.dataset for own in scored})
     if "dataset" not in groups_by and len(datasets) > 1:
         raise UsageError(
-            f"{score} is reported on {shortened(datasets)}: name one by --dataset, or make groups --by dataset"
+            f"{score} is reported on {told_datasets(datasets)}: name one by --dataset, or make groups --by dataset"
         )
     groups = _groups(values, scored, groups_by, question.models.series)
     members = {own.at for group in groups.values() for own in group}
@@ -117,7 +116,8 @@ def trend(
     if not lines:
         raise UsageError(_why_no_line(min_models, groups, small, left_out))
     counts = TrendCounts(len(values), len({own.at for own in scored}), len(members))
-    warnings = (*_warnings(values, question.expressions, lines), *filter(None, pooled))
+    twice = same_weights([values.rows[own.at] for own in group] for group in groups.values())
+    warnings = (*_warnings(values, question.expressions, lines), *filter(None, [twice, *pooled]))
     columns = ((own, values.column_of(own)) for own in question.expressions)
     return Trend(
         column,
@@ -158,10 +158,13 @@ def _groups_by(by: Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         UnknownNameError: It is something else.
+        UsageError: It is none and something besides.
     """
     given = texts_of(by, "by")
     if given == ("none",):
         return ()
+    if "none" in given:
+        raise UsageError(f"one group of all models is by nothing else: give none, or {' and '.join(GROUPS)}")
     for own in given:
         if own not in GROUPS:
             raise UnknownNameError("kind of group", own, [*GROUPS, "none"])
