@@ -1,4 +1,4 @@
-"""Make the file of this program's schema revision, which is kept beside this script and upgraded by tests ever after.
+"""Make the file of this program's schema revision, and its export, which are kept here and upgraded by tests ever after.
 
     python tests/store/revisions/make_revision.py
 
@@ -13,6 +13,7 @@ import json
 import lzma
 import sqlite3
 import sys
+import tarfile
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -47,9 +48,21 @@ def main() -> int:
             connection.execute("PRAGMA journal_mode = DELETE")
             connection.execute("VACUUM")
         target.write_bytes(lzma.compress(path.read_bytes(), preset=9 | lzma.PRESET_EXTREME))
+        keep_export(path, Path(folder) / "export")
     DIGESTS.write_text(json.dumps(script_digests(), indent=2) + "\n")
     print(f"{target.name}: {target.stat().st_size:,} bytes")
     return 0
+
+
+def keep_export(store: Path, folder: Path) -> None:
+    """Keep the folder that `ww export` writes of the same store."""
+    ww.export_folder(folder, store=store)
+    with tarfile.open(FOLDER / f"{SCHEMA_HEAD}-folder.tar.xz", "w:xz", preset=9) as archive:
+        for path in sorted(folder.iterdir()):
+            member = tarfile.TarInfo(f"{SCHEMA_HEAD}-folder/{path.name}")
+            member.size = path.stat().st_size
+            with path.open("rb") as file:
+                archive.addfile(member, file)
 
 
 def script_digests() -> dict[str, str]:
