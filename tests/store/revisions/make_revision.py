@@ -1,4 +1,4 @@
-"""Make the file of this program's schema revision, and its export, which are kept here and upgraded by tests ever after.
+"""Make the file of this program's schema revision, and its export: both are kept here and upgraded by tests ever after.
 
     python tests/store/revisions/make_revision.py
 
