@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 _numbers = itertools.count()
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that are not asked for are left out
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("long_on_a_server") and item.get_closest_marker("postgres"):
+            item.add_marker(pytest.mark.stress)
+
+
 def _server_programs() -> Path | None:
     on_path = shutil.which("pg_ctl")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))

@@ -16,7 +16,7 @@ import ww_core as ww
 from ww_core.store import tables
 from ww_core.store.store import open_store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long_on_a_server]
 
 KILLS = 4
 

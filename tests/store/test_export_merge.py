@@ -15,6 +15,9 @@ from ww_core.store import tables
 from ww_core.store.exchange import rules
 from ww_core.store.store import open_store
 
+pytestmark = pytest.mark.long_on_a_server
+
+
 SHARED = np.random.default_rng(7).standard_normal((20, 15))
 
 

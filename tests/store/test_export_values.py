@@ -209,6 +209,7 @@ def test_without_pyarrow_the_sentence_says_what_to_install(everything_in_a_file,
 
 
 @pytest.mark.slow
+@pytest.mark.stress
 def test_memory_does_not_grow_with_the_rows(tmp_path):
     """Of five times as many versions no more is in memory."""
     drawn = np.random.default_rng(0)
