@@ -65,7 +65,11 @@ def cluster():
 
 
 @pytest.fixture(
-    params=["processes", pytest.param("dask", marks=pytest.mark.stress), "dask at an address"],
+    params=[
+        "processes",
+        pytest.param("dask", marks=pytest.mark.stress),
+        pytest.param("dask at an address", marks=pytest.mark.stress),
+    ],
 )
 def executor(request):
     if request.param in ELSEWHERE:
