@@ -91,12 +91,11 @@ def trend(
         from ww_core.command.picture import check_plot
 
         check_plot(plot)
-    groups = options.listed(by, "--by") or ("series",)
     answer = ask(
         metric,
         score,
         store=store_location(store),
-        by=() if groups == ("none",) else groups,
+        by=options.listed(by, "--by") or ("series",),
         dataset=dataset,
         source=source,
         reading=reading.how,

@@ -302,7 +302,7 @@ def run_guarded(main: Callable[[], int | None]) -> int:
             say_lines(note)
         return error.exit_code
     except KeyboardInterrupt:
-        say("interrupted: what was computed is stored; the same command goes on from there")
+        say("interrupted: what is stored is whole, and the same command goes on from there")
         return INTERRUPTED
     except OutputClosed:
         _give_up_stdout()

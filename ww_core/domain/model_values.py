@@ -220,6 +220,13 @@ class ModelValues:
                 reasons[at] = str(error)
         return values, tuple(reasons)
 
+    def caveat_of(self, expression: Expression) -> str:
+        """Say why models are not ranked by an expression, if it is the plain mean of such a column; else empty."""
+        column = self.column_of(expression)
+        if column is None or not column.caveat or not isinstance(expression, Summary) or expression.aggregate != "mean":
+            return ""
+        return f"{column.name}: {column.caveat}"
+
     def column_of(self, expression: Expression) -> ModelColumn | None:
         """Return the column that an expression is, without arithmetic; None if it is more than that."""
         return self.standings[expression].column if isinstance(expression, Summary) else None

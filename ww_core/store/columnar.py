@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, bindparam, func, or_, select
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from ww_core.domain.report import RowScope
     from ww_core.store.records import CheckpointRef
 
-_PLACES: Mapping[str, tuple[str, ...]] = {
+PLACES: Mapping[str, tuple[str, ...]] = {
     "matrix": ("layer", "extractor", "matrix_index"),
     "layer": ("layer",),
     "model": (),
 }
+"""What a row says of its place, besides the version."""
 
 
 def value_table(
@@ -43,14 +44,7 @@ def value_table(
     """
     import numpy as np
 
-    refs = named_versions(connection, names)
-    in_force = {(row.model, row.version): row for row in connection.execute(_IN_FORCE, {"profile": clean(profile)})}
-    versions = [in_force[ref.model, ref.version] for ref in refs if (ref.model, ref.version) in in_force]
-    if not versions:
-        what = ", ".join(names) or "any version"
-        raise NotStoredError(
-            f"no complete analysis of {what} under profile {profile!r} is stored: `ww analyze` makes one"
-        )
+    versions = versions_in_force(connection, names, profile)
     labels = _labels(connection, {row.selection_id for row in versions}, columns, scope)
     rows_of = places_of(connection, versions, scope)
     places: list[tuple[Any, ...]] = []
@@ -74,19 +68,17 @@ def value_table(
         for label, variant in by_selection.get(selection, ()):
             variants[label][row] = variant
     keys = sorted({key for own in labels.values() for key in own})
-    for chunk in chunks(sorted(of_subject)):
-        asked = {"subjects": chunk, "columns": keys}
-        for subject, key, state, number, words in connection.execute(_VALUES, asked).all():
-            for row in of_subject[subject]:
-                told = labels[selection_of[row]].get(key)
-                if told is not None:
-                    label = told[0]
-                    states[label][row] = state
-                    if number is not None:
-                        numbers[label][row] = number
-                    elif words is not None:
-                        texts[label][row] = words
-    heads = ("model", "version", "digest", *_PLACES[scope])
+    for subject, key, state, number, words in stored_values(connection, of_subject, keys):
+        for row in of_subject[subject]:
+            told = labels[selection_of[row]].get(key)
+            if told is not None:
+                label = told[0]
+                states[label][row] = state
+                if number is not None:
+                    numbers[label][row] = number
+                elif words is not None:
+                    texts[label][row] = words
+    heads = ("model", "version", "digest", *PLACES[scope])
     return ValueTable(
         places={head: np.array([place[at] for place in places], dtype=object) for at, head in enumerate(heads)},
         numbers={label: numbers[label] for label in columns if label in numbers},
@@ -96,7 +88,24 @@ def value_table(
     )
 
 
-def named_versions(connection: Connection, names: Sequence[str]) -> list[CheckpointRef]:
+def versions_in_force(connection: Connection, names: Sequence[str], profile: str) -> list[Any]:
+    """Return what is named and has an analysis in force under a profile, with the keys of the analysis.
+
+    Raises:
+        NotStoredError: Nothing carries a name, or nothing was analysed under the profile.
+    """
+    refs = _named_versions(connection, names)
+    in_force = {(row.model, row.version): row for row in execute(connection, _IN_FORCE, {"profile": clean(profile)})}
+    versions = [in_force[ref.model, ref.version] for ref in refs if (ref.model, ref.version) in in_force]
+    if not versions:
+        what = ", ".join(names) or "any version"
+        raise NotStoredError(
+            f"no complete analysis of {what} under profile {profile!r} is stored: `ww analyze` makes one"
+        )
+    return versions
+
+
+def _named_versions(connection: Connection, names: Sequence[str]) -> list[CheckpointRef]:
     """Return what is named, each once; all versions for no name.
 
     Raises:
@@ -181,18 +190,24 @@ def stored_numbers(
     connection: Connection, subjects: Collection[int], columns: Collection[int]
 ) -> dict[tuple[int, int], float | None]:
     """Return the numbers that are stored, by the keys of subject and column; None where the state is not ok."""
-    found: dict[tuple[int, int], float | None] = {}
+    return {(row.subject_id, row.column_id): row.number for row in stored_values(connection, subjects, columns)}
+
+
+def stored_values(connection: Connection, subjects: Collection[int], columns: Collection[int]) -> Iterator[Any]:
+    """Yield subject, column, state, number and text of what is stored of some columns."""
     for chunk in chunks(sorted(subjects)):
-        for row in execute(connection, _VALUES, {"subjects": chunk, "columns": list(columns)}):
-            found[row.subject_id, row.column_id] = row.number
-    return found
+        yield from execute(connection, _VALUES, {"subjects": chunk, "columns": list(columns)})
 
 
 _IN_FORCE = (
     select(
         t.model.c.name.label("model"),
         t.label.c.name.label("version"),
+        t.label.c.step,
+        t.label.c.position,
+        t.label.c.created_at,
         t.checkpoint.c.digest,
+        t.in_force.c.name.label("profile"),
         t.in_force.c.analysis_id,
         t.analysis.c.selection_id,
         t.analysis.c.model_subject_id,

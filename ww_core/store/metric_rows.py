@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, select
 
-from ww_core.errors import NotStoredError, UnknownNameError
+from ww_core.errors import UnknownNameError
 from ww_core.store import tables as t
-from ww_core.store.columnar import named_versions, places_of
-from ww_core.store.rows import chunks, clean, execute
+from ww_core.store.columnar import PLACES, places_of, stored_values, versions_in_force
+from ww_core.store.rows import chunks, execute
 
 Values = tuple[Any, ...]
 
@@ -34,14 +34,7 @@ def metric_rows(
         NotStoredError: Nothing carries a name, or nothing was analysed under the profile.
         UnknownNameError: No analysis has such a column in these scopes.
     """
-    in_force = {(row.model, row.version): row for row in connection.execute(_IN_FORCE, {"profile": clean(profile)})}
-    refs = named_versions(connection, names)
-    versions = [in_force[ref.model, ref.version] for ref in refs if (ref.model, ref.version) in in_force]
-    if not versions:
-        what = ", ".join(names) or "any version"
-        raise NotStoredError(
-            f"no complete analysis of {what} under profile {profile!r} is stored: `ww analyze` makes one"
-        )
+    versions = versions_in_force(connection, names, profile)
     columns = _columns(connection, {row.selection_id for row in versions}, metrics, scopes)
     return (
         batch
@@ -92,12 +85,12 @@ def _batches(connection: Connection, version: Any, scope: str, columns: _Columns
         version.profile,
         scope,
     )
-    nowhere = (None,) * (3 - len(_PLACES[scope]))
+    nowhere = (None,) * (3 - len(PLACES[scope]))
     places = places_of(connection, [version], scope)[version.analysis_id]
     for chunk in chunks(places):
-        subjects = sorted({subject for _, found in chunk for subject in found})
+        subjects = {subject for _, found in chunk for subject in found}
         values: dict[int, dict[int, Any]] = {}
-        for row in _values(connection, subjects, list(columns)):
+        for row in stored_values(connection, subjects, columns):
             values.setdefault(row.subject_id, {})[row.column_id] = row
         yield [
             (*head, *place, *nowhere, label, row.number, row.text, row.state, better, unit)
@@ -108,33 +101,6 @@ def _batches(connection: Connection, version: Any, scope: str, columns: _Columns
         ]
 
 
-def _values(connection: Connection, subjects: Sequence[int], columns: Sequence[int]) -> Iterator[Any]:
-    for chunk in chunks(subjects):
-        yield from execute(connection, _VALUES, {"subjects": chunk, "columns": columns})
-
-
-_PLACES = {"matrix": ("layer", "extractor", "matrix_index"), "layer": ("layer",), "model": ()}
-_IN_FORCE = (
-    select(
-        t.model.c.name.label("model"),
-        t.label.c.name.label("version"),
-        t.label.c.step,
-        t.label.c.position,
-        t.label.c.created_at,
-        t.checkpoint.c.digest,
-        t.in_force.c.name.label("profile"),
-        t.in_force.c.analysis_id,
-        t.analysis.c.selection_id,
-        t.analysis.c.model_subject_id,
-    )
-    .select_from(t.in_force)
-    .join(t.label, t.label.c.id == t.in_force.c.label_id)
-    .join(t.model, t.model.c.id == t.label.c.model_id)
-    .join(t.structure, t.structure.c.id == t.label.c.structure_id)
-    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
-    .join(t.analysis, t.analysis.c.id == t.in_force.c.analysis_id)
-    .where(or_(t.in_force.c.name == bindparam("profile"), t.in_force.c.profile == bindparam("profile")))
-)
 _COLUMNS = (
     select(
         t.selection_variant.c.selection_id,
@@ -148,9 +114,4 @@ _COLUMNS = (
     .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
     .where(t.selection_variant.c.selection_id.in_(bindparam("selections", expanding=True)))
     .order_by(t.selection_variant.c.selection_id, t.selection_variant.c.position)
-)
-_value = t.value.c
-_VALUES = select(_value.subject_id, _value.column_id, _value.state, _value.number, _value.text).where(
-    _value.subject_id.in_(bindparam("subjects", expanding=True)),
-    _value.column_id.in_(bindparam("columns", expanding=True)),
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, text
 
+from ww_core.domain.text import shortened
 from ww_core.errors import NotStoredError, UnknownNameError, near_names
 from ww_core.store import tables as t
 from ww_core.store.records import SeriesMember
@@ -125,9 +126,8 @@ def _keys(connection: Connection, models: Iterable[str]) -> tuple[dict[str, int]
         known = {*connection.scalars(select(t.model.c.name)), *(name for name, _ in reported_names(connection))}
         near = near_names(missing[0], known)
         hint = f"did you mean {', '.join(near)}?" if near else "`ww show` and `ww scores list` list what there is"
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-        told = ", ".join(map(repr, missing[:SHOWN]))
-        raise NotStoredError(f"no model {told}{more} in this store, stored or reported: {hint}")
+        told = shortened(list(map(repr, missing)), most=SHOWN)
+        raise NotStoredError(f"no model {told} in this store, stored or reported: {hint}")
     return stored, reported
 
 

@@ -270,9 +270,8 @@ def _warnings(
     groups: Mapping[str, Sequence[int]],
 ) -> Iterator[str]:
     """Yield what whoever reads the ranks must know."""
-    column = values.column_of(expression)
-    if column and column.caveat and isinstance(expression, Summary) and expression.aggregate == "mean":
-        yield f"{column.name}: {column.caveat}"
+    if caveat := values.caveat_of(expression):
+        yield caveat
     yield from scored.warnings
     if scored.column is None:
         return

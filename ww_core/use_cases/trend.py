@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ww_core.domain.expressions.arithmetic import Summary
 from ww_core.domain.name import texts_of
 from ww_core.domain.scored import Reading, scored_models, told_datasets
 from ww_core.domain.trend import LeftOut, SmallGroup, Trend, TrendCounts, TrendLine, TrendMetric, TrendPoint, group_name
@@ -223,9 +222,8 @@ def _pooled_families(
 def _warnings(values: ModelValues, expressions: Sequence[Expression], lines: Sequence[TrendLine]) -> Iterator[str]:
     """Yield what whoever reads the lines must know."""
     for expression in expressions:
-        column = values.column_of(expression)
-        if column and column.caveat and isinstance(expression, Summary) and expression.aggregate == "mean":
-            yield f"{column.name}: {column.caveat}"
+        if caveat := values.caveat_of(expression):
+            yield caveat
     few = {group_name(own.series, own.dataset): own.n for own in lines if own.n < FEW}
     if few:
         yield few_models(list(few), max(few.values()))
