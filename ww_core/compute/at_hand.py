@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.evaluate import Lost, fresh
 from ww_core.domain.column import Scope
 from ww_core.domain.identity import digest_of
-from ww_core.errors import NotApplicable, NoValue
+from ww_core.domain.read_only import read_only
+from ww_core.errors import NotApplicable, NoValue, Refused
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +66,30 @@ class LayerAtHand:
         return _wide(self.stored(spec))
 
 
+class SpectrumAtHand:
+    """A spectrum as metrics see it. All of them see the same arrays, which are stored too: nobody can write to them."""
+
+    def __init__(self, spectrum: Spectrum) -> None:
+        self._spectrum = spectrum
+        self.singular_values = read_only(spectrum.singular_values)
+        self.noise_floor = spectrum.noise_floor
+        self.precision = spectrum.precision
+
+    @functools.cached_property
+    def eigenvalues(self) -> npt.NDArray[np.float64]:
+        """Squared singular values, shape (n,), descending.
+
+        Raises:
+            Refused: Their range is not that of float64.
+        """
+        import numpy as np
+
+        largest = float(self.singular_values[0]) if self.singular_values.size else 0.0
+        if largest > 0 and not np.finfo(np.float64).tiny <= largest * largest < np.inf:
+            raise Refused(f"the largest eigenvalue, {largest:g} squared, is outside the range of float64")
+        return read_only(self._spectrum.eigenvalues)
+
+
 class MatrixAtHand:
     """A matrix of a layer.
 
@@ -93,7 +119,7 @@ class MatrixAtHand:
         self._make = make
         self._matrix: Matrix | None = None
         self._vectors: dict[bool, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {}
-        self._spectra: dict[SpectrumKind, Spectrum | NoValue | Lost] = {}
+        self._spectra: dict[SpectrumKind, SpectrumAtHand | NoValue | Lost] = {}
         self.new_spectra: list[Spectrum] = []
         self.is_tried = False
         for spectrum in spectra:
@@ -113,10 +139,8 @@ class MatrixAtHand:
         """Have a spectrum at hand from now on, or the reason why there is none."""
         if isinstance(spectrum, Exception):
             self._spectra[kind] = fresh(spectrum)
-            return
-        # Every metric sees the same array. One from the store is as read-only as a fresh one, also after a journey.
-        spectrum.singular_values.flags.writeable = False
-        self._spectra[kind] = spectrum
+        else:
+            self._spectra[kind] = SpectrumAtHand(spectrum)
 
     def take_new(self, kind: SpectrumKind, spectrum: Spectrum | NoValue) -> None:
         """Have at hand what came of making a spectrum."""
@@ -129,7 +153,7 @@ class MatrixAtHand:
         """Tell whether a spectrum is at hand, or known not to be."""
         return kind in self._spectra
 
-    def spectrum(self, kind: SpectrumKind) -> Spectrum:
+    def spectrum(self, kind: SpectrumKind) -> SpectrumAtHand:
         """Return a spectrum.
 
         Raises:
@@ -153,8 +177,7 @@ class MatrixAtHand:
 
         counts = self.plan.multiplicities
         array = np.ones(self.plan.entries, np.int64) if counts is None else np.array(counts, np.int64)
-        array.flags.writeable = False
-        return array
+        return read_only(array)
 
     def made(self) -> Matrix:
         """Return what the extractor makes; it is held until ``let_go``.
@@ -210,9 +233,7 @@ class MatrixAtHand:
             if not all_finite(entries):
                 raise non_finite(entries)
             left, _, right = np.linalg.svd(entries, full_matrices=False)
-            kept = self._vectors[batched] = left, right.conj().mT
-            for vectors in kept:
-                vectors.flags.writeable = False
+            kept = self._vectors[batched] = read_only(left), read_only(right.conj().mT)
         return kept
 
 

@@ -6,18 +6,11 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ww_core.domain.column import Scope
 from ww_core.domain.layer import LayerContent
 from ww_core.domain.rounding import ROUNDINGS
-from ww_core.errors import Refused
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from ww_core.domain.spectrum import Spectrum
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +45,6 @@ class CoreInput:
         return self.provider(at_hand.spectrum(node.kinds[self.name]) if self.source == "spectrum" else at_hand, node)
 
 
-def _eigenvalues(spectrum: Spectrum, _: Any) -> npt.NDArray[np.float64]:
-    import numpy as np
-
-    largest = float(spectrum.singular_values[0]) if spectrum.singular_values.size else 0.0
-    if largest > 0 and not np.finfo(np.float64).tiny <= largest * largest < np.inf:
-        raise Refused(f"the largest eigenvalue, {largest:g} squared, is outside the range of float64")
-    eigenvalues = spectrum.eigenvalues
-    eigenvalues.flags.writeable = False
-    return eigenvalues
-
-
-def _singular_values(spectrum: Spectrum, _: Any) -> npt.NDArray[np.float64]:
-    return spectrum.singular_values
-
-
 MATRIX, LAYER, MODEL = Scope.MATRIX, Scope.LAYER, Scope.MODEL
 
 CORE_INPUTS: Mapping[str, CoreInput] = {
@@ -77,12 +55,26 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
         CoreInput("n_cols", MATRIX, "header", lambda at, _: at.plan.cols),
         CoreInput("n_entries", MATRIX, "header", lambda at, _: at.plan.entries),
         CoreInput("multiplicities", MATRIX, "header", lambda at, _: at.multiplicities()),
-        CoreInput("singular_values", MATRIX, "spectrum", _singular_values),
-        CoreInput("eigenvalues", MATRIX, "spectrum", _eigenvalues),
+        CoreInput("singular_values", MATRIX, "spectrum", lambda spectrum, _: spectrum.singular_values),
+        CoreInput("eigenvalues", MATRIX, "spectrum", lambda spectrum, _: spectrum.eigenvalues),
         CoreInput("noise_floor", MATRIX, "spectrum", lambda spectrum, _: spectrum.noise_floor),
         CoreInput("epsilon", MATRIX, "spectrum", lambda spectrum, _: ROUNDINGS[spectrum.precision].epsilon),
-        CoreInput("randomized_singular_values", MATRIX, "spectrum", _singular_values, randomized=0, is_seeded=True),
-        CoreInput("randomized_eigenvalues", MATRIX, "spectrum", _eigenvalues, randomized=0, is_seeded=True),
+        CoreInput(
+            "randomized_singular_values",
+            MATRIX,
+            "spectrum",
+            lambda spectrum, _: spectrum.singular_values,
+            randomized=0,
+            is_seeded=True,
+        ),
+        CoreInput(
+            "randomized_eigenvalues",
+            MATRIX,
+            "spectrum",
+            lambda spectrum, _: spectrum.eigenvalues,
+            randomized=0,
+            is_seeded=True,
+        ),
         CoreInput("matrix", MATRIX, "weights", lambda at, node: at.matrix(node.quantity.batched), by_batch=True),
         CoreInput(
             "left_singular_vectors",

@@ -1,0 +1,15 @@
+"""Arrays that are handed out over memory that somebody else relies on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view of the same numbers that cannot be made writable again, as one with a flag could by its holder."""
+    import numpy as np
+
+    return np.asarray(array.data.toreadonly())
