@@ -45,6 +45,14 @@ class CoreInput:
         return self.provider(at_hand.spectrum(node.kinds[self.name]) if self.source == "spectrum" else at_hand, node)
 
 
+def _singular_values(spectrum: Any, _: Any) -> Any:
+    return spectrum.singular_values
+
+
+def _eigenvalues(spectrum: Any, _: Any) -> Any:
+    return spectrum.eigenvalues
+
+
 MATRIX, LAYER, MODEL = Scope.MATRIX, Scope.LAYER, Scope.MODEL
 
 CORE_INPUTS: Mapping[str, CoreInput] = {
@@ -55,15 +63,15 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
         CoreInput("n_cols", MATRIX, "header", lambda at, _: at.plan.cols),
         CoreInput("n_entries", MATRIX, "header", lambda at, _: at.plan.entries),
         CoreInput("multiplicities", MATRIX, "header", lambda at, _: at.multiplicities()),
-        CoreInput("singular_values", MATRIX, "spectrum", lambda spectrum, _: spectrum.singular_values),
-        CoreInput("eigenvalues", MATRIX, "spectrum", lambda spectrum, _: spectrum.eigenvalues),
+        CoreInput("singular_values", MATRIX, "spectrum", _singular_values),
+        CoreInput("eigenvalues", MATRIX, "spectrum", _eigenvalues),
         CoreInput("noise_floor", MATRIX, "spectrum", lambda spectrum, _: spectrum.noise_floor),
         CoreInput("epsilon", MATRIX, "spectrum", lambda spectrum, _: ROUNDINGS[spectrum.precision].epsilon),
         CoreInput(
             "randomized_singular_values",
             MATRIX,
             "spectrum",
-            lambda spectrum, _: spectrum.singular_values,
+            _singular_values,
             randomized=0,
             is_seeded=True,
         ),
@@ -71,7 +79,7 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
             "randomized_eigenvalues",
             MATRIX,
             "spectrum",
-            lambda spectrum, _: spectrum.eigenvalues,
+            _eigenvalues,
             randomized=0,
             is_seeded=True,
         ),
