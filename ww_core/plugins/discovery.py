@@ -17,7 +17,7 @@ from ww_core.contracts.metric import Quantity
 from ww_core.errors import PluginError, near_names
 from ww_core.plugins import hookspecs
 from ww_core.plugins.checks import fault_of
-from ww_core.plugins.entry_points import blocked_by, command_entry_points, distribution_of, is_own
+from ww_core.plugins.entry_points import blocked_by, command_entry_points, distribution_of, is_own, version_of
 from ww_core.plugins.isolation import RAISED, picture_of, sentence_of
 from ww_core.plugins.links import link_needs
 from ww_core.plugins.markers import PROJECT
@@ -135,11 +135,10 @@ def _commands_of_entry_points() -> dict[str, str]:
 def _installed() -> Iterator[Candidate]:
     seen = set()
     for point in importlib.metadata.entry_points(group=PROJECT):
-        distribution = (point.dist and point.dist.name) or ""  # damaged metadata has no name
+        distribution = distribution_of(point)
         if (point.name, point.value, distribution) not in seen:  # one distribution can stand on the path twice
             seen.add((point.name, point.value, distribution))
-            version = (point.dist and point.dist.version) or ""
-            yield Candidate(point.name, distribution, version, point.value, point.load, point.module)
+            yield Candidate(point.name, distribution, version_of(point), point.value, point.load, point.module)
 
 
 def _from_file(file: str | Path) -> Candidate:
