@@ -63,7 +63,8 @@ def shown_address(address: str) -> str:
         return legible(address)
     try:
         parts = urlsplit(address)
-    except ValueError:  # brackets that are no IPv6 address
+        _ = parts.port
+    except ValueError:  # brackets that are no IPv6 address, or a password with a slash where a port would be
         return legible(address.partition("://")[0]) + "://..."
     user, _, host = parts.netloc.rpartition("@")
     kept = f"{user}@" if user and ":" not in user and parts.scheme not in {"http", "https"} else ""
