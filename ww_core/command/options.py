@@ -38,6 +38,9 @@ Store = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="Texts of CSV as they are: a terminal or a spreadsheet may act on them.")
+]
 Layers = Annotated[
     list[str] | None,
     typer.Option("--layers", metavar="GLOB", help="Only layers whose names match; repeatable, or separated by commas."),
