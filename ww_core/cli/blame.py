@@ -20,7 +20,7 @@ def blame(
             metavar="MODEL", help="MODEL, whose newest version is meant, or MODEL@VERSION.", callback=options.not_empty
         ),
     ],
-    layer: Annotated[str, typer.Argument(metavar="LAYER", help="Name of the layer.", callback=options.not_empty)],
+    layer: Annotated[str, typer.Argument(metavar="LAYER", help="Name of the layer.", callback=options.layer_name)],
     metrics: options.Columns = None,
     profile: options.Profile = "default",
     store: options.Store = None,

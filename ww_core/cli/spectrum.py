@@ -14,7 +14,7 @@ def spectrum(
         str,
         typer.Argument(metavar="MODEL", help="MODEL, MODEL@VERSION or a digest prefix.", callback=options.not_empty),
     ],
-    layer: Annotated[str, typer.Argument(metavar="LAYER", help="Name of the layer.", callback=options.not_empty)],
+    layer: Annotated[str, typer.Argument(metavar="LAYER", help="Name of the layer.", callback=options.layer_name)],
     extractor: Annotated[
         str | None,
         typer.Option(

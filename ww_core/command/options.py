@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ww_core.domain.text import unescaped
 from ww_core.errors import UsageError
 
 
@@ -22,6 +23,15 @@ def not_empty(ctx: typer.Context, param: typer.CallbackParam, value: str | None)
         name = param.opts[0] if param.opts[0].startswith("-") else str(param.metavar).strip("[]").partition("[")[0]
         raise UsageError(f"{name} is empty: give one, or leave it out")
     return value
+
+
+def layer_name(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
+    r"""Return the name of a layer that was given as ww shows it, with ``\x1b`` for what cannot be printed.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    return unescaped(not_empty(ctx, param, value) or "")
 
 
 Store = Annotated[

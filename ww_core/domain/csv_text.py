@@ -65,5 +65,7 @@ def cell_of_value(value: Any) -> Any:
 
 def text_of_cell(cell: str) -> str:
     """Return the text that `cell_of_value` made a cell of."""
+    if "\\" not in cell and cell[:1] != "'":  # nearly all cells
+        return cell
     text = unescaped(cell)
     return text[1:] if _IS_INERT.match(text) else text
