@@ -43,7 +43,7 @@ def check_reported_table(table: ReportedTable) -> None:
         if version:
             check_name("the version", version)
     for layer in dict.fromkeys(row.layer for row in table.rows):
-        check_line("the layer", layer, least=0, most=LONGEST_SENTENCE)
+        _check_length("the layer", layer, least=0, most=LONGEST_SENTENCE)  # whatever stands in it: it is a network's
     for row in table.rows:
         _check_values(row, columns)
     for series in dict.fromkeys(series for members in table.series.values() for series in members):
@@ -57,14 +57,18 @@ def check_line(what: str, text: object, *, least: int = 1, most: int = LONGEST_N
     Raises:
         UsageError: It is not; the message begins with ``what``.
     """
+    if not _check_length(what, text, least, most).isprintable():
+        raise UsageError(f"{what} {_shown(text)} has control characters: leave them out")
+
+
+def _check_length(what: str, text: object, least: int, most: int) -> str:
     if not isinstance(text, str):
         raise UsageError(f"{what} must be a text, not {_shown(text)}")
     if len(text.strip()) < least:
         raise UsageError(f"{what} is empty: give one")
     if len(text) > most:
         raise UsageError(f"{what} has {len(text):,} characters: {most:,} are allowed")
-    if not text.isprintable():
-        raise UsageError(f"{what} {_shown(text)} has control characters: leave them out")
+    return text
 
 
 def _check_column(column: ReportedColumn) -> None:
