@@ -38,7 +38,7 @@ from ww_core.command import INTERRUPTED, TERMINATED, OutputClosed, Session, run_
 from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
 from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points, distribution_of
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,7 +121,7 @@ class CommandGroup(TyperGroup):
                 name = commands.display(owned, owned.name)
                 try:
                     command = _runnable(owned.object.app, name)
-                except RAISED as error:  # it is listed all the same, and says more when it is called
+                except all_but_interrupts() as error:  # it is listed all the same, and says more when it is called
                     command = TyperGroup(name=name, help=f"cannot be used: {sentence_of(error)}")
                 listed.setdefault(owned.qualified if name in listed else name, command)
         return {name: command for name, command in listed.items() if not command.hidden}
@@ -166,7 +166,7 @@ def _loaded(point: EntryPoint) -> Any:
         if not isinstance(app, typer.Typer):
             raise PluginError(f"{point.value} is no typer.Typer")
         return _runnable(app, point.name)
-    except RAISED as error:
+    except all_but_interrupts() as error:
         cause = sentence_of(error, point.module)
         raise PluginError(f"command {point.name} of {_origin(point)} cannot be used: {cause}") from error
 
@@ -186,7 +186,7 @@ def _registered(ctx: Any, name: str) -> Any:
     ctx.meta[FROM_PLUGIN] = f"{owned.name} of {owned.plugin}", registry.loaded[owned.plugin]
     try:
         return _runnable(owned.object.app, name)
-    except RAISED as error:
+    except all_but_interrupts() as error:
         cause = sentence_of(error, registry.loaded[owned.plugin])
         raise PluginError(f"command {owned.name} of {owned.plugin} cannot be used: {cause}") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -17,7 +16,7 @@ from ww_core.compute.recipe import Recipe, compute_by_recipe
 from ww_core.compute.task import LayerResult, LayerTask
 from ww_core.compute.worker import Worker
 from ww_core.domain.report import Failure
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, forgiven, sentence_of
 from ww_core.plugins.variants import spec_of
 
 if TYPE_CHECKING:
@@ -117,14 +116,14 @@ class _Calls:
         try:
             future = self.execution.submit(self.compute, batch)
             future.add_done_callback(self.back.put)
-        except RAISED as error:
+        except all_but_interrupts() as error:
             self.lost.append((batch, error))
         else:
             self.out[future] = batch
 
     def ask_for_help(self, crew: Crew) -> None:
         """Ask workers for help, when they have nothing else to do."""
-        with suppress(*RAISED):  # it can be done without
+        with forgiven():  # it can be done without
             for _ in range(self.execution.jobs - 1):
                 self.execution.submit(crew.help)
 
@@ -139,7 +138,7 @@ class _Calls:
             batch = self.out.pop(future)
             try:
                 results = future.result()
-            except RAISED as error:
+            except all_but_interrupts() as error:
                 self.lost.append((batch, error))
             else:
                 for task in batch[len(results) :]:  # for which the worker had no time

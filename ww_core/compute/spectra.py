@@ -13,7 +13,7 @@ from ww_core.compute.batches import parted
 from ww_core.compute.evaluate import Lost
 from ww_core.domain.report import Failure
 from ww_core.errors import NotApplicable, NoValue, Refused
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.compute.at_hand import MatrixAtHand
@@ -87,7 +87,7 @@ class SpectrumMaker:
                 share=self.share,
             )
             made = [_scaled(spectrum, own) for spectrum, own in zip(spectra, stack, strict=True)]
-        except RAISED as error:
+        except all_but_interrupts() as error:
             if len(stack) > 1:
                 for own in stack:
                     self._make([own])

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+LONGEST_TEXT = 2000
+"""Characters of a text in a cell, of a definition, of a reason, and of what a sentence repeats of a stranger's text."""
+
 
 def printable(text: str) -> str:
     """Return ``text`` with control characters escaped: names come from strangers' files."""

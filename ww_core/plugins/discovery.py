@@ -18,7 +18,7 @@ from ww_core.errors import PluginError, near_names
 from ww_core.plugins import hookspecs
 from ww_core.plugins.checks import fault_of
 from ww_core.plugins.entry_points import blocked_by, command_entry_points, distribution_of, is_own
-from ww_core.plugins.isolation import RAISED, picture_of, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, picture_of, sentence_of
 from ww_core.plugins.links import link_needs
 from ww_core.plugins.markers import PROJECT
 from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry, Stage
@@ -198,14 +198,14 @@ def _load(candidate: Candidate, registry: Registry, environ: Mapping[str, str]) 
         manager = _manager()
         manager.register(plugin, name=info.name)
         _report_misspelt_hooks(plugin, manager, info)
-    except RAISED as error:
+    except all_but_interrupts() as error:
         _fail(info, stage, sentence_of(error, culprit), picture_of(error))
         return info
     for hook in info.hooks:
         for position, thing in enumerate(_call(manager, hook, plugin, info), 1):
             try:
                 _add(thing, hook, registry, info)
-            except RAISED as error:
+            except all_but_interrupts() as error:
                 cause = sentence_of(error, thing)
                 info.problems.append(Problem("object", f"{hook}: object {position} of its list: {cause}"))
     return info
@@ -256,7 +256,7 @@ def _call(manager: pluggy.PluginManager, hook: str, plugin: object, info: Plugin
         return [thing for answer in answers for thing in answer]
     except PluginError as error:
         info.problems.append(Problem("call", str(error)))
-    except RAISED as error:
+    except all_but_interrupts() as error:
         info.problems.append(Problem("call", f"{hook} failed: {sentence_of(error, plugin)}", picture_of(error)))
     return []
 

@@ -10,7 +10,7 @@ from ww_core.contracts.loader import Checkpoint
 from ww_core.contracts.source import OBJECT_LABEL, ObjectSource, Source
 from ww_core.errors import LoaderFailedError, NoLoaderError, PluginError, SourceError, UsageError, WWError
 from ww_core.loading.names import shown_address
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 from ww_core.plugins.variants import configured, spec_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def find_source(source: object, registry: Registry) -> Source:
             raise PluginError(f"opener {owned.qualified} gave an object of type {type(found).__name__}, no ww.Source")
     except WWError:
         raise
-    except RAISED as error:
+    except all_but_interrupts() as error:
         sentence = sentence_of(error, owned.object)
         raise SourceError(f"{label}: opener {owned.qualified} failed: {sentence}") from error
     return found
@@ -93,7 +93,7 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
         checkpoint.warnings = (*checkpoint.warnings, *warnings)
     except WWError:
         raise
-    except RAISED as error:
+    except all_but_interrupts() as error:
         sentence = sentence_of(error, owned.object)
         raise LoaderFailedError(f"{source.label}: loader {owned.qualified} failed: {sentence}") from error
     return checkpoint, spec_of(owned)
@@ -104,7 +104,7 @@ def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Own
     for owned in registry.loaders:
         try:
             confidence = float(owned.object.probe(source))
-        except RAISED as error:  # one loader's guess must not cost the others'
+        except all_but_interrupts() as error:  # one loader's guess must not cost the others'
             sentence = sentence_of(error, owned.object)
             warnings.append(f"loader {owned.qualified} failed to look at {source.label}: {sentence}")
             continue

@@ -13,7 +13,7 @@ from ww_core.domain.table_check import check_line, check_reported_table
 from ww_core.errors import CorruptFileError, PluginError, SourceError, UsageError, WWError
 from ww_core.loading.tables import read_table
 from ww_core.plugins.discovery import load_plugins
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 from ww_core.plugins.variants import configured
 from ww_core.sources.opening import find_source
 from ww_core.use_cases.naming import opened_store
@@ -230,7 +230,7 @@ def _importer_for(
     for owned in (_with_mapping(own, mapping) for own in asked):
         try:
             confidence = float(owned.object.probe(source))
-        except RAISED as error:  # one importer's guess must not cost the others'
+        except all_but_interrupts() as error:  # one importer's guess must not cost the others'
             sentence = sentence_of(error, owned.object)
             warnings.append(f"importer {owned.qualified} failed to look at {source.label}: {sentence}")
             continue
@@ -286,7 +286,7 @@ def _read(owned: Owned[Importer], source: Source) -> ReportedTable:
         table: object = owned.object.read(source)
     except WWError:
         raise
-    except RAISED as error:
+    except all_but_interrupts() as error:
         sentence = sentence_of(error, owned.object)
         raise PluginError(f"{source.label}: importer {owned.qualified} failed: {sentence}") from error
     if not isinstance(table, ReportedTable):
