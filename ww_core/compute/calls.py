@@ -16,7 +16,7 @@ from ww_core.compute.recipe import Recipe, compute_by_recipe
 from ww_core.compute.task import LayerResult, LayerTask
 from ww_core.compute.worker import Worker
 from ww_core.domain.report import Failure
-from ww_core.plugins.isolation import all_but_interrupts, forgiven, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, forgiven, kind_of, sentence_of
 from ww_core.plugins.variants import spec_of
 
 if TYPE_CHECKING:
@@ -116,10 +116,9 @@ class _Calls:
         try:
             future = self.execution.submit(self.compute, batch)
             future.add_done_callback(self.back.put)
+            self.out[future] = batch
         except all_but_interrupts() as error:
             self.lost.append((batch, error))
-        else:
-            self.out[future] = batch
 
     def ask_for_help(self, crew: Crew) -> None:
         """Ask workers for help, when they have nothing else to do."""
@@ -137,7 +136,7 @@ class _Calls:
                 continue
             batch = self.out.pop(future)
             try:
-                results = future.result()
+                results = _checked(future.result())
             except all_but_interrupts() as error:
                 self.lost.append((batch, error))
             else:
@@ -165,4 +164,16 @@ class _Calls:
     def cancel(self) -> None:
         """Let nobody begin what is still out."""
         for future in self.out:
-            future.cancel()
+            with forgiven():
+                future.cancel()
+
+
+def _checked(answer: object) -> list[LayerResult]:
+    """Return what a pool gave for a batch.
+
+    Raises:
+        TypeError: It is no result of any layer.
+    """
+    if not (isinstance(answer, list) and answer and all(isinstance(result, LayerResult) for result in answer)):
+        raise TypeError(f"it gave {kind_of(answer)} in place of results")
+    return answer

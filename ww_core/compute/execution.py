@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from ww_core.compute.blas import one_blas_thread
 from ww_core.errors import PluginError, WWError
-from ww_core.plugins.isolation import all_but_interrupts, forgiven, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, forgiven, kind_of, sentence_of, text_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -126,15 +126,15 @@ class Execution:
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("always", UserWarning)
                 pool = self.executor.create(self.jobs)
+            if not all(hasattr(pool, method) for method in ("submit", "shutdown", "__enter__", "__exit__")):
+                raise PluginError(f"executor {name!r} gave an object of type {kind_of(pool)}, no pool")
         except WWError:
             raise
         except all_but_interrupts() as error:
             sentence = sentence_of(error, self.executor)
             raise PluginError(f"executor {name!r} could not be started: {sentence}") from error
-        said = [f"executor {name!r}: {' '.join(str(own.message).split())}" for own in heard]
+        said = [f"executor {name!r}: {text_of(own.message)}" for own in heard]
         self.warnings += [sentence for sentence in said if sentence not in self.warnings]
-        if not all(hasattr(pool, method) for method in ("submit", "shutdown", "__enter__", "__exit__")):
-            raise PluginError(f"executor {name!r} gave an object of type {type(pool).__name__}, no pool")
         return pool
 
 

@@ -18,7 +18,7 @@ from ww_core.errors import PluginError, near_names
 from ww_core.plugins import hookspecs
 from ww_core.plugins.checks import fault_of
 from ww_core.plugins.entry_points import blocked_by, command_entry_points, distribution_of, is_own
-from ww_core.plugins.isolation import all_but_interrupts, picture_of, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, kind_of, picture_of, sentence_of
 from ww_core.plugins.links import link_needs
 from ww_core.plugins.markers import PROJECT
 from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry, Stage
@@ -59,8 +59,8 @@ def load_plugins(
     """Load every plugin that can be found.
 
     Args:
-        files: Python files given by ``--plugin``, each taken once; a file is executed, so name only files that are
-            trusted.
+        files: Python files given by ``--plugin``, each taken once, by whatever names and links it is given; a file is
+            executed, so name only files that are trusted.
         objects: Modules or objects given from Python.
         strict: Raise on the first problem instead of reporting it.
         environ: Environment to read ``WW_BLOCK_PLUGINS`` and ``WW_ONLY_PLUGINS`` from; default the process's own.
@@ -74,9 +74,10 @@ def load_plugins(
             something was wrong with any plugin. The message lists all of it.
     """
     environ = os.environ if environ is None else environ
-    paths = list({Path(file).absolute(): Path(file) for file in files}.values())
+    paths = [Path(file) for file in files]
     for path in paths:
         _check_file(path, environ)
+    paths = _distinct(paths)
     registry = Registry(
         plugin_files=tuple(str(path.absolute()) for path in paths),
         has_objects=bool(objects),
@@ -111,6 +112,15 @@ def _check_file(path: Path, environ: Mapping[str, str]) -> None:
         raise PluginError(f"plugin file {path}: there is no such file; check the path")
     if kind == "folder":
         raise PluginError(f"plugin file {path}: this is a folder; name a Python file in it")
+
+
+def _distinct(paths: Sequence[Path]) -> list[Path]:
+    """Return each file once, by the first of its names."""
+    first: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        status = path.stat()
+        first.setdefault((status.st_dev, status.st_ino), path)
+    return list(first.values())
 
 
 def _refuse(problems: Sequence[tuple[str, Sequence[Problem]]]) -> None:
@@ -165,10 +175,10 @@ def _from_file(file: str | Path) -> Candidate:
 def _from_object(thing: object) -> Candidate:
     try:
         name = getattr(thing, "__name__", None)
-    except Exception:  # noqa: BLE001 - a stranger's attribute may raise anything
+    except all_but_interrupts():
         name = None
     if not isinstance(name, str):
-        name = type(thing).__name__
+        name = kind_of(thing)
     return Candidate(name, "", "", f"object {name}", lambda: thing)
 
 
@@ -267,8 +277,8 @@ def _add(thing: Any, hook: str, registry: Registry, info: PluginInfo) -> None:
         info.problems.append(Problem("object", f"{hook}: {fault}"))
         return
     if kind == "observers":
-        registry.observers.append(Owned(info.name, type(thing).__name__, info.builtin, thing))
-        info.objects.append(f"observer {type(thing).__name__}")
+        registry.observers.append(Owned(info.name, kind_of(thing), info.builtin, thing))
+        info.objects.append(f"observer {kind_of(thing)}")
         return
     table: Names[Any] = registry.quantities if kind == "metrics" else getattr(registry, kind)
     name = thing.name

@@ -16,7 +16,7 @@ from ww_core.domain.layer import LayerKind
 from ww_core.domain.request import Request
 from ww_core.domain.spectrum import SpectrumKind
 from ww_core.errors import PluginError, UsageError
-from ww_core.plugins.isolation import all_but_interrupts, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, kind_of, sentence_of
 from ww_core.plugins.resolver import Node, resolve
 from ww_core.plugins.variants import read_spec, value_of
 
@@ -320,7 +320,7 @@ def _own_extractor(profile: Owned[Profile], kind: LayerKind) -> str:
         sentence = sentence_of(error, profile.object)
         raise PluginError(f"profile {profile.qualified!r} failed: {sentence}") from error
     if not isinstance(spec, str):
-        raise PluginError(f"profile {profile.qualified!r}: extractor_for returned {type(spec).__name__}, not a text")
+        raise PluginError(f"profile {profile.qualified!r}: extractor_for returned {kind_of(spec)}, not a text")
     return spec
 
 

@@ -10,7 +10,8 @@ from ww_core.contracts.loader import Checkpoint
 from ww_core.contracts.source import OBJECT_LABEL, ObjectSource, Source
 from ww_core.errors import LoaderFailedError, NoLoaderError, PluginError, SourceError, UsageError, WWError
 from ww_core.loading.names import shown_address
-from ww_core.plugins.isolation import all_but_interrupts, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, kind_of, sentence_of
+from ww_core.plugins.probes import surest
 from ww_core.plugins.variants import configured, spec_of
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def find_source(source: object, registry: Registry) -> Source:
     try:
         found: object = owned.object.open(address)
         if not isinstance(found, Source):
-            raise PluginError(f"opener {owned.qualified} gave an object of type {type(found).__name__}, no ww.Source")
+            raise PluginError(f"opener {owned.qualified} gave an object of type {kind_of(found)}, no ww.Source")
     except WWError:
         raise
     except all_but_interrupts() as error:
@@ -83,12 +84,11 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
         SourceError: No loader recognises it, or the one that does cannot read it.
         UsageError: No loader has the name, or several are equally sure.
     """
-    warnings: list[str] = []
-    owned = configured(registry.loaders, loader) if loader else _best_loader(source, registry, warnings)
+    owned, warnings = (configured(registry.loaders, loader), []) if loader else _best_loader(source, registry)
     try:
         checkpoint: object = owned.object.open(source)
         if not isinstance(checkpoint, Checkpoint):
-            kind = type(checkpoint).__name__
+            kind = kind_of(checkpoint)
             raise PluginError(f"loader {owned.qualified} gave an object of type {kind}, no ww.Checkpoint")
         checkpoint.warnings = (*checkpoint.warnings, *warnings)
     except WWError:
@@ -99,31 +99,15 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
     return checkpoint, spec_of(owned)
 
 
-def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Owned[Loader]:
-    sure: list[tuple[float, Owned[Loader]]] = []
-    for owned in registry.loaders:
-        try:
-            confidence = float(owned.object.probe(source))
-        except all_but_interrupts() as error:  # one loader's guess must not cost the others'
-            sentence = sentence_of(error, owned.object)
-            warnings.append(f"loader {owned.qualified} failed to look at {source.label}: {sentence}")
-            continue
-        if confidence > 0:
-            sure.append((confidence, owned))
-    if not sure:
-        formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
-        if warnings:
-            raise NoLoaderError(f"{source.label}: no loader recognises it, and {'; '.join(warnings)}")
-        if source.is_folder:
-            content = sorted(source.names())
-            found = (
-                f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
-            )
-            raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
-        raise NoLoaderError(f"{source.label}: no loader recognises it; there are: {formats}")
-    highest = max(confidence for confidence, _ in sure)
-    best = [owned for confidence, owned in sure if confidence == highest]
-    if len(best) > 1:
-        names = " or ".join(owned.qualified for owned in best)
-        raise UsageError(f"{source.label}: several loaders are equally sure of it: choose by --loader {names}")
-    return best[0]
+def _best_loader(source: Source, registry: Registry) -> tuple[Owned[Loader], list[str]]:
+    best, warnings = surest(registry.loaders, source, "loader")
+    if best:
+        return best, warnings
+    if warnings:
+        raise NoLoaderError(f"{source.label}: no loader recognises it, and {'; '.join(warnings)}")
+    formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
+    if source.is_folder:
+        content = sorted(source.names())
+        found = f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
+        raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
+    raise NoLoaderError(f"{source.label}: no loader recognises it; there are: {formats}")
