@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import signal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,7 +32,8 @@ from ww_core.cli import (
     sql,
     trend,
 )
-from ww_core.command import INTERRUPTED, TERMINATED, OutputClosed, Session, run_app
+from ww_core.cli.endings import heeded
+from ww_core.command import INTERRUPTED, OutputClosed, Session, run_app
 from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
 from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points, distribution_of
@@ -102,9 +101,9 @@ class CommandGroup(TyperGroup):
         """
         try:
             return super().invoke(ctx)
-        except (WWError, OutputClosed, typer.TyperException, typer.Exit, typer.Abort):
+        except (WWError, OutputClosed, typer.TyperException, typer.Exit, typer.Abort, SystemExit):
             raise
-        except Exception as error:
+        except all_but_interrupts() as error:
             if FROM_PLUGIN not in ctx.meta:
                 raise
             name, culprit = ctx.meta[FROM_PLUGIN]
@@ -298,29 +297,9 @@ def main() -> int:
     # Importing makes many objects and no garbage: to look for some as often as usual takes a tenth of a short command.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
     try:
-        with _ended_as_by_control_c() as requests:
+        with heeded() as codes:
             code = run_app(app)
-            return TERMINATED if requests and code == INTERRUPTED else code
+            return codes[0] if codes and code == INTERRUPTED else code
     finally:
         # The process ends: looking for garbage once more would take a seventh of a short command's time.
         gc.freeze()
-
-
-@contextlib.contextmanager
-def _ended_as_by_control_c() -> Iterator[list[int]]:
-    """Let a request to terminate (SIGTERM) end what runs as Ctrl-C does, so that nothing half done stays behind.
-
-    Yields:
-        The requests so far.
-    """
-    requests: list[int] = []
-
-    def end(number: int, _frame: object) -> None:
-        requests.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield requests
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -154,7 +154,7 @@ class _Calls:
         """Yield what is left of layers that came to nothing again and again."""
         executor = self.execution.executor
         for batch, error in self.lost:
-            if isinstance(error, BrokenExecutor):
+            if issubclass(type(error), BrokenExecutor):  # of a stranger's exception nothing else is asked
                 sentence = "its worker died, and so did another that had nothing but this layer to do"
             else:
                 sentence = sentence_of(error, executor)

@@ -146,8 +146,7 @@ def _prepare(recipe: Recipe) -> _Ready:
         return _Ready(_Refusing("execute", plugin, f"a worker has another {other}, or none: {SAME_PLUGINS}"), opened)
     try:
         source = find_source(recipe.address, registry)
-        checkpoint, loader = open_checkpoint(source, registry, recipe.loader)
-        opened.enter_context(checkpoint)
+        checkpoint, loader = opened.enter_context(open_checkpoint(source, registry, recipe.loader))
         there = {spec.name: (spec.dtype, spec.shape) for spec in tensors_of(checkpoint)}
         reading = partial(ReadingByContent, checkpoint, loader, source.label, there)
     except MissingExtraError as error:

@@ -99,9 +99,9 @@ class SpectrumMaker:
 
     def _miss(self, error: BaseException, own: Lacking) -> None:
         """Have the reason at hand why there is no spectrum; said once, not tried by each metric."""
-        if isinstance(error, NoValue):
+        if issubclass(type(error), NoValue):  # of a stranger's exception nothing else is asked
             own.matrix.take_new(own.kind, error)
-        elif isinstance(error, Lost):
+        elif issubclass(type(error), Lost):
             own.matrix.take(own.kind, error)
         else:  # such as too little memory
             lost = Lost(f"spectrum: {sentence_of(error, self.device)}")

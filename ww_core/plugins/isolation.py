@@ -128,9 +128,9 @@ def _place(frame: TracebackType) -> str:
 
 def _place_in_source(error: BaseException) -> str:
     """Return the place that a syntax error of a Python file names itself: no frame has run there."""
-    if not isinstance(error, SyntaxError):
-        return ""
     try:
+        if not isinstance(error, SyntaxError):
+            return ""
         known = isinstance(error.filename, str) and error.filename.endswith(".py") and isinstance(error.lineno, int)
         return f"{_file_name(error.filename or '')}:{error.lineno}" if known else ""
     except all_but_interrupts():

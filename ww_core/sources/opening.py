@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ww_core.contracts.loader import Checkpoint
 from ww_core.contracts.source import OBJECT_LABEL, ObjectSource, Source
+from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
 from ww_core.errors import LoaderFailedError, NoLoaderError, PluginError, SourceError, UsageError, WWError
 from ww_core.loading.names import shown_address
-from ww_core.plugins.isolation import all_but_interrupts, kind_of, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, forgiven, kind_of, sentence_of
 from ww_core.plugins.probes import surest
 from ww_core.plugins.variants import configured, spec_of
 
@@ -74,10 +77,11 @@ def is_object_label(label: str) -> bool:
     return label.startswith(begin) and label.endswith(end)
 
 
-def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tuple[Checkpoint, str]:
-    """Open a source with the loader that recognises it best, or with the one named.
+@contextmanager
+def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> Iterator[tuple[Checkpoint, str]]:
+    """Give a source as the loader opens it that recognises it best, or the one named, until all of it was read.
 
-    Returns:
+    Yields:
         The checkpoint and the qualified name of its loader.
 
     Raises:
@@ -86,17 +90,39 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
     """
     owned, warnings = (configured(registry.loaders, loader), []) if loader else _best_loader(source, registry)
     try:
-        checkpoint: object = owned.object.open(source)
-        if not isinstance(checkpoint, Checkpoint):
-            kind = kind_of(checkpoint)
-            raise PluginError(f"loader {owned.qualified} gave an object of type {kind}, no ww.Checkpoint")
+        checkpoint = _checked(owned.object.open(source), owned.qualified)
         checkpoint.warnings = (*checkpoint.warnings, *warnings)
     except WWError:
         raise
     except all_but_interrupts() as error:
         sentence = sentence_of(error, owned.object)
         raise LoaderFailedError(f"{source.label}: loader {owned.qualified} failed: {sentence}") from error
-    return checkpoint, spec_of(owned)
+    try:
+        yield checkpoint, spec_of(owned)
+    finally:
+        with forgiven():
+            checkpoint.close()
+
+
+def _checked(checkpoint: object, loader: str) -> Checkpoint:
+    """Return what a loader gave, as far as it is what the contract says.
+
+    Raises:
+        PluginError: It is not.
+    """
+    if not isinstance(checkpoint, Checkpoint):
+        raise PluginError(f"loader {loader} gave an object of type {kind_of(checkpoint)}, no ww.Checkpoint")
+    for name, wanted in _LISTS.items():
+        given = getattr(checkpoint, name)
+        if not (isinstance(given, (tuple, list)) and all(isinstance(own, wanted) for own in given)):
+            raise PluginError(f"loader {loader} gave a checkpoint whose {name} are no tuple of {wanted.__name__}")
+    if not isinstance(checkpoint.format, str):
+        raise PluginError(f"loader {loader} gave a checkpoint whose format is no text")
+    return checkpoint
+
+
+_LISTS: Mapping[str, type] = {"layers": Layer, "buffers": TensorSpec, "skipped": SkippedTensor, "warnings": str}
+"""What a checkpoint lists."""
 
 
 def _best_loader(source: Source, registry: Registry) -> tuple[Owned[Loader], list[str]]:
