@@ -7,6 +7,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.outcome import Outcome, State
+from ww_core.domain.read_only import read_only
 from ww_core.domain.report import Failure
 from ww_core.errors import NotApplicable, NoValue, Refused
 from ww_core.plugins.isolation import all_but_interrupts, kind_of, reason_of, sentence_of
@@ -123,10 +124,11 @@ class Evaluator:
             raise fresh(self._missing[qualified])
         node = self._nodes[qualified]
         try:
-            result = self._results[qualified] = self._call(node, [self._need(node, need) for need in node.needs])
+            result = self._call(node, [self._need(node, need) for need in node.needs])
         except (NoValue, Lost) as missing:
             self._missing[qualified] = fresh(missing)
             raise
+        result = self._results[qualified] = result if node.quantity.is_metric else _shared(result)
         return result
 
     def _call(self, node: Node, arguments: Sequence[Any]) -> Any:
@@ -169,6 +171,13 @@ class Evaluator:
 def nowhere(need: Need) -> Any:
     """Stand for what a layer's evaluator is given of other scopes."""
     raise AssertionError(f"linking lets no layer metric see {need.quantity}")
+
+
+def _shared(result: Any) -> Any:
+    """Return what all who need a quantity get: they cannot write to an array of numbers."""
+    import numpy as np
+
+    return read_only(result) if type(result) is np.ndarray and result.dtype.kind in "biufc" else result
 
 
 def is_complete(quantity: Quantity, known: Mapping[str, Outcome]) -> bool:
