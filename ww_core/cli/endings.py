@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from ww_core.command import INTERRUPTED, TERMINATED
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0
 """Seconds after which somebody who waits for the end is told how to have it at once."""
+
+GRACE = 0.5
+"""Seconds in which the program may still end by itself when it was told to end at once."""
 
 ADVICE = "what was begun is being finished; interrupt once more to end at once, and what is stored stays whole"
 AT_ONCE = "interrupted: ended at once; what is stored is whole, and the same command goes on from there"
@@ -36,9 +40,12 @@ def heeded() -> Iterator[list[int]]:
 
     def end(number: int, _frame: object) -> None:
         codes.append(TERMINATED if number == signal.SIGTERM else INTERRUPTED)
-        if len(codes) > 1:
-            _leave(codes[-1])
-        _thread.start_new_thread(_advise, (over,))  # threading's own takes a lock that what was interrupted may hold
+        # Not by threading's own way: it takes a lock that may be held by what was interrupted.
+        if len(codes) == 1:
+            _thread.start_new_thread(_advise, (over,))
+        else:
+            _kill_processes()
+            _thread.start_new_thread(_leave, (codes[0], over))
         raise KeyboardInterrupt
 
     heeded = [signal.SIGTERM]
@@ -58,13 +65,20 @@ def _advise(over: threading.Event) -> None:
         _write(ADVICE)
 
 
-def _leave(code: int) -> None:
-    """End the program and the processes that it started."""
+def _kill_processes() -> None:
+    """End the processes that this one started: they leave Ctrl-C to it."""
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is not None:
         for process in multiprocessing.active_children():
-            process.kill()  # they leave Ctrl-C to this one
-    _write(AT_ONCE)
+            process.kill()
+
+
+def _leave(code: int, over: threading.Event) -> None:
+    """End the program unless it ends by itself now, which a thread that never returns prevents."""
+    if over.wait(GRACE):
+        time.sleep(GRACE)
+    else:
+        _write(AT_ONCE)
     os._exit(code)
 
 
