@@ -6,7 +6,8 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from ww_core.plugins.markers import PROJECT
 from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,21 @@ def _from_object(thing: object) -> Candidate:
     return Candidate(name, "", "", f"object {name}", lambda: thing)
 
 
+@contextmanager
+def _same_folder() -> Iterator[None]:
+    """Come back to the working folder, from which the paths that a person types are meant."""
+    try:
+        here = os.getcwd()  # noqa: PTH109 - asked once a plugin
+    except FileNotFoundError:  # somebody has removed it
+        here = ""
+    try:
+        yield
+    finally:
+        if here:
+            os.chdir(here)
+
+
+@_same_folder()
 def _load(candidate: Candidate, registry: Registry, environ: Mapping[str, str]) -> PluginInfo:
     """Load one plugin, and return what became of it. Whatever it raises is its own problem."""
     info = candidate.info()
