@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ww_core.compute.at_hand import key_of
 from ww_core.compute.batches import parted
@@ -100,9 +100,9 @@ class SpectrumMaker:
     def _miss(self, error: BaseException, own: Lacking) -> None:
         """Have the reason at hand why there is no spectrum; said once, not tried by each metric."""
         if issubclass(type(error), NoValue):  # of a stranger's exception nothing else is asked
-            own.matrix.take_new(own.kind, error)
+            own.matrix.take_new(own.kind, cast("NoValue", error))
         elif issubclass(type(error), Lost):
-            own.matrix.take(own.kind, error)
+            own.matrix.take(own.kind, cast("Lost", error))
         else:  # such as too little memory
             lost = Lost(f"spectrum: {sentence_of(error, self.device)}")
             own.failures.append(Failure("input", "ww", own.matrix.layer.layer.name, str(lost)))

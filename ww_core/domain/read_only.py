@@ -13,8 +13,8 @@ def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     import numpy as np
 
     try:
-        memory = memoryview(array)
+        memory = np.asarray(array).data
     except ValueError:  # of a dtype that Python has no letter for, such as bfloat16
         row = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        return np.asarray(memoryview(row).toreadonly()).view(array.dtype).reshape(array.shape)
+        return np.asarray(row.data.toreadonly()).view(array.dtype).reshape(array.shape)
     return np.asarray(memory.toreadonly())
