@@ -48,7 +48,12 @@ def ww_register_metrics():
 
 
 @pytest.mark.parametrize(
-    ("when", "executor"), [("AT_IMPORT", "threads"), ("AT_WORK", "threads"), ("AT_WORK", "processes")]
+    ("when", "executor"),
+    [
+        ("AT_IMPORT", "threads"),
+        pytest.param("AT_WORK", "threads", marks=pytest.mark.stress),
+        ("AT_WORK", "processes"),
+    ],
 )
 def test_what_a_plugin_changes_of_the_process(when, executor, ww_program, model_file):
     plugin = MEDDLING.replace(when, "meddle()").replace("AT_IMPORT", "").replace("AT_WORK", "pass")

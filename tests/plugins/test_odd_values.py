@@ -73,8 +73,8 @@ class Secretive(ww.NotApplicable):
     __str__ = refuse
 
 
-def analyzed(given, returns=float, store=None):
-    """Analyse with a metric that returns, or raises, what it is given, and one that is as it should be."""
+def metric_of(name, given, returns):
+    """A metric that returns, or raises, what it is given."""
 
     def bad(singular_values):
         """A test."""
@@ -84,37 +84,57 @@ def analyzed(given, returns=float, store=None):
         return value
 
     bad.__annotations__["return"] = returns
+    return ww.metric(version="1", name=name)(bad)
+
+
+def analyzed(cases, store=None):
+    """Analyse with a metric of each case, and one that is as it should be."""
 
     class Plugin:
         @ww.hookimpl
         def ww_register_metrics(self):
-            return [ww.metric(version="1")(bad)]
+            return [metric_of(f"bad{number}", *case[:2]) for number, case in enumerate(cases)]
 
-    report = ww.analyze(WEIGHTS, plugins=[Plugin()], metrics=["stable_rank", "bad"], store=store, name="net")
+    names = [f"bad{number}" for number in range(len(cases))]
+    report = ww.analyze(WEIGHTS, plugins=[Plugin()], metrics=["stable_rank", *names], store=store, name="net")
     (row,) = report.layers
     assert row.metrics["stable_rank"].is_ok
     return report, row.metrics
 
 
+NONE = [
+    (lambda: "x" * 30_000_000, str, "the text has 30,000,000 characters: 2,000 are allowed"),
+    (lambda: "x" * (LONGEST_TEXT + 1), str, "the text has 2,001 characters"),
+    (lambda: OddText("x" * 5000), str, "the text has 5,000 characters"),
+    (lambda: OddText("x"), float, "BaseException: I will not"),
+    (lambda: b"bytes" * 1000, str, "not bytes"),
+    (lambda: 10**400, float, "OverflowError"),
+    (lambda: -(10**400), int, "OverflowError"),
+    (lambda: OddInt(3), int, "BaseException: I will not"),
+    (lambda: OddFloat(3.5), float, "BaseException: I will not"),
+    (lambda: TameFloat(3.5), int, "BaseException: I will not"),
+    (lambda: Liar(str), str, "TypeError"),
+    (lambda: Liar(float), float, "not Liar"),
+    (Touchy, float, "BaseException: I will not"),
+    (lambda: np.ones(2), float, "not ndarray"),
+    (lambda: np.ones(1), float, "not ndarray"),
+    (lambda: [1.0], float, "not list"),
+]
+
+
+def test_a_value_that_is_none_is_a_failure():
+    report, metrics = analyzed(NONE)
+    messages = {failure.message.partition(":")[0]: failure.message for failure in report.failures}
+    assert len(report.failures) == len(messages) == len(NONE)
+    for number, (_, _, says) in enumerate(NONE):
+        assert str(metrics[f"bad{number}"].state) == "failed"
+        assert says in messages[f"bad{number}"]
+        assert len(messages[f"bad{number}"]) < 3000
+
+
 @pytest.mark.parametrize(
-    ("given", "returns", "says"),
+    "case",
     [
-        (lambda: "x" * 100_000_000, str, "the text has 100,000,000 characters: 2,000 are allowed"),
-        (lambda: "x" * (LONGEST_TEXT + 1), str, "the text has 2,001 characters"),
-        (lambda: OddText("x" * 5000), str, "the text has 5,000 characters"),
-        (lambda: OddText("x"), float, "BaseException: I will not"),
-        (lambda: b"bytes" * 1000, str, "not bytes"),
-        (lambda: 10**400, float, "OverflowError"),
-        (lambda: -(10**400), int, "OverflowError"),
-        (lambda: OddInt(3), int, "BaseException: I will not"),
-        (lambda: OddFloat(3.5), float, "BaseException: I will not"),
-        (lambda: TameFloat(3.5), int, "BaseException: I will not"),
-        (lambda: Liar(str), str, "TypeError"),
-        (lambda: Liar(float), float, "not Liar"),
-        (Touchy, float, "BaseException: I will not"),
-        (lambda: np.ones(2), float, "not ndarray"),
-        (lambda: np.ones(1), float, "not ndarray"),
-        (lambda: [1.0], float, "not list"),
         (lambda: (1.0, 2.0), Two, "it declares several columns and returned tuple"),
         (lambda: (1.0, 2.0, 3.0), Two, "it declares several columns and returned tuple"),
         (lambda: {"first": 1.0}, Two, "it declares several columns and returned dict"),
@@ -124,64 +144,64 @@ def analyzed(given, returns=float, store=None):
         (lambda: Two(1.0, OddFloat(1.0)), Two, "BaseException: I will not"),
     ],
 )
-def test_a_value_that_is_none_is_a_failure(given, returns, says):
-    report, metrics = analyzed(given, returns)
+def test_what_is_no_value_of_several_columns_is_a_failure(case):
+    report, metrics = analyzed([case])
     (failure,) = report.failures
-    assert says in failure.message
-    assert len(failure.message) < 3000
-    names = ["first", "second"] if returns is Two else ["bad"]
-    assert {str(metrics[name].state) for name in names} == {"failed"}
+    assert case[2] in failure.message
+    assert {str(metrics[name].state) for name in ("first", "second")} == {"failed"}
 
 
-@pytest.mark.parametrize(
-    ("given", "returns", "value"),
-    [
-        (lambda: OddText("fine"), str, "fine"),
-        (lambda: np.str_("fine"), str, "fine"),
-        (lambda: "é" * LONGEST_TEXT, str, "é" * LONGEST_TEXT),
-        (lambda: "\033[2J\u202e", str, "\033[2J\u202e"),
-        (lambda: "a\udcff\0b", str, "a\\udcff\\x00b"),
-        (lambda: TameFloat(3.5), float, 3.5),
-        (lambda: np.float32(0.5), float, 0.5),
-        (lambda: np.array(7), int, 7.0),
-        (lambda: True, bool, 1.0),
-    ],
-)
-def test_a_value_is_plain(given, returns, value, tmp_path):
-    report, metrics = analyzed(given, returns, tmp_path / "s.sqlite")
+PLAIN = [
+    (lambda: OddText("fine"), str, "fine"),
+    (lambda: np.str_("fine"), str, "fine"),
+    (lambda: "é" * LONGEST_TEXT, str, "é" * LONGEST_TEXT),
+    (lambda: "\033[2J\u202e", str, "\033[2J\u202e"),
+    (lambda: "a\udcff\0b", str, "a\\udcff\\x00b"),
+    (lambda: TameFloat(3.5), float, 3.5),
+    (lambda: np.float32(0.5), float, 0.5),
+    (lambda: np.array(7), int, 7.0),
+    (lambda: True, bool, 1.0),
+]
+
+
+def test_a_value_is_plain(tmp_path):
+    report, metrics = analyzed(PLAIN, tmp_path / "s.sqlite")
     assert not report.failures
-    assert metrics["bad"].value == value
-    assert type(metrics["bad"].value) in {str, float, int, bool}
+    for number, (_, _, value) in enumerate(PLAIN):
+        assert metrics[f"bad{number}"].value == value
+        assert type(metrics[f"bad{number}"].value) in {str, float, int, bool}
     with ww.open_store(tmp_path / "s.sqlite", mode="read") as store:
         assert store.report("net") == report
 
 
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
-        (lambda: ww.Refused("x" * 100_000_000), "x" * LONGEST_TEXT + "..."),
-        (lambda: ww.NotApplicable("one\n  two"), "one two"),
-        (lambda: ww.Refused(b"bytes"), "b'bytes'"),
-        (lambda: ww.Refused(OddText("odd")), ""),
-        (lambda: ww.NotApplicable(Touchy()), ""),
-        (lambda: ww.NotApplicable("a\udcff\0b"), "a\\udcff\\x00b"),
-        (Silent, ""),
-        (Secretive, ""),
-    ],
-)
-def test_a_reason_is_plain(given, reason, tmp_path):
-    report, metrics = analyzed(given, store=tmp_path / "s.sqlite")
+REASONS = [
+    (lambda: ww.Refused("x" * 30_000_000), float, "x" * LONGEST_TEXT + "..."),
+    (lambda: ww.NotApplicable("one\n  two"), float, "one two"),
+    (lambda: ww.Refused(b"bytes"), float, "b'bytes'"),
+    (lambda: ww.Refused(OddText("odd")), float, ""),
+    (lambda: ww.NotApplicable(Touchy()), float, ""),
+    (lambda: ww.NotApplicable("a\udcff\0b"), float, "a\\udcff\\x00b"),
+    (Silent, float, ""),
+    (Secretive, float, ""),
+]
+
+
+def test_a_reason_is_plain(tmp_path):
+    report, metrics = analyzed(REASONS, tmp_path / "s.sqlite")
     assert not report.failures
-    assert (str(metrics["bad"].state), metrics["bad"].reason) in {("refused", reason), ("not_applicable", reason)}
+    for number, (_, _, reason) in enumerate(REASONS):
+        outcome = metrics[f"bad{number}"]
+        assert str(outcome.state) in {"refused", "not_applicable"}
+        assert outcome.reason == reason
     with ww.open_store(tmp_path / "s.sqlite", mode="read") as store:
         assert store.report("net") == report
 
 
 def test_what_is_not_finite_is_a_state():
-    for value in (math.nan, math.inf, -math.inf):
-        report, metrics = analyzed(lambda value=value: TameFloat(value))
-        assert not report.failures
-        assert str(metrics["bad"].state) == str(value)
+    values = [math.nan, math.inf, -math.inf]
+    report, metrics = analyzed([(lambda value=value: TameFloat(value), float) for value in values])
+    assert not report.failures
+    assert [str(metrics[f"bad{number}"].state) for number in range(3)] == [str(value) for value in values]
 
 
 @pytest.mark.parametrize(

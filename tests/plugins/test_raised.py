@@ -35,7 +35,7 @@ class NoTextError(Exception):
 
 class LongError(Exception):
     def __str__(self):
-        return "x " * 50_000_000
+        return "x " * 10_000_000
 
 
 class SteeringError(Exception):
@@ -95,7 +95,7 @@ RAISED = {
 }
 
 
-@pytest.fixture(params=["cancelled", "generator exit", "speechless", "nameless", "closed"])
+@pytest.fixture(params=["cancelled", "speechless", "closed"])
 def error(request):
     """Some of them; a metric meets all."""
     return RAISED[request.param]

@@ -145,12 +145,12 @@ def in_dict(folder):
     return held, held, {}
 
 
-def mapped(folder, mode):
+def mapped(folder):
     held = {}
     for name, array in weights_of().items():
         if array.dtype != ml_dtypes.bfloat16:
             array.tofile(folder / name)
-            held[name] = np.memmap(folder / name, array.dtype, mode, shape=array.shape)
+            held[name] = np.memmap(folder / name, array.dtype, "r+", shape=array.shape)
     return held, held, {}
 
 
@@ -165,8 +165,7 @@ def careless(folder):
 
 SOURCES = {
     "dict": in_dict,
-    "mapped": lambda folder: mapped(folder, "r+"),
-    "copied on write": lambda folder: mapped(folder, "c"),
+    "mapped": mapped,
     "file": in_file,
     "careless": careless,
 }
