@@ -315,7 +315,9 @@ def run_guarded(main: Callable[[], int | None]) -> int:
     except OutputClosed:
         _give_up_stdout()
         return 0
-    except Exception:  # noqa: BLE001 - a fault of ours, shown whole; Python's own exit code would mean a broken rule
+    except SystemExit:
+        raise
+    except BaseException:  # noqa: BLE001 - a fault of ours, shown whole; Python's own code would mean a broken rule
         say_lines(traceback.format_exc())
         return WWError.exit_code
     return code

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 _BODY = r"x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}"
 _ESCAPE = re.compile(rf"(\\+)({_BODY})")
 _BEFORE_ESCAPE = re.compile(rf"\\+(?=({_BODY})|(.))", re.DOTALL)
+LONGEST_TEXT = 2000
+"""Characters of a text in a cell, of a definition, of a reason, and of what a sentence repeats of a stranger's text."""
 
 
 def printable(text: str) -> str:
