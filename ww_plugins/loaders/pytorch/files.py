@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
+from ww_core.loading.impostors import refuse_impostor
 from ww_core.loading.mapped import MappedFile, StoredTensor
 from ww_core.loading.names import legible, quoted
-from ww_core.loading.shards import refuse_impostor
 from ww_core.loading.trees import Tree, find_weights
 from ww_plugins.loaders.pytorch import weights_only
 from ww_plugins.loaders.pytorch.archives import open_archive
@@ -77,7 +77,8 @@ def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, unde
     for tensor in tensors:
         if tensor.name in loaded:
             dtype, shape, content, rounding = loaded[tensor.name]
-            made.append(StoredTensor(tensor.name, dtype, shape, file, content=content, rounding=rounding))
+            row = StoredTensor(tensor.name, dtype, shape, file, content=content, rounding=rounding)
+            made.append(replace(row, checksums=tensor.checksums))
         elif is_exotic(tensor):
             made.append(replace(tensor, fault=f"{tensor.fault}: {missing or 'PyTorch could not read it either'}"))
         else:

@@ -113,6 +113,7 @@ def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
         offset=storage.offset + (offset * item if count else 0),
         strides=() if contiguous else steps,
         big_endian=archive.big_endian,
+        checksums=storage.checksums,
     )
     if change := _change_of_sign(call):
         found = replace(found, fault=f"the tensor is stored as its {change}", parts=(found,), described=change)
@@ -147,7 +148,8 @@ def _no_row(name: str, node: Call, call: Call, archive: Archive) -> StoredTensor
     fault = f"the tensor is {exotic or f'made by {quoted(str(call.function))}, which is not known here'}"
     described, parts = taken_apart(node, archive, lambda inner: stored_tensor(name, inner, archive))
     told = StoredTensor(name, exotic or "unknown", _size_anywhere(call), archive.file, fault=fault)
-    return replace(told, parts=parts, described=described)
+    checksums = tuple(dict.fromkeys(checksum for part in parts for checksum in part.checksums))
+    return replace(told, parts=parts, described=described, checksums=checksums)
 
 
 def _lengths(value: Any, what: str) -> tuple[int, ...]:
