@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from ww_core.contracts.source import Source
 
-_HEAD = 512
+HEAD = 512
+"""Bytes of a file that are enough to tell."""
 
 
 class Impostor(NamedTuple):
@@ -26,7 +27,7 @@ class Impostor(NamedTuple):
 
 
 _UNPACK = "unpack it, and name the file that is in it"
-_OTHER = "no loader reads it: convert it to safetensors by the program that wrote it"
+_OTHER = "convert it to safetensors, or install a loader for it"
 _AGAIN = "download it again"
 _BY_NUMPY = "load it by numpy.load, and analyse a dict of names and arrays from Python"
 
@@ -53,12 +54,8 @@ _MAGIC = {
     b"ggml": Impostor("a GGML file, as old versions of llama.cpp read it", _OTHER),
     b"\x93NUMPY": Impostor("a NumPy array", _BY_NUMPY),
     b"MATLAB 5.0": Impostor("a MATLAB file", _OTHER),
-    b"PAR1": Impostor("a Parquet table", _TEXT.then),
     b"SQLite format 3\0": Impostor("an SQLite database", "name it by --store if it is a store of ww"),
     b"%PDF": Impostor("a PDF document", _TEXT.then),
-    b"\x7fELF": Impostor("a program", _TEXT.then),
-    b"\xff\xd8\xff": Impostor("a picture", _TEXT.then),
-    b"\x89PNG": Impostor("a picture", _TEXT.then),
     b"version https://git-lfs.github.com/spec/": _POINTER,
 }  # fmt: skip
 
@@ -68,14 +65,13 @@ _HOLDS = (
     (r"(.*/)?(saved_model\.pb|variables/.*)", Impostor("a SavedModel of TensorFlow", _OTHER)),
     (r"(.*/)?(Data/com\.apple\.CoreML/.*|coremldata\.bin)", Impostor("a model of Core ML", _OTHER)),
     (r".*\.(safetensors|pt|pth|bin|ckpt)", Impostor("an archive with weight files in it", _UNPACK)),
-    (r"policy\.pth|pytorch_variables\.pth", Impostor("a model of Stable-Baselines", _UNPACK)),
     (r"word/document\.xml|xl/workbook\.xml", Impostor("an office document", _TEXT.then)),
     (r"META-INF/MANIFEST\.MF|AndroidManifest\.xml", Impostor("a Java or Android program", _TEXT.then)),
 )  # fmt: skip
 
-_ONNX = re.compile(
-    rb"\x08[\x01-\x20](\x12.(pytorch|tf2onnx|onnx|keras2onnx|skl2onnx|ai\.onnx)|[\x12\x1a\x3a\x42].*onnx)", re.DOTALL
-)
+_ONNX = re.compile(rb"\x08[\x01-\x20]\x12.(pytorch|\w*2?onnx|ai\.onnx)", re.DOTALL)
+"""A version, and the name of the program that wrote it."""
+
 _PRINTED = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\n\r\f") | frozenset(range(0x80, 0x100))
 
 
@@ -85,7 +81,7 @@ def refuse_impostor(file: Source) -> None:
     Raises:
         CorruptFileError: It is one of these.
     """
-    head = file.head(_HEAD)
+    head = file.head(HEAD)
     if not head:
         raise CorruptFileError(f"{file.label}: the file is empty")
     if (found := impostor(head)) is not None:

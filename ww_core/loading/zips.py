@@ -133,11 +133,15 @@ class Directory:
         name = self._bytes(entry.header + _LOCAL.size, name_length)
         if name != entry.name:
             raise CorruptFileError(f"{where} has another name in its place than in the directory")
-        told = ((method, entry.method), (flags & _ENCRYPTED, 0), (checksum, entry.checksum))
-        sizes = ((packed, entry.packed), (size, entry.size))
-        if flags & _FOLLOWED:
-            told, sizes = told[:2], ((packed, packed or entry.packed), (size, size or entry.size))
-        if any(one != other for one, other in told) or any(one not in {other, _MAX_32} for one, other in sizes):
+        left_out = {0} if flags & _FOLLOWED else set()
+        agrees = (
+            method == entry.method
+            and not flags & _ENCRYPTED
+            and checksum in {entry.checksum, *left_out}
+            and packed in {entry.packed, _MAX_32, *left_out}
+            and size in {entry.size, _MAX_32, *left_out}
+        )
+        if not agrees:
             raise CorruptFileError(
                 f"{where} is described in one way in its place and in another in the directory: {_ANEW}"
             )

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ww_core.contracts.loader import Checkpoint
 from ww_core.contracts.source import OBJECT_LABEL, ObjectSource, Source
 from ww_core.errors import LoaderFailedError, NoLoaderError, PluginError, SourceError, UsageError, WWError
+from ww_core.loading.impostors import HEAD, Impostor, impostor
 from ww_core.loading.names import shown_address
 from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.plugins.variants import configured, spec_of
@@ -99,6 +100,16 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
     return checkpoint, spec_of(owned)
 
 
+def _impostor(source: Source) -> Impostor | None:
+    """Tell what a file is that is no weight file; None for what is no file, or may be one."""
+    if source.is_object or source.is_folder:
+        return None
+    try:
+        return impostor(source.head(HEAD))
+    except SourceError:
+        return None
+
+
 def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Owned[Loader]:
     sure: list[tuple[float, Owned[Loader]]] = []
     for owned in registry.loaders:
@@ -120,7 +131,8 @@ def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Own
                 f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
             )
             raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
-        raise NoLoaderError(f"{source.label}: no loader recognises it; there are: {formats}")
+        seems = f": it is {found}" if (found := _impostor(source)) else ""
+        raise NoLoaderError(f"{source.label}: no loader recognises it{seems}; there are: {formats}")
     highest = max(confidence for confidence, _ in sure)
     best = [owned for confidence, owned in sure if confidence == highest]
     if len(best) > 1:

@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import ww_core as ww
 from ww_core.loading.contents import BITS
-from ww_core.loading.impostors import impostor_in_zip, unreadable
+from ww_core.loading.impostors import HEAD, impostor_in_zip, unreadable
 from ww_core.loading.names import quoted
-from ww_core.loading.zips import ZIP_MAGIC, Directory, shown
+from ww_core.loading.zips import ZIP_MAGIC, Directory, Entry, shown
 from ww_plugins.loaders.pytorch.magic import LEGACY_MAGIC
 from ww_plugins.loaders.pytorch.pickles import (
     LOADS_A_PICKLE,
@@ -98,12 +98,14 @@ class Archive(ABC):
         pickle: The pickle.
         big_endian: Whether the bytes of a number are.
         is_scripted: Whether it is TorchScript, whose types are of the module ``__torch__``.
+        checksums: What the file says of the bytes of the pickle.
         to_be_told: Characters that may still be told of tensors that are no row of numbers: what many of them share
             takes little room in a file, and is told of each.
     """
 
     big_endian = False
     is_scripted = False
+    checksums: tuple[ww.Checksum, ...] = ()
 
     def __init__(self, file: ww.Source, reader: PickleReader, pickle: Pickle) -> None:
         self.file = file
@@ -122,6 +124,7 @@ class Archive(ABC):
                 continue
             self._within[call] = within
             self.pickle.called |= within.pickle.called
+            self.pickle.made |= within.pickle.made
             self.pickle.named |= within.pickle.named
             if within.pickle.within:  # nobody's pickles are nested deeper
                 self.pickle.called[_UNREAD] = None
@@ -255,8 +258,9 @@ class _Zip(Archive):
     def read(cls, file: ww.Source, reader: PickleReader) -> _Zip:
         directory = Directory(file, reader.file)
         folder = _folder_of(directory, file)
-        offset, size, _ = directory.content(directory.entries[folder + _PICKLE])
+        offset, size, checksums = _placed(directory, directory.entries[folder + _PICKLE], file)
         archive = cls(file, reader, _pickle_at(file, reader, offset, offset + size, shown(folder + _PICKLE)))
+        archive.checksums = checksums
         archive._directory = directory
         archive._folder = folder
         archive.is_scripted = folder + _CONSTANTS in directory.entries
@@ -274,11 +278,13 @@ class _Zip(Archive):
 
     def _find(self, key: str) -> _Place | None:
         entry = self._directory.entries.get(self._folder + b"data/" + key.encode(errors="surrogateescape"))
-        if entry is None:
-            return None
-        offset, size, crc32 = self._directory.content(entry)
-        checksum = ww.Checksum(ww.FileRange(self.file, offset, size), crc32, f"entry {quoted(shown(entry.name))}")
-        return _Place(offset, size, (checksum,) if crc32 else ())
+        return None if entry is None else _placed(self._directory, entry, self.file)
+
+
+def _placed(directory: Directory, entry: Entry, file: ww.Source) -> _Place:
+    offset, size, crc32 = directory.content(entry)
+    checksum = ww.Checksum(ww.FileRange(file, offset, size), crc32, f"entry {quoted(shown(entry.name))}")
+    return _Place(offset, size, (checksum,) if crc32 else ())
 
 
 def _folder_of(directory: Directory, file: ww.Source) -> bytes:
@@ -327,6 +333,7 @@ class _Legacy(Archive):
             raise ww.CorruptFileError(f"{file.label}: it is written in an unknown way: {quoted(version.root)}")
         for part in parts:
             content.called |= part.called
+            content.made |= part.made
             content.named |= part.named
         archive = cls(file, reader, content)
         reader.file.seek(start)
@@ -370,11 +377,12 @@ class _Plain(Archive):
     def read(cls, file: ww.Source, reader: PickleReader, head: bytes) -> _Plain:
         try:
             return cls(file, reader, _pickle_at(file, reader, 0, file.size))
-        except ww.CorruptFileError as error:
+        except ww.CorruptFileError:
             if head.startswith(_PROTO):
                 raise
             # Any text may be a pickle of the oldest protocols, so only one that is none is looked at.
-            raise ww.CorruptFileError(f"{error}; it seems to be {unreadable(file.head(512))}") from None
+            seems = unreadable(file.head(HEAD))
+            raise ww.CorruptFileError(f"{file.label}: it seems to be {seems}; as a pickle it cannot be read") from None
 
     def _find(self, key: str) -> None:  # noqa: ARG002 - there are none to be found
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,14 @@ from ww_core.loading.names import legible, quoted
 from ww_core.loading.trees import Tree, find_weights
 from ww_plugins.loaders.pytorch import weights_only
 from ww_plugins.loaders.pytorch.archives import open_archive
+from ww_plugins.loaders.pytorch.keys import EqualKeys, names_of
 from ww_plugins.loaders.pytorch.modules import told_by
-from ww_plugins.loaders.pytorch.pickles import Call, Global, NumberKey, pairs_of
+from ww_plugins.loaders.pytorch.pickles import Call, Global, pairs_of
 from ww_plugins.loaders.pytorch.tensors import is_exotic, is_tensor, stored_tensor
 
 if TYPE_CHECKING:
     from ww_core.loading.state_dict import Module
+    from ww_plugins.loaders.pytorch.archives import Archive
     from ww_plugins.loaders.pytorch.pickles import Pickle
 
 _HARMLESS = re.compile(
@@ -32,10 +35,17 @@ _HARMLESS = re.compile(
     r"|(builtins|__builtin__)\.(object|dict|list|tuple|set|frozenset|bytes|bytearray|str|int|float|complex|bool)"
     r"|numpy(\._?core)?\.(multiarray\._reconstruct|multiarray\.scalar|numeric\._frombuffer)|numpy\.(dtype|ndarray)"
     r"|ml_dtypes\.b?float[0-9]\w*"
-    r"|torch\.jit\._pickle\.\w+|_codecs\.encode|copyreg\._reconstructor|copy_reg\._reconstructor)"
+    r"|torch\.nn\.functional\.\w+|torch\._C\._nn\.\w+"
+    r"|pathlib\.(Pure)?(Posix|Windows)?Path|datetime\.(date|datetime|time|timedelta|timezone)|uuid\.UUID"
+    r"|decimal\.Decimal|fractions\.Fraction|argparse\.Namespace|types\.SimpleNamespace"
+    r"|torch\.jit\._pickle\.\w+|_codecs\.encode|(copyreg|copy_reg)\.(_reconstructor|__newobj__))"
 )
 """What a pickle of tensors names. Nothing of it is imported or called either; it is only not worth a warning."""
 
+_SCRIPTED = re.compile(r"__torch__(\.\w+)+")
+"""Types of TorchScript, which are no modules of Python's."""
+
+_OF_PYTHON = sys.stdlib_module_names | {"__builtin__", "copy_reg", "exceptions", "commands", "os2", "UserDict"}
 _LISTED = 5
 
 
@@ -54,12 +64,12 @@ def read_file(file: ww.Source, under: str = "") -> MappedFile:
     refuse_impostor(file)
     with file.open() as handle:
         archive = open_archive(file, handle)
-        weights = find_weights(archive.pickle.root, _PickleTree(), file.label, under)
+        weights = find_weights(archive.pickle.root, _PickleTree(file.label), file.label, under)
         tensors = [stored_tensor(name, node, archive) for name, node in weights.tensors]
     tensors = _readable(tensors, archive.pickle, file, under)
-    warnings = [*weights.warnings(file.label), *_warnings(archive.pickle, file.label)]
+    warnings = [*weights.warnings(file.label), *_warnings(archive)]
     if not tensors:
-        raise ww.SourceError("; ".join([f"{file.label}: no tensor of a model is in it", *_calls(archive.pickle)]))
+        raise ww.SourceError("; ".join([f"{file.label}: no tensor of a model is in it", *_calls(archive)]))
     return MappedFile(file, tuple(tensors), weights.modules, tuple(warnings))
 
 
@@ -86,17 +96,37 @@ def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, unde
     return made
 
 
-def _warnings(pickle: Pickle, label: str) -> Iterator[str]:
-    for calls in _calls(pickle):
+def _warnings(archive: Archive) -> Iterator[str]:
+    label, objects = archive.file.label, _listed(_objects(archive.pickle))
+    if archive.is_scripted:
+        yield f"{label}: it is TorchScript, whose code was not run: its tensors are read from its pickle"
+    elif objects:
+        yield f"{label}: it holds objects of {objects}, whose code was not run: their tensors are read from their state"
+    for calls in _calls(archive):
         yield f"{label}: {calls}"
 
 
-def _calls(pickle: Pickle) -> Iterator[str]:
+def _calls(archive: Archive) -> Iterator[str]:
     """Yield sentences on what the pickle wanted to be called and imported, if that is more than tensors take."""
-    if called := _listed(pickle.called):
-        yield f"it asks to call {called}: nothing was called here, and what loads it the usual way will do it"
-    if named := _listed(name for name in pickle.named if name not in pickle.called):
+    pickle = archive.pickle
+    calm = _objects(pickle)
+    called = {**pickle.called, **{name: None for name in pickle.made if name not in calm}}
+    told = [name for name in called if not (archive.is_scripted and _SCRIPTED.fullmatch(name))]
+    if calls := _listed(told):
+        yield f"it asks to call {calls}: nothing was called here, and what loads it the usual way will do it"
+    if named := _listed(name for name in pickle.named if name not in called and name not in calm):
         yield f"it names {named}: nothing was imported here, and what loads it the usual way may call it too"
+
+
+def _objects(pickle: Pickle) -> dict[str, None]:
+    """Return the classes of which objects are made without a call, if they are no part of Python.
+
+    They are somebody's own, and making an object runs nothing but what their author wrote for it. A class of Python's
+    own can do more, and none of them stands beside tensors but those that are known to be harmless.
+    """
+    return {
+        name: None for name in pickle.made if name.partition(".")[0] not in _OF_PYTHON and name not in pickle.called
+    }
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -111,6 +141,9 @@ def _shown(name: str) -> str:
 
 class _PickleTree(Tree):
     """Objects of a pickle. A module is what has parameters, buffers and modules; its class is only a name."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
 
     def is_tensor(self, node: Any) -> bool:
         return is_tensor(node)
@@ -152,7 +185,7 @@ class _PickleTree(Tree):
         """List what a dict, or a call that makes one, holds; Python 2 gives the entries as an argument."""
         if isinstance(node, dict):
             self.look_at(node)
-            return _named(node)
+            return self._named(node)
         if not isinstance(node, Call):
             return []
         found: dict[Any, Any] = {}
@@ -162,7 +195,16 @@ class _PickleTree(Tree):
             found.update(pairs_of([key for key, _ in given], [value for _, value in given]))
         found.update(node.items or {})
         self.look_at(found)
-        return _named(found)
+        return self._named(found)
+
+    def _named(self, entries: dict[Any, Any]) -> list[tuple[str, Any]]:
+        try:
+            names = names_of(list(entries))
+        except EqualKeys as equal:
+            raise ww.CorruptFileError(
+                f"{self._label}: two keys of a dict are equal for Python, which keeps one of them: {quoted(str(equal))}"
+            ) from None
+        return [(name, node) for name, node in zip(names, entries.values(), strict=True) if _holds(node)]
 
     def module(self, node: Any) -> Module | None:
         if not (isinstance(node, Call) and isinstance(node.state, dict)):
@@ -188,10 +230,6 @@ def _contents(node: Any) -> Sequence[Any]:
     if isinstance(node, Call) and node.arguments and isinstance(node.arguments[0], (list, tuple)):
         return node.arguments[0]
     return node if isinstance(node, (list, tuple)) else ()
-
-
-def _named(entries: dict[Any, Any]) -> list[tuple[str, Any]]:
-    return [(str(key), node) for key, node in entries.items() if isinstance(key, (str, NumberKey)) and _holds(node)]
 
 
 def _numbered(elements: Sequence[Any]) -> list[tuple[str, Any]]:
