@@ -90,7 +90,7 @@ def place_in(chance: random.Random, entries: list[Entry]) -> int:
 
 
 def renamed(chance: random.Random, name: bytes) -> bytes:
-    place = chance.randrange(len(name))
+    place = chance.randrange(len(name) or 1)
     return chance.choice([
         name.upper(), name.swapcase(), name.title(), name[:place] + name[place : place + 1].upper() + name[place + 1 :],
         name + b"\0", name + b"\0x", name[:place] + b"\0" + name[place:], name + b"/", b"/" + name, b"./" + name,

@@ -131,7 +131,7 @@ def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Own
                 f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
             )
             raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
-        seems = f": it is {found}" if (found := _impostor(source)) else ""
+        seems = "" if (other := _impostor(source)) is None else f": it is {other}"
         raise NoLoaderError(f"{source.label}: no loader recognises it{seems}; there are: {formats}")
     highest = max(confidence for confidence, _ in sure)
     best = [owned for confidence, owned in sure if confidence == highest]

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
 import ww_core as ww
-from ww_core.loading.contents import BITS
 from ww_core.loading.impostors import HEAD, impostor_in_zip, unreadable
 from ww_core.loading.names import quoted
 from ww_core.loading.zips import ZIP_MAGIC, Directory, Entry, shown
@@ -25,12 +23,11 @@ from ww_plugins.loaders.pytorch.pickles import (
     LOADS_A_PICKLE,
     Call,
     Extent,
-    Global,
-    Persistent,
     Pickle,
     PickleFault,
     PickleReader,
 )
+from ww_plugins.loaders.pytorch.storages import ITEM_SIZES, Storage, told_of
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -41,35 +38,6 @@ _PROTO = b"\x80"  # how pickles begin since Python 2.3
 _MOST_TOLD = 1 << 26
 _MOST_PICKLE = 1 << 30  # bytes; what is long in it stays in the file
 
-STORAGE_TYPES = {
-    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
-    "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
-    "ComplexDouble": "complex128", "ComplexFloat": "complex64",
-    "QInt8": "qint8", "QUInt8": "quint8", "QInt32": "qint32", "QUInt4x2": "quint4x2", "QUInt2x4": "quint2x4",
-    "Untyped": "uint8",
-}  # fmt: skip
-"""NumPy's name of a storage's numbers by the first part of its class's name; quantized ones by PyTorch's own."""
-
-ITEM_SIZES = {name: bits // 8 for name, bits in BITS.items() if bits % 8 == 0}
-"""Bytes of one number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """A row of numbers in a file.
-
-    Attributes:
-        dtype: NumPy's name of what it holds, as far as it says.
-        offset: Where it begins in the file.
-        nbytes: Its bytes, all of them in the file.
-        checksums: What the file says of the bytes.
-    """
-
-    dtype: str
-    offset: int
-    nbytes: int
-    checksums: tuple[ww.Checksum, ...] = ()
-
 
 class _Place(NamedTuple):
     """Where the bytes of a storage lie, and what the file says of them."""
@@ -77,17 +45,6 @@ class _Place(NamedTuple):
     offset: int
     size: int
     checksums: tuple[ww.Checksum, ...] = ()
-
-
-class _Told(NamedTuple):
-    """What a pickle tells of a storage: what `count` numbers it has, and which part of them is meant, by a key."""
-
-    dtype: str
-    key: str
-    count: int
-    part_key: str
-    first: int
-    length: int
 
 
 class Archive(ABC):
@@ -137,16 +94,16 @@ class Archive(ABC):
         """
         if isinstance(named, Call):
             return self._storage_within(named)
-        told = _told(named, self.file)
+        told = told_of(named, self.file)
         found, item = self._find(told.key), ITEM_SIZES[told.dtype]
         if found is None:
             raise ww.CorruptFileError(f"{self.file.label}: storage {quoted(told.key)} is missing from the file")
-        if found.size != told.count * item:
+        if found.size != told.numbers * item:
             raise ww.CorruptFileError(
-                f"{self.file.label}: storage {quoted(told.key)} is said to have {told.count * item} bytes, "
+                f"{self.file.label}: storage {quoted(told.key)} is said to have {told.numbers * item} bytes, "
                 f"and has {found.size}"
             )
-        if told.first + told.length > told.count:
+        if told.first + told.length > told.numbers:
             raise ww.CorruptFileError(f"{self.file.label}: a part of storage {quoted(told.key)} lies outside of it")
         for key in (told.key, told.part_key):
             if key in self._contradicted:
@@ -162,11 +119,11 @@ class Archive(ABC):
         contradicted = set()
         for named in self.pickle.persistent:
             try:
-                told = _told(named, self.file)
+                told = told_of(named, self.file)
             except ww.CorruptFileError:
                 continue  # what needs this one will say so
-            whole = (told.dtype, told.key, told.count, 0, told.count)
-            part = (told.dtype, told.key, told.count, told.first, told.length)
+            whole = (told.dtype, told.key, told.numbers, 0, told.numbers)
+            part = (told.dtype, told.key, told.numbers, told.first, told.length)
             for key, what in ((told.key, whole), (told.part_key, part)):
                 if first.setdefault(key, what) != what:
                     contradicted.add(key)
@@ -220,35 +177,6 @@ def _pickle_at(file: ww.Source, reader: PickleReader, start: int, end: int, what
         raise ww.CorruptFileError(f"{file.label}: {what} cannot be read: {fault}") from None
     except OSError as error:
         raise ww.SourceError(f"{file.label}: it cannot be read: {error.strerror}") from None
-
-
-def _told(named: object, file: ww.Source) -> _Told:
-    """Return what a persistent identifier tells of a storage.
-
-    A legacy storage may be a part of another one, under whose key the bytes are.
-    """
-    told = named.id if isinstance(named, Persistent) else None
-    if not (isinstance(told, tuple) and len(told) >= 5 and told[0] == "storage" and isinstance(told[1], Global)):
-        raise ww.CorruptFileError(f"{file.label}: a tensor has no storage that could be read")
-    _, kind, key, _, count, *more = told
-    name = kind.name.removesuffix("Storage")
-    if name not in STORAGE_TYPES:
-        raise ww.CorruptFileError(f"{file.label}: a storage is of the unknown type {quoted(str(kind))}")
-    if not isinstance(key, str) or not _is_length(count):
-        raise ww.CorruptFileError(f"{file.label}: storage {quoted(key)} is said to hold {quoted(count)} numbers")
-    part_key, first, length = key, 0, count
-    view = more[0] if more else None
-    if view is not None:
-        if not (isinstance(view, tuple) and len(view) == 3 and _is_length(view[1]) and _is_length(view[2])):
-            raise ww.CorruptFileError(f"{file.label}: a part of storage {quoted(key)} lies outside of it")
-        part_key, first, length = view
-    if not isinstance(part_key, str):
-        raise ww.CorruptFileError(f"{file.label}: a part of storage {quoted(key)} has {quoted(part_key)} as its key")
-    return _Told(STORAGE_TYPES[name], key, count, part_key, first, length)
-
-
-def _is_length(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**62
 
 
 class _Zip(Archive):
@@ -351,7 +279,7 @@ def _legacy_places(file: ww.Source, handle: BinaryIO, content: Pickle, keys: Any
     told = {}
     for named in content.persistent:
         if isinstance(named.id, tuple) and named.id[:1] == ("storage",):
-            storage = _told(named, file)
+            storage = told_of(named, file)
             told[storage.key] = storage.dtype
     places: dict[str, _Place] = {}
     offset = handle.tell()

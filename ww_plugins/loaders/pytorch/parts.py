@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import ww_core as ww
 from ww_core.loading.contents import description_of
 from ww_core.loading.mapped import StoredTensor
-from ww_plugins.loaders.pytorch.archives import ITEM_SIZES
 from ww_plugins.loaders.pytorch.pickles import LOADS_A_PICKLE, Call, Extent, Global, Persistent
+from ww_plugins.loaders.pytorch.storages import ITEM_SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,9 +11,9 @@ import ww_core as ww
 from ww_core.loading.contents import description_of
 from ww_core.loading.mapped import StoredTensor
 from ww_core.loading.names import quoted
-from ww_plugins.loaders.pytorch.archives import ITEM_SIZES
 from ww_plugins.loaders.pytorch.parts import ARRAYS, BUFFERS, PLAIN, TYPED, WRAPPERS, taken_apart
 from ww_plugins.loaders.pytorch.pickles import Call, Extent, Global
+from ww_plugins.loaders.pytorch.storages import ITEM_SIZES
 
 if TYPE_CHECKING:
     from ww_plugins.loaders.pytorch.archives import Archive
@@ -97,7 +97,7 @@ def _unwrapped(node: Call) -> Call:
 def _is_changed(call: Call) -> bool:
     """Whether something is put into a tensor that has its numbers from a storage: it has others then."""
     is_one = call.calls(*PLAIN, *WRAPPERS, *TYPED)
-    return is_one and not call.state is call.items is call.elements is None
+    return is_one and any(put is not None for put in (call.state, call.items, call.elements))
 
 
 def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
