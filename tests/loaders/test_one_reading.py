@@ -120,6 +120,12 @@ CONTRADICTIONS = {
     ),
     "another folder first": (zip_of(Entry(b"other/x"), *entries()), "in the folder of the archive's first entry"),
     "no folder first": (zip_of(Entry(b"x"), *entries()), "in the folder of the archive's first entry"),
+    "a byte order in capitals": (zip_of(*entries(Entry(b"archive/ByteOrder", b"big"))), "taken for"),
+    "constants in capitals": (zip_of(*entries(Entry(b"archive/Constants.pkl"))), "is taken for 'archive/constants.pkl'"),
+    "a storage in capitals": (
+        in_zip({"a": tensor(of=storage("0a"))}, {"0A": USUAL["0"]}), "taken for 'archive/data/0a'"
+    ),
+    "half a character as a key": (in_zip({"a": tensor(of=storage("\ud800"))}), "storage '\\ud800' is missing"),
     "a byte order and more": (zip_of(*entries(Entry(b"archive/byteorder", b"little\n"))), "not little or big"),
     "an empty byte order": (zip_of(*entries(Entry(b"archive/byteorder"))), "not little or big"),
 }  # fmt: skip

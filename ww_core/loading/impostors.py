@@ -90,6 +90,8 @@ def refuse_impostor(file: Source) -> None:
 
 def impostor(head: bytes) -> Impostor | None:
     """Tell what a file that begins so is, if no weight file begins so; None for what may be one."""
+    if not head:
+        return Impostor("an empty file", _AGAIN)
     if head[8:9] == b"{":  # safetensors begin with a length, which may be any number
         return None
     for begin, found in _MAGIC.items():
@@ -100,7 +102,7 @@ def impostor(head: bytes) -> Impostor | None:
     if head[4:8] == b"TFL3":
         return Impostor("a model of TensorFlow Lite", _OTHER)
     if head[257:262] == b"ustar":
-        return Impostor("a tar archive", _UNPACK)
+        return Impostor("a tar archive", f"{_UNPACK}; if PyTorch before 0.2 wrote it, load and save it by PyTorch")
     if _ONNX.match(head):
         return Impostor("a model of ONNX", _OTHER)
     return None

@@ -99,6 +99,7 @@ class Directory:
         """
         self._file, self._handle = file, handle
         self.entries: dict[bytes, Entry] = {}
+        self._folded: dict[str, Entry] = {}
         try:
             count, size, self.begin = self._end()
             if size > _MOST_DIRECTORY:
@@ -108,6 +109,20 @@ class Directory:
             raise CorruptFileError(f"{file.label}: a zip archive that is cut short or damaged: {fault}") from None
         except OSError as error:
             raise SourceError(f"{file.label}: it cannot be read: {error.strerror or error}") from None
+
+    def find(self, name: bytes) -> Entry | None:
+        """Return the entry of a name; None if there is none.
+
+        Raises:
+            CorruptFileError: There is one whose name some readers take for this one.
+        """
+        found = self._folded.get(shown(name).casefold())
+        if found is not None and found.name != name:
+            raise CorruptFileError(
+                f"{self._file.label}: the entry {quoted(shown(found.name))} of this zip archive is taken for "
+                f"{quoted(shown(name))} by some readers: {_ANEW}"
+            )
+        return found
 
     def content(self, entry: Entry) -> Content:
         """Find the content of an entry that is stored as it is.
@@ -193,7 +208,6 @@ class Directory:
 
     def _add(self, entries: Iterator[Entry]) -> None:
         """Keep entries by name, each of which every reader tells from all others."""
-        folded: dict[str, bytes] = {}
         for entry in entries:
             if b"\0" in entry.name:
                 raise CorruptFileError(
@@ -201,13 +215,13 @@ class Directory:
                     f"name, where some readers end it: {_ANEW}"
                 )
             same = shown(entry.name).casefold()
-            if same in folded:
-                names = f"{quoted(shown(folded[same]))} and {quoted(shown(entry.name))}"
+            if same in self._folded:
+                names = f"{quoted(shown(self._folded[same].name))} and {quoted(shown(entry.name))}"
                 raise CorruptFileError(
                     f"{self._file.label}: two entries of this zip archive have names that some readers take for one, "
                     f"{names}: {_ANEW}"
                 )
-            folded[same] = entry.name
+            self._folded[same] = entry
             self.entries[entry.name] = entry
 
 

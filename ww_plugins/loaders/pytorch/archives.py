@@ -191,8 +191,8 @@ class _Zip(Archive):
         archive.checksums = checksums
         archive._directory = directory
         archive._folder = folder
-        archive.is_scripted = folder + _CONSTANTS in directory.entries
-        order = directory.entries.get(folder + b"byteorder")
+        archive.is_scripted = directory.find(folder + _CONSTANTS) is not None
+        order = directory.find(folder + b"byteorder")
         if order is not None:
             offset, size, _ = directory.content(order)
             told = _bytes(reader.file, offset, min(size, 8))
@@ -205,7 +205,7 @@ class _Zip(Archive):
     _folder: bytes
 
     def _find(self, key: str) -> _Place | None:
-        entry = self._directory.entries.get(self._folder + b"data/" + key.encode(errors="surrogateescape"))
+        entry = self._directory.find(self._folder + b"data/" + key.encode(errors="surrogatepass"))
         return None if entry is None else _placed(self._directory, entry, self.file)
 
 

@@ -43,7 +43,6 @@ _HARMLESS = re.compile(
 """What a pickle of tensors names. Nothing of it is imported or called either; it is only not worth a warning."""
 
 _SCRIPTED = re.compile(r"__torch__(\.\w+)+")
-"""Types of TorchScript, which are no modules of Python's."""
 
 _OF_PYTHON = sys.stdlib_module_names | {"__builtin__", "copy_reg", "exceptions", "commands", "os2", "UserDict"}
 _LISTED = 5
@@ -97,10 +96,10 @@ def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, unde
 
 
 def _warnings(archive: Archive) -> Iterator[str]:
-    label, objects = archive.file.label, _listed(_objects(archive.pickle))
+    label = archive.file.label
     if archive.is_scripted:
         yield f"{label}: it is TorchScript, whose code was not run: its tensors are read from its pickle"
-    elif objects:
+    if objects := _listed(_objects(archive)):
         yield f"{label}: it holds objects of {objects}, whose code was not run: their tensors are read from their state"
     for calls in _calls(archive):
         yield f"{label}: {calls}"
@@ -108,25 +107,29 @@ def _warnings(archive: Archive) -> Iterator[str]:
 
 def _calls(archive: Archive) -> Iterator[str]:
     """Yield sentences on what the pickle wanted to be called and imported, if that is more than tensors take."""
-    pickle = archive.pickle
-    calm = _objects(pickle)
-    called = {**pickle.called, **{name: None for name in pickle.made if name not in calm}}
-    told = [name for name in called if not (archive.is_scripted and _SCRIPTED.fullmatch(name))]
-    if calls := _listed(told):
-        yield f"it asks to call {calls}: nothing was called here, and what loads it the usual way will do it"
-    if named := _listed(name for name in pickle.named if name not in called and name not in calm):
+    objects, types = _objects(archive), set(_types(archive))
+    asked = [name for name in {**archive.pickle.called, **archive.pickle.made} if name not in objects]
+    if called := _listed(name for name in asked if name not in types):
+        yield f"it asks to call {called}: nothing was called here, and what loads it the usual way will do it"
+    known = {*asked, *objects, *types}
+    if named := _listed(name for name in archive.pickle.named if name not in known):
         yield f"it names {named}: nothing was imported here, and what loads it the usual way may call it too"
 
 
-def _objects(pickle: Pickle) -> dict[str, None]:
+def _objects(archive: Archive) -> dict[str, None]:
     """Return the classes of which objects are made without a call, if they are no part of Python.
 
     They are somebody's own, and making an object runs nothing but what their author wrote for it. A class of Python's
     own can do more, and none of them stands beside tensors but those that are known to be harmless.
     """
-    return {
-        name: None for name in pickle.made if name.partition(".")[0] not in _OF_PYTHON and name not in pickle.called
-    }
+    called, types = archive.pickle.called, set(_types(archive))
+    made = [name for name in archive.pickle.made if name not in called and name not in types]
+    return {name: None for name in made if name.partition(".")[0] not in _OF_PYTHON}
+
+
+def _types(archive: Archive) -> list[str]:
+    """Return the types of TorchScript, which are defined in the file itself and are no code of Python's."""
+    return [name for name in archive.pickle.named if archive.is_scripted and _SCRIPTED.fullmatch(name)]
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -198,6 +201,8 @@ class _PickleTree(Tree):
         return self._named(found)
 
     def _named(self, entries: dict[Any, Any]) -> list[tuple[str, Any]]:
+        if not any(map(_holds, entries.values())):
+            return []
         try:
             names = names_of(list(entries))
         except EqualKeys as equal:

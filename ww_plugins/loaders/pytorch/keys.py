@@ -45,16 +45,22 @@ def names_of(keys: list[Any]) -> list[str]:
     names: list[str] = []
     known: dict[str, str] = {}
     for place, key in enumerate(keys):
-        try:
-            told = _told(key.content if isinstance(key, OddKey) else key, _DEEPEST)
-        except _Untold:
-            told = _Told(f"<key {place}>", f"<key {place}>")
-        name = key if isinstance(key, str) else told.text
-        if told.same in known:
-            raise EqualKeys(f"{known[told.same]} and {name}")
-        known[told.same] = name
+        if isinstance(key, OddKey):
+            name, same = key.told = key.told or _told_of(key.content, place)
+        else:
+            name, same = str(key), repr(key)
+        if same in known:
+            raise EqualKeys(f"{known[same]} and {name}")
+        known[same] = name
         names.append(name)
     return names
+
+
+def _told_of(key: Any, place: int) -> _Told:
+    try:
+        return _told(key, _DEEPEST)
+    except _Untold:
+        return _Told(f"<key {place}>", f"<key {place}>")
 
 
 def _told(key: Any, deep: int) -> _Told:

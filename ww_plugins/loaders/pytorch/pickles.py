@@ -98,10 +98,18 @@ class NumberKey(int):
 
 
 class OddKey:
-    """A key of a dict that is no text and no small number: kept apart, and never hashed by its content."""
+    """A key of a dict that is no text and no small number: kept apart, and never hashed by its content.
+
+    Attributes:
+        content: The key.
+        told: What `names_of` tells of it, once somebody has asked.
+    """
+
+    __slots__ = ("content", "told")
 
     def __init__(self, content: Any) -> None:
         self.content = content
+        self.told: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
