@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Entries, Extractor, Matrix, MatrixPlan
     from ww_core.contracts.importer import Importer
-    from ww_core.contracts.loader import Checkpoint, FileRange, Loader
+    from ww_core.contracts.loader import Checkpoint, Checksum, FileRange, Loader
     from ww_core.contracts.metric import Quantity, column, metric, quantity
     from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
     from ww_core.contracts.profile import Profile
@@ -95,7 +95,7 @@ _HOMES = {
     "ww_core.contracts.executor": ["Executor"],
     "ww_core.contracts.extractor": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
     "ww_core.contracts.importer": ["Importer"],
-    "ww_core.contracts.loader": ["Checkpoint", "FileRange", "Loader"],
+    "ww_core.contracts.loader": ["Checkpoint", "Checksum", "FileRange", "Loader"],
     "ww_core.contracts.metric": ["Quantity", "column", "metric", "quantity"],
     "ww_core.contracts.observer": ["LayerDone", "RunObserver", "RunStart"],
     "ww_core.contracts.profile": ["Profile"],
@@ -176,6 +176,7 @@ __all__ = [
     "CheckReport",
     "Checkpoint",
     "CheckpointDifference",
+    "Checksum",
     "Column",
     "Command",
     "CommandFailedError",

@@ -183,7 +183,7 @@ FILES = {
     "zip": (b"PK\x03\x04" + bytes(100), "not safetensors, or damaged"),
     "pickle": (b"\x80\x02}q\x00." + bytes(100), ""),
     "noise": (np.random.default_rng(0).bytes(5000), "not safetensors, or damaged"),
-    "numpy": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}", "not safetensors, or damaged"),
+    "numpy": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}", "this is a NumPy array"),
 }
 
 

@@ -28,6 +28,21 @@ class FileRange:
     nbytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """What a container says of some of its bytes: it is compared where they are read for a digest, and never before.
+
+    Attributes:
+        range: Where the bytes lie.
+        crc32: The CRC-32 that they should have.
+        entry: How messages name them, as ``entry 'archive/data/0'``.
+    """
+
+    range: FileRange
+    crc32: int
+    entry: str
+
+
 class Checkpoint(ABC):
     """An opened set of weights: layers told from headers, one tensor read at a time.
 
@@ -71,6 +86,10 @@ class Checkpoint(ABC):
     def locate(self, tensor: TensorSpec | SkippedTensor) -> FileRange | None:  # noqa: ARG002 - it knows no file
         """Tell where the bytes lie, if that is one range of one file; else None, and its digest is not cached."""
         return None
+
+    def checksums(self, tensor: TensorSpec | SkippedTensor) -> tuple[Checksum, ...]:  # noqa: ARG002 - it knows none
+        """Return what the container says of the bytes in which a tensor lies; nothing where it says nothing."""
+        return ()
 
     def close(self) -> None:
         """Free what is held open."""

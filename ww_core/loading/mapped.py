@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ww_core.contracts.loader import Checkpoint, FileRange
+from ww_core.contracts.loader import Checkpoint, Checksum, FileRange
 from ww_core.domain.layer import SkippedTensor, TensorSpec
 from ww_core.domain.rounding import Rounding
 from ww_core.errors import CorruptFileError, SourceError
@@ -42,6 +42,7 @@ class StoredTensor:
         parts: What is stored of it, where it is no row of numbers.
         described: What the parts are, with all that makes the tensor but their bytes.
         rounding: How precisely its numbers were stored, where its dtype does not say it.
+        checksums: What the file says of the bytes in which it lies.
     """
 
     name: str
@@ -56,6 +57,7 @@ class StoredTensor:
     parts: tuple[StoredTensor, ...] = ()
     described: str = ""
     rounding: Rounding = field(default_factory=Rounding)
+    checksums: tuple[Checksum, ...] = ()
 
     @property
     def place(self) -> tuple[object, ...] | None:
@@ -197,6 +199,10 @@ class MappedCheckpoint(Checkpoint):
         if not tensor.readable:
             raise SourceError(f"the content of tensor {quoted(tensor.name)} cannot be read: {tensor.reason}")
         return self._places[tensor.name].read_bytes()
+
+    def checksums(self, tensor: TensorSpec | SkippedTensor) -> tuple[Checksum, ...]:
+        """Return what the file says of the bytes in which a tensor lies."""
+        return self._places[tensor.name].checksums
 
     def locate(self, tensor: TensorSpec | SkippedTensor) -> FileRange | None:
         """Tell file, offset and length, if that is one range; the path is absolute and without symbolic links."""

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from ww_core.errors import CorruptFileError, SourceError
+from ww_core.loading.impostors import refuse_impostor
 from ww_core.loading.mapped import MappedCheckpoint, MappedFile
 from ww_core.loading.names import fault_of_name, natural_order, quoted
 
@@ -151,25 +152,6 @@ class FileFormat:
         if apart := [name for name in files if name not in held]:
             warnings.append(f"{index.label}: the index does not name these files, which are not read: {_list(apart)}")
         return MappedCheckpoint(self.name, opened.values(), warnings, ordered=self.ordered)
-
-
-def refuse_impostor(file: Source) -> None:
-    """Name what often stands where a weight file was expected.
-
-    Raises:
-        CorruptFileError: It is one of these.
-    """
-    head = file.head(512)
-    if not head:
-        raise CorruptFileError(f"{file.label}: the file is empty")
-    if head.startswith(b"version https://git-lfs.github.com/spec/"):
-        raise CorruptFileError(
-            f"{file.label}: this is a git-lfs pointer, not the file it stands for: run `git lfs pull` in its repository"
-        )
-    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
-        raise CorruptFileError(
-            f"{file.label}: this is a web page saved under the name of a weight file: download it again"
-        )
 
 
 def read_json(text: bytes, file: Source, what: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.domain.layer import SkippedTensor, TensorSpec
 from ww_core.domain.report import Failure
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
+from ww_core.sources.checksums import BLOCK, Checks
 from ww_core.sources.reading import read_content, read_tensor
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
     from ww_core.contracts.loader import Checkpoint
     from ww_core.contracts.source import Source
-
-BLOCK = 1 << 24
-"""Bytes that are hashed at a time."""
 
 LISTED = 3
 """Names of tensors in one sentence."""
@@ -39,6 +37,7 @@ class Digests:
         failures: What went wrong in reading.
         lost: The tensors that it went wrong with.
         unread: Skipped tensors whose content is not to be had at all. One that is tied is none of them.
+        checks: What the source says of its bytes by checksums, compared with them.
     """
 
     tensors: dict[str, str] = field(default_factory=dict)
@@ -46,6 +45,7 @@ class Digests:
     failures: list[Failure] = field(default_factory=list)
     lost: list[TensorSpec | SkippedTensor] = field(default_factory=list)
     unread: list[SkippedTensor] = field(default_factory=list)
+    checks: Checks = field(default_factory=Checks)
 
     def lose(self, spec: TensorSpec | SkippedTensor, checkpoint: Checkpoint, error: BaseException) -> None:
         """Record what was raised where a tensor should have been read."""
@@ -66,12 +66,21 @@ class Digests:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences the user should see."""
-        if not self.unread:
-            return ()
-        count = len(self.unread)
-        names = [own.name for own in self.unread[:LISTED]] + (["..."] if count > LISTED else [])
-        what = "1 tensor" if count == 1 else f"{count} tensors"
-        return (f"the content of {what} cannot be read ({', '.join(names)}): the digest does not cover it",)
+        said = [
+            f"{own.range.source.label}: the checksum of {own.entry} does not match its bytes, in which tensors lie "
+            f"({_listed(names)}): they were changed after the file was written, so get it anew"
+            for own, names in self.checks.damaged.items()
+        ]
+        if self.unread:
+            count = len(self.unread)
+            what = "1 tensor" if count == 1 else f"{count} tensors"
+            names = _listed([own.name for own in self.unread])
+            said.append(f"the content of {what} cannot be read ({names}): the digest does not cover it")
+        return tuple(said)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join([*names[:LISTED], *(["..."] if len(names) > LISTED else [])])
 
 
 def tensors_of(checkpoint: Checkpoint) -> list[TensorSpec]:
@@ -135,10 +144,15 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
             if digest:
                 digests.tensors[spec.name] = digest
         unchanged = functools.cache(_marks)
+        # What does not match its checksum is read each time, so that whoever asks again is told again.
+        damaged = {name for names in digests.checks.damaged.values() for name in names}
         kept = {
             spec.name: fresh[spec.name]
             for spec in specs
-            if spec.name in fresh and fresh[spec.name][1] and _is_still(checkpoint, spec, loader, digests, unchanged)
+            if spec.name in fresh
+            and fresh[spec.name][1]
+            and spec.name not in damaged
+            and _is_still(checkpoint, spec, loader, digests, unchanged)
         }
         if path and kept:
             memory.remember(host, path, kept)
@@ -189,25 +203,45 @@ def stamp_of(
 
 def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests) -> str:
     try:
+        checksums = checkpoint.checksums(spec)
+        running = digests.checks.begin(checksums, checkpoint.locate(spec))
         if isinstance(spec, SkippedTensor):
             with read_content(checkpoint, spec) as content:
-                return digest_content(content, spec.dtype, spec.shape, jobs)
-        with read_tensor(checkpoint, spec) as array:
-            return digest_tensor(array, spec.dtype, jobs)
+                digest = digest_content(content, spec.dtype, spec.shape, jobs, running.update)
+        else:
+            with read_tensor(checkpoint, spec) as array:
+                digest = digest_tensor(array, spec.dtype, jobs, running.update)
+        digests.checks.end(spec.name, checksums, running)
     except all_but_interrupts() as error:
         digests.lose(spec, checkpoint, error)
         return ""
+    return digest
 
 
-def digest_tensor(array: npt.NDArray[Any], dtype: str, jobs: int = 1) -> str:
-    """Return the blake3 digest of dtype, shape and bytes (little-endian, C order) of an array in its stored dtype."""
+def digest_tensor(
+    array: npt.NDArray[Any], dtype: str, jobs: int = 1, seen: Callable[[memoryview], object] = len
+) -> str:
+    """Return the blake3 digest of dtype, shape and bytes (little-endian, C order) of an array in its stored dtype.
+
+    Args:
+        array: The array.
+        dtype: Its dtype by name.
+        jobs: Threads of the hash.
+        seen: Is given the bytes too, block by block.
+    """
     import numpy as np
 
     content = np.ascontiguousarray(array).reshape(-1).view(np.uint8) if array.size else np.empty(0, np.uint8)
-    return digest_content(content, dtype, array.shape, jobs)
+    return digest_content(content, dtype, array.shape, jobs, seen)
 
 
-def digest_content(content: npt.NDArray[np.uint8], dtype: str, shape: tuple[int, ...], jobs: int = 1) -> str:
+def digest_content(
+    content: npt.NDArray[np.uint8],
+    dtype: str,
+    shape: tuple[int, ...],
+    jobs: int = 1,
+    seen: Callable[[memoryview], object] = len,
+) -> str:
     """Return the same digest of a tensor whose bytes are given as a row."""
     import blake3
     import numpy as np
@@ -215,7 +249,9 @@ def digest_content(content: npt.NDArray[np.uint8], dtype: str, shape: tuple[int,
     hasher = blake3.blake3(_tensor_header(dtype, shape), max_threads=jobs)
     row = np.ascontiguousarray(content).data
     for start in range(0, len(row), BLOCK):
-        hasher.update(row[start : start + BLOCK])
+        block = row[start : start + BLOCK]
+        hasher.update(block)
+        seen(block)
     return hasher.hexdigest()
 
 

@@ -12,6 +12,7 @@ from ww_core.contracts.loader import Checkpoint
 from ww_core.contracts.source import OBJECT_LABEL, ObjectSource, Source
 from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
 from ww_core.errors import LoaderFailedError, NoLoaderError, PluginError, SourceError, UsageError, WWError
+from ww_core.loading.impostors import HEAD, Impostor, impostor
 from ww_core.loading.names import shown_address
 from ww_core.plugins.isolation import all_but_interrupts, forgiven, kind_of, sentence_of
 from ww_core.plugins.probes import surest
@@ -136,4 +137,15 @@ def _best_loader(source: Source, registry: Registry) -> tuple[Owned[Loader], lis
         content = sorted(source.names())
         found = f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
         raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
-    raise NoLoaderError(f"{source.label}: no loader recognises it; there are: {formats}")
+    seems = "" if (other := _impostor(source)) is None else f": it is {other}"
+    raise NoLoaderError(f"{source.label}: no loader recognises it{seems}; there are: {formats}")
+
+
+def _impostor(source: Source) -> Impostor | None:
+    """Tell what a file is that is no weight file; None for what is no file, or may be one."""
+    if source.is_object or source.is_folder:
+        return None
+    try:
+        return impostor(source.head(HEAD))
+    except SourceError:
+        return None

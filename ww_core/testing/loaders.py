@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.contracts.loader import Checkpoint, Loader
+    from ww_core.domain.layer import SkippedTensor, TensorSpec
 
 TRUNCATIONS = 20
 
@@ -129,6 +131,16 @@ class LoaderContract(PluginContract):
                         assert content.ndim == 1
                         assert not content.flags.writeable
                         assert name not in others or content.tobytes() == others[name].tobytes()
+
+    def test_checksums_are_those_of_the_bytes(self, source: Path | object) -> None:
+        """What the source says of its bytes is true of what was written: a warning means that it was damaged."""
+        with self.open(source) as checkpoint:
+            specs: list[TensorSpec | SkippedTensor] = [*tensors_of(checkpoint), *checkpoint.skipped]
+            for spec in specs:
+                for checksum in checkpoint.checksums(spec):
+                    where = checksum.range
+                    with where.source.array(where.offset, np.dtype(np.uint8), (where.nbytes,)) as content:
+                        assert zlib.crc32(content.tobytes()) == checksum.crc32, checksum.entry
 
     def test_biases_belong_to_their_layers(self, source: Path | object) -> None:
         """A layer has its bias, and no layer is left out."""

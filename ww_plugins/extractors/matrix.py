@@ -28,6 +28,11 @@ class MatrixExtractor(Adjustable):
             NotApplicable: The weight is a number, a vector, a kernel, empty, or beyond a limit.
         """
         match layer.shape:
+            case (0,):
+                raise ww.NotApplicable(
+                    "a weight of shape (0,) holds no numbers: it may stand for a parameter whose parts are in other "
+                    "files, as DeepSpeed ZeRO-3 writes it, to be joined by its zero_to_fp32.py"
+                )
             case () | (_,):
                 raise ww.NotApplicable(f"a {'vector' if layer.shape else 'number'} has no spectrum")
             case (rows, cols):

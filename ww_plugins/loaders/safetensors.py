@@ -12,9 +12,10 @@ from typing import Any, TypeGuard
 
 import ww_core as ww
 from ww_core.loading.contents import BITS
+from ww_core.loading.impostors import refuse_impostor
 from ww_core.loading.mapped import MappedCheckpoint, MappedFile, StoredTensor
 from ww_core.loading.names import MOST_TENSORS, fault_of_name, legible, quoted
-from ww_core.loading.shards import FileFormat, read_json, refuse_impostor
+from ww_core.loading.shards import FileFormat, read_json
 
 _MAX_HEADER = 100_000_000  # the format's own limit
 _LARGEST_HEADER = 32_000_000  # that is read: MOST_TENSORS take ten

@@ -10,63 +10,41 @@ plain     ``pickle.dump``: one pickle; a storage is the bytes of a legacy file w
 
 from __future__ import annotations
 
-import struct
-import zipfile
+import functools
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import ww_core as ww
-from ww_core.loading.contents import BITS
+from ww_core.loading.impostors import HEAD, impostor_in_zip, unreadable
 from ww_core.loading.names import quoted
-from ww_plugins.loaders.pytorch.magic import LEGACY_MAGIC, ZIP_MAGIC
+from ww_core.loading.zips import ZIP_MAGIC, Directory, Entry, shown
+from ww_plugins.loaders.pytorch.magic import LEGACY_MAGIC
 from ww_plugins.loaders.pytorch.pickles import (
     LOADS_A_PICKLE,
     Call,
     Extent,
-    Global,
-    Persistent,
     Pickle,
     PickleFault,
     PickleReader,
 )
+from ww_plugins.loaders.pytorch.storages import ITEM_SIZES, Storage, told_of
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _PARTS = ("its magic number", "its version", "its description of a system", "its pickle", "its list of keys")
 _UNREAD = f"{LOADS_A_PICKLE} with what cannot be read"
-_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
-_UTF8 = 0x800  # a zip's mark for names that are
-_MOST_DIRECTORY = 1 << 23  # bytes of a zip's directory: a storage takes about eighty
+_PICKLE, _CONSTANTS = b"data.pkl", b"constants.pkl"
+_PROTO = b"\x80"  # how pickles begin since Python 2.3
 _MOST_TOLD = 1 << 26
 _MOST_PICKLE = 1 << 30  # bytes; what is long in it stays in the file
 
-STORAGE_TYPES = {
-    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
-    "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
-    "ComplexDouble": "complex128", "ComplexFloat": "complex64",
-    "QInt8": "qint8", "QUInt8": "quint8", "QInt32": "qint32", "QUInt4x2": "quint4x2", "QUInt2x4": "quint2x4",
-    "Untyped": "uint8",
-}  # fmt: skip
-"""NumPy's name of a storage's numbers by the first part of its class's name; quantized ones by PyTorch's own."""
 
-ITEM_SIZES = {name: bits // 8 for name, bits in BITS.items() if bits % 8 == 0}
-"""Bytes of one number."""
+class _Place(NamedTuple):
+    """Where the bytes of a storage lie, and what the file says of them."""
 
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """A row of numbers in a file.
-
-    Attributes:
-        dtype: NumPy's name of what it holds, as far as it says.
-        offset: Where it begins in the file.
-        nbytes: Its bytes, all of them in the file.
-    """
-
-    dtype: str
     offset: int
-    nbytes: int
+    size: int
+    checksums: tuple[ww.Checksum, ...] = ()
 
 
 class Archive(ABC):
@@ -76,11 +54,15 @@ class Archive(ABC):
         file: The file.
         pickle: The pickle.
         big_endian: Whether the bytes of a number are.
+        is_scripted: Whether it is TorchScript, whose types are of the module ``__torch__``.
+        checksums: What the file says of the bytes of the pickle.
         to_be_told: Characters that may still be told of tensors that are no row of numbers: what many of them share
             takes little room in a file, and is told of each.
     """
 
     big_endian = False
+    is_scripted = False
+    checksums: tuple[ww.Checksum, ...] = ()
 
     def __init__(self, file: ww.Source, reader: PickleReader, pickle: Pickle) -> None:
         self.file = file
@@ -99,6 +81,7 @@ class Archive(ABC):
                 continue
             self._within[call] = within
             self.pickle.called |= within.pickle.called
+            self.pickle.made |= within.pickle.made
             self.pickle.named |= within.pickle.named
             if within.pickle.within:  # nobody's pickles are nested deeper
                 self.pickle.called[_UNREAD] = None
@@ -111,24 +94,44 @@ class Archive(ABC):
         """
         if isinstance(named, Call):
             return self._storage_within(named)
-        dtype, key, count, view = _told(named, self.file)
-        found = self._find(key)
+        told = told_of(named, self.file)
+        found, item = self._find(told.key), ITEM_SIZES[told.dtype]
         if found is None:
-            raise ww.CorruptFileError(f"{self.file.label}: storage {quoted(key)} is missing from the file")
-        (begin, size), item = found, ITEM_SIZES[dtype]
-        if size != count * item:
+            raise ww.CorruptFileError(f"{self.file.label}: storage {quoted(told.key)} is missing from the file")
+        if found.size != told.numbers * item:
             raise ww.CorruptFileError(
-                f"{self.file.label}: storage {quoted(key)} is said to have {count * item} bytes, and has {size}"
+                f"{self.file.label}: storage {quoted(told.key)} is said to have {told.numbers * item} bytes, "
+                f"and has {found.size}"
             )
-        # A legacy storage may be a part of another one, under whose key the bytes are.
-        first, length = view or (0, count)
-        if first + length > count:
-            raise ww.CorruptFileError(f"{self.file.label}: a part of storage {quoted(key)} lies outside of it")
-        return Storage(dtype, begin + first * item, length * item)
+        if told.first + told.length > told.numbers:
+            raise ww.CorruptFileError(f"{self.file.label}: a part of storage {quoted(told.key)} lies outside of it")
+        for key in (told.key, told.part_key):
+            if key in self._contradicted:
+                raise ww.CorruptFileError(
+                    f"{self.file.label}: storage {quoted(key)} is told of in two ways, of which PyTorch uses the first"
+                )
+        return Storage(told.dtype, found.offset + told.first * item, told.length * item, found.checksums)
+
+    @functools.cached_property
+    def _contradicted(self) -> frozenset[str]:
+        """Keys under which the pickle names several things."""
+        first: dict[str, tuple[str, str, int, int, int]] = {}
+        contradicted = set()
+        for named in self.pickle.persistent:
+            try:
+                told = told_of(named, self.file)
+            except ww.CorruptFileError:
+                continue  # what needs this one will say so
+            whole = (told.dtype, told.key, told.numbers, 0, told.numbers)
+            part = (told.dtype, told.key, told.numbers, told.first, told.length)
+            for key, what in ((told.key, whole), (told.part_key, part)):
+                if first.setdefault(key, what) != what:
+                    contradicted.add(key)
+        return frozenset(contradicted)
 
     @abstractmethod
-    def _find(self, key: str) -> tuple[int, int] | None:
-        """Return offset and bytes of a storage; None if there is none of that key."""
+    def _find(self, key: str) -> _Place | None:
+        """Return where a storage lies; None if there is none of that key."""
 
     def _storage_within(self, call: Call) -> Storage:
         within = self._within.get(call) or self._read_within(call)
@@ -161,7 +164,7 @@ def open_archive(file: ww.Source, handle: BinaryIO) -> Archive:
     elif head == LEGACY_MAGIC:
         archive = _Legacy.read(file, reader, 0, file.size)
     else:
-        archive = _Plain(file, reader, _pickle_at(file, reader, 0, file.size))
+        archive = _Plain.read(file, reader, head)
     archive.look_within()
     return archive
 
@@ -176,114 +179,65 @@ def _pickle_at(file: ww.Source, reader: PickleReader, start: int, end: int, what
         raise ww.SourceError(f"{file.label}: it cannot be read: {error.strerror}") from None
 
 
-def _told(named: object, file: ww.Source) -> tuple[str, str, int, tuple[int, int] | None]:
-    """What a persistent identifier tells of a storage: dtype, key, count of numbers, and of a part its place."""
-    told = named.id if isinstance(named, Persistent) else None
-    if not (isinstance(told, tuple) and len(told) >= 5 and told[0] == "storage" and isinstance(told[1], Global)):
-        raise ww.CorruptFileError(f"{file.label}: a tensor has no storage that could be read")
-    _, kind, key, _, count, *more = told
-    name = kind.name.removesuffix("Storage")
-    if name not in STORAGE_TYPES:
-        raise ww.CorruptFileError(f"{file.label}: a storage is of the unknown type {quoted(str(kind))}")
-    if not isinstance(key, str) or not _is_length(count):
-        raise ww.CorruptFileError(f"{file.label}: storage {quoted(key)} is said to hold {quoted(count)} numbers")
-    view = more[0] if more else None
-    if view is None:
-        return STORAGE_TYPES[name], key, count, None
-    if not (isinstance(view, tuple) and len(view) == 3 and _is_length(view[1]) and _is_length(view[2])):
-        raise ww.CorruptFileError(f"{file.label}: a part of storage {quoted(key)} lies outside of it")
-    return STORAGE_TYPES[name], key, count, (view[1], view[2])
-
-
-def _is_length(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**62
-
-
 class _Zip(Archive):
     """``torch.save`` since 1.6, and TorchScript."""
 
     @classmethod
     def read(cls, file: ww.Source, reader: PickleReader) -> _Zip:
-        handle = reader.file
-        entries = _directory(file, handle)
-        pickles = [name for name in entries if name.rpartition("/")[2] == "data.pkl" and name.count("/") == 1]
-        if len(pickles) != 1:
-            what = "has several data.pkl" if pickles else "has no data.pkl, so it is no file of torch.save"
-            raise ww.CorruptFileError(f"{file.label}: this zip archive {what}")
-        offset, size = _extent(entries[pickles[0]], file, handle)
-        archive = cls(file, reader, _pickle_at(file, reader, offset, offset + size, pickles[0]))
-        archive._entries = entries
-        archive._folder = pickles[0].removesuffix("data.pkl")
-        order = entries.get(f"{archive._folder}byteorder")
+        directory = Directory(file, reader.file)
+        folder = _folder_of(directory, file)
+        offset, size, checksums = _placed(directory, directory.entries[folder + _PICKLE], file)
+        archive = cls(file, reader, _pickle_at(file, reader, offset, offset + size, shown(folder + _PICKLE)))
+        archive.checksums = checksums
+        archive._directory = directory
+        archive._folder = folder
+        archive.is_scripted = directory.find(folder + _CONSTANTS) is not None
+        order = directory.find(folder + b"byteorder")
         if order is not None:
-            offset, size = _extent(order, file, handle)
-            archive.big_endian = _bytes(handle, offset, min(size, 8)) == b"big"
+            offset, size, _ = directory.content(order)
+            told = _bytes(reader.file, offset, min(size, 8))
+            if told not in {b"little", b"big"}:
+                raise ww.CorruptFileError(f"{file.label}: its byte order is {quoted(told)}, not little or big")
+            archive.big_endian = told == b"big"
         return archive
 
-    _entries: dict[str, zipfile.ZipInfo]
-    _folder: str
+    _directory: Directory
+    _folder: bytes
 
-    def _find(self, key: str) -> tuple[int, int] | None:
-        entry = self._entries.get(f"{self._folder}data/{key}")
-        return None if entry is None else _extent(entry, self.file, self._reader.file)
-
-
-def _directory(file: ww.Source, handle: BinaryIO) -> dict[str, zipfile.ZipInfo]:
-    try:
-        with zipfile.ZipFile(_Frugal(handle)) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error, OverflowError, EOFError) as error:
-        raise ww.CorruptFileError(f"{file.label}: a zip archive that is cut short or damaged: {error}") from None
-    except OSError as error:
-        raise ww.CorruptFileError(f"{file.label}: a zip archive that is damaged: {error.strerror or error}") from None
-    by_name = {entry.filename: entry for entry in entries}
-    if len(by_name) < len(entries):
-        raise ww.CorruptFileError(f"{file.label}: two entries of the archive have one name")
-    return by_name
+    def _find(self, key: str) -> _Place | None:
+        entry = self._directory.find(self._folder + b"data/" + key.encode(errors="surrogatepass"))
+        return None if entry is None else _placed(self._directory, entry, self.file)
 
 
-class _Frugal:
-    """A file of which ``zipfile`` gets no more at once than a directory needs, whatever size the archive claims."""
-
-    def __init__(self, handle: BinaryIO) -> None:
-        self._handle = handle
-        self.seek, self.tell, self.seekable = handle.seek, handle.tell, handle.seekable
-
-    def read(self, count: int = -1) -> bytes:
-        if not 0 <= count <= _MOST_DIRECTORY:
-            count = _MOST_DIRECTORY + 1
-        content = self._handle.read(count)
-        if len(content) > _MOST_DIRECTORY:
-            raise ValueError(f"its directory has more than {_MOST_DIRECTORY} bytes")
-        return content
+def _placed(directory: Directory, entry: Entry, file: ww.Source) -> _Place:
+    offset, size, crc32 = directory.content(entry)
+    checksum = ww.Checksum(ww.FileRange(file, offset, size), crc32, f"entry {quoted(shown(entry.name))}")
+    return _Place(offset, size, (checksum,) if crc32 else ())
 
 
-def _extent(entry: zipfile.ZipInfo, file: ww.Source, handle: BinaryIO) -> tuple[int, int]:
-    """Return where the bytes of a stored entry lie, and how many they are.
+def _folder_of(directory: Directory, file: ww.Source) -> bytes:
+    """Return the folder in an archive, with its slash, in which ``torch.load`` looks for everything.
 
     Raises:
-        CorruptFileError: It is compressed or encrypted, or the archive contradicts itself.
+        CorruptFileError: No pickle of ``torch.save`` is there.
     """
-    where = f"{file.label}: entry {quoted(entry.filename)}"
-    if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+    pickles = [name for name in directory.entries if name.lower().endswith(b"/data.pkl") and name.count(b"/") == 1]
+    if len(pickles) > 1:
+        raise ww.CorruptFileError(f"{file.label}: this zip archive has several data.pkl")
+    first = next(iter(directory.entries), b"")
+    folder = first[: first.find(b"/") + 1]
+    if not pickles:
+        found = impostor_in_zip(map(shown, directory.entries))
+        seems = f"; it seems to be {found}" if found else ""
         raise ww.CorruptFileError(
-            f"{where} is compressed or encrypted, as torch.save never does it: unpack and save it again"
+            f"{file.label}: this zip archive has no data.pkl, so it is no file of torch.save{seems}"
         )
-    if entry.compress_size != entry.file_size or not 0 <= entry.header_offset < file.size:
-        raise ww.CorruptFileError(f"{where} has a size or a place that cannot be")
-    local = _bytes(handle, entry.header_offset, _LOCAL_HEADER.size)
-    if len(local) < _LOCAL_HEADER.size:
-        raise ww.CorruptFileError(f"{where} is cut short")
-    magic, *_, name_length, extra_length = _LOCAL_HEADER.unpack(local)
-    if magic != ZIP_MAGIC:
-        raise ww.CorruptFileError(f"{where} is not where the directory says")
-    name = _bytes(handle, entry.header_offset + len(local), name_length)
-    if name != entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437"):
-        raise ww.CorruptFileError(f"{where} has another name in its place than in the directory")
-    offset = entry.header_offset + len(local) + name_length + extra_length
-    if offset + entry.file_size > file.size:
-        raise ww.CorruptFileError(f"{where} is cut short")
-    return offset, entry.file_size
+    if pickles[0] != folder + _PICKLE:
+        raise ww.CorruptFileError(
+            f"{file.label}: PyTorch looks for data.pkl in the folder of the archive's first entry, "
+            f"{quoted(shown(first))}, and it is {quoted(shown(pickles[0]))}: save the file again by torch.save"
+        )
+    return folder
 
 
 def _bytes(handle: BinaryIO, offset: int, count: int) -> bytes:
@@ -294,7 +248,7 @@ def _bytes(handle: BinaryIO, offset: int, count: int) -> bytes:
 class _Legacy(Archive):
     """``torch.save`` before 1.6, in a file of its own or within a pickle."""
 
-    _places: dict[str, tuple[int, int]]
+    _places: dict[str, _Place]
 
     @classmethod
     def read(cls, file: ww.Source, reader: PickleReader, start: int, end: int) -> _Legacy:
@@ -307,28 +261,27 @@ class _Legacy(Archive):
             raise ww.CorruptFileError(f"{file.label}: it is written in an unknown way: {quoted(version.root)}")
         for part in parts:
             content.called |= part.called
+            content.made |= part.made
             content.named |= part.named
         archive = cls(file, reader, content)
         reader.file.seek(start)
         archive._places = _legacy_places(file, reader.file, content, keys.root, end)
         return archive
 
-    def _find(self, key: str) -> tuple[int, int] | None:
+    def _find(self, key: str) -> _Place | None:
         return self._places.get(key)
 
 
-def _legacy_places(
-    file: ww.Source, handle: BinaryIO, content: Pickle, keys: Any, end: int
-) -> dict[str, tuple[int, int]]:
+def _legacy_places(file: ww.Source, handle: BinaryIO, content: Pickle, keys: Any, end: int) -> dict[str, _Place]:
     """Go through the storages behind the pickles: each begins with its count, and its key says of what."""
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ww.CorruptFileError(f"{file.label}: its list of keys is none")
     told = {}
     for named in content.persistent:
         if isinstance(named.id, tuple) and named.id[:1] == ("storage",):
-            dtype, key, _, _ = _told(named, file)
-            told[key] = dtype
-    places: dict[str, tuple[int, int]] = {}
+            storage = told_of(named, file)
+            told[storage.key] = storage.dtype
+    places: dict[str, _Place] = {}
     offset = handle.tell()
     for key in keys:
         counted = _bytes(handle, offset, 8)
@@ -340,13 +293,24 @@ def _legacy_places(
                 f"{file.label}: storage {quoted(key)} is cut short: it has {size} bytes, "
                 f"and {end - offset - 8} are there"
             )
-        places[key] = (offset + 8, size)
+        places[key] = _Place(offset + 8, size)
         offset += 8 + size
     return places
 
 
 class _Plain(Archive):
     """``pickle.dump``: whatever storages there are lie in the pickle itself."""
+
+    @classmethod
+    def read(cls, file: ww.Source, reader: PickleReader, head: bytes) -> _Plain:
+        try:
+            return cls(file, reader, _pickle_at(file, reader, 0, file.size))
+        except ww.CorruptFileError:
+            if head.startswith(_PROTO):
+                raise
+            # Any text may be a pickle of the oldest protocols, so only one that is none is looked at.
+            seems = unreadable(file.head(HEAD))
+            raise ww.CorruptFileError(f"{file.label}: it seems to be {seems}; as a pickle it cannot be read") from None
 
     def _find(self, key: str) -> None:  # noqa: ARG002 - there are none to be found
         return None

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
+from ww_core.loading.impostors import refuse_impostor
 from ww_core.loading.mapped import MappedFile, StoredTensor
 from ww_core.loading.names import legible, quoted
-from ww_core.loading.shards import refuse_impostor
 from ww_core.loading.trees import Tree, find_weights
 from ww_plugins.loaders.pytorch import weights_only
 from ww_plugins.loaders.pytorch.archives import open_archive
+from ww_plugins.loaders.pytorch.keys import EqualKeys, names_of
 from ww_plugins.loaders.pytorch.modules import told_by
-from ww_plugins.loaders.pytorch.pickles import Call, Global, NumberKey, pairs_of
+from ww_plugins.loaders.pytorch.pickles import Call, Global, pairs_of
 from ww_plugins.loaders.pytorch.tensors import is_exotic, is_tensor, stored_tensor
 
 if TYPE_CHECKING:
     from ww_core.loading.state_dict import Module
+    from ww_plugins.loaders.pytorch.archives import Archive
     from ww_plugins.loaders.pytorch.pickles import Pickle
 
 _HARMLESS = re.compile(
@@ -32,10 +35,16 @@ _HARMLESS = re.compile(
     r"|(builtins|__builtin__)\.(object|dict|list|tuple|set|frozenset|bytes|bytearray|str|int|float|complex|bool)"
     r"|numpy(\._?core)?\.(multiarray\._reconstruct|multiarray\.scalar|numeric\._frombuffer)|numpy\.(dtype|ndarray)"
     r"|ml_dtypes\.b?float[0-9]\w*"
-    r"|torch\.jit\._pickle\.\w+|_codecs\.encode|copyreg\._reconstructor|copy_reg\._reconstructor)"
+    r"|torch\.nn\.functional\.\w+|torch\._C\._nn\.\w+"
+    r"|pathlib\.(Pure)?(Posix|Windows)?Path|datetime\.(date|datetime|time|timedelta|timezone)|uuid\.UUID"
+    r"|decimal\.Decimal|fractions\.Fraction|argparse\.Namespace|types\.SimpleNamespace"
+    r"|torch\.jit\._pickle\.\w+|_codecs\.encode|(copyreg|copy_reg)\.(_reconstructor|__newobj__))"
 )
 """What a pickle of tensors names. Nothing of it is imported or called either; it is only not worth a warning."""
 
+_SCRIPTED = re.compile(r"__torch__(\.\w+)+")
+
+_OF_PYTHON = sys.stdlib_module_names | {"__builtin__", "copy_reg", "exceptions", "commands", "os2", "UserDict"}
 _LISTED = 5
 
 
@@ -54,12 +63,12 @@ def read_file(file: ww.Source, under: str = "") -> MappedFile:
     refuse_impostor(file)
     with file.open() as handle:
         archive = open_archive(file, handle)
-        weights = find_weights(archive.pickle.root, _PickleTree(), file.label, under)
+        weights = find_weights(archive.pickle.root, _PickleTree(file.label), file.label, under)
         tensors = [stored_tensor(name, node, archive) for name, node in weights.tensors]
     tensors = _readable(tensors, archive.pickle, file, under)
-    warnings = [*weights.warnings(file.label), *_warnings(archive.pickle, file.label)]
+    warnings = [*weights.warnings(file.label), *_warnings(archive)]
     if not tensors:
-        raise ww.SourceError("; ".join([f"{file.label}: no tensor of a model is in it", *_calls(archive.pickle)]))
+        raise ww.SourceError("; ".join([f"{file.label}: no tensor of a model is in it", *_calls(archive)]))
     return MappedFile(file, tuple(tensors), weights.modules, tuple(warnings))
 
 
@@ -77,7 +86,8 @@ def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, unde
     for tensor in tensors:
         if tensor.name in loaded:
             dtype, shape, content, rounding = loaded[tensor.name]
-            made.append(StoredTensor(tensor.name, dtype, shape, file, content=content, rounding=rounding))
+            row = StoredTensor(tensor.name, dtype, shape, file, content=content, rounding=rounding)
+            made.append(replace(row, checksums=tensor.checksums))
         elif is_exotic(tensor):
             made.append(replace(tensor, fault=f"{tensor.fault}: {missing or 'PyTorch could not read it either'}"))
         else:
@@ -85,17 +95,41 @@ def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, unde
     return made
 
 
-def _warnings(pickle: Pickle, label: str) -> Iterator[str]:
-    for calls in _calls(pickle):
+def _warnings(archive: Archive) -> Iterator[str]:
+    label = archive.file.label
+    if archive.is_scripted:
+        yield f"{label}: it is TorchScript, whose code was not run: its tensors are read from its pickle"
+    if objects := _listed(_objects(archive)):
+        yield f"{label}: it holds objects of {objects}, whose code was not run: their tensors are read from their state"
+    for calls in _calls(archive):
         yield f"{label}: {calls}"
 
 
-def _calls(pickle: Pickle) -> Iterator[str]:
+def _calls(archive: Archive) -> Iterator[str]:
     """Yield sentences on what the pickle wanted to be called and imported, if that is more than tensors take."""
-    if called := _listed(pickle.called):
+    objects, types = _objects(archive), set(_types(archive))
+    asked = [name for name in {**archive.pickle.called, **archive.pickle.made} if name not in objects]
+    if called := _listed(name for name in asked if name not in types):
         yield f"it asks to call {called}: nothing was called here, and what loads it the usual way will do it"
-    if named := _listed(name for name in pickle.named if name not in pickle.called):
+    known = {*asked, *objects, *types}
+    if named := _listed(name for name in archive.pickle.named if name not in known):
         yield f"it names {named}: nothing was imported here, and what loads it the usual way may call it too"
+
+
+def _objects(archive: Archive) -> dict[str, None]:
+    """Return the classes of which objects are made without a call, if they are no part of Python.
+
+    They are somebody's own, and making an object runs nothing but what their author wrote for it. A class of Python's
+    own can do more, and none of them stands beside tensors but those that are known to be harmless.
+    """
+    called, types = archive.pickle.called, set(_types(archive))
+    made = [name for name in archive.pickle.made if name not in called and name not in types]
+    return {name: None for name in made if name.partition(".")[0] not in _OF_PYTHON}
+
+
+def _types(archive: Archive) -> list[str]:
+    """Return the types of TorchScript, which are defined in the file itself and are no code of Python's."""
+    return [name for name in archive.pickle.named if archive.is_scripted and _SCRIPTED.fullmatch(name)]
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -110,6 +144,9 @@ def _shown(name: str) -> str:
 
 class _PickleTree(Tree):
     """Objects of a pickle. A module is what has parameters, buffers and modules; its class is only a name."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
 
     def is_tensor(self, node: Any) -> bool:
         return is_tensor(node)
@@ -151,7 +188,7 @@ class _PickleTree(Tree):
         """List what a dict, or a call that makes one, holds; Python 2 gives the entries as an argument."""
         if isinstance(node, dict):
             self.look_at(node)
-            return _named(node)
+            return self._named(node)
         if not isinstance(node, Call):
             return []
         found: dict[Any, Any] = {}
@@ -161,7 +198,18 @@ class _PickleTree(Tree):
             found.update(pairs_of([key for key, _ in given], [value for _, value in given]))
         found.update(node.items or {})
         self.look_at(found)
-        return _named(found)
+        return self._named(found)
+
+    def _named(self, entries: dict[Any, Any]) -> list[tuple[str, Any]]:
+        if not any(map(_holds, entries.values())):
+            return []
+        try:
+            names = names_of(list(entries))
+        except EqualKeys as equal:
+            raise ww.CorruptFileError(
+                f"{self._label}: two keys of a dict are equal for Python, which keeps one of them: {quoted(str(equal))}"
+            ) from None
+        return [(name, node) for name, node in zip(names, entries.values(), strict=True) if _holds(node)]
 
     def module(self, node: Any) -> Module | None:
         if not (isinstance(node, Call) and isinstance(node.state, dict)):
@@ -187,10 +235,6 @@ def _contents(node: Any) -> Sequence[Any]:
     if isinstance(node, Call) and node.arguments and isinstance(node.arguments[0], (list, tuple)):
         return node.arguments[0]
     return node if isinstance(node, (list, tuple)) else ()
-
-
-def _named(entries: dict[Any, Any]) -> list[tuple[str, Any]]:
-    return [(str(key), node) for key, node in entries.items() if isinstance(key, (str, NumberKey)) and _holds(node)]
 
 
 def _numbered(elements: Sequence[Any]) -> list[tuple[str, Any]]:

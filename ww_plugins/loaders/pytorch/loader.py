@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import ww_core as ww
 from ww_core.loading.shards import FileFormat
-from ww_plugins.loaders.pytorch.magic import LEGACY_MAGIC, ZIP_MAGIC
+from ww_core.loading.zips import ZIP_MAGIC, Directory
+from ww_plugins.loaders.pytorch.magic import LEGACY_MAGIC
 
 if TYPE_CHECKING:
     from ww_core.loading.mapped import MappedCheckpoint, MappedFile
@@ -62,7 +63,7 @@ class PyTorchLoader(ww.Loader):
         if head.startswith(LEGACY_MAGIC) or _FORMAT.is_index(head):
             return 1.0
         if head.startswith(ZIP_MAGIC):
-            return 0.9 if b"/data.pkl" in head else named
+            return 0.9 if b"/data.pkl" in head or _holds_a_pickle(source) else named
         # A pickle says so by one byte and its protocol.
         return max(named, 0.4) if head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"} else named
 
@@ -78,3 +79,12 @@ class PyTorchLoader(ww.Loader):
         if source.is_object:
             raise ww.SourceError(f"PyTorch files are read from a path, not from an object of type {source.name}")
         return (_format(self.weights) if self.weights else _FORMAT).open(source, _HEAD)
+
+
+def _holds_a_pickle(archive: ww.Source) -> bool:
+    """Whether the directory of a zip archive names one: TorchScript's lies behind the storages."""
+    try:
+        with archive.open() as handle:
+            return any(name.endswith(b"/data.pkl") for name in Directory(archive, handle).entries)
+    except ww.SourceError:
+        return False

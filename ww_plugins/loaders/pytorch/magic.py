@@ -1,6 +1,5 @@
-"""How PyTorch's files begin: all that recognising one takes."""
+"""How PyTorch's older files begin: all that recognising one takes."""
 
 from __future__ import annotations
 
-ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."

@@ -12,13 +12,14 @@ are others in every process. Tensors are parts wherever they are.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_core.loading.contents import description_of
 from ww_core.loading.mapped import StoredTensor
-from ww_plugins.loaders.pytorch.archives import ITEM_SIZES
 from ww_plugins.loaders.pytorch.pickles import LOADS_A_PICKLE, Call, Extent, Global, Persistent
+from ww_plugins.loaders.pytorch.storages import ITEM_SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -139,7 +140,8 @@ class _Walk:
         if isinstance(node, Persistent) or (isinstance(node, Call) and node.calls(LOADS_A_PICKLE)):
             storage = self._archive.storage(node)
             count = storage.nbytes // ITEM_SIZES[storage.dtype]
-            return StoredTensor("", storage.dtype, (count,), file, storage.offset, big_endian=big_endian)
+            whole = StoredTensor("", storage.dtype, (count,), file, storage.offset, big_endian=big_endian)
+            return replace(whole, checksums=storage.checksums)
         if not isinstance(node, Call):
             return None
         if node.calls(*TYPED) and _made(node).calls(*PLAIN):

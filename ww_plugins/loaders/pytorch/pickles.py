@@ -98,10 +98,18 @@ class NumberKey(int):
 
 
 class OddKey:
-    """A key of a dict that is no text and no small number: kept apart, and never hashed by its content."""
+    """A key of a dict that is no text and no small number: kept apart, and never hashed by its content.
+
+    Attributes:
+        content: The key.
+        told: What `names_of` tells of it, once somebody has asked.
+    """
+
+    __slots__ = ("content", "told")
 
     def __init__(self, content: Any) -> None:
         self.content = content
+        self.told: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +119,8 @@ class Pickle:
     Attributes:
         root: The object it describes.
         called: Everything that was to be called, in order, each once.
+        made: Classes of which objects were to be made without a call: only of their ``__new__``, and of the
+            ``__setstate__`` that their own code may have.
         named: Everything of a module that it names, in order, each once: what is named can be called in many ways.
         within: Calls that were to load a pickle within this one, in order.
         persistent: Everything that it names and does not hold, in order.
@@ -119,6 +129,7 @@ class Pickle:
 
     root: Any = None
     called: dict[str, None] = field(default_factory=dict)
+    made: dict[str, None] = field(default_factory=dict)
     named: dict[str, None] = field(default_factory=dict)
     within: list[Call] = field(default_factory=list)
     persistent: list[Persistent] = field(default_factory=list)
@@ -200,7 +211,7 @@ class _Machine:
             "LONG_BINGET": self._get, "PUT": self._put, "BINPUT": self._put, "LONG_BINPUT": self._put,
             "MEMOIZE": self._put, "GLOBAL": self._global, "STACK_GLOBAL": self._stack_global,
             "EXT1": self._extension, "EXT2": self._extension, "EXT4": self._extension, "REDUCE": self._reduce,
-            "NEWOBJ": self._reduce, "NEWOBJ_EX": self._new_object_ex, "INST": self._instance, "OBJ": self._object,
+            "NEWOBJ": self._new_object, "NEWOBJ_EX": self._new_object_ex, "INST": self._instance, "OBJ": self._object,
             "BUILD": self._build, "PERSID": self._persistent, "BINPERSID": self._bin_persistent,
         }  # fmt: skip
 
@@ -247,15 +258,17 @@ class _Machine:
         return items
 
     def _call(self, function: Any, arguments: Any) -> None:
-        if isinstance(function, Persistent) and isinstance(function.id, tuple) and function.id[:1] == ("module",):
-            function = function.id[1] if len(function.id) > 1 else function  # a class, with its source beside it
+        function = _class_with_source(function)
         call = Call(function, arguments if isinstance(arguments, tuple) else (arguments,))
         if call.calls(LOADS_A_PICKLE):
             self.result.within.append(call)
+        elif (made := _class_made_by(call)) is not None:
+            self.result.made[str(made)] = None
         else:
             self._note(function)
-        if isinstance(function, Global) and function.name == "_reconstructor":
-            self._note(*call.arguments[:1])
+            if isinstance(function, Global) and function.name in {"_reconstructor", "__newobj__"}:
+                for given in call.arguments[:2]:  # the class, and the one whose __init__ is called
+                    self._note(given)
         self._stack.append(call)
 
     def _note(self, function: Any = None) -> None:
@@ -367,9 +380,20 @@ class _Machine:
         arguments, function = self._stack.pop(), self._stack.pop()
         self._call(function, arguments)
 
+    def _new_object(self, _: Any) -> None:
+        arguments, function = self._stack.pop(), self._stack.pop()
+        function = _class_with_source(function)
+        if not isinstance(function, Global):
+            self._call(function, arguments)
+            return
+        self.result.made[str(function)] = None
+        # What is made so of a dict is empty: only a call of the class would fill it.
+        given = arguments if isinstance(arguments, tuple) and not Call(function, ()).calls(*_DICTS) else ()
+        self._stack.append(Call(function, given))
+
     def _new_object_ex(self, _: Any) -> None:
         self._stack.pop()  # its keyword arguments
-        self._reduce(None)
+        self._new_object(None)
 
     def _instance(self, argument: str) -> None:
         arguments = tuple(self._pop_to_mark())
@@ -399,6 +423,23 @@ class _Machine:
         self._stack.append(named)
 
 
+def _class_with_source(function: Any) -> Any:
+    """Return the class where the oldest files name one with its source beside it."""
+    if isinstance(function, Persistent) and isinstance(function.id, tuple) and function.id[:1] == ("module",):
+        return function.id[1] if len(function.id) > 1 else function
+    return function
+
+
+def _class_made_by(call: Call) -> Global | None:
+    """Return the class of which a call makes an object by its ``__new__`` alone; None if it does anything else."""
+    match call.arguments:
+        case (Global() as made, *_) if call.calls("copyreg.__newobj__", "copy_reg.__newobj__"):
+            return made
+        case (Global() as made, Global() as base, None) if call.calls(*_RECONSTRUCTORS) and str(base) in _OBJECT:
+            return made
+    return None
+
+
 def pairs_of(keys: Iterable[Any], values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     """Pair keys and values; what a stranger could make slow or deep to hash becomes an `OddKey`."""
     for key, value in zip(keys, values, strict=False):
@@ -414,6 +455,9 @@ _CONSTANTS = frozenset({
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
     "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
 })  # fmt: skip
+_RECONSTRUCTORS = ("copyreg._reconstructor", "copy_reg._reconstructor")
+_OBJECT = ("builtins.object", "__builtin__.object")
+_DICTS = ("collections.OrderedDict", "collections.Counter", "collections.defaultdict", "builtins.dict")
 _IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
 
 

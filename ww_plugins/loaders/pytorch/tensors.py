@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,9 @@ import ww_core as ww
 from ww_core.loading.contents import description_of
 from ww_core.loading.mapped import StoredTensor
 from ww_core.loading.names import quoted
-from ww_plugins.loaders.pytorch.archives import ITEM_SIZES
 from ww_plugins.loaders.pytorch.parts import ARRAYS, BUFFERS, PLAIN, TYPED, WRAPPERS, taken_apart
 from ww_plugins.loaders.pytorch.pickles import Call, Extent, Global
+from ww_plugins.loaders.pytorch.storages import ITEM_SIZES
 
 if TYPE_CHECKING:
     from ww_plugins.loaders.pytorch.archives import Archive
@@ -32,13 +33,21 @@ _EXOTIC = {
     "torch._utils._rebuild_meta_tensor_no_storage": "without numbers",
 }
 _MAKERS = frozenset((*PLAIN, *WRAPPERS, *TYPED, *_EXOTIC, *ARRAYS, *BUFFERS))
+_OTHER_MAKERS = re.compile(
+    r"torch\._utils\._rebuild_\w+|torch(\.\w+)?\.\w*Tensor|torch\.nn\.parameter\.(\w*Parameter|Buffer)"
+)
+"""What else makes tensors, which are listed and not read."""
+
 _BYTES = ("_codecs.encode", "builtins.bytearray", "__builtin__.bytearray", "builtins.bytes", "__builtin__.bytes")
 _KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex"}
 
 
 def is_tensor(node: object) -> bool:
     """Whether a node of a pickle would have become a tensor or an array of numbers."""
-    return isinstance(node, Call) and isinstance(node.function, Global) and str(node.function) in _MAKERS
+    if not (isinstance(node, Call) and isinstance(node.function, Global)):
+        return False
+    name = str(node.function)
+    return name in _MAKERS or _OTHER_MAKERS.fullmatch(name) is not None
 
 
 def is_exotic(tensor: StoredTensor) -> bool:
@@ -54,6 +63,9 @@ def stored_tensor(name: str, node: Call, archive: Archive) -> StoredTensor:
     """
     try:
         call = _unwrapped(node)
+        if _is_changed(node) or _is_changed(call):
+            told = StoredTensor(name, "unknown", _size_anywhere(call), archive.file)
+            return replace(told, fault="the tensor is changed after it is made, as PyTorch never does it")
         if call.calls(*ARRAYS, *BUFFERS):
             return _array(name, call, archive)
         if not call.calls(*PLAIN):
@@ -80,6 +92,12 @@ def _unwrapped(node: Call) -> Call:
             raise _Fault("it is made of what is no tensor")
         node = inner
     raise _Fault("it is wrapped too often")
+
+
+def _is_changed(call: Call) -> bool:
+    """Whether something is put into a tensor that has its numbers from a storage: it has others then."""
+    is_one = call.calls(*PLAIN, *WRAPPERS, *TYPED)
+    return is_one and any(put is not None for put in (call.state, call.items, call.elements))
 
 
 def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
@@ -113,8 +131,12 @@ def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
         offset=storage.offset + (offset * item if count else 0),
         strides=() if contiguous else steps,
         big_endian=archive.big_endian,
+        checksums=storage.checksums,
     )
-    if change := _change_of_sign(call):
+    change = _change_of_sign(call)
+    if change is None:
+        return replace(found, fault="the tensor has metadata that is not known here")
+    if change:
         found = replace(found, fault=f"the tensor is stored as its {change}", parts=(found,), described=change)
     if count * item <= storage.nbytes:
         return found
@@ -123,12 +145,19 @@ def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
     return replace(found, fault=fault, parts=(shown,), described=description_of(["view", shape, steps, change]))
 
 
-def _change_of_sign(call: Call) -> str:
-    """Say what a tensor shows instead of the numbers in its storage: PyTorch puts off changing their signs."""
+def _change_of_sign(call: Call) -> str | None:
+    """Say what a tensor shows instead of the numbers in its storage: PyTorch puts off changing their signs.
+
+    That a key is there counts for PyTorch, whatever its value. None: what is told of the tensor is not known here.
+    """
     place = 7 if call.calls("torch._utils._rebuild_tensor_v3") else 6
     told = call.arguments[place] if len(call.arguments) > place else None
+    if told is None:
+        return ""
     shown = {"conj": "conjugate", "neg": "negative"}
-    return " and ".join(shown[key] for key in shown if isinstance(told, dict) and told.get(key) is True)
+    if not (isinstance(told, dict) and told.keys() <= shown.keys() and all(type(told[key]) is bool for key in told)):
+        return None
+    return " and ".join(shown[key] for key in shown if key in told)
 
 
 def _dtype_named(dtype: object) -> str:
@@ -147,7 +176,8 @@ def _no_row(name: str, node: Call, call: Call, archive: Archive) -> StoredTensor
     fault = f"the tensor is {exotic or f'made by {quoted(str(call.function))}, which is not known here'}"
     described, parts = taken_apart(node, archive, lambda inner: stored_tensor(name, inner, archive))
     told = StoredTensor(name, exotic or "unknown", _size_anywhere(call), archive.file, fault=fault)
-    return replace(told, parts=parts, described=described)
+    checksums = tuple(dict.fromkeys(checksum for part in parts for checksum in part.checksums))
+    return replace(told, parts=parts, described=described, checksums=checksums)
 
 
 def _lengths(value: Any, what: str) -> tuple[int, ...]:
@@ -233,6 +263,7 @@ def _array(name: str, call: Call, archive: Archive) -> StoredTensor:
         strides=() if not count or _same_order(shape, steps or _contiguous(shape)) else steps,
         big_endian=dtype.big_endian,
         content=None if in_file else held.content if isinstance(held, Extent) else held,
+        checksums=archive.checksums,
     )
 
 

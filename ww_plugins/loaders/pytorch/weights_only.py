@@ -152,7 +152,7 @@ class _LoadedTree(Tree):
 
     def entries(self, node: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(node, Mapping):
-            yield from ((str(key), inner) for key, inner in node.items() if type(key) in {str, int})
+            yield from ((str(key), inner) for key, inner in node.items())
         elif isinstance(node, (list, tuple)):
             yield from ((str(place), inner) for place, inner in enumerate(node))
 
