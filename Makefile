@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE  # what is not compiled at install is compiled 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # installs share one environment, and the gates' output is read from top to bottom
-.PHONY: help demo test stress lint bench docs clean
+.PHONY: help demo test stress fuzz lint bench docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -39,6 +39,9 @@ test: lint  ## install every extra, run all gates, then the tests
 stress: $(TEST)  ## the long tests, which repeat shorter ones at more places and moments (some minutes)
 	@$(BIN)/python -m pytest -n 2 -m stress
 
+fuzz: $(TEST)  ## mutate files of models and stores by the thousand; what is new is kept in .cache/fuzz (half an hour)
+	@$(BIN)/python -m pytest -n 2 -m fuzz
+
 lint: $(TEST)  ## ruff, mypy and import-linter; stops at the first that fails
 	@echo "== ruff check" && $(BIN)/ruff check .
 	@echo "== ruff format --check" && $(BIN)/ruff format --check .
@@ -53,7 +56,7 @@ docs: $(TEST)  ## write cli.md, architecture.svg and the tables of importers.md 
 	@$(BIN)/python docs/make_architecture.py
 	@$(BIN)/python docs/make_importers_reference.py
 
-clean:  ## remove the demo's folder, builds and caches; keeps .venv
+clean:  ## remove the demo's folder, builds and caches, those of the fuzzer too; keeps .venv
 	rm -rf demo build dist .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find ww_core ww_plugins migrations tests docs examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 

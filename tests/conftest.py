@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer.main
 from safetensors.numpy import save_file
 
-from ww_core.cli.main import main
+from ww_core.cli.main import app, main
 
 OWN_VARIABLES = ("WW_STORE", "WW_BLOCK_PLUGINS", "WW_ONLY_PLUGINS", "WW_DEBUG")
 
@@ -41,6 +43,16 @@ def model_file(weights, tmp_path):
     path = tmp_path / "net.safetensors"
     save_file(weights, path)
     return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _commands_made_once():
+    """Make the commands of the program's functions once in a process, as the program does; it takes long."""
+    made = functools.cache(typer.main.get_command)
+    anew = typer.main.get_command
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(typer.main, "get_command", lambda own: made(own) if own is app else anew(own))
+        yield
 
 
 class Program:

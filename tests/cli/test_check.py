@@ -154,8 +154,8 @@ def test_json_is_the_documented_object(hostile):
 def test_text_keeps_every_name_on_its_line(hostile):
     result = hostile()
     assert "\x1b" not in result.stdout
-    assert "\nx\\ny\\r::error::z matrix 0: " not in result.stdout  # no line begins with a name
-    assert "  x\\ny\\r::error::z matrix 0: log_norm rises by" in result.stdout
+    assert "\nx\\x0ay\\x0d::error::z matrix 0: " not in result.stdout  # no line begins with a name
+    assert "  x\\x0ay\\x0d::error::z matrix 0: log_norm rises by" in result.stdout
 
 
 def test_junit_is_read_by_another_reader(hostile, tmp_path):

@@ -159,7 +159,7 @@ PLUGINS = {
             description = "none"
 
             def probe(self, source):
-                return 2.0
+                return 0.0
 
             def open(self, source):
                 {}["header"]  # place
@@ -168,7 +168,7 @@ PLUGINS = {
         def ww_register_loaders():
             return [Odd()]
         """,
-        (),
+        ("--loader", "odd"),
         PLACE,
         "error: net.safetensors: loader mine:odd failed: KeyError: 'header'",
     ),
@@ -237,7 +237,7 @@ PLUGINS = {
             description = "none"
 
             def probe(self, source):
-                return 2.0
+                return 0.0
 
             def open(self, source):
                 return Opened()
@@ -246,7 +246,7 @@ PLUGINS = {
         def ww_register_loaders():
             return [Odd()]
         """,
-        (),
+        ("--loader", "odd"),
         LOST,
         "failed: fc.weight (read, odd): OSError: gone",
     ),
@@ -272,7 +272,7 @@ PLUGINS = {
             description = "none"
 
             def probe(self, source):
-                return 2.0
+                return 0.0
 
             def open(self, source):
                 return Opened()
@@ -281,7 +281,7 @@ PLUGINS = {
         def ww_register_loaders():
             return [Odd()]
         """,
-        (),
+        ("--loader", "odd"),
         LOST,
         "failed: fc.weight (read, odd): KeyError: 'fc.weight'",
     ),

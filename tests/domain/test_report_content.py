@@ -157,7 +157,7 @@ WRONG = [
     (["layers", 1, "states", "alpha"], "lost: why", "layers[1].states.alpha: 'lost' is no state of a value"),
     (["layers", 1, "states", "alpha"], "ok", "layers[1].states.alpha: 'ok' is no state of a value"),
     (["layers", 0, "a\nb"], 1, None),
-    (["layers", 0, "metrics", "a\nb"], 1, "layers[0].metrics.a\\nb: "),
+    (["layers", 0, "metrics", "a\nb"], 1, "layers[0].metrics.a\\x0ab: "),
     (["summary", "warning"], {}, "summary.warning: `columns` has no column of numbers of this name"),
     (["summary", "alpha", "mean"], "1.5", "summary.alpha.mean: a number is expected"),
     (["summary", "alpha", "count"], 1.5, "summary.alpha.count: a whole number"),

@@ -18,7 +18,7 @@ from ww_core.plugins.discovery import load_plugins
 ELSEWHERE = ["processes", "dask"]
 
 DEADLY = """
-import os, signal
+import ctypes, os, signal
 from pathlib import Path
 import ww_core as ww
 
@@ -28,13 +28,15 @@ def deadly(n_rows, singular_values):
     marker = Path(__file__).with_suffix(".died")
     if n_rows == 31 and (ALWAYS or not marker.exists()):
         marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+        DIE
     return singular_values[0]
 
 @ww.hookimpl
 def ww_register_metrics():
     return [deadly]
 """
+
+KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 
 VERSIONED = """
 import os
@@ -183,7 +185,7 @@ def test_a_metric_of_another_version_is_refused_by_name(source, tmp_path, monkey
 
 def test_a_plugin_file_that_workers_cannot_see_is_named(source, tmp_path, executor):
     file = tmp_path / "team.py"
-    write(file, DEADLY.replace("ALWAYS", "False").replace("n_rows == 31", "False"))
+    write(file, DEADLY.replace("ALWAYS", "False").replace("n_rows == 31", "False").replace("DIE", KILLED))
     report = ww.analyze(source, plugin_files=[str(file)], executor=executor, observers=[Meanwhile(file.unlink)])
     (message,) = messages(report)
     assert message.startswith(f"plugin file {file}: there is no such file; check the path; the same plugins")
@@ -200,7 +202,7 @@ def test_a_file_that_changes_between_two_runs_is_read_anew(source, cluster):
 
 
 def test_a_worker_that_is_killed_costs_nothing(source, tmp_path, executor):
-    file = write(tmp_path / "team.py", DEADLY.replace("ALWAYS", "False"))
+    file = write(tmp_path / "team.py", DEADLY.replace("ALWAYS", "False").replace("DIE", KILLED))
     metrics = ["alpha", "deadly"]
     report = ww.analyze(source, plugin_files=[file], metrics=metrics, executor=executor, jobs=2)
     assert (tmp_path / "team.died").exists()
@@ -209,16 +211,18 @@ def test_a_worker_that_is_killed_costs_nothing(source, tmp_path, executor):
 
 
 @pytest.mark.parametrize(
-    ("executor", "jobs"),
+    ("executor", "jobs", "die"),
     [
-        ("processes", 1),
-        ("processes", 3),
-        pytest.param("dask", 1, marks=pytest.mark.stress),
-        pytest.param("dask", 3, marks=pytest.mark.slow),
+        ("processes", 1, "os._exit(0)"),
+        ("processes", 2, KILLED),
+        ("processes", 3, "ctypes.string_at(0)"),
+        pytest.param("processes", 1, "os._exit(1)", marks=pytest.mark.stress),
+        pytest.param("dask", 1, KILLED, marks=pytest.mark.stress),
+        pytest.param("dask", 3, KILLED, marks=pytest.mark.slow),
     ],
 )
-def test_a_layer_that_kills_its_worker_is_the_only_one_lost(source, tmp_path, executor, jobs):
-    file = write(tmp_path / "team.py", DEADLY.replace("ALWAYS", "True"))
+def test_a_layer_that_kills_its_worker_is_the_only_one_lost(source, tmp_path, executor, jobs, die):
+    file = write(tmp_path / "team.py", DEADLY.replace("ALWAYS", "True").replace("DIE", die))
     report = ww.analyze(source, plugin_files=[file], metrics=["deadly"], executor=executor, jobs=jobs)
     (failure,) = report.failures
     assert str(failure) == (

@@ -115,7 +115,7 @@ def test_what_is_not_floating_point_is_skipped_with_a_reason(value, loader):
     assert "is not floating point" in skip.reason or "is not supported" in skip.reason
 
 
-@pytest.mark.parametrize("key", [None, b"w", ("a", "b"), "", "a\nb", "a\0", "\x1b[0m", "\ud800"])
+@pytest.mark.parametrize("key", [None, b"w", ("a", "b"), "", "a\0", "\ud800"])
 def test_keys_must_be_fit_to_name_a_tensor(key, loader):
     with pytest.raises(ww.SourceError) as caught:
         loader.open({key: BASE})

@@ -749,16 +749,16 @@ CASES = {
     ),
     # Names.
     "an empty name": Case(lambda: in_zip({"": tensor()}), "empty name"),
-    "a newline in a name": Case(lambda: in_zip({"a\nb": tensor()}), r"'a\nb'"),
+    "a newline in a name": Case(lambda: in_zip({"a\nb": tensor()}), "", reads=True),
     "NUL in a name": Case(lambda: in_zip({"a\0b": tensor()}), r"'a\x00b'"),
-    "terminal escape in a name": Case(lambda: in_zip({"\x1b[2Ja": tensor()}), r"'\x1b[2Ja'"),
-    "text direction in a name": Case(lambda: in_zip({"a\u202eb": tensor()}), r"'a\u202eb'"),
+    "terminal escape in a name": Case(lambda: in_zip({"\x1b[2Ja": tensor()}), "", reads=True),
+    "text direction in a name": Case(lambda: in_zip({"a\u202eb": tensor()}), "", reads=True),
     "half a character in a name": Case(lambda: in_zip({"\ud800": tensor()}), r"'\ud800'"),
     "a long name": Case(lambda: in_zip({"n" * 10**6: tensor()}), "has 1000000 characters"),
     "long names above": Case(lambda: in_zip({"n" * 10**6: {"a": tensor()}, "m": {"b": tensor()}}), "characters"),
     "a name that makes patterns slow": Case(
         lambda: in_zip({"sched_" * 2000 + "\n": {"a": tensor()}, "b": {"c": tensor()}}),
-        "cannot be printed|",
+        "",
         reads=True,
     ),
     "a terminal escape in a key beside": Case(

@@ -200,14 +200,19 @@ def test_natural_order():
     assert natural_order("a٣") != natural_order("a3")
 
 
-@pytest.mark.parametrize("name", ["", "a\nb", "a\0", "\x1b[31mred", "a\u202eb", "a\u2028b", "\ud800", "a\x85b"])
-def test_names_that_cannot_be_shown_have_a_fault_that_can(name):
+@pytest.mark.parametrize("name", ["", "a\0", "\ud800", "a\udfffb", "\x1b" * 2001])
+def test_names_that_no_text_is_have_a_fault_that_can_be_shown(name):
     assert fault_of_name(name).isprintable()
     assert fault_of_name(name)
 
 
 def test_ordinary_names_have_no_fault():
     assert [fault_of_name(name) for name in ["fc.weight", "模型.权重", "poids été", "a/b:0"]] == [""] * 4
+
+
+def test_names_that_cannot_be_printed_have_no_fault():
+    names = ["a\nb", "\x1b[31mred", "a\u202eb", "a\u2028b", "a\x85b", "\U000e0041", "a\\x1b"]
+    assert [fault_of_name(name) for name in names] == [""] * len(names)
 
 
 def test_long_names_are_cut_in_messages():

@@ -225,6 +225,7 @@ def test_a_digest_is_remembered_only_if_nothing_changed_while_it_was_read(server
         "http://SECRET@127.0.0.1:9/m.safetensors",
         "sx://user:SECRET@y/z?token=SECRET",
         "http://[x/?token=SECRET",
+        "http://user:pa/SECRET@127.0.0.1:9/m.safetensors",
         "https://127.0.0.1:9/m.safetensors?token=SECRET",
     ],
 )

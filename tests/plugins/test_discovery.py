@@ -261,6 +261,30 @@ def test_a_file_that_is_named_twice_is_loaded_once(plugin_file, monkeypatch):
     assert not info_of(registry, "twice").problems
 
 
+@pytest.mark.parametrize(
+    ("link", "by"),
+    [
+        ("other.py", "symlink_to"),
+        ("below/twice.py", "symlink_to"),
+        ("below/deeper/twice.py", "folder"),
+        ("other.py", "hardlink_to"),
+    ],
+)
+def test_a_file_that_is_named_by_a_link_too_is_loaded_once(plugin_file, tmp_path, link, by):
+    path = plugin_file("twice", metric_source("twice", "matrix"))
+    there = tmp_path / link
+    (tmp_path / "below").mkdir()
+    if by == "folder":
+        there.parent.symlink_to(path.parent, target_is_directory=True)
+    else:
+        getattr(there, by)(path)
+    for files in ([path, there], [there, path]):
+        registry = load_plugins(files=files)
+        given = [info for info in registry.plugins if not info.builtin]
+        assert [(info.name, info.problems) for info in given] == [(files[0].stem, [])]
+        assert registry.plugin_files == (str(files[0]),)
+
+
 def test_blocking_and_restricting(monkeypatch):
     blocked = load_plugins(environ={"WW_BLOCK_PLUGINS": "ww.executors, other"})
     assert info_of(blocked, "ww.executors").state == "blocked"

@@ -124,7 +124,7 @@ def test_numbers_are_exact(everything_in_a_file, tmp_path):
         ("-2+3+cmd|' /C calc'!A0", "'-2+3+cmd|' /C calc'!A0"),
         ("@SUM(1)", "'@SUM(1)"),
         ("\t=1", "'\t=1"),
-        ("\r=1", "'\r=1"),
+        ("\r=1", "'\\x0d=1"),
         ("-1.5", "-1.5"),
         ("+3e-5", "+3e-5"),
         ("-.5", "-.5"),

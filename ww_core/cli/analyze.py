@@ -51,6 +51,7 @@ def analyze(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Analyse the weights of SOURCE and store every result; what is stored already is not computed again."""
     from ww_core.cli.report import print_report
@@ -58,7 +59,7 @@ def analyze(
     from ww_core.errors import LostResultsError
     from ww_core.use_cases.analyze import analyze as run
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     session: Session = ctx.obj
     registry = session.registry()
     parameters = options.pairs(param, "--param", "METRIC.PARAM=VALUE")

@@ -20,12 +20,13 @@ def blame(
             metavar="MODEL", help="MODEL, whose newest version is meant, or MODEL@VERSION.", callback=options.not_empty
         ),
     ],
-    layer: Annotated[str, typer.Argument(metavar="LAYER", help="Name of the layer.", callback=options.not_empty)],
+    layer: Annotated[str, typer.Argument(metavar="LAYER", help="Name of the layer.", callback=options.layer_name)],
     metrics: options.Columns = None,
     profile: options.Profile = "default",
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Tell the version in which LAYER, and each number that is known of it, came to be what it is in MODEL.
 
@@ -33,7 +34,7 @@ def blame(
     """
     from ww_core.use_cases.blame import blame as ask
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     answer = ask(
         model,
         layer,

@@ -24,11 +24,16 @@ def _group() -> None:
 
 
 @app.command("info")
-def info(store: options.Store = None, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+def info(
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
+) -> None:
     """Say where the store is, which schema it has, and how much is in it."""
     from ww_core.store.store import open_store
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     with open_store(store_location(store), mode="read") as opened:
         found = opened.info()
     row = {

@@ -21,11 +21,12 @@ def describe(
     loader: options.Loader = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """List the layers of SOURCE and the matrices an analysis would make; only headers are read."""
     from ww_core.use_cases.describe import describe as look
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     session: Session = ctx.obj
     description = look(
         source,

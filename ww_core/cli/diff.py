@@ -46,6 +46,7 @@ def diff(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Compare checkpoints with FIRST: which layers differ in content, and how their metrics differ.
 
@@ -56,7 +57,7 @@ def diff(
     from ww_core.command.progress import progress_observers
     from ww_core.use_cases.diff import diff_each
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     session: Session = ctx.obj
     # What a plugin prints while it computes must not stand in the data.
     with progress_observers() as observers, contextlib.redirect_stdout(sys.stderr):

@@ -50,6 +50,7 @@ def export(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Write what is stored to a table of values, or to a folder that another store takes without loss.
 
@@ -66,13 +67,21 @@ def export(
     labels = options.listed(metrics, "--metrics")
     rows: RowScope | None = scope.rows if scope else None
     if target == "-":
-        form = "json" if as_json else "csv"
         use_case.print_values(
-            output.text, form, names, store=location, profile=profile or "default", metrics=labels, scope=rows
+            output.text,
+            "json" if as_json else "csv",
+            names,
+            store=location,
+            profile=profile or "default",
+            metrics=labels,
+            scope=rows,
+            raw=raw,
         )
     elif _is_folder(target):
-        if labels or rows or profile:
-            raise UsageError(f"{target} is a folder, and takes everything: leave out --metrics, --scope, --profile")
+        if labels or rows or profile or raw:
+            raise UsageError(
+                f"{target} is a folder, and takes everything: leave out --metrics, --scope, --profile, --raw"
+            )
         folder = use_case.export_folder(target, names, store=location, replace=force)
         told: Told = {"folder": target, "digest": folder.digest, "rows": folder.rows, "bytes": folder.bytes}
         _print(told, f"{target}: {folder.rows:,} rows, {folder.bytes:,} bytes, digest {folder.digest[:12]}", output)
@@ -85,6 +94,7 @@ def export(
             metrics=labels,
             scope=rows,
             replace=force,
+            raw=raw,
         )
         told = {"file": target, "rows": table.rows, "bytes": table.bytes}
         _print(told, f"{target}: {table.rows:,} rows, {table.bytes:,} bytes", output)

@@ -29,6 +29,7 @@ def history(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Show how means of columns went over the versions of MODEL, and which layers moved most.
 
@@ -37,7 +38,7 @@ def history(
     """
     from ww_core.use_cases.history import history as ask
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     if plot is not None:
         from ww_core.command.picture import check_plot
 

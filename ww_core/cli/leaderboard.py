@@ -68,6 +68,7 @@ def leaderboard(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Rank models by a metric inside each series, beside their reported scores.
 
@@ -77,7 +78,7 @@ def leaderboard(
     """
     from ww_core.use_cases.leaderboard import leaderboard as ask
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     answer = ask(
         metric,
         store=store_location(store),

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def metrics(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+def metrics(
+    ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
+) -> None:
     """List every column of every metric: scope, direction, unit, version, needs, parameters."""
     from ww_core.use_cases.listings import list_metrics
 
     session: Session = ctx.obj
     optional = ("key", "needs", "metric", "type", "version", "parameters", "on_request", "unit")
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     rows = list_metrics(session.registry())
     if output.format != "table":
         _print(rows, output)
@@ -33,36 +35,44 @@ def metrics(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options
             output.line(f"{column}: {caveat}")
 
 
-def extractors(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+def extractors(
+    ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
+) -> None:
     """List the ways to make matrices of a layer."""
     from ww_core.use_cases.listings import list_extractors
 
     session: Session = ctx.obj
-    _print(list_extractors(session.registry()), Output(as_json=as_json, as_csv=as_csv))
+    _print(list_extractors(session.registry()), Output(as_json=as_json, as_csv=as_csv, raw=raw))
 
 
-def loaders(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+def loaders(
+    ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
+) -> None:
     """List the formats that can be read."""
     from ww_core.use_cases.listings import list_loaders
 
     session: Session = ctx.obj
-    _print(list_loaders(session.registry()), Output(as_json=as_json, as_csv=as_csv))
+    _print(list_loaders(session.registry()), Output(as_json=as_json, as_csv=as_csv, raw=raw))
 
 
-def importers(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+def importers(
+    ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
+) -> None:
     """List the forms of tables of results that can be imported."""
     from ww_core.use_cases.listings import list_importers
 
     session: Session = ctx.obj
-    _print(list_importers(session.registry()), Output(as_json=as_json, as_csv=as_csv))
+    _print(list_importers(session.registry()), Output(as_json=as_json, as_csv=as_csv, raw=raw))
 
 
-def plugins(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+def plugins(
+    ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
+) -> None:
     """List plugins: distribution, version, hooks, objects, and what is wrong with them."""
     from ww_core.use_cases.listings import list_commands, list_plugins
 
     session: Session = ctx.obj
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     registry = session.unreported_registry()
     rows = list_plugins(registry)
     with contextlib.redirect_stdout(sys.stderr):

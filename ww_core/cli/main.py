@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import signal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,11 +32,12 @@ from ww_core.cli import (
     sql,
     trend,
 )
-from ww_core.command import INTERRUPTED, TERMINATED, OutputClosed, Session, run_app
+from ww_core.cli.endings import heeded
+from ww_core.command import INTERRUPTED, OutputClosed, Session, run_app
 from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
 from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points, distribution_of
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,9 +101,9 @@ class CommandGroup(TyperGroup):
         """
         try:
             return super().invoke(ctx)
-        except (WWError, OutputClosed, typer.TyperException, typer.Exit, typer.Abort):
+        except (WWError, OutputClosed, typer.TyperException, typer.Exit, typer.Abort, SystemExit):
             raise
-        except Exception as error:
+        except all_but_interrupts() as error:
             if FROM_PLUGIN not in ctx.meta:
                 raise
             name, culprit = ctx.meta[FROM_PLUGIN]
@@ -121,7 +120,7 @@ class CommandGroup(TyperGroup):
                 name = commands.display(owned, owned.name)
                 try:
                     command = _runnable(owned.object.app, name)
-                except RAISED as error:  # it is listed all the same, and says more when it is called
+                except all_but_interrupts() as error:  # it is listed all the same, and says more when it is called
                     command = TyperGroup(name=name, help=f"cannot be used: {sentence_of(error)}")
                 listed.setdefault(owned.qualified if name in listed else name, command)
         return {name: command for name, command in listed.items() if not command.hidden}
@@ -166,7 +165,7 @@ def _loaded(point: EntryPoint) -> Any:
         if not isinstance(app, typer.Typer):
             raise PluginError(f"{point.value} is no typer.Typer")
         return _runnable(app, point.name)
-    except RAISED as error:
+    except all_but_interrupts() as error:
         cause = sentence_of(error, point.module)
         raise PluginError(f"command {point.name} of {_origin(point)} cannot be used: {cause}") from error
 
@@ -186,7 +185,7 @@ def _registered(ctx: Any, name: str) -> Any:
     ctx.meta[FROM_PLUGIN] = f"{owned.name} of {owned.plugin}", registry.loaded[owned.plugin]
     try:
         return _runnable(owned.object.app, name)
-    except RAISED as error:
+    except all_but_interrupts() as error:
         cause = sentence_of(error, registry.loaded[owned.plugin])
         raise PluginError(f"command {owned.name} of {owned.plugin} cannot be used: {cause}") from error
 
@@ -298,29 +297,9 @@ def main() -> int:
     # Importing makes many objects and no garbage: to look for some as often as usual takes a tenth of a short command.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
     try:
-        with _ended_as_by_control_c() as requests:
+        with heeded() as codes:
             code = run_app(app)
-            return TERMINATED if requests and code == INTERRUPTED else code
+            return codes[0] if codes and code == INTERRUPTED else code
     finally:
         # The process ends: looking for garbage once more would take a seventh of a short command's time.
         gc.freeze()
-
-
-@contextlib.contextmanager
-def _ended_as_by_control_c() -> Iterator[list[int]]:
-    """Let a request to terminate (SIGTERM) end what runs as Ctrl-C does, so that nothing half done stays behind.
-
-    Yields:
-        The requests so far.
-    """
-    requests: list[int] = []
-
-    def end(number: int, _frame: object) -> None:
-        requests.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield requests
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -35,6 +35,7 @@ def regressions(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Tell which version of MODEL introduced which regression: in which layers, in which summary, how large, how sure.
 
@@ -44,7 +45,7 @@ def regressions(
     """
     from ww_core.use_cases.regressions import regressions as ask
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     answer = ask(
         model,
         store=store_location(store),

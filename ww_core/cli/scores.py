@@ -141,11 +141,12 @@ def list_scores(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """List scores, of all models or of those that are named."""
     from ww_core.store.store import open_store
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     if every and replaced:
         raise UsageError("--all and --replaced exclude each other: give one")
     with open_store(store_location(store), mode="read") as opened:
@@ -173,6 +174,7 @@ def remove(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Remove scores, with what corrections replaced, and list what was removed.
 
@@ -180,7 +182,7 @@ def remove(
     """
     from ww_core.store.store import open_existing_store
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     with open_existing_store(store_location(store)) as opened:
         removed = opened.remove_scores(models or (), names=name or (), datasets=dataset or (), sources=source or ())
     _print([_row(own) for own in removed], output)

@@ -76,11 +76,12 @@ def list_series(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """List series and their members."""
     from ww_core.store.store import open_store
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     with open_store(store_location(store), mode="read") as opened:
         rows = _rows(opened.series(series or ""))
     if output.format == "json":

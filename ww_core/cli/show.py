@@ -37,6 +37,7 @@ def show(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Show the stored analysis of MODEL; without MODEL, list every version of every model.
 
@@ -46,7 +47,7 @@ def show(
     from ww_core.errors import UsageError
     from ww_core.store.store import open_store
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     if model is None and (profile, variant, run, origin) != (None, None, None, False):
         raise UsageError("--profile, --variant, --run and --origin speak of an analysis of a MODEL: name one")
     with open_store(store_location(store), mode="read") as opened:

@@ -14,7 +14,7 @@ def spectrum(
         str,
         typer.Argument(metavar="MODEL", help="MODEL, MODEL@VERSION or a digest prefix.", callback=options.not_empty),
     ],
-    layer: Annotated[str, typer.Argument(metavar="LAYER", help="Name of the layer.", callback=options.not_empty)],
+    layer: Annotated[str, typer.Argument(metavar="LAYER", help="Name of the layer.", callback=options.layer_name)],
     extractor: Annotated[
         str | None,
         typer.Option(
@@ -28,6 +28,7 @@ def spectrum(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Print the stored spectrum of a layer: its singular values, the largest of each matrix first.
 
@@ -35,7 +36,7 @@ def spectrum(
     """
     from ww_core.store.store import open_store
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     with open_store(store_location(store), mode="read") as opened:
         found = opened.spectrum(model, layer, extractor, profile=profile)
     if output.format == "json":

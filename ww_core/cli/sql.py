@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.command import Output, options, printable, say, store_location
-from ww_core.domain.sql_answer import named_once
+from ww_core.command import Output, options, say, store_location
 from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,12 +35,13 @@ def sql(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Answer a question in SQL, which reads the store and changes nothing.
 
     The SQL is that of the store's database, SQLite or PostgreSQL. Where there are more rows than --rows, it is said.
     """
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     if query is None:
         _print_views(output)
         return
@@ -67,7 +67,7 @@ def _print(answer: SqlAnswer, output: Output) -> None:
     elif output.format == "csv":
         output.csv(_rows(answer.columns, answer, lambda value: value.hex() if isinstance(value, bytes) else value))
     else:
-        output.table(_rows(named_once([printable(name) for name in answer.columns]), answer, _cell))
+        output.table(_rows(answer.columns, answer, _cell))
     if output.format != "json" and not answer.rows:
         say("no row")
 

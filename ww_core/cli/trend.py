@@ -77,6 +77,7 @@ def trend(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Fit score = slope x metric + intercept in each group of models, and tell how well it fits.
 
@@ -86,7 +87,7 @@ def trend(
     """
     from ww_core.use_cases.trend import trend as ask
 
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     if plot is not None:
         from ww_core.command.picture import check_plot
 

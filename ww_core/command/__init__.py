@@ -11,7 +11,6 @@ show how far a run is.
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import json
 import os
@@ -23,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ww_core.domain.csv_text import CsvLines, cell_of_value, raw_cell
+from ww_core.domain.text import escaped, json_escaped
 from ww_core.domain.text import printable as printable  # public here: commands print names of strangers too
 from ww_core.errors import OutputError, UsageError, WWError
 from ww_core.plugins.isolation import DEBUG_VARIABLE
@@ -94,14 +95,17 @@ class Session:
 class Output:
     """Where a command's data goes: stdout, as a table, as JSON or as CSV. Messages go to stderr by ``say``."""
 
-    def __init__(self, *, as_json: bool = False, as_csv: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, as_csv: bool = False, raw: bool = False) -> None:
         if as_json and as_csv:
             raise UsageError("--json and --csv exclude each other: give one")
+        if raw and not as_csv:
+            raise UsageError("--raw is for CSV: give --csv too, or leave it out")
+        self._cell = raw_cell if raw else cell_of_value
         self.format: Format = "json" if as_json else "csv" if as_csv else "table"
 
     def json(self, content: Any) -> None:
-        """Print one JSON value: full precision, no NaN."""
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        """Print one JSON value: full precision, no NaN; of its texts what cannot be printed is escaped."""
+        text = json_escaped(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
         try:
             text.encode(sys.stdout.encoding)
         except UnicodeEncodeError:
@@ -109,15 +113,18 @@ class Output:
         _write(text + "\n")
 
     def csv(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Print rows with one header; what is None is an empty field. Without rows there is no line."""
+        """Print rows with one header; what is None is an empty field. Without rows there is no line.
+
+        Texts are as `ww_core.domain.csv_text` writes them, unless ``--raw`` was given.
+        """
         if not rows:
             return
         headers = list(dict.fromkeys(key for row in rows for key in row))
-        lines = io.StringIO()
-        writer = csv.DictWriter(lines, headers, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        _write(lines.getvalue())
+        text = io.StringIO()
+        lines = CsvLines(text.write, self._cell)
+        lines.rows([headers])
+        lines.rows([row.get(header) for header in headers] for row in rows)
+        _write(text.getvalue())
 
     def line(self, text: str = "") -> None:
         """Print one line of text for people."""
@@ -141,20 +148,20 @@ class Output:
             return
         unused = {header for header in if_any if not any(row.get(header) for row in rows)}
         headers = [header for header in dict.fromkeys(key for row in rows for key in row) if header not in unused]
-        cells = {header: [cell(row.get(header)) for row in rows] for header in headers}
+        cells = {escaped(header): [cell(row.get(header)) for row in rows] for header in headers}
         widths = {header: max(map(len, [header, *column])) for header, column in cells.items()}
-        right = {h for h in headers if all(isinstance(row.get(h), (int, float, type(None))) for row in rows)}
+        right = {escaped(h) for h in headers if all(isinstance(row.get(h), (int, float, type(None))) for row in rows)}
         if not sys.stdout.isatty():
-            for line in (headers, *zip(*cells.values(), strict=True)):
+            for line in (cells, *zip(*cells.values(), strict=True)):
                 padded = [
                     text.rjust(widths[header]) if header in right else text.ljust(widths[header])
-                    for header, text in zip(headers, line, strict=True)
+                    for header, text in zip(cells, line, strict=True)
                 ]
                 _write("  ".join(padded).rstrip() + "\n")
             return
         room = shutil.get_terminal_size().columns
         left_out = _too_much(widths, room, optional)
-        kept = {header: cells[header] for header in headers if header not in left_out}
+        kept = {header: column for header, column in cells.items() if header not in left_out}
         _print_fitted(kept, widths, right, room)
         if left_out:
             self.line(f"(no room for {', '.join(left_out)}: see a wider terminal, --csv or --json)")
@@ -222,7 +229,7 @@ def cell(value: Any) -> str:
         return "yes"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return printable(str(value))
+    return escaped(str(value))
 
 
 def arrow() -> str:
@@ -296,7 +303,8 @@ def run_guarded(main: Callable[[], int | None]) -> int:
         if isinstance(error, OutputError):
             _give_up_stdout()
         if os.environ.get(DEBUG_VARIABLE) and not error.blames_plugin:
-            raise
+            say_lines("".join(traceback.format_exception(error)))
+            return error.exit_code
         say(f"error: {error}")
         for note in getattr(error, "__notes__", ()):
             say_lines(note)
@@ -307,8 +315,10 @@ def run_guarded(main: Callable[[], int | None]) -> int:
     except OutputClosed:
         _give_up_stdout()
         return 0
-    except Exception:  # noqa: BLE001 - a fault of ours, shown whole; Python's own exit code would mean a broken rule
-        traceback.print_exc()
+    except SystemExit:
+        raise
+    except BaseException:  # noqa: BLE001 - a fault of ours, shown whole; Python's own code would mean a broken rule
+        say_lines(traceback.format_exc())
         return WWError.exit_code
     return code
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ww_core.domain.text import unescaped
 from ww_core.errors import UsageError
 
 
@@ -24,6 +25,15 @@ def not_empty(ctx: typer.Context, param: typer.CallbackParam, value: str | None)
     return value
 
 
+def layer_name(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
+    r"""Return the name of a layer that was given as ww shows it, with ``\x1b`` for what cannot be printed.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    return unescaped(not_empty(ctx, param, value) or "")
+
+
 Store = Annotated[
     str | None,
     typer.Option(
@@ -38,6 +48,9 @@ Store = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="Texts of CSV as they are: a terminal or a spreadsheet may act on them.")
+]
 Layers = Annotated[
     list[str] | None,
     typer.Option("--layers", metavar="GLOB", help="Only layers whose names match; repeatable, or separated by commas."),

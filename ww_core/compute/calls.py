@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -17,7 +16,7 @@ from ww_core.compute.recipe import Recipe, compute_by_recipe
 from ww_core.compute.task import LayerResult, LayerTask
 from ww_core.compute.worker import Worker
 from ww_core.domain.report import Failure
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, forgiven, kind_of, sentence_of
 from ww_core.plugins.variants import spec_of
 
 if TYPE_CHECKING:
@@ -117,14 +116,13 @@ class _Calls:
         try:
             future = self.execution.submit(self.compute, batch)
             future.add_done_callback(self.back.put)
-        except RAISED as error:
-            self.lost.append((batch, error))
-        else:
             self.out[future] = batch
+        except all_but_interrupts() as error:
+            self.lost.append((batch, error))
 
     def ask_for_help(self, crew: Crew) -> None:
         """Ask workers for help, when they have nothing else to do."""
-        with suppress(*RAISED):  # it can be done without
+        with forgiven():  # it can be done without
             for _ in range(self.execution.jobs - 1):
                 self.execution.submit(crew.help)
 
@@ -138,8 +136,8 @@ class _Calls:
                 continue
             batch = self.out.pop(future)
             try:
-                results = future.result()
-            except RAISED as error:
+                results = _checked(future.result())
+            except all_but_interrupts() as error:
                 self.lost.append((batch, error))
             else:
                 for task in batch[len(results) :]:  # for which the worker had no time
@@ -156,7 +154,7 @@ class _Calls:
         """Yield what is left of layers that came to nothing again and again."""
         executor = self.execution.executor
         for batch, error in self.lost:
-            if isinstance(error, BrokenExecutor):
+            if issubclass(type(error), BrokenExecutor):  # of a stranger's exception nothing else is asked
                 sentence = "its worker died, and so did another that had nothing but this layer to do"
             else:
                 sentence = sentence_of(error, executor)
@@ -166,4 +164,16 @@ class _Calls:
     def cancel(self) -> None:
         """Let nobody begin what is still out."""
         for future in self.out:
-            future.cancel()
+            with forgiven():
+                future.cancel()
+
+
+def _checked(answer: object) -> list[LayerResult]:
+    """Return what a pool gave for a batch.
+
+    Raises:
+        TypeError: It is no result of any layer.
+    """
+    if not (isinstance(answer, list) and answer and all(isinstance(result, LayerResult) for result in answer)):
+        raise TypeError(f"it gave {kind_of(answer)} in place of results")
+    return answer

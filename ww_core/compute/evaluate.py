@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.outcome import Outcome, State
+from ww_core.domain.read_only import read_only
 from ww_core.domain.report import Failure
 from ww_core.errors import NotApplicable, NoValue, Refused
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, kind_of, reason_of, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.core_input import CoreInput
@@ -122,18 +124,20 @@ class Evaluator:
             raise fresh(self._missing[qualified])
         node = self._nodes[qualified]
         try:
-            result = self._results[qualified] = self._call(node, [self._need(node, need) for need in node.needs])
+            result = self._call(node, [self._need(node, need) for need in node.needs])
         except (NoValue, Lost) as missing:
             self._missing[qualified] = fresh(missing)
             raise
+        result = self._results[qualified] = result if node.quantity.is_metric else _shared(result)
         return result
 
     def _call(self, node: Node, arguments: Sequence[Any]) -> Any:
         try:
-            return node.quantity.function(*arguments, **node.parameters)
+            # In a context of its own: what it sets there, such as NumPy's handling of errors, is set for nobody else.
+            return copy_context().run(node.quantity.function, *arguments, **node.parameters)
         except NoValue:
             raise
-        except RAISED as error:
+        except all_but_interrupts() as error:
             raise self._lost(node.qualified, sentence_of(error, node.quantity.function)) from error
 
     def _need(self, node: Node, need: Need) -> Any:
@@ -142,7 +146,7 @@ class Evaluator:
                 return self._inputs(need.core, node)
             except (NoValue, Lost):
                 raise
-            except Exception as error:
+            except all_but_interrupts() as error:
                 raise self._lost(need.core.name, sentence_of(error)) from error
         return self._elsewhere(need) if need.is_elsewhere else self.value(need)
 
@@ -153,9 +157,9 @@ class Evaluator:
                 return {column.name: _typed(column, getattr(result, column.name, None)) for column in columns}
             if len(columns) == 1:
                 return {columns[0].name: _typed(columns[0], result)}
-        except RAISED as error:  # a value of an untrusted class may raise where it is to become a number
+        except all_but_interrupts() as error:  # a value of an untrusted class may raise where it is to become a number
             raise self._lost(qualified, sentence_of(error, quantity.function)) from error
-        raise self._lost(qualified, f"it declares several columns and returned {type(result).__name__}")
+        raise self._lost(qualified, f"it declares several columns and returned {kind_of(result)}")
 
     def _lost(self, qualified: str, message: str) -> Lost:
         plugin, _, name = qualified.rpartition(":")
@@ -169,6 +173,13 @@ def nowhere(need: Need) -> Any:
     raise AssertionError(f"linking lets no layer metric see {need.quantity}")
 
 
+def _shared(result: Any) -> Any:
+    """Return what all who need a quantity get: they cannot write to an array of numbers."""
+    import numpy as np
+
+    return read_only(result) if type(result) is np.ndarray and result.dtype.kind in "biufc" else result
+
+
 def is_complete(quantity: Quantity, known: Mapping[str, Outcome]) -> bool:
     """Whether an outcome of every column of a metric is known."""
     return len(known) >= len(quantity.columns) and all(column.name in known for column in quantity.columns)
@@ -177,8 +188,8 @@ def is_complete(quantity: Quantity, known: Mapping[str, Outcome]) -> bool:
 def fresh(missing: NoValue | Lost) -> NoValue | Lost:
     """Return the same exception without its traceback, whose frames would keep the tensors of a layer alive."""
     if isinstance(missing, NotApplicable):
-        return NotApplicable(missing.reason)
-    return Refused(missing.reason) if isinstance(missing, NoValue) else Lost(str(missing))
+        return NotApplicable(reason_of(missing))
+    return Refused(reason_of(missing)) if isinstance(missing, NoValue) else Lost(str(missing))
 
 
 def value_of(outcome: Outcome, column: Column) -> Any:
@@ -204,7 +215,7 @@ _PYTHON_TYPES: Mapping[str, Callable[[Any], Any]] = {"int": int, "bool": bool}
 
 def _outcome_of(missing: NoValue) -> Outcome:
     state = State.NOT_APPLICABLE if isinstance(missing, NotApplicable) else State.REFUSED
-    return Outcome(state, reason=missing.reason)
+    return Outcome(state, reason=reason_of(missing))
 
 
 def _typed(column: Column, value: Any) -> Outcome:

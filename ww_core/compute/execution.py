@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from ww_core.compute.blas import one_blas_thread
 from ww_core.errors import PluginError, WWError
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, forgiven, kind_of, sentence_of, text_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -64,7 +64,7 @@ class Execution:
             try:
                 if pool is not None:
                     pool.__exit__(kind, error, trace)
-            except RAISED as raised:
+            except all_but_interrupts() as raised:
                 if kind is None:  # else there is something more important to say
                     sentence = sentence_of(raised, self.executor)
                     raise PluginError(f"executor {self.executor.name!r} could not be closed: {sentence}") from raised
@@ -106,14 +106,14 @@ class Execution:
         """
         broken, self._pool = self._pool, None
         if broken is not None:
-            with suppress(*RAISED):
+            with forgiven():
                 broken.shutdown(wait=False)
         try:
             pool = self.start()
             pool.submit(int).result()
         except BrokenExecutor:
             self._useless = f"the workers of executor {self.executor.name!r} die before they have anything to do"
-        except RAISED as error:
+        except all_but_interrupts() as error:
             self._useless = sentence_of(error, self.executor)
         else:
             return pool
@@ -126,15 +126,15 @@ class Execution:
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("always", UserWarning)
                 pool = self.executor.create(self.jobs)
+            if not all(hasattr(pool, method) for method in ("submit", "shutdown", "__enter__", "__exit__")):
+                raise PluginError(f"executor {name!r} gave an object of type {kind_of(pool)}, no pool")
         except WWError:
             raise
-        except RAISED as error:
+        except all_but_interrupts() as error:
             sentence = sentence_of(error, self.executor)
             raise PluginError(f"executor {name!r} could not be started: {sentence}") from error
-        said = [f"executor {name!r}: {' '.join(str(own.message).split())}" for own in heard]
+        said = [f"executor {name!r}: {text_of(own.message)}" for own in heard]
         self.warnings += [sentence for sentence in said if sentence not in self.warnings]
-        if not all(hasattr(pool, method) for method in ("submit", "shutdown", "__enter__", "__exit__")):
-            raise PluginError(f"executor {name!r} gave an object of type {type(pool).__name__}, no pool")
         return pool
 
 

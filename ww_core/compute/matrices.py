@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ww_core.compute.evaluate import Lost, fresh
 from ww_core.domain.report import Failure
 from ww_core.errors import NoValue
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,7 @@ class MatrixSequence:
             raise
         except StopIteration:
             raise self.lost("it made fewer matrices than it promised") from None
-        except RAISED as error:
+        except all_but_interrupts() as error:
             raise self.lost(sentence_of(error, self._variant.extractor)) from None
         if isinstance(matrix.entries, np.ndarray):
             if self._plan.matrices > 1 and not np.may_share_memory(matrix.entries, weight):
@@ -115,7 +115,7 @@ class _CheckedEntries:
                 )
         except NoValue:
             raise
-        except RAISED as error:
+        except all_but_interrupts() as error:
             raise self._lost(sentence_of(error, self._entries)) from None
         return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +17,7 @@ from ww_core.compute.worker import Worker
 from ww_core.domain.report import Failure
 from ww_core.domain.request import Request
 from ww_core.errors import MissingExtraError
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, forgiven, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.plugins.selection import Asked, Selection
@@ -119,7 +119,7 @@ class _Prepared:
         """Close what was not used for longest."""
         unused = [recipe for recipe, own in self.ready.items() if not own.users]
         for recipe in unused[: max(0, len(self.ready) - RECIPES)]:
-            with suppress(*RAISED):  # its run has all it needs
+            with forgiven():  # its run has all it needs
                 self.ready.pop(recipe).opened.close()
 
 
@@ -139,20 +139,19 @@ def _prepare(recipe: Recipe) -> _Ready:
         registry = load_plugins(files=recipe.plugin_files)
         selection = select(registry, recipe.request)
         device = ready_device(registry, recipe.device).object
-    except RAISED as error:
+    except all_but_interrupts() as error:
         return _Ready(_Refusing("execute", "ww", f"{sentence_of(error)}; {SAME_PLUGINS}"), opened)
     if other := _first_other(recipe, selection):
         plugin = other.partition(" ")[2].rpartition(":")[0]
         return _Ready(_Refusing("execute", plugin, f"a worker has another {other}, or none: {SAME_PLUGINS}"), opened)
     try:
         source = find_source(recipe.address, registry)
-        checkpoint, loader = open_checkpoint(source, registry, recipe.loader)
-        opened.enter_context(checkpoint)
+        checkpoint, loader = opened.enter_context(open_checkpoint(source, registry, recipe.loader))
         there = {spec.name: (spec.dtype, spec.shape) for spec in tensors_of(checkpoint)}
         reading = partial(ReadingByContent, checkpoint, loader, source.label, there)
     except MissingExtraError as error:
         return _Ready(_Refusing("read", recipe.loader, f"{error}; {SAME_PLUGINS}"), opened)
-    except RAISED as error:
+    except all_but_interrupts() as error:
         return _Ready(_Refusing("read", recipe.loader, f"{sentence_of(error)}; {SAME_PATH}"), opened)
     opened.enter_context(one_blas_thread())
     return _Ready(Worker(checkpoint, loader, reading, selection, recipe.request.seed, device), opened)

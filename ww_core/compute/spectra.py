@@ -6,14 +6,14 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ww_core.compute.at_hand import key_of
 from ww_core.compute.batches import parted
 from ww_core.compute.evaluate import Lost
 from ww_core.domain.report import Failure
 from ww_core.errors import NotApplicable, NoValue, Refused
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.compute.at_hand import MatrixAtHand
@@ -87,7 +87,7 @@ class SpectrumMaker:
                 share=self.share,
             )
             made = [_scaled(spectrum, own) for spectrum, own in zip(spectra, stack, strict=True)]
-        except RAISED as error:
+        except all_but_interrupts() as error:
             if len(stack) > 1:
                 for own in stack:
                     self._make([own])
@@ -99,10 +99,10 @@ class SpectrumMaker:
 
     def _miss(self, error: BaseException, own: Lacking) -> None:
         """Have the reason at hand why there is no spectrum; said once, not tried by each metric."""
-        if isinstance(error, NoValue):
-            own.matrix.take_new(own.kind, error)
-        elif isinstance(error, Lost):
-            own.matrix.take(own.kind, error)
+        if issubclass(type(error), NoValue):  # of a stranger's exception nothing else is asked
+            own.matrix.take_new(own.kind, cast("NoValue", error))
+        elif issubclass(type(error), Lost):
+            own.matrix.take(own.kind, cast("Lost", error))
         else:  # such as too little memory
             lost = Lost(f"spectrum: {sentence_of(error, self.device)}")
             own.failures.append(Failure("input", "ww", own.matrix.layer.layer.name, str(lost)))

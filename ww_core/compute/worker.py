@@ -18,7 +18,7 @@ from ww_core.compute.spectra import Lacking, SpectrumMaker
 from ww_core.compute.task import LayerResult, LayerTask, MatrixResult, MatrixTask
 from ww_core.domain.report import Failure
 from ww_core.errors import SourceError
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -246,7 +246,7 @@ class _Tensors:
                 self._arrays[spec.name] = self._open.enter_context(self.reading.read(spec))
             except Lost as beyond:  # there is nothing that could be read
                 self._arrays[spec.name] = beyond
-            except RAISED as error:
+            except all_but_interrupts() as error:
                 sentence = sentence_of(error, self._checkpoint)
                 self._failures.append(Failure("read", self._checkpoint.format, spec.name, sentence))
                 self._arrays[spec.name] = Lost(spec.name)

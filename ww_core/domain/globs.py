@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from ww_core.domain.text import escaped
 from ww_core.errors import UnknownNameError
 
 
@@ -22,9 +23,10 @@ Named = TypeVar("Named", bound=HasName)
 
 
 def choose_layers(layers: Sequence[Named], globs: Sequence[str]) -> list[Named]:
-    """Return the layers whose names match any of the globs, in their order; all of them for no globs.
+    r"""Return the layers whose names match any of the globs, in their order; all of them for no globs.
 
-    A name that looks like a glob, such as ``conv[1]``, matches itself. Letter case counts.
+    A name that looks like a glob, such as ``conv[1]``, matches itself. Letter case counts. A name with characters that
+    cannot be printed matches as it is and as it is shown, with ``\x1b`` for such a character.
 
     Args:
         layers: Objects with a ``name``: layers, or rows of a report.
@@ -43,5 +45,6 @@ def choose_layers(layers: Sequence[Named], globs: Sequence[str]) -> list[Named]:
 
 
 def matches(name: str, glob: str) -> bool:
-    """Whether a glob matches the name of a layer."""
-    return name == glob or fnmatch.fnmatchcase(name, glob)  # a name with brackets means itself
+    """Whether a glob matches the name of a layer, or the name as it is shown."""
+    # A name with brackets means itself.
+    return any(told == glob or fnmatch.fnmatchcase(told, glob) for told in {name, escaped(name)})

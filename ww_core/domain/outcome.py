@@ -6,6 +6,8 @@ import math
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from ww_core.domain.text import LONGEST_TEXT
+
 
 class State(StrEnum):
     """State of a value. ``failed`` is never stored: an exception belongs to the run and is tried again."""
@@ -40,11 +42,13 @@ class Outcome(NamedTuple):
 
         Raises:
             TypeError: It is none of these.
+            ValueError: The text is too long.
+            OverflowError: The number is beyond what a float holds.
         """
         if type(value) is float and math.isfinite(value):  # nearly all values are such
             return cls(State.OK, value)
         if isinstance(value, str):
-            return cls(State.OK, text=value)
+            return cls(State.OK, text=_plain(value))
         if isinstance(value, complex) or not hasattr(value, "__float__") or getattr(value, "ndim", 0) != 0:
             raise TypeError(f"a metric returns a number, a bool or a text, not {type(value).__name__}")
         number = float(value)
@@ -68,3 +72,11 @@ class Outcome(NamedTuple):
     def explain(self) -> str:
         """State and reason as one text: ``refused: ...``."""
         return f"{self.state}: {self.reason}" if self.reason else str(self.state)
+
+
+def _plain(text: str) -> str:
+    """Return a text as a plain ``str``: what a class of somebody's own makes of it is not asked."""
+    cut = str.__getitem__(text, slice(LONGEST_TEXT + 1))
+    if len(cut) > LONGEST_TEXT:
+        raise ValueError(f"the text has {str.__len__(text):,} characters: {LONGEST_TEXT:,} are allowed")
+    return cut

@@ -12,4 +12,9 @@ def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a view of the same numbers that cannot be made writable again, as one with a flag could by its holder."""
     import numpy as np
 
-    return np.asarray(array.data.toreadonly())
+    try:
+        memory = np.asarray(array).data
+    except ValueError:  # of a dtype that Python has no letter for, such as bfloat16
+        row = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        return np.asarray(row.data.toreadonly()).view(array.dtype).reshape(array.shape)
+    return np.asarray(memory.toreadonly())

@@ -11,12 +11,10 @@ from ww_core.domain.name import LONGEST_NAME, check_name
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.reported_table import ReportedColumn, ReportedEntry, ReportedTable
 from ww_core.domain.score import check_score
-from ww_core.domain.text import printable
+from ww_core.domain.text import LONGEST_TEXT, printable
 from ww_core.errors import UsageError
 
 TYPES = ("float", "int", "bool", "text")
-LONGEST_SENTENCE = 2000
-"""Characters of a definition, a caveat, or a text in a cell."""
 
 SHOWN = 80
 """Characters of a text that a message repeats."""
@@ -43,7 +41,7 @@ def check_reported_table(table: ReportedTable) -> None:
         if version:
             check_name("the version", version)
     for layer in dict.fromkeys(row.layer for row in table.rows):
-        check_line("the layer", layer, least=0, most=LONGEST_SENTENCE)
+        _check_length("the layer", layer, least=0, most=LONGEST_TEXT)  # whatever stands in it: it is a network's
     for row in table.rows:
         _check_values(row, columns)
     for series in dict.fromkeys(series for members in table.series.values() for series in members):
@@ -57,14 +55,18 @@ def check_line(what: str, text: object, *, least: int = 1, most: int = LONGEST_N
     Raises:
         UsageError: It is not; the message begins with ``what``.
     """
+    if not _check_length(what, text, least, most).isprintable():
+        raise UsageError(f"{what} {_shown(text)} has control characters: leave them out")
+
+
+def _check_length(what: str, text: object, least: int, most: int) -> str:
     if not isinstance(text, str):
         raise UsageError(f"{what} must be a text, not {_shown(text)}")
     if len(text.strip()) < least:
         raise UsageError(f"{what} is empty: give one")
     if len(text) > most:
         raise UsageError(f"{what} has {len(text):,} characters: {most:,} are allowed")
-    if not text.isprintable():
-        raise UsageError(f"{what} {_shown(text)} has control characters: leave them out")
+    return text
 
 
 def _check_column(column: ReportedColumn) -> None:
@@ -72,9 +74,9 @@ def _check_column(column: ReportedColumn) -> None:
     of_it = f"of column {column.name}"
     check_line(f"the key {of_it}", column.metric)
     check_line(f"the version {of_it}", column.version)
-    check_line(f"the definition {of_it}", column.definition, most=LONGEST_SENTENCE)
+    check_line(f"the definition {of_it}", column.definition, most=LONGEST_TEXT)
     check_line(f"the unit {of_it}", column.unit, least=0)
-    check_line(f"the caveat {of_it}", column.caveat, least=0, most=LONGEST_SENTENCE)
+    check_line(f"the caveat {of_it}", column.caveat, least=0, most=LONGEST_TEXT)
     if column.type not in TYPES:
         raise UsageError(f"the type {of_it} is one of {', '.join(TYPES)}, not {_shown(column.type)}")
     if column.better not in get_args(Better):
@@ -90,7 +92,7 @@ def _check_values(row: ReportedEntry, columns: Mapping[str, ReportedColumn]) -> 
         if outcome.is_ok and (outcome.text is not None) != (columns[name].type == "text"):
             raise UsageError(f"{name} of {row.model} is {_shown(outcome.value)}, and its type is {columns[name].type}")
         if outcome.text is not None:
-            check_line(f"{name} of {row.model}", outcome.text, least=0, most=LONGEST_SENTENCE)
+            check_line(f"{name} of {row.model}", outcome.text, least=0, most=LONGEST_TEXT)
 
 
 def _check_scores(table: ReportedTable) -> None:

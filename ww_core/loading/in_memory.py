@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.contracts.loader import Checkpoint
 from ww_core.domain.layer import SkippedTensor, TensorSpec
+from ww_core.domain.read_only import read_only
 from ww_core.errors import CorruptFileError, SourceError
 from ww_core.loading import torch_tensors
 from ww_core.loading.contents import as_bytes, description_of, joined, told_of
@@ -74,9 +75,7 @@ class HeldCheckpoint(Checkpoint):
                 f"array {quoted(tensor.name)} is now {array.dtype} {array.shape}; "
                 f"it was {tensor.dtype} {tensor.shape} when it was looked at first"
             )
-        canonical = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C").view()
-        canonical.flags.writeable = False
-        yield canonical
+        yield read_only(np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C"))
 
     @contextmanager
     def read_bytes(self, tensor: SkippedTensor) -> Iterator[npt.NDArray[np.uint8]]:

@@ -12,6 +12,7 @@ LONGEST_NAME = 2000
 MOST_TENSORS = 100_000
 """Of one file; the largest models have as many in all their files."""
 
+_NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxstring, _BRIEF.maxlong, _BRIEF.maxother = 1, 8, 80, 40, 80
 
@@ -30,14 +31,14 @@ def natural_order(name: str) -> tuple[tuple[str | int, ...], str]:
 def fault_of_name(name: str) -> str:
     """Tell why a tensor must not have this name, or return an empty text.
 
-    Names go to terminals, tables and files: what cannot be printed could move a cursor or pass for another name.
+    A name with characters that cannot be printed is a name: whoever shows it escapes them.
     """
     if not name:
         return "a tensor has an empty name"
     if len(name) > LONGEST_NAME:
         return f"the tensor name {quoted(name)} has {len(name)} characters, and {LONGEST_NAME} are the most"
-    if not name.isprintable():
-        return f"the tensor name {quoted(name)} has characters that cannot be printed"
+    if _NO_TEXT.search(name):
+        return f"the tensor name {quoted(name)} holds a NUL or half a character: such stand in no text"
     return ""
 
 
@@ -63,7 +64,8 @@ def shown_address(address: str) -> str:
         return legible(address)
     try:
         parts = urlsplit(address)
-    except ValueError:  # brackets that are no IPv6 address
+        _ = parts.port
+    except ValueError:  # brackets that are no IPv6 address, or a password with a slash where a port would be
         return legible(address.partition("://")[0]) + "://..."
     user, _, host = parts.netloc.rpartition("@")
     kept = f"{user}@" if user and ":" not in user and parts.scheme not in {"http", "https"} else ""

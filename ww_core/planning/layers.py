@@ -12,7 +12,7 @@ from ww_core.domain.column import Scope
 from ww_core.domain.report import Failure
 from ww_core.domain.subject import LayerSubject, MatrixSubject
 from ww_core.errors import NotApplicable, NoValue
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, reason_of, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
@@ -90,8 +90,8 @@ def plan_of(layer: Layer, variant: ExtractorVariant) -> MatrixPlan | NoPlan:
     try:
         return _checked(variant.extractor.plan(layer))
     except NoValue as missing:
-        return NoPlan(missing.reason)
-    except RAISED as error:
+        return NoPlan(reason_of(missing))
+    except all_but_interrupts() as error:
         sentence = sentence_of(error, variant.extractor)
         return NoPlan(
             f"extractor {variant.label} failed: {sentence}",

@@ -6,7 +6,8 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,14 @@ from ww_core.contracts.metric import Quantity
 from ww_core.errors import PluginError, near_names
 from ww_core.plugins import hookspecs
 from ww_core.plugins.checks import fault_of
-from ww_core.plugins.entry_points import blocked_by, command_entry_points, distribution_of, is_own
-from ww_core.plugins.isolation import RAISED, picture_of, sentence_of
+from ww_core.plugins.entry_points import blocked_by, command_entry_points, distribution_of, is_own, version_of
+from ww_core.plugins.isolation import all_but_interrupts, kind_of, picture_of, sentence_of
 from ww_core.plugins.links import link_needs
 from ww_core.plugins.markers import PROJECT
 from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ def load_plugins(
     """Load every plugin that can be found.
 
     Args:
-        files: Python files given by ``--plugin``, each taken once; a file is executed, so name only files that are
-            trusted.
+        files: Python files given by ``--plugin``, each taken once, by whatever names and links it is given; a file is
+            executed, so name only files that are trusted.
         objects: Modules or objects given from Python.
         strict: Raise on the first problem instead of reporting it.
         environ: Environment to read ``WW_BLOCK_PLUGINS`` and ``WW_ONLY_PLUGINS`` from; default the process's own.
@@ -74,9 +75,10 @@ def load_plugins(
             something was wrong with any plugin. The message lists all of it.
     """
     environ = os.environ if environ is None else environ
-    paths = list({Path(file).absolute(): Path(file) for file in files}.values())
+    paths = [Path(file) for file in files]
     for path in paths:
         _check_file(path, environ)
+    paths = _distinct(paths)
     registry = Registry(
         plugin_files=tuple(str(path.absolute()) for path in paths),
         has_objects=bool(objects),
@@ -113,6 +115,15 @@ def _check_file(path: Path, environ: Mapping[str, str]) -> None:
         raise PluginError(f"plugin file {path}: this is a folder; name a Python file in it")
 
 
+def _distinct(paths: Sequence[Path]) -> list[Path]:
+    """Return each file once, by the first of its names."""
+    first: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        status = path.stat()
+        first.setdefault((status.st_dev, status.st_ino), path)
+    return list(first.values())
+
+
 def _refuse(problems: Sequence[tuple[str, Sequence[Problem]]]) -> None:
     """Raise if anything has problems: pairs of what it is called and what is wrong with it.
 
@@ -135,11 +146,10 @@ def _commands_of_entry_points() -> dict[str, str]:
 def _installed() -> Iterator[Candidate]:
     seen = set()
     for point in importlib.metadata.entry_points(group=PROJECT):
-        distribution = (point.dist and point.dist.name) or ""  # damaged metadata has no name
+        distribution = distribution_of(point)
         if (point.name, point.value, distribution) not in seen:  # one distribution can stand on the path twice
             seen.add((point.name, point.value, distribution))
-            version = (point.dist and point.dist.version) or ""
-            yield Candidate(point.name, distribution, version, point.value, point.load, point.module)
+            yield Candidate(point.name, distribution, version_of(point), point.value, point.load, point.module)
 
 
 def _from_file(file: str | Path) -> Candidate:
@@ -165,13 +175,28 @@ def _from_file(file: str | Path) -> Candidate:
 def _from_object(thing: object) -> Candidate:
     try:
         name = getattr(thing, "__name__", None)
-    except Exception:  # noqa: BLE001 - a stranger's attribute may raise anything
+    except all_but_interrupts():
         name = None
     if not isinstance(name, str):
-        name = type(thing).__name__
+        name = kind_of(thing)
     return Candidate(name, "", "", f"object {name}", lambda: thing)
 
 
+@contextmanager
+def _same_folder() -> Iterator[None]:
+    """Come back to the working folder, from which the paths that a person types are meant."""
+    try:
+        here = os.getcwd()  # noqa: PTH109 - asked once a plugin
+    except FileNotFoundError:  # somebody has removed it
+        here = ""
+    try:
+        yield
+    finally:
+        if here:
+            os.chdir(here)
+
+
+@_same_folder()
 def _load(candidate: Candidate, registry: Registry, environ: Mapping[str, str]) -> PluginInfo:
     """Load one plugin, and return what became of it. Whatever it raises is its own problem."""
     info = candidate.info()
@@ -198,14 +223,14 @@ def _load(candidate: Candidate, registry: Registry, environ: Mapping[str, str]) 
         manager = _manager()
         manager.register(plugin, name=info.name)
         _report_misspelt_hooks(plugin, manager, info)
-    except RAISED as error:
+    except all_but_interrupts() as error:
         _fail(info, stage, sentence_of(error, culprit), picture_of(error))
         return info
     for hook in info.hooks:
         for position, thing in enumerate(_call(manager, hook, plugin, info), 1):
             try:
                 _add(thing, hook, registry, info)
-            except RAISED as error:
+            except all_but_interrupts() as error:
                 cause = sentence_of(error, thing)
                 info.problems.append(Problem("object", f"{hook}: object {position} of its list: {cause}"))
     return info
@@ -256,7 +281,7 @@ def _call(manager: pluggy.PluginManager, hook: str, plugin: object, info: Plugin
         return [thing for answer in answers for thing in answer]
     except PluginError as error:
         info.problems.append(Problem("call", str(error)))
-    except RAISED as error:
+    except all_but_interrupts() as error:
         info.problems.append(Problem("call", f"{hook} failed: {sentence_of(error, plugin)}", picture_of(error)))
     return []
 
@@ -267,8 +292,8 @@ def _add(thing: Any, hook: str, registry: Registry, info: PluginInfo) -> None:
         info.problems.append(Problem("object", f"{hook}: {fault}"))
         return
     if kind == "observers":
-        registry.observers.append(Owned(info.name, type(thing).__name__, info.builtin, thing))
-        info.objects.append(f"observer {type(thing).__name__}")
+        registry.observers.append(Owned(info.name, kind_of(thing), info.builtin, thing))
+        info.objects.append(f"observer {kind_of(thing)}")
         return
     table: Names[Any] = registry.quantities if kind == "metrics" else getattr(registry, kind)
     name = thing.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import re
@@ -57,8 +58,19 @@ def all_command_entry_points() -> list[importlib.metadata.EntryPoint]:
 
 
 def distribution_of(point: importlib.metadata.EntryPoint) -> str:
-    """Return the name of the distribution that an entry point came with."""
-    return point.dist.name if point.dist else ""
+    """Return the name of the distribution that an entry point came with; damaged metadata has none."""
+    return (point.dist and _told(point.dist)[0]) or ""
+
+
+def version_of(point: importlib.metadata.EntryPoint) -> str:
+    """Return the version of the distribution that an entry point came with; damaged metadata has none."""
+    return (point.dist and _told(point.dist)[1]) or ""
+
+
+@functools.lru_cache(maxsize=64)
+def _told(distribution: importlib.metadata.Distribution) -> tuple[str | None, str | None]:
+    """Return name and version: the metadata is a file that is read, and parsed, whenever something of it is asked."""
+    return distribution.name, distribution.version
 
 
 def _listed(text: str) -> set[str]:

@@ -5,24 +5,38 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import contextmanager
 from pathlib import PurePath
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING
 
-from ww_core.domain.text import printable
+from ww_core.domain.text import LONGEST_TEXT, printable
 from ww_core.errors import WWError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RAISED = (Exception, SystemExit)
-"""What the code of a plugin may raise, and what stays a problem of that plugin."""
-
-LONGEST_TEXT = 2000
-"""Characters of what was raised that a sentence repeats."""
+    from ww_core.errors import NoValue
 
 DEBUG_VARIABLE = "WW_DEBUG"
 """Environment variable: set, what a plugin raises is shown with its traceback, and so are errors of ww itself."""
+
+
+def all_but_interrupts() -> type[BaseException]:
+    """Return what ``except`` catches of what a plugin raises: everything, only Ctrl-C and SIGTERM end the program.
+
+    Python evaluates the expression of an ``except`` clause when something was raised, and so this sees what it was.
+    """
+    return Exception if issubclass(type(sys.exception()), KeyboardInterrupt) else BaseException
+
+
+@contextmanager
+def forgiven() -> Iterator[None]:
+    """Let what a plugin raises pass without a word, where nothing depends on it any more."""
+    try:
+        yield
+    except all_but_interrupts():
+        pass
 
 
 def sentence_of(error: BaseException, culprit: object = None) -> str:
@@ -32,34 +46,58 @@ def sentence_of(error: BaseException, culprit: object = None) -> str:
     frame of the plugin on.
 
     Args:
-        error: What was raised. It may be an untrusted class: even asking for its text may raise.
+        error: What was raised. It may be of an untrusted class: whatever is asked of it may raise.
         culprit: The plugin's function, class, instance or module that ww called, or the name of the module; None where
             ww called no plugin, so that no file is to blame.
     """
-    home = _home_of(culprit)
+    try:
+        return _sentence_of(error, _home_of(culprit))
+    except all_but_interrupts():
+        return f"{kind_of(error)}: no message"
+
+
+def text_of(thing: object) -> str:
+    """Return in one line what a stranger's object says of itself, cut if it is long; empty if it says nothing."""
+    try:
+        text = str.__getitem__(str(thing), slice(LONGEST_TEXT + 1))  # which is plain, whatever class of text it was
+    except all_but_interrupts():
+        return ""
+    return " ".join((text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}...").split())
+
+
+def reason_of(missing: NoValue) -> str:
+    """Return why there is no value, in one line; a class that keeps its reason to itself says it as its text."""
+    try:
+        return text_of(missing.reason)
+    except all_but_interrupts():
+        return text_of(missing)
+
+
+def kind_of(thing: object) -> str:
+    """Return the name of the class of a stranger's object, which the class itself may not be willing to tell."""
+    name: str = type.__dict__["__name__"].__get__(type(thing))
+    return name
+
+
+def _sentence_of(error: BaseException, home: str) -> str:
     frames = list(_frames_of(error, home)) if home else []
     if frames and os.environ.get(DEBUG_VARIABLE):
         sys.stderr.write(_shown(error, frames[0]))
     if isinstance(error, WWError):
-        return _text_of(error)
+        return text_of(error)
     place = _place_in_source(error) or (_place(frames[-1]) if frames else "")
-    text = _text_of(error.msg if place and isinstance(error, SyntaxError) else error) or "no message"
-    return f"{type(error).__name__}: {text}{f' ({place})' if place else ''}"
+    text = text_of(error.msg if place and isinstance(error, SyntaxError) else error) or "no message"
+    return f"{kind_of(error)}: {text}{f' ({place})' if place else ''}"
 
 
 def picture_of(error: BaseException) -> str:
     """Return the source line of a syntax error with its caret, as Python shows it; empty for any other error."""
     if not _place_in_source(error):
         return ""
-    return "".join(traceback.format_exception_only(error)).rstrip("\n")
-
-
-def _text_of(thing: object) -> str:
     try:
-        text = " ".join(str(thing).split())
-    except RAISED:
+        return "".join(traceback.format_exception_only(error)).rstrip("\n")
+    except all_but_interrupts():
         return ""
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 
 def _home_of(culprit: object) -> str:
@@ -68,7 +106,7 @@ def _home_of(culprit: object) -> str:
     try:
         if not isinstance(culprit, str):
             name = getattr(culprit, "__name__" if isinstance(culprit, ModuleType) else "__module__", "")
-    except RAISED:
+    except all_but_interrupts():
         name = type(culprit).__module__
     home = name.partition(".")[0] if isinstance(name, str) else ""
     return "" if home in {"builtins", "ww_core"} else home
@@ -90,12 +128,12 @@ def _place(frame: TracebackType) -> str:
 
 def _place_in_source(error: BaseException) -> str:
     """Return the place that a syntax error of a Python file names itself: no frame has run there."""
-    if not isinstance(error, SyntaxError):
-        return ""
     try:
+        if not isinstance(error, SyntaxError):
+            return ""
         known = isinstance(error.filename, str) and error.filename.endswith(".py") and isinstance(error.lineno, int)
         return f"{_file_name(error.filename or '')}:{error.lineno}" if known else ""
-    except RAISED:
+    except all_but_interrupts():
         return ""
 
 
@@ -108,6 +146,6 @@ def _file_name(path: str) -> str:
 def _shown(error: BaseException, first: TracebackType) -> str:
     try:
         lines = "".join(traceback.format_exception(type(error), error, first)).splitlines()
-    except RAISED:  # an exception of an untrusted class may not even let itself be shown
-        lines = [*"".join(traceback.format_tb(first)).splitlines(), type(error).__name__]
+    except all_but_interrupts():  # an exception of an untrusted class may not even let itself be shown
+        lines = [*"".join(traceback.format_tb(first)).splitlines(), kind_of(error)]
     return "".join(f"{printable(line)}\n" for line in lines)

@@ -16,7 +16,7 @@ from ww_core.domain.layer import LayerKind
 from ww_core.domain.request import Request
 from ww_core.domain.spectrum import SpectrumKind
 from ww_core.errors import PluginError, UsageError
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, kind_of, sentence_of
 from ww_core.plugins.resolver import Node, resolve
 from ww_core.plugins.variants import read_spec, value_of
 
@@ -316,11 +316,11 @@ def _own_extractor(profile: Owned[Profile], kind: LayerKind) -> str:
     """
     try:
         spec = profile.object.extractor_for(kind)
-    except RAISED as error:
+    except all_but_interrupts() as error:
         sentence = sentence_of(error, profile.object)
         raise PluginError(f"profile {profile.qualified!r} failed: {sentence}") from error
     if not isinstance(spec, str):
-        raise PluginError(f"profile {profile.qualified!r}: extractor_for returned {type(spec).__name__}, not a text")
+        raise PluginError(f"profile {profile.qualified!r}: extractor_for returned {kind_of(spec)}, not a text")
     return spec
 
 
@@ -363,7 +363,7 @@ def _variant(registry: Registry, spec: str, seen_from: str, profile_plugin: str,
             key=owned.key,
             identity=extractor_identity(owned.key, extractor.version, extractor.values),
         )
-    except RAISED as error:  # the class is a plugin's: it may refuse a value in any way
+    except all_but_interrupts() as error:  # the class is a plugin's: it may refuse a value in any way
         sentence = sentence_of(error, owned.object)
         raise PluginError(f"extractor {spec!r} ({owned.qualified}) cannot be made: {sentence}") from error
 

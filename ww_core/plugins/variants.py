@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ww_core.errors import MissingExtraError, PluginError, UnknownNameError, UsageError, WWError
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.device import Device
@@ -37,7 +37,7 @@ def configured(names: Names[V], spec: str) -> Owned[V]:
         thing = replace(owned.object, **given)  # type: ignore[type-var] # whatever has options is a dataclass
     except (UsageError, MissingExtraError):
         raise
-    except RAISED as error:  # the class is a plugin's: it may refuse a value in any way
+    except all_but_interrupts() as error:  # the class is a plugin's: it may refuse a value in any way
         sentence = sentence_of(error, owned.object)
         raise PluginError(f"{names.what} {spec!r} ({owned.qualified}) cannot be made: {sentence}") from error
     return replace(owned, object=thing)
@@ -94,7 +94,7 @@ def _try(what: str, owned: Owned[Device] | Owned[Executor]) -> None:
         owned.object.check()
     except WWError:
         raise
-    except RAISED as error:
+    except all_but_interrupts() as error:
         sentence = sentence_of(error, owned.object)
         raise PluginError(f"{what} {owned.qualified} failed when it was tried: {sentence}") from error
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.domain.layer import SkippedTensor, TensorSpec
 from ww_core.domain.report import Failure
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 from ww_core.sources.checksums import BLOCK, Checks
 from ww_core.sources.reading import read_content, read_tensor
 
@@ -122,7 +122,7 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
     for spec in tensors:
         try:
             where = checkpoint.locate(spec)
-        except RAISED as error:
+        except all_but_interrupts() as error:
             digests.lose(spec, checkpoint, error)
             continue
         by_path[where.source.location if where else ""].append(spec)
@@ -212,7 +212,7 @@ def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, j
             with read_tensor(checkpoint, spec) as array:
                 digest = digest_tensor(array, spec.dtype, jobs, running.update)
         digests.checks.end(spec.name, checksums, running)
-    except RAISED as error:
+    except all_but_interrupts() as error:
         digests.lose(spec, checkpoint, error)
         return ""
     return digest

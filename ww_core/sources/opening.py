@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ww_core.contracts.loader import Checkpoint
 from ww_core.contracts.source import OBJECT_LABEL, ObjectSource, Source
+from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
 from ww_core.errors import LoaderFailedError, NoLoaderError, PluginError, SourceError, UsageError, WWError
 from ww_core.loading.impostors import HEAD, Impostor, impostor
 from ww_core.loading.names import shown_address
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, forgiven, kind_of, sentence_of
+from ww_core.plugins.probes import surest
 from ww_core.plugins.variants import configured, spec_of
 
 if TYPE_CHECKING:
@@ -50,10 +54,10 @@ def find_source(source: object, registry: Registry) -> Source:
     try:
         found: object = owned.object.open(address)
         if not isinstance(found, Source):
-            raise PluginError(f"opener {owned.qualified} gave an object of type {type(found).__name__}, no ww.Source")
+            raise PluginError(f"opener {owned.qualified} gave an object of type {kind_of(found)}, no ww.Source")
     except WWError:
         raise
-    except RAISED as error:
+    except all_but_interrupts() as error:
         sentence = sentence_of(error, owned.object)
         raise SourceError(f"{label}: opener {owned.qualified} failed: {sentence}") from error
     return found
@@ -74,30 +78,67 @@ def is_object_label(label: str) -> bool:
     return label.startswith(begin) and label.endswith(end)
 
 
-def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tuple[Checkpoint, str]:
-    """Open a source with the loader that recognises it best, or with the one named.
+@contextmanager
+def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> Iterator[tuple[Checkpoint, str]]:
+    """Give a source as the loader opens it that recognises it best, or the one named, until all of it was read.
 
-    Returns:
+    Yields:
         The checkpoint and the qualified name of its loader.
 
     Raises:
         SourceError: No loader recognises it, or the one that does cannot read it.
         UsageError: No loader has the name, or several are equally sure.
     """
-    warnings: list[str] = []
-    owned = configured(registry.loaders, loader) if loader else _best_loader(source, registry, warnings)
+    owned, warnings = (configured(registry.loaders, loader), []) if loader else _best_loader(source, registry)
     try:
-        checkpoint: object = owned.object.open(source)
-        if not isinstance(checkpoint, Checkpoint):
-            kind = type(checkpoint).__name__
-            raise PluginError(f"loader {owned.qualified} gave an object of type {kind}, no ww.Checkpoint")
+        checkpoint = _checked(owned.object.open(source), owned.qualified)
         checkpoint.warnings = (*checkpoint.warnings, *warnings)
     except WWError:
         raise
-    except RAISED as error:
+    except all_but_interrupts() as error:
         sentence = sentence_of(error, owned.object)
         raise LoaderFailedError(f"{source.label}: loader {owned.qualified} failed: {sentence}") from error
-    return checkpoint, spec_of(owned)
+    try:
+        yield checkpoint, spec_of(owned)
+    finally:
+        with forgiven():
+            checkpoint.close()
+
+
+def _checked(checkpoint: object, loader: str) -> Checkpoint:
+    """Return what a loader gave, as far as it is what the contract says.
+
+    Raises:
+        PluginError: It is not.
+    """
+    if not isinstance(checkpoint, Checkpoint):
+        raise PluginError(f"loader {loader} gave an object of type {kind_of(checkpoint)}, no ww.Checkpoint")
+    for name, wanted in _LISTS.items():
+        given = getattr(checkpoint, name)
+        if not (isinstance(given, (tuple, list)) and all(isinstance(own, wanted) for own in given)):
+            raise PluginError(f"loader {loader} gave a checkpoint whose {name} are no tuple of {wanted.__name__}")
+    if not isinstance(checkpoint.format, str):
+        raise PluginError(f"loader {loader} gave a checkpoint whose format is no text")
+    return checkpoint
+
+
+_LISTS: Mapping[str, type] = {"layers": Layer, "buffers": TensorSpec, "skipped": SkippedTensor, "warnings": str}
+"""What a checkpoint lists."""
+
+
+def _best_loader(source: Source, registry: Registry) -> tuple[Owned[Loader], list[str]]:
+    best, warnings = surest(registry.loaders, source, "loader")
+    if best:
+        return best, warnings
+    if warnings:
+        raise NoLoaderError(f"{source.label}: no loader recognises it, and {'; '.join(warnings)}")
+    formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
+    if source.is_folder:
+        content = sorted(source.names())
+        found = f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
+        raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
+    seems = "" if (other := _impostor(source)) is None else f": it is {other}"
+    raise NoLoaderError(f"{source.label}: no loader recognises it{seems}; there are: {formats}")
 
 
 def _impostor(source: Source) -> Impostor | None:
@@ -108,34 +149,3 @@ def _impostor(source: Source) -> Impostor | None:
         return impostor(source.head(HEAD))
     except SourceError:
         return None
-
-
-def _best_loader(source: Source, registry: Registry, warnings: list[str]) -> Owned[Loader]:
-    sure: list[tuple[float, Owned[Loader]]] = []
-    for owned in registry.loaders:
-        try:
-            confidence = float(owned.object.probe(source))
-        except RAISED as error:  # one loader's guess must not cost the others'
-            sentence = sentence_of(error, owned.object)
-            warnings.append(f"loader {owned.qualified} failed to look at {source.label}: {sentence}")
-            continue
-        if confidence > 0:
-            sure.append((confidence, owned))
-    if not sure:
-        formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
-        if warnings:
-            raise NoLoaderError(f"{source.label}: no loader recognises it, and {'; '.join(warnings)}")
-        if source.is_folder:
-            content = sorted(source.names())
-            found = (
-                f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
-            )
-            raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
-        seems = "" if (other := _impostor(source)) is None else f": it is {other}"
-        raise NoLoaderError(f"{source.label}: no loader recognises it{seems}; there are: {formats}")
-    highest = max(confidence for confidence, _ in sure)
-    best = [owned for confidence, owned in sure if confidence == highest]
-    if len(best) > 1:
-        names = " or ".join(owned.qualified for owned in best)
-        raise UsageError(f"{source.label}: several loaders are equally sure of it: choose by --loader {names}")
-    return best[0]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ww_core.domain.read_only import read_only
 from ww_core.errors import CorruptFileError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 def read_tensor(checkpoint: Checkpoint, spec: TensorSpec) -> Iterator[npt.NDArray[Any]]:
     """Give a tensor as ``Checkpoint.read`` does, once its dtype and shape are what was promised.
 
+    Whoever is handed it cannot write to it, also where the loader gave memory of its own or of its user.
+
     Raises:
         CorruptFileError: They are not.
     """
@@ -29,7 +32,7 @@ def read_tensor(checkpoint: Checkpoint, spec: TensorSpec) -> Iterator[npt.NDArra
             raise CorruptFileError(
                 f"tensor {spec.name} was announced as {spec.dtype} {spec.shape} and is {array.dtype} {array.shape}"
             )
-        yield array
+        yield read_only(array)
 
 
 @contextmanager

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool, StaticPool
 
 from ww_core.errors import MissingExtraError, NotAStoreError, ReadOnlyStoreError, StoreError
+from ww_core.store.server_url import SCHEMES, looks_like_address, read_server_url, refused_address, shown_server_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUSY_SECONDS = 30  # to wait for another program's lock
 MINIMUM_SQLITE = (3, 35, 0)  # the first with RETURNING
-SECRETS = {"password", "sslpassword"}
 SERVER_PARAMETERS = {
     "jit": "off",  # compiling a long query takes seconds, running it a part of one; older servers do not compile
     # Tables are named nearly in the order in which they are best joined; to look for a better one among eight takes
@@ -32,7 +32,7 @@ TEMPORARY_CACHE = 64 * 1024  # KiB of a temporary store that are kept in memory
 WRITERS_LOCK = 0x7777_0002  # any number will do that other programs on the server are unlikely to use
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Location:
     """Where a store lies: a file, a server, or, with neither, the memory of this process."""
 
@@ -46,16 +46,19 @@ class Location:
         What follows ``sqlite:///`` is a path as it stands: nothing in it is escaped, and it has no query.
 
         Raises:
-            NotAStoreError: It is a URL of another kind, or one that cannot be read.
+            NotAStoreError: It is an address of another kind, or one that cannot be read; no part of it is repeated.
         """
         text = ":memory:" if location is None else os.fspath(location)
-        if not isinstance(location, os.PathLike):
-            if text in {":memory:", "sqlite://", "sqlite:///", "sqlite:///:memory:"}:
+        if not isinstance(location, os.PathLike) and text in {":memory:", "sqlite://", "sqlite:///"}:
+            return cls()
+        if not isinstance(location, os.PathLike) and text.startswith("sqlite:///"):
+            text = text.removeprefix("sqlite:///")
+            if text == ":memory:":
                 return cls()
-            if text.startswith("sqlite:///"):
-                text = text.removeprefix("sqlite:///")
-            elif "://" in text:
-                return cls(url=_server_url(text))
+        elif text.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+            return cls(url=read_server_url(text))
+        elif looks_like_address(text):
+            raise refused_address(text)
         try:
             return cls(path=Path(text).expanduser().absolute())
         except RuntimeError as error:
@@ -69,24 +72,10 @@ class Location:
     def __str__(self) -> str:
         if self.path is not None:
             return str(self.path)
-        if self.url is None:
-            return ":memory:"
-        shown = self.url.set(drivername="postgresql").difference_update_query(SECRETS)
-        return shown.render_as_string(hide_password=True)
+        return ":memory:" if self.url is None else shown_server_url(self.url)
 
-
-def _server_url(text: str) -> URL:
-    scheme = text.partition("://")[0]
-    if scheme not in {"postgresql", "postgresql+psycopg", "postgres"}:
-        raise NotAStoreError(f"{scheme}:// is no store: give a path, sqlite:///path or postgresql://user@host/database")
-    try:
-        url = make_url("postgresql" + text[len(scheme) :])
-    except (ArgumentError, ValueError):  # its message may quote a part of the password
-        raise NotAStoreError(
-            "the postgresql:// URL cannot be read: write it as postgresql://user:password@host:port/database, "
-            "with special characters of the password as %XX"
-        ) from None
-    return url.set(drivername="postgresql+psycopg")
+    def __repr__(self) -> str:
+        return f"Location({str(self)!r})"  # no secret either
 
 
 def connect(location: Location, *, read_only: bool = False, immutable: bool = False) -> Engine:
@@ -388,6 +377,8 @@ def _is_sound(location: Location) -> bool:
 def _explain_postgresql(error: BaseException | None, location: Location, *, lost: bool) -> StoreError | None:
     state: str | None = getattr(error, "sqlstate", None)  # None: the server was not reached, or is gone
     cause = str(error).partition("\n")[0]
+    if state is None and "connection option" in cause:  # a key that this libpq is too old for
+        return StoreError(f"no connection to {location}: psycopg's libpq knows no such option ({cause})")
     if state is None:
         return StoreError(f"no connection to {location}: {cause}") if lost else None
     if state in {"25006", "42501"}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,10 @@ class LoaderContract(PluginContract):
     def roundings(self) -> Mapping[str, Rounding]:
         """Return how precisely ``write`` stores tensors, by name; none of those whose dtype says it."""
         return {}
+
+    def unprintable_names(self) -> Sequence[str]:
+        """Return names of layers that cannot be printed, as far as the format holds such; default several."""
+        return ("a\x1b[2J", "b\u202egpj", "c\nd\x9b", "e\u2028\U000e0041", "f\\x1b")
 
     def tensor_name(self, name: str) -> str:
         """Return the name under which the loader tells of a tensor that was written; default the same."""
@@ -93,6 +97,14 @@ class LoaderContract(PluginContract):
                         assert array.shape == weight.shape
                         assert not array.flags.writeable
                         assert array.tobytes() == weight.tobytes()
+
+    def test_names_that_cannot_be_printed_are_kept(self, tmp_path: Path) -> None:
+        """Such a name refuses no file, and is told as it is: whoever shows it escapes it."""
+        names = [f"{name}.weight" for name in self.unprintable_names()]
+        weights = {**sample_weights(), **dict.fromkeys(names, sample_weights()["square.weight"])}
+        with self.open(self.write(weights, tmp_path)) as checkpoint:
+            assert {layer.name for layer in checkpoint.layers} >= set(map(self.layer_name, names))
+            assert all(warning.isprintable() for warning in checkpoint.warnings)
 
     def test_it_tells_how_precisely_numbers_were_stored(self, source: Path | object) -> None:
         """Every tensor has the rounding of its dtype, or the coarser one that it was written with."""

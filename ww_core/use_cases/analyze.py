@@ -141,8 +141,7 @@ def analyze(
     spectra_on = ready_device(registry, device)
     with ExitStack() as stack:
         found = find_source(source, registry)
-        checkpoint, loader_name = open_checkpoint(found, registry, loader or "")
-        stack.enter_context(checkpoint)
+        checkpoint, loader_name = stack.enter_context(open_checkpoint(found, registry, loader or ""))
         grouped = with_groups(checkpoint.layers, request.groups)
         chosen = choose_layers(grouped, request.layers)
         _refuse_nothing(found, checkpoint, chosen, asked.selection)

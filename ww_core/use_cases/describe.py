@@ -127,8 +127,7 @@ def describe(
     request = Request(profile=profile, extractors=tuple(extractors), groups=tuple((groups or {}).items()))
     selection = select(registry, request)
     found = find_source(source, registry)
-    checkpoint, _ = open_checkpoint(found, registry, loader or "")
-    with checkpoint:
+    with open_checkpoint(found, registry, loader or "") as (checkpoint, _):
         chosen = choose_layers(with_groups(checkpoint.layers, request.groups), layers)
         skipped = [(t.name, t.dtype, t.shape, t.reason) for t in skipped_tensors(checkpoint)]
         return Description(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from ww_core.domain.csv_text import cell_of_value, raw_cell
 from ww_core.domain.exchange import VALUE_COLUMNS, TableExport
 from ww_core.domain.name import texts_of
 from ww_core.domain.report import RowScope
 from ww_core.errors import OutputError, UnknownNameError, UsageError
 from ww_core.store.new_files import new_file
 from ww_core.use_cases.naming import opened_store
-from ww_core.use_cases.value_files import SUFFIXES, check_parquet, write_csv, write_json, write_parquet
+from ww_core.use_cases.value_files import SUFFIXES, Batches, check_parquet, write_csv, write_json, write_parquet
 
 if TYPE_CHECKING:
     from ww_core.domain.exchange import FolderExport
@@ -30,6 +32,7 @@ def export(
     metrics: Sequence[str] = (),
     scope: RowScope | None = None,
     replace: bool = False,
+    raw: bool = False,
 ) -> TableExport:
     """Write the values of versions into a file, a row each, as the view ``v_metrics`` shows them.
 
@@ -43,9 +46,11 @@ def export(
         metrics: Labels of columns, such as ``alpha``; empty for all.
         scope: What the rows speak of: ``matrix``, ``layer`` or ``model``; None for all of these.
         replace: Whether a file that is there already gives way.
+        raw: Whether texts of CSV are as they are: a terminal or a spreadsheet may act on them.
 
     Raises:
-        UsageError: The name of the file ends otherwise, a name is empty, or the file is there already.
+        UsageError: The name of the file ends otherwise, a name is empty, the file is there already, or ``raw`` is
+            asked of a file that is no CSV.
         UnknownNameError: No analysis has such a column in this scope.
         NotStoredError: Nothing carries a name, or nothing was analysed under the profile.
         MissingExtraError: pyarrow is not installed, which writes Parquet.
@@ -56,15 +61,15 @@ def export(
     form = target.suffix.lower()
     if form not in SUFFIXES:
         raise UsageError(f"{target.name!r} is no name of a table: it ends in {', '.join(SUFFIXES)}")
+    writer = _writer(form, raw=raw)
     if form == ".parquet":
         check_parquet()
     with _rows(store, models, profile, metrics, scope) as batches, _written(target, replace=replace) as file:
         if form == ".parquet":
             rows = write_parquet(file, VALUE_COLUMNS, batches)
         else:
-            write_rows = write_csv if form == ".csv" else write_json
             with file.open("w", encoding="utf-8", newline="") as text:
-                rows = write_rows(text.write, tuple(VALUE_COLUMNS), batches)
+                rows = writer(text.write, tuple(VALUE_COLUMNS), batches)
         size = file.stat().st_size
     return TableExport(str(target), rows, size)
 
@@ -78,6 +83,7 @@ def print_values(
     profile: str = "default",
     metrics: Sequence[str] = (),
     scope: RowScope | None = None,
+    raw: bool = False,
 ) -> None:
     """Hand the same rows on as text, piece by piece.
 
@@ -89,13 +95,14 @@ def print_values(
         profile: Name of the profile.
         metrics: Labels of columns.
         scope: What the rows speak of.
+        raw: As of `export`.
 
     Raises:
         WWError: As of `export`.
     """
-    write_rows = write_csv if form == "csv" else write_json
+    writer = _writer(f".{form}", raw=raw)
     with _rows(store, models, profile, metrics, scope) as batches:
-        write_rows(write, tuple(VALUE_COLUMNS), batches)
+        writer(write, tuple(VALUE_COLUMNS), batches)
 
 
 def export_folder(
@@ -118,6 +125,12 @@ def export_folder(
     """
     with opened_store(store, mode="read") as opened:
         return opened.export_folder(path, models, replace=replace)
+
+
+def _writer(form: str, *, raw: bool) -> Callable[[Callable[[str], object], Sequence[str], Batches], int]:
+    if raw and form != ".csv":
+        raise UsageError("raw texts are for CSV: JSON and Parquet hold every text without loss, leave --raw out")
+    return partial(write_csv, cell=raw_cell if raw else cell_of_value) if form == ".csv" else write_json
 
 
 @contextmanager

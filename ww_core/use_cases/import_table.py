@@ -13,7 +13,8 @@ from ww_core.domain.table_check import check_line, check_reported_table
 from ww_core.errors import CorruptFileError, PluginError, SourceError, UsageError, WWError
 from ww_core.loading.tables import read_table
 from ww_core.plugins.discovery import load_plugins
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, kind_of, sentence_of
+from ww_core.plugins.probes import surest
 from ww_core.plugins.variants import configured
 from ww_core.sources.opening import find_source
 from ww_core.use_cases.naming import opened_store
@@ -225,25 +226,10 @@ def _importer_for(
             raise UsageError(f"importer {named.name} takes no mapping: leave --mapping or --importer out")
         return _with_mapping(named, mapping), []
     asked = [owned for owned in registry.importers if mapping is None or _takes_mapping(owned.object)]
-    warnings: list[str] = []
-    sure: list[tuple[float, Owned[Importer]]] = []
-    for owned in (_with_mapping(own, mapping) for own in asked):
-        try:
-            confidence = float(owned.object.probe(source))
-        except RAISED as error:  # one importer's guess must not cost the others'
-            sentence = sentence_of(error, owned.object)
-            warnings.append(f"importer {owned.qualified} failed to look at {source.label}: {sentence}")
-            continue
-        if confidence > 0:
-            sure.append((confidence, owned))
-    if not sure:
+    best, warnings = surest((_with_mapping(own, mapping) for own in asked), source, "importer")
+    if best is None:
         raise _unrecognised(source, [own.name for own in asked], warnings)
-    highest = max(confidence for confidence, _ in sure)
-    best = [owned for confidence, owned in sure if confidence == highest]
-    if len(best) > 1:
-        names = " or ".join(owned.qualified for owned in best)
-        raise UsageError(f"{source.label}: several importers are equally sure of it: choose by --importer {names}")
-    return best[0], warnings
+    return best, warnings
 
 
 def _takes_mapping(importer: Importer) -> bool:
@@ -284,14 +270,14 @@ def _read(owned: Owned[Importer], source: Source) -> ReportedTable:
     """
     try:
         table: object = owned.object.read(source)
+        if not isinstance(table, ReportedTable):
+            kind = kind_of(table)
+            raise PluginError(f"importer {owned.qualified} gave an object of type {kind}, no ww.ReportedTable")
     except WWError:
         raise
-    except RAISED as error:
+    except all_but_interrupts() as error:
         sentence = sentence_of(error, owned.object)
         raise PluginError(f"{source.label}: importer {owned.qualified} failed: {sentence}") from error
-    if not isinstance(table, ReportedTable):
-        kind = type(table).__name__
-        raise PluginError(f"importer {owned.qualified} gave an object of type {kind}, no ww.ReportedTable")
     return table
 
 

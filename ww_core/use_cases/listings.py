@@ -14,7 +14,7 @@ from ww_core.plugins.entry_points import (
     distribution_of,
     is_own,
 )
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -145,7 +145,7 @@ def _problems_of_command(point: EntryPoint, taken: Mapping[str, str]) -> list[st
     try:
         if not is_typer(point.load()):
             return [f"object: {point.value} is no typer.Typer"]
-    except RAISED as error:
+    except all_but_interrupts() as error:
         return [f"import: {sentence_of(error, point.module)}"]
     return []
 

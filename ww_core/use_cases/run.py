@@ -21,7 +21,7 @@ from ww_core.domain.report import AnalysisReport, Failure
 from ww_core.planning.layers import PlannedLayer
 from ww_core.planning.records import coverage_of, identity_records, plugin_of, selection_record
 from ww_core.planning.weights import Weights
-from ww_core.plugins.isolation import RAISED, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, kind_of, sentence_of
 from ww_core.plugins.selection import Asked
 from ww_core.plugins.variants import spec_of
 from ww_core.store.records import Maker, Result, RunRecord
@@ -214,9 +214,9 @@ class Run:
         for plugin, observer in self.observers:
             try:
                 getattr(observer, method)(argument)
-            except RAISED as error:  # an observer's error must not stop the run
+            except all_but_interrupts() as error:  # an observer's error must not stop the run
                 sentence = f"{method}: {sentence_of(error, observer)}"
-                self.failures.append(Failure("observer", plugin, type(observer).__name__, sentence))
+                self.failures.append(Failure("observer", plugin, kind_of(observer), sentence))
 
     def _run_start(self, tasks: Sequence[LayerTask]) -> RunStart:
         cost = sum(task.cost for task in tasks)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ww_core.domain.csv_text import Cell, CsvLines, cell_of_value
+from ww_core.domain.text import json_escaped
 from ww_core.errors import MissingExtraError
 
 Batches = Iterator[Sequence[Sequence[Any]]]
@@ -19,51 +19,32 @@ SUFFIXES = (".csv", ".json", ".parquet")
 ROW_GROUP = 100_000
 """Rows of a group of a Parquet file, all of which are in memory at a time."""
 
-_MAY_BE_RUN = re.compile(r"[=+\-@\t\r]")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
-
-def write_csv(write: Callable[[str], object], columns: Sequence[str], batches: Batches) -> int:
-    """Write CSV with a header, and return how many rows it has.
-
-    What is empty is NULL. A text that a spreadsheet would run as a formula, as it begins with ``=``, ``+``, ``-``,
-    ``@``, a tab or a return, gets an apostrophe before it, unless it is a plain number: names come from strangers.
+def write_csv(
+    write: Callable[[str], object], columns: Sequence[str], batches: Batches, cell: Cell = cell_of_value
+) -> int:
+    """Write CSV with a header, and return how many rows it has. What is empty is NULL.
 
     Args:
         write: Takes a piece of text.
         columns: Names of the columns.
         batches: The rows.
+        cell: What becomes of each value.
     """
-    lines = csv.writer(_Lines(write), lineterminator="\r\n")  # so that a return in a text is quoted too
-    lines.writerow(columns)
+    lines = CsvLines(write, cell)
+    lines.rows([columns])
     rows = 0
     for batch in batches:
-        lines.writerows([[_inert(field) for field in row] for row in batch])
+        lines.rows(batch)
         rows += len(batch)
     return rows
-
-
-class _Lines:
-    """A file as the csv module writes to it, line by line; they end as all text of ww does."""
-
-    def __init__(self, write: Callable[[str], object]) -> None:
-        self._write = write
-
-    def write(self, line: str) -> None:
-        self._write(line.removesuffix("\r\n") + "\n")
-
-
-def _inert(field: Any) -> Any:
-    if type(field) is str and _MAY_BE_RUN.match(field) and not _NUMBER.fullmatch(field):
-        return f"'{field}"
-    return field
 
 
 def write_json(write: Callable[[str], object], columns: Sequence[str], batches: Batches) -> int:
     """Write a list of JSON objects, one on each line, and return how many these are. Arguments as of `write_csv`."""
     rows = 0
     for batch in batches:
-        lines = [_encode(dict(zip(columns, row, strict=True))) for row in batch]
+        lines = [json_escaped(_encode(dict(zip(columns, row, strict=True)))) for row in batch]
         write(("[\n" if rows == 0 else ",\n") + ",\n".join(lines) if lines else "")
         rows += len(lines)
     write("\n]\n" if rows else "[]\n")

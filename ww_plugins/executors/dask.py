@@ -100,6 +100,7 @@ def _local_client(jobs: int, opened: ExitStack) -> Any:
             dashboard_address=None,
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # without a page it still takes a port, and not 8787
             memory_limit=None,
+            preload=["from ww_plugins.executors.processes import print_to_stderr; print_to_stderr()"],
             silence_logs=logging.CRITICAL,
         )
     return Client(opened.enter_context(cluster))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 import ww_core as ww
@@ -24,7 +26,13 @@ class Processes(ww.Executor):
         """Return a pool of ``jobs`` spawned processes."""
         import multiprocessing
 
-        return _Pool(jobs, mp_context=multiprocessing.get_context("spawn"))
+        return _Pool(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=print_to_stderr)
+
+
+def print_to_stderr() -> None:
+    """Let what plugins print in a process that was started for them go where messages go: on stdout ww answers."""
+    with suppress(OSError):
+        os.dup2(2, 1)
 
 
 class _Pool(concurrent.futures.ProcessPoolExecutor):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ww_core.domain.name import check_name
 from ww_core.domain.outcome import Outcome, State
+from ww_core.domain.text import LONGEST_TEXT
 from ww_core.errors import UsageError
 from ww_core.loading.names import quoted
 
@@ -18,8 +19,6 @@ MISSING = frozenset({"", "none", "null", "na", "n/a", "<na>"})
 """Texts that say that there is no value, letter case ignored."""
 
 LARGEST_INTEGER = 2**63 - 1
-LONGEST_TEXT = 2000
-"""Characters of a text in a column of texts."""
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE = {

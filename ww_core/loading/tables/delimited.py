@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
+from ww_core.domain.csv_text import text_of_cell
 from ww_core.errors import CorruptFileError
 from ww_core.loading.tables.table import MOST_ROWS, CellRow, CellTable
 from ww_core.loading.unpacked import unpacked
@@ -30,7 +31,8 @@ class DelimitedTable(CellTable):
     """A table in a text, with its header in the first line; what stands between cells is told from that line.
 
     Lines without any character are passed over. A cell with a delimiter, a quote or the end of a line in it stands in
-    double quotes; a quote in it is written twice.
+    double quotes; a quote in it is written twice. What ww escapes in CSV, and an apostrophe before what a spreadsheet
+    would run, is undone.
 
     Attributes:
         delimiter: What stands between two cells.
@@ -77,7 +79,7 @@ class DelimitedTable(CellTable):
             except csv.Error as error:
                 raise CorruptFileError(f"{self.place(begin)}: {_told(error)}") from None
             if len(cells) > 1 or (cells and cells[0].strip()):
-                yield begin, cells
+                yield begin, [text_of_cell(cell) for cell in cells]
 
     def _lines(self) -> Iterator[str]:
         """Yield the lines of the text, with their ends."""

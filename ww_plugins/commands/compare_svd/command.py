@@ -58,9 +58,10 @@ def compare_svd(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """Compare slice, pool, stack and fft on the convolutions of MODEL; all of it is stored."""
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     session: Session = ctx.obj
     registry = session.registry()
     if plot is not None:

@@ -21,9 +21,10 @@ def outliers(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
 ) -> None:
     """List the layers whose METRIC lies far from that of the other layers of their model."""
-    output = Output(as_json=as_json, as_csv=as_csv)
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     with ww.open_store(store_location(store), mode="read") as opened:
         found = opened.values([metric], profile=profile)
     if metric not in found.numbers:

@@ -1,0 +1,132 @@
+"""Ctrl-C and SIGTERM against plugins that never return: told how to end at once, and a second one ends at once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ww_core.cli.endings import ADVICE, AT_ONCE
+
+ENDED = "interrupted: what is stored is whole, and the same command goes on from there"
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+
+HANGING = """
+import sys
+import threading
+import time
+from pathlib import Path
+import numpy as np
+import ww_core as ww
+
+def begun():
+    Path(__file__).with_suffix(".begun").touch()
+
+@ww.metric(version="1")
+def sleeps(singular_values):
+    begun()
+    while True:
+        try:
+            time.sleep(1e6)
+        except BaseException:
+            pass
+
+@ww.metric(version="1")
+def spins(singular_values):
+    begun()
+    while True:
+        pass
+
+@ww.metric(version="1")
+def computes(singular_values):
+    begun()
+    long = np.random.default_rng(0).random((2500, 2500))
+    while True:
+        np.linalg.eigvals(long)
+
+@ww.metric(version="1", scope="model", needs={"given": "stable_rank"})
+def clings(given):
+    begun()
+    while True:
+        try:
+            time.sleep(1e6)
+        except KeyboardInterrupt:
+            pass
+
+@ww.hookimpl
+def ww_register_metrics():
+    return [sleeps, spins, computes, clings]
+"""
+
+
+def begun(folder, metric, *options):
+    """Start an analysis with a metric that never returns, and return the program once the metric was called."""
+    (folder / "mine.py").write_text(HANGING)
+    command = [
+        "analyze",
+        "net.safetensors",
+        "--name",
+        "net",
+        "--plugin",
+        "mine.py",
+        "--metrics",
+        f"stable_rank,{metric}",
+        *options,
+    ]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "ww_core", *command, "--store", "store.sqlite"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 60
+    while not (folder / "mine.begun").exists():
+        assert program.poll() is None, program.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("metric", "executor", "how"),
+    [
+        pytest.param("sleeps", "threads", signal.SIGINT, marks=pytest.mark.stress),
+        ("computes", "threads", signal.SIGINT),
+        ("spins", "processes", signal.SIGINT),
+        ("clings", "threads", signal.SIGTERM),
+    ],
+)
+def test_the_second_ends_at_once(metric, executor, how, model_file, ww_here):
+    folder = model_file.parent
+    program = begun(folder, metric, "--executor", executor, "--jobs", "2")
+    os.killpg(program.pid, how)  # as a terminal does: workers get it too
+    assert program.stderr.readline().strip() == ADVICE
+    assert program.poll() is None
+    os.killpg(program.pid, how)
+    sent = time.monotonic()
+    _, said = program.communicate(timeout=30)  # which waits for all who hold the pipe
+    assert time.monotonic() - sent < 10
+    assert program.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[how]
+    (last,) = said.splitlines()
+    assert last == (AT_ONCE if metric == "clings" else ENDED)
+    assert not left_of(program)
+    assert ww_here("db", "check").returncode == 0
+    ended = ww_here("show", "net", "--json")
+    assert json.loads(ended.stdout)["run"]["state"] in {"interrupted", "running"}, ended.stderr
+
+
+def left_of(program):
+    """Tell whether a process of the program's group is still there when it has had a while to go."""
+    try:
+        for _ in range(100):
+            os.killpg(program.pid, 0)
+            time.sleep(0.02)
+    except ProcessLookupError:
+        return False
+    return True
