@@ -121,7 +121,7 @@ CONTRADICTIONS = {
     "another folder first": (zip_of(Entry(b"other/x"), *entries()), "in the folder of the archive's first entry"),
     "no folder first": (zip_of(Entry(b"x"), *entries()), "in the folder of the archive's first entry"),
     "a byte order in capitals": (zip_of(*entries(Entry(b"archive/ByteOrder", b"big"))), "taken for"),
-    "constants in capitals": (zip_of(*entries(Entry(b"archive/Constants.pkl"))), "is taken for 'archive/constants.pkl'"),
+    "constants in capitals": (zip_of(*entries(Entry(b"archive/Constants.pkl"))), "taken for"),
     "a storage in capitals": (
         in_zip({"a": tensor(of=storage("0a"))}, {"0A": USUAL["0"]}), "taken for 'archive/data/0a'"
     ),
