@@ -14,6 +14,7 @@ from ww_core.domain.identity import PRECISION, spectrum_identity
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.report import Failure, ReportColumn, Skip
 from ww_core.domain.spectrum import SpectrumKind
+from ww_core.errors import StoreError
 from ww_core.store import tables as t
 from ww_core.store.origins import origins_of
 from ww_core.store.records import ColumnOrigin
@@ -41,6 +42,7 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
     covered = execute(connection, _COVERED_LAYERS, {"analysis": run.analysis_id})
     wholes = _layer_subjects(connection, covered)
     matrices = _matrix_subjects(connection, covered, wholes)
+    _check_counts(covered, matrices)
     subjects = [row.subject_id for rows in matrices.values() for row in rows]
     subjects += [*wholes.values(), *([run.model_subject_id] if run.model_subject_id else [])]
     values = values_of(connection, subjects, {key: column.shown.type for key, column in columns})
@@ -92,6 +94,21 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
         skipped=[Skip(own.name, own.reason) for own in stored_tensors(connection, run.structure)],
         model=known(run.model_subject_id, "model"),
     )
+
+
+MOST_MATRICES = 1_000_000
+"""Matrices that a run may speak of without any of them being stored."""
+
+
+def _check_counts(covered: Sequence[Any], stored: Mapping[Any, Sequence[Any]]) -> None:
+    """Refuse coverage that would take far more memory than it takes in the store.
+
+    Raises:
+        StoreError: It speaks of more matrices than there can be.
+    """
+    said = sum(abs(row.matrices) for row in covered)
+    if said > max(MOST_MATRICES, sum(map(len, stored.values()))):
+        raise StoreError(f"the coverage of a run is damaged, it counts {said} matrices: look with `ww db check`")
 
 
 def origins_of_run(connection: Connection, number: int) -> list[ColumnOrigin]:
