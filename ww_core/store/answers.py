@@ -42,7 +42,6 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
     covered = execute(connection, _COVERED_LAYERS, {"analysis": run.analysis_id})
     wholes = _layer_subjects(connection, covered)
     matrices = _matrix_subjects(connection, covered, wholes)
-    _check_counts(covered, matrices)
     subjects = [row.subject_id for rows in matrices.values() for row in rows]
     subjects += [*wholes.values(), *([run.model_subject_id] if run.model_subject_id else [])]
     values = values_of(connection, subjects, {key: column.shown.type for key, column in columns})
@@ -59,8 +58,7 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
     for row in covered:
         made: list[dict[str, Outcome]] = [{} for _ in range(row.matrices)]
         for subject in matrices.get((row.layer_id, row.extractor_id), ()):  # the matrix, and as it stands in its layer
-            if subject.matrix_index < row.matrices:
-                made[subject.matrix_index] |= known(subject.subject_id, "matrix")
+            made[subject.matrix_index] |= known(subject.subject_id, "matrix")
         layers.append(
             CoveredLayer(
                 name=row.name,
@@ -94,21 +92,6 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
         skipped=[Skip(own.name, own.reason) for own in stored_tensors(connection, run.structure)],
         model=known(run.model_subject_id, "model"),
     )
-
-
-MOST_MATRICES = 1_000_000
-"""Matrices that a run may speak of without any of them being stored."""
-
-
-def _check_counts(covered: Sequence[Any], stored: Mapping[Any, Sequence[Any]]) -> None:
-    """Refuse coverage that would take far more memory than it takes in the store.
-
-    Raises:
-        StoreError: It speaks of more matrices than there can be.
-    """
-    said = sum(abs(row.matrices) for row in covered)
-    if said > max(MOST_MATRICES, sum(map(len, stored.values()))):
-        raise StoreError(f"the coverage of a run is damaged, it counts {said} matrices: look with `ww db check`")
 
 
 def origins_of_run(connection: Connection, number: int) -> list[ColumnOrigin]:
@@ -193,21 +176,34 @@ _COVERED_LAYERS = (
 def _matrix_subjects(
     connection: Connection, covered: Sequence[Any], contexts: Mapping[int, int]
 ) -> dict[tuple[int, int], list[Any]]:
-    """Matrix subjects by (layer key, extractor key), plain and in the context of their layer, by index."""
+    """Matrix subjects by (layer key, extractor key), plain and in the context of their layer, by index.
+
+    Raises:
+        StoreError: The run counts more matrices than there can be.
+    """
     analyzed = [row for row in covered if row.state == "analyzed"]
     found: dict[tuple[int, str, str, int, int], list[Any]] = defaultdict(list)
+    count = 0
     for chunk in chunks(sorted({row.weight_id for row in analyzed})):
         for row in execute(connection, _MATRIX_SUBJECTS, {"tensors": chunk}):
             found[row.groups, row.split, row.rounding, row.tensor_id, row.extractor_id].append(row)
+            count += 1
+    said = sum(abs(row.matrices) for row in covered)
+    if said > max(MOST_MATRICES, count):
+        raise StoreError(f"the coverage of a run is damaged, it counts {said} matrices: look with `ww db check`")
     return {
         (row.layer_id, row.extractor_id): [
             subject
             for subject in found[row.groups, row.split, row.rounding, row.weight_id, row.extractor_id]
-            if subject.context_id is None or subject.context_id == contexts.get(row.layer_id)
+            if 0 <= subject.matrix_index < row.matrices
+            and (subject.context_id is None or subject.context_id == contexts.get(row.layer_id))
         ]
         for row in analyzed
     }
 
+
+MOST_MATRICES = 1_000_000
+"""Matrices that a run may count without all of them being stored: as many are put together in memory."""
 
 _MATRIX_SUBJECTS = (
     select(t.matrix_subject)

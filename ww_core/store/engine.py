@@ -377,6 +377,8 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
                 f"a row of {location} takes more than {LARGEST_CELL >> 20} MiB, as none that ww makes does: "
                 "look with `ww db check`"
             )
+        case sqlite3.SQLITE_FULL if _has_no_number_left(location):
+            return StoreError(f"{location} is damaged, no number is left for another run: look with `ww db check`")
         case sqlite3.SQLITE_FULL:
             return StoreError(
                 f"no room left on the disk for {location}: free some space and run the same command again"
@@ -408,6 +410,24 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
             return _incomplete(location, str(error))
         case _:
             return None
+
+
+def _has_no_number_left(location: Location) -> bool:
+    """Tell whether SQLite finds no room because the largest number that it knows is given."""
+    if location.path is None:
+        return False
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(location.path.as_uri() + "?mode=ro", uri=True, timeout=1)) as connection,
+    ):
+        return connection.execute(NO_NUMBER_LEFT).fetchone() is not None
+    return False
+
+
+NO_NUMBER_LEFT = (
+    "SELECT name FROM sqlite_sequence WHERE seq >= 9223372036854775807"
+    " UNION SELECT 'run' FROM run WHERE id >= 9223372036854775807"
+)
 
 
 def _is_sound(location: Location) -> bool:

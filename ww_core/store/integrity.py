@@ -46,7 +46,7 @@ from ww_core.store import tables as t
 from ww_core.store.answers import stored_analysis
 from ww_core.store.cells import wrong_cells
 from ww_core.store.encoding import check_lengths, decode_spectrum
-from ww_core.store.engine import driver_of, is_interruption
+from ww_core.store.engine import NO_NUMBER_LEFT, driver_of, is_interruption
 from ww_core.store.families import derivation_digest, pair_digest
 from ww_core.store.origins import origin_digest
 from ww_core.store.records import DerivationRecord, variant_digest
@@ -209,6 +209,8 @@ def _check_cells(connection: Connection, findings: _Findings) -> None:
     for table in t.metadata.sorted_tables:
         for place, column, what in wrong_cells(driver, table):
             findings.fault("cell", f"{column} of {place} holds {what}")
+    for (name,) in driver.execute(NO_NUMBER_LEFT):
+        findings.fault("cell", f"no number is left for another row of {name}")
 
 
 def _check_constraints(connection: Connection, findings: _Findings) -> None:

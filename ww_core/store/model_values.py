@@ -164,9 +164,7 @@ def _truth(column: ColumnElement[bool]) -> ColumnElement[int]:
     return type_coerce(column, Integer).label(str(column.key))
 
 
-_MEMBERS = text("SELECT series, model, is_reported FROM v_series").columns(
-    series=Text, model=Text, is_reported=Boolean
-)
+_MEMBERS = text("SELECT series, model, is_reported FROM v_series").columns(series=Text, model=Text, is_reported=Boolean)
 _LABELS = select(
     t.label.c.id, t.model.c.name.label("model"), t.label.c.name.label("version"), t.label.c.step, t.label.c.position
 ).join(t.model, t.model.c.id == t.label.c.model_id)

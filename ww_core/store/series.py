@@ -89,8 +89,7 @@ def stored_members(connection: Connection, name: str = "") -> list[SeriesMember]
     if name:
         _series_key(connection, name)
     found = [
-        SeriesMember(row.series, row.model, row.version or "", row.is_reported)
-        for row in connection.execute(_MEMBERS)
+        SeriesMember(row.series, row.model, row.version or "", row.is_reported) for row in connection.execute(_MEMBERS)
     ]
     return sorted(own for own in found if name in {"", own.series})
 

@@ -34,6 +34,7 @@ from ww_core.store.journals import check_journals
 from ww_core.store.place import ReportPlace
 from ww_core.store.reader import Reader
 from ww_core.store.records import ScoreFilter
+from ww_core.store.rows import readable
 from ww_core.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -157,10 +158,12 @@ class Store:
     def _writing(self) -> AbstractContextManager[Connection]:
         return self._transaction(self._writable(self._writer))
 
-    def _writing_alone(self) -> AbstractContextManager[Connection]:
+    @contextlib.contextmanager
+    def _writing_alone(self) -> Iterator[Connection]:
         """A transaction that writes while no other one does: what it finds unused is unused until its end."""
         lone = self._engine.execution_options(sqlite_begin="IMMEDIATE", writers="alone")
-        return self._transaction(self._writable(lone))
+        with self._transaction(self._writable(lone)) as connection, readable():
+            yield connection
 
     def _writable(self, engine: Engine) -> Engine:
         if self.read_only:

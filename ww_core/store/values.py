@@ -75,7 +75,10 @@ def values_of(
     for chunk in chunks(sorted(set(subjects))):
         for subject, column, state, number, text, reason in execute(connection, _VALUES, {"subjects": chunk}):
             if column in types:
-                whole = None if number is None else _WHOLE.get(types[column])
+                kind = types[column]
+                if text is not None and kind != "text":
+                    raise ValueError(f"a text stands in a column of type {kind}")
+                whole = None if number is None else _WHOLE.get(kind)
                 typed = whole(number) if whole else number
                 found[subject][column] = Outcome(_STATES[state], typed, text, reason)
     return dict(found)
