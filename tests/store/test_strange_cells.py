@@ -127,14 +127,34 @@ def test_what_is_decompressed_is_limited():
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 ROWS = {
-    "text for a number": ("UPDATE coverage SET matrices = 'two' WHERE position = 1", "matrices", "(analysis_id 1, position 1)", "type text"),
+    "text for a number": (
+        "UPDATE coverage SET matrices = 'two' WHERE position = 1",
+        "matrices",
+        "(analysis_id 1, position 1)",
+        "type text",
+    ),
     "blob for a text": ("UPDATE run SET profile = x'00' WHERE id = 1", "profile", "run (id 1)", "type blob"),
-    "text for a float": ("UPDATE spectrum SET noise_floor = 'low' WHERE rowid = 2", "noise_floor", "spectrum (subject_id ", "type text"),
+    "text for a float": (
+        "UPDATE spectrum SET noise_floor = 'low' WHERE rowid = 2",
+        "noise_floor",
+        "spectrum (subject_id ",
+        "type text",
+    ),
     "float for a whole number": ("UPDATE layer SET groups = 1.5 WHERE id = 2", "groups", "layer (id 2)", "type real"),
-    "text for a blob": ("UPDATE spectrum SET singular_values = 'x' WHERE rowid = 3", "singular_values", "spectrum (subject_id ", "type text"),
-    "more than yes and no": ("UPDATE coverage SET is_primary = 7 WHERE position = 2", "is_primary", "position 2)", "type integer"),
+    "text for a blob": (
+        "UPDATE spectrum SET singular_values = 'x' WHERE rowid = 3",
+        "singular_values",
+        "spectrum (subject_id ",
+        "type text",
+    ),
+    "more than yes and no": (
+        "UPDATE coverage SET is_primary = 7 WHERE position = 2",
+        "is_primary",
+        "position 2)",
+        "type integer",
+    ),
     "no letters": ("UPDATE label SET source = CAST(x'ff61' AS TEXT)", "source", "label (id 1)", "no text"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("statement", "column", "row", "what"), ROWS.values(), ids=ROWS)
@@ -146,7 +166,7 @@ def test_a_check_names_the_row(ww_here, sound_file, statement, column, row, what
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("cell: ")]
     assert line.startswith(f"cell: {column} of ")
     assert row in line
-    assert line.endswith(what) or line.endswith(f"a value of {what}")
+    assert line.endswith(what)
 
 
 @pytest.mark.parametrize(

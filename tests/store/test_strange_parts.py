@@ -51,23 +51,34 @@ REFUSED = {
     "trigger": ("CREATE TRIGGER t AFTER INSERT ON run BEGIN DELETE FROM value; END", "trigger 't' of 'run'"),
     "trigger on a view": ("CREATE TRIGGER t INSTEAD OF INSERT ON v_series BEGIN SELECT 1; END", "trigger 't'"),
     "trigger on another table": (
-        "CREATE TABLE x (a); CREATE TRIGGER t AFTER DELETE ON x BEGIN DELETE FROM value; END", "trigger 't' of 'x'"
+        "CREATE TABLE x (a); CREATE TRIGGER t AFTER DELETE ON x BEGIN DELETE FROM value; END",
+        "trigger 't' of 'x'",
     ),
     "endless view": (f"DROP VIEW v_series; CREATE VIEW v_series AS {ENDLESS}", "view 'v_series'"),
     "view in place of a table": (
-        "PRAGMA legacy_alter_table = ON; ALTER TABLE column_caveat RENAME TO x;"
-        "CREATE VIEW column_caveat AS SELECT * FROM x", "view 'column_caveat'"
+        (
+            "PRAGMA legacy_alter_table = ON; ALTER TABLE column_caveat RENAME TO x;"
+            "CREATE VIEW column_caveat AS SELECT * FROM x"
+        ),
+        "view 'column_caveat'",
     ),
     "view in place of the revision": (
-        f"DROP TABLE alembic_version; CREATE VIEW alembic_version AS {ENDLESS}", "another program"
+        f"DROP TABLE alembic_version; CREATE VIEW alembic_version AS {ENDLESS}",
+        "another program",
     ),
     "view that calls itself a table": (
-        f"DROP TABLE alembic_version; CREATE VIEW alembic_version AS {ENDLESS}; PRAGMA writable_schema = ON;"
-        "UPDATE sqlite_master SET type = 'table' WHERE name = 'alembic_version'", "another program|is damaged"
+        (
+            f"DROP TABLE alembic_version; CREATE VIEW alembic_version AS {ENDLESS}; PRAGMA writable_schema = ON;"
+            "UPDATE sqlite_master SET type = 'table' WHERE name = 'alembic_version'"
+        ),
+        "another program|is damaged",
     ),
     "trigger that calls itself an index": (
-        "CREATE TABLE x (a); CREATE TRIGGER t AFTER DELETE ON x BEGIN SELECT 1; END; PRAGMA writable_schema = ON;"
-        "UPDATE sqlite_master SET type = 'index' WHERE name = 't'", "index 't' of 'x'|is damaged"
+        (
+            "CREATE TABLE x (a); CREATE TRIGGER t AFTER DELETE ON x BEGIN SELECT 1; END; PRAGMA writable_schema = ON;"
+            "UPDATE sqlite_master SET type = 'index' WHERE name = 't'"
+        ),
+        "index 't' of 'x'|is damaged",
     ),
     "missing view": ("DROP VIEW v_models", "lacks a part.*view 'v_models'"),
     "missing index": ("DROP INDEX ix_layer_weight_id", "lacks a part.*index 'ix_layer_weight_id'"),
@@ -89,7 +100,7 @@ REFUSED = {
     "partial index": ("CREATE INDEX u ON value (number) WHERE number > 1", "index 'u' of 'value'"),
     "index of an expression": ("CREATE INDEX u ON value (hex(zeroblob(1)))", "index 'u' of 'value'"),
     "table that holds rows fast": ("CREATE TABLE x (a REFERENCES model (id) ON DELETE CASCADE)", "table 'x'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mode", ["read", "write"])
@@ -179,21 +190,30 @@ def test_a_store_that_this_program_words_otherwise_is_taken(file, monkeypatch):
 
 ON_A_SERVER = {
     "trigger": (
-        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM value; RETURN NULL; END';"
-        "CREATE TRIGGER t AFTER INSERT ON run EXECUTE FUNCTION f()", "trigger 't' of 'run'"
+        (
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM value; RETURN NULL; END';"
+            "CREATE TRIGGER t AFTER INSERT ON run EXECUTE FUNCTION f()"
+        ),
+        "trigger 't' of 'run'",
     ),
     "rule": ("CREATE RULE r AS ON INSERT TO run DO ALSO DELETE FROM value", "rule 'r' of 'run'"),
     "part of a table": ("CREATE TABLE child () INHERITS (value)", "table 'child' of 'value'"),
     "unique index": ("CREATE UNIQUE INDEX u ON value (subject_id, column_id, state)", "index 'u' of 'value'"),
     "index of an expression": ("CREATE INDEX u ON value (abs(number))", "index 'u' of 'value'"),
     "view of another table": (
-        "CREATE TABLE x (series text, model text, version text, is_reported bool);"
-        "CREATE OR REPLACE VIEW v_series AS SELECT * FROM x", "table 'x' of 'v_series'"
+        (
+            "CREATE TABLE x (series text, model text, version text, is_reported bool);"
+            "CREATE OR REPLACE VIEW v_series AS SELECT * FROM x"
+        ),
+        "table 'x' of 'v_series'",
     ),
     "view with a function": (
-        "CREATE FUNCTION f(text) RETURNS text LANGUAGE sql AS 'SELECT $1';"
-        "CREATE OR REPLACE VIEW v_series AS SELECT f(name) AS series, name AS model, name AS version,"
-        " true AS is_reported FROM model", "function 'f' of 'v_series'"
+        (
+            "CREATE FUNCTION f(text) RETURNS text LANGUAGE sql AS 'SELECT $1';"
+            "CREATE OR REPLACE VIEW v_series AS SELECT f(name) AS series, name AS model, name AS version,"
+            " true AS is_reported FROM model"
+        ),
+        "function 'f' of 'v_series'",
     ),
     "view with another column": ("ALTER VIEW v_series RENAME COLUMN model TO more", "view 'v_series'"),
     "missing view": ("DROP VIEW v_series", "lacks a part.*view 'v_series'"),
@@ -201,9 +221,18 @@ ON_A_SERVER = {
     "generated column": ("ALTER TABLE run ADD COLUMN more int GENERATED ALWAYS AS (1) STORED", "table 'run'"),
     "default": ("ALTER TABLE run ALTER COLUMN state SET DEFAULT 'done'", "table 'run'"),
     "view in place of a table": (
-        "ALTER TABLE file_digest RENAME TO x; CREATE VIEW file_digest AS SELECT * FROM x", "file_digest'"
+        "ALTER TABLE file_digest RENAME TO x; CREATE VIEW file_digest AS SELECT * FROM x",
+        "file_digest'",
     ),
-}  # fmt: skip
+}
+
+
+def looked_at_with(store, script):
+    """Look at the parts of a store on a server as they are after a script, which is undone if they are refused."""
+    with store._writing() as connection:
+        connection.exec_driver_sql(script)
+        schema.check_active_parts(connection, store._location)
+        schema.check_columns(connection, store._location)
 
 
 @pytest.mark.postgres
@@ -213,10 +242,8 @@ def test_parts_on_a_server(make_database, subtests):
     url = make_database()
     with open_store(url) as store:
         for name, (script, words) in ON_A_SERVER.items():
-            with subtests.test(name), pytest.raises(ww.StoreError, match=words), store._writing() as connection:
-                connection.exec_driver_sql(script)
-                schema.check_active_parts(connection, store._location)
-                schema.check_columns(connection, store._location)
+            with subtests.test(name), pytest.raises(ww.StoreError, match=words):
+                looked_at_with(store, script)
     with psycopg.connect(url) as connection:
         connection.execute(
             "CREATE TABLE notes (id int PRIMARY KEY); CREATE INDEX more ON value (number);"
@@ -255,12 +282,17 @@ def test_a_statement_that_never_ends_can_be_interrupted(file):
         assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize("door", ["sql", "driver"])
+@pytest.mark.parametrize("door", ["sqlalchemy", "driver"])
 def test_an_interruption_within_a_transaction_is_one(file, door):
+    query = f"SELECT count(*) FROM ({ENDLESS})"
+
+    def ask(store):
+        with store._reading() as connection:
+            (connection.exec_driver_sql if door == "sqlalchemy" else driver_of(connection).execute)(query).fetchone()
+
     with open_store(file, mode="read") as store:
         timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
         timer.start()
-        with pytest.raises(KeyboardInterrupt), store._reading() as connection:
-            query = f"SELECT count(*) FROM ({ENDLESS})"
-            connection.exec_driver_sql(query) if door == "sql" else driver_of(connection).execute(query).fetchone()
+        with pytest.raises(KeyboardInterrupt):
+            ask(store)
         assert store.info().counts["model"] == 1

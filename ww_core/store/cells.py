@@ -85,7 +85,7 @@ def wrong_cell(name: str, cell: object) -> StoreError:
     return StoreError(f"something in the store is damaged ({name} holds {what}): `ww db check` lists what is damaged")
 
 
-# --- all cells of a table -----------------------------------------------------------------------------------------------
+# --- all cells of a table ---------------------------------------------------------------------------------------------
 
 _NAMES = {int: "integer", float: "real", str: "text", bytes: "blob"}
 _SHOWN = 64  # letters of a key

@@ -29,7 +29,7 @@ def check_journals(path: Path) -> None:
     for ending in BESIDE:
         part = Path(whole + ending)
         try:
-            mode = os.lstat(part).st_mode  # noqa: PTH116 - at every opening
+            mode = os.lstat(part).st_mode
         except OSError:
             continue
         # A folder is none that SQLite could write into.
