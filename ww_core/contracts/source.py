@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
+from ww_core.contracts.budget import Budget
 from ww_core.contracts.variant import Variant
 from ww_core.errors import CorruptFileError, SourceError
 
@@ -41,6 +43,11 @@ class Source(ABC):
 
     def __repr__(self) -> str:
         return f"<ww.Source {self.label}>"
+
+    @functools.cached_property
+    def budget(self) -> Budget:
+        """What may be taken in reading its headers; the files of a folder have parts of the folder's."""
+        return Budget(self.label)
 
     @property
     def name(self) -> str:

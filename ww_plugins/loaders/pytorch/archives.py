@@ -39,7 +39,6 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _UTF8 = 0x800  # a zip's mark for names that are
 _MOST_DIRECTORY = 1 << 23  # bytes of a zip's directory: a storage takes about eighty
 _MOST_TOLD = 1 << 26
-_MOST_PICKLE = 1 << 30  # bytes; what is long in it stays in the file
 
 STORAGE_TYPES = {
     "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
@@ -87,20 +86,14 @@ class Archive(ABC):
         self.pickle = pickle
         self.to_be_told = min(_MOST_TOLD, 1_000_000 + 16 * file.size)
         self._reader = reader
-        self._within: dict[Call, _Legacy] = {}
+        self._within: dict[Extent, _Legacy | str] = {}
 
     def look_within(self) -> None:
         """Read the pickles within this one, for what they call. One that is damaged is a fault if a tensor needs it."""
         for call in self.pickle.within:
             try:
-                within = self._read_within(call)
+                self._read_within(call)
             except ww.CorruptFileError:
-                self.pickle.called[_UNREAD] = None
-                continue
-            self._within[call] = within
-            self.pickle.called |= within.pickle.called
-            self.pickle.named |= within.pickle.named
-            if within.pickle.within:  # nobody's pickles are nested deeper
                 self.pickle.called[_UNREAD] = None
 
     def storage(self, named: object) -> Storage:
@@ -131,16 +124,34 @@ class Archive(ABC):
         """Return offset and bytes of a storage; None if there is none of that key."""
 
     def _storage_within(self, call: Call) -> Storage:
-        within = self._within.get(call) or self._read_within(call)
+        within = self._read_within(call)
         if isinstance(within.pickle.root, Call):
             raise ww.CorruptFileError(f"{self.file.label}: a storage is given by the bytes of something else")
         return within.storage(within.pickle.root)
 
     def _read_within(self, call: Call) -> _Legacy:
+        """Read a pickle within this one, once for each place in the file, however many calls name it."""
         content = call.arguments[0] if call.calls(LOADS_A_PICKLE) and call.arguments else None
         if not isinstance(content, Extent):
             raise ww.CorruptFileError(f"{self.file.label}: a storage is given by what are no bytes")
-        return _Legacy.read(self.file, self._reader, content.offset, content.offset + content.length)
+        if content not in self._within:
+            self._within[content] = self._read_at(content)
+        within = self._within[content]
+        if isinstance(within, str):
+            raise ww.CorruptFileError(within)
+        return within
+
+    def _read_at(self, place: Extent) -> _Legacy | str:
+        """Read a pickle within this one, and add what it calls to what this one does; the reason if it is damaged."""
+        try:
+            within = _Legacy.read(self.file, self._reader, place.offset, place.offset + place.length)
+        except ww.CorruptFileError as error:
+            return str(error)
+        self.pickle.called |= within.pickle.called
+        self.pickle.named |= within.pickle.named
+        if within.pickle.within:  # nobody's pickles are nested deeper
+            self.pickle.called[_UNREAD] = None
+        return within
 
 
 def open_archive(file: ww.Source, handle: BinaryIO) -> Archive:
@@ -154,7 +165,7 @@ def open_archive(file: ww.Source, handle: BinaryIO) -> Archive:
         CorruptFileError: It is damaged, or none of these.
     """
     head = handle.read(len(LEGACY_MAGIC))
-    reader = PickleReader(handle)
+    reader = PickleReader(handle, file.budget)
     archive: Archive
     if head.startswith(ZIP_MAGIC):
         archive = _Zip.read(file, reader)
@@ -169,7 +180,7 @@ def open_archive(file: ww.Source, handle: BinaryIO) -> Archive:
 def _pickle_at(file: ww.Source, reader: PickleReader, start: int, end: int, what: str = "its pickle") -> Pickle:
     try:
         reader.file.seek(start)
-        return reader.read(min(end, start + _MOST_PICKLE))
+        return reader.read(end)
     except PickleFault as fault:
         raise ww.CorruptFileError(f"{file.label}: {what} cannot be read: {fault}") from None
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -54,7 +55,7 @@ def read_file(file: ww.Source, under: str = "") -> MappedFile:
     refuse_impostor(file)
     with file.open() as handle:
         archive = open_archive(file, handle)
-        weights = find_weights(archive.pickle.root, _PickleTree(), file.label, under)
+        weights = find_weights(archive.pickle.root, _PickleTree(file.budget), file.label, under)
         tensors = [stored_tensor(name, node, archive) for name, node in weights.tensors]
     tensors = _readable(tensors, archive.pickle, file, under)
     warnings = [*weights.warnings(file.label), *_warnings(archive.pickle, file.label)]
@@ -128,32 +129,33 @@ class _PickleTree(Tree):
         state = _module_state(node)
         return self._of_call(node) if state is None else self._of_module(state)
 
-    def _of_module(self, state: dict[Any, Any]) -> list[tuple[str, Any]]:
+    def _of_module(self, state: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
         """List parameters, buffers and modules in the order and under the names of a state dict."""
         parameters, buffers, modules = (self._held(state.get(part)) for part in ("_parameters", "_buffers", "_modules"))
         transient = _contents(state.get("_non_persistent_buffers_set"))
         self.look_at(transient)
         left_out = {key for key in transient if isinstance(key, str)}
-        return [*parameters, *((key, node) for key, node in buffers if key not in left_out), *modules]
+        kept = ((key, node) for key, node in buffers if key not in left_out)
+        return itertools.chain(parameters, kept, modules)
 
-    def _of_call(self, call: Call) -> list[tuple[str, Any]]:
+    def _of_call(self, call: Call) -> Iterator[tuple[str, Any]]:
         elements = call.elements or []
         self.look_at(elements)
-        entries = [*self._held(call), *_numbered(elements)]
+        entries = itertools.chain(self._held(call), _numbered(elements))
         # One of slots stands beside it.
         states = call.state if isinstance(call.state, tuple) and len(call.state) == 2 else (call.state,)
         for state in states:
             if isinstance(state, dict):
-                entries += self._held(state)
+                entries = itertools.chain(entries, self._held(state))
         return entries
 
-    def _held(self, node: Any) -> list[tuple[str, Any]]:
+    def _held(self, node: Any) -> Iterator[tuple[str, Any]]:
         """List what a dict, or a call that makes one, holds; Python 2 gives the entries as an argument."""
         if isinstance(node, dict):
             self.look_at(node)
             return _named(node)
         if not isinstance(node, Call):
-            return []
+            return iter(())
         found: dict[Any, Any] = {}
         if node.calls("collections.OrderedDict") and node.arguments and isinstance(node.arguments[0], (list, tuple)):
             self.look_at(node.arguments[0])
@@ -189,12 +191,12 @@ def _contents(node: Any) -> Sequence[Any]:
     return node if isinstance(node, (list, tuple)) else ()
 
 
-def _named(entries: dict[Any, Any]) -> list[tuple[str, Any]]:
-    return [(str(key), node) for key, node in entries.items() if isinstance(key, (str, NumberKey)) and _holds(node)]
+def _named(entries: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
+    return ((str(key), node) for key, node in entries.items() if isinstance(key, (str, NumberKey)) and _holds(node))
 
 
-def _numbered(elements: Sequence[Any]) -> list[tuple[str, Any]]:
-    return [(str(place), node) for place, node in enumerate(elements) if _holds(node)]
+def _numbered(elements: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    return ((str(place), node) for place, node in enumerate(elements) if _holds(node))
 
 
 def _holds(node: Any) -> bool:

@@ -15,10 +15,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ww_core as ww
+from ww_core.loading.files import FileSource
 from ww_core.loading.trees import Tree, find_weights
+
+if TYPE_CHECKING:
+    from ww_core.contracts.budget import Budget
 
 try:
     import resource
@@ -97,7 +101,7 @@ def main(source: str, target: str, under: str, names: Sequence[str]) -> None:
     plain: dict[str, torch.Tensor] = {}
     roundings: dict[str, str] = {}
     room = _MOST_BYTES
-    for name, tensor in find_weights(root, _LoadedTree(torch.Tensor), source, under).tensors:
+    for name, tensor in find_weights(root, _LoadedTree(torch.Tensor, FileSource(Path(source)).budget), source, under).tensors:
         if name not in names:
             continue
         nbytes = tensor.numel() * 8  # a sparse tensor is as large as it says only once it is dense
@@ -141,7 +145,8 @@ def _limit_time() -> None:
 class _LoadedTree(Tree):
     """What ``torch.load`` gives: tensors in dicts, lists and tuples."""
 
-    def __init__(self, tensor_type: type) -> None:
+    def __init__(self, tensor_type: type, budget: Budget) -> None:
+        super().__init__(budget)
         self._tensor_type = tensor_type
 
     def is_tensor(self, node: Any) -> bool:

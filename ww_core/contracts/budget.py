@@ -1,0 +1,87 @@
+"""What reading the headers of one source may take, so that a small file cannot cost much time and memory.
+
+Every limit is a sum over the whole source. A number that a file states costs nothing until something is read, joined or
+made because of it: whoever does that takes it from the budget first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
+
+from ww_core.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Resource = Literal["tensors", "names", "text", "instructions", "values", "visits", "decoded"]
+
+LIMITS: Mapping[Resource, int] = {
+    "tensors": 50_000,
+    "names": 8_000_000,
+    "text": 32_000_000,
+    "instructions": 2_000_000,
+    "values": 1_000_000,
+    "visits": 4_000_000,
+    "decoded": 64_000_000,
+}
+"""What one file may take."""
+
+FILES = 10
+"""What the files of one source may take together, in files that take all they may."""
+
+_WORDS: Mapping[Resource, str] = {
+    "tensors": "tensors",
+    "names": "characters in the names of tensors, modules and functions",
+    "text": "bytes besides the numbers of its tensors",
+    "instructions": "instructions in its pickles",
+    "values": "values in its JSON",
+    "visits": "things in its lists and dicts, counted as often as they are held",
+    "decoded": "bytes of numbers that are stored as text",
+}
+
+
+class Budget:
+    """What may still be taken in reading the headers of a source.
+
+    ========== =======================================================================================================
+    tensors    tensors that are listed
+    names      characters of names that are put together from keys
+    text       bytes of pickles and JSON that are read into memory: all but the numbers of tensors
+    ...        instructions of pickles, values of JSON, things in containers that are gone through
+    decoded    bytes of tensors that are kept in memory, because the file does not hold them as they are
+    ========== =======================================================================================================
+
+    Attributes:
+        label: The source, for messages.
+        depth: Levels of containers within containers that are looked into.
+    """
+
+    depth = 64
+
+    def __init__(self, label: str, limits: Mapping[Resource, int] = LIMITS, whole: Counter[Resource] | None = None):
+        self.label = label
+        self._limits = limits
+        self._taken: Counter[Resource] = Counter()
+        self._taken_by_all = Counter[Resource]() if whole is None else whole
+
+    def take(self, what: Resource, count: int = 1) -> None:
+        """Take something, before memory or time is spent on it.
+
+        Raises:
+            SourceError: So much is not left; the message names the source and the limit.
+        """
+        self._taken[what] += count
+        self._taken_by_all[what] += count
+        limit = self._limits[what]
+        if self._taken[what] > limit:
+            raise SourceError(f"{self.label}: it has more than {limit:,} {_WORDS[what]}: {_NEXT_STEP}")
+        if self._taken_by_all[what] > FILES * limit:
+            raise SourceError(f"{self.label}: with the files before it, it has more than {FILES * limit:,} {_WORDS[what]}")
+
+    def part(self, label: str) -> Budget:
+        """Return the budget of one more file of the same source."""
+        return Budget(label, self._limits, self._taken_by_all)
+
+
+_NEXT_STEP = "save the weights alone, in several files if they are so many"
