@@ -6,8 +6,7 @@ made because of it: whoever does that takes it from the budget first.
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from ww_core.errors import SourceError
 
@@ -28,7 +27,7 @@ LIMITS: Mapping[Resource, int] = {
 """What one file may take."""
 
 FILES = 10
-"""What the files of one source may take together, in files that take all they may."""
+"""The files of one source may take together what so many of them may take alone."""
 
 _WORDS: Mapping[Resource, str] = {
     "tensors": "tensors",
@@ -59,29 +58,30 @@ class Budget:
 
     depth = 64
 
-    def __init__(self, label: str, limits: Mapping[Resource, int] = LIMITS, whole: Counter[Resource] | None = None):
+    def __init__(
+        self, label: str, limits: Mapping[Resource, int] = LIMITS, left_for_all: dict[Resource, int] | None = None
+    ) -> None:
         self.label = label
         self._limits = limits
-        self._taken: Counter[Resource] = Counter()
-        self._taken_by_all = Counter[Resource]() if whole is None else whole
+        self._left = dict(limits)
+        self._left_for_all = left_for_all or {what: FILES * limit for what, limit in limits.items()}
 
     def take(self, what: Resource, count: int = 1) -> None:
         """Take something, before memory or time is spent on it.
 
         Raises:
-            SourceError: So much is not left; the message names the source and the limit.
+            SourceError: So much is not left; the message names the source, the limit and what to do.
         """
-        self._taken[what] += count
-        self._taken_by_all[what] += count
-        limit = self._limits[what]
-        if self._taken[what] > limit:
-            raise SourceError(f"{self.label}: it has more than {limit:,} {_WORDS[what]}: {_NEXT_STEP}")
-        if self._taken_by_all[what] > FILES * limit:
-            raise SourceError(f"{self.label}: with the files before it, it has more than {FILES * limit:,} {_WORDS[what]}")
+        self._left[what] -= count
+        self._left_for_all[what] -= count
+        if self._left[what] < 0:
+            self._refuse(what, self._limits[what], "save the weights alone, in several files if they are so many")
+        if self._left_for_all[what] < 0:
+            self._refuse(what, FILES * self._limits[what], "they are too many in all files of the model: name one of them")
+
+    def _refuse(self, what: Resource, limit: int, advice: str) -> NoReturn:
+        raise SourceError(f"{self.label}: it has more than {limit:,} {_WORDS[what]}: {advice}")
 
     def part(self, label: str) -> Budget:
         """Return the budget of one more file of the same source."""
-        return Budget(label, self._limits, self._taken_by_all)
-
-
-_NEXT_STEP = "save the weights alone, in several files if they are so many"
+        return Budget(label, self._limits, self._left_for_all)

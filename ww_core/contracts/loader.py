@@ -10,6 +10,7 @@ from ww_core.contracts.variant import Variant
 from ww_core.errors import SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from contextlib import AbstractContextManager
 
     import numpy as np
@@ -70,6 +71,10 @@ class Checkpoint(ABC):
 
     def locate(self, tensor: TensorSpec | SkippedTensor) -> FileRange | None:  # noqa: ARG002 - it knows no file
         """Tell where the bytes lie, if that is one range of one file; else None, and its digest is not cached."""
+        return None
+
+    def content_key(self, tensor: TensorSpec | SkippedTensor) -> Hashable:  # noqa: ARG002 - it knows no places
+        """Return what is equal for tensors whose content is the same bytes, so that they are read once; None for none."""
         return None
 
     def close(self) -> None:

@@ -203,33 +203,32 @@ def _walk(root: Any, tree: Tree, weights: FoundWeights) -> Iterator[tuple[tuple[
     """
     places: Counter[int] = Counter()
     kept = []  # what an object gives anew each time must not take the place of another in memory
-    waiting: list[Iterator[tuple[tuple[str, ...], Any]]] = [iter([((), root)])]
+    # Paths are put together where they are needed: a long list may lie at the end of a long one.
+    waiting: list[tuple[tuple[str, ...] | None, Iterator[tuple[str, Any]]]] = [(None, iter([("", root)]))]
     above: dict[int, None] = {0: None}
     while waiting:
-        following = next(waiting[-1], None)
+        outer, entries = waiting[-1]
+        following = next(entries, None)
         if following is None:
             waiting.pop()
             above.popitem()
             continue
-        path, node = following
-        if tree.is_tensor(node):
-            yield path, node
+        key, node = following
+        is_tensor = tree.is_tensor(node)
+        if not is_tensor and (id(node) in above or places[id(node)] >= _MOST_PLACES):
             continue
-        if id(node) in above or places[id(node)] >= _MOST_PLACES:
+        path = () if outer is None else (*outer, key)
+        if is_tensor:
+            yield path, node
             continue
         if len(path) >= tree.budget.depth:
             weights.deeper_than = tree.budget.depth
             continue
-        entries = iter(tree.entries(node))
-        first = list(itertools.islice(entries, _OPTIMIZER_KEYS))
-        if first and not {key for key, _ in first} >= _OPTIMIZER:
+        inner = iter(tree.entries(node))
+        first = list(itertools.islice(inner, _OPTIMIZER_KEYS))
+        if first and not {name for name, _ in first} >= _OPTIMIZER:
             places[id(node)] += 1
             kept.append(node)
             yield path, node
-            waiting.append(_under_path(path, itertools.chain(first, entries)))
+            waiting.append((path, itertools.chain(first, inner)))
             above[id(node)] = None
-
-
-def _under_path(path: tuple[str, ...], entries: Iterable[tuple[str, Any]]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Put the path before the keys, one at a time: a long list lies at the end of a long path."""
-    return (((*path, key), child) for key, child in entries)

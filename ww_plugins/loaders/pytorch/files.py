@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -66,24 +66,31 @@ def read_file(file: ww.Source, under: str = "") -> MappedFile:
 
 def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, under: str) -> list[StoredTensor]:
     """Put what PyTorch makes of them in place of those that are no rows of numbers, as far as it can."""
-    exotic = [tensor.name for tensor in tensors if is_exotic(tensor)]
-    if not exotic:
+    first: dict[Hashable, str] = {}  # one name of each: many names may mean the same tensor
+    for tensor in filter(is_exotic, tensors):
+        first.setdefault(_key(tensor), tensor.name)
+    if not first:
         return tensors
     named = _listed(pickle.named)
     missing = f"PyTorch refuses a file that names {named}" if named else weights_only.unavailable()
     if not missing and file.path is None:
         missing = "PyTorch reads files of this machine only: download it first"
-    loaded = {} if missing else weights_only.load_apart(file, exotic, under)
+    loaded = {} if missing else weights_only.load_apart(file, list(first.values()), under)
     made = []
     for tensor in tensors:
-        if tensor.name in loaded:
-            dtype, shape, content, rounding = loaded[tensor.name]
+        row = loaded.get(first[_key(tensor)]) if is_exotic(tensor) else None
+        if row is not None:
+            dtype, shape, content, rounding = row
             made.append(StoredTensor(tensor.name, dtype, shape, file, content=content, rounding=rounding))
         elif is_exotic(tensor):
             made.append(replace(tensor, fault=f"{tensor.fault}: {missing or 'PyTorch could not read it either'}"))
         else:
             made.append(tensor)
     return made
+
+
+def _key(tensor: StoredTensor) -> Hashable:
+    return tensor.content_key if tensor.parts else tensor.name
 
 
 def _warnings(pickle: Pickle, label: str) -> Iterator[str]:

@@ -43,9 +43,13 @@ class Global:
 
     module: str
     name: str
+    dotted: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dotted", f"{self.module}.{self.name}")
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+        return self.dotted
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -68,7 +72,7 @@ class Call:
 
     def calls(self, *names: str) -> bool:
         """Whether it is a call of one of these, named with their modules."""
-        return isinstance(self.function, Global) and str(self.function) in names
+        return isinstance(self.function, Global) and self.function.dotted in names
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -299,7 +303,7 @@ class _Machine:
 
     def _note(self, function: Any = None) -> None:
         if isinstance(function, Global):
-            self.result.called[str(function)] = None
+            self.result.called[function.dotted] = None
         elif not isinstance(function, Call):  # the call it is of has been noted
             self.result.called["something that cannot be called"] = None
 
@@ -396,7 +400,7 @@ class _Machine:
         if named is None:
             self._budget.take("names", len(module) + len(name))
             named = self._globals[module, name] = Global(module, name)
-            self.result.named[str(named)] = None
+            self.result.named[named.dotted] = None
         self._stack.append(named)
 
     def _extension(self, code: int) -> None:

@@ -38,7 +38,7 @@ _KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex"}
 
 def is_tensor(node: object) -> bool:
     """Whether a node of a pickle would have become a tensor or an array of numbers."""
-    return isinstance(node, Call) and isinstance(node.function, Global) and str(node.function) in _MAKERS
+    return isinstance(node, Call) and isinstance(node.function, Global) and node.function.dotted in _MAKERS
 
 
 def is_exotic(tensor: StoredTensor) -> bool:
