@@ -29,7 +29,7 @@ LIMITS: Mapping[Resource, int] = {
 FILES = 10
 """The files of one source may take together what so many of them may take alone."""
 
-_WORDS: Mapping[Resource, str] = {
+WORDS: Mapping[Resource, str] = {
     "tensors": "tensors",
     "names": "characters in the names of tensors, modules and functions",
     "text": "bytes besides the numbers of its tensors",
@@ -38,18 +38,21 @@ _WORDS: Mapping[Resource, str] = {
     "visits": "things in its lists and dicts, counted as often as they are held",
     "decoded": "bytes of numbers that are stored as text",
 }
+"""What messages call them."""
 
 
 class Budget:
     """What may still be taken in reading the headers of a source.
 
-    ========== =======================================================================================================
-    tensors    tensors that are listed
-    names      characters of names that are put together from keys
-    text       bytes of pickles and JSON that are read into memory: all but the numbers of tensors
-    ...        instructions of pickles, values of JSON, things in containers that are gone through
-    decoded    bytes of tensors that are kept in memory, because the file does not hold them as they are
-    ========== =======================================================================================================
+    ============ =====================================================================================================
+    tensors      tensors that are listed
+    names        characters of their names, and of whatever else is named
+    text         bytes of headers, pickles and JSON that are read: all but the numbers of tensors
+    instructions instructions of pickles
+    values       values and keys of JSON
+    visits       entries of containers that are gone through, each time that they are
+    decoded      bytes of tensors that are kept in memory, because the file does not hold them as they are
+    ============ =====================================================================================================
 
     Attributes:
         label: The source, for messages.
@@ -80,7 +83,7 @@ class Budget:
             self._refuse(what, FILES * self._limits[what], "they are too many in all files of the model: name one of them")
 
     def _refuse(self, what: Resource, limit: int, advice: str) -> NoReturn:
-        raise SourceError(f"{self.label}: it has more than {limit:,} {_WORDS[what]}: {advice}")
+        raise SourceError(f"{self.label}: it has more than {limit:,} {WORDS[what]}: {advice}")
 
     def part(self, label: str) -> Budget:
         """Return the budget of one more file of the same source."""

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from ww_core.contracts.budget import Budget
+from ww_core.contracts.budget import FILES, LIMITS, Budget
 from ww_core.contracts.variant import Variant
 from ww_core.errors import CorruptFileError, SourceError
 
@@ -143,6 +143,8 @@ class ObjectSource(Source):
     def __init__(self, value: object) -> None:
         self.value = value
         self.label = OBJECT_LABEL.format(type(value).__name__)
+        # It is somebody's own, and in memory already.
+        self.budget = Budget(self.label, {what: FILES * limit for what, limit in LIMITS.items()})
 
     @property
     def name(self) -> str:

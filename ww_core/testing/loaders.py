@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from ww_core.contracts.budget import LIMITS, WORDS, Budget
 from ww_core.domain.rounding import ROUNDINGS, Rounding
 from ww_core.errors import SourceError
 from ww_core.sources.digests import tensors_of
@@ -132,6 +134,20 @@ class LoaderContract(PluginContract):
         checkpoint = self.open(source)
         checkpoint.close()
         checkpoint.close()
+
+    def test_it_draws_on_the_budget_of_the_source(self, source: Path | object) -> None:
+        """Headers are paid for: with a budget of nothing the source is refused, in the budget's sentence.
+
+        Tensors, their names and the text that tells of them are what every format has: each alone is enough to be
+        refused. What is in memory already costs nothing to read.
+        """
+        if not isinstance(source, Path):
+            pytest.skip("the source is an object in memory")
+        for what in ("tensors", "names", "text"):
+            found = find_source(source, self.registry())
+            found.budget = Budget(found.label, {**LIMITS, what: 0})
+            with pytest.raises(SourceError, match=f"it has more than 0 {re.escape(WORDS[what])}"):
+                self.loader().open(found)
 
     def test_what_is_cut_short_is_refused(self, source: Path | object) -> None:
         """A truncated file is a SourceError that names it: when it is opened, or when what is missing is read."""
