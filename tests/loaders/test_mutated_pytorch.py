@@ -17,9 +17,9 @@ from naming import ByName
 from torch_files import CONTAINERS, NUMBERS, Entry, built, call, in_zip, sound, tensor, zip_of
 
 import ww_core as ww
+from ww_core.contracts.budget import Budget
 from ww_core.loading.names import fault_of_name
 from ww_core.loading.state_dict import plain_names
-from ww_core.contracts.budget import Budget
 from ww_core.loading.trees import find_weights
 from ww_plugins.loaders.pytorch.loader import PyTorchLoader
 from ww_plugins.loaders.pytorch.pickles import Call, Extent, OddKey, PickleReader

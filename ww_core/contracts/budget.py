@@ -80,7 +80,9 @@ class Budget:
         if self._left[what] < 0:
             self._refuse(what, self._limits[what], "save the weights alone, in several files if they are so many")
         if self._left_for_all[what] < 0:
-            self._refuse(what, FILES * self._limits[what], "they are too many in all files of the model: name one of them")
+            self._refuse(
+                what, FILES * self._limits[what], "they are too many in all files of the model: name one of them"
+            )
 
     def _refuse(self, what: Resource, limit: int, advice: str) -> NoReturn:
         raise SourceError(f"{self.label}: it has more than {limit:,} {WORDS[what]}: {advice}")

@@ -74,7 +74,7 @@ class Checkpoint(ABC):
         return None
 
     def content_key(self, tensor: TensorSpec | SkippedTensor) -> Hashable:  # noqa: ARG002 - it knows no places
-        """Return what is equal for tensors whose content is the same bytes, so that they are read once; None for none."""
+        """Return what is equal for tensors of the same bytes, which are digested once; None where that is not known."""
         return None
 
     def close(self) -> None:

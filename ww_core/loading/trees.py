@@ -121,7 +121,9 @@ def find_weights(root: Any, tree: Tree, label: str, under: str = "") -> FoundWei
 
 def _under(root: Any, tree: Tree, label: str, key: str) -> Any:
     """Return what lies under a key of a tree; keys on the way are joined by dots, and may hold dots themselves."""
-    holding = {name: node for name, node in tree.entries(root) if not tree.is_tensor(node) and _holds_tensors(node, tree)}
+    holding = {
+        name: node for name, node in tree.entries(root) if not tree.is_tensor(node) and _holds_tensors(node, tree)
+    }
     for name in sorted(holding, key=len, reverse=True):
         if name == key:
             return holding[name]

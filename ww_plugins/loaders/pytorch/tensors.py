@@ -236,9 +236,7 @@ def _array(name: str, call: Call, archive: Archive) -> StoredTensor:
     )
 
 
-def _with_its_bytes(
-    found: StoredTensor, kind: Call, content: Any, archive: Archive, *, fortran: Any
-) -> StoredTensor:
+def _with_its_bytes(found: StoredTensor, kind: Call, content: Any, archive: Archive, *, fortran: Any) -> StoredTensor:
     """Add what an array of times, texts or records consists of; one of objects holds nothing that could be read."""
     try:
         held = _held(content, archive)

@@ -105,7 +105,9 @@ def main(source: str, target: str, under: str, names: Sequence[str]) -> None:
     plain: dict[str, torch.Tensor] = {}
     roundings: dict[str, str] = {}
     room = _room(Path(source))
-    for name, tensor in find_weights(root, _LoadedTree(torch.Tensor, FileSource(Path(source)).budget), source, under).tensors:
+    for name, tensor in find_weights(
+        root, _LoadedTree(torch.Tensor, FileSource(Path(source)).budget), source, under
+    ).tensors:
         if name not in names:
             continue
         nbytes = tensor.numel() * 8  # a sparse tensor is as large as it says only once it is dense
