@@ -87,6 +87,17 @@ def views(count: int, shape: tuple[int, int]) -> bytes:
     return in_zip(Code(b"}" + storage(count=numbers) + b"q\x010(" + b"".join(many) + b"u"), {"0": bytes(4 * numbers)})
 
 
+def quantized_hole(nbytes: int) -> tuple[bytes | Hole, ...]:
+    """Make a quantized tensor whose numbers are a hole: PyTorch would make four times as many bytes of them."""
+    numbers = storage(count=nbytes, kind="torch.QInt8Storage", view=(None,))
+    scheme = (named("torch.per_tensor_affine"), 0.5, 0)
+    hooks = call("collections.OrderedDict")
+    one = call("torch._utils._rebuild_qtensor", numbers, 0, (nbytes // 1000, 1000), (1000, 1), scheme, False, hooks)
+    begin = in_legacy({"q.weight": one, "fc.weight": tensor(of=storage("1", view=(None,)))}, {"0": b"", "1": b""})
+    sound = struct.pack("<q", NUMBERS.size) + NUMBERS.tobytes()
+    return (begin[:-16] + struct.pack("<q", nbytes), Hole(nbytes), sound)
+
+
 def doubled(count: int, each: bytes, first: bytes = b"]") -> bytes:
     """Hold the thing before twice, so often: `each` holds memo %c as %c."""
     return b"\x80\x04" + first + b"".join(b"q%c0" % n + each.replace(b"?", bytes([n])) for n in range(count)) + b"."
@@ -159,6 +170,7 @@ COSTLY = {
     "many small views": Costly(lambda: (views(3_000, (60, 64)),), OVERLAP),
     "large views": Costly(lambda: (views(800, (2_000, 1_000)),), OVERLAP),
     "many views of a row": Costly(lambda: (views(40_000, (1, 600)),), OVERLAP),
+    "a quantized tensor that is a hole": Costly(lambda: quantized_hole(100_000_000), READ),
     "lists of lists twice": Costly(lambda: (doubled(200, b"](h?h?e"),), "no tensor of a model"),
     "dicts of dicts twice": Costly(
         lambda: (doubled(200, b"}(" + code("a") + b"h?" + code("b") + b"h?u", b"}"),), "no tensor"
