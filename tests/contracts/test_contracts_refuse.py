@@ -159,6 +159,30 @@ def test_a_loader_that_does_not_tell_how_numbers_were_rounded(said, passes):
         Contract().test_it_tells_how_precisely_numbers_were_stored(object())
 
 
+@pytest.mark.parametrize("taken", [(), ("tensors",), ("names",), ("tensors", "names")])
+def test_a_loader_that_lists_what_it_was_not_given_a_budget_for(taken, tmp_path):
+    class Spending(Coarse):
+        def open(self, source):
+            for what in taken:
+                source.budget.take(what)
+            return super().open(source)
+
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_loaders(self):
+            return [Spending(ww.Rounding())]
+
+    class Contract(LoaderContract):
+        plugin = Plugin()
+        name = "coarse"
+
+    path = tmp_path / "fc.coarse"
+    path.write_bytes(b"coarse")
+    passes = len(taken) == 2
+    with contextlib.nullcontext() if passes else pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        Contract().test_it_draws_on_the_budget_of_the_source(path)
+
+
 @ww.metric(version="1")
 def first(singular_values):
     """Largest singular value."""

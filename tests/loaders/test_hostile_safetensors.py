@@ -68,7 +68,7 @@ HEADERS = {
     "size overflows to zero": ({"a": entry(shape=(2**32, 2**32, 1))}, FOUR, "no memory could hold"),
     "empty but impossible": ({"a": entry(shape=(0, 2**62, 2**62), offsets=(0, 0))}, b"", "no memory could hold"),
     "65 axes": ({"a": entry(shape=(1,) * 65)}, FOUR, "is not a shape"),
-    "a million axes": ({"a": entry(shape=(1,) * 10**6)}, FOUR, ""),
+    "a hundred thousand axes": ({"a": entry(shape=(1,) * 10**5)}, FOUR, "is not a shape"),
     "negative length": (tensor(shape="[-1]"), FOUR, "is not a shape"),
     "two negative lengths": (tensor(shape="[-1,-1]"), FOUR, "is not a shape"),
     "true as a length": (tensor(shape="[true]"), FOUR, "is not a shape"),
@@ -213,20 +213,20 @@ def test_a_large_sparse_header(tmp_path, loader):
     with path.open("wb") as file:
         file.write((90_000_000).to_bytes(8, "little") + b"{")
         file.truncate(10**11)
-    assert "safetensors refuses it" in refused(loader, path, "bad.safetensors")
+    assert "more than 32,000,000 bytes besides the numbers" in refused(loader, path, "bad.safetensors")
 
 
 def test_a_header_larger_than_any_models(tmp_path, loader, raw):
     path = tmp_path / "bad.safetensors"
     path.write_bytes(raw(b'{"a":{"dtype":"F32","shape":[' + b"1," * 16_000_000 + b'1],"data_offsets":[0,4]}}', FOUR))
-    assert "more than any model needs" in refused(loader, path, "bad.safetensors")
+    assert "more than 32,000,000 bytes besides the numbers" in refused(loader, path, "bad.safetensors")
 
 
 def test_more_tensors_than_any_models(tmp_path, loader, raw):
     entry = b'"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
     path = tmp_path / "bad.safetensors"
-    path.write_bytes(raw(b"{" + b",".join(entry % number for number in range(100_001)) + b"}"))
-    with pytest.raises(ww.CorruptFileError, match=r"bad\.safetensors: it holds more than 100000 tensors"):
+    path.write_bytes(raw(b"{" + b",".join(entry % number for number in range(50_001)) + b"}"))
+    with pytest.raises(ww.SourceError, match=r"bad\.safetensors: it has more than 50,000 tensors"):
         loader.open(path)
 
 
@@ -466,7 +466,7 @@ def test_an_index_that_is_not_text(sharded, loader):
 
 def test_an_index_that_is_too_large(sharded, loader):
     os.truncate(sharded / INDEX, 10**10)
-    assert "more than any index needs" in refused(loader, sharded, INDEX)
+    assert "more than 32,000,000 bytes besides the numbers" in refused(loader, sharded, INDEX)
 
 
 def test_an_index_that_is_a_pipe(sharded, loader):

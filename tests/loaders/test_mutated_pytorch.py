@@ -17,6 +17,7 @@ from naming import ByName
 from torch_files import CONTAINERS, NUMBERS, Entry, built, call, in_zip, sound, tensor, zip_of
 
 import ww_core as ww
+from ww_core.contracts.budget import Budget
 from ww_core.loading.names import fault_of_name
 from ww_core.loading.state_dict import plain_names
 from ww_core.loading.trees import find_weights
@@ -161,7 +162,7 @@ def read_by_torch(path):
 
     try:
         root = torch.load(path, weights_only=True, map_location="cpu")
-        found = find_weights(root, _LoadedTree(torch.Tensor), "it").tensors
+        found = find_weights(root, _LoadedTree(torch.Tensor, Budget("it")), "it").tensors
     except Exception:
         return None
     names = plain_names([name for name, _ in found])
@@ -292,7 +293,7 @@ def test_the_machine_makes_what_python_makes_of_many_more(thing, protocol):
 
 def machine_makes_what_python_makes(thing, protocol):
     content = pickle.dumps(thing, protocol)
-    read = PickleReader(io.BytesIO(content + b"behind it"))
+    read = PickleReader(io.BytesIO(content + b"behind it"), Budget("it"))
     assert repr(as_python(read.read(len(content) + 9).root)) == repr(pickle.loads(content))
     assert read.file.read() == b"behind it"
 
@@ -301,6 +302,6 @@ def test_what_is_shared_is_shared():
     inner = [1]
     outer = [inner, inner]
     outer.append(outer)
-    root = PickleReader(io.BytesIO(pickle.dumps(outer))).read(1000).root
+    root = PickleReader(io.BytesIO(pickle.dumps(outer)), Budget("it")).read(1000).root
     assert root[0] is root[1]
     assert root[2] is root

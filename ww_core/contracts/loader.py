@@ -10,6 +10,7 @@ from ww_core.contracts.variant import Variant
 from ww_core.errors import SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from contextlib import AbstractContextManager
 
     import numpy as np
@@ -90,6 +91,10 @@ class Checkpoint(ABC):
     def checksums(self, tensor: TensorSpec | SkippedTensor) -> tuple[Checksum, ...]:  # noqa: ARG002 - it knows none
         """Return what the container says of the bytes in which a tensor lies; nothing where it says nothing."""
         return ()
+
+    def content_key(self, tensor: TensorSpec | SkippedTensor) -> Hashable:  # noqa: ARG002 - it knows no places
+        """Return what is equal for tensors of the same bytes, which are digested once; None where that is not known."""
+        return None
 
     def close(self) -> None:
         """Free what is held open."""

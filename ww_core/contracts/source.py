@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
+from ww_core.contracts.budget import FILES, LIMITS, Budget
 from ww_core.contracts.variant import Variant
 from ww_core.errors import CorruptFileError, SourceError
 
@@ -41,6 +43,11 @@ class Source(ABC):
 
     def __repr__(self) -> str:
         return f"<ww.Source {self.label}>"
+
+    @functools.cached_property
+    def budget(self) -> Budget:
+        """What may be taken in reading its headers; the files of a folder have parts of the folder's."""
+        return Budget(self.label)
 
     @property
     def name(self) -> str:
@@ -136,6 +143,8 @@ class ObjectSource(Source):
     def __init__(self, value: object) -> None:
         self.value = value
         self.label = OBJECT_LABEL.format(type(value).__name__)
+        # It is somebody's own, and in memory already.
+        self.budget = Budget(self.label, {what: FILES * limit for what, limit in LIMITS.items()})
 
     @property
     def name(self) -> str:

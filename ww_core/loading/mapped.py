@@ -16,13 +16,17 @@ from ww_core.loading.names import natural_order, quoted
 from ww_core.loading.state_dict import FoundTensor, Module, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     import numpy as np
     import numpy.typing as npt
 
     from ww_core.contracts.source import Source
+
+
+_MOST_READINGS = 16  # of each byte of a file: tensors may share storages
+_SMALL_FILE = 1 << 20  # bytes that may be read of any file
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,13 @@ class StoredTensor:
         return (self.file.location, self.offset, self.dtype, self.shape, self.strides)
 
     @property
+    def content_key(self) -> Hashable:
+        """Equal for tensors whose content is read from the same bytes in the same way."""
+        parts = tuple(part.content_key for part in self.parts)
+        read_as = (self.dtype, self.shape, self.strides, self.big_endian, self.described)
+        return (self.file.location, self.offset, id(self.content), read_as, parts)
+
+    @property
     def range(self) -> FileRange | None:
         """Where its bytes lie, if that is one range of the file and they are canonical."""
         if self.strides or self.big_endian or self.content is not None or self.fault:
@@ -77,6 +88,13 @@ class StoredTensor:
     def readable(self) -> bool:
         """Whether its content can be had as bytes."""
         return bool(self.parts) or not self.fault
+
+    @property
+    def nbytes_read(self) -> int:
+        """Bytes that reading its content takes."""
+        if self.parts:
+            return sum(part.nbytes_read for part in self.parts)
+        return self.nbytes if self.readable else 0
 
     @property
     def nbytes(self) -> int:
@@ -166,13 +184,14 @@ class MappedCheckpoint(Checkpoint):
                 order of their names.
 
         Raises:
-            CorruptFileError: Two files hold the same tensor.
+            CorruptFileError: Two files hold the same tensor, or the tensors of one overlap too much.
         """
         self.format = format_name
         found: dict[str, StoredTensor] = {}
         modules: dict[str, Module] = {}
         said = list(warnings)
         for content in files:
+            _refuse_overlaps(content)
             for tensor in content.tensors:
                 if tensor.name in found:
                     other = found[tensor.name].file.label
@@ -204,9 +223,28 @@ class MappedCheckpoint(Checkpoint):
         """Return what the file says of the bytes in which a tensor lies."""
         return self._places[tensor.name].checksums
 
+    def content_key(self, tensor: TensorSpec | SkippedTensor) -> Hashable:
+        """Return what is equal for tensors whose content is read from the same bytes in the same way."""
+        return self._places[tensor.name].content_key
+
     def locate(self, tensor: TensorSpec | SkippedTensor) -> FileRange | None:
         """Tell file, offset and length, if that is one range; the path is absolute and without symbolic links."""
         return self._places[tensor.name].range
+
+
+def _refuse_overlaps(content: MappedFile) -> None:
+    """Refuse a file of which each byte is read many times, as views of one storage make it.
+
+    Raises:
+        CorruptFileError: It is one.
+    """
+    read = {tensor.content_key: tensor.nbytes_read for tensor in content.tensors}
+    total, most = sum(read.values()), _SMALL_FILE + _MOST_READINGS * content.file.size
+    if total > most:
+        raise CorruptFileError(
+            f"{content.file.label}: its tensors overlap: reading them takes {total:,} bytes, and {most:,} are the most "
+            f"for a file of {content.file.size:,}: save copies of them"
+        )
 
 
 def _found(name: str, tensor: StoredTensor) -> FoundTensor:

@@ -9,9 +9,6 @@ from urllib.parse import urlsplit
 LONGEST_NAME = 2000
 """Characters of a tensor's name."""
 
-MOST_TENSORS = 100_000
-"""Of one file; the largest models have as many in all their files."""
-
 _NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxstring, _BRIEF.maxlong, _BRIEF.maxother = 1, 8, 80, 40, 80

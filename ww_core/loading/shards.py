@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ww_core.contracts.source import Source
 
-_MAX_INDEX = 50_000_000
+_BEFORE_VALUES = (b"[", b"{", b",", b":")
 _LISTED = 5
 
 
@@ -98,7 +98,7 @@ class FileFormat:
             raise SourceError(f"{label}: the folder holds several indices; name one of them: {_list(indices)}")
         if indices:
             beside = [name for name in files if name.endswith(self.suffixes[0])]
-            return self._open_index(folder.entry(indices[0]), folder, beside)
+            return self._open_index(_part(folder, indices[0]), folder, beside)
         files = [name for name in files if name in self.preferred] or files
         if not files:
             raise SourceError(f"{label}: the folder holds no {self.suffixes[0]} file")
@@ -110,7 +110,8 @@ class FileFormat:
                 f"{label}: the folder holds several {' '.join(self.suffixes)} files and no index that joins them; "
                 f"name one: {_list(files)}"
             )
-        return MappedCheckpoint(self.name, [self.read(folder.entry(name)) for name in files], ordered=self.ordered)
+        opened = [self.read(_part(folder, name)) for name in files]
+        return MappedCheckpoint(self.name, opened, ordered=self.ordered)
 
     def _check_complete(self, label: str, shards: list[re.Match[str]]) -> None:
         present = {int(shard[2]) for shard in shards}
@@ -137,7 +138,7 @@ class FileFormat:
         missing = [shard for shard in shards if shard not in there]
         if missing:
             raise SourceError(f"{index.label}: shards that the index names are missing: {_list(missing)}")
-        opened = {shard: self.read(folder.entry(shard)) for shard in shards}
+        opened = {shard: self.read(_part(folder, shard)) for shard in shards}
         held = {shard: {tensor.name for tensor in content.tensors} for shard, content in opened.items()}
         for tensor, shard in weight_map.items():
             if tensor not in held[shard]:
@@ -154,12 +155,23 @@ class FileFormat:
         return MappedCheckpoint(self.name, opened.values(), warnings, ordered=self.ordered)
 
 
-def read_json(text: bytes, file: Source, what: str) -> dict[str, Any]:
-    """Return the JSON object that ``text`` is, refusing what JSON readers do not agree on.
+def _part(folder: Source, name: str) -> Source:
+    """Return a file of a folder, which draws on the folder's budget."""
+    file = folder.entry(name)
+    file.budget = folder.budget.part(file.label)
+    return file
+
+
+def read_json(file: Source, offset: int, nbytes: int, what: str) -> dict[str, Any]:
+    """Return the JSON object that a part of a file is, refusing what JSON readers do not agree on.
 
     Raises:
         CorruptFileError: It is no such object.
+        SourceError: It takes more than the budget.
     """
+    file.budget.take("text", nbytes)
+    text = file.bytes_at(offset, nbytes)
+    file.budget.take("values", sum(map(text.count, _BEFORE_VALUES)))
     try:
         content = json.loads(text.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
     except UnicodeDecodeError:
@@ -201,10 +213,8 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _read_index(file: Source) -> Mapping[str, str]:
-    if file.size > _MAX_INDEX:
-        raise CorruptFileError(f"{file.label}: the index has {file.size} bytes, more than any index needs")
     refuse_impostor(file)
-    content = read_json(file.bytes_at(0, file.size), file, "the index")
+    content = read_json(file, 0, file.size, "the index")
     weight_map = content.get("weight_map")
     if not isinstance(weight_map, dict):
         raise CorruptFileError(f"{file.label}: the index has no weight_map that tells which file holds which tensor")

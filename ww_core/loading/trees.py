@@ -10,6 +10,7 @@ optimizers, schedulers and the like. What else holds tensors is named in a warni
 
 from __future__ import annotations
 
+import itertools
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -17,11 +18,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ww_core.errors import CorruptFileError, UsageError
-from ww_core.loading.names import LONGEST_NAME, MOST_TENSORS, fault_of_name, quoted
+from ww_core.loading.names import LONGEST_NAME, fault_of_name, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from ww_core.contracts.budget import Budget
     from ww_core.loading.state_dict import Module
 
 USUAL_KEYS = (
@@ -35,17 +37,20 @@ _TRAINING = re.compile(  # no repetitions: it is searched in keys of any length
 )
 _OPTIMIZER = frozenset({"state", "param_groups"})
 _OPTIMIZER_KEYS = 8  # it has few more than these
-_DEEPEST = 64
 _MOST_PLACES = 4
 _MOST_WRAPPERS = 8
-_MOST_LOOKED_AT = 4_000_000
 _LISTED = 5
 
 
 class Tree(ABC):
-    """How one kind of nested objects is looked into. It may contain itself, and things of any kind."""
+    """How one kind of nested objects is looked into. It may contain itself, and things of any kind.
 
-    _looked_at = 0
+    Attributes:
+        budget: What may be taken in looking.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
 
     @abstractmethod
     def is_tensor(self, node: Any) -> bool:
@@ -61,9 +66,7 @@ class Tree(ABC):
 
     def look_at(self, things: Collection[Any]) -> None:
         """Count what is gone through, in what strangers made: what many hold takes little room, and no end of time."""
-        self._looked_at += len(things)
-        if self._looked_at > _MOST_LOOKED_AT:
-            raise _Fault(f"it holds more than {_MOST_LOOKED_AT} things, counted as often as they are held")
+        self.budget.take("visits", len(things))
 
     def module(self, node: Any) -> Module | None:  # noqa: ARG002 - most trees hold no modules
         """Tell what a node says of itself, if it is a module."""
@@ -78,13 +81,13 @@ class FoundWeights:
         tensors: Name and node of each tensor, in order.
         modules: What is known of the modules that hold them, by path.
         beside: Keys of what holds tensors too, and may be weights.
-        deep: Whether something lies deeper than anybody looks.
+        deeper_than: The levels that were looked into, if something lies deeper; else 0.
     """
 
     tensors: list[tuple[str, Any]] = field(default_factory=list)
     modules: dict[str, Module] = field(default_factory=dict)
     beside: list[str] = field(default_factory=list)
-    deep: bool = False
+    deeper_than: int = 0
 
     def warnings(self, label: str) -> Iterator[str]:
         """Yield what the user should know of the choice."""
@@ -92,8 +95,8 @@ class FoundWeights:
             more = ", ..." if len(self.beside) > _LISTED else ""
             shown = ", ".join(quoted(key) for key in self.beside[:_LISTED])
             yield f"{label}: tensors under these keys are not among the weights that are read: {shown}{more}"
-        if self.deep:
-            yield f"{label}: what is nested more than {_DEEPEST} deep is not looked into"
+        if self.deeper_than:
+            yield f"{label}: what is nested more than {self.deeper_than} deep is not looked into"
 
 
 def find_weights(root: Any, tree: Tree, label: str, under: str = "") -> FoundWeights:
@@ -107,7 +110,8 @@ def find_weights(root: Any, tree: Tree, label: str, under: str = "") -> FoundWei
 
     Raises:
         UsageError: There is no such key, or nothing under it holds a tensor.
-        CorruptFileError: A name is not fit to be shown, or it holds more than any model.
+        CorruptFileError: A name is not fit to be shown, or two tensors have one.
+        SourceError: It takes more than the budget.
     """
     try:
         return _find_weights(_under(root, tree, label, under) if under else root, tree)
@@ -117,14 +121,16 @@ def find_weights(root: Any, tree: Tree, label: str, under: str = "") -> FoundWei
 
 def _under(root: Any, tree: Tree, label: str, key: str) -> Any:
     """Return what lies under a key of a tree; keys on the way are joined by dots, and may hold dots themselves."""
-    entries = dict(tree.entries(root))
-    holding = [name for name, node in entries.items() if not tree.is_tensor(node) and _holds_tensors(node, tree)]
+    holding = {
+        name: node for name, node in tree.entries(root) if not tree.is_tensor(node) and _holds_tensors(node, tree)
+    }
     for name in sorted(holding, key=len, reverse=True):
         if name == key:
-            return entries[name]
+            return holding[name]
         if key.startswith(f"{name}."):
-            return _under(entries[name], tree, label, key.removeprefix(f"{name}."))
-    known = f"they lie under {', '.join(map(quoted, holding[:_LISTED]))}" if holding else "no tensor lies deeper"
+            return _under(holding[name], tree, label, key.removeprefix(f"{name}."))
+    shown = ", ".join(map(quoted, itertools.islice(holding, _LISTED)))
+    known = f"they lie under {shown}" if holding else "no tensor lies deeper"
     raise UsageError(f"{label}: no weights lie under the key {quoted(key)}: {known}")
 
 
@@ -148,18 +154,22 @@ def _find_weights(root: Any, tree: Tree) -> FoundWeights:
         if not tree.is_tensor(node):
             module = tree.module(node)
             if module is not None and sum(map(len, path)) <= LONGEST_NAME:
-                weights.modules[".".join(path)] = module
+                weights.modules[_joined(path, tree)] = module
         elif not (len(path) > 1 and tree.is_dict(root) and _TRAINING.search(path[0])):
-            name = ".".join(path) if path else "weight"
+            tree.budget.take("tensors")
+            name = _joined(path, tree) if path else "weight"
             if fault := fault_of_name(name):
                 raise _Fault(fault)
-            if len(weights.tensors) >= MOST_TENSORS:
-                raise _Fault(f"it holds more than {MOST_TENSORS} tensors")
             if name in names:
                 raise _Fault(f"two tensors have the name {quoted(name)}")
             names.add(name)
             weights.tensors.append((name, node))
     return weights
+
+
+def _joined(path: Sequence[str], tree: Tree) -> str:
+    tree.budget.take("names", sum(map(len, path)) + len(path))
+    return ".".join(path)
 
 
 def _wrapped(root: Any, tree: Tree, beside: list[str]) -> Any | None:
@@ -179,8 +189,12 @@ def _wrapped(root: Any, tree: Tree, beside: list[str]) -> Any | None:
 
 def _is_state_dict(node: Any, tree: Tree) -> bool:
     """Whether it holds modules or their dotted names, and is not a single module, whose own name would be lost."""
-    entries = list(tree.entries(node))
-    return any("." in key for key, _ in entries) or not any(tree.is_tensor(inner) for _, inner in entries)
+    holds_tensors = False
+    for key, inner in tree.entries(node):
+        if "." in key:
+            return True
+        holds_tensors = holds_tensors or tree.is_tensor(inner)
+    return not holds_tensors
 
 
 def _walk(root: Any, tree: Tree, weights: FoundWeights) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -191,27 +205,32 @@ def _walk(root: Any, tree: Tree, weights: FoundWeights) -> Iterator[tuple[tuple[
     """
     places: Counter[int] = Counter()
     kept = []  # what an object gives anew each time must not take the place of another in memory
-    waiting: list[Iterator[tuple[tuple[str, ...], Any]]] = [iter([((), root)])]
-    above: list[int] = [0]
+    # Paths are put together where they are needed: a long list may lie at the end of a long one.
+    waiting: list[tuple[tuple[str, ...] | None, Iterator[tuple[str, Any]]]] = [(None, iter([("", root)]))]
+    above: dict[int, None] = {0: None}
     while waiting:
-        following = next(waiting[-1], None)
+        outer, entries = waiting[-1]
+        following = next(entries, None)
         if following is None:
             waiting.pop()
-            above.pop()
+            above.popitem()
             continue
-        path, node = following
-        if tree.is_tensor(node):
+        key, node = following
+        is_tensor = tree.is_tensor(node)
+        if not is_tensor and (id(node) in above or places[id(node)] >= _MOST_PLACES):
+            continue
+        path = () if outer is None else (*outer, key)
+        if is_tensor:
             yield path, node
             continue
-        if id(node) in above or places[id(node)] >= _MOST_PLACES:
+        if len(path) >= tree.budget.depth:
+            weights.deeper_than = tree.budget.depth
             continue
-        if len(path) >= _DEEPEST:
-            weights.deep = True
-            continue
-        inner = [((*path, key), child) for key, child in tree.entries(node)]
-        if inner and not {key for (*_, key), _ in inner[:_OPTIMIZER_KEYS]} >= _OPTIMIZER:
+        inner = iter(tree.entries(node))
+        first = list(itertools.islice(inner, _OPTIMIZER_KEYS))
+        if first and not {name for name, _ in first} >= _OPTIMIZER:
             places[id(node)] += 1
             kept.append(node)
             yield path, node
-            waiting.append(iter(inner))
-            above.append(id(node))
+            waiting.append((path, itertools.chain(first, inner)))
+            above[id(node)] = None

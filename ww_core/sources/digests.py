@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -131,6 +131,7 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
         except OSError:
             digests.stamps[spec.name] = ""  # it is gone, as reading it will say
     host = platform.node()
+    read: dict[Hashable, str] = {}
     for path, specs in by_path.items():
         known: Mapping[str, tuple[str, str]] = {}
         if path and not rehash:
@@ -139,7 +140,10 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
         for spec in specs:
             stamp, digest = known.get(spec.name, ("", ""))
             if not (stamp and stamp == digests.stamps[spec.name]):
-                digest = _read_and_digest(checkpoint, spec, jobs, digests)
+                key = checkpoint.content_key(spec)
+                digest = read.get(key) or _read_and_digest(checkpoint, spec, jobs, digests)
+                if key is not None:
+                    read[key] = digest
                 fresh[spec.name] = (digests.stamps[spec.name], digest)
             if digest:
                 digests.tensors[spec.name] = digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from ww_core.contracts.budget import LIMITS, WORDS, Budget
 from ww_core.domain.rounding import ROUNDINGS, Rounding
 from ww_core.errors import SourceError
 from ww_core.sources.digests import tensors_of
@@ -156,6 +158,20 @@ class LoaderContract(PluginContract):
         checkpoint = self.open(source)
         checkpoint.close()
         checkpoint.close()
+
+    def test_it_draws_on_the_budget_of_the_source(self, source: Path | object) -> None:
+        """Without a budget for tensors, or for their names, the source is refused by the budget.
+
+        So a small file of any format that names tensors without end is refused before they take memory. Objects are in
+        memory already.
+        """
+        if not isinstance(source, Path):
+            pytest.skip("the source is an object in memory")
+        for what in ("tensors", "names"):
+            found = find_source(source, self.registry())
+            found.budget = Budget(found.label, {**LIMITS, what: 0})
+            with pytest.raises(SourceError, match=f"it has more than 0 {re.escape(WORDS[what])}"):
+                self.loader().open(found)
 
     def test_what_is_cut_short_is_refused(self, source: Path | object) -> None:
         """A truncated file is a SourceError that names it: when it is opened, or when what is missing is read."""

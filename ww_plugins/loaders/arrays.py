@@ -50,7 +50,7 @@ class ArraysLoader(ww.Loader):
         if not isinstance(source.value, Mapping):
             raise ww.SourceError(f"an object of type {source.name} is no mapping of names to arrays")
         label = "the mapping"
-        weights = find_weights(source.value, _MappingTree(), label, self.weights)
+        weights = find_weights(source.value, _MappingTree(source.budget), label, self.weights)
         return HeldCheckpoint("arrays", dict(weights.tensors), weights.modules, weights.warnings(label))
 
 

@@ -36,7 +36,6 @@ _UNREAD = f"{LOADS_A_PICKLE} with what cannot be read"
 _PICKLE, _CONSTANTS = b"data.pkl", b"constants.pkl"
 _PROTO = b"\x80"  # how pickles begin since Python 2.3
 _MOST_TOLD = 1 << 26
-_MOST_PICKLE = 1 << 30  # bytes; what is long in it stays in the file
 
 
 class _Place(NamedTuple):
@@ -69,21 +68,14 @@ class Archive(ABC):
         self.pickle = pickle
         self.to_be_told = min(_MOST_TOLD, 1_000_000 + 16 * file.size)
         self._reader = reader
-        self._within: dict[Call, _Legacy] = {}
+        self._within: dict[Extent, _Legacy | str] = {}
 
     def look_within(self) -> None:
         """Read the pickles within this one, for what they call. One that is damaged is a fault if a tensor needs it."""
         for call in self.pickle.within:
             try:
-                within = self._read_within(call)
+                self._read_within(call)
             except ww.CorruptFileError:
-                self.pickle.called[_UNREAD] = None
-                continue
-            self._within[call] = within
-            self.pickle.called |= within.pickle.called
-            self.pickle.made |= within.pickle.made
-            self.pickle.named |= within.pickle.named
-            if within.pickle.within:  # nobody's pickles are nested deeper
                 self.pickle.called[_UNREAD] = None
 
     def storage(self, named: object) -> Storage:
@@ -134,16 +126,35 @@ class Archive(ABC):
         """Return where a storage lies; None if there is none of that key."""
 
     def _storage_within(self, call: Call) -> Storage:
-        within = self._within.get(call) or self._read_within(call)
+        within = self._read_within(call)
         if isinstance(within.pickle.root, Call):
             raise ww.CorruptFileError(f"{self.file.label}: a storage is given by the bytes of something else")
         return within.storage(within.pickle.root)
 
     def _read_within(self, call: Call) -> _Legacy:
+        """Read a pickle within this one, once for each place in the file, however many calls name it."""
         content = call.arguments[0] if call.calls(LOADS_A_PICKLE) and call.arguments else None
         if not isinstance(content, Extent):
             raise ww.CorruptFileError(f"{self.file.label}: a storage is given by what are no bytes")
-        return _Legacy.read(self.file, self._reader, content.offset, content.offset + content.length)
+        if content not in self._within:
+            self._within[content] = self._read_at(content)
+        within = self._within[content]
+        if isinstance(within, str):
+            raise ww.CorruptFileError(within)
+        return within
+
+    def _read_at(self, place: Extent) -> _Legacy | str:
+        """Read a pickle within this one, and add what it calls to what this one does; the reason if it is damaged."""
+        try:
+            within = _Legacy.read(self.file, self._reader, place.offset, place.offset + place.length)
+        except ww.CorruptFileError as error:
+            return str(error)
+        self.pickle.called |= within.pickle.called
+        self.pickle.made |= within.pickle.made
+        self.pickle.named |= within.pickle.named
+        if within.pickle.within:  # nobody's pickles are nested deeper
+            self.pickle.called[_UNREAD] = None
+        return within
 
 
 def open_archive(file: ww.Source, handle: BinaryIO) -> Archive:
@@ -157,7 +168,7 @@ def open_archive(file: ww.Source, handle: BinaryIO) -> Archive:
         CorruptFileError: It is damaged, or none of these.
     """
     head = handle.read(len(LEGACY_MAGIC))
-    reader = PickleReader(handle)
+    reader = PickleReader(handle, file.budget)
     archive: Archive
     if head.startswith(ZIP_MAGIC):
         archive = _Zip.read(file, reader)
@@ -172,7 +183,7 @@ def open_archive(file: ww.Source, handle: BinaryIO) -> Archive:
 def _pickle_at(file: ww.Source, reader: PickleReader, start: int, end: int, what: str = "its pickle") -> Pickle:
     try:
         reader.file.seek(start)
-        return reader.read(min(end, start + _MOST_PICKLE))
+        return reader.read(end)
     except PickleFault as fault:
         raise ww.CorruptFileError(f"{file.label}: {what} cannot be read: {fault}") from None
     except OSError as error:

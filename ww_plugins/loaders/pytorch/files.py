@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ww_plugins.loaders.pytorch.pickles import Call, Global, pairs_of
 from ww_plugins.loaders.pytorch.tensors import is_exotic, is_tensor, stored_tensor
 
 if TYPE_CHECKING:
+    from ww_core.contracts.budget import Budget
     from ww_core.loading.state_dict import Module
     from ww_plugins.loaders.pytorch.archives import Archive
     from ww_plugins.loaders.pytorch.pickles import Pickle
@@ -63,7 +65,7 @@ def read_file(file: ww.Source, under: str = "") -> MappedFile:
     refuse_impostor(file)
     with file.open() as handle:
         archive = open_archive(file, handle)
-        weights = find_weights(archive.pickle.root, _PickleTree(file.label), file.label, under)
+        weights = find_weights(archive.pickle.root, _PickleTree(file.budget, file.label), file.label, under)
         tensors = [stored_tensor(name, node, archive) for name, node in weights.tensors]
     tensors = _readable(tensors, archive.pickle, file, under)
     warnings = [*weights.warnings(file.label), *_warnings(archive)]
@@ -74,25 +76,32 @@ def read_file(file: ww.Source, under: str = "") -> MappedFile:
 
 def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, under: str) -> list[StoredTensor]:
     """Put what PyTorch makes of them in place of those that are no rows of numbers, as far as it can."""
-    exotic = [tensor.name for tensor in tensors if is_exotic(tensor)]
-    if not exotic:
+    first: dict[Hashable, str] = {}  # one name of each: many names may mean the same tensor
+    for tensor in filter(is_exotic, tensors):
+        first.setdefault(_key(tensor), tensor.name)
+    if not first:
         return tensors
     named = _listed(pickle.named)
     missing = f"PyTorch refuses a file that names {named}" if named else weights_only.unavailable()
     if not missing and file.path is None:
         missing = "PyTorch reads files of this machine only: download it first"
-    loaded = {} if missing else weights_only.load_apart(file, exotic, under)
+    loaded = {} if missing else weights_only.load_apart(file, list(first.values()), under)
     made = []
     for tensor in tensors:
-        if tensor.name in loaded:
-            dtype, shape, content, rounding = loaded[tensor.name]
-            row = StoredTensor(tensor.name, dtype, shape, file, content=content, rounding=rounding)
-            made.append(replace(row, checksums=tensor.checksums))
+        row = loaded.get(first[_key(tensor)]) if is_exotic(tensor) else None
+        if row is not None:
+            dtype, shape, content, rounding = row
+            plain = StoredTensor(tensor.name, dtype, shape, file, content=content, rounding=rounding)
+            made.append(replace(plain, checksums=tensor.checksums))
         elif is_exotic(tensor):
             made.append(replace(tensor, fault=f"{tensor.fault}: {missing or 'PyTorch could not read it either'}"))
         else:
             made.append(tensor)
     return made
+
+
+def _key(tensor: StoredTensor) -> Hashable:
+    return tensor.content_key if tensor.parts else tensor.name
 
 
 def _warnings(archive: Archive) -> Iterator[str]:
@@ -145,7 +154,8 @@ def _shown(name: str) -> str:
 class _PickleTree(Tree):
     """Objects of a pickle. A module is what has parameters, buffers and modules; its class is only a name."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, budget: Budget, label: str) -> None:
+        super().__init__(budget)
         self._label = label
 
     def is_tensor(self, node: Any) -> bool:
@@ -165,32 +175,33 @@ class _PickleTree(Tree):
         state = _module_state(node)
         return self._of_call(node) if state is None else self._of_module(state)
 
-    def _of_module(self, state: dict[Any, Any]) -> list[tuple[str, Any]]:
+    def _of_module(self, state: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
         """List parameters, buffers and modules in the order and under the names of a state dict."""
         parameters, buffers, modules = (self._held(state.get(part)) for part in ("_parameters", "_buffers", "_modules"))
         transient = _contents(state.get("_non_persistent_buffers_set"))
         self.look_at(transient)
         left_out = {key for key in transient if isinstance(key, str)}
-        return [*parameters, *((key, node) for key, node in buffers if key not in left_out), *modules]
+        kept = ((key, node) for key, node in buffers if key not in left_out)
+        return itertools.chain(parameters, kept, modules)
 
-    def _of_call(self, call: Call) -> list[tuple[str, Any]]:
+    def _of_call(self, call: Call) -> Iterator[tuple[str, Any]]:
         elements = call.elements or []
         self.look_at(elements)
-        entries = [*self._held(call), *_numbered(elements)]
+        entries = itertools.chain(self._held(call), _numbered(elements))
         # One of slots stands beside it.
         states = call.state if isinstance(call.state, tuple) and len(call.state) == 2 else (call.state,)
         for state in states:
             if isinstance(state, dict):
-                entries += self._held(state)
+                entries = itertools.chain(entries, self._held(state))
         return entries
 
-    def _held(self, node: Any) -> list[tuple[str, Any]]:
+    def _held(self, node: Any) -> Iterator[tuple[str, Any]]:
         """List what a dict, or a call that makes one, holds; Python 2 gives the entries as an argument."""
         if isinstance(node, dict):
             self.look_at(node)
             return self._named(node)
         if not isinstance(node, Call):
-            return []
+            return iter(())
         found: dict[Any, Any] = {}
         if node.calls("collections.OrderedDict") and node.arguments and isinstance(node.arguments[0], (list, tuple)):
             self.look_at(node.arguments[0])
@@ -200,16 +211,16 @@ class _PickleTree(Tree):
         self.look_at(found)
         return self._named(found)
 
-    def _named(self, entries: dict[Any, Any]) -> list[tuple[str, Any]]:
+    def _named(self, entries: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
         if not any(map(_holds, entries.values())):
-            return []
+            return iter(())
         try:
             names = names_of(list(entries))
         except EqualKeys as equal:
             raise ww.CorruptFileError(
                 f"{self._label}: two keys of a dict are equal for Python, which keeps one of them: {quoted(str(equal))}"
             ) from None
-        return [(name, node) for name, node in zip(names, entries.values(), strict=True) if _holds(node)]
+        return ((name, node) for name, node in zip(names, entries.values(), strict=True) if _holds(node))
 
     def module(self, node: Any) -> Module | None:
         if not (isinstance(node, Call) and isinstance(node.state, dict)):
@@ -237,8 +248,8 @@ def _contents(node: Any) -> Sequence[Any]:
     return node if isinstance(node, (list, tuple)) else ()
 
 
-def _numbered(elements: Sequence[Any]) -> list[tuple[str, Any]]:
-    return [(str(place), node) for place, node in enumerate(elements) if _holds(node)]
+def _numbered(elements: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    return ((str(place), node) for place, node in enumerate(elements) if _holds(node))
 
 
 def _holds(node: Any) -> bool:

@@ -42,7 +42,6 @@ _SETS = ("builtins.set", "__builtin__.set", "builtins.frozenset", "__builtin__.f
 _APART = frozenset({"requires_grad", "_is_param", "_hash", "device", "_device"})
 """Keys and attributes that say nothing of the content of a tensor."""
 
-_DEEPEST = 64
 _MOST_TOLD = 1 << 18  # characters of one tensor
 _OF_A_STEP, _OF_A_PART = 16, 256  # characters that looking at something, or a part, counts as
 _LONGEST_NUMBER = 256  # bits
@@ -103,7 +102,7 @@ class _Walk:
         while self._waiting:
             path, node, told = self._waiting.pop()
             self._count(_OF_A_STEP)
-            if len(path) > _DEEPEST:
+            if len(path) > self._archive.file.budget.depth:
                 raise _Fault
             if (part := self._part(node)) is not None:
                 self._count(_OF_A_PART)

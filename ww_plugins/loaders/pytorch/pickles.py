@@ -7,7 +7,7 @@ anything is called; what comes out are Python's own constants, lists, tuples and
 nested to any depth, and contain itself: whoever goes through it must not recur, and the classes do not show their
 content.
 
-The instructions are decoded by the standard library's ``pickletools.genops``, which executes nothing either.
+The instructions and their arguments are those of the standard library's ``pickletools``, which executes nothing either.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-MOST_OPERATIONS = 2_000_000
-"""Instructions of the pickles of one file: a checkpoint takes some thirty for each tensor; so many take seconds."""
+    from ww_core.contracts.budget import Budget
 
 LOADS_A_PICKLE = "torch.storage._load_from_bytes"
 """What is called with the bytes of a pickle within a pickle."""
 
 LONGEST_NAME = 1000
-_MOST_NAMES = 100_000  # instructions that name something of a module: picklers name each thing once
 _TAKEN_BY_EACH = 25  # instructions; what reading a pickle takes besides its own
+_AT_ONCE = 1000  # instructions that are taken from the budget together
 _KEPT = 4096  # bytes; longer constants stay in the file
 _LENGTH_BYTES = {"SHORT_BINBYTES": 1, "BINBYTES": 4, "BINBYTES8": 8, "BYTEARRAY8": 8, "BINSTRING": 4}
+_OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 _SMALL = 2**60  # larger numbers are nobody's keys, and take long to hash
 
 
@@ -43,9 +43,13 @@ class Global:
 
     module: str
     name: str
+    dotted: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dotted", f"{self.module}.{self.name}")
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+        return self.dotted
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -68,7 +72,7 @@ class Call:
 
     def calls(self, *names: str) -> bool:
         """Whether it is a call of one of these, named with their modules."""
-        return isinstance(self.function, Global) and str(self.function) in names
+        return isinstance(self.function, Global) and self.function.dotted in names
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -124,7 +128,6 @@ class Pickle:
         named: Everything of a module that it names, in order, each once: what is named can be called in many ways.
         within: Calls that were to load a pickle within this one, in order.
         persistent: Everything that it names and does not hold, in order.
-        operations: Instructions it took.
     """
 
     root: Any = None
@@ -133,19 +136,19 @@ class Pickle:
     named: dict[str, None] = field(default_factory=dict)
     within: list[Call] = field(default_factory=list)
     persistent: list[Persistent] = field(default_factory=list)
-    operations: int = 0
 
 
 class PickleReader:
-    """Reads the pickles of one file, which may take no more instructions together than one may alone.
+    """Reads the pickles of one file.
 
     Attributes:
         file: The file, opened for reading.
+        budget: What they may take together.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, budget: Budget) -> None:
         self.file = file
-        self._left = MOST_OPERATIONS
+        self.budget = budget
 
     def read(self, end: int) -> Pickle:
         """Read one pickle from where the file stands; the file then stands behind it.
@@ -154,36 +157,51 @@ class PickleReader:
             end: Where the pickle must have ended.
 
         Raises:
-            PickleFault: It is no pickle, is damaged, or is larger than any checkpoint's.
+            PickleFault: It is no pickle, or is damaged.
+            SourceError: It takes more than is left.
         """
-        machine = _Machine(_Span(self.file, end), self._left)
-        try:
-            return machine.run()
-        finally:
-            self._left -= machine.result.operations + _TAKEN_BY_EACH
+        self.budget.take("instructions", _TAKEN_BY_EACH)
+        return _Machine(_Span(self.file, end, self.budget), self.budget).run()
 
 
 class _Span:
-    """What ``genops`` reads from: a file up to an offset, so that no claimed length is believed beyond it."""
+    """What instructions are read from: a file up to an offset, so that no claimed length is believed beyond it.
 
-    def __init__(self, file: BinaryIO, end: int) -> None:
+    Attributes:
+        place: Where the next byte stands in the file, counted here, because asking the file takes long.
+    """
+
+    def __init__(self, file: BinaryIO, end: int, budget: Budget) -> None:
         self._file = file
         self._end = end
-        self._place = file.tell()
-
-    def tell(self) -> int:
-        return self._place  # counted here, because asking the file takes a third of the time of everything
+        self._budget = budget
+        self.place = self._paid = file.tell()
 
     def read(self, count: int) -> bytes:
-        if count > self._end - self._place:
+        if count > self._end - self.place:
             raise PickleFault("it is cut short")
-        self._place += count
+        self.place += count
+        if count > _KEPT:
+            self.pay()
         return self._file.read(count)
 
     def readline(self) -> bytes:
-        line = self._file.readline(min(self._end - self._place, 1_000_000))
-        self._place += len(line)
+        line = self._file.readline(min(self._end - self.place, 1_000_000))
+        self.place += len(line)
+        self.pay()
         return line
+
+    def skip(self, count: int) -> None:
+        if count > self._end - self.place:
+            raise PickleFault("it is cut short")
+        self.place += count
+        self._paid += count
+        self._file.seek(self.place)
+
+    def pay(self) -> None:
+        """Take from the budget what was read since the last time."""
+        self._budget.take("text", self.place - self._paid)
+        self._paid = self.place
 
 
 _MARK = object()
@@ -192,11 +210,12 @@ _MARK = object()
 class _Machine:
     """The machine. An instruction has its method in ``_instructions``, or pushes the constant that it carries."""
 
-    def __init__(self, stream: _Span, most: int) -> None:
+    def __init__(self, stream: _Span, budget: Budget) -> None:
         self.result = Pickle()
         self._stream = stream
-        self._most = most
-        self._names = 0
+        self._budget = budget
+        self._unpaid = 0
+        self._globals: dict[tuple[str, str], Global] = {}
         self._stack: list[Any] = []
         self._memo: dict[str, Any] = {}  # the numbers as texts, whose hashes no stranger can choose
         push = self._stack.append
@@ -218,34 +237,56 @@ class _Machine:
     def run(self) -> Pickle:
         """Run the program to its end."""
         try:
-            # What it asks of a file is in _Span; its own type names more.
-            operations = pickletools.genops(self._stream)  # type: ignore[arg-type]
-            for opcode, argument, position in operations:
-                self.result.operations += 1
-                if self.result.operations > self._most:
-                    raise PickleFault(f"the file has more than {MOST_OPERATIONS} instructions")
-                self._execute(opcode.name, argument, position or 0)
+            while (opcode := self._next()).name != "STOP":
+                self._execute(opcode)
         except IndexError:
             raise PickleFault("it takes from an empty stack") from None
         except (ValueError, ArithmeticError) as error:
             raise PickleFault(f"it is damaged: {_first_line(error)}") from None
+        self._pay()
         if not self._stack:
             raise PickleFault("it takes from an empty stack")
         self.result.root = self._stack[-1]
         return self.result
 
-    def _execute(self, name: str, argument: Any, position: int) -> None:
+    def _next(self) -> pickletools.OpcodeInfo:
+        self._unpaid += 1
+        if self._unpaid == _AT_ONCE:
+            self._pay()
+        code = self._stream.read(1)
+        if code not in _OPCODES:
+            raise PickleFault(f"it is damaged: there is no instruction {code!r}")
+        return _OPCODES[code]
+
+    def _pay(self) -> None:
+        self._stream.pay()
+        self._budget.take("instructions", self._unpaid)
+        self._unpaid = 0
+
+    def _execute(self, opcode: pickletools.OpcodeInfo) -> None:
+        name = opcode.name
+        if name in _LENGTH_BYTES:
+            self._stack.append(self._constant(name))
+            return
+        # What it asks of a file is in _Span; its own type names more.
+        argument = opcode.arg.reader(self._stream) if opcode.arg else None  # type: ignore[arg-type]
         instruction = self._instructions.get(name)
         if instruction is not None:
             instruction(argument)
-        elif name in _LENGTH_BYTES and (len(argument) > _KEPT or not isinstance(argument, str)):
-            length = len(argument)
-            content = bytes(argument) if length <= _KEPT else None
-            self._stack.append(Extent(position + 1 + _LENGTH_BYTES[name], length, content))
         elif name in _CONSTANTS:
             self._stack.append(argument)
         elif name not in _IGNORED:
             raise PickleFault(f"it has the instruction {name}, which no checkpoint needs")
+
+    def _constant(self, name: str) -> Extent | str:
+        """Return a constant of bytes, or a text of Python 2, which may be one; what is long is not read."""
+        length = int.from_bytes(self._stream.read(_LENGTH_BYTES[name]), "little")
+        start = self._stream.place
+        if length > _KEPT:
+            self._stream.skip(length)
+            return Extent(start, length, None)
+        content = self._stream.read(length)
+        return content.decode("latin-1") if name == "BINSTRING" else Extent(start, length, content)
 
     def _pop_to_mark(self) -> list[Any]:
         place = len(self._stack) - 1
@@ -273,7 +314,7 @@ class _Machine:
 
     def _note(self, function: Any = None) -> None:
         if isinstance(function, Global):
-            self.result.called[str(function)] = None
+            self.result.called[function.dotted] = None
         elif not isinstance(function, Call):  # the call it is of has been noted
             self.result.called["something that cannot be called"] = None
 
@@ -366,11 +407,11 @@ class _Machine:
             raise PickleFault("it names something by what is no text")
         if len(module) + len(name) > LONGEST_NAME:
             raise PickleFault(f"it names something by more than {LONGEST_NAME} characters")
-        named = Global(module, name)
-        self.result.named[str(named)] = None
-        self._names += 1
-        if self._names > _MOST_NAMES:
-            raise PickleFault(f"it names more than {_MOST_NAMES} times something of a module")
+        named = self._globals.get((module, name))
+        if named is None:
+            self._budget.take("names", len(module) + len(name))
+            named = self._globals[module, name] = Global(module, name)
+            self.result.named[named.dotted] = None
         self._stack.append(named)
 
     def _extension(self, code: int) -> None:

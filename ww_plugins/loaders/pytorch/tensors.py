@@ -246,9 +246,9 @@ def _array(name: str, call: Call, archive: Archive) -> StoredTensor:
     shape = _shape(size, dtype.item if dtype else 1)
     if dtype is None:
         found = StoredTensor(name, "object", shape, archive.file, fault="the array holds no numbers")
-        return _with_its_bytes(found, kind, content, fortran=fortran)
+        return _with_its_bytes(found, kind, content, archive, fortran=fortran)
     count = math.prod(shape)
-    held = _held(content)
+    held = _held(content, archive)
     nbytes = held.length if isinstance(held, Extent) else len(held)
     if count * dtype.item != nbytes:
         raise _Fault(f"its shape {quoted(list(shape))} takes {count * dtype.item} bytes, and {nbytes} are there")
@@ -267,10 +267,10 @@ def _array(name: str, call: Call, archive: Archive) -> StoredTensor:
     )
 
 
-def _with_its_bytes(found: StoredTensor, kind: Call, content: Any, *, fortran: Any) -> StoredTensor:
+def _with_its_bytes(found: StoredTensor, kind: Call, content: Any, archive: Archive, *, fortran: Any) -> StoredTensor:
     """Add what an array of times, texts or records consists of; one of objects holds nothing that could be read."""
     try:
-        held = _held(content)
+        held = _held(content, archive)
     except _Fault:
         return found
     if isinstance(held, Extent):
@@ -297,13 +297,14 @@ def _numpy_type(kind: Any) -> _NumPyType | None:
     return _NumPyType(name, item, order == ">") if ITEM_SIZES.get(name) == item else None
 
 
-def _held(content: Any) -> Extent | bytes:
+def _held(content: Any, archive: Archive) -> Extent | bytes:
     """The bytes of an array: a constant, or a text that Python 2 or an old protocol wrote in their place."""
     if isinstance(content, Call) and content.calls(*_BYTES):
         content = content.arguments[0] if content.arguments else ""
     if isinstance(content, Extent):
         return content
     if isinstance(content, str):
+        archive.file.budget.take("decoded", len(content))
         try:
             return content.encode("latin-1")
         except UnicodeEncodeError:

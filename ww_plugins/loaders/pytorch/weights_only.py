@@ -15,10 +15,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ww_core as ww
+from ww_core.loading.files import FileSource
 from ww_core.loading.trees import Tree, find_weights
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ww_core.contracts.budget import Budget
 
 try:
     import resource
@@ -30,6 +36,8 @@ _SECONDS = 120
 _CPU_SECONDS = 8
 _MEMORY = 6 << 30  # of address space; importing PyTorch takes a good part of it
 _MOST_BYTES = 1 << 30
+_ROOM = 1 << 26  # bytes that the tensors of any file may take, once they are plain
+_TIMES_ON_DISK = 8  # quantized to four bits, and then of four bytes
 
 
 def unavailable() -> str:
@@ -72,16 +80,16 @@ def load_apart(file: ww.Source, names: Sequence[str], under: str) -> dict[str, L
                 command, input=json.dumps(list(names)).encode(), timeout=_SECONDS, capture_output=True, check=True
             )
             with safe_open(target, framework="numpy") as made:
-                arrays = {name: made.get_tensor(name) for name in made.keys()}  # noqa: SIM118 - it is no dict
                 told = made.metadata()
-            roundings = {name: ww.Rounding.parse(told[name]) for name in arrays}
+                loaded = {name: _loaded(made.get_tensor(name), told[name]) for name in made.keys()}  # noqa: SIM118 - it is no dict
         except (subprocess.SubprocessError, OSError, ValueError):
             return {}
     file.open().close()  # raises if it is not the file any more whose pickle was read
-    return {
-        name: LoadedTensor(array.dtype.name, array.shape, array.tobytes(), roundings[name])
-        for name, array in arrays.items()
-    }
+    return loaded
+
+
+def _loaded(array: npt.NDArray[Any], rounding: str) -> LoadedTensor:
+    return LoadedTensor(array.dtype.name, array.shape, array.tobytes(), ww.Rounding.parse(rounding))
 
 
 def main(source: str, target: str, under: str, names: Sequence[str]) -> None:
@@ -96,8 +104,10 @@ def main(source: str, target: str, under: str, names: Sequence[str]) -> None:
     root = torch.load(source, map_location="cpu", weights_only=True)
     plain: dict[str, torch.Tensor] = {}
     roundings: dict[str, str] = {}
-    room = _MOST_BYTES
-    for name, tensor in find_weights(root, _LoadedTree(torch.Tensor), source, under).tensors:
+    room = _room(Path(source))
+    for name, tensor in find_weights(
+        root, _LoadedTree(torch.Tensor, FileSource(Path(source)).budget), source, under
+    ).tensors:
         if name not in names:
             continue
         nbytes = tensor.numel() * 8  # a sparse tensor is as large as it says only once it is dense
@@ -107,6 +117,13 @@ def main(source: str, target: str, under: str, names: Sequence[str]) -> None:
             plain[name] = dense.detach().contiguous().clone()
             roundings[name] = _rounding(torch, tensor).text
     save_file(plain, target, roundings or None)  # of an empty dict it makes a header that cannot be read
+
+
+def _room(source: Path) -> int:
+    """Return the most bytes that the tensors may take: a small file, or one that has holes, gets little."""
+    status = source.stat()
+    on_disk = min(status.st_size, 512 * getattr(status, "st_blocks", status.st_size))
+    return min(_MOST_BYTES, _ROOM + _TIMES_ON_DISK * on_disk)
 
 
 def _rounding(torch: Any, tensor: Any) -> ww.Rounding:
@@ -141,7 +158,8 @@ def _limit_time() -> None:
 class _LoadedTree(Tree):
     """What ``torch.load`` gives: tensors in dicts, lists and tuples."""
 
-    def __init__(self, tensor_type: type) -> None:
+    def __init__(self, tensor_type: type, budget: Budget) -> None:
+        super().__init__(budget)
         self._tensor_type = tensor_type
 
     def is_tensor(self, node: Any) -> bool:

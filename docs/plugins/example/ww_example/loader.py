@@ -38,6 +38,8 @@ class NpyFolder(ww.Loader):
 
     def open(self, source):
         names = [name for name in source.names() if name.endswith(".npy")]
+        source.budget.take("tensors", len(names))
+        source.budget.take("names", sum(map(len, names)))
         files = [MappedFile(file, (self.tensor(file),)) for file in map(source.entry, names)]
         return MappedCheckpoint("npy files", files, ordered=False)
 
