@@ -229,6 +229,9 @@ COSTLY = {
     "an index that is a hole": Costly(lambda: (b'{"weight_map":', Hole(BILLION)), TEXT, "index"),
     "a header of lists": Costly(lambda: (raw_safetensors(json_of(b"[],")),), VALUES, "safetensors"),
     "a header of objects": Costly(lambda: (raw_safetensors(json_of(b'{"":0},')),), VALUES, "safetensors"),
+    "a header of lists that do not end": Costly(
+        lambda: (raw_safetensors(b'{"a":' + b"[" * 9_900_000),), VALUES, "safetensors"
+    ),
     "a header of nested objects": Costly(lambda: (raw_safetensors(b'{"x":' * 200_000),), "too deep", "safetensors"),
     "a header of long numbers": Costly(
         lambda: (raw_safetensors(b'{"x":' + b"9" * 9_900_000 + b"}"),), "not valid", "safetensors"
