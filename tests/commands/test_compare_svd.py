@@ -368,7 +368,7 @@ def test_names_from_a_file_cannot_steer_the_terminal(ww_here, tmp_path):
     save_file({"[red]c*[/red].weight": kernel, "c1.weight": kernel[0, 0]}, path)
     assert "[red]c*[/red]  4x3x3x3  slice" in ok(ww_here("compare-svd", path, "--n", 3))
     save_file({"a\x1b[31m\nb.weight": kernel}, path)
-    shown = ww_here("compare-svd", path, "--n", 3)
+    shown = ww_here("compare-svd", path, "--n", 3, "--name", "other")
     assert r"a\x1b[31m\x0ab  4x3x3x3  slice" in ok(shown)
     assert "\x1b" not in shown.stderr
 

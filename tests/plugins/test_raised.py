@@ -55,18 +55,15 @@ class OddlySpokenError(Exception):
         return Text("odd")
 
 
-class Untouchable(type):
+class Anonymous(type):
     def __getattribute__(cls, name):
-        raise Own
+        if name in {"__name__", "__qualname__", "__module__"}:
+            raise Own
+        return type.__getattribute__(cls, name)
 
 
-def nameless():
-    """Make a class that pytest would touch where it stands in a module."""
-
-    class NamelessError(Exception, metaclass=Untouchable):
-        pass
-
-    return NamelessError
+class NamelessError(Exception, metaclass=Anonymous):
+    pass
 
 
 class Closed(BaseException):
@@ -90,7 +87,7 @@ RAISED = {
     "long": LongError,
     "steering": SteeringError,
     "oddly spoken": OddlySpokenError,
-    "nameless": nameless(),
+    "nameless": NamelessError,
     "closed": Closed,
 }
 

@@ -589,7 +589,8 @@ def test_rows_that_contradict_each_other_are_one_sentence(tmp_path, kind):
 
 def test_a_store_that_lacks_a_part_is_one_sentence_on_both_databases(new_store_url, weights):
     ww.analyze(weights, store=new_store_url, name="net")
-    with open_store(new_store_url) as store, store._writing() as connection:
-        connection.exec_driver_sql("ALTER TABLE metric_column DROP COLUMN standard_error")
-    with open_store(new_store_url, mode="read") as store, pytest.raises(ww.NotAStoreError, match="lacks a part"):
-        store.report("net")
+    with open_store(new_store_url, mode="read") as reader:
+        with open_store(new_store_url) as store, store._writing() as connection:
+            connection.exec_driver_sql("ALTER TABLE metric_column DROP COLUMN standard_error")
+        with pytest.raises(ww.NotAStoreError, match="lacks a part"):
+            reader.report("net")

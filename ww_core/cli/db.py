@@ -163,7 +163,7 @@ def check(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check that the store holds what it says: pages, references, digests, spectra, values, summaries."""
+    """Check that the store holds what it says: pages, cells, references, digests, spectra, values, summaries."""
     from ww_core.store.store import open_existing_store, open_store
 
     output = Output(as_json=as_json)
@@ -177,13 +177,16 @@ def check(
     faults = {kind: own for kind, own in found.faults.items() if not (mending and kind == "summary")}
     if output.format == "json":
         listed = {kind: {"count": own.count, "first": list(own.first)} for kind, own in faults.items()}
-        output.json({"checked": dict(found.checked), "faults": listed, "repaired": repaired})
+        content = {"checked": dict(found.checked), "faults": listed, "repaired": repaired, "others": list(found.others)}
+        output.json(content)
     else:
         for kind, own in faults.items():
             for message in own.first:
                 output.line(f"{kind}: {message}")
             if own.count > len(own.first):
                 output.line(f"{kind}: and {own.count - len(own.first)} more")
+        if found.others:
+            output.line(f"not made by ww, and no part of what it answers: {', '.join(found.others)}")
         if repaired:
             output.line(f"checkpoints whose summaries were written anew: {repaired}")
         if not faults:

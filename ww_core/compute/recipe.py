@@ -132,7 +132,7 @@ def _prepare(recipe: Recipe) -> _Ready:
     from ww_core.plugins.selection import select
     from ww_core.plugins.variants import ready_device
     from ww_core.sources.digests import tensors_of
-    from ww_core.sources.opening import find_source, open_checkpoint
+    from ww_core.sources.opening import close_checkpoint, find_source, open_checkpoint
 
     opened = ExitStack()
     try:
@@ -146,7 +146,8 @@ def _prepare(recipe: Recipe) -> _Ready:
         return _Ready(_Refusing("execute", plugin, f"a worker has another {other}, or none: {SAME_PLUGINS}"), opened)
     try:
         source = find_source(recipe.address, registry)
-        checkpoint, loader = opened.enter_context(open_checkpoint(source, registry, recipe.loader))
+        checkpoint, loader = open_checkpoint(source, registry, recipe.loader)
+        opened.callback(close_checkpoint, checkpoint)
         there = {spec.name: (spec.dtype, spec.shape) for spec in tensors_of(checkpoint)}
         reading = partial(ReadingByContent, checkpoint, loader, source.label, there)
     except MissingExtraError as error:

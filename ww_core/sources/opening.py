@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -78,11 +77,10 @@ def is_object_label(label: str) -> bool:
     return label.startswith(begin) and label.endswith(end)
 
 
-@contextmanager
-def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> Iterator[tuple[Checkpoint, str]]:
-    """Give a source as the loader opens it that recognises it best, or the one named, until all of it was read.
+def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tuple[Checkpoint, str]:
+    """Open a source with the loader that recognises it best, or with the one named.
 
-    Yields:
+    Returns:
         The checkpoint and the qualified name of its loader.
 
     Raises:
@@ -98,11 +96,13 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> Ite
     except all_but_interrupts() as error:
         sentence = sentence_of(error, owned.object)
         raise LoaderFailedError(f"{source.label}: loader {owned.qualified} failed: {sentence}") from error
-    try:
-        yield checkpoint, spec_of(owned)
-    finally:
-        with forgiven():
-            checkpoint.close()
+    return checkpoint, spec_of(owned)
+
+
+def close_checkpoint(checkpoint: Checkpoint) -> None:
+    """Close a checkpoint of which all was read that is needed: what its class raises costs nothing any more."""
+    with forgiven():
+        checkpoint.close()
 
 
 def _checked(checkpoint: object, loader: str) -> Checkpoint:

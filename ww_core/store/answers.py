@@ -14,6 +14,7 @@ from ww_core.domain.identity import PRECISION, spectrum_identity
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.report import Failure, ReportColumn, Skip
 from ww_core.domain.spectrum import SpectrumKind
+from ww_core.errors import StoreError
 from ww_core.store import tables as t
 from ww_core.store.origins import origins_of
 from ww_core.store.records import ColumnOrigin
@@ -57,8 +58,7 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
     for row in covered:
         made: list[dict[str, Outcome]] = [{} for _ in range(row.matrices)]
         for subject in matrices.get((row.layer_id, row.extractor_id), ()):  # the matrix, and as it stands in its layer
-            if subject.matrix_index < row.matrices:
-                made[subject.matrix_index] |= known(subject.subject_id, "matrix")
+            made[subject.matrix_index] |= known(subject.subject_id, "matrix")
         layers.append(
             CoveredLayer(
                 name=row.name,
@@ -176,21 +176,34 @@ _COVERED_LAYERS = (
 def _matrix_subjects(
     connection: Connection, covered: Sequence[Any], contexts: Mapping[int, int]
 ) -> dict[tuple[int, int], list[Any]]:
-    """Matrix subjects by (layer key, extractor key), plain and in the context of their layer, by index."""
+    """Matrix subjects by (layer key, extractor key), plain and in the context of their layer, by index.
+
+    Raises:
+        StoreError: The run counts more matrices than there can be.
+    """
     analyzed = [row for row in covered if row.state == "analyzed"]
     found: dict[tuple[int, str, str, int, int], list[Any]] = defaultdict(list)
+    count = 0
     for chunk in chunks(sorted({row.weight_id for row in analyzed})):
         for row in execute(connection, _MATRIX_SUBJECTS, {"tensors": chunk}):
             found[row.groups, row.split, row.rounding, row.tensor_id, row.extractor_id].append(row)
+            count += 1
+    said = sum(abs(row.matrices) for row in covered)
+    if said > max(MOST_MATRICES, count):
+        raise StoreError(f"the coverage of a run is damaged, it counts {said} matrices: look with `ww db check`")
     return {
         (row.layer_id, row.extractor_id): [
             subject
             for subject in found[row.groups, row.split, row.rounding, row.weight_id, row.extractor_id]
-            if subject.context_id is None or subject.context_id == contexts.get(row.layer_id)
+            if 0 <= subject.matrix_index < row.matrices
+            and (subject.context_id is None or subject.context_id == contexts.get(row.layer_id))
         ]
         for row in analyzed
     }
 
+
+MOST_MATRICES = 1_000_000
+"""Matrices that a run may count without all of them being stored: as many are put together in memory."""
 
 _MATRIX_SUBJECTS = (
     select(t.matrix_subject)

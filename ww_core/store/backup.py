@@ -40,7 +40,8 @@ def copy_store(connection: Connection, target: Path) -> int:
                 written.execute("PRAGMA journal_mode = DELETE")  # one file, which can be read in any folder
             (verdict,) = written.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise StoreError(f"no copy was made, because the store is damaged ({verdict}): look with `ww db check`")
+            cause = verdict.splitlines()[-1]  # the first tells which database it is
+            raise StoreError(f"no copy was made, because the store is damaged ({cause}): look with `ww db check`")
         return copy.stat().st_size
 
 

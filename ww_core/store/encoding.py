@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from typing import TYPE_CHECKING
 
 from ww_core.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
 SHUFFLED = "f8-shuffle-zlib"
 LEVEL = 1  # higher levels save no more than 0.1 % of a spectrum
 SHORT = 4096  # up to so many values
+LONGEST = 1 << 24  # values of a spectrum that is kept: 128 MiB
+MOST_CLAIMED = 64 << 20  # bytes that spectra may have however little they take
+MOST_COMPRESSED = 16  # of more bytes, so many may be stored as one: spectra that are not constant take half or more
 NOISE = 6  # so many low bytes of each do not get shorter, and take most of the time of a compression
 
 
@@ -53,8 +57,23 @@ def _half_compressed(noise: bytes, rest: bytes) -> bytes:
     return b"".join([head, noise, deflate.compress(rest), deflate.flush(), checksum.to_bytes(4, "big")])
 
 
+def check_lengths(stored: Iterable[tuple[bytes, int]]) -> None:
+    """Refuse spectra that would take far more memory than they take in the store, before any is decoded.
+
+    Args:
+        stored: The bytes of each, and how many values it says it has.
+
+    Raises:
+        StoreError: They are not what `encode_spectrum` makes of spectra.
+    """
+    sizes = [(len(content), 8 * abs(count)) for content, count in stored]
+    held, claimed = sum(size for size, _ in sizes), sum(size for _, size in sizes)
+    if claimed > max(MOST_CLAIMED, MOST_COMPRESSED * held):
+        raise StoreError(f"spectra in the store are damaged: {held} bytes cannot hold {claimed // 8} values")
+
+
 def decode_spectrum(encoding: str, content: bytes, count: int) -> NDArray[np.float64]:
-    """Decode what `encode_spectrum` made. Never inflates more than ``count`` values and a byte.
+    """Decode what `encode_spectrum` made. Never inflates more than ``count`` values and a byte, and these are limited.
 
     Args:
         encoding: Name of the encoding.
@@ -71,10 +90,12 @@ def decode_spectrum(encoding: str, content: bytes, count: int) -> NDArray[np.flo
 
     if encoding != SHUFFLED:
         raise StoreError(f"a spectrum in the store has the unknown encoding {encoding!r}: upgrade ww")
+    if not 0 <= count <= LONGEST:
+        raise StoreError(f"a spectrum in the store is damaged: it cannot have {count} values")
     size = 8 * count
     inflater = zlib.decompressobj()
     try:
-        planes = inflater.decompress(content, min(max(size, 0) + 1, sys.maxsize))  # a byte too many tells of the rest
+        planes = inflater.decompress(content, size + 1)  # a byte too many tells of the rest
     except zlib.error as error:
         raise StoreError(f"a spectrum in the store is damaged: {error}") from error
     if len(planes) != size or not inflater.eof or inflater.unused_data:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import sqlite3
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool, StaticPool
 
 from ww_core.errors import MissingExtraError, NotAStoreError, ReadOnlyStoreError, StoreError
+from ww_core.store.cells import CHECKED_TYPES
 from ww_core.store.server_url import SCHEMES, looks_like_address, read_server_url, refused_address, shown_server_url
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 30  # to wait for another program's lock
 MINIMUM_SQLITE = (3, 35, 0)  # the first with RETURNING
+STEPS = 1_000_000  # of SQLite's machine, some 20 ms: so often Python is asked whether somebody wants to interrupt
+LARGEST_CELL = 256 << 20  # bytes of one text or blob; the longest spectrum that can be computed has fewer
 SERVER_PARAMETERS = {
     "jit": "off",  # compiling a long query takes seconds, running it a part of one; older servers do not compile
     # Tables are named nearly in the order in which they are best joined; to look for a better one among eight takes
@@ -142,7 +146,23 @@ def _open_file(place: str, *, uri: bool) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys = ON")  # off by default
     connection.execute("PRAGMA legacy_alter_table = OFF")  # a renamed table takes its references with it
     connection.execute("PRAGMA synchronous = NORMAL")  # with WAL a power cut costs the last commits, not the file
+    _distrust(connection)
     return connection
+
+
+def _distrust(connection: sqlite3.Connection) -> None:
+    """Let a connection believe a file less, which may come from somebody else."""
+    connection.execute("PRAGMA trusted_schema = OFF")  # definitions call no function that does more than compute
+    connection.execute("PRAGMA cell_size_check = ON")  # a page is looked at when it is read, and not when it misleads
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_CELL)
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)  # no statement writes to the catalogue
+    # Signals are handled between the instructions of Python only, and one statement may take forever.
+    connection.set_progress_handler(_go_on, STEPS)
+
+
+def _go_on() -> int:
+    return 0
 
 
 def _file_engine(pool: Pool) -> Engine:
@@ -184,6 +204,8 @@ _compiled: dict[Any, Any] = {}
 def _sqlite() -> Engine:
     """The engine whose dialect all SQLite stores share: statements are compiled for a dialect, and not for a file."""
     engine = create_engine("sqlite://")
+    dialect: Any = engine.dialect
+    dialect.colspecs = {**dialect.colspecs, **CHECKED_TYPES}
     engine.connect().close()  # the dialect asks its first connection what SQLite can do
     engine.dispose()
     return engine
@@ -326,12 +348,26 @@ def _incomplete(location: Location, cause: str) -> StoreError:
     return NotAStoreError(f"{location} is damaged: it lacks a part that every store has ({cause})")
 
 
+def is_interruption(error: BaseException | None) -> bool:
+    """Whether a statement ended because of a signal, whose exception SQLite has taken for its own."""
+    return isinstance(error, sqlite3.Error) and _code(error) == sqlite3.SQLITE_INTERRUPT
+
+
 def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF  # without its extension; the driver's own errors have none
 
 
 def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | None:
     match _code(error):
+        case sqlite3.SQLITE_INTERRUPT:
+            raise KeyboardInterrupt from error
+        case sqlite3.SQLITE_TOOBIG:
+            return StoreError(
+                f"a row of {location} takes more than {LARGEST_CELL >> 20} MiB, as none that ww makes does: "
+                "look with `ww db check`"
+            )
+        case sqlite3.SQLITE_FULL if _has_no_number_left(location):
+            return StoreError(f"{location} is damaged, no number is left for another run: look with `ww db check`")
         case sqlite3.SQLITE_FULL:
             return StoreError(
                 f"no room left on the disk for {location}: free some space and run the same command again"
@@ -342,8 +378,13 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
             return StoreError(f"{location} is locked by another program: run the same command again when it is done")
         case sqlite3.SQLITE_NOTADB:
             return NotAStoreError(f"{location} is not a ww store: it is no SQLite database")
-        case sqlite3.SQLITE_CORRUPT:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_MISMATCH:
             return _damaged(location)
+        case sqlite3.SQLITE_ERROR if "file format" in str(error):
+            return StoreError(
+                f"{location} has a format that this SQLite ({sqlite3.sqlite_version}) does not know: "
+                "it is damaged, or take a newer Python"
+            )
         case sqlite3.SQLITE_CANTOPEN:
             return StoreError(f"{location} cannot be opened: check its permissions and those of its folder")
         case sqlite3.SQLITE_IOERR:
@@ -358,6 +399,24 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
             return _incomplete(location, str(error))
         case _:
             return None
+
+
+def _has_no_number_left(location: Location) -> bool:
+    """Tell whether SQLite finds no room because the largest number that it knows is given."""
+    if location.path is None:
+        return False
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(location.path.as_uri() + "?mode=ro", uri=True, timeout=1)) as connection,
+    ):
+        return connection.execute(NO_NUMBER_LEFT).fetchone() is not None
+    return False
+
+
+NO_NUMBER_LEFT = (
+    "SELECT name FROM sqlite_sequence WHERE seq >= 9223372036854775807"
+    " UNION SELECT 'run' FROM run WHERE id >= 9223372036854775807"
+)
 
 
 def _is_sound(location: Location) -> bool:

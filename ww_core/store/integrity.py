@@ -15,7 +15,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +44,16 @@ from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject
 from ww_core.errors import StoreError
 from ww_core.store import tables as t
 from ww_core.store.answers import stored_analysis
-from ww_core.store.encoding import decode_spectrum
+from ww_core.store.cells import wrong_cells
+from ww_core.store.encoding import check_lengths, decode_spectrum
+from ww_core.store.engine import NO_NUMBER_LEFT, driver_of, is_interruption
 from ww_core.store.families import derivation_digest, pair_digest
 from ww_core.store.origins import origin_digest
 from ww_core.store.records import DerivationRecord, variant_digest
 from ww_core.store.reported import reported_row_digest
 from ww_core.store.reported_models import reported_model_digest
 from ww_core.store.rows import UNREADABLE, chunks, keys_by_digest
+from ww_core.store.schema import parts_of_others
 from ww_core.store.scores import score_digest
 from ww_core.store.selections import selection_digest
 from ww_core.store.structures import structure_digest
@@ -80,11 +83,14 @@ class Integrity:
 
     Attributes:
         checked: How many of each were checked: digests, spectra, values, summaries.
-        faults: By kind: ``file``, ``reference``, ``constraint``, ``digest``, ``spectrum``, ``value``, ``summary``.
+        faults: By kind: ``file``, ``cell``, ``reference``, ``constraint``, ``digest``, ``spectrum``, ``value``,
+            ``summary``.
+        others: Tables, views and indexes that ww has not made and does not use, as kind and name.
     """
 
     checked: Mapping[str, int]
     faults: Mapping[str, Faults]
+    others: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -105,9 +111,10 @@ class _Findings:
 
 def verify_store(connection: Connection) -> Integrity:
     """Check everything that can be checked, in bounded memory."""
-    # A server looks after its pages and references itself.
-    own = (_check_file, _check_references) if connection.dialect.name == "sqlite" else ()
-    return _verified(connection, (*own, *_CONTENT_STEPS, _check_summaries))
+    # A server looks after its pages, references and types itself.
+    own = (_check_file, _check_cells, _check_references) if connection.dialect.name == "sqlite" else ()
+    found = _verified(connection, (*own, *_CONTENT_STEPS, _check_summaries))
+    return replace(found, others=tuple(parts_of_others(connection)))
 
 
 def verify_content(connection: Connection) -> Integrity:
@@ -122,11 +129,14 @@ def _verified(connection: Connection, steps: Sequence[Check]) -> Integrity:
             step(connection, findings)
         except (DBAPIError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            if not isinstance(cause, sqlite3.Error):
+            if not isinstance(cause, sqlite3.Error) or is_interruption(cause):
                 raise  # of a server: there the transaction has ended
             findings.fault("file", str(cause))
         except UnicodeDecodeError as error:  # the driver reads the message of an error that quotes damaged text
             findings.fault("file", str(error))
+        except (StoreError, *UNREADABLE) as error:
+            if not findings.counts["cell"]:  # which names the row
+                findings.fault("cell", str(error))
     return findings.result()
 
 
@@ -169,7 +179,7 @@ Check = Callable[[Connection, _Findings], None]
 def _with_wrong_summaries(connection: Connection, checkpoint_id: int | None = None) -> Iterator[int]:
     """Yield the keys of checkpoints, of all or of one, whose summaries can be made again, and would be others."""
     for runs in _newest_runs(connection, checkpoint_id):
-        with contextlib.suppress(*UNREADABLE):  # what cannot be read is a fault that this does not mend
+        with contextlib.suppress(StoreError, *UNREADABLE):  # what cannot be read is a fault that this does not mend
             if _wrong_summaries(connection, runs)[1]:
                 yield runs[0].checkpoint_id
 
@@ -183,14 +193,24 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterator[Row[Any]]:
 
 def _check_file(connection: Connection, findings: _Findings) -> None:
     for (verdict,) in connection.exec_driver_sql(f"PRAGMA integrity_check({SHOWN})"):
-        if verdict != "ok":
-            findings.fault("file", verdict)
+        for line in verdict.splitlines() if verdict != "ok" else ():
+            if not line.startswith("*** in database"):  # there is one
+                findings.fault("file", line)
 
 
 def _check_references(connection: Connection, findings: _Findings) -> None:
     for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
         place = "a row" if row is None else f"row {row}"
         findings.fault("reference", f"{place} of {table} points at a missing row of {parent}")
+
+
+def _check_cells(connection: Connection, findings: _Findings) -> None:
+    driver = driver_of(connection)
+    for table in t.metadata.sorted_tables:
+        for place, column, what in wrong_cells(driver, table):
+            findings.fault("cell", f"{column} of {place} holds {what}")
+    for (name,) in driver.execute(NO_NUMBER_LEFT):
+        findings.fault("cell", f"no number is left for another row of {name}")
 
 
 def _check_constraints(connection: Connection, findings: _Findings) -> None:
@@ -214,7 +234,7 @@ def _compare(findings: _Findings, what: str, digest: str, made_again: Callable[.
     """Compare a stored digest with the one made again of its content; that is None where not all of it is stored."""
     try:
         found = made_again(*content)
-    except UNREADABLE as error:
+    except (StoreError, *UNREADABLE) as error:
         findings.fault("digest", f"{what} cannot be read ({type(error).__name__}: {error})")
         return
     if found is not None:
@@ -560,6 +580,7 @@ def _check_spectra(connection: Connection, findings: _Findings) -> None:
 
 
 def _wrong_with(row: Row[Any]) -> str:
+    check_lengths([(row.singular_values, row.length)])
     values = decode_spectrum(row.encoding, row.singular_values, row.length)
     if not np.isfinite(values).all() or (values < 0).any():
         return "not all of its singular values are finite and positive"
@@ -590,7 +611,7 @@ def _check_summaries(connection: Connection, findings: _Findings) -> None:
     for runs in _newest_runs(connection):
         try:
             expected, wrong = _wrong_summaries(connection, runs)
-        except UNREADABLE as error:
+        except (StoreError, *UNREADABLE) as error:
             cause = f"{type(error).__name__}: {error}"
             findings.fault("value", f"the results of checkpoint {runs[0].checkpoint[:12]} cannot be read ({cause})")
             continue

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select
 from ww_core.errors import UnknownNameError
 from ww_core.store import tables as t
 from ww_core.store.columnar import PLACES, places_of, stored_values, versions_in_force
-from ww_core.store.rows import chunks, execute
+from ww_core.store.rows import chunks, execute, readable
 
 Values = tuple[Any, ...]
 
@@ -36,12 +36,17 @@ def metric_rows(
     """
     versions = versions_in_force(connection, names, profile)
     columns = _columns(connection, {row.selection_id for row in versions}, metrics, scopes)
-    return (
+    return _read(
         batch
         for version in versions
         for scope in scopes
         for batch in _batches(connection, version, scope, columns[version.selection_id].get(scope, {}))
     )
+
+
+def _read(batches: Iterator[list[Values]]) -> Iterator[list[Values]]:
+    with readable():  # as they are read, which is later
+        yield from batches
 
 
 _Columns = Mapping[int, tuple[str, str, str]]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, Select, column, func, inspect, select, table
 
 from ww_core.errors import NotAStoreError, SchemaTooNewError, SchemaTooOldError, StoreError
+from ww_core.store import schema
 from ww_core.store.engine import Location, connect, driver_of, explained
 from ww_core.store.rows import execute
 
@@ -46,12 +47,35 @@ def scripts_folder() -> Path:
 
 
 def current_revision(connection: Connection, location: Location) -> str | None:
-    """Read the revision of a store's schema; None for an empty database.
+    """Read the revision of a store's schema, which is as that revision makes it; None for an empty database.
+
+    Of a server that is looked at once in a process.
 
     Raises:
-        NotAStoreError: The database holds something, and it is no store.
+        NotAStoreError: The database holds something, and it is no store, or lacks a part of one.
+        StoreError: A part of the store was changed, or one that is not ours would do something.
     """
-    tables = _table_names(connection)
+    if connection.dialect.name == "sqlite":
+        driver = driver_of(connection)
+        parts = schema.parts_of_file(driver)
+        revision = _revision(connection, location, {part.name for part in parts if part.is_table})
+        if revision in schema.FILE_DIGESTS:
+            schema.check_file(driver, parts, location, revision, _parts_made)
+        return revision
+    revision = _revision(connection, location, set(inspect(connection).get_table_names()))
+    if revision in schema.FILE_DIGESTS and (location, revision) not in _checked:
+        schema.check_active_parts(connection, location)
+        if revision == SCHEMA_HEAD:
+            schema.check_columns(connection, location)
+        _checked.add((location, revision))
+    return revision
+
+
+_checked: set[tuple[Location, str]] = set()
+
+
+def _revision(connection: Connection, location: Location, tables: set[str]) -> str | None:
+    tables = {name for name in tables if not str(name).startswith("sqlite_")}
     versions: list[str] = []
     if "alembic_version" in tables:
         versions = [version for (version,) in execute(connection, _VERSIONS, {})]
@@ -65,11 +89,15 @@ def current_revision(connection: Connection, location: Location) -> str | None:
 _VERSIONS: Select[Any] = select(column("version_num")).select_from(table("alembic_version"))
 
 
-def _table_names(connection: Connection) -> set[str]:
-    if connection.dialect.name != "sqlite":
-        return set(inspect(connection).get_table_names())
-    names = driver_of(connection).execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-    return {name for (name,) in names if not name.startswith("sqlite_")}
+@functools.cache
+def _parts_made(revision: str) -> list[schema.Part]:
+    engine = connect(Location())
+    try:
+        make_empty_store(engine, revision, revision)
+        with engine.connect() as connection:
+            return schema.parts_of_file(driver_of(connection))
+    finally:
+        engine.dispose()
 
 
 def existing_revision(connection: Connection, location: Location) -> str:

@@ -6,7 +6,19 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, or_, select, text, type_coerce
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    or_,
+    select,
+    text,
+    type_coerce,
+)
 
 from ww_core.domain.model_values import ModelColumn, ModelRow, ModelValues, Standing
 from ww_core.domain.report import Aggregate
@@ -142,7 +154,7 @@ def _series(connection: Connection, *, reported: bool) -> dict[str, tuple[str, .
     """Return the names of the series of models, by name of the model."""
     members: dict[str, set[str]] = defaultdict(set)
     for row in connection.execute(_MEMBERS):
-        if bool(row.is_reported) == reported:
+        if row.is_reported == reported:
             members[row.model].add(row.series)
     return {model: tuple(sorted(own)) for model, own in members.items()}
 
@@ -152,7 +164,7 @@ def _truth(column: ColumnElement[bool]) -> ColumnElement[int]:
     return type_coerce(column, Integer).label(str(column.key))
 
 
-_MEMBERS = text("SELECT series, model, is_reported FROM v_series")
+_MEMBERS = text("SELECT series, model, is_reported FROM v_series").columns(series=Text, model=Text, is_reported=Boolean)
 _LABELS = select(
     t.label.c.id, t.model.c.name.label("model"), t.label.c.name.label("version"), t.label.c.step, t.label.c.position
 ).join(t.model, t.model.c.id == t.label.c.model_id)

@@ -53,6 +53,7 @@ class Reader:
 
     # --- names --------------------------------------------------------------------------------------------------------
 
+    @readable()
     def find(self, name: str) -> CheckpointRef:
         """Find what ``MODEL``, ``MODEL@VERSION`` or the prefix of a digest names. MODEL alone is its newest version.
 
@@ -62,6 +63,7 @@ class Reader:
         """
         return labels.find_checkpoint(self._connection, name)
 
+    @readable()
     def find_versions(self, name: str = "") -> list[CheckpointRef]:
         """Find every version of MODEL, or what another name stands for; without a name, all there are.
 
@@ -73,10 +75,12 @@ class Reader:
         """
         return labels.find_versions(self._connection, name)
 
+    @readable()
     def is_stored(self, ref: CheckpointRef) -> bool:
         """Whether what a name stood on is still there, and the label still stands on it."""
         return labels.is_stored(self._connection, ref)
 
+    @readable()
     def versions(self) -> list[StoredVersion]:
         """List every version of every model, models by name, versions in their order."""
         return labels.stored_versions(self._connection)
@@ -98,12 +102,14 @@ class Reader:
         """Return a structure, which is stored, with what its layers consist of."""
         return structures.stored_structure(self._connection, digest)
 
+    @readable()
     def file_digests(self, host: str, path: str, tensors: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Return (stamp, digest) of tensors of a file by name, as they were when it was last read on this host."""
         return files.known_digests(self._connection, host, path, tensors)
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 
+    @readable()
     def runs(self, ref: CheckpointRef, profile: str = "", variant: str = "") -> Sequence[AnsweringRun]:
         """List the runs that answer for a label, or for a checkpoint without one; the one to be shown first.
 
@@ -131,6 +137,7 @@ class Reader:
         """
         return runs.described_runs(self._connection, self.runs(ref, profile))
 
+    @readable()
     def likest_runs(
         self, first: CheckpointRef, second: CheckpointRef, profile: str = ""
     ) -> tuple[AnsweringRun, AnsweringRun]:
@@ -143,6 +150,7 @@ class Reader:
         shown = selections.variants_of_selections(self._connection, {run.selection for run in (*new, *old)})
         return answering.likest(old, new, shown)
 
+    @readable()
     def compared(self, first: CheckpointRef, second: CheckpointRef, profile: str = "") -> tuple[Compared, Compared]:
         """Return two checkpoints with those of their analyses that have most in common.
 
@@ -217,6 +225,7 @@ class Reader:
 
         return columnar.value_table(self._connection, columns, scope, profile, names)
 
+    @readable()
     def metric_rows(
         self, names: Sequence[str], profile: str, metrics: Sequence[str], scopes: Sequence[str]
     ) -> Iterator[list[tuple[Any, ...]]]:
@@ -358,12 +367,14 @@ class Reader:
 
         return model_values.reported_values(self._connection, asked, table, models, rows)
 
+    @readable()
     def reported_origins(self, columns: Collection[str]) -> list[tuple[str, str]]:
         """List the tables that have all of these columns, with their providers; ``table:column`` is of any."""
         from ww_core.store import model_values
 
         return model_values.reported_origins(self._connection, columns)
 
+    @readable()
     def directed_columns(self, profile: str = "", table: str = "") -> list[str]:
         """List the columns of numbers that have a direction: of a profile, or of a table or provider of others."""
         from ww_core.store import model_values
@@ -386,6 +397,7 @@ class Reader:
 
         return scores.scores_of(self._connection, models, name, dataset, source)
 
+    @readable()
     def series(self, name: str = "") -> list[SeriesMember]:
         """List the members of all series, by name, or of one.
 
@@ -411,6 +423,7 @@ class Reader:
 
         return reported.reported_table(self._connection, table, columns)
 
+    @readable()
     def reported_tables(self) -> list[StoredTable]:
         """List the tables of others that are stored, by source."""
         from ww_core.store import reported
@@ -442,6 +455,7 @@ class Reader:
         """Return the stored spectra of one kind by digest of the subject; none where singular values were left out."""
         return values.stored_spectra(self._connection, subjects, kind)
 
+    @readable()
     def with_spectra(self, subjects: Sequence[str], identities: Collection[str]) -> set[str]:
         """Return the digests of those subjects that have a spectrum of these identities, with values or without."""
         return values.with_spectra(self._connection, subjects, identities)

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import re
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from operator import itemgetter
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Boolean, Connection, Delete, Dialect, Select, Table, Update, bindparam, select
 
 from ww_core.errors import StoreError
+from ww_core.store.cells import CellCheck
 from ww_core.store.engine import driver_of
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class _Prepared:
         self._names = tuple(compiled.positiontup or ())
         columns = list(statement.selected_columns) if isinstance(statement, Select) else []
         self._row = _row_of(statement)
+        self._check = CellCheck(statement) if isinstance(statement, Select) else _unchecked
         self._booleans = [place for place, column in enumerate(columns) if isinstance(column.type, Boolean)]
 
     def execute(self, driver: sqlite3.Connection, parameters: Mapping[str, Any]) -> list[Any]:
@@ -128,7 +130,8 @@ class _Prepared:
         for name in self._lists:
             text = text.replace(_LIST_OF.format(name), ", ".join("?" * len(given[name])))
         values = chain.from_iterable(given[name] if name in self._lists else (given[name],) for name in self._names)
-        rows: Iterable[Sequence[Any]] = driver.execute(text, tuple(values))
+        rows: Sequence[Sequence[Any]] = driver.execute(text, tuple(values)).fetchall()
+        self._check(rows)
         return list(map(self._row, map(self._with_booleans, rows) if self._booleans else rows))
 
     def _with_booleans(self, row: Sequence[Any]) -> list[Any]:
@@ -136,6 +139,10 @@ class _Prepared:
         for place in self._booleans:  # which SQLite keeps as 0 and 1
             typed[place] = None if typed[place] is None else bool(typed[place])
         return typed
+
+
+def _unchecked(_rows: Sequence[Sequence[Any]]) -> None:
+    pass  # what changes rows returns none
 
 
 _LIST_OF = "__[POSTCOMPILE_{}]"  # how SQLAlchemy marks the place of a list

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, text
+from sqlalchemy import Boolean, Connection, Text, bindparam, delete, select, text
 
 from ww_core.domain.text import shortened
 from ww_core.errors import NotStoredError, UnknownNameError, near_names
@@ -89,13 +89,14 @@ def stored_members(connection: Connection, name: str = "") -> list[SeriesMember]
     if name:
         _series_key(connection, name)
     found = [
-        SeriesMember(row.series, row.model, row.version or "", bool(row.is_reported))
-        for row in connection.execute(_MEMBERS)
+        SeriesMember(row.series, row.model, row.version or "", row.is_reported) for row in connection.execute(_MEMBERS)
     ]
     return sorted(own for own in found if name in {"", own.series})
 
 
-_MEMBERS = text("SELECT series, model, version, is_reported FROM v_series")
+_MEMBERS = text("SELECT series, model, version, is_reported FROM v_series").columns(
+    series=Text, model=Text, version=Text, is_reported=Boolean
+)
 _SERIES = select(t.series.c.id).where(t.series.c.name == bindparam("name"))
 
 

@@ -12,7 +12,7 @@ from ww_core.domain.layer_spectrum import LayerSpectrum, MatrixSpectrum
 from ww_core.domain.spectrum import PRECISIONS, Spectrum, SpectrumKind
 from ww_core.errors import NotStoredError, UnknownNameError
 from ww_core.store import tables as t
-from ww_core.store.encoding import decode_spectrum
+from ww_core.store.encoding import check_lengths, decode_spectrum
 from ww_core.store.labels import newest_name
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def layer_spectrum(
         raise NotStoredError(
             f"the spectra of {name.name} were not kept: analyse the weights again without --no-spectra"
         )
+    check_lengths((row.singular_values, row.length) for _, row in best.values())
     return LayerSpectrum(
         model=name.model,
         version=name.version,

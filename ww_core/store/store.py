@@ -30,9 +30,11 @@ from ww_core.errors import (
 )
 from ww_core.store import migrate, naming, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, one_at_a_time, prefer_wal
+from ww_core.store.journals import check_journals
 from ww_core.store.place import ReportPlace
 from ww_core.store.reader import Reader
 from ww_core.store.records import ScoreFilter
+from ww_core.store.rows import readable
 from ww_core.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -156,10 +158,12 @@ class Store:
     def _writing(self) -> AbstractContextManager[Connection]:
         return self._transaction(self._writable(self._writer))
 
-    def _writing_alone(self) -> AbstractContextManager[Connection]:
+    @contextlib.contextmanager
+    def _writing_alone(self) -> Iterator[Connection]:
         """A transaction that writes while no other one does: what it finds unused is unused until its end."""
         lone = self._engine.execution_options(sqlite_begin="IMMEDIATE", writers="alone")
-        return self._transaction(self._writable(lone))
+        with self._transaction(self._writable(lone)) as connection, readable():
+            yield connection
 
     def _writable(self, engine: Engine) -> Engine:
         if self.read_only:
@@ -962,6 +966,7 @@ def _check_file(path: Path) -> None:
         raise NotAStoreError(f"{path} is a folder or a device: a store is a file")
     if 0 < status.st_size < SQLITE_HEADER:  # SQLite takes a file of one byte for an empty one
         raise NotAStoreError(f"{path} is not a ww store: it is no SQLite database")
+    check_journals(path)
 
 
 def _make_room(path: Path) -> None:
@@ -973,6 +978,7 @@ def _make_room(path: Path) -> None:
         kind = ReadOnlyStoreError if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS} else StoreError
         raise kind(f"no store can be made at {path}: {error.strerror}") from error
     if missing:
+        check_journals(path)
         _check_writable(path.parent)
     else:
         _check_file(path)

@@ -189,5 +189,12 @@ _STRUCTURE = (
 
 @functools.lru_cache(maxsize=1024)
 def shape_of(text: str) -> tuple[int, ...]:
-    """Return a shape as it is stored."""
-    return tuple(json.loads(text))
+    """Return a shape as it is stored.
+
+    Raises:
+        ValueError: It is no list of whole numbers.
+    """
+    shape = json.loads(text)
+    if not (isinstance(shape, list) and all(type(side) is int and side >= 0 for side in shape)):
+        raise ValueError(f"{text[:40]!r} is no shape")
+    return tuple(shape)

@@ -15,7 +15,7 @@ from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.spectrum import Spectrum, SpectrumKind
 from ww_core.domain.subject import LayerSubject, MatrixSubject, ModelSubject, Subject
 from ww_core.store import tables as t
-from ww_core.store.encoding import decode_spectrum, encode_spectrum
+from ww_core.store.encoding import LONGEST, check_lengths, decode_spectrum, encode_spectrum
 from ww_core.store.identities import column_keys
 from ww_core.store.origins import record_origins
 from ww_core.store.records import NOBODY, Maker, OriginRecord
@@ -75,7 +75,10 @@ def values_of(
     for chunk in chunks(sorted(set(subjects))):
         for subject, column, state, number, text, reason in execute(connection, _VALUES, {"subjects": chunk}):
             if column in types:
-                whole = None if number is None else _WHOLE.get(types[column])
+                kind = types[column]
+                if text is not None and kind != "text":
+                    raise ValueError(f"a text stands in a column of type {kind}")
+                whole = None if number is None else _WHOLE.get(kind)
                 typed = whole(number) if whole else number
                 found[subject][column] = Outcome(_STATES[state], typed, text, reason)
     return dict(found)
@@ -97,7 +100,9 @@ def stored_spectra(connection: Connection, subjects: Sequence[str], kind: Spectr
     stored = _digests_by_key(connection, subjects)
     identity = {"identity": spectrum_identity(kind)}
     for chunk in chunks(list(stored)):
-        for row in execute(connection, _SPECTRA, {"subjects": chunk} | identity):
+        rows = execute(connection, _SPECTRA, {"subjects": chunk} | identity)
+        check_lengths((row.singular_values, row.length) for row in rows)
+        for row in rows:
             values = decode_spectrum(row.encoding, row.singular_values, row.length)
             found[stored[row.subject_id]] = Spectrum(
                 values, row.noise_floor, kind.resolution, kind.precision, row.route, row.seconds, kind.randomized
@@ -207,7 +212,8 @@ def _model_row(subject: ModelSubject, keys: Keys) -> dict[str, Any]:
 
 
 def _spectrum_row(result: Result, spectrum: Spectrum, keys: Keys, origins: _Origins, *, keep: bool) -> dict[str, Any]:
-    encoding, content = encode_spectrum(spectrum.singular_values) if keep else ("", None)
+    is_kept = keep and spectrum.singular_values.size <= LONGEST
+    encoding, content = encode_spectrum(spectrum.singular_values) if is_kept else ("", None)
     return {
         "subject_id": keys.subjects[result.subject.digest],
         "identity_id": keys.identities[spectrum_identity(spectrum.kind)],

@@ -12,6 +12,7 @@ from ww_core.store import scores as score_rows
 from ww_core.store import series as series_rows
 from ww_core.store.reader import Reader
 from ww_core.store.records import CheckpointRef, Labelled
+from ww_core.store.rows import readable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -50,6 +51,7 @@ class Writer(Reader):
 
     # --- weights and their names --------------------------------------------------------------------------------------
 
+    @readable()
     def record_checkpoint(self, record: CheckpointRecord, label: LabelRecord) -> Labelled:
         """Store a checkpoint as its source presents it, under a label.
 
@@ -63,6 +65,7 @@ class Writer(Reader):
         version, notice = naming.record_label(self._connection, label, record, keys)
         return Labelled(CheckpointRef(record.digest, structure, label.model, version), notice)
 
+    @readable()
     def record_unlabelled(self, record: CheckpointRecord) -> CheckpointRef:
         """Store a checkpoint as its source presents it, without a name: what is stored of it belongs to content."""
         return CheckpointRef(record.digest, self._record_weights(record)[0])
@@ -72,10 +75,12 @@ class Writer(Reader):
         self._keys[structure] = keys
         return structure, keys
 
+    @readable()
     def record_digests(self, host: str, path: str, digests: Mapping[str, tuple[str, str]]) -> None:
         """Remember (stamp, digest) of the tensors of a file, by tensor name."""
         files.record_digests(self._connection, host, path, digests)
 
+    @readable()
     def set_step(self, name: str, step: int | None) -> None:
         """Give ``MODEL@VERSION`` its place among the versions of its model; None takes it away.
 
@@ -87,6 +92,7 @@ class Writer(Reader):
 
     # --- a run --------------------------------------------------------------------------------------------------------
 
+    @readable()
     def begin_run(self, record: RunRecord, ref: CheckpointRef) -> OpenRun:
         """Store what was asked, what is covered, and that a run has begun.
 
@@ -97,6 +103,7 @@ class Writer(Reader):
         keys = self._keys.get(ref.structure) or structures.stored_keys(self._connection, ref.structure)
         return runs.begin_run(self._connection, record, ref, keys)
 
+    @readable()
     def record_results(self, run: OpenRun, results: Sequence[Result], *, keep_spectra: bool, blas: str = "") -> None:
         """Store what was computed. Subjects, spectra and values that are there already stay as they are.
 
@@ -108,10 +115,12 @@ class Writer(Reader):
         """
         values.record_results(self._connection, run, results, keep_spectra=keep_spectra, blas=blas)
 
+    @readable()
     def record_model(self, run: OpenRun, subject: ModelSubject) -> None:
         """Let an analysis point at the subject of its model metrics, which is stored."""
         values.record_model_subject(self._connection, run, subject)
 
+    @readable()
     def record_summaries(self, run: OpenRun, found: Mapping[str, Aggregate], partial: Collection[str]) -> None:
         """Store aggregates by column label, in place of what stood there.
 
@@ -122,6 +131,7 @@ class Writer(Reader):
         """
         summaries.record_summaries(self._connection, run.analysis, run.selection, found, partial)
 
+    @readable()
     def finish_run(self, run: OpenRun, end: RunEnd) -> None:
         """Write how a run ended, with its failures and warnings; called again, it adds what came later.
 
@@ -131,6 +141,7 @@ class Writer(Reader):
 
     # --- what others say ----------------------------------------------------------------------------------------------
 
+    @readable()
     def record_members(self, series: str, models: Sequence[str]) -> None:
         """Make models members of a series, which is made if it is new. A stored model wins over a reported one.
 
@@ -141,6 +152,7 @@ class Writer(Reader):
         check_name("the series", series)
         series_rows.record_members(self._connection, series, models)
 
+    @readable()
     def record_reported_table(self, table: ReportedTable, *, replace: bool = False) -> ImportedTable:
         """Store a table of others, with its models, series and scores, unless it is stored already.
 
@@ -153,6 +165,7 @@ class Writer(Reader):
         """
         return reported.record_reported_table(self._connection, table, replace=replace)
 
+    @readable()
     def remove_reported_table(self, source: str) -> int:
         """Remove the rows of a table of others, and return how many there were.
 
@@ -163,6 +176,7 @@ class Writer(Reader):
         """
         return reported.remove_reported_table(self._connection, source)
 
+    @readable()
     def record_scores(
         self, scores: Sequence[Score], *, correct: bool = False, without_weights: bool = False
     ) -> ScoreCounts:
@@ -182,6 +196,7 @@ class Writer(Reader):
         check_scores(scores)
         return score_rows.record_scores(self._connection, scores, correct=correct, without_weights=without_weights)
 
+    @readable()
     def record_pair(self, first: str, second: str) -> str:
         """Store the pair of two subjects, named by their digests, and return its own.
 
@@ -190,6 +205,7 @@ class Writer(Reader):
         """
         return families.record_pair(self._connection, first, second)
 
+    @readable()
     def record_derivation(self, record: DerivationRecord) -> None:
         """Store how a checkpoint was made.
 
@@ -198,6 +214,7 @@ class Writer(Reader):
         """
         families.record_derivation(self._connection, record)
 
+    @readable()
     def record_table(
         self,
         subject: str,

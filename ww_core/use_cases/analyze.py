@@ -28,7 +28,7 @@ from ww_core.plugins.selection import Selection, understood
 from ww_core.plugins.variants import ready_device, ready_executor
 from ww_core.sources.default_names import default_name, step_of
 from ww_core.sources.digests import digest_checkpoint
-from ww_core.sources.opening import find_source, open_checkpoint
+from ww_core.sources.opening import close_checkpoint, find_source, open_checkpoint
 from ww_core.store.records import LabelRecord
 from ww_core.store.store import Store, open_store
 from ww_core.use_cases.run import Run, cores
@@ -141,7 +141,8 @@ def analyze(
     spectra_on = ready_device(registry, device)
     with ExitStack() as stack:
         found = find_source(source, registry)
-        checkpoint, loader_name = stack.enter_context(open_checkpoint(found, registry, loader or ""))
+        checkpoint, loader_name = open_checkpoint(found, registry, loader or "")
+        stack.callback(close_checkpoint, checkpoint)
         grouped = with_groups(checkpoint.layers, request.groups)
         chosen = choose_layers(grouped, request.layers)
         _refuse_nothing(found, checkpoint, chosen, asked.selection)

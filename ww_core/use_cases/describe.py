@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from ww_core.planning.layers import NoPlan, plan_of
 from ww_core.planning.records import skipped_tensors
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import select
-from ww_core.sources.opening import find_source, open_checkpoint
+from ww_core.sources.opening import close_checkpoint, find_source, open_checkpoint
 
 if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
@@ -127,7 +128,9 @@ def describe(
     request = Request(profile=profile, extractors=tuple(extractors), groups=tuple((groups or {}).items()))
     selection = select(registry, request)
     found = find_source(source, registry)
-    with open_checkpoint(found, registry, loader or "") as (checkpoint, _):
+    checkpoint, _ = open_checkpoint(found, registry, loader or "")
+    with ExitStack() as stack:
+        stack.callback(close_checkpoint, checkpoint)
         chosen = choose_layers(with_groups(checkpoint.layers, request.groups), layers)
         skipped = [(t.name, t.dtype, t.shape, t.reason) for t in skipped_tensors(checkpoint)]
         return Description(

@@ -20,7 +20,7 @@ from ww_core.domain.name import check_name
 from ww_core.errors import CorruptFileError, NotStoredError, SourceError, StoreError, UsageError
 from ww_core.store import migrate, naming
 from ww_core.store import tables as t
-from ww_core.store.engine import Location, connect_temporary, driver_of
+from ww_core.store.engine import Location, connect_temporary, driver_of, is_interruption
 from ww_core.store.exchange.fields import check_of
 from ww_core.store.exchange.layout import exchanged_columns, exchanged_tables, has_key, is_numbered
 from ww_core.store.exchange.lines import LineReader
@@ -119,7 +119,7 @@ def _upgrade(engine: Engine, manifest: Manifest, folder: Path) -> None:
         migrate.upgrade(engine, Location())
     except (DBAPIError, *UNREADABLE) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if _is_lack_of_room(cause):
+        if _is_lack_of_room(cause) or is_interruption(cause):
             raise
         raise CorruptFileError(f"{folder} cannot be upgraded from revision {manifest.revision}: {cause}") from error
 
