@@ -453,6 +453,31 @@ def test_no_tensor_vanishes_or_is_read_as_another(case, tmp_path, loader, conten
     assert "is changed after it is made" in skipped.reason or "not known here" in skipped.reason
 
 
+def new(*arguments):
+    return Code(named("my.Pair") + code(arguments) + b"\x81")
+
+
+WITHIN = {
+    "a named tuple": (lambda one, two: new(one, {"b": two}), ["0", "1.b"]),
+    "a call": (lambda one, two: call("my.Pair", one, [two]), ["0", "1.0"]),
+    "a set": (lambda one, two: call("builtins.set", [one, two]), ["0.0", "0.1"]),
+    "a state of three": (lambda one, two: built(new(), (one, None, two)), ["0", "2"]),
+    "a state of two": (lambda one, two: built(new(), ({"a": one}, [two])), ["0.a", "1.0"]),
+    "a state that is a list": (lambda one, two: built(new(), [one, two]), ["0", "1"]),
+    "a state that is a tensor": (lambda one, two: built(new(two), one), ["0", "state"]),
+    "attributes and slots": (lambda one, two: built(new(), ({"a": one}, {"b": two})), ["a", "b"]),
+    "a deque": (lambda one, two: Code(call("collections.deque", ()) + b"(" + one + two + b"e"), ["0", "1"]),
+}
+
+
+@pytest.mark.parametrize("case", WITHIN)
+def test_tensors_within_objects_are_told(case, tmp_path, loader, contents):
+    make, names = WITHIN[case]
+    thing = make(tensor((2, 6)), tensor((3, 2), (6, 1)))
+    (tmp_path / "net.pt").write_bytes(in_zip({"fc.weight": tensor(), "own": thing}))
+    assert sorted(contents(loader.open(tmp_path / "net.pt"))) == ["fc.weight", *(f"own.{name}" for name in names)]
+
+
 @pytest.mark.parametrize("name", ["fc.weight", "embed.weight", "proj"])
 def test_a_placeholder_of_a_parameter_that_is_elsewhere_is_told(name, tmp_path):
     (tmp_path / "net.pt").write_bytes(in_zip({name: tensor((0,)), "net.weight": tensor()}))

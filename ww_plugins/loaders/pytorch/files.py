@@ -47,6 +47,7 @@ _HARMLESS = re.compile(
 _SCRIPTED = re.compile(r"__torch__(\.\w+)+")
 
 _OF_PYTHON = sys.stdlib_module_names | {"__builtin__", "copy_reg", "exceptions", "commands", "os2", "UserDict"}
+_CONTAINERS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter", "collections.deque")
 _LISTED = 5
 
 
@@ -186,14 +187,21 @@ class _PickleTree(Tree):
 
     def _of_call(self, call: Call) -> Iterator[tuple[str, Any]]:
         elements = call.elements or []
+        # What a container is called with is no part of it, or has been taken for its entries.
+        arguments = () if call.calls(*_CONTAINERS) else call.arguments
         self.look_at(elements)
-        entries = itertools.chain(self._held(call), _numbered(elements))
-        # One of slots stands beside it.
-        states = call.state if isinstance(call.state, tuple) and len(call.state) == 2 else (call.state,)
-        for state in states:
-            if isinstance(state, dict):
-                entries = itertools.chain(entries, self._held(state))
-        return entries
+        self.look_at(arguments)
+        return itertools.chain(_numbered(arguments), self._held(call), _numbered(elements), self._of_state(call.state))
+
+    def _of_state(self, state: Any) -> Iterator[tuple[str, Any]]:
+        """List what an object is given: attributes, with those of slots beside them, or whatever it asks for."""
+        states = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+        if all(own is None or isinstance(own, dict) for own in states):
+            return itertools.chain.from_iterable(map(self._held, states))
+        if isinstance(state, (list, tuple)):
+            self.look_at(state)
+            return _numbered(state)
+        return iter([("state", state)] if _holds(state) else [])
 
     def _held(self, node: Any) -> Iterator[tuple[str, Any]]:
         """List what a dict, or a call that makes one, holds; Python 2 gives the entries as an argument."""
