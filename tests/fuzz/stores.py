@@ -85,7 +85,8 @@ ODD = (
     "9e999", "-9e999", "''", "'x'", "'12'", "'[]'", "'{}'", "'null'", "'[1]'", "'[1e999]'", "'[-1, \"a\"]'",
     "'{\"a\": 1}'", "'[[[['", "'NaN'", "x''", "x'00ff'", "CAST(x'ff61' AS TEXT)", "CAST(x'6100' AS TEXT)",
     "printf('%.*c', 5000, '[')", "printf('%.*c', 100000, 'a')", "char(27, 91, 50, 74)", "char(8238)",
-    "zeroblob(100000)", "'ok'", "'analyzed'", "'f8-shuffle-zlib'", "'2025-01-01T00:00:00.000Z'", "'[9223372036854775807, 9223372036854775807]'",
+    "zeroblob(100000)", "'ok'", "'analyzed'", "'f8-shuffle-zlib'", "'2025-01-01T00:00:00.000Z'",
+    "'[9223372036854775807, 9223372036854775807]'",
 )  # fmt: skip
 """What a cell may hold, as SQL: other types, limits, other JSON, texts that are none."""
 
