@@ -28,7 +28,8 @@ from ww_core.cli.main import main
 from ww_core.errors import WWError
 from ww_core.store.store import Store, open_store
 
-SECONDS = 10  # that any answer may take
+SECONDS = 10  # that any answer may take to compute
+PATIENCE = 60  # seconds that it may take on a machine that does other work too
 
 
 # --- a store that has some of nearly everything -----------------------------------------------------------------------
@@ -262,18 +263,22 @@ class Failure(NamedTuple):
     cause: str
 
 
-class _Clock:
-    """Ends what takes too long; where there are no alarms, nothing does."""
-
-    def __enter__(self) -> None:
-        if hasattr(signal, "SIGALRM"):
-            self._before = signal.signal(signal.SIGALRM, _too_long)
-            signal.alarm(SECONDS)
-
-    def __exit__(self, *_: object) -> None:
-        if hasattr(signal, "SIGALRM"):
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, self._before)
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    """End what takes too long to compute, or waits for what does not come; where there are no alarms, nothing does."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    timers = ((signal.SIGPROF, signal.ITIMER_PROF, SECONDS), (signal.SIGALRM, signal.ITIMER_REAL, PATIENCE))
+    before = [signal.signal(number, _too_long) for number, _, _ in timers]
+    try:
+        for _, timer, seconds in timers:
+            signal.setitimer(timer, seconds)
+        yield
+    finally:
+        for (number, timer, _), handler in zip(timers, before, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
 
 
 def _too_long(_number: int, _frame: object) -> None:
@@ -283,7 +288,7 @@ def _too_long(_number: int, _frame: object) -> None:
 def _cause(ask: Callable[[], object]) -> str:
     """Ask, and return what came of it that is no answer and no sentence of ww's; nothing if all is well."""
     try:
-        with _Clock():
+        with _limited():
             ask()
     except WWError as error:
         return "" if str(error) and "\n" not in str(error) else f"not one sentence: {error!r}"
