@@ -144,7 +144,7 @@ HEADERS = {
     "terminal escape in a large header": (
         {"\x1b[2J": entry("F33"), **{f"{i:0200}": entry(shape=(0,), offsets=(0, 0)) for i in range(5000)}},
         b"",
-        "cannot be printed",
+        "unknown dtype",
     ),
 }
 

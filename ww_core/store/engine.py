@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30  # to wait for another program's lock
 MINIMUM_SQLITE = (3, 35, 0)  # the first with RETURNING
 STEPS = 1_000_000  # of SQLite's machine, some 20 ms: so often Python is asked whether somebody wants to interrupt
-LARGEST_CELL = 256 << 20  # bytes of one text or blob; the longest spectrum that can be computed has fewer
+LARGEST_CELL = 256 << 20  # bytes of one text or blob: twice what the longest spectrum takes that is kept
 SERVER_PARAMETERS = {
     "jit": "off",  # compiling a long query takes seconds, running it a part of one; older servers do not compile
     # Tables are named nearly in the order in which they are best joined; to look for a better one among eight takes
