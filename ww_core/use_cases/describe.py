@@ -35,7 +35,7 @@ class MatrixDescription:
     N: int = 0
     M: int = 0
     eigenvalues: int = 0
-    cost: float = 0.0
+    cost: int = 0
     reason: str = ""
 
 
@@ -164,5 +164,5 @@ def _made(layer: Layer, variant: ExtractorVariant) -> MatrixDescription:
         N=max(plan.rows, plan.cols),
         M=min(plan.rows, plan.cols),
         eigenvalues=plan.n_eigenvalues,
-        cost=plan.cost,
+        cost=plan.operations,
     )

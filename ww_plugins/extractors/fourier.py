@@ -27,6 +27,9 @@ MOST_ENTRIES = 2**24
 FEW_POSITIONS = 64
 """Positions of a kernel up to which sums over them are faster than a fast Fourier transform."""
 
+LOOKUP_OPERATIONS = 64
+"""Operations that are done in the time of looking up one number of a table of frequencies and positions."""
+
 TRANSFORM_BYTES = 2**29
 """Most bytes of a fast Fourier transform, which is held as a whole; what would be larger is summed up."""
 
@@ -70,6 +73,7 @@ class Fft(ww.Extractor):
             raise ww.NotApplicable(f"a grid of {grid} points for {groups} groups is too large: take a smaller n")
         frequencies, multiplicities = _frequencies(n, axes)
         entries = groups * len(frequencies)
+        making_bytes, making_operations = _cost(positions, (entries, rows, cols), n**axes)
         return ww.MatrixPlan(
             matrices=1,
             entries=entries,
@@ -78,6 +82,8 @@ class Fft(ww.Extractor):
             multiplicities=groups * tuple(multiplicities.tolist()),
             is_complex=True,
             gain=math.sqrt(positions),
+            making_bytes=making_bytes,
+            making_operations=making_operations,
         )
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
@@ -140,6 +146,18 @@ class AtFrequencies:
 def is_transformed(positions: int, shape: tuple[int, ...]) -> bool:
     """Whether entries of a shape (B, rows, cols) are made by a fast Fourier transform of so many kernel positions."""
     return positions > FEW_POSITIONS and 16 * math.prod(shape) <= TRANSFORM_BYTES
+
+
+def _cost(positions: int, shape: tuple[int, ...], points: int) -> tuple[int, int]:
+    """Bytes and operations of making entries of a shape (B, rows, cols) of so many kernel positions and grid points."""
+    entries, rows, cols = shape
+    # The grid and its opposite places; of each entry its place, and its count as it is promised and as it is made.
+    grid = 24 * points + 32 * entries
+    if is_transformed(positions, shape):
+        return grid + 16 * math.prod(shape) + 5 * max(BLOCK_BYTES, 16 * points), 64 * math.prod(shape)
+    block = max(BLOCK_BYTES, 8 * cols * positions)
+    table = max(BLOCK_BYTES, 24 * positions)
+    return grid + 4 * block + 2 * table, entries * positions * (LOOKUP_OPERATIONS + 4 * rows * cols)
 
 
 class _Sums:
