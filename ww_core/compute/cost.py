@@ -7,18 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ww_core.compute.memory import OPERATIONS_PER_BYTE
 from ww_core.domain.column import Scope
+from ww_core.domain.text import excess_text, size_text
 
 if TYPE_CHECKING:
     from ww_core.compute.memory import Memory
     from ww_core.contracts.core_input import CoreInput
-    from ww_core.contracts.device import Device
     from ww_core.contracts.extractor import MatrixPlan
     from ww_core.domain.layer import Layer
     from ww_core.domain.spectrum import SpectrumKind
     from ww_core.plugins.resolver import Node
 
-MATRIX_BYTES, VALUE_BYTES = 4096, 512
+MATRIX_BYTES, VALUE_BYTES = 4096, 768
 """Python objects for one matrix, from its subject to its result, and for each of its values on the way to the store."""
 
 KEPT_BYTES, PASSING_BYTES = 16, 96
@@ -27,6 +28,9 @@ store make."""
 
 THREAD_BYTES = 2**24
 """Blocks that are widened, and what BLAS and the allocator keep, for each thread."""
+
+CPU_PIECE_BYTES = 2**19
+"""What the CPU decomposes at once, if one entry is not more."""
 
 SVD_OPERATIONS, VECTOR_OPERATIONS = 8, 16
 """Operations of an SVD, and of one with vectors, for each of the usual route's."""
@@ -50,13 +54,11 @@ class Cost:
         """Say by how much it exceeds what is allowed, and what allows it; empty if it does not."""
         nbytes = self.kept + self.passing
         if nbytes > memory.limit:
-            takes, allowed = f"{_text(nbytes)} of memory at once", _text(memory.limit)
-        elif self.operations > memory.operations:
-            takes, allowed = f"about {self.operations:.1g} operations", f"{memory.operations:.1g}"
-            nbytes = math.ceil(self.operations / memory.operations * memory.limit)
-        else:
-            return ""
-        return f"it takes {takes}, and {allowed} are allowed: --memory {math.ceil(nbytes / 2**30)}GiB allows it"
+            return excess_text(f"{size_text(nbytes)} of memory", size_text(memory.limit), nbytes)
+        if self.operations > memory.operations:
+            needed = self.operations / OPERATIONS_PER_BYTE
+            return excess_text(f"{self.operations:.1g} operations", f"{memory.operations:.1g}", needed)
+        return ""
 
 
 def bytes_together(costs: Sequence[Cost]) -> int:
@@ -72,11 +74,13 @@ class CostModel:
         columns: How many columns a matrix has.
         of_matrix: Inputs that metrics want of the weights of a matrix.
         of_layer: Inputs that they want of the weights of a layer.
+        kinds: Spectra that they want.
     """
 
     columns: int
     of_matrix: tuple[CoreInput, ...]
     of_layer: tuple[CoreInput, ...]
+    kinds: tuple[SpectrumKind, ...]
 
     @classmethod
     def of(cls, nodes: Mapping[str, Node]) -> CostModel:
@@ -87,6 +91,7 @@ class CostModel:
             columns=sum(len(metric.columns) for metric in metrics if metric.scope is Scope.MATRIX),
             of_matrix=tuple(own for own in inputs.values() if own.scope is Scope.MATRIX and own.copies),
             of_layer=tuple(own for own in inputs.values() if own.scope is Scope.LAYER and own.copies),
+            kinds=tuple({kind: None for node in nodes.values() for kind in node.kinds.values()}),
         )
 
     def objects(self, matrices: int) -> int:
@@ -98,13 +103,20 @@ class CostModel:
         copies = sum(own.copies for own in self.of_layer)
         return Cost(sum(spec.nbytes for spec in layer.tensors), 8 * layer.size * copies, layer.size)
 
+    def at_most(self, layer: Layer, plan: MatrixPlan) -> int:
+        """Return the bytes that one worker takes for a layer and all matrices of a plan, on the CPU, at most."""
+        made = self.matrices(
+            layer, plan, plan.matrices, self.kinds, CPU_PIECE_BYTES, 1, with_weights=bool(self.of_matrix)
+        )
+        return bytes_together([self.layer(layer), made])
+
     def matrices(
         self,
         layer: Layer,
         plan: MatrixPlan,
         count: int,
         kinds: Collection[SpectrumKind],
-        device: Device,
+        piece_bytes: int,
         threads: int,
         *,
         with_weights: bool,
@@ -116,13 +128,13 @@ class CostModel:
             plan: The plan.
             count: How many of them.
             kinds: Spectra that are to be made of each.
-            device: Where.
+            piece_bytes: What a device takes at once, if one entry is not more.
             threads: How many take part at most.
             with_weights: Whether metrics are evaluated that take the weights of a matrix.
         """
         inputs = self.of_matrix if with_weights else ()
         whole = plan.entries * plan.rows * plan.cols * (16 if plan.is_complex else 8)
-        making = [_spectrum_bytes(layer, plan, kind, device, threads) for kind in kinds]
+        making = [_spectrum_bytes(layer, plan, kind, piece_bytes, threads) for kind in kinds]
         making += [own.copies * whole for own in inputs]
         weight = sum(SVD_OPERATIONS if kind.resolution == "full" else 1 for kind in kinds)
         weight += VECTOR_OPERATIONS if any(own.decomposes for own in inputs) else 0
@@ -134,12 +146,12 @@ class CostModel:
         )
 
 
-def _spectrum_bytes(layer: Layer, plan: MatrixPlan, kind: SpectrumKind, device: Device, threads: int) -> int:
+def _spectrum_bytes(layer: Layer, plan: MatrixPlan, kind: SpectrumKind, piece_bytes: int, threads: int) -> int:
     """Bytes that are taken while a spectrum is made: what ``spectrum_of`` says."""
     size, short = plan.rows * plan.cols, min(plan.rows, plan.cols)
     item = 16 if plan.is_complex else 8
-    piece = max(size * item, device.piece_bytes)
-    gram = max(short * short * item, device.piece_bytes)
+    piece = max(size * item, piece_bytes)
+    gram = max(short * short * item, piece_bytes)
     held = 4 * piece if kind.resolution == "full" else (6 if plan.is_complex else 3) * gram
     held += 2 * piece if plan.is_complex else 0  # the entries themselves, which are no views of the weight
     pieces = math.ceil(plan.entries * size * item / piece)
@@ -147,7 +159,3 @@ def _spectrum_bytes(layer: Layer, plan: MatrixPlan, kind: SpectrumKind, device: 
     if kind.randomized is not None and not plan.is_complex:
         permuted = plan.entries * size * (24 + layer.weight.nbytes // layer.weight.size)
     return permuted + min(threads, pieces) * (held + THREAD_BYTES)
-
-
-def _text(nbytes: int) -> str:
-    return f"{nbytes / 2**30:,.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:,.0f} MiB"

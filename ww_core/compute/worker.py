@@ -171,7 +171,7 @@ class Worker:
             plan, kinds = made[0].task.plan, {lacking.kind for own in made for lacking in own.lacking}
             with_weights = any(own.of_weights for own in made)
             cost = self._costs.matrices(
-                header, plan, len(made), kinds, self._maker.device, threads, with_weights=with_weights
+                header, plan, len(made), kinds, self._maker.device.piece_bytes, threads, with_weights=with_weights
             )
             if excess := cost.excess(self._memory):
                 sequence.lost(excess)

@@ -94,7 +94,7 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
             "weights",
             lambda at, node: at.singular_vectors(node.quantity.batched)[0],
             by_batch=True,
-            copies=9,
+            copies=10,
             decomposes=True,
         ),
         CoreInput(
@@ -103,7 +103,7 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
             "weights",
             lambda at, node: at.singular_vectors(node.quantity.batched)[1],
             by_batch=True,
-            copies=9,
+            copies=10,
             decomposes=True,
         ),
         CoreInput("layer", LAYER, "header", lambda at, _: LayerContent.of(at.layer)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ww_core.domain.identity import canonical_json, digest_of
-from ww_core.domain.layer import SkippedTensor, TensorSpec
+from ww_core.domain.layer import ITEM_SIZES, SkippedTensor, TensorSpec
 from ww_core.domain.report import Failure
+from ww_core.domain.text import excess_text, size_text
+from ww_core.errors import SourceError
 from ww_core.plugins.isolation import RAISED, sentence_of
 from ww_core.sources.reading import read_content, read_tensor
 
@@ -92,7 +95,15 @@ class DigestMemory(Protocol):
         ...
 
 
-def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: str, rehash: bool, jobs: int) -> Digests:
+def digest_checkpoint(
+    checkpoint: Checkpoint,
+    memory: DigestMemory,
+    *,
+    loader: str,
+    rehash: bool,
+    jobs: int,
+    most_bytes: float = math.inf,
+) -> Digests:
     """Digest every tensor, whatever its dtype, of which the content can be read.
 
     A tensor of a file that did not change since it was last read here is not read again.
@@ -103,6 +114,7 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
         loader: Qualified name of the loader: another loader may see other numbers in the same bytes.
         rehash: Read everything, whatever is remembered.
         jobs: Threads of the hash.
+        most_bytes: A tensor that has more is not read.
     """
     skipped = [tensor for tensor in checkpoint.skipped if not tensor.tied_to]
     digests = Digests(unread=[tensor for tensor in skipped if not tensor.readable])
@@ -130,7 +142,7 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
         for spec in specs:
             stamp, digest = known.get(spec.name, ("", ""))
             if not (stamp and stamp == digests.stamps[spec.name]):
-                digest = _read_and_digest(checkpoint, spec, jobs, digests)
+                digest = _read_and_digest(checkpoint, spec, jobs, digests, most_bytes)
                 fresh[spec.name] = (digests.stamps[spec.name], digest)
             if digest:
                 digests.tensors[spec.name] = digest
@@ -187,8 +199,13 @@ def stamp_of(
     return canonical_json([loader, where.offset, where.nbytes, spec.dtype, list(spec.shape), *marks])
 
 
-def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests) -> str:
+def _read_and_digest(
+    checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests, most_bytes: float
+) -> str:
     try:
+        nbytes = spec.size * ITEM_SIZES.get(spec.dtype, 8)
+        if nbytes > most_bytes:
+            raise SourceError(excess_text(f"{size_text(nbytes)} of memory", size_text(int(most_bytes)), nbytes))
         if isinstance(spec, SkippedTensor):
             with read_content(checkpoint, spec) as content:
                 return digest_content(content, spec.dtype, spec.shape, jobs)

@@ -160,7 +160,12 @@ def analyze(
         started = time.perf_counter()
         known_digests = StoredDigests(opened)
         digests = digest_checkpoint(
-            checkpoint, known_digests, loader=loader_name, rehash=rehash, jobs=min(execution.jobs, cores())
+            checkpoint,
+            known_digests,
+            loader=loader_name,
+            rehash=rehash,
+            jobs=min(execution.jobs, cores()),
+            most_bytes=room.limit,
         )
         weights = opened_weights(found, checkpoint, loader_name, grouped, digests)
         run = Run(
