@@ -93,8 +93,8 @@ def results_of(
 def _computation(execution: Execution, asked: Asked, tensors: Tensors, crew: Crew | None) -> Compute:
     """Return what a worker does with a batch."""
     if not execution.executor.shares_memory:
-        device, memory = spec_of(execution.device), execution.memory.limit
-        recipe = Recipe.of(asked, tensors.address, tensors.loader, device, memory)
+        limit = execution.memory.limit
+        recipe = Recipe.of(asked, tensors.address, tensors.loader, spec_of(execution.device), limit)
         return partial(compute_by_recipe, recipe)
     reading = partial(ReadingByStamp, tensors.checkpoint, tensors.loader)
     seed, device = asked.request.seed, execution.device.object

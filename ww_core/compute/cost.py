@@ -57,7 +57,7 @@ class Cost:
             return excess_text(f"{size_text(nbytes)} of memory", size_text(memory.limit), nbytes)
         if self.operations > memory.operations:
             needed = self.operations / OPERATIONS_PER_BYTE
-            return excess_text(f"{self.operations:.1g} operations", f"{memory.operations:.1g}", needed)
+            return excess_text(f"{self.operations:.2g} operations", f"{memory.operations:.2g}", needed)
         return ""
 
 

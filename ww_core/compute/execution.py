@@ -74,7 +74,9 @@ class Execution:
 
     def by(self, executor: Executor) -> Execution:
         """Return an execution by another executor, which ends with this one."""
-        return self._others.setdefault(executor.label, Execution(self.jobs, executor, self.device, self.memory, self.warnings))
+        return self._others.setdefault(
+            executor.label, Execution(self.jobs, executor, self.device, self.memory, self.warnings)
+        )
 
     def start(self) -> concurrent.futures.Executor:
         """Return the pool, which is made if there is none.

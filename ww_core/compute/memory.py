@@ -14,7 +14,7 @@ LEAST_DEFAULT = 2**28
 UNKNOWN = 2**33
 """Bytes that are taken to be available where the system does not tell."""
 
-OPERATIONS_PER_BYTE = 2**16
+OPERATIONS_PER_BYTE = 2**14
 """Operations that are allowed for each byte. A dense matrix that fits in memory takes fewer."""
 
 

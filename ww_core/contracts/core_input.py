@@ -87,7 +87,9 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
             randomized=0,
             is_seeded=True,
         ),
-        CoreInput("matrix", MATRIX, "weights", lambda at, node: at.matrix(node.quantity.batched), by_batch=True, copies=2),
+        CoreInput(
+            "matrix", MATRIX, "weights", lambda at, node: at.matrix(node.quantity.batched), by_batch=True, copies=2
+        ),
         CoreInput(
             "left_singular_vectors",
             MATRIX,

@@ -230,6 +230,10 @@ class _Filler:
             weights = stored_weights(reader.structure(structure), old.source)
             chosen = choose_layers(weights.layers, request.layers)
             planned = plan_layers(chosen, selection, weights.contents, self.execution.memory)
+            failures = [failure for layer in planned for failure in layer.failures]
+            if failures:
+                self.broken[str(failures[0])].add(ref.digest)
+                return None
             tasks, known = plan_tasks(reader, planned, selection, weights.stamps)
             model = model_subject(planned, weights.digest).digest
             known |= known_of(reader, [model], selection)

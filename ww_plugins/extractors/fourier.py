@@ -186,9 +186,7 @@ class _Sums:
             start = first - frequencies.start
             self._sum(made[:, start : start + last - first], self._kernels[groups], turns)
 
-    def _sum(
-        self, made: npt.NDArray[np.complex128], kernels: npt.NDArray[Any], turns: npt.NDArray[np.int64]
-    ) -> None:
+    def _sum(self, made: npt.NDArray[np.complex128], kernels: npt.NDArray[Any], turns: npt.NDArray[np.int64]) -> None:
         """Fill ``made``, shape (groups, frequencies, rows, cols), with sums over positions turned by parts of n."""
         groups, rows, cols = kernels.shape[:3]
         cosines, sines = self._cosines[turns], self._sines[turns]
