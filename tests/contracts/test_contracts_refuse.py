@@ -118,6 +118,35 @@ def test_an_extractor_that_does_not_say_what_becomes_of_errors():
         contract_of(Summed).test_its_gain_is_that_of_errors()
 
 
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda weight: np.where(True, weight, -weight), 2),  # a copy of a copy
+        (lambda weight: weight.astype(np.float64).astype(np.float32), 3),  # one on the way to another
+        (lambda weight: weight * np.outer(*[np.ones(400)] * 2)[0, 0].astype("f"), 4),  # a table
+    ],
+)
+def test_an_extractor_that_does_not_tell_what_it_allocates(made, told):
+    class Silent(peeking("silent", lambda layer: True)):
+        name = "silent"
+
+        def matrices(self, weight, layer):
+            yield ww.Matrix(0, made(weight)[None])
+
+    class Telling(Silent):
+        name = "telling"
+
+        def plan(self, layer):
+            return replace(super().plan(layer), making_bytes=told * layer.weight.nbytes)
+
+    contract = ExtractorContract()
+    contract.variants = lambda: [Telling()]
+    contract.test_it_takes_no_more_memory_than_it_tells()
+    contract.variants = lambda: [Silent()]
+    with pytest.raises(AssertionError, match="silent tells of 0 bytes for dense"):
+        contract.test_it_takes_no_more_memory_than_it_tells()
+
+
 class Coarse(ww.Loader):
     """Gives one array, as whole tenths, and says so or not."""
 

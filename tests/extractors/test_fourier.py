@@ -10,6 +10,7 @@ from ww_core.domain.layer import LayerKind, TensorSpec
 from ww_core.domain.rounding import ROUNDINGS
 from ww_core.spectral import spectrum_of
 from ww_plugins.extractors import Fft, Slice, Stack
+from ww_plugins.extractors.fourier import is_transformed
 
 KINDS = {3: "conv1d", 4: "conv2d", 5: "conv3d"}
 CASES = {  # shape, groups, n
@@ -27,6 +28,8 @@ CASES = {  # shape, groups, n
     "one axis": ((6, 4, 5), 1, 9),
     "one axis, groups": ((6, 2, 3), 2, 8),
     "three axes": ((3, 2, 2, 1, 2), 1, 4),
+    "a large kernel": ((2, 2, 9, 8), 1, 10),
+    "a large kernel, groups": ((4, 1, 9, 9), 2, 0),
 }
 
 
@@ -132,6 +135,50 @@ def test_a_large_grid_is_never_held():
     assert [len(piece) for piece in pieces] == [64, 64, 1]
     assert held < peak < whole / 20
     assert np.abs(pieces[2].imag).max() == 0  # the last one, (112, 112), is its own conjugate
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "n"),
+    [((3, 2, 9, 11), 1, 0), ((4, 1, 12, 12), 2, 13), ((2, 2, 65), 1, 70), ((2, 1, 5, 5, 4), 1, 0)],
+)
+def test_a_large_kernel_is_transformed_at_once(shape, groups, n):
+    assert is_transformed(int(np.prod(shape[2:])), (1, 1, 1))
+    weight, n, axes = drawn(shape), n or max(shape[2:]), len(shape) - 2
+    entries = the_matrix(weight, groups, n).entries
+    places = np.indices((n,) * axes).reshape(axes, -1)
+    kept = [k for k, u in enumerate(places.T) if tuple(u) <= tuple(-u % n)]
+    positions = np.indices(shape[2:]).reshape(axes, -1)
+    turns = np.exp(-2j * np.pi * (positions.T @ places[:, kept] % n) / n)
+    expected = weight.reshape(groups, shape[0] // groups, shape[1], -1) @ turns
+    expected = np.moveaxis(expected, 3, 1).reshape(entries.shape)
+    for piece in (slice(0, 7), slice(5, len(kept) + 3), slice(0, len(expected))):
+        np.testing.assert_allclose(entries[piece], expected[piece], rtol=0, atol=1e-13 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "n"),
+    [
+        ((1, 1, 160, 160), 1, 0),
+        ((1, 1, 120, 226), 1, 0),
+        ((2, 1, 100, 160), 2, 0),
+        ((1, 1, 60_000), 1, 0),
+        ((1, 1, 8, 8), 1, 256),
+        ((600, 60, 9, 9), 1, 64),  # 1.1 GiB, which are not held
+    ],
+)
+def test_memory_does_not_grow_with_frequencies_times_positions(shape, groups, n):
+    weight = drawn(shape).astype(np.float32)
+    plan = Fft(n).plan(layer(shape, groups))
+    tracemalloc.start()
+    try:
+        entries = the_matrix(weight, groups, n).entries
+        pieces = [entries[start : start + 4] for start in (0, plan.entries // 2)]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(piece.nbytes for piece in pieces) < peak
+    assert peak - 3 * pieces[0].nbytes <= plan.making_bytes
+    assert plan.making_bytes < 64 * 2**20
 
 
 def test_threads_may_ask_at_once():

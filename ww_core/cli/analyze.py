@@ -32,6 +32,7 @@ def analyze(
     groups: options.Groups = None,
     loader: options.Loader = None,
     jobs: options.Jobs = 0,
+    memory: options.Memory = None,
     executor: Annotated[
         str, typer.Option("--executor", metavar="NAME", help="Where the work runs.", callback=options.not_empty)
     ] = "threads",
@@ -79,6 +80,7 @@ def analyze(
             groups=options.groups_of(groups),
             seed=seed,
             jobs=jobs,
+            memory=options.bytes_of(memory, "--memory"),
             executor=executor,
             device=device,
             precision=precision,  # type: ignore[arg-type]  # it is checked where it is used

@@ -33,6 +33,7 @@ def backfill(
         typer.Option("--profile", metavar="NAME", help="Only analyses under this profile.", callback=options.not_empty),
     ] = None,
     jobs: options.Jobs = 0,
+    memory: options.Memory = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -56,6 +57,7 @@ def backfill(
             metrics=options.listed(metrics, "--metrics"),
             profile=profile,
             jobs=jobs,
+            memory=options.bytes_of(memory, "--memory"),
             registry=registry,
             on_version=on_version,
         )

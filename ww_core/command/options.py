@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -220,6 +221,16 @@ Version = Annotated[
     ),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Workers.  [default: one per core]", show_default=False)]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory that may be taken, as 16GiB; what takes more is refused.  [default: half of what is available]",
+        show_default=False,
+        callback=not_empty,
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(
@@ -301,6 +312,28 @@ def pairs(texts: list[str] | None, option: str, form: str) -> dict[str, str]:
             raise UsageError(f"{option} {text!r} is not of the form {form}")
         found[key.strip()] = value.strip()
     return found
+
+
+def bytes_of(text: str | None, option: str) -> int:
+    """Read a size, as ``16GiB``, ``500 MB``, ``2G`` or a count of bytes; 0 if none is given.
+
+    Raises:
+        UsageError: It is no size.
+    """
+    if text is None:
+        return 0
+    found = _SIZE.fullmatch(text.strip())
+    nbytes = 0
+    if found:
+        number, letter, unit = found.groups()
+        base = 1000 if unit.upper() == "B" and letter else 1024
+        nbytes = int(float(number) * base ** " KMGT".index(letter.upper() or " "))
+    if not nbytes:
+        raise UsageError(f"{option} {text!r} is no size: give one as 16GiB, 500MB or a count of bytes")
+    return nbytes
+
+
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) *([KMGT]?)(i?B|)", re.ASCII | re.IGNORECASE)
 
 
 def groups_of(texts: list[str] | None) -> dict[str, int]:

@@ -92,11 +92,13 @@ def results_of(
 def _computation(execution: Execution, asked: Asked, tensors: Tensors, crew: Crew | None) -> Compute:
     """Return what a worker does with a batch."""
     if not execution.executor.shares_memory:
-        recipe = Recipe.of(asked, tensors.address, tensors.loader, spec_of(execution.device))
+        limit = execution.memory.limit
+        recipe = Recipe.of(asked, tensors.address, tensors.loader, spec_of(execution.device), limit)
         return partial(compute_by_recipe, recipe)
     reading = partial(ReadingByStamp, tensors.checkpoint, tensors.loader)
     seed, device = asked.request.seed, execution.device.object
-    worker = Worker(tensors.checkpoint, tensors.loader, reading, asked.selection, seed, device, crew)
+    memory = execution.memory
+    worker = Worker(tensors.checkpoint, tensors.loader, reading, asked.selection, seed, device, memory, crew)
     return crew.doing(worker.compute) if crew else worker.compute
 
 

@@ -17,6 +17,7 @@ from ww_core.plugins.isolation import all_but_interrupts, forgiven, kind_of, sen
 if TYPE_CHECKING:
     import concurrent.futures
 
+    from ww_core.compute.memory import Memory
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.plugins.registry import Owned
@@ -34,12 +35,14 @@ class Execution:
         jobs: Count of workers.
         executor: What makes them.
         device: Where spectra are made.
+        memory: What may be taken; in other processes each has as much of its own.
         warnings: Sentences the user should see: what the executor warned of.
     """
 
     jobs: int
     executor: Executor
     device: Owned[Device]
+    memory: Memory
     warnings: list[str] = field(default_factory=list)
     _pool: concurrent.futures.Executor | None = field(default=None, init=False)
     _useless: str = field(default="", init=False)
@@ -71,7 +74,9 @@ class Execution:
 
     def by(self, executor: Executor) -> Execution:
         """Return an execution by another executor, which ends with this one."""
-        return self._others.setdefault(executor.label, Execution(self.jobs, executor, self.device, self.warnings))
+        return self._others.setdefault(
+            executor.label, Execution(self.jobs, executor, self.device, self.memory, self.warnings)
+        )
 
     def start(self) -> concurrent.futures.Executor:
         """Return the pool, which is made if there is none.

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ww_core.compute.blas import one_blas_thread
+from ww_core.compute.memory import Memory
 from ww_core.compute.reading import ReadingByContent
 from ww_core.compute.task import LayerResult, LayerTask
 from ww_core.compute.worker import Worker
@@ -39,6 +40,7 @@ class Recipe:
         loader: Qualified name of the loader.
         request: What was asked.
         device: Where spectra are made.
+        memory: Bytes that each process may take.
         identities: What the request selects here, each with its identity, needs before what needs them.
         run: Tells runs apart: a file or a plugin may be another one since the last.
     """
@@ -48,15 +50,16 @@ class Recipe:
     loader: str
     request: Request
     device: str
+    memory: int
     identities: tuple[tuple[str, str], ...]
     run: str
 
     @classmethod
-    def of(cls, asked: Asked, address: str, loader: str, device: str) -> Recipe:
+    def of(cls, asked: Asked, address: str, loader: str, device: str, memory: int) -> Recipe:
         """Return the recipe of a run that begins."""
         identities = tuple(_identities(asked.selection))
         files = asked.registry.plugin_files
-        return cls(files, address, loader, asked.request, device, identities, uuid.uuid4().hex)
+        return cls(files, address, loader, asked.request, device, memory, identities, uuid.uuid4().hex)
 
 
 def compute_by_recipe(recipe: Recipe, batch: Sequence[LayerTask]) -> list[LayerResult]:
@@ -155,7 +158,8 @@ def _prepare(recipe: Recipe) -> _Ready:
     except all_but_interrupts() as error:
         return _Ready(_Refusing("read", recipe.loader, f"{sentence_of(error)}; {SAME_PATH}"), opened)
     opened.enter_context(one_blas_thread())
-    return _Ready(Worker(checkpoint, loader, reading, selection, recipe.request.seed, device), opened)
+    memory = Memory(recipe.memory)
+    return _Ready(Worker(checkpoint, loader, reading, selection, recipe.request.seed, device, memory), opened)
 
 
 def _identities(selection: Selection) -> Iterator[tuple[str, str]]:

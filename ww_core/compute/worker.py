@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.at_hand import LayerAtHand, MatrixAtHand
 from ww_core.compute.batches import parted
+from ww_core.compute.cost import Cost, CostModel, bytes_together
 from ww_core.compute.evaluate import Evaluator, Lost, fresh, nowhere
 from ww_core.compute.matrices import MatrixSequence
 from ww_core.compute.needs import KindsBehind
@@ -23,6 +24,7 @@ from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from ww_core.compute.memory import Memory
     from ww_core.compute.reading import Reading
     from ww_core.contracts.device import Device
     from ww_core.contracts.loader import Checkpoint
@@ -46,6 +48,7 @@ class Worker:
         selection: What is selected.
         seed: Seed of everything random.
         device: Where spectra are made.
+        memory: What it may take; what would take more is refused before anything is allocated.
         share: Who else may take part in making one.
     """
 
@@ -57,6 +60,7 @@ class Worker:
         selection: Selection,
         seed: int,
         device: Device,
+        memory: Memory,
         share: Share | None = None,
     ) -> None:
         from ww_core.spectral.sharing import alone
@@ -67,6 +71,8 @@ class Worker:
         self._reading = reading
         self._selection = selection
         self._seed = seed
+        self._memory = memory
+        self._costs = CostModel.of(selection.nodes)
         self._kinds_behind = KindsBehind(selection.nodes)
         self._of_weights = functools.cache(functools.partial(_of_weights, selection.nodes))
         self._variants = {
@@ -86,7 +92,8 @@ class Worker:
 
         layers, clock = [self._layer(task) for task in batch], _Clock()
         results: list[LayerResult] = []
-        with np.errstate(all="ignore"):  # what comes of an overflow or a division is a state, not a message
+        taken = self._memory.taken(bytes_together([cost for own in layers for cost in own.costs]))
+        with taken, np.errstate(all="ignore"):  # what comes of an overflow or a division is a state, not a message
             self._with_tensors([own for own in layers if not self._changed(own)], clock)
             for own in layers:
                 if results and (own.is_left or clock.is_over):
@@ -143,7 +150,33 @@ class Worker:
                     evaluator=Evaluator(nodes, matrix, own.known, name, result.failures, elsewhere=whole.value),
                 )
             )
+        self._refuse_excess(layer, sequences)
         return layer
+
+    def _refuse_excess(self, layer: _Layer, sequences: Mapping[str, MatrixSequence]) -> None:
+        """Lose what takes more than is allowed: the tensors, or what a variant would make of them."""
+        header, threads = layer.task.layer, self._memory.workers
+        costly = [own for own in layer.matrices if own.lacking or own.of_weights]
+        if not costly and not layer.of_weights:
+            return
+        cost = self._costs.layer(header)
+        if excess := cost.excess(self._memory):
+            layer.tensors.refuse(header.tensors, excess)
+            return
+        layer.costs.append(cost)
+        for identity, sequence in sequences.items():
+            made = [own for own in costly if own.task.subject.extractor == identity]
+            if not made:
+                continue
+            plan, kinds = made[0].task.plan, {lacking.kind for own in made for lacking in own.lacking}
+            with_weights = any(own.of_weights for own in made)
+            cost = self._costs.matrices(
+                header, plan, len(made), kinds, self._maker.device.piece_bytes, threads, with_weights=with_weights
+            )
+            if excess := cost.excess(self._memory):
+                sequence.lost(excess)
+            else:
+                layer.costs.append(cost)
 
     def _changed(self, own: _Layer) -> bool:
         """Tell whether the file is no longer the one that was digested: its content would get a wrong address."""
@@ -205,6 +238,7 @@ class _Layer:
     evaluator: Evaluator
     of_weights: Sequence[str]
     matrices: list[_Matrix] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
     is_lost: bool = False
     is_left: bool = False
 
@@ -254,6 +288,11 @@ class _Tensors:
         if isinstance(array, Lost):
             raise fresh(array)
         return array
+
+    def refuse(self, specs: Sequence[TensorSpec], reason: str) -> None:
+        """Give none of these tensors; the failure is recorded once."""
+        self._failures.append(Failure("read", self._checkpoint.format, specs[0].name, reason))
+        self._arrays |= {spec.name: Lost(spec.name) for spec in specs}
 
     def close(self) -> None:
         """Let go of what was read."""

@@ -25,6 +25,8 @@ class CoreInput:
         randomized: For a spectrum, which permutation of all elements it is of; None for the matrix itself.
         is_seeded: Whether the seed is part of what it is.
         by_batch: Whether a quantity with ``batched=True`` gets another thing than one without.
+        copies: How many float64 copies of the matrix, or of the layer's tensors, making it takes at most.
+        decomposes: Whether that takes an SVD with vectors.
     """
 
     name: str
@@ -34,6 +36,8 @@ class CoreInput:
     randomized: int | None = None
     is_seeded: bool = False
     by_batch: bool = False
+    copies: int = 0
+    decomposes: bool = False
 
     def of(self, at_hand: Any, node: Any) -> Any:
         """Return it, of a subject of its scope.
@@ -83,13 +87,17 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
             randomized=0,
             is_seeded=True,
         ),
-        CoreInput("matrix", MATRIX, "weights", lambda at, node: at.matrix(node.quantity.batched), by_batch=True),
+        CoreInput(
+            "matrix", MATRIX, "weights", lambda at, node: at.matrix(node.quantity.batched), by_batch=True, copies=2
+        ),
         CoreInput(
             "left_singular_vectors",
             MATRIX,
             "weights",
             lambda at, node: at.singular_vectors(node.quantity.batched)[0],
             by_batch=True,
+            copies=10,
+            decomposes=True,
         ),
         CoreInput(
             "right_singular_vectors",
@@ -97,10 +105,12 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
             "weights",
             lambda at, node: at.singular_vectors(node.quantity.batched)[1],
             by_batch=True,
+            copies=10,
+            decomposes=True,
         ),
         CoreInput("layer", LAYER, "header", lambda at, _: LayerContent.of(at.layer)),
-        CoreInput("weight", LAYER, "weights", lambda at, _: at.wide(at.layer.weight)),
-        CoreInput("bias", LAYER, "weights", lambda at, _: at.wide(at.layer.bias)),
+        CoreInput("weight", LAYER, "weights", lambda at, _: at.wide(at.layer.weight), copies=1),
+        CoreInput("bias", LAYER, "weights", lambda at, _: at.wide(at.layer.bias), copies=1),
         CoreInput("stored_weight", LAYER, "weights", lambda at, _: at.stored(at.layer.weight)),
         CoreInput("stored_bias", LAYER, "weights", lambda at, _: at.stored(at.layer.bias)),
         CoreInput("layers", MODEL, "header", lambda at, _: at.layers),

@@ -33,6 +33,9 @@ class MatrixPlan:
             times this. It must follow from the extractor's parameters and what ``plan`` may look at.
         gain: Factor between the rounding errors of the weights and those of the entries, as root mean squares: sqrt(n)
             where an entry's numbers are sums of n weights times phases, 1 where they are weights.
+        making_bytes: Most bytes that making the matrices takes at any time, besides the weight and the entries that
+            are asked for of ``Entries``: arrays that are no views of the weight, tables, what is allocated on the way.
+        making_operations: Operations that making all of them takes, roughly.
     """
 
     matrices: int
@@ -43,6 +46,8 @@ class MatrixPlan:
     is_complex: bool = False
     scale: float = 1.0
     gain: float = 1.0
+    making_bytes: int = 0
+    making_operations: int = 0
 
     @property
     def n_eigenvalues(self) -> int:
@@ -51,11 +56,11 @@ class MatrixPlan:
         return entries * min(self.rows, self.cols)
 
     @property
-    def cost(self) -> float:
-        """Floating-point operations of all spectra, roughly: Gram matrices and symmetric eigenvalues."""
+    def operations(self) -> int:
+        """Operations of making all matrices and their spectra, roughly: Gram matrices and symmetric eigenvalues."""
         short, long = sorted((self.rows, self.cols))
-        flops = short * short * long + 4 / 3 * short**3
-        return self.matrices * self.entries * flops * (4 if self.is_complex else 1)
+        one = short * short * long + 4 * short**3 // 3
+        return self.making_operations + self.matrices * self.entries * one * (4 if self.is_complex else 1)
 
 
 class Entries(Protocol):

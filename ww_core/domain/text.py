@@ -1,7 +1,8 @@
-"""Texts of strangers, such as names in files and messages of exceptions, made fit for a terminal and for files."""
+"""Texts that messages are made of: those of strangers, made fit for a terminal and for files, lists, sizes."""
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -87,3 +88,19 @@ def shortened(names: Sequence[str], most: int = 5) -> str:
     """Return the first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
+
+
+def size_text(nbytes: int) -> str:
+    """Return a count of bytes as people read it."""
+    return f"{nbytes / 2**30:,.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:,.1f} MiB"
+
+
+def excess_text(takes: str, allowed: str, needed: float) -> str:
+    """Say that something takes more than is allowed, and which option allows it.
+
+    Args:
+        takes: What it takes.
+        allowed: What is allowed.
+        needed: Bytes of memory that have to be allowed for it.
+    """
+    return f"it takes {takes}, and {allowed} are allowed: --memory {math.ceil(needed / 2**30)}GiB allows it"

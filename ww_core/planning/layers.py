@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ww_core.compute.cost import Cost, CostModel
 from ww_core.contracts.extractor import MatrixPlan
 from ww_core.domain.column import Scope
 from ww_core.domain.report import Failure
@@ -15,12 +16,13 @@ from ww_core.errors import NotApplicable, NoValue
 from ww_core.plugins.isolation import all_but_interrupts, reason_of, sentence_of
 
 if TYPE_CHECKING:
+    from ww_core.compute.memory import Memory
     from ww_core.domain.layer import Layer
     from ww_core.plugins.selection import ExtractorVariant, Selection
 
 
-MOST_MATRICES = 2**20
-"""Matrices of one layer: each is a subject with a row of its own."""
+MOST_MATRICES = 2**17
+"""Matrices of one layer: each is a subject with a row for each of its values, and takes about a millisecond."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,10 +55,13 @@ class PlannedLayer:
 
 
 def plan_layers(
-    layers: Sequence[Layer], selection: Selection, contents: Mapping[str, LayerSubject]
+    layers: Sequence[Layer], selection: Selection, contents: Mapping[str, LayerSubject], memory: Memory
 ) -> list[PlannedLayer]:
-    """Plan every layer from its header and its content, by name; nothing is planned of what could not be read."""
-    planned = []
+    """Plan every layer from its header and its content, by name; nothing is planned of what could not be read.
+
+    Once all matrices together are more objects than memory has room for, no more are planned.
+    """
+    planned, costs, count = [], CostModel.of(selection.nodes), 0
     with_matrices = bool(selection.wanted(Scope.MATRIX))
     for layer in layers:
         subject = contents.get(layer.name)
@@ -66,6 +71,12 @@ def plan_layers(
             continue
         for place, variant in enumerate(selection.extractors[layer.kind]):
             plan = plan_of(layer, variant)
+            if not isinstance(plan, NoPlan):
+                total = Cost(costs.objects(count + plan.matrices), 0, 0)
+                if excess := total.excess(memory):
+                    plan = _failed(layer, variant, f"with {plan.matrices} more matrices, {excess}")
+                else:
+                    count += plan.matrices
             if isinstance(plan, NoPlan):
                 own.reasons.append((variant, plan.reason))
                 own.failures += [plan.failure] if plan.failure else []
@@ -92,11 +103,12 @@ def plan_of(layer: Layer, variant: ExtractorVariant) -> MatrixPlan | NoPlan:
     except NoValue as missing:
         return NoPlan(reason_of(missing))
     except all_but_interrupts() as error:
-        sentence = sentence_of(error, variant.extractor)
-        return NoPlan(
-            f"extractor {variant.label} failed: {sentence}",
-            Failure("extract", variant.qualified, layer.name, sentence),
-        )
+        return _failed(layer, variant, sentence_of(error, variant.extractor))
+
+
+def _failed(layer: Layer, variant: ExtractorVariant, sentence: str) -> NoPlan:
+    reason = f"extractor {variant.label} failed: {sentence}"
+    return NoPlan(reason, Failure("extract", variant.qualified, layer.name, sentence))
 
 
 def _checked(plan: object) -> MatrixPlan:
@@ -109,6 +121,8 @@ def _checked(plan: object) -> MatrixPlan:
         raise ValueError(f"it promises {plan.matrices} matrices of one layer, and {MOST_MATRICES} are the most")
     if plan.multiplicities is not None and (len(plan.multiplicities) != plan.entries or min(plan.multiplicities) < 1):
         raise ValueError(f"multiplicities must be {plan.entries} whole numbers from 1 on, one for each entry")
+    if min(plan.making_bytes, plan.making_operations) < 0:
+        raise ValueError("making_bytes and making_operations are counts from 0 on")
     if not 0.0 < plan.scale < math.inf:
         raise ValueError(f"scale must be a positive number, not {plan.scale!r}")
     if not 0.0 < plan.gain < math.inf:

@@ -52,7 +52,7 @@ def plan_tasks(
         for made in own.matrices:
             fresh = list(_matrix_tasks(own, made, plain, contextual, known, seen))
             matrices += fresh
-            cost += made.plan.cost * len(fresh) / made.plan.matrices
+            cost += made.plan.operations * len(fresh) / made.plan.matrices
         if missing or matrices:
             tasks.append(
                 LayerTask(

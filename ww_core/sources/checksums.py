@@ -19,10 +19,12 @@ class Checks:
 
     Attributes:
         damaged: Checksums that do not match, with the names of the tensors that lie in their bytes.
+        damaged_tensors: All of these names.
     """
 
     def __init__(self) -> None:
         self.damaged: dict[Checksum, list[str]] = {}
+        self.damaged_tensors: set[str] = set()
         self._matches: dict[Checksum, bool] = {}
 
     def begin(self, checksums: Sequence[Checksum], where: FileRange | None) -> Running:
@@ -46,6 +48,7 @@ class Checks:
                 self._matches[checksum] = crc32 == checksum.crc32
             if not self._matches[checksum]:
                 self.damaged.setdefault(checksum, []).append(name)
+                self.damaged_tensors.add(name)
 
 
 class Running:

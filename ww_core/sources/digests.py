@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -10,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ww_core.domain.identity import canonical_json, digest_of
-from ww_core.domain.layer import SkippedTensor, TensorSpec
+from ww_core.domain.layer import ITEM_SIZES, SkippedTensor, TensorSpec
 from ww_core.domain.report import Failure
+from ww_core.domain.text import excess_text, size_text
+from ww_core.errors import SourceError
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 from ww_core.sources.checksums import BLOCK, Checks
 from ww_core.sources.reading import read_content, read_tensor
@@ -101,7 +104,15 @@ class DigestMemory(Protocol):
         ...
 
 
-def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: str, rehash: bool, jobs: int) -> Digests:
+def digest_checkpoint(
+    checkpoint: Checkpoint,
+    memory: DigestMemory,
+    *,
+    loader: str,
+    rehash: bool,
+    jobs: int,
+    most_bytes: float = math.inf,
+) -> Digests:
     """Digest every tensor, whatever its dtype, of which the content can be read.
 
     A tensor of a file that did not change since it was last read here is not read again.
@@ -112,6 +123,7 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
         loader: Qualified name of the loader: another loader may see other numbers in the same bytes.
         rehash: Read everything, whatever is remembered.
         jobs: Threads of the hash.
+        most_bytes: A tensor that has more is not read.
     """
     skipped = [tensor for tensor in checkpoint.skipped if not tensor.tied_to]
     digests = Digests(unread=[tensor for tensor in skipped if not tensor.readable])
@@ -141,21 +153,20 @@ def digest_checkpoint(checkpoint: Checkpoint, memory: DigestMemory, *, loader: s
             stamp, digest = known.get(spec.name, ("", ""))
             if not (stamp and stamp == digests.stamps[spec.name]):
                 key = checkpoint.content_key(spec)
-                digest = read.get(key) or _read_and_digest(checkpoint, spec, jobs, digests)
-                if key is not None:
+                digest = read.get(key) or _read_and_digest(checkpoint, spec, jobs, digests, most_bytes)
+                if key is not None and spec.name not in digests.checks.damaged_tensors:
                     read[key] = digest
                 fresh[spec.name] = (digests.stamps[spec.name], digest)
             if digest:
                 digests.tensors[spec.name] = digest
         unchanged = functools.cache(_marks)
-        # What does not match its checksum is read each time, so that whoever asks again is told again.
-        damaged = {name for names in digests.checks.damaged.values() for name in names}
         kept = {
             spec.name: fresh[spec.name]
             for spec in specs
             if spec.name in fresh
             and fresh[spec.name][1]
-            and spec.name not in damaged
+            # What does not match its checksum is read each time, so that whoever asks again is told again.
+            and spec.name not in digests.checks.damaged_tensors
             and _is_still(checkpoint, spec, loader, digests, unchanged)
         }
         if path and kept:
@@ -205,8 +216,13 @@ def stamp_of(
     return canonical_json([loader, where.offset, where.nbytes, spec.dtype, list(spec.shape), *marks])
 
 
-def _read_and_digest(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests) -> str:
+def _read_and_digest(
+    checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests, most_bytes: float
+) -> str:
     try:
+        nbytes = spec.size * ITEM_SIZES.get(spec.dtype, 8)
+        if nbytes > most_bytes:
+            raise SourceError(excess_text(f"{size_text(nbytes)} of memory", size_text(int(most_bytes)), nbytes))
         checksums = checkpoint.checksums(spec)
         running = digests.checks.begin(checksums, checkpoint.locate(spec))
         if isinstance(spec, SkippedTensor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from ww_core.errors import NotApplicable
 from ww_core.testing.plugins import PluginContract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -36,6 +37,20 @@ SAMPLES: tuple[tuple[LayerKind, tuple[int, ...], int], ...] = (
 )
 """Kind, shape (out, in / groups, *kernel) and groups of layers that an extractor meets; the last cannot be right."""
 
+
+COSTLY: tuple[tuple[LayerKind, tuple[int, ...], int], ...] = (
+    (LayerKind.DENSE, (512, 256), 1),
+    (LayerKind.CONV1D, (128, 64, 9), 1),
+    (LayerKind.CONV2D, (96, 64, 3, 3), 1),
+    (LayerKind.CONV2D, (256, 64, 3, 3), 4),
+    (LayerKind.CONV2D, (256, 2, 3, 3), 128),
+    (LayerKind.CONV2D, (1, 1, 48, 48), 1),
+    (LayerKind.EXPERT, (4, 128, 96), 1),
+)
+"""The same of layers whose weights, and what is made of them, are larger than what Python needs to make them."""
+
+ALLOWANCE = 2**16
+"""Bytes of Python's objects, which nobody has to tell."""
 
 _ENOUGH = 96  # weights whose mean square says something
 
@@ -83,6 +98,26 @@ class ExtractorContract(PluginContract):
                 mean = np.average(np.mean(squares, axis=(0, 2, 3)), weights=counts)
                 found = math.sqrt(mean / np.square(weight).mean())
                 assert 0.7 < found / plan.gain < 1.4, f"{extractor.label}: gain of {layer.shape} is about {found:.2g}"
+
+    def test_it_takes_no_more_memory_than_it_tells(self) -> None:
+        """Beside the weight and an entry of ``Entries``, at most ``making_bytes`` of the plan are allocated."""
+        import numpy as np
+
+        for extractor in self.variants():
+            for layer, plan in _planned(extractor, COSTLY):
+                weight = _weight(layer)
+                asked = 0
+                tracemalloc.start()
+                try:
+                    for matrix in extractor.matrices(weight, layer):
+                        asked = 0 if isinstance(matrix.entries, np.ndarray) else 2 * matrix.entries[0:1].nbytes
+                    _, peak = tracemalloc.get_traced_memory()
+                finally:
+                    tracemalloc.stop()
+                assert peak <= plan.making_bytes + asked + ALLOWANCE, (
+                    f"{extractor.label} tells of {plan.making_bytes} bytes for {layer.kind} {layer.shape}, and "
+                    f"allocates {peak}"
+                )
 
     def test_its_pieces_are_parts_of_the_whole(self) -> None:
         """A slice of step 1 gives those entries in the promised dtype, also at the end, beyond it, and of none."""
@@ -133,8 +168,8 @@ class ExtractorContract(PluginContract):
                     assert refusal.reason.strip()
 
 
-def _layers() -> Iterator[Layer]:
-    for number, (kind, shape, groups) in enumerate(SAMPLES):
+def _layers(samples: Iterable[tuple[LayerKind, tuple[int, ...], int]] = SAMPLES) -> Iterator[Layer]:
+    for number, (kind, shape, groups) in enumerate(samples):
         yield Layer(f"layer{number}", kind, TensorSpec(f"layer{number}.weight", "float32", shape), groups=groups)
 
 
@@ -147,8 +182,10 @@ def _elsewhere(layer: Layer) -> Iterator[Layer]:
         yield replace(layer, name="elsewhere.fc", kind=kind, weight=weight, bias=bias)
 
 
-def _planned(extractor: Extractor) -> Iterator[tuple[Layer, MatrixPlan]]:
-    for layer in _layers():
+def _planned(
+    extractor: Extractor, samples: Iterable[tuple[LayerKind, tuple[int, ...], int]] = SAMPLES
+) -> Iterator[tuple[Layer, MatrixPlan]]:
+    for layer in _layers(samples):
         try:
             yield layer, extractor.plan(layer)
         except NotApplicable:

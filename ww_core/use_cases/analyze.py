@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.execution import Execution
+from ww_core.compute.memory import Memory
 from ww_core.contracts.observer import RunObserver
 from ww_core.contracts.source import Source
 from ww_core.domain.column import Scope
@@ -55,6 +56,7 @@ def analyze(
     groups: Mapping[str, int] | None = None,
     seed: int = 0,
     jobs: int = 0,
+    memory: int = 0,
     executor: str = "threads",
     device: str = "cpu",
     precision: Precision = "float64",
@@ -87,6 +89,8 @@ def analyze(
         groups: Count of groups by glob, for grouped convolutions whose source does not tell.
         seed: Seed of everything random.
         jobs: Workers; 0 for one per core that this process may use.
+        memory: Bytes that the analysis may take; 0 for half of what is available. What a layer would take is told from
+            its header, and where it is more, nothing of it is allocated: it is among the failures.
         executor: Name of the executor.
         device: Where spectra are made: ``"cpu"``, or a device of torch's: ``"cuda"``, ``"cuda:1"``, and ``"torch"`` for
             its own routines on the CPU. In float64 the numbers agree to 1e-10 of the largest eigenvalue.
@@ -132,6 +136,8 @@ def analyze(
         raise UnknownNameError("precision", str(precision), PRECISIONS)
     if jobs < 0:
         raise UsageError(f"jobs={jobs} is negative: 0 takes one worker per core")
+    if memory < 0:
+        raise UsageError(f"memory={memory} is negative: 0 takes half of what is available")
     warnings: list[str] = []
     if registry is None:
         registry = load_plugins(files=plugin_files, objects=plugins)
@@ -149,17 +155,23 @@ def analyze(
         opened = store if isinstance(store, Store) else open_store(store)
         if opened is not store and not opened.in_memory:  # one in memory lives as long as the report
             stack.enter_context(opened)
-        execution = stack.enter_context(Execution(jobs or cores(), workers, spectra_on))
+        room = Memory(memory, jobs or cores())
+        execution = stack.enter_context(Execution(jobs or cores(), workers, spectra_on, room))
         started = time.perf_counter()
-        memory = StoredDigests(opened)
+        known_digests = StoredDigests(opened)
         digests = digest_checkpoint(
-            checkpoint, memory, loader=loader_name, rehash=rehash, jobs=min(execution.jobs, cores())
+            checkpoint,
+            known_digests,
+            loader=loader_name,
+            rehash=rehash,
+            jobs=min(execution.jobs, cores()),
+            most_bytes=room.limit,
         )
         weights = opened_weights(found, checkpoint, loader_name, grouped, digests)
         run = Run(
             asked=asked,
             weights=weights,
-            planned=plan_layers(chosen, asked.selection, weights.contents),
+            planned=plan_layers(chosen, asked.selection, weights.contents, room),
             store=opened,
             execution=execution,
             observers=observers_of(registry, observers),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ww_core.compute.execution import Execution
+from ww_core.compute.memory import Memory
 from ww_core.contracts.observer import RunObserver
 from ww_core.domain.backfill import BackfillReport, NotRepeatable, Refill, WeightsNeeded
 from ww_core.domain.globs import choose_layers
@@ -46,6 +47,7 @@ def backfill(
     metrics: Sequence[str] = (),
     profile: str | None = None,
     jobs: int = 0,
+    memory: int = 0,
     executor: str = "threads",
     plugins: Sequence[object] = (),
     plugin_files: Sequence[str] = (),
@@ -66,6 +68,7 @@ def backfill(
         metrics: Metrics or columns to fill in, also those on request; empty for what each analysis asked for.
         profile: Name of the profile whose analyses are repeated; None for all.
         jobs: Workers; 0 for one per core that this process may use.
+        memory: Bytes that it may take; 0 for half of what is available.
         executor: Name of the executor. One whose workers share no memory is replaced by threads.
         plugins: Modules or objects with hooks, besides those that are installed.
         plugin_files: Python files with hooks.
@@ -82,6 +85,8 @@ def backfill(
     """
     if jobs < 0:
         raise UsageError(f"jobs={jobs} is negative: 0 takes one worker per core")
+    if memory < 0:
+        raise UsageError(f"memory={memory} is negative: 0 takes half of what is available")
     warnings: list[str] = []
     if registry is None:
         registry = load_plugins(files=plugin_files, objects=plugins)
@@ -92,13 +97,14 @@ def backfill(
     workers = ready_executor(registry, executor).object
     with ExitStack() as stack:
         opened = store if isinstance(store, Store) else stack.enter_context(open_existing_store(store))
+        room = Memory(memory, jobs or cores())
         filler = _Filler(
             registry=registry,
             store=opened,
             metrics=metrics,
             profile=profile or "",
             profile_key="" if profile is None else registry.profiles.find(profile).key,
-            execution=stack.enter_context(Execution(jobs or cores(), workers, find_device(registry, "cpu"))),
+            execution=stack.enter_context(Execution(jobs or cores(), workers, find_device(registry, "cpu"), room)),
             observers=observers_of(registry, observers),
             warnings=warnings,
         )
@@ -222,7 +228,12 @@ class _Filler:
             if not reader.is_stored(ref):
                 return None
             weights = stored_weights(reader.structure(structure), old.source)
-            planned = plan_layers(choose_layers(weights.layers, request.layers), selection, weights.contents)
+            chosen = choose_layers(weights.layers, request.layers)
+            planned = plan_layers(chosen, selection, weights.contents, self.execution.memory)
+            failures = [failure for layer in planned for failure in layer.failures]
+            if failures:
+                self.broken[str(failures[0])].add(ref.digest)
+                return None
             tasks, known = plan_tasks(reader, planned, selection, weights.stamps)
             model = model_subject(planned, weights.digest).digest
             known |= known_of(reader, [model], selection)

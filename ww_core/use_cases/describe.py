@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ww_core.compute.cost import CostModel
 from ww_core.domain.globs import choose_layers
 from ww_core.domain.request import Request
 from ww_core.planning.groups import with_groups
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 class MatrixDescription:
     """What one extractor would make of a layer; with a reason, nothing.
 
-    ``matrices`` of ``entries`` (N x M) each; ``eigenvalues`` is the length of one spectrum, ``cost`` its
-    floating-point operations, roughly, over all matrices.
+    ``matrices`` of ``entries`` (N x M) each; ``eigenvalues`` is the length of one spectrum, ``cost`` the floating-point
+    operations of all matrices, roughly, and ``memory`` the bytes that one worker takes for them at once, at most.
     """
 
     extractor: str
@@ -36,7 +37,8 @@ class MatrixDescription:
     N: int = 0
     M: int = 0
     eigenvalues: int = 0
-    cost: float = 0.0
+    cost: int = 0
+    memory: int = 0
     reason: str = ""
 
 
@@ -132,18 +134,19 @@ def describe(
     with ExitStack() as stack:
         stack.callback(close_checkpoint, checkpoint)
         chosen = choose_layers(with_groups(checkpoint.layers, request.groups), layers)
+        costs = CostModel.of(selection.nodes)
         skipped = [(t.name, t.dtype, t.shape, t.reason) for t in skipped_tensors(checkpoint)]
         return Description(
             source=found.label,
             format=checkpoint.format,
             parameters=sum(layer.size for layer in chosen),
-            layers=tuple(_described(layer, selection.extractors[layer.kind]) for layer in chosen),
+            layers=tuple(_described(layer, selection.extractors[layer.kind], costs) for layer in chosen),
             skipped=() if layers else tuple(skipped),
             warnings=checkpoint.warnings,
         )
 
 
-def _described(layer: Layer, variants: Sequence[ExtractorVariant]) -> LayerDescription:
+def _described(layer: Layer, variants: Sequence[ExtractorVariant], costs: CostModel) -> LayerDescription:
     return LayerDescription(
         name=layer.name,
         kind=str(layer.kind),
@@ -151,11 +154,11 @@ def _described(layer: Layer, variants: Sequence[ExtractorVariant]) -> LayerDescr
         shape=layer.shape,
         groups=layer.groups,
         bias=layer.bias is not None,
-        matrices=tuple(_made(layer, variant) for variant in variants),
+        matrices=tuple(_made(layer, variant, costs) for variant in variants),
     )
 
 
-def _made(layer: Layer, variant: ExtractorVariant) -> MatrixDescription:
+def _made(layer: Layer, variant: ExtractorVariant, costs: CostModel) -> MatrixDescription:
     plan = plan_of(layer, variant)
     if isinstance(plan, NoPlan):
         return MatrixDescription(variant.label, reason=plan.reason)
@@ -166,5 +169,6 @@ def _made(layer: Layer, variant: ExtractorVariant) -> MatrixDescription:
         N=max(plan.rows, plan.cols),
         M=min(plan.rows, plan.cols),
         eigenvalues=plan.n_eigenvalues,
-        cost=plan.cost,
+        cost=plan.operations,
+        memory=costs.at_most(layer, plan),
     )

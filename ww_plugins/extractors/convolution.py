@@ -31,7 +31,8 @@ class Pool(Adjustable):
             NotApplicable: The layer is no convolution that falls into its groups, is empty, or is beyond a limit.
         """
         groups, positions, rows, cols = slices_of(self.name, layer)
-        plan = ww.MatrixPlan(matrices=1, entries=groups * positions, rows=rows, cols=cols)
+        copied = layer.weight.nbytes if groups > 1 else 0
+        plan = ww.MatrixPlan(matrices=1, entries=groups * positions, rows=rows, cols=cols, making_bytes=copied)
         return self.adjusted(plan, positions)
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
@@ -83,7 +84,8 @@ class Stack(Adjustable):
             NotApplicable: The layer is no convolution that falls into its groups, is empty, or is beyond a limit.
         """
         groups, positions, rows, cols = slices_of(self.name, layer)
-        plan = ww.MatrixPlan(matrices=1, entries=groups, rows=positions * rows, cols=cols)
+        copied = layer.weight.nbytes if positions > 1 else 0
+        plan = ww.MatrixPlan(matrices=1, entries=groups, rows=positions * rows, cols=cols, making_bytes=copied)
         return self.adjusted(plan, positions)
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:

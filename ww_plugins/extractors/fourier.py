@@ -24,6 +24,15 @@ MOST_POINTS = 2**22
 MOST_ENTRIES = 2**24
 """Entries of a matrix that are taken, over all groups."""
 
+FEW_POSITIONS = 64
+"""Positions of a kernel up to which sums over them are faster than a fast Fourier transform."""
+
+LOOKUP_OPERATIONS = 64
+"""Operations that are done in the time of looking up one number of a table of frequencies and positions."""
+
+TRANSFORM_BYTES = 2**29
+"""Most bytes of a fast Fourier transform, which is held as a whole; what would be larger is summed up."""
+
 
 @dataclass(frozen=True)
 class Fft(ww.Extractor):
@@ -63,14 +72,18 @@ class Fft(ww.Extractor):
             grid = " x ".join([str(n)] * axes)
             raise ww.NotApplicable(f"a grid of {grid} points for {groups} groups is too large: take a smaller n")
         frequencies, multiplicities = _frequencies(n, axes)
+        entries = groups * len(frequencies)
+        making_bytes, making_operations = _cost(positions, (entries, rows, cols), n**axes)
         return ww.MatrixPlan(
             matrices=1,
-            entries=groups * len(frequencies),
+            entries=entries,
             rows=rows,
             cols=cols,
             multiplicities=groups * tuple(multiplicities.tolist()),
             is_complex=True,
             gain=math.sqrt(positions),
+            making_bytes=making_bytes,
+            making_operations=making_operations,
         )
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
@@ -103,7 +116,7 @@ class AtFrequencies:
 
     Args:
         kernels: Shape (groups, rows, cols, *kernel), finite, any stored dtype and layout.
-        frequencies: Shape (F, axes of the kernel), integers from 0 to n - 1.
+        frequencies: Shape (F,), places in the grid in C order, none in its second half.
         n: Length of the grid along each axis.
     """
 
@@ -111,35 +124,71 @@ class AtFrequencies:
         groups, rows, cols, *kernel = kernels.shape
         self.shape = (groups * len(frequencies), rows, cols)
         self.dtype = np.dtype(np.complex128)
-        self._kernels = kernels
-        self._frequencies = frequencies
-        self._positions = np.indices(kernel).reshape(len(kernel), -1)
-        self._cosines, self._sines = _unit_circle(n)
+        self._width = len(frequencies)
+        is_fast = is_transformed(math.prod(kernel), self.shape)
+        self._values = (_Transform if is_fast else _Sums)(kernels, frequencies, n)
 
     def __getitem__(self, piece: slice, /) -> npt.NDArray[np.complex128]:
-        """Make the entries of a slice of step 1, group outer, frequency inner; all arithmetic is in float64.
-
-        Besides them it holds half as much, one block of the kernel, and 24 bytes per frequency and kernel position.
-        """
+        """Make the entries of a slice of step 1, group outer, frequency inner; all arithmetic is in float64."""
         start, stop, step = piece.indices(self.shape[0])
         if step != 1:
             raise ValueError(f"entries are made in order: a slice has step 1, not {step}")
         made = np.empty((max(0, stop - start), *self.shape[1:]), dtype=np.complex128)
         done = 0
-        for groups, frequencies in _rectangles(start, stop, len(self._frequencies)):
-            kernels, own = self._kernels[groups], self._frequencies[frequencies]
-            part = made[done : done + len(kernels) * len(own)]
-            self._make(part.reshape(len(kernels), len(own), *self.shape[1:]), kernels, own)
+        for groups, frequencies in _rectangles(start, stop, self._width):
+            sides = (groups.stop - groups.start, frequencies.stop - frequencies.start)
+            part = made[done : done + math.prod(sides)]
+            self._values.fill(part.reshape(*sides, *self.shape[1:]), groups, frequencies)
             done += len(part)
         return made
 
-    def _make(
-        self, made: npt.NDArray[np.complex128], kernels: npt.NDArray[Any], frequencies: npt.NDArray[np.int64]
-    ) -> None:
-        """Fill ``made``, shape (groups, frequencies, rows, cols)."""
+
+def is_transformed(positions: int, shape: tuple[int, ...]) -> bool:
+    """Whether entries of a shape (B, rows, cols) are made by a fast Fourier transform of so many kernel positions."""
+    return positions > FEW_POSITIONS and 16 * math.prod(shape) <= TRANSFORM_BYTES
+
+
+def _cost(positions: int, shape: tuple[int, ...], points: int) -> tuple[int, int]:
+    """Bytes and operations of making entries of a shape (B, rows, cols) of so many kernel positions and grid points."""
+    entries, rows, cols = shape
+    # The grid and its opposite places; of each entry its place, and its count as it is promised and as it is made.
+    grid = 24 * points + 32 * entries
+    if is_transformed(positions, shape):
+        return grid + 16 * math.prod(shape) + 5 * max(BLOCK_BYTES, 16 * points), 64 * math.prod(shape)
+    block = max(BLOCK_BYTES, 8 * cols * positions)
+    table = max(BLOCK_BYTES, 24 * positions)
+    return grid + 4 * block + 2 * table, entries * positions * (LOOKUP_OPERATIONS + 4 * rows * cols)
+
+
+class _Sums:
+    """Sums over the positions of the kernel, of the frequencies that are asked for."""
+
+    def __init__(self, kernels: npt.NDArray[Any], frequencies: npt.NDArray[np.int64], n: int) -> None:
+        kernel = kernels.shape[3:]
+        self._kernels = kernels
+        self._frequencies = frequencies
+        self._grid = (n,) * len(kernel)
+        self._positions = np.indices(kernel).reshape(len(kernel), -1)
+        self._cosines, self._sines = _unit_circle(n)
+
+    def fill(self, made: npt.NDArray[np.complex128], groups: slice, frequencies: slice) -> None:
+        """Fill ``made``, shape (groups, frequencies, rows, cols).
+
+        Besides it half as much is held, one block of the kernel, and one of a table of frequencies and positions.
+        """
+        positions = self._positions.shape[1]
+        width = max(1, BLOCK_BYTES // (24 * positions))
+        for first in range(frequencies.start, frequencies.stop, width):
+            last = min(first + width, frequencies.stop)
+            places = np.unravel_index(self._frequencies[first:last], self._grid)
+            # Whole turns are taken away while they are integers, so that no digit of an angle is lost.
+            turns = -(np.stack(places, axis=1) @ self._positions) % len(self._cosines)
+            start = first - frequencies.start
+            self._sum(made[:, start : start + last - first], self._kernels[groups], turns)
+
+    def _sum(self, made: npt.NDArray[np.complex128], kernels: npt.NDArray[Any], turns: npt.NDArray[np.int64]) -> None:
+        """Fill ``made``, shape (groups, frequencies, rows, cols), with sums over positions turned by parts of n."""
         groups, rows, cols = kernels.shape[:3]
-        # Whole turns are taken away while they are integers, so that no digit of an angle is lost.
-        turns = -(frequencies @ self._positions) % len(self._cosines)
         cosines, sines = self._cosines[turns], self._sines[turns]
         height = max(1, BLOCK_BYTES // (8 * groups * cols * turns.shape[1]))
         for first in range(0, rows, height):
@@ -150,12 +199,34 @@ class AtFrequencies:
             target.imag = (sines @ block).reshape(target.shape)
 
 
+class _Transform:
+    """A fast Fourier transform of all kernels, made at once: a large kernel has many frequencies and positions."""
+
+    def __init__(self, kernels: npt.NDArray[Any], frequencies: npt.NDArray[np.int64], n: int) -> None:
+        groups, rows, cols, *kernel = kernels.shape
+        pairs = kernels.reshape(-1, *kernel)  # of an output and an input
+        found = np.empty((len(pairs), len(frequencies)), dtype=np.complex128)
+        axes = range(len(kernel), 0, -1)  # of the first axis of the kernel, numpy makes one half only
+        width = max(1, BLOCK_BYTES // (16 * n ** len(kernel)))
+        for first in range(0, len(pairs), width):
+            block = pairs[first : first + width].astype(np.float64)
+            transform = np.fft.rfftn(block, s=(n,) * len(kernel), axes=axes)
+            found[first : first + width] = transform.reshape(len(block), -1)[:, frequencies]
+        self._by_frequency = np.moveaxis(found.reshape(groups, rows, cols, -1), 3, 1)
+
+    def fill(self, made: npt.NDArray[np.complex128], groups: slice, frequencies: slice) -> None:
+        """Fill ``made``, shape (groups, frequencies, rows, cols)."""
+        made[...] = self._by_frequency[groups, frequencies]
+
+
 def _frequencies(n: int, axes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The first of each pair u, -u mod n in C order, shape (F, axes), and how many the pair has: 1 or 2, shape (F,)."""
-    grid = np.indices((n,) * axes).reshape(axes, -1)
-    own, conjugate = np.arange(n**axes), np.ravel_multi_index(tuple(-grid % n), (n,) * axes)
-    first = own <= conjugate
-    return grid.T[first], np.where(own == conjugate, 1, 2)[first]
+    """The first of each pair u, -u mod n, as places in C order, shape (F,), and how many the pair has, shape (F,)."""
+    opposite = conjugate = -np.arange(n) % n
+    for _ in range(axes - 1):
+        conjugate = np.add.outer(n * conjugate, opposite)
+    conjugate = conjugate.ravel()
+    first = np.flatnonzero(np.arange(n**axes) <= conjugate)
+    return first, np.where(first == conjugate[first], 1, 2)
 
 
 def _unit_circle(n: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

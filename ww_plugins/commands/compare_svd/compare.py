@@ -35,6 +35,7 @@ def compare_svd(
     version: str | None = None,
     loader: str | None = None,
     jobs: int = 0,
+    memory: int = 0,
     device: str = "cpu",
     plugins: Sequence[object] = (),
     observers: Sequence[ww.RunObserver] = (),
@@ -56,6 +57,7 @@ def compare_svd(
         version: Its label.
         loader: Name of the loader.
         jobs: Workers.
+        memory: Bytes that it may take.
         device: Where spectra are made.
         plugins: Modules or objects with hooks.
         observers: Observers of the run.
@@ -89,6 +91,7 @@ def compare_svd(
         layers=[glob.escape(layer) for layer in _convolutions(source, layers, groups, loader, registry)],
         groups=groups,
         jobs=jobs,
+        memory=memory,
         device=device,
         loader=loader,
         observers=observers,
