@@ -206,6 +206,14 @@ COSTLY = {
         "no tensor of a model",
     ),
     "odd keys": Costly(lambda: (b"\x80\x04}(" + b"NN" * 990_000 + b"u.",), "no tensor of a model"),
+    "odd keys that are all told": Costly(
+        lambda: (
+            b"\x80\x04]q\x01Na0}("
+            + b"".join(b"G" + struct.pack(">d", n + 0.5) + b"h\x01" for n in range(900_000))
+            + b"u.",
+        ),
+        NAMES,
+    ),
     "small dicts": Costly(lambda: (b"\x80\x04Nq\x01](" + b"}h\x01Ns" * 490_000 + b"e.",), "no tensor of a model"),
     "calls": Costly(lambda: (b"\x80\x04](cx\ny\nq\x01" + b"h\x01)R" * 640_000 + b"e.",), "it asks to call x.y"),
     "what is kept": Costly(lambda: (b"\x80\x04}N" + b"\x94" * 1_990_000 + b"0.",), "no tensor of a model"),

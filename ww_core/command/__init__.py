@@ -105,7 +105,9 @@ class Output:
 
     def json(self, content: Any) -> None:
         """Print one JSON value: full precision, no NaN; of its texts what cannot be printed is escaped."""
-        text = json_escaped(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+        pieces = io.StringIO()  # json.dumps would hold millions of them in a list
+        json.dump(content, pieces, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json_escaped(pieces.getvalue())
         try:
             text.encode(sys.stdout.encoding)
         except UnicodeEncodeError:

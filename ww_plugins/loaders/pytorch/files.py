@@ -18,7 +18,7 @@ from ww_plugins.loaders.pytorch import weights_only
 from ww_plugins.loaders.pytorch.archives import open_archive
 from ww_plugins.loaders.pytorch.keys import EqualKeys, names_of
 from ww_plugins.loaders.pytorch.modules import told_by
-from ww_plugins.loaders.pytorch.pickles import Call, Global, pairs_of
+from ww_plugins.loaders.pytorch.pickles import Call, Global, OddKey, pairs_of
 from ww_plugins.loaders.pytorch.tensors import is_exotic, is_tensor, stored_tensor
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ _SCRIPTED = re.compile(r"__torch__(\.\w+)+")
 _OF_PYTHON = sys.stdlib_module_names | {"__builtin__", "copy_reg", "exceptions", "commands", "os2", "UserDict"}
 _CONTAINERS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter", "collections.deque")
 _LISTED = 5
+_OF_AN_ODD_KEY = 64  # characters that the name of a key that is no text counts as
 
 
 def read_file(file: ww.Source, under: str = "") -> MappedFile:
@@ -222,6 +223,8 @@ class _PickleTree(Tree):
     def _named(self, entries: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
         if not any(map(_holds, entries.values())):
             return iter(())
+        untold = sum(isinstance(key, OddKey) and key.told is None for key in entries)
+        self.budget.take("names", untold * _OF_AN_ODD_KEY)
         try:
             names = names_of(list(entries))
         except EqualKeys as equal:
