@@ -101,13 +101,13 @@ def test_no_analysis_takes_more_than_is_told():
 
     cases = [
         ((side(800, 1000), side(800, 1000)), {"metrics": ["spectral_norm"]}),
-        ((side(200, 300), side(9000, 12000)), {"metrics": ["alpha"]}),
+        ((side(200, 300), side(6000, 8000)), {"metrics": ["alpha"]}),
         ((side(500, 700), side(500, 700)), {"metrics": ["of_vectors"]}),
-        ((side(400, 500), side(2000, 3000)), {"metrics": ["of_full"]}),
+        ((side(300, 400), side(2000, 3000)), {"metrics": ["of_full"]}),
         ((side(300, 400), side(4000, 5000)), {"metrics": ["of_random"]}),
         ((side(60, 90), side(60, 90), 9, 9), {"metrics": ["alpha"], "extractors": ["stack"]}),
         ((1, 1, side(300, 500), side(300, 500)), {"extractors": ["pool", "fft"], "metrics": ["alpha"]}),
-        ((side(12, 16), 16, 3, 3), {"metrics": ["alpha"], "extractors": ["fft[n=64]"]}),
+        ((side(12, 16), 16, 3, 3), {"metrics": ["spectral_norm"], "extractors": ["fft[n=48]"]}),
         ((1, 1, side(25, 35), side(25, 35)), {"extractors": ["slice"]}),
     ]
     for case, (peak, told, _, failures) in zip(cases, measured(*cases), strict=True):
@@ -117,16 +117,15 @@ def test_no_analysis_takes_more_than_is_told():
 
 
 @linux
-@pytest.mark.parametrize("limit", [512 * MIB])
-def test_small_files_with_large_kernels_take_little(limit):
+def test_small_files_with_large_kernels_take_little():
     cases = [
-        (shape, {"extractors": ["pool", "stack", "fft", "fft[n=256]"], "metrics": ["spectral_norm"], "memory": limit})
+        (shape, {"extractors": ["pool", "stack", "fft"], "metrics": ["spectral_norm"], "memory": 512 * MIB})
         for shape in ((1, 1, 160, 160), (1, 1, 113, 226), (2, 1, 226, 8), (1, 1, 25_600))
     ]
     for case, (peak, _, seconds, failures) in zip(cases, measured(*cases), strict=True):
         assert peak < 64 * MIB, case
         assert seconds < 5, case
-        assert not failures or case[0] == (1, 1, 25_600), failures
+        assert not failures
 
 
 @pytest.mark.stress
@@ -197,12 +196,12 @@ def test_one_extractor_that_takes_too_much_costs_the_others_nothing():
     assert {row.extractor for row in report.layers if row.metrics["alpha"].is_ok} == {"pool", "stack"}
 
 
-@pytest.mark.parametrize(("shape", "n"), [((1000, 1000, 1, 1), 32), ((1000, 1100, 1), 1000), ((1050, 1000, 3), 1000)])
+@pytest.mark.parametrize(("shape", "n"), [((1100, 1100, 1, 1), 32), ((1100, 1120, 1), 1000), ((1110, 1100, 3), 1000)])
 def test_operations_are_refused_too(shape, n):
-    report = ww.analyze({"c.weight": np.ones(shape, np.float16)}, extractors=[f"fft[n={n}]"], memory=256 * MIB, jobs=1)
+    report = ww.analyze({"c.weight": np.ones(shape, np.float16)}, extractors=[f"fft[n={n}]"], memory=320 * MIB, jobs=1)
     (failure,) = report.failures
     assert re.fullmatch(
-        r"it takes [\de.+]+ operations, and 4.4e\+12 are allowed: --memory 1GiB allows it", failure.message
+        r"it takes [\de.+]+ operations, and 5.5e\+12 are allowed: --memory 1GiB allows it", failure.message
     )
 
 
@@ -220,11 +219,11 @@ def test_too_many_matrices_are_refused(shape, groups):
 
 def test_matrices_of_all_layers_together_are_counted():
     random = np.random.default_rng(0)
-    weights = {f"c{i}.weight": random.standard_normal((1, 1, 12, 12)) for i in range(9)}
+    weights = {f"c{i}.weight": random.standard_normal((1, 1, 12, 12)) for i in range(14)}
     report = ww.analyze(weights, extractors=["slice"], memory=24 * MIB, jobs=1)
     assert {failure.stage for failure in report.failures} == {"extract"}
     assert all("allows it" in failure.message for failure in report.failures)
-    assert 0 < len(report.layers) < 9 * 144
+    assert 0 < len(report.layers) < 14 * 144
 
 
 @pytest.mark.parametrize(
