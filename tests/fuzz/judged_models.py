@@ -130,8 +130,9 @@ def answer_all() -> None:
     answers = os.fdopen(os.dup(1), "w")
     for count, line in enumerate(sys.stdin):
         source, is_sound = json.loads(line)
-        if count % 200 == 0:
+        if count % 100 == 0:
             store.unlink(missing_ok=True)
+            gc.collect()  # which the program leaves to its end
         if not is_sound:
             watch.begin()
         Path("/proc/self/clear_refs").write_text("5")  # the most that it had begins anew

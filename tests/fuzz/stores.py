@@ -367,11 +367,3 @@ def run(count: int, seed: int = 0, *, quick: float = 1.0, slow: float = 0.5) -> 
             failures += failures_of(mutation, room, random, quick, slow)
             shutil.rmtree(room)
         return failures
-
-
-if __name__ == "__main__":
-    found = run(int(sys.argv[1]), int((sys.argv[2:] or ["0"])[0]))
-    for failure in found:
-        sys.stdout.write(f"{failure.mutation}\n  {failure.door}\n{failure.cause}\n")
-    sys.stdout.write(f"{len(found)} failures\n")
-    sys.exit(bool(found))

@@ -1,9 +1,11 @@
-"""Five hundred stores that somebody has changed; `run` of the module takes any number."""
+"""Stores that somebody has changed: five hundred of them, and as many as one likes by `make fuzz`."""
 
 from __future__ import annotations
 
+import os
 from random import Random
 
+import pytest
 import stores
 
 from ww_core.errors import WWError
@@ -12,6 +14,14 @@ from ww_core.store.store import Store, open_store
 
 def test_no_change_of_a_store_is_more_than_one_sentence():
     assert stores.run(500, seed=15, quick=0.4, slow=0.02) == []
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("part", range(4))
+def test_no_change_of_many_is_more_than_one_sentence(part):
+    """FUZZ_STORES of them in four parts, by FUZZ_SEED."""
+    count, seed = int(os.environ.get("FUZZ_STORES", "10000")), int(os.environ.get("FUZZ_SEED", "1"))
+    assert stores.run(count // 4, seed=4 * seed + part, slow=0.1) == []
 
 
 def test_changes_are_found(tmp_path, monkeypatch):
