@@ -217,7 +217,7 @@ def _read_and_digest(
 
 
 def _nbytes(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor) -> int:
-    """Bytes that reading takes: of a skipped tensor, whose shape may show the same bytes many times, those in its file."""
+    """Bytes that reading takes; of a skipped tensor those in the file, for its shape may show them many times."""
     if isinstance(spec, TensorSpec):
         return spec.nbytes
     where = checkpoint.locate(spec)
