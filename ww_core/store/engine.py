@@ -15,9 +15,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool, StaticPool
 
+from ww_core.domain.address import looks_like_address
 from ww_core.errors import MissingExtraError, NotAStoreError, ReadOnlyStoreError, StoreError
 from ww_core.store.cells import CHECKED_TYPES
-from ww_core.store.server_url import SCHEMES, looks_like_address, read_server_url, refused_address, shown_server_url
+from ww_core.store.server_url import SCHEMES, read_server_url, refused_address, shown_server_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
