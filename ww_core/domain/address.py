@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 _LOOKS_LIKE_ADDRESS = re.compile(
     r"[^\w./~\\-]*"  # such as blanks and quotes
@@ -28,3 +30,19 @@ def looks_like_address(text: str) -> bool:
 def has_scheme(text: str) -> bool:
     """Whether a text begins as addresses do, and as no name of a model: ``SCHEME:/``."""
     return _HAS_SCHEME.match(text) is not None
+
+
+def absolute_path(text: str | os.PathLike[str]) -> Path:
+    """Return the absolute path that a person wrote, ``~`` read as a home.
+
+    Raises:
+        ValueError: No file can be there; the message says why.
+    """
+    try:
+        if b"\0" in os.fsencode(text):
+            raise ValueError("a path holds no NUL")
+        return Path(text).expanduser().absolute()
+    except UnicodeEncodeError:
+        raise ValueError("a path holds no half characters") from None
+    except RuntimeError as error:  # there is no such user
+        raise ValueError(str(error)) from None

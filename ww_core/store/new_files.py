@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ww_core.domain.address import looks_like_address
+from ww_core.domain.address import absolute_path, looks_like_address
 from ww_core.errors import UsageError
 
 
@@ -18,15 +18,15 @@ def place_of(path: str | os.PathLike[str]) -> Path:
     """Return the absolute path of a file or a folder that is to be made.
 
     Raises:
-        UsageError: It looks like an address, of which no part is repeated, or it is in the folder of a user unknown.
+        UsageError: It looks like an address, of which no part is repeated, or no file can be there.
     """
     if looks_like_address(os.fspath(path)):
         raise UsageError(
             "what looks like an address is no place for a file: give a path (a file of such a name is ./NAME)"
         )
     try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:
+        return absolute_path(path)
+    except ValueError as error:
         raise UsageError(f"{os.fspath(path)}: {error}") from None
 
 
