@@ -241,6 +241,14 @@ def test_output_that_cannot_be_written(ww_here, model_file):
         assert (result.returncode, "Traceback" in result.stderr) == (code, False), (redirection, result.stderr)
 
 
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2> >(true)"])
+def test_messages_that_cannot_be_written_change_no_exit_code(ww_here, redirection):
+    for command, code in (("show nope", 3), ("leaderboard", 2)):
+        script = f"{sys.executable} -m ww_core {command} {redirection}"
+        result = subprocess.run(["bash", "-c", script], cwd=ww_here.folder, check=False)
+        assert result.returncode == code
+
+
 def test_names_a_terminal_cannot_show(ww_here, tmp_path):
     path = tmp_path / "größe.safetensors"
     save_file({"schön.weight": np.eye(8, 6, dtype=np.float32) + 1}, path)

@@ -135,3 +135,47 @@ def test_a_request_to_terminate_is_one_sentence_and_code_143(scored):
     assert program.returncode == 143
     assert said.splitlines()[-1].startswith("interrupted: ")
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:hunter2@host/ww",
+        "postgresql:/me:hunter2@host",
+        "https:/host/x?sig=hunter2",
+        "me:hunter2@host.csv",
+        "s3://key:hunter2@bucket/x.csv",
+    ],
+)
+@pytest.mark.parametrize("command", ["export -o", "export --metrics alpha -o", "db backup"])
+def test_an_address_is_no_place_for_a_file(scored, address, command):
+    done = scored(*command.split(), address)
+    assert done.returncode == 2
+    assert "what looks like an address is no place for a file: give a path" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    assert not [path for path in scored.folder.iterdir() if not path.name.startswith(("net", "store"))]
+
+
+@pytest.mark.parametrize("name", ["me:x@host.csv", "file:x.csv", "port=1.csv"])
+def test_a_file_may_be_called_like_an_address_after_a_folder(scored, name):
+    assert scored("export", "-o", f"./{name}").returncode == 0
+    assert (scored.folder / name).exists()
+
+
+@pytest.mark.parametrize("address", ["postgresql://me:hunter2@host/ww", "postgresql:/me:hunter2@host"])
+@pytest.mark.parametrize(
+    "command", ["show {}", "describe {}", "analyze {}", "compare-svd {}", "import {}", "diff {} one", "forget {}"]
+)
+def test_an_address_of_a_store_is_no_model_and_no_file(scored, address, command):
+    done = scored(*command.format(address).split())
+    assert done.returncode == 3
+    assert "hunter2" not in done.stdout + done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["export -o", "db backup"])
+@pytest.mark.parametrize("name", ["x.csv", "x"])
+def test_the_folder_of_a_user_who_is_not_there(scored, command, name):
+    done = scored(*command.split(), f"~nobody-of-this-name/{name}")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -122,6 +122,15 @@ def test_who_takes_the_name_meanwhile_keeps_it(path, target, monkeypatch, links,
     assert names_in(target.parent) == ["copy.sqlite"]
 
 
+@pytest.mark.parametrize("ending", ["-journal", "-wal", "-shm"])
+def test_what_is_left_of_another_store_is_no_part_of_a_copy(path, target, ending):
+    left = target.with_name(target.name + ending)
+    left.write_bytes(b"of a store that was removed")
+    with open_store(path, mode="read") as store, pytest.raises(ww.UsageError, match=f"{ending} is there, and would be"):
+        store.backup(target)
+    assert names_in(target.parent) == [left.name]
+
+
 def test_a_folder_that_is_missing(path, target):
     with open_store(path) as store, pytest.raises(ww.StoreError, match=r"no copy can be made at .*No such file"):
         store.backup(target.parent / "missing" / "copy.sqlite")

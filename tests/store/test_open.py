@@ -157,6 +157,21 @@ def test_any_file_name_is_taken_as_it_stands(tmp_path, name, prefix):
         assert store.location == str(folder / name)
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "~nobody-of-this-name/a"])
+def test_a_path_at_which_no_file_can_be_is_one_sentence(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with open_store(tmp_path / "store.sqlite") as store:
+        for mode in ("write", "read"):
+            with pytest.raises(ww.StoreError, match=": "):
+                open_store(name, mode=mode)
+        for write in (store.backup, store.export_folder):
+            with pytest.raises(ww.UsageError, match=": "):
+                write(name)
+        with pytest.raises(ww.SourceError):
+            store.import_folder(name)
+    assert {path.name[:12] for path in tmp_path.iterdir()} == {"store.sqlite"}
+
+
 def test_a_relative_path_means_one_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with open_store("x.db") as store:

@@ -42,6 +42,7 @@ def arguments(text: str) -> dict:
         (f"postgresql://h/ww?options=-c%20a.b%3D{SECRET}", {"options": f"-c a.b={SECRET}"}, "postgresql://h/ww"),
         ("postgresql:///ww?host=h1,h2&port=1,2", {"host": "h1,h2", "port": "1,2"}, None),
         ("postgresql://h/a%40b", {"dbname": "a@b"}, None),
+        ("postgresql://m%20e@h/a%20b", {"user": "m e", "dbname": "a b"}, "postgresql://m%20e@h/a%20b"),
         ("postgresql://", {}, "postgresql://"),
     ],
 )

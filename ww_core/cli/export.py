@@ -58,6 +58,7 @@ def export(
     stored, of the models that are named or of all: `ww import FOLDER` takes it. What a folder is called has no suffix,
     or ends in a slash.
     """
+    from ww_core.store.new_files import place_of
     from ww_core.use_cases import export as use_case
 
     output = Output(as_json=as_json, as_csv=as_csv)
@@ -78,6 +79,7 @@ def export(
             raw=raw,
         )
     elif _is_folder(target):
+        place_of(target)  # of an address nothing is repeated below
         if labels or rows or profile or raw:
             raise UsageError(
                 f"{target} is a folder, and takes everything: leave out --metrics, --scope, --profile, --raw"

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from ww_core.domain.csv_text import CsvLines, cell_of_value, raw_cell
 from ww_core.domain.text import escaped, json_escaped
@@ -249,8 +249,17 @@ def shows(text: str) -> bool:
 
 
 def say(text: str) -> None:
-    """Print one line on stderr."""
-    sys.stderr.write(printable(text) + "\n")
+    """Print one line on stderr, if it can be written there: the exit code does not depend on it."""
+    with _unheard():
+        sys.stderr.write(printable(text) + "\n")
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        _give_up(sys.stderr)
 
 
 def say_lines(text: str) -> None:
@@ -278,7 +287,8 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: s
             show: Callable[[], None] | None = getattr(error, "show", None)
             if show is None:
                 raise
-            show()  # wrong usage: typer has the sentence, the usage line and the code
+            with _unheard():
+                show()  # wrong usage: typer has the sentence, the usage line and the code
             return int(getattr(error, "exit_code", UsageError.exit_code))
         if code == INTERRUPTED:
             raise KeyboardInterrupt
@@ -293,8 +303,8 @@ def run_guarded(main: Callable[[], int | None]) -> int:
     Errors of ww's tree become one sentence on stderr and their exit code; an unknown error keeps its traceback. Where
     ``WW_DEBUG`` is set, errors of ww's tree keep theirs too, unless they tell of a plugin, whose traceback was shown.
     """
-    if sys.stdout is None:  # closed by whoever started the program
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the program runs
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -303,7 +313,7 @@ def run_guarded(main: Callable[[], int | None]) -> int:
             sys.stdout.flush()
     except WWError as error:
         if isinstance(error, OutputError):
-            _give_up_stdout()
+            _give_up(sys.stdout)
         if os.environ.get(DEBUG_VARIABLE) and not error.blames_plugin:
             say_lines("".join(traceback.format_exception(error)))
             return error.exit_code
@@ -315,7 +325,7 @@ def run_guarded(main: Callable[[], int | None]) -> int:
         say("interrupted: what is stored is whole, and the same command goes on from there")
         return INTERRUPTED
     except OutputClosed:
-        _give_up_stdout()
+        _give_up(sys.stdout)
         return 0
     except SystemExit:
         raise
@@ -325,9 +335,14 @@ def run_guarded(main: Callable[[], int | None]) -> int:
     return code
 
 
-def _give_up_stdout() -> None:
-    """Let stdout lead nowhere: the interpreter's own flush at exit must not complain again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _nowhere() -> TextIO:
+    """What stands for a stream that was closed by whoever started the program; open as long as it runs."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _give_up(stream: TextIO) -> None:
+    """Let a stream lead nowhere: the interpreter's own flush at exit must not complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def store_location(option: str | None) -> str | Path:

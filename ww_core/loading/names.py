@@ -6,6 +6,8 @@ import re
 import reprlib
 from urllib.parse import urlsplit
 
+from ww_core.domain.address import looks_like_address
+
 LONGEST_NAME = 2000
 """Characters of a tensor's name."""
 
@@ -55,10 +57,11 @@ def legible(text: str) -> str:
 def shown_address(address: str) -> str:
     """Return an address as it may be shown and stored: printable, without password, query and fragment.
 
-    A signed address holds its signature in the query, and a token may stand where a user's name does.
+    A signed address holds its signature in the query, and a token may stand where a user's name does. Of what is meant
+    as an address and is none, only the beginning is shown.
     """
     if "://" not in address:
-        return legible(address)
+        return f"{legible(re.split('[:=]', address)[0])}..." if looks_like_address(address) else legible(address)
     try:
         parts = urlsplit(address)
         _ = parts.port

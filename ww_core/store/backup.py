@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.errors import StoreError, UsageError
 from ww_core.store.engine import Location, driver_of, explained
+from ww_core.store.journals import BESIDE
 from ww_core.store.new_files import new_file
 
 if TYPE_CHECKING:
@@ -27,10 +29,15 @@ def copy_store(connection: Connection, target: Path) -> int:
         Bytes of the copy.
 
     Raises:
-        UsageError: There is something at ``target`` already.
+        UsageError: There is something at ``target`` already, or the journal of another file beside it.
         StoreError: The copy cannot be written there, or the store is damaged.
     """
     driver = driver_of(connection)
+    for ending in BESIDE:
+        if os.path.lexists(part := f"{target}{ending}"):
+            raise UsageError(
+                f"{part} is there, and would be taken for a part of the copy: give another name, or remove it first"
+            )
     with _reported(target), new_file(target) as copy:
         # Read first: the transaction now sees one state, and the copy does not begin anew when others write.
         driver.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -15,9 +15,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool, StaticPool
 
+from ww_core.domain.address import absolute_path, looks_like_address
 from ww_core.errors import MissingExtraError, NotAStoreError, ReadOnlyStoreError, StoreError
 from ww_core.store.cells import CHECKED_TYPES
-from ww_core.store.server_url import SCHEMES, looks_like_address, read_server_url, refused_address, shown_server_url
+from ww_core.store.server_url import SCHEMES, read_server_url, refused_address, shown_server_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,7 @@ class Location:
 
         Raises:
             NotAStoreError: It is an address of another kind, or one that cannot be read; no part of it is repeated.
+            StoreError: It is a path at which no file can be.
         """
         text = ":memory:" if location is None else os.fspath(location)
         if not isinstance(location, os.PathLike) and text in {":memory:", "sqlite://", "sqlite:///"}:
@@ -64,8 +66,8 @@ class Location:
         elif looks_like_address(text):
             raise refused_address(text)
         try:
-            return cls(path=Path(text).expanduser().absolute())
-        except RuntimeError as error:
+            return cls(path=absolute_path(text))
+        except ValueError as error:
             raise StoreError(f"{text}: {error}") from None
 
     @property

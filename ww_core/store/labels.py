@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, case, func, select
 
+from ww_core.domain.address import has_scheme
 from ww_core.errors import NotStoredError, UsageError, near_names
 from ww_core.store import tables as t
 from ww_core.store.records import CheckpointRef, StoredVersion
@@ -52,6 +53,10 @@ def find_checkpoint(connection: Connection, name: str) -> CheckpointRef:
     by_digest = find_by_digest(connection, name)
     if by_digest:
         return by_digest
+    if has_scheme(name):
+        raise NotStoredError(
+            "what looks like an address is no model in this store: the address of a store is --store URL"
+        )
     model = name.partition("@")[0]
     models = [row.name for row in connection.execute(select(t.model.c.name))]
     near = near_names(model, models)

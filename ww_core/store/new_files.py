@@ -10,6 +10,25 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ww_core.domain.address import absolute_path, looks_like_address
+from ww_core.errors import UsageError
+
+
+def place_of(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a file or a folder that is to be made.
+
+    Raises:
+        UsageError: It looks like an address, of which no part is repeated, or no file can be there.
+    """
+    if looks_like_address(os.fspath(path)):
+        raise UsageError(
+            "what looks like an address is no place for a file: give a path (a file of such a name is ./NAME)"
+        )
+    try:
+        return absolute_path(path)
+    except ValueError as error:
+        raise UsageError(f"{os.fspath(path)}: {error}") from None
+
 
 @contextlib.contextmanager
 def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:

@@ -67,24 +67,6 @@ _NO_URL = re.compile(r"[\x00-\x20\x7f-\xa0\ud800-\udfff]")
 """Blanks, control characters and bytes that are no text."""
 
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_LOOKS_LIKE_ADDRESS = re.compile(
-    r"[^\w./~\\-]*"  # such as blanks and quotes
-    r"(?:(?:postgres\w*|sqlite\d?|mysql|mariadb|mssql|oracle|file|https?|s3|gs)(?:\+\w+)?:"
-    r"|postgres[^/\\]*//"
-    r"|[\w+.-]{2,}:/"  # one letter is a drive
-    r"|[^/\\]*:[^/\\]*@"  # user:password@host
-    r"|(?:host|hostaddr|port|dbname|user|password|service)\s*=)"
-    r"|.*://",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
-def looks_like_address(text: str) -> bool:
-    """Whether a text is meant as an address or a connection string, right or wrong: it is no path of a file.
-
-    A file of such a name is named by a path with a folder before it, as ``./NAME``.
-    """
-    return _LOOKS_LIKE_ADDRESS.match(text) is not None
 
 
 def read_server_url(text: str) -> URL:
@@ -122,7 +104,7 @@ def read_server_url(text: str) -> URL:
 def shown_server_url(url: URL) -> str:
     """Return where the server is and who asks it: no password, and no option of the connection."""
     shown = url.set(drivername="postgresql", query={key: url.query[key] for key in _PLACE if key in url.query})
-    return shown.render_as_string(hide_password=True)
+    return shown.render_as_string(hide_password=True).replace(" ", "%20")  # which it leaves in names
 
 
 def _query_of(text: str) -> dict[str, str]:

@@ -31,6 +31,7 @@ from ww_core.errors import (
 from ww_core.store import migrate, naming, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, one_at_a_time, prefer_wal
 from ww_core.store.journals import check_journals
+from ww_core.store.new_files import place_of
 from ww_core.store.place import ReportPlace
 from ww_core.store.reader import Reader
 from ww_core.store.records import ScoreFilter
@@ -685,7 +686,7 @@ class Store:
         if self._location.url is not None:
             raise UsageError(f"{self.location} is on a server: back it up with `pg_dump`")
         with self._reading() as connection:
-            return backup.copy_store(connection, Path(target).expanduser().absolute())
+            return backup.copy_store(connection, place_of(target))
 
     def export_folder(
         self, path: str | os.PathLike[str], models: Sequence[str] = (), *, replace: bool = False
@@ -708,7 +709,7 @@ class Store:
 
         names = texts_of(models, "models")
         with self._reading() as connection:
-            return writing.export_folder(connection, Path(path).expanduser().absolute(), names, replace=replace)
+            return writing.export_folder(connection, place_of(path), names, replace=replace)
 
     def import_folder(self, path: str | os.PathLike[str], *, rename: Mapping[str, str] | None = None) -> FolderImport:
         """Add what an export folder has, and is missing here; all of it, or nothing.

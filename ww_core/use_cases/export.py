@@ -14,7 +14,7 @@ from ww_core.domain.exchange import VALUE_COLUMNS, TableExport
 from ww_core.domain.name import texts_of
 from ww_core.domain.report import RowScope
 from ww_core.errors import OutputError, UnknownNameError, UsageError
-from ww_core.store.new_files import new_file
+from ww_core.store.new_files import new_file, place_of
 from ww_core.use_cases.naming import opened_store
 from ww_core.use_cases.value_files import SUFFIXES, Batches, check_parquet, write_csv, write_json, write_parquet
 
@@ -57,7 +57,7 @@ def export(
         OutputError: The file cannot be written.
         StoreError: The store cannot be read.
     """
-    target = Path(path).expanduser().absolute()
+    target = place_of(path)
     form = target.suffix.lower()
     if form not in SUFFIXES:
         raise UsageError(f"{target.name!r} is no name of a table: it ends in {', '.join(SUFFIXES)}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ww_core.errors import NotAStoreError, NotStoredError, SourceError
+from ww_core.loading.names import shown_address
 from ww_core.sources.opening import find_source
 from ww_core.store.records import CheckpointRef
 from ww_core.store.store import Store, open_store
@@ -142,7 +143,7 @@ def _check_source(name: object, plugins: Registry, store: Place) -> None:
             with opened_store(store, mode="read") as opened, opened.reading() as reader:
                 reader.find(name)
         except (NotStoredError, NotAStoreError) as error:
-            raise type(error)(f"{error}; and there is no file or folder {name}") from None
+            raise type(error)(f"{error}; and there is no file or folder {shown_address(name)}") from None
 
 
 def _profile(opened: Store, ref: CheckpointRef) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import ww_core as ww
 from ww_core.loading.files import FileSource
+from ww_core.loading.names import shown_address
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Files(ww.Opener):
         path = Path(_path_of(address) if address[:5].lower() == "file:" else address)
         try:
             if not path.exists():
-                raise ww.SourceError(f"{path}: there is no such file or folder")
+                raise ww.SourceError(f"{shown_address(str(path))}: there is no such file or folder")
         except (OSError, ValueError) as error:
             raise ww.SourceError(f"{address!r} cannot be looked at: {error}") from None
         return FileSource(path)

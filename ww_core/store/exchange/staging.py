@@ -73,7 +73,10 @@ def staged(path: str | os.PathLike[str], rename: Mapping[str, str] | None = None
         UsageError: A new name cannot be used, or is in the folder already.
         StoreError: There is no room for the temporary store.
     """
-    folder = Path(path).expanduser()
+    try:
+        folder = Path(path).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise SourceError(f"{os.fspath(path)}: {error}") from None
     manifest = checked_manifest(folder)
     engine = connect_temporary()
     try:
