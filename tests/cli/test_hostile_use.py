@@ -174,6 +174,14 @@ def test_an_address_of_a_store_is_no_model_and_no_file(scored, address, command)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("address", ["postgresql://me:hunter2@host/ww", "https:/host/x?sig=hunter2"])
+@pytest.mark.parametrize("command", ["{}", "db info {}", "show one {}", "show --scope {}", "check one --format {}"])
+def test_wrong_usage_repeats_no_secret(scored, address, command):
+    done = scored(*command.format(address).split())
+    assert done.returncode == 2
+    assert "hunter2" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("command", ["export -o", "db backup"])
 @pytest.mark.parametrize("name", ["x.csv", "x"])
 def test_the_folder_of_a_user_who_is_not_there(scored, command, name):
