@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,45 +138,71 @@ def test_a_request_to_terminate_is_one_sentence_and_code_143(scored):
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "postgresql://me:hunter2@host/ww",
-        "postgresql:/me:hunter2@host",
-        "https:/host/x?sig=hunter2",
-        "me:hunter2@host.csv",
-        "s3://key:hunter2@bucket/x.csv",
-    ],
-)
-@pytest.mark.parametrize("command", ["export -o", "export --metrics alpha -o", "db backup"])
-def test_an_address_is_no_place_for_a_file(scored, address, command):
-    done = scored(*command.split(), address)
-    assert done.returncode == 2
-    assert "what looks like an address is no place for a file: give a path" in done.stderr
+@pytest.fixture(scope="module")
+def one_model(tmp_path_factory):
+    """A store of one model."""
+    path = tmp_path_factory.mktemp("stored") / "store.sqlite"
+    with ww.open_store(path) as store:
+        ww.analyze({"w.weight": np.eye(4)}, store=store, name="one", metrics=["stable_rank"])
+        store.backup(path.with_name("copy.sqlite"))
+    return path.with_name("copy.sqlite")
+
+
+@pytest.fixture
+def stored(one_model, ww_here):
+    """The program, with a store of one model."""
+    shutil.copyfile(one_model, ww_here.store)
+    return ww_here
+
+
+ADDRESSES = [
+    "postgresql://me:hunter2@host/ww",
+    "postgresql:/me:hunter2@host",
+    "https:/host/x?sig=hunter2",
+    "s3://key:hunter2@bucket/x.csv",
+    "me:hunter2@host.csv",
+]
+
+
+def says_no_secret(done, code):
+    assert done.returncode == code, done.stderr
     assert "hunter2" not in done.stdout + done.stderr
-    assert not [path for path in scored.folder.iterdir() if not path.name.startswith(("net", "store"))]
-
-
-@pytest.mark.parametrize("name", ["me:x@host.csv", "file:x.csv", "port=1.csv"])
-def test_a_file_may_be_called_like_an_address_after_a_folder(scored, name):
-    assert scored("export", "-o", f"./{name}").returncode == 0
-    assert (scored.folder / name).exists()
-
-
-@pytest.mark.parametrize("address", ["postgresql://me:hunter2@host/ww", "postgresql:/me:hunter2@host"])
-@pytest.mark.parametrize(
-    "command", ["show {}", "describe {}", "analyze {}", "compare-svd {}", "import {}", "diff {} one", "forget {}"]
-)
-def test_an_address_of_a_store_is_no_model_and_no_file(scored, address, command):
-    done = scored(*command.format(address).split())
-    assert done.returncode == 3
-    assert "hunter2" not in done.stdout + done.stderr
-    assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["export -o", "export --metrics alpha -o", "db backup"])
+def test_an_address_is_no_place_for_a_file(stored, command):
+    for address in ADDRESSES:
+        done = stored(*command.split(), address)
+        says_no_secret(done, 2)
+        assert "what looks like an address is no place for a file: give a path" in done.stderr
+    assert not [path for path in stored.folder.iterdir() if not path.name.startswith("store")]
+
+
+@pytest.mark.parametrize("name", ["me:x@host.sqlite", "file:x.sqlite", "port=1.sqlite"])
+def test_a_file_may_be_called_like_an_address_after_a_folder(stored, name):
+    assert stored("db", "backup", f"./{name}").returncode == 0
+    assert (stored.folder / name).exists()
+
+
+@pytest.mark.parametrize(
+    "command", ["show {}", "describe {}", "analyze {}", "compare-svd {}", "import {}", "diff {} one", "forget {}"]
+)
+def test_an_address_of_a_store_is_no_model_and_no_file(stored, command):
+    for address in ADDRESSES[:2]:
+        done = stored(*command.format(address).split())
+        says_no_secret(done, 3)
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["{}", "db info {}", "show one {}", "show --scope {}", "check one --format {}"])
+def test_wrong_usage_repeats_no_secret(stored, command):
+    for address in ADDRESSES[:3]:
+        says_no_secret(stored(*command.format(address).split()), 2)
+
+
 @pytest.mark.parametrize("command", ["export -o", "db backup"])
-@pytest.mark.parametrize("name", ["x.csv", "x"])
-def test_the_folder_of_a_user_who_is_not_there(scored, command, name):
-    done = scored(*command.split(), f"~nobody-of-this-name/{name}")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+def test_the_folder_of_a_user_who_is_not_there(stored, command):
+    for name in ("x.csv", "x"):
+        done = stored(*command.split(), f"~nobody-of-this-name/{name}")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)

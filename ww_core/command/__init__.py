@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from ww_core.domain.address import has_scheme
 from ww_core.domain.csv_text import CsvLines, cell_of_value, raw_cell
 from ww_core.domain.text import escaped, json_escaped
 from ww_core.domain.text import printable as printable  # public here: commands print names of strangers too
@@ -287,6 +288,11 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: s
             show: Callable[[], None] | None = getattr(error, "show", None)
             if show is None:
                 raise
+            from ww_core.loading.names import shown_address  # what most runs have no need of
+
+            for argument in sys.argv[1:] if arguments is None else arguments:
+                if has_scheme(argument):  # as the address of a store that lacks its --store
+                    error.message = error.message.replace(argument, shown_address(argument))
             with _unheard():
                 show()  # wrong usage: typer has the sentence, the usage line and the code
             return int(getattr(error, "exit_code", UsageError.exit_code))

@@ -33,12 +33,12 @@ def copy_store(connection: Connection, target: Path) -> int:
         StoreError: The copy cannot be written there, or the store is damaged.
     """
     driver = driver_of(connection)
-    for ending in BESIDE:
-        if os.path.lexists(part := f"{target}{ending}"):
-            raise UsageError(
-                f"{part} is there, and would be taken for a part of the copy: give another name, or remove it first"
-            )
     with _reported(target), new_file(target) as copy:
+        for ending in BESIDE:
+            if os.path.lexists(part := f"{target}{ending}"):
+                raise UsageError(
+                    f"{part} is there, and would be taken for a part of the copy: give another name, or remove it first"
+                )
         # Read first: the transaction now sees one state, and the copy does not begin anew when others write.
         driver.execute("SELECT count(*) FROM sqlite_master").fetchone()
         with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as written:
