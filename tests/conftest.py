@@ -1,7 +1,9 @@
 """Fixtures that several folders of tests share."""
 
 import functools
+import gc
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,9 @@ import typer.main
 from safetensors.numpy import save_file
 
 from ww_core.cli.main import app, main
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: then nobody could interrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OWN_VARIABLES = ("WW_STORE", "WW_BLOCK_PLUGINS", "WW_ONLY_PLUGINS", "WW_DEBUG")
 
@@ -102,6 +107,7 @@ class ProgramHere:
             for name, value in variables.items():
                 patched.setenv(name, value)
             code = main()
+        gc.unfreeze()  # the program does not look for garbage at its end, which is not that of this process
         output = self._capsys.readouterr()
         return subprocess.CompletedProcess(texts, code, output.out, output.err)
 

@@ -84,8 +84,6 @@ def begun(folder, metric, *options):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Who runs the tests in the background may have them ignore it, and what they start inherits that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 60
     while not (folder / "mine.begun").exists():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import io
 import os
 import re
@@ -163,6 +164,7 @@ class World:
         ):
             warnings.simplefilter("default")
             code = main()
+        gc.unfreeze()
         return subprocess.CompletedProcess(arguments, code, printed.buffer.getvalue().decode())
 
 
