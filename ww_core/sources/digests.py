@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ww_core.domain.identity import canonical_json, digest_of
-from ww_core.domain.layer import ITEM_SIZES, SkippedTensor, TensorSpec
+from ww_core.domain.layer import SkippedTensor, TensorSpec
 from ww_core.domain.report import Failure
 from ww_core.domain.text import excess_text, size_text
 from ww_core.errors import SourceError
@@ -220,8 +220,7 @@ def _read_and_digest(
     checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests, most_bytes: float
 ) -> str:
     try:
-        nbytes = spec.size * ITEM_SIZES.get(spec.dtype, 8)
-        if nbytes > most_bytes:
+        if (nbytes := checkpoint.nbytes(spec)) > most_bytes:
             raise SourceError(excess_text(f"{size_text(nbytes)} of memory", size_text(int(most_bytes)), nbytes))
         checksums = checkpoint.checksums(spec)
         running = digests.checks.begin(checksums, checkpoint.locate(spec))
