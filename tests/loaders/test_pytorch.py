@@ -61,6 +61,10 @@ def save_legacy(state, path):
     torch.save(state, path, _use_new_zipfile_serialization=False)
 
 
+def save_legacy_anew(state, path):
+    torch.save(state, path, pickle_protocol=4, _use_new_zipfile_serialization=False)
+
+
 def save_pickle(state, path):
     path.write_bytes(pickle.dumps(state))
 
@@ -74,7 +78,7 @@ def save_arrays_of_python_2(state, path):
     path.write_bytes(pickle.dumps({name: tensor.float().numpy() for name, tensor in state.items()}, 2))
 
 
-@pytest.mark.parametrize("write", [save, save_legacy, save_pickle], ids=["zip", "legacy", "pickle"])
+@pytest.mark.parametrize("write", [save, save_legacy, save_legacy_anew, save_pickle])
 @pytest.mark.parametrize("suffix", ["pt", "pth", "th", "bin", "ckpt"])
 def test_every_container_gives_what_was_saved_in_its_order(write, suffix, tmp_path, loader, contents):
     path = tmp_path / f"model.{suffix}"
@@ -396,6 +400,17 @@ def test_what_is_no_row_of_numbers_is_read_by_torch_apart(make, plain, tmp_path,
     assert contents(checkpoint) == wanted({"odd.weight": plain(odd), "fc.weight": torch.ones(4, 3)})
 
 
+def test_a_tensor_that_becomes_larger_than_its_file_is_read_too(tmp_path, loader, contents):
+    """As a sparse table of embeddings does."""
+    few = torch.sparse_coo_tensor(torch.tensor([[0, 999], [3, 5]]), torch.ones(2), (1000, 1000))
+    blocks = torch.eye(900).to_sparse_csr()
+    flat = torch.quantize_per_tensor(torch.ones(1, 1), 0.1, 3, torch.qint8).expand(900, 900)
+    state = {"few.weight": few, "blocks.weight": blocks, "flat.weight": flat, "fc.weight": torch.ones(4, 3)}
+    torch.save(state, tmp_path / "m.pt")
+    plain = {name: t.dequantize() if t.is_quantized else t.to_dense() for name, t in state.items()}
+    assert contents(loader.open(tmp_path / "m.pt")) == wanted(plain)
+
+
 LOW_RANK = torch.randn(48, 3, generator=torch.Generator().manual_seed(4)) @ torch.randn(
     3, 40, generator=torch.Generator().manual_seed(5)
 )
@@ -474,6 +489,7 @@ def test_an_expanded_tensor_is_listed_and_not_blown_up(tmp_path, loader):
     checkpoint = loader.open(tmp_path / "m.pt")
     assert [layer.name for layer in checkpoint.layers] == ["w"]
     assert checkpoint.skipped[0].reason == "the tensor shows 1 numbers as 1000000000000"
+    assert ww.analyze(tmp_path / "m.pt", memory=10**8).failures == ()
 
 
 def test_dtypes_that_are_not_analysed_are_listed(tmp_path, loader):

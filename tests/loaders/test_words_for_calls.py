@@ -104,6 +104,8 @@ SILENT = {
     "paths": lambda: call("pathlib.PosixPath", "/", "home"),
     "times": lambda: call("datetime.timedelta", 1, 2, 3),
     "arguments": lambda: new("argparse.Namespace", state={"lr": 0.1}),
+    "types of Python 2": lambda: {"of": named("__builtin__.long"), "range": call("__builtin__.xrange", 0, 3, 1)},
+    "hints of types": lambda: {"ref_type": named("typing.Any"), "of": named("typing.Union")},
     "activations": lambda: {"act": named("torch.nn.functional.relu"), "gelu": named("torch._C._nn.gelu")},
 }
 

@@ -226,6 +226,13 @@ def test_matrices_of_all_layers_together_are_counted():
     assert 0 < len(report.layers) < 14 * 144
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_little_memory_refuses_is_told_in_bytes():
+    report = ww.analyze({"fc.weight": np.eye(4)}, memory=1024, jobs=1)
+    assert [failure.message for failure in report.failures if "0.0 MiB" in failure.message] == []
+    assert any("1,024 bytes are allowed" in failure.message for failure in report.failures)
+
+
 @pytest.mark.parametrize(
     ("text", "nbytes"),
     [("16GiB", 2**34), ("500MB", 5 * 10**8), ("2g", 2**31), ("1.5 GiB", 3 * 2**29), ("4096", 4096), ("1KB", 1000)],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ww_core.domain.spectrum import SpectrumKind
     from ww_core.plugins.resolver import Node
 
-MATRIX_BYTES, VALUE_BYTES = 4096, 768
+MATRIX_BYTES, VALUE_BYTES = 4096, 896
 """Python objects for one matrix, from its subject to its result, and for each of its values on the way to the store."""
 
 KEPT_BYTES, PASSING_BYTES = 16, 96

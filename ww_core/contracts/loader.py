@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ww_core.contracts.variant import Variant
+from ww_core.domain.layer import ITEM_SIZES
 from ww_core.errors import SourceError
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ class Checkpoint(ABC):
     def locate(self, tensor: TensorSpec | SkippedTensor) -> FileRange | None:  # noqa: ARG002 - it knows no file
         """Tell where the bytes lie, if that is one range of one file; else None, and its digest is not cached."""
         return None
+
+    def nbytes(self, tensor: TensorSpec | SkippedTensor) -> int:
+        """Return the bytes that are read of a tensor: where this is not overridden, those of all its numbers."""
+        return tensor.size * ITEM_SIZES.get(tensor.dtype, 8)
 
     def checksums(self, tensor: TensorSpec | SkippedTensor) -> tuple[Checksum, ...]:  # noqa: ARG002 - it knows none
         """Return what the container says of the bytes in which a tensor lies; nothing where it says nothing."""

@@ -92,6 +92,8 @@ def shortened(names: Sequence[str], most: int = 5) -> str:
 
 def size_text(nbytes: int) -> str:
     """Return a count of bytes as people read it."""
+    if nbytes < 2**20:
+        return f"{nbytes:,} bytes"
     return f"{nbytes / 2**30:,.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:,.1f} MiB"
 
 

@@ -219,6 +219,10 @@ class MappedCheckpoint(Checkpoint):
             raise SourceError(f"the content of tensor {quoted(tensor.name)} cannot be read: {tensor.reason}")
         return self._places[tensor.name].read_bytes()
 
+    def nbytes(self, tensor: TensorSpec | SkippedTensor) -> int:
+        """Return the bytes that are read of a tensor: what is stored in parts may have many more numbers."""
+        return self._places[tensor.name].nbytes_read
+
     def checksums(self, tensor: TensorSpec | SkippedTensor) -> tuple[Checksum, ...]:
         """Return what the file says of the bytes in which a tensor lies."""
         return self._places[tensor.name].checksums
@@ -235,11 +239,15 @@ class MappedCheckpoint(Checkpoint):
 def _refuse_overlaps(content: MappedFile) -> None:
     """Refuse a file of which each byte is read many times, as views of one storage make it.
 
+    What is held in memory may be more than the file: it was limited when it was made, and may be read once besides.
+
     Raises:
         CorruptFileError: It is one.
     """
     read = {tensor.content_key: tensor.nbytes_read for tensor in content.tensors}
-    total, most = sum(read.values()), _SMALL_FILE + _MOST_READINGS * content.file.size
+    held = {id(tensor.content): len(tensor.content) for tensor in content.tensors if tensor.content is not None}
+    total = sum(read.values())
+    most = _SMALL_FILE + _MOST_READINGS * content.file.size + sum(held.values())
     if total > most:
         raise CorruptFileError(
             f"{content.file.label}: its tensors overlap: reading them takes {total:,} bytes, and {most:,} are the most "

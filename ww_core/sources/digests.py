@@ -220,8 +220,7 @@ def _read_and_digest(
     checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests, most_bytes: float
 ) -> str:
     try:
-        nbytes = _nbytes(checkpoint, spec)
-        if nbytes > most_bytes:
+        if (nbytes := checkpoint.nbytes(spec)) > most_bytes:
             raise SourceError(excess_text(f"{size_text(nbytes)} of memory", size_text(int(most_bytes)), nbytes))
         checksums = checkpoint.checksums(spec)
         running = digests.checks.begin(checksums, checkpoint.locate(spec))
@@ -236,14 +235,6 @@ def _read_and_digest(
         digests.lose(spec, checkpoint, error)
         return ""
     return digest
-
-
-def _nbytes(checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor) -> int:
-    """Bytes that reading takes; of a skipped tensor those in the file, for its shape may show them many times."""
-    if isinstance(spec, TensorSpec):
-        return spec.nbytes
-    where = checkpoint.locate(spec)
-    return where.nbytes if where else 0
 
 
 def digest_tensor(

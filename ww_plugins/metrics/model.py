@@ -22,8 +22,10 @@ def log_prod_spectral_norm(log_spectral_norm: ByMatrix) -> float:
         log_spectral_norm: One value per matrix, in the order of the layers, masked where there is none.
 
     Raises:
-        Refused: A matrix has no value: a product over the others would be that of another network.
+        Refused: A matrix has no value, or there is none: a product over the others would be that of another network.
     """
+    if not log_spectral_norm.size:
+        raise ww.Refused("no matrix has a log_spectral_norm")
     missing = int(np.ma.getmaskarray(log_spectral_norm).sum())
     if missing:
         raise ww.Refused(f"{missing} of {log_spectral_norm.size} matrices have no log_spectral_norm")

@@ -176,6 +176,8 @@ def open_archive(file: ww.Source, handle: BinaryIO) -> Archive:
         archive = _Legacy.read(file, reader, 0, file.size)
     else:
         archive = _Plain.read(file, reader, head)
+        if archive.pickle.root == _MAGIC_NUMBER:  # by torch.save, in another protocol than the usual one
+            archive = _Legacy.read(file, reader, 0, file.size)
     archive.look_within()
     return archive
 

@@ -35,6 +35,7 @@ _HARMLESS = re.compile(
     r"|torch\.nn\.parameter\.(\w*Parameter|Buffer)|torch\.nn\.modules\.\w+\.[A-Z]\w*"
     r"|collections\.(OrderedDict|defaultdict|Counter|deque)"
     r"|(builtins|__builtin__)\.(object|dict|list|tuple|set|frozenset|bytes|bytearray|str|int|float|complex|bool)"
+    r"|(builtins|__builtin__)\.(long|unicode|basestring|x?range|slice)|typing\.(Any|Union|Optional|Dict|List|Tuple)"
     r"|numpy(\._?core)?\.(multiarray\._reconstruct|multiarray\.scalar|numeric\._frombuffer)|numpy\.(dtype|ndarray)"
     r"|ml_dtypes\.b?float[0-9]\w*"
     r"|torch\.nn\.functional\.\w+|torch\._C\._nn\.\w+"

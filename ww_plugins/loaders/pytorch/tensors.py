@@ -119,7 +119,7 @@ def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
     last = offset + sum((length - 1) * step for length, step in zip(shape, steps, strict=True)) if count else offset
     if count and (last + 1) * item > storage.nbytes:
         raise _Fault(
-            f"its view of shape {quoted(list(shape))} from {offset} leaves its storage "
+            f"its view of shape {quoted(list(shape))} from {quoted(offset)} leaves its storage "
             f"of {storage.nbytes // item} numbers"
         )
     contiguous = not count or _same_order(shape, steps)

@@ -8,6 +8,7 @@ the rounding of those that were quantized.
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,8 @@ except ImportError:  # not on this system
 
 _SAFE_SINCE = (2, 6)  # before, weights_only could be made to execute code: CVE-2025-32434
 _SECONDS = 120
-_CPU_SECONDS = 8
+_CPU_SECONDS, _OF_A_LARGE_FILE = 2, 8
+_BYTES_A_SECOND = 1 << 27
 _MEMORY = 6 << 30  # of address space; importing PyTorch takes a good part of it
 _MOST_BYTES = 1 << 30
 _ROOM = 1 << 26  # bytes that the tensors of any file may take, once they are plain
@@ -98,32 +100,39 @@ def main(source: str, target: str, under: str, names: Sequence[str]) -> None:
     import torch
     from safetensors.torch import save_file
 
-    _limit_time()
+    on_disk = _on_disk(Path(source))
+    _limit_time(on_disk)
     # Else an index may point outside of its tensor, and PyTorch writes there.
     torch.sparse.check_sparse_tensor_invariants.enable()  # type: ignore[no-untyped-call]  # PyTorch left them out
     root = torch.load(source, map_location="cpu", weights_only=True)
     plain: dict[str, torch.Tensor] = {}
     roundings: dict[str, str] = {}
-    room = _room(Path(source))
+    room = min(_MOST_BYTES, _ROOM + _TIMES_ON_DISK * on_disk)
+    wanted = frozenset(names)
     for name, tensor in find_weights(
         root, _LoadedTree(torch.Tensor, FileSource(Path(source)).budget), source, under
     ).tensors:
-        if name not in names:
+        if name not in wanted:
             continue
         nbytes = tensor.numel() * 8  # a sparse tensor is as large as it says only once it is dense
         if nbytes <= room:
             room -= nbytes
-            dense = tensor.dequantize() if tensor.is_quantized else tensor.to_dense()
-            plain[name] = dense.detach().contiguous().clone()
+            plain[name] = _plain(torch, tensor.detach()).contiguous()
             roundings[name] = _rounding(torch, tensor).text
     save_file(plain, target, roundings or None)  # of an empty dict it makes a header that cannot be read
 
 
-def _room(source: Path) -> int:
-    """Return the most bytes that the tensors may take: a small file, or one that has holes, gets little."""
+def _plain(torch: Any, tensor: Any) -> Any:
+    """Return the numbers of a tensor in a storage of their own."""
+    if tensor.is_quantized:
+        return tensor.dequantize()
+    return tensor.clone() if tensor.layout == torch.strided else tensor.to_dense()
+
+
+def _on_disk(source: Path) -> int:
+    """Return the bytes that a file takes on disk: a small one, or one that has holes, gets little room and time."""
     status = source.stat()
-    on_disk = min(status.st_size, 512 * getattr(status, "st_blocks", status.st_size))
-    return min(_MOST_BYTES, _ROOM + _TIMES_ON_DISK * on_disk)
+    return min(status.st_size, 512 * getattr(status, "st_blocks", status.st_size))
 
 
 def _rounding(torch: Any, tensor: Any) -> ww.Rounding:
@@ -148,10 +157,11 @@ def _limit_memory() -> None:
             resource.setrlimit(limit, (most, most))
 
 
-def _limit_time() -> None:
+def _limit_time(on_disk: int) -> None:
     if resource is not None:
         # From here on: what importing PyTorch takes is no fault of the file.
-        most = int(time.process_time()) + _CPU_SECONDS
+        seconds = min(_OF_A_LARGE_FILE, _CPU_SECONDS + on_disk // _BYTES_A_SECOND)
+        most = math.ceil(time.process_time()) + seconds
         resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 
 
