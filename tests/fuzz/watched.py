@@ -7,6 +7,7 @@ import os
 import selectors
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ class Watched:
         answer = self._answer(process, question, SECONDS)
         if answer is None:
             process.kill()
-            died = process.wait()
-            self._process = None
+            self.close()
+            died = process.returncode
             wrong = f"no answer in {SECONDS:g} s" if died == -9 else f"the process died: {died}"
             return {"told": wrong, "wrong": wrong}
         return answer
@@ -71,6 +72,8 @@ class Watched:
 
     def close(self) -> None:
         """End the program."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
-            self._process.wait(60)
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.communicate(timeout=60)
+            self._process.kill()
+            self._process = None
