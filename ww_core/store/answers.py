@@ -179,7 +179,7 @@ def _matrix_subjects(
     """Matrix subjects by (layer key, extractor key), plain and in the context of their layer, by index.
 
     Raises:
-        StoreError: The run counts more matrices than there can be.
+        StoreError: The run counts more matrices than there can be, or some that have no rows or columns.
     """
     analyzed = [row for row in covered if row.state == "analyzed"]
     found: dict[tuple[int, str, str, int, int], list[Any]] = defaultdict(list)
@@ -188,7 +188,9 @@ def _matrix_subjects(
         for row in execute(connection, _MATRIX_SUBJECTS, {"tensors": chunk}):
             found[row.groups, row.split, row.rounding, row.tensor_id, row.extractor_id].append(row)
             count += 1
-    said = sum(abs(row.matrices) for row in covered)
+    if any(row.matrices and min(row.matrices, row.rows, row.cols) < 1 for row in covered):
+        raise StoreError("the coverage of a run is damaged, it counts matrices without a size: look with `ww db check`")
+    said = sum(row.matrices for row in covered)
     if said > max(MOST_MATRICES, count):
         raise StoreError(f"the coverage of a run is damaged, it counts {said} matrices: look with `ww db check`")
     return {
