@@ -277,3 +277,45 @@ def test_who_needs_more_than_is_free_waits():
 def test_the_default_is_half_of_what_is_available():
     assert Memory().limit == pytest.approx(max(LEAST_DEFAULT, available() / 2), rel=0.2)
     assert 0 < available() < 2**50
+
+
+@pytest.mark.parametrize("names", [("memory.max", "memory.current"), ("limit_in_bytes", "usage_in_bytes")])
+def test_files_that_a_container_remembers_are_available(tmp_path, monkeypatch, names):
+    """Reading a large model fills the cache, and leaves no less for the analysis of it."""
+    monkeypatch.setattr("ww_core.compute.memory._CGROUP", tmp_path)
+    group, begin = (tmp_path, "") if names[0] == "memory.max" else (tmp_path / "memory", "memory.")
+    group.mkdir(exist_ok=True)
+    total = "" if begin == "" else "total_"
+    for name, content in zip(names, ("1000000", "900000"), strict=True):
+        (group / f"{begin}{name}").write_text(f"{content}\n")
+    (group / "memory.stat").write_text(f"{total}anon 100000\n{total}inactive_file 700000\n{total}active_file 50000\n")
+    assert available() == 850_000
+    (group / f"{begin}{names[0]}").write_text("max\n")
+    assert available() > 2**20
+
+
+def shown_of(report):
+    told = report.to_dict()
+    return {key: told[key] for key in ("layers", "summary", "model_metrics", "coverage")}
+
+
+@pytest.mark.parametrize("memory", [1000, 15_000, 60_000])
+def test_what_was_computed_once_stays_when_memory_is_short(weights, tmp_path, memory):
+    """The run fails, and what the store shows of these weights is what it showed before."""
+    path = tmp_path / "store.sqlite"
+    first = ww.analyze(weights, store=path, name="net")
+    again = ww.analyze(weights, store=path, name="net", memory=memory)
+    assert again.failures
+    with ww.open_store(path, mode="read") as store:
+        assert shown_of(store.report("net")) == shown_of(first)
+        assert not store.verify().faults
+
+
+def test_what_memory_was_short_for_is_computed_the_next_time(weights, tmp_path):
+    path = tmp_path / "store.sqlite"
+    lost = ww.analyze(weights, store=path, name="net", memory=1000)
+    assert lost.failures
+    assert {own.state for own in lost.model_metrics.values()} == {"failed"}
+    whole = ww.analyze(weights, store=path, name="net")
+    assert not whole.failures
+    assert shown_of(whole) == shown_of(ww.analyze(weights))

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LEAST_DEFAULT = 2**28
-"""Bytes that an analysis may take by default however little is available: models of today's phones fit in."""
+"""Bytes that an analysis may take by default, however little is available."""
 
 UNKNOWN = 2**33
 """Bytes that are taken to be available where the system does not tell."""
@@ -54,7 +54,7 @@ class Memory:
 
 def available() -> int:
     """Return the bytes that this process could get now: of the machine, or of its container if those are fewer."""
-    return min(_of_machine(), *_of_container())
+    return min([_of_machine(), *_of_container()])
 
 
 def _of_machine() -> int:
@@ -68,12 +68,26 @@ def _of_machine() -> int:
 
 
 def _of_container() -> Iterator[int]:
-    """Yield what control groups of both versions leave; at least one number."""
-    yield UNKNOWN**2
-    for limit, usage in (("memory.max", "memory.current"), *_VERSION_1):
+    """Yield what control groups of both versions leave, where there are any."""
+    for limit, usage, files in _CONTROLS:
         with suppress(OSError, ValueError):  # "max" is no number
-            yield int(_CGROUP.joinpath(limit).read_text()) - int(_CGROUP.joinpath(usage).read_text())
+            taken = int(_CGROUP.joinpath(usage).read_text()) - _cached(_CGROUP.joinpath(usage).parent, files)
+            yield int(_CGROUP.joinpath(limit).read_text()) - taken
+
+
+def _cached(group: Path, names: tuple[str, ...]) -> int:
+    """Return the bytes of files that a control group only remembers, and gives up when memory is needed."""
+    told = dict(line.split() for line in group.joinpath("memory.stat").read_text().splitlines())
+    return sum(int(told.get(name, 0)) for name in names)
 
 
 _CGROUP = Path("/sys/fs/cgroup")
-_VERSION_1 = (("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),)
+_CONTROLS = (
+    ("memory.max", "memory.current", ("inactive_file", "active_file")),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        ("total_inactive_file", "total_active_file"),
+    ),
+)
+"""Limit and usage of a group, and what of the usage are files that were read, by version."""

@@ -71,22 +71,8 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
         CoreInput("eigenvalues", MATRIX, "spectrum", _eigenvalues),
         CoreInput("noise_floor", MATRIX, "spectrum", lambda spectrum, _: spectrum.noise_floor),
         CoreInput("epsilon", MATRIX, "spectrum", lambda spectrum, _: ROUNDINGS[spectrum.precision].epsilon),
-        CoreInput(
-            "randomized_singular_values",
-            MATRIX,
-            "spectrum",
-            _singular_values,
-            randomized=0,
-            is_seeded=True,
-        ),
-        CoreInput(
-            "randomized_eigenvalues",
-            MATRIX,
-            "spectrum",
-            _eigenvalues,
-            randomized=0,
-            is_seeded=True,
-        ),
+        CoreInput("randomized_singular_values", MATRIX, "spectrum", _singular_values, randomized=0, is_seeded=True),
+        CoreInput("randomized_eigenvalues", MATRIX, "spectrum", _eigenvalues, randomized=0, is_seeded=True),
         CoreInput(
             "matrix", MATRIX, "weights", lambda at, node: at.matrix(node.quantity.batched), by_batch=True, copies=2
         ),

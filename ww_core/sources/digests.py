@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ww_core.contracts.loader import Checkpoint
+    from ww_core.contracts.loader import Checkpoint, FileRange
     from ww_core.contracts.source import Source
 
 LISTED = 3
@@ -123,7 +123,7 @@ def digest_checkpoint(
         loader: Qualified name of the loader: another loader may see other numbers in the same bytes.
         rehash: Read everything, whatever is remembered.
         jobs: Threads of the hash.
-        most_bytes: A tensor that has more is not read.
+        most_bytes: A tensor that has more is not read, unless it can be gone through in its file.
     """
     skipped = [tensor for tensor in checkpoint.skipped if not tensor.tied_to]
     digests = Digests(unread=[tensor for tensor in skipped if not tensor.readable])
@@ -220,10 +220,11 @@ def _read_and_digest(
     checkpoint: Checkpoint, spec: TensorSpec | SkippedTensor, jobs: int, digests: Digests, most_bytes: float
 ) -> str:
     try:
-        if (nbytes := checkpoint.nbytes(spec)) > most_bytes:
+        where, nbytes = checkpoint.locate(spec), checkpoint.nbytes(spec)
+        if nbytes > most_bytes and not _is_on_disk(where):
             raise SourceError(excess_text(f"{size_text(nbytes)} of memory", size_text(int(most_bytes)), nbytes))
         checksums = checkpoint.checksums(spec)
-        running = digests.checks.begin(checksums, checkpoint.locate(spec))
+        running = digests.checks.begin(checksums, where)
         if isinstance(spec, SkippedTensor):
             with read_content(checkpoint, spec) as content:
                 digest = digest_content(content, spec.dtype, spec.shape, jobs, running.update)
@@ -235,6 +236,17 @@ def _read_and_digest(
         digests.lose(spec, checkpoint, error)
         return ""
     return digest
+
+
+def _is_on_disk(where: FileRange | None) -> bool:
+    """Whether bytes can be gone through block by block, because a file of this machine holds them.
+
+    A file of which most is holes holds less than it says, and to go through it takes long for nothing.
+    """
+    if where is None or where.source.path is None:
+        return False
+    status = where.source.path.stat()
+    return 4 * 512 * getattr(status, "st_blocks", status.st_size) >= status.st_size
 
 
 def digest_tensor(

@@ -98,11 +98,31 @@ def record_analysis(connection: Connection, selection_id: int, coverage: Sequenc
         }
         for position, record in enumerate(coverage)
     ]
+    if any(record.state == "failed" for record in coverage):
+        rows = _with_what_was_made(connection, analysis_id, rows)
     # Replaced, because what an extractor said by an exception it may say otherwise next time.
     upsert(connection, t.coverage, rows)
     return int(analysis_id)
 
 
+def _with_what_was_made(
+    connection: Connection, analysis_id: int, rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Put what an extractor made of a layer once in the place of its failure: its matrices are stored, and stay."""
+    made = {
+        (row.layer_id, row.extractor_id): row._asdict()
+        for row in execute(connection, _COVERED, {"analysis": analysis_id})
+        if row.state == "analyzed"
+    }
+    return [
+        {**made.get((row["layer_id"], row["extractor_id"]), row), "position": row["position"]}
+        if row["state"] == "failed"
+        else row
+        for row in rows
+    ]
+
+
+_COVERED = select(t.coverage).where(t.coverage.c.analysis_id == bindparam("analysis"))
 _ANALYSIS = select(t.analysis.c.id).where(
     t.analysis.c.structure_id == bindparam("structure_id"), t.analysis.c.selection_id == bindparam("selection_id")
 )

@@ -196,8 +196,11 @@ class Run:
                 yield Result(matrix.in_context, outcomes=context)
 
     def _compute_model(self) -> None:
-        """Evaluate model metrics from what is stored now."""
-        if not self.asked.selection.wanted(Scope.MODEL):
+        """Evaluate model metrics from what is stored now.
+
+        Where it was not even planned what a layer consists of, there are none: they would be those of another network.
+        """
+        if not self.asked.selection.wanted(Scope.MODEL) or any(own.failures for own in self.planned):
             return
         with self.store.reading() as reader:
             subject, outcomes = evaluate_model(

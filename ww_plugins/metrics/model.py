@@ -11,7 +11,7 @@ import ww_core as ww
 ByMatrix = np.ma.MaskedArray[Any, np.dtype[np.float64]]
 
 
-@ww.metric(version="1", scope="model", better="lower", unit="log10 weight^2")
+@ww.metric(version="2", scope="model", better="lower", unit="log10 weight^2")
 def log_prod_spectral_norm(log_spectral_norm: ByMatrix) -> float:
     """Log10 of the squared product of all spectral norms, the sum of log10(lambda_max) over the matrices.
 
