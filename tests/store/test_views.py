@@ -318,10 +318,10 @@ def test_a_view_shows_what_the_report_shows_whatever_an_extractor_does(tmp_path,
             return [ww.Profile("fickle", "Of a test.", convolution_extractor="fickle", metrics=chosen)]
 
     store = tmp_path / "s.sqlite"
-    for count in (3, 2, 0):
+    for count, shown in ((3, 3), (2, 2), (0, 2)):  # what it made once stays when it fails
         Fickle.count = count
         report = ww.analyze(weights, store=store, name="net", version="1", profile="fickle", plugins=[Plugin()])
-        assert sum(row.name == "conv" for row in report.layers) == count
+        assert sum(row.name == "conv" for row in report.layers) == shown
         for scope, label in (("matrix", "alpha"), ("layer", "weight_mean")):
             rows = [(row["layer"], row[label]) for row in report.rows(scope)]
             with open_store(store, mode="read") as opened:

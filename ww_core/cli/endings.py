@@ -48,10 +48,10 @@ def heeded() -> Iterator[list[int]]:
             _thread.start_new_thread(_leave, (codes[0], over))
         raise KeyboardInterrupt
 
-    heeded = [signal.SIGTERM]
+    numbers = [signal.SIGTERM]
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it was to be ignored, as by nohup
-        heeded.append(signal.SIGINT)
-    before = {number: signal.signal(number, end) for number in heeded}
+        numbers.append(signal.SIGINT)
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield codes
     finally:

@@ -6,7 +6,7 @@ Whatever is read is of the type that its column says. A server looks after that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, Join, LargeBinary, Select, String, Table, Text
 from sqlalchemy.sql.elements import ColumnElement, Label
@@ -140,59 +140,30 @@ def _place(table: Table, key: Iterable[bytes | None]) -> str:
 # --- types that check what SQLAlchemy reads ---------------------------------------------------------------------------
 
 
-def _checking(kind: TypeEngine[Any], convert: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
-    held = _held(kind) or frozenset()
+class _Checked:
+    """A type of which SQLAlchemy reads only what its columns may hold."""
 
-    def check(cell: Any) -> Any:
-        if cell is not None and type(cell) not in held:
-            raise wrong_cell("a column", cell)
-        return cell if convert is None or cell is None else convert(cell)
-
-    return check
-
-
-class _Boolean(Boolean):
     def result_processor(self, _dialect: Any, _coltype: object) -> Callable[[Any], Any]:
-        return _checking(self, bool)
+        held = _held(cast("TypeEngine[Any]", self)) or frozenset()
+
+        def check(cell: Any) -> Any:
+            if cell is not None and type(cell) not in held:
+                raise wrong_cell("a column", cell)
+            return cell
+
+        return check
 
 
-class _Integer(Integer):
-    def result_processor(self, _dialect: Any, _coltype: object) -> Callable[[Any], Any]:
-        return _checking(self)
-
-
-class _BigInteger(BigInteger):
-    def result_processor(self, _dialect: Any, _coltype: object) -> Callable[[Any], Any]:
-        return _checking(self)
-
-
-class _Double(Double[float]):
-    def result_processor(self, _dialect: Any, _coltype: object) -> Callable[[Any], Any]:
-        return _checking(self)
-
-
-class _String(String):
-    def result_processor(self, _dialect: Any, _coltype: object) -> Callable[[Any], Any]:
-        return _checking(self)
-
-
-class _Text(Text):
-    def result_processor(self, _dialect: Any, _coltype: object) -> Callable[[Any], Any]:
-        return _checking(self)
-
-
-class _LargeBinary(LargeBinary):
-    def result_processor(self, _dialect: Any, _coltype: object) -> Callable[[Any], Any]:
-        return _checking(self)
+class _CheckedBoolean(_Checked, Boolean):
+    def result_processor(self, dialect: Any, coltype: object) -> Callable[[Any], Any]:
+        check = super().result_processor(dialect, coltype)
+        return lambda cell: None if cell is None else bool(check(cell))  # which SQLite keeps as 0 and 1
 
 
 CHECKED_TYPES: dict[type[TypeEngine[Any]], type[TypeEngine[Any]]] = {
-    Boolean: _Boolean,
-    Integer: _Integer,
-    BigInteger: _BigInteger,
-    Double: _Double,
-    String: _String,
-    Text: _Text,
-    LargeBinary: _LargeBinary,
+    Boolean: _CheckedBoolean,
+    **{
+        own: type(own.__name__, (_Checked, own), {}) for own in (Integer, BigInteger, Double, String, Text, LargeBinary)
+    },
 }
 """By the types of tables, those by which SQLAlchemy reads their columns from an SQLite file."""

@@ -94,8 +94,10 @@ def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, unde
         row = loaded.get(first[_key(tensor)]) if is_exotic(tensor) else None
         if row is not None:
             dtype, shape, content, rounding = row
-            plain = StoredTensor(tensor.name, dtype, shape, file, content=content, rounding=rounding)
-            made.append(replace(plain, checksums=tensor.checksums))
+            plain = StoredTensor(
+                tensor.name, dtype, shape, file, content=content, rounding=rounding, checksums=tensor.checksums
+            )
+            made.append(plain)
         elif is_exotic(tensor):
             made.append(replace(tensor, fault=f"{tensor.fault}: {missing or 'PyTorch could not read it either'}"))
         else:
