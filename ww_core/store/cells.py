@@ -6,6 +6,7 @@ Whatever is read is of the type that its column says. A server looks after that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, Join, LargeBinary, Select, String, Table, Text
@@ -54,9 +55,9 @@ class CellCheck:
         Raises:
             StoreError: One holds what its column cannot.
         """
-        for (name, held), cells in zip(self._columns, zip(*rows, strict=True), strict=False):
-            if held is not None and not held.issuperset(map(type, cells)):
-                raise wrong_cell(name, next(cell for cell in cells if type(cell) not in held))
+        for place, (name, held) in enumerate(self._columns):
+            if held is not None and not held.issuperset(map(type, map(itemgetter(place), rows))):
+                raise wrong_cell(name, next(row[place] for row in rows if type(row[place]) not in held))
 
 
 def _optional(source: FromClause) -> Iterable[FromClause]:

@@ -130,9 +130,9 @@ class _Prepared:
         for name in self._lists:
             text = text.replace(_LIST_OF.format(name), ", ".join("?" * len(given[name])))
         values = chain.from_iterable(given[name] if name in self._lists else (given[name],) for name in self._names)
-        rows: Sequence[Sequence[Any]] = driver.execute(text, tuple(values)).fetchall()
+        rows = list(map(self._row, driver.execute(text, tuple(values))))
         self._check(rows)
-        return list(map(self._row, map(self._with_booleans, rows) if self._booleans else rows))
+        return [self._row(self._with_booleans(row)) for row in rows] if self._booleans else rows
 
     def _with_booleans(self, row: Sequence[Any]) -> list[Any]:
         typed = list(row)
