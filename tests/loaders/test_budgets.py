@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
@@ -98,6 +99,17 @@ def quantized_hole(nbytes: int) -> tuple[bytes | Hole, ...]:
     return (begin[:-16] + struct.pack("<q", nbytes), Hole(nbytes), sound)
 
 
+def sparse_tensors(count: int, junk: int = 0) -> bytes:
+    """Make a file of small sparse tensors, which only PyTorch can read."""
+    import torch
+
+    places, numbers = torch.tensor([[0, 1], [1, 0]]), torch.ones(2)
+    made = {f"{n}.weight": torch.sparse_coo_tensor(places, numbers, (4, 4)) for n in range(count)}
+    file = io.BytesIO()
+    torch.save({"model": made, "junk": [[n % 200] for n in range(junk)]}, file)
+    return file.getvalue()
+
+
 def doubled(count: int, each: bytes, first: bytes = b"]") -> bytes:
     """Hold the thing before twice, so often: `each` holds memo %c as %c."""
     return b"\x80\x04" + first + b"".join(b"q%c0" % n + each.replace(b"?", bytes([n])) for n in range(count)) + b"."
@@ -171,6 +183,9 @@ COSTLY = {
     "large views": Costly(lambda: (views(800, (2_000, 1_000)),), OVERLAP),
     "many views of a row": Costly(lambda: (views(40_000, (1, 600)),), OVERLAP),
     "a quantized tensor that is a hole": Costly(lambda: quantized_hole(100_000_000), READ),
+    "as many sparse tensors as PyTorch is given": Costly(lambda: (sparse_tensors(5_900),), READ),
+    "sparse tensors that PyTorch is not given": Costly(lambda: (sparse_tensors(20_000),), READ),
+    "sparse tensors in a long pickle": Costly(lambda: (sparse_tensors(4_000, 400_000),), READ),
     "lists of lists twice": Costly(lambda: (doubled(200, b"](h?h?e"),), "no tensor of a model"),
     "dicts of dicts twice": Costly(
         lambda: (doubled(200, b"}(" + code("a") + b"h?" + code("b") + b"h?u", b"}"),), "no tensor"
@@ -272,21 +287,25 @@ IN_EVERY_RUN = 8
 """Every so many-th file is tried in every run, the others in the long ones."""
 
 DESCRIBING = """
-    import contextlib, gc, io, json, os, sys, time
+    import contextlib, gc, io, json, os, resource, sys
     from ww_core.cli.main import main
 
-    def peak():
-        return [int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
+    def peak():  # of this process, or of the PyTorch that it has read something
+        own = [int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
+        return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+
+    def spent():
+        return sum(os.times()[:4])
 
     for path in sys.argv[1:]:
         child = os.fork()
         if not child:
             out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
             sys.argv = ["ww", "describe", path, "--json"]
-            began = time.process_time()
+            began = spent()
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 code = main()
-            told = [path, code, time.process_time() - began, peak(), err.getvalue()]
+            told = [path, code, spent() - began, peak(), err.getvalue()]
             print(json.dumps(told), flush=True)
             os._exit(0)
         _, status = os.waitpid(child, 0)

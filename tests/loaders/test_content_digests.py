@@ -42,7 +42,7 @@ def group():
 @pytest.fixture
 def without_torch(monkeypatch):
     """What PyTorch would read apart is not read by it."""
-    monkeypatch.setattr(weights_only, "unavailable", lambda: "there is no PyTorch")
+    monkeypatch.setattr(weights_only, "unavailable", lambda _: "there is no PyTorch")
 
 
 def distributed(numbers):

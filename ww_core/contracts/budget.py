@@ -84,6 +84,10 @@ class Budget:
                 what, FILES * self._limits[what], "they are too many in all files of the model: name one of them"
             )
 
+    def taken(self, what: Resource) -> int:
+        """Return how much of something was taken for this file."""
+        return self._limits[what] - self._left[what]
+
     def _refuse(self, what: Resource, limit: int, advice: str) -> NoReturn:
         raise SourceError(f"{self.label}: it has more than {limit:,} {WORDS[what]}: {advice}")
 

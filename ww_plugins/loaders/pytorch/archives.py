@@ -35,7 +35,7 @@ _PARTS = ("its magic number", "its version", "its description of a system", "its
 _UNREAD = f"{LOADS_A_PICKLE} with what cannot be read"
 _PICKLE, _CONSTANTS = b"data.pkl", b"constants.pkl"
 _PROTO = b"\x80"  # how pickles begin since Python 2.3
-_MOST_TOLD = 1 << 26
+_MOST_TOLD = 1 << 24
 
 
 class _Place(NamedTuple):
@@ -66,7 +66,7 @@ class Archive(ABC):
     def __init__(self, file: ww.Source, reader: PickleReader, pickle: Pickle) -> None:
         self.file = file
         self.pickle = pickle
-        self.to_be_told = min(_MOST_TOLD, 1_000_000 + 16 * file.size)
+        self.to_be_told = min(_MOST_TOLD, 1_000_000 + file.size)
         self._reader = reader
         self._within: dict[Extent, _Legacy | str] = {}
 

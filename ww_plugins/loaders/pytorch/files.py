@@ -85,9 +85,7 @@ def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, unde
     if not first:
         return tensors
     named = _listed(pickle.named)
-    missing = f"PyTorch refuses a file that names {named}" if named else weights_only.unavailable()
-    if not missing and file.path is None:
-        missing = "PyTorch reads files of this machine only: download it first"
+    missing = f"PyTorch refuses a file that names {named}" if named else weights_only.unavailable(file)
     loaded = {} if missing else weights_only.load_apart(file, list(first.values()), under)
     made = []
     for tensor in tensors:

@@ -33,22 +33,32 @@ except ImportError:  # not on this system
     resource = None  # type: ignore[assignment]
 
 _SAFE_SINCE = (2, 6)  # before, weights_only could be made to execute code: CVE-2025-32434
+_MOST_INSTRUCTIONS = 500_000  # of the pickles of a file: it takes PyTorch longer to follow them than to write them
+
 _SECONDS = 120
-_CPU_SECONDS, _OF_A_LARGE_FILE = 2, 8
-_BYTES_A_SECOND = 1 << 27
+_CPU_SECONDS, _OF_A_LARGE_FILE = 1, 8
+_BYTES_A_SECOND = 1 << 26
 _MEMORY = 6 << 30  # of address space; importing PyTorch takes a good part of it
 _MOST_BYTES = 1 << 30
 _ROOM = 1 << 26  # bytes that the tensors of any file may take, once they are plain
 _TIMES_ON_DISK = 8  # quantized to four bits, and then of four bytes
 
 
-def unavailable() -> str:
-    """Say why PyTorch cannot be used for this; an empty text if it can."""
+def unavailable(file: ww.Source) -> str:
+    """Say why PyTorch is not given a file; an empty text if it is."""
     try:
         found = tuple(int(part) for part in version("torch").split(".")[:2])
     except PackageNotFoundError:
         return "reading it needs PyTorch: pip install 'ww-core[torch]'"
-    return "" if found >= _SAFE_SINCE else "reading it safely needs PyTorch 2.6 or newer: pip install --upgrade torch"
+    if found < _SAFE_SINCE:
+        return "reading it safely needs PyTorch 2.6 or newer: pip install --upgrade torch"
+    if file.path is None:
+        return "PyTorch reads files of this machine only: download it first"
+    if file.budget.taken("instructions") > _MOST_INSTRUCTIONS:
+        return f"PyTorch is not given a file with more than {_MOST_INSTRUCTIONS:,} instructions in its pickles"
+    if file.size > _TIMES_ON_DISK * _on_disk(file.path):
+        return "PyTorch is not given a file that takes little room on disk for what it claims to hold"
+    return ""
 
 
 class LoadedTensor(NamedTuple):
