@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from ww_core.domain.address import has_scheme
+from ww_core.domain.address import has_password, has_scheme, is_of_a_server
 from ww_core.domain.csv_text import CsvLines, cell_of_value, raw_cell
 from ww_core.domain.text import escaped, json_escaped
 from ww_core.domain.text import printable as printable  # public here: commands print names of strangers too
@@ -280,6 +280,7 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: s
     import typer
 
     def run() -> int:
+        _refuse_misplaced_addresses(sys.argv[1:] if arguments is None else arguments)
         try:
             code = app(arguments, standalone_mode=False, prog_name=name)
         except typer.Abort:
@@ -301,6 +302,24 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: s
         return code if isinstance(code, int) else 0
 
     return run_guarded(run)
+
+
+def _refuse_misplaced_addresses(arguments: Sequence[str]) -> None:
+    """Refuse an address that may hold a password where no message expects one, and would repeat it.
+
+    Raises:
+        UsageError: One of a database stands elsewhere than after ``--store``, or one with a password after an option.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, _, inner = argument.partition("=") if argument.startswith("--") else (before, "", argument)
+        is_value = option.startswith("-") and option != "--"
+        parts = [inner, *inner.replace("=", ",").split(",")]  # of a list, or of KEY=VALUE
+        if option != "--store" and any(is_of_a_server(own) or (is_value and has_password(own)) for own in parts):
+            place = f"after {option}" if is_value else "among the arguments"
+            raise UsageError(
+                f"an address stands {place}, where none is expected: that of the store belongs after --store "
+                "(a file of such a name is ./NAME)"
+            )
 
 
 def run_guarded(main: Callable[[], int | None]) -> int:

@@ -17,6 +17,11 @@ _LOOKS_LIKE_ADDRESS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _HAS_SCHEME = re.compile(r"\W*[\w+.-]{2,}:/")
+_OF_A_SERVER = re.compile(
+    r"\W*(?:postgres\w*|mysql|mariadb|mssql|oracle)(?:\+\w+)?:|\W*postgres[^/\\]*//|.*\bpassword\s*=",
+    re.IGNORECASE | re.DOTALL,
+)
+_WITH_A_PASSWORD = re.compile(r"\W*[\w+.-]{2,}:/+[^/@]*:.*@", re.DOTALL)
 
 
 def looks_like_address(text: str) -> bool:
@@ -30,6 +35,16 @@ def looks_like_address(text: str) -> bool:
 def has_scheme(text: str) -> bool:
     """Whether a text begins as addresses do, and as no name of a model: ``SCHEME:/``."""
     return _HAS_SCHEME.match(text) is not None
+
+
+def is_of_a_server(text: str) -> bool:
+    """Whether a text is meant as the address of a database, or as a connection string with a password."""
+    return _OF_A_SERVER.match(text) is not None
+
+
+def has_password(text: str) -> bool:
+    """Whether a text is an address with a user's password: ``SCHEME://USER:PASSWORD@...``."""
+    return _WITH_A_PASSWORD.match(text) is not None
 
 
 def absolute_path(text: str | os.PathLike[str]) -> Path:
