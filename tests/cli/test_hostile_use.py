@@ -200,16 +200,16 @@ def test_an_address_of_a_store_is_no_model_and_no_file(stored, command):
 MISPLACED = [
     "check one --rules {}",
     "check one --rules={}",
-    "analyze w.npz --profile {}",
-    "analyze w.npz --executor {}",
-    "analyze w.npz --loader {}",
-    "analyze w.npz --metrics {}",
-    "analyze w.npz --metrics=alpha,{}",
-    "analyze w.npz --layers {}",
-    "analyze w.npz --name {}",
-    "analyze w.npz --memory {}",
-    "analyze w.npz --param {}",
-    "analyze w.npz --param alpha.floor={}",
+    "analyze w.safetensors --profile {}",
+    "analyze w.safetensors --executor {}",
+    "analyze w.safetensors --loader {}",
+    "analyze w.safetensors --metrics {}",
+    "analyze w.safetensors --metrics=alpha,{}",
+    "analyze w.safetensors --layers {}",
+    "analyze w.safetensors --name {}",
+    "analyze w.safetensors --memory {}",
+    "analyze w.safetensors --param {}",
+    "analyze w.safetensors --param alpha.floor={}",
     "--plugin {} show",
     "show one --metric {}",
     "rename one {}",
@@ -221,7 +221,6 @@ MISPLACED = [
 
 @pytest.mark.parametrize("command", MISPLACED)
 def test_an_address_that_was_put_in_the_wrong_place_is_not_repeated(stored, command):
-    np.savez(stored.folder / "w.npz", w=np.eye(4))
     for address in [*ADDRESSES[:2], "host=h,password=hunter2", "postgresql://me:hunt,hunter2@host/ww"]:
         done = stored(*command.format(address).split())
         says_no_secret(done, 2)

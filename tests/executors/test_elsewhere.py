@@ -231,6 +231,16 @@ def test_a_layer_that_kills_its_worker_is_the_only_one_lost(source, tmp_path, ex
     assert [row.name for row in report.layers if not row.metrics["deadly"].is_ok] == ["l31"]
 
 
+def test_a_worker_that_vanishes_is_a_sentence_and_exit_4(ww_here, source, tmp_path):
+    write(tmp_path / "team.py", DEADLY.replace("ALWAYS", "True").replace("DIE", "os._exit(0)"))
+    options = ("--plugin", "team.py", "--metrics", "deadly", "--executor", "processes")
+    result = ww_here(*options[:2], "analyze", source, *options[2:])
+    assert result.returncode == 4
+    assert "failed: l31 (execute, processes): its worker died" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "l30" in result.stdout
+
+
 def test_where_no_scheduler_answers_is_one_sentence_within_seconds(ww_here, source):
     pytest.importorskip("distributed")
     begun = time.perf_counter()

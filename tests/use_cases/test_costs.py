@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import ww_core as ww
 from ww_core.command.options import bytes_of
@@ -186,6 +187,28 @@ def test_a_matrix_that_takes_too_much_is_a_failure_and_tried_again(tmp_path, wei
         again = ww.analyze(weights, store=store, memory=MIB * 20, name="net", **options)
         assert not again.failures
         assert again.run.computed == 0
+
+
+def test_a_backfill_keeps_to_its_memory_too(tmp_path):
+    store, weight = tmp_path / "store.sqlite", np.random.default_rng(0).standard_normal((2, 2, 60, 60))
+    ww.analyze({"c.weight": weight}, store=store, extractors=["slice"], metrics=["spectral_norm"], name="net")
+    refused = ww.backfill(store, metrics=["stable_rank"], memory=100_000)
+    assert not refused.filled
+    (lost,) = refused.not_repeatable
+    assert "3600 more matrices" in lost.reason
+    assert "100,000 bytes are allowed: --memory 1GiB allows it" in lost.reason
+    (filled,) = ww.backfill(store, metrics=["stable_rank"], memory=GIB).filled
+    assert filled.values == 7200
+
+
+def test_workers_in_processes_keep_to_the_memory_of_the_analysis(tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_file({"large": np.random.default_rng(0).standard_normal((1500, 1400)), "small": np.eye(9)}, path)
+    report = ww.analyze(path, memory=20 * MIB, executor="processes", jobs=1)
+    (failure,) = report.failures
+    assert failure.subject.startswith("large")
+    assert "20.0 MiB are allowed" in failure.message
+    assert [row.name for row in report.layers if any(own.is_ok for own in row.metrics.values())] == ["small"]
 
 
 def test_one_extractor_that_takes_too_much_costs_the_others_nothing():
