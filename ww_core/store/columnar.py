@@ -181,8 +181,8 @@ def subjects_by_place(
         return found
     query = _PRIMARY_MATRICES if scope == "matrix" else _WHOLES
     for chunk in chunks(sorted(analyses)):
-        for analysis, subject, *place in execute(connection, query, {"analyses": chunk}):
-            found[analysis][tuple(place)].append(subject)
+        for row in execute(connection, query, {"analyses": chunk}):
+            found[row[0]][row[2:]].append(row[1])
     return found
 
 

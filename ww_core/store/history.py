@@ -318,18 +318,28 @@ class _Grid(NamedTuple):
         labels: dict[int, str] = {}  # of extractors, by identity: one that was renamed makes the same matrices
         made: dict[HistoryPlace, tuple[int, str]] = {}
         otherwise: dict[int, str] = {}
+
+        def column_of(name: str, *matrix: Any) -> int | str:
+            """Return the column of a place, or why its matrices are not those of the newest version that has them."""
+            place = HistoryPlace(name)
+            if matrix:
+                label, index, extractor, groups, split = matrix
+                place = HistoryPlace(name, labels.setdefault(extractor, label), index)
+                newest = made.setdefault(place, (groups, split))
+                if newest != (groups, split):
+                    return _why_not_matrices(name, (groups, split), newest)
+            return order.setdefault(place, len(order))
+
+        known: dict[tuple[Any, ...], int | str] = {}  # most places are in all versions
         for version in reversed(range(len(rows))):
-            for (name, *matrix), both in found[rows[version].analysis_id].items():
-                place = HistoryPlace(name)
-                if matrix:
-                    label, index, extractor, groups, split = matrix
-                    place = HistoryPlace(name, labels.setdefault(extractor, label), index)
-                    newest = made.setdefault(place, (groups, split))
-                    if newest != (groups, split):
-                        otherwise[version] = _why_not_matrices(name, (groups, split), newest)
-                        continue
-                column = order.setdefault(place, len(order))
-                cells += [(version, column, which, subject) for which, subject in enumerate(both[:2])]
+            for stored, both in found[rows[version].analysis_id].items():
+                column = known.get(stored)
+                if column is None:
+                    column = known[stored] = column_of(*stored)
+                if isinstance(column, str):
+                    otherwise[version] = column
+                else:
+                    cells += [(version, column, which, subject) for which, subject in enumerate(both[:2])]
         keys = np.array([cell[3] for cell in cells], dtype=np.int64)
         subjects = np.unique(keys)
         at = np.full((len(rows), len(order), 2), -1)

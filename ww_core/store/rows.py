@@ -9,7 +9,7 @@ import contextlib
 import functools
 import re
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from operator import itemgetter
@@ -104,10 +104,19 @@ class _PreparedForServer:
 
     def execute(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
         given = {**self._fixed, **parameters}
-        lists = {name: list(given[name]) for name in self._lists}
+        lists = {name: _array_of(given[name]) for name in self._lists}
         with connection.exec_driver_sql(self._text, given | lists) as answer:
             # The driver's rows, all at once: SQLAlchemy's own would be made one by one, and thrown away.
             return list(map(self._row, answer.cursor.fetchall())) if answer.returns_rows else []
+
+
+def _array_of(values: Collection[Any]) -> list[Any] | str:
+    """Return a list as the driver of PostgreSQL takes it; numbers as the server reads them, whom nobody asks for types.
+
+    The driver looks at each of them, which takes as long as the server takes to find something by it.
+    """
+    own = list(values)
+    return f"{{{','.join(map(str, own))}}}" if own and type(own[0]) is int else own
 
 
 class _Prepared:
