@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ww_core.contracts.loader import Checkpoint, Checksum, FileRange
@@ -13,10 +13,10 @@ from ww_core.domain.rounding import Rounding
 from ww_core.errors import CorruptFileError, SourceError
 from ww_core.loading.contents import BITS, as_bytes, joined, raw_dtype, told_of
 from ww_core.loading.names import natural_order, quoted
-from ww_core.loading.state_dict import FoundTensor, Module, plain_names, sort_state_dict
+from ww_core.loading.state_dict import FoundTensor, Module, Part, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import numpy as np
@@ -47,6 +47,7 @@ class StoredTensor:
         described: What the parts are, with all that makes the tensor but their bytes.
         rounding: How precisely its numbers were stored, where its dtype does not say it.
         checksums: What the file says of the bytes in which it lies.
+        part: What the file says that it is; None if only its name and shape can tell.
     """
 
     name: str
@@ -62,6 +63,7 @@ class StoredTensor:
     described: str = ""
     rounding: Rounding = field(default_factory=Rounding)
     checksums: tuple[Checksum, ...] = ()
+    part: Part | None = None
 
     @property
     def place(self) -> tuple[object, ...] | None:
@@ -149,6 +151,38 @@ class StoredTensor:
             return self.file.array(self.offset, dtype, (math.prod(self.shape),))
         span = 1 + sum((length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True))
         return self.file.array(self.offset, dtype, (span,))
+
+
+def transposed(tensor: StoredTensor, axes: Sequence[int]) -> StoredTensor:
+    """Return a tensor with its axes in another order, as ``numpy.transpose`` gives it: nothing is moved in the file.
+
+    Args:
+        tensor: The tensor.
+        axes: Axis ``i`` of the result is axis ``axes[i]`` of the tensor.
+    """
+    strides = tensor.strides or contiguous_strides(tensor.shape)
+    shape, steps = (tuple(own[axis] for axis in axes) for own in (tensor.shape, strides))
+    return with_strides(tensor, shape, steps)
+
+
+def with_strides(tensor: StoredTensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> StoredTensor:
+    """Return the numbers of a tensor from its first one on in another shape, ``strides`` numbers apart along its axes."""
+    return replace(tensor, shape=shape, strides=() if is_contiguous(shape, strides) else strides)
+
+
+def is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Tell whether numbers lie in C order: the stride along an axis of length 1 means nothing."""
+    pairs = zip(shape, strides, contiguous_strides(shape), strict=True)
+    return 0 in shape or all(step == usual for length, step, usual in pairs if length != 1)
+
+
+def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how many numbers lie from one to the next along each axis, where they lie in C order."""
+    steps, step = [], 1
+    for length in reversed(shape):
+        steps.append(step)
+        step *= length
+    return tuple(reversed(steps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +291,7 @@ def _refuse_overlaps(content: MappedFile) -> None:
 
 def _found(name: str, tensor: StoredTensor) -> FoundTensor:
     told = told_of(tensor.dtype, tensor.shape)
-    return FoundTensor(name, *told, tensor.place, tensor.fault, tensor.readable, tensor.rounding)
+    return FoundTensor(name, *told, tensor.place, tensor.fault, tensor.readable, tensor.rounding, tensor.part)
 
 
 def _path(name: str) -> str:

@@ -25,7 +25,8 @@ other     the rest
 ========= ==============================================================================================================
 
 Groups are 1: a shape does not tell them. Where the source tells of the module that holds a ``weight``, its kind and its
-groups are the module's. The layers stand in the order of the tensors that were given.
+groups are the module's. Where it tells of a tensor what it is, as graphs do, no rule is asked: see `Part`. The layers
+stand in the order of the tensors that were given.
 
 **Names** are the model's own: what wrappers put into them is taken out, see ``plain_names``.
 
@@ -36,7 +37,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ww_core.domain.layer import ITEM_SIZES, Layer, LayerKind, SkippedTensor, TensorSpec
 from ww_core.domain.rounding import Rounding
@@ -63,6 +64,22 @@ _AXES = {
 }  # fmt: skip
 
 
+class Part(NamedTuple):
+    """What a source says a tensor is.
+
+    Attributes:
+        role: ``weight`` of a layer, its ``bias``, or a ``buffer``, which is of no layer.
+        layer: Name of the layer; empty for a buffer. A layer has one weight and at most one bias.
+        kind: What the layer does, as its weight tells.
+        groups: Groups of a convolution, as its weight tells.
+    """
+
+    role: Literal["weight", "bias", "buffer"]
+    layer: str = ""
+    kind: LayerKind = LayerKind.OTHER
+    groups: int = 1
+
+
 class FoundTensor(NamedTuple):
     """A tensor that a source holds.
 
@@ -74,6 +91,7 @@ class FoundTensor(NamedTuple):
         fault: Why it is no row of numbers that can be analysed; empty if it is one.
         readable: Whether its content can be had as bytes.
         rounding: How precisely its numbers were stored, where its dtype does not say it.
+        part: What the source says that it is; None if only names and shapes can tell.
     """
 
     name: str
@@ -83,10 +101,10 @@ class FoundTensor(NamedTuple):
     fault: str = ""
     readable: bool = False
     rounding: Rounding = Rounding()
+    part: Part | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """What a source says of a module: its kind, and the groups of a convolution."""
 
     kind: LayerKind
@@ -113,33 +131,34 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
         modules: What is known of the modules that hold them, by path.
     """
     floating: dict[str, TensorSpec] = {}
+    parts: dict[str, Part] = {}
     buffers: list[TensorSpec] = []
     skipped: list[SkippedTensor] = []
     names = set()
     first_at: dict[Hashable, str] = {}
-    for name, dtype, shape, place, fault, readable, rounding in tensors:
+    for name, dtype, shape, place, fault, readable, rounding, part in tensors:
         names.add(name)
         if not fault and place is not None and first_at.setdefault(place, name) != name:
             tied_to = first_at[place]
             skipped.append(SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
         elif fault or dtype not in ITEM_SIZES:
             skipped.append(SkippedTensor(name, dtype, shape, fault or _reason(dtype), readable=readable))
-        elif _last(name) in _BUFFERS:
+        elif part.role == "buffer" if part else _last(name) in _BUFFERS:
             buffers.append(TensorSpec(name, dtype, shape, rounding))
         else:
             floating[name] = TensorSpec(name, dtype, shape, rounding)
+            parts |= {name: part} if part else {}
 
-    bias_of = {weight: bias for weight in floating if (bias := _bias_name(weight)) in floating}
+    bias_of = _biases(floating, parts)
     biases = set(bias_of.values())
     layers = []
     for name, weight in floating.items():
         if name in biases:
             continue
-        module = modules.get(name.rpartition(".")[0])
-        told = module if module is not None and _fits(module, name, weight.shape) else None
+        told = parts.get(name) or _told_by_module(name, weight.shape, modules)
         layers.append(
             Layer(
-                name=_layer_name(name, floating),
+                name=told.layer if told and told.layer else _layer_name(name, floating),
                 kind=told.kind if told else _kind(name, weight.shape, names),
                 weight=weight,
                 bias=floating[bias_of[name]] if name in bias_of else None,
@@ -147,6 +166,24 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
             )
         )
     return StateDict(tuple(layers), tuple(buffers), tuple(skipped))
+
+
+def _biases(floating: Collection[str], parts: Mapping[str, Part]) -> dict[str, str]:
+    """Return the bias of each weight that has one, by their names."""
+    told = {part.layer: name for name, part in parts.items() if part.role == "bias"}
+    found = {}
+    for weight in floating:
+        part = parts.get(weight)
+        bias = _bias_name(weight) if part is None else told.get(part.layer) if part.role == "weight" else None
+        if bias in floating and bias is not None and (part is not None or bias not in parts):
+            found[weight] = bias
+    return found
+
+
+def _told_by_module(name: str, shape: tuple[int, ...], modules: Mapping[str, Module]) -> Part | None:
+    """Return what the module says that holds a tensor; None if it is of another kind."""
+    module = modules.get(name.rpartition(".")[0])
+    return Part("weight", "", *module) if module is not None and _fits(module, name, shape) else None
 
 
 def plain_names(names: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_core.loading.contents import description_of
-from ww_core.loading.mapped import StoredTensor
+from ww_core.loading.mapped import StoredTensor, contiguous_strides, is_contiguous
 from ww_core.loading.names import quoted
 from ww_plugins.loaders.pytorch.parts import ARRAYS, BUFFERS, PLAIN, TYPED, WRAPPERS, taken_apart
 from ww_plugins.loaders.pytorch.pickles import Call, Extent, Global
@@ -122,7 +122,7 @@ def _tensor(name: str, call: Call, archive: Archive) -> StoredTensor:
             f"its view of shape {quoted(list(shape))} from {quoted(offset)} leaves its storage "
             f"of {storage.nbytes // item} numbers"
         )
-    contiguous = not count or _same_order(shape, steps)
+    contiguous = not count or is_contiguous(shape, steps)
     found = StoredTensor(
         name=name,
         dtype=dtype,
@@ -196,20 +196,6 @@ def _shape(value: Any, item: int) -> tuple[int, ...]:
     return shape
 
 
-def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    steps, step = [], 1
-    for length in reversed(shape):
-        steps.append(step)
-        step *= length
-    return tuple(reversed(steps))
-
-
-def _same_order(shape: tuple[int, ...], steps: tuple[int, ...]) -> bool:
-    """Whether the numbers lie in C order: the stride along an axis of length 1 means nothing."""
-    pairs = zip(shape, steps, _contiguous(shape), strict=True)
-    return all(step == usual for length, step, usual in pairs if length != 1)
-
-
 def _size_anywhere(call: Call) -> tuple[int, ...]:
     """The shape of a tensor that is not read, where its call says it in one of the usual places; else ()."""
     places = list(call.arguments[1:3])
@@ -253,14 +239,14 @@ def _array(name: str, call: Call, archive: Archive) -> StoredTensor:
     if count * dtype.item != nbytes:
         raise _Fault(f"its shape {quoted(list(shape))} takes {count * dtype.item} bytes, and {nbytes} are there")
     in_file = isinstance(held, Extent) and held.content is None
-    steps = tuple(reversed(_contiguous(tuple(reversed(shape))))) if fortran is True else ()
+    steps = tuple(reversed(contiguous_strides(tuple(reversed(shape))))) if fortran is True else ()
     return StoredTensor(
         name=name,
         dtype=dtype.name,
         shape=shape,
         file=archive.file,
         offset=held.offset if isinstance(held, Extent) else 0,
-        strides=() if not count or _same_order(shape, steps or _contiguous(shape)) else steps,
+        strides=() if not count or is_contiguous(shape, steps or contiguous_strides(shape)) else steps,
         big_endian=dtype.big_endian,
         content=None if in_file else held.content if isinstance(held, Extent) else held,
         checksums=archive.checksums,
