@@ -166,7 +166,7 @@ def transposed(tensor: StoredTensor, axes: Sequence[int]) -> StoredTensor:
 
 
 def with_strides(tensor: StoredTensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> StoredTensor:
-    """Return the numbers of a tensor from its first one on in another shape, ``strides`` numbers apart along its axes."""
+    """Return the numbers of a tensor in another shape, ``strides`` numbers apart along its axes."""
     return replace(tensor, shape=shape, strides=() if is_contiguous(shape, strides) else strides)
 
 

@@ -161,28 +161,33 @@ def places_of(connection: Connection, versions: Sequence[Any], scope: str) -> di
     return defaultdict(list, {analysis: list(rows.items()) for analysis, rows in found.items()})
 
 
-def subjects_by_place(
-    connection: Connection, analyses: Mapping[int, int | None], scope: str
-) -> Mapping[int, Mapping[tuple[Any, ...], list[int]]]:
-    """Return the keys of the subjects that values belong to, by analysis and place, of what summaries speak of.
+def place_rows(connection: Connection, analyses: Mapping[int, int | None], scope: str) -> list[tuple[Any, ...]]:
+    """List what summaries speak of: the analysis, the subject that values belong to, and the place, in this order.
 
     A place is the name of a layer, empty for the model; of a matrix also the label of its extractor, its index, the key
-    of the extractor's identity, and the groups and the split of the layer.
+    of the extractor's identity, and the groups and the split of the layer. Rows of an analysis stand together, and so
+    do those of a place.
 
     Args:
         connection: An open transaction.
         analyses: Keys of analyses, with those of the subjects of their models.
         scope: What the places are: matrices, layers or the model.
     """
-    found: dict[int, dict[tuple[Any, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
     if scope == "model":
-        for analysis, subject in analyses.items():
-            found[analysis]["",] = [subject] if subject else []
-        return found
+        return [(analysis, subject, "") for analysis, subject in analyses.items()]
     query = _PRIMARY_MATRICES if scope == "matrix" else _WHOLES
-    for chunk in chunks(sorted(analyses)):
-        for row in execute(connection, query, {"analyses": chunk}):
-            found[row[0]][row[2:]].append(row[1])
+    return [row for chunk in chunks(sorted(analyses)) for row in execute(connection, query, {"analyses": chunk})]
+
+
+def subjects_by_place(
+    connection: Connection, analyses: Mapping[int, int | None], scope: str
+) -> Mapping[int, Mapping[tuple[Any, ...], list[int]]]:
+    """Return the keys of the subjects that values belong to, by analysis and place, of what summaries speak of."""
+    found: dict[int, dict[tuple[Any, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in place_rows(connection, analyses, scope):
+        subjects = found[row[0]][row[2:]]
+        if row[1] is not None:
+            subjects.append(row[1])
     return found
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, or_, select
@@ -11,7 +13,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 from ww_core.domain.history import History, HistoryColumn, HistoryPlace, HistoryVersion, LayerContent, Track
 from ww_core.errors import NotStoredError, UnknownNameError, UsageError
 from ww_core.store import tables as t
-from ww_core.store.columnar import subjects_by_place
+from ww_core.store.columnar import place_rows
 from ww_core.store.labels import find_versions
 from ww_core.store.rows import chunks, clean, execute
 
@@ -312,9 +314,9 @@ class _Grid(NamedTuple):
         import numpy as np
 
         analyses = {row.analysis_id: row.model_subject_id for row in rows if row.analysis_id is not None}
-        found = subjects_by_place(connection, analyses, scope)
+        found = {key: list(own) for key, own in groupby(place_rows(connection, analyses, scope), itemgetter(0))}
         order: dict[HistoryPlace, int] = {}
-        cells: list[tuple[int, int, int, int]] = []
+        cells = array("q")  # version, column and subject of each: as tuples they would be much to collect as garbage
         labels: dict[int, str] = {}  # of extractors, by identity: one that was renamed makes the same matrices
         made: dict[HistoryPlace, tuple[int, str]] = {}
         otherwise: dict[int, str] = {}
@@ -332,20 +334,21 @@ class _Grid(NamedTuple):
 
         known: dict[tuple[Any, ...], int | str] = {}  # most places are in all versions
         for version in reversed(range(len(rows))):
-            for stored, both in found[rows[version].analysis_id].items():
+            for row in found.get(rows[version].analysis_id, ()):
+                subject, stored = row[1], row[2:]
                 column = known.get(stored)
                 if column is None:
                     column = known[stored] = column_of(*stored)
                 if isinstance(column, str):
                     otherwise[version] = column
-                else:
-                    cells += [(version, column, which, subject) for which, subject in enumerate(both[:2])]
-        keys = np.array([cell[3] for cell in cells], dtype=np.int64)
+                elif subject is not None:
+                    cells.extend((version, column, subject))
+        versions, columns, keys = np.array(cells, dtype=np.int64).reshape(-1, 3).T
         subjects = np.unique(keys)
+        second = np.zeros(len(keys), dtype=np.int64)
+        second[1:] = (versions[1:] == versions[:-1]) & (columns[1:] == columns[:-1])
         at = np.full((len(rows), len(order), 2), -1)
-        if cells:
-            versions, columns, which, _ = np.array(cells, dtype=np.int64).T
-            at[versions, columns, which] = np.searchsorted(subjects, keys)
+        at[versions, columns, second] = np.searchsorted(subjects, keys)
         return cls(tuple(order), subjects, at, otherwise)
 
 
@@ -366,15 +369,14 @@ def _stored(connection: Connection, grid: _Grid, columns: Sequence[int]) -> dict
     size = len(grid.subjects) + 1
     found = {column: (np.full(size, np.nan), np.zeros(size, dtype=bool)) for column in columns}
     for chunk in chunks(grid.subjects.tolist()):
-        by_column: dict[int, list[tuple[int, float | None]]] = defaultdict(list)
-        for subject, column, number in execute(connection, _VALUES, {"subjects": chunk, "columns": columns}):
-            by_column[column].append((subject, number))
-        for column, pairs in by_column.items():
-            subjects, values = zip(*pairs, strict=True)
-            places = np.searchsorted(grid.subjects, subjects)
-            numbers, is_stored = found[column]
-            numbers[places] = [np.nan if value is None else value for value in values]
-            is_stored[places] = True
+        rows = execute(connection, _VALUES, {"subjects": chunk, "columns": columns})
+        places = np.searchsorted(grid.subjects, [row[0] for row in rows])
+        keys = np.array([row[1] for row in rows], dtype=np.int64)
+        values = np.array([row[2] for row in rows], dtype=np.float64)  # NaN for None
+        for column, (numbers, is_stored) in found.items():
+            own = keys == column
+            numbers[places[own]] = values[own]
+            is_stored[places[own]] = True
     return found
 
 
