@@ -186,6 +186,11 @@ def _told_by_module(name: str, shape: tuple[int, ...], modules: Mapping[str, Mod
     return Part("weight", "", *module) if module is not None and _fits(module, name, shape) else None
 
 
+def is_kernel(name: str, shape: tuple[int, ...]) -> bool:
+    """Tell whether a tensor is taken for the kernel of a convolution."""
+    return len(shape) >= 3 and _kind(name, shape, ()).is_convolution
+
+
 def plain_names(names: Sequence[str]) -> dict[str, str]:
     """Return the model's own names of the tensors of a model, by the names they have in its source.
 
