@@ -103,6 +103,23 @@ class TestSafetensors(LoaderContract):
         return path
 
 
+class TestNpz(LoaderContract):
+    plugin = ww_plugins.loaders
+    name = "npz"
+
+    def write(self, weights, folder):
+        path = Path(folder) / "sample.npz"
+        np.savez(path, **dict(weights))
+        return path
+
+
+class TestCompressedNpz(TestNpz):
+    def write(self, weights, folder):
+        path = Path(folder) / "sample.npz"
+        np.savez_compressed(path, **dict(weights))
+        return path
+
+
 class TestPyTorch(LoaderContract):
     plugin = ww_plugins.loaders
     name = "pytorch"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ww_core.domain.layer import ITEM_SIZES
 from ww_core.loading.names import fault_of_name, natural_order, quoted
 from ww_core.loading.state_dict import FoundTensor, sort_state_dict
 
@@ -81,7 +82,6 @@ KINDS = [
     ("embeddings.patch_embeddings.projection.weight", (8, 3, 16, 16), "conv2d"),
     ("conv.weight", (1, 4, 3, 3), "conv2d"),
     ("conv1", (8, 4, 3, 3), "conv2d"),
-    ("attn.bias", (1, 1, 64, 64), "other"),
     ("experts.conv.weight", (8, 4, 3, 3), "conv2d"),
     ("patch_embed.proj.weight", (8, 3, 2, 14, 14), "conv3d"),
     ("x.weight", (2, 2, 2, 2, 2, 2), "other"),
@@ -217,3 +217,59 @@ def test_names_that_cannot_be_printed_have_no_fault():
 
 def test_long_names_are_cut_in_messages():
     assert len(quoted("x" * 10_000)) < 100
+
+
+BESIDE_A_WEIGHT = {
+    "GPTQ": {
+        "q.qweight": ("int32", (16, 64)),
+        "q.qzeros": ("int32", (2, 8)),
+        "q.scales": ("float16", (2, 64)),
+        "q.g_idx": ("int32", (128,)),
+        "q.bias": ("float16", (64,)),
+    },
+    "DeepSeek's fp8": {
+        "q.weight": ("float8_e4m3fn", (256, 256)),
+        "q.weight_scale_inv": ("float32", (2, 2)),
+        "q.bias": ("bfloat16", (256,)),
+    },
+    "MLX": {
+        "q.weight": ("uint32", (64, 16)),
+        "q.scales": ("bfloat16", (64, 2)),
+        "q.biases": ("bfloat16", (64, 2)),
+        "q.bias": ("bfloat16", (64,)),
+    },
+    "bitsandbytes": {
+        "q.weight": ("uint8", (2048, 1)),
+        "q.weight.absmax": ("float32", (64,)),
+        "q.weight.quant_map": ("float32", (16,)),
+        "q.bias": ("float16", (64,)),
+    },
+}
+
+
+@pytest.mark.parametrize("scheme", BESIDE_A_WEIGHT)
+def test_scales_of_a_quantized_weight_are_no_layers(scheme):
+    state = sort_state_dict([FoundTensor(name, *own) for name, own in BESIDE_A_WEIGHT[scheme].items()])
+    assert [layer.name for layer in state.layers] == ["q.bias"]
+    floating = {name for name, (dtype, _) in BESIDE_A_WEIGHT[scheme].items() if dtype in ITEM_SIZES}
+    assert {own.name for own in state.buffers} == floating - {"q.bias"}
+
+
+def test_scales_beside_a_weight_that_is_not_quantized_are_layers():
+    state = sort_state_dict([FoundTensor("q.weight", "float32", (8, 8)), FoundTensor("q.scales", "float32", (8, 2))])
+    assert [layer.name for layer in state.layers] == ["q", "q.scales"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("stft.forward_basis_buffer", (258, 1, 256)),
+        ("h.0.attn.bias", (1, 1, 1024, 1024)),
+        ("h.0.attn.masked_bias", (1, 2)),
+        ("rotary.freqs_cis", (64, 32)),
+        ("layers.0.self_attn.k_scale", (1, 4)),
+    ],
+)
+def test_masks_and_tables_are_no_layers(name, shape):
+    state = sort_state_dict([FoundTensor(name, "float32", shape)])
+    assert (state.layers, [own.name for own in state.buffers]) == ((), [name])

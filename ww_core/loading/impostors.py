@@ -29,7 +29,7 @@ class Impostor(NamedTuple):
 _UNPACK = "unpack it, and name the file that is in it"
 _OTHER = "convert it to safetensors, or install a loader for it"
 _AGAIN = "download it again"
-_BY_NUMPY = "load it by numpy.load, and analyse a dict of names and arrays from Python"
+_BY_NUMPY = "leave --loader out, or say --loader npz"
 
 _POINTER = Impostor("a git-lfs pointer, not the file it stands for", "run `git lfs pull` in its repository")
 _PAGE = Impostor("a web page saved under the name of a weight file", _AGAIN)

@@ -24,13 +24,22 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from ww_core.loading.layouts import Placed
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slot:
-    """A place in a mapping. Its value is looked up each time, so that a mapping may make its values on demand."""
+    """A place in a mapping. Its value is looked up each time, so that a mapping may make its values on demand.
+
+    Attributes:
+        mapping: The mapping.
+        key: The key of the value.
+        placed: How it becomes a tensor of ww's layout; None if it is one.
+    """
 
     mapping: Mapping[Any, Any]
     key: Any
+    placed: Placed | None = None
 
     def value(self) -> Any:
         """Look the value up."""
@@ -94,7 +103,7 @@ class HeldCheckpoint(Checkpoint):
         if not tensor.readable:
             raise SourceError(f"the content of tensor {quoted(tensor.name)} cannot be read: {tensor.reason}")
         try:
-            content = _content(slot.value())
+            content = _content(slot.value() if slot.placed is None else _array(tensor.name, slot))
         except Exception as error:
             raise SourceError(f"array {quoted(tensor.name)} cannot be read: {_said(error)}") from error
         yield content
@@ -105,6 +114,15 @@ def offers_array(value: object) -> bool:
     return hasattr(value, "__array__") or hasattr(value, "__dlpack__")
 
 
+def shape_of(name: str, slot: Slot) -> tuple[int, ...]:
+    """Return the shape of an array.
+
+    Raises:
+        SourceError: It is not to be had.
+    """
+    return _array(name, slot).shape
+
+
 def _path(name: str) -> str:
     return name.rpartition(".")[0]
 
@@ -112,13 +130,14 @@ def _path(name: str) -> str:
 def _found(name: str, slot: Slot) -> FoundTensor:
     value = slot.value()
     torch = _torch_of(value)
-    if torch is not None:
+    if torch is not None and slot.placed is None:
         try:
             return _found_of_torch(torch, name, slot, value)
         except Exception as error:  # noqa: BLE001 - a class of somebody's own may raise whatever is asked of it
             return FoundTensor(name, "unknown", (), fault=f"the tensor cannot be looked at: {_said(error)}")
     array = _array(name, slot)
-    return FoundTensor(name, _name_of(array.dtype), array.shape, readable=not array.dtype.hasobject)
+    part = slot.placed.part if slot.placed else None
+    return FoundTensor(name, _name_of(array.dtype), array.shape, readable=not array.dtype.hasobject, part=part)
 
 
 def _found_of_torch(torch: Any, name: str, slot: Slot, value: Any) -> FoundTensor:
@@ -178,7 +197,8 @@ def _place(slot: Slot, value: Any) -> Hashable:
 
 def _array(name: str, slot: Slot) -> npt.NDArray[Any]:
     try:
-        return _as_numpy(slot.value())
+        array = _as_numpy(slot.value())
+        return array if slot.placed is None else slot.placed.of_array(array)
     except Exception as error:
         raise SourceError(f"array {quoted(name)} cannot be read: {type(error).__name__}: {error}") from error
 

@@ -1,8 +1,12 @@
 """From the names of a state dict to layers: the rules of every format that tells names, dtypes and shapes, and no more.
 
 **What is analysed.** Tensors of float16, bfloat16, float32 and float64. Every other tensor is skipped, with its reason;
-the digest covers it all the same.
-Running statistics and tables that follow from a configuration (``running_mean``, ``inv_freq``, ...) are buffers.
+the digest covers it all the same. Buffers are listed and are no layers:
+
+- running statistics and tables that follow from a configuration, by their own names: `_BUFFERS`, and ``*_buffer``;
+- what stands beside a quantized weight and is no bias: scales, zero points, tables of a code. A weight is quantized if
+  its dtype is an integer or a float of eight bits or less;
+- masks of attention: a ``bias`` with four axes, the first two of length 1.
 
 **Which tensors make a layer.** A tensor ``X.weight`` makes the layer ``X``, with ``X.bias`` as its bias if there is
 one. ``in_proj_weight``, ``weight_ih_l0``, ``weight_hh_l0_reverse`` and their like take the bias of the same name with
@@ -48,8 +52,13 @@ if TYPE_CHECKING:
 _BUFFERS = frozenset({
     "running_mean", "running_var", "running_std", "running_min", "running_max",
     "moving_mean", "moving_var", "moving_variance",
-    "inv_freq", "cos_cached", "sin_cached",
+    "inv_freq", "cos_cached", "sin_cached", "freqs_cis",
+    "masked_bias", "causal_mask", "attn_mask", "attention_mask", "relative_coords_table",
+    "forward_basis", "inverse_basis", "mel_basis", "hann_window", "filterbank",
+    "weight_scale", "weight_scale_inv", "input_scale", "k_scale", "v_scale", "zero_point", "weight_zero_point",
 })  # fmt: skip
+_QUANTIZED = re.compile(r"u?int[0-9]+|q\w+|float[468]_\w+")
+_QUANTIZED_WEIGHTS = frozenset({"weight", "qweight", "weight_packed"})
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l[0-9]+(_reverse)?)?")
 _NORM = re.compile(r"norm|gamma|(^|[._])(bn|ln|gn)[0-9]*([._]|$)", re.IGNORECASE)
 _TABLE = re.compile(r"embeddings?$|embeddings?_|(^|_)(embeds?|embs?|wte|wpe|token_type)(_|$)", re.IGNORECASE)
@@ -136,6 +145,8 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
     skipped: list[SkippedTensor] = []
     names = set()
     first_at: dict[Hashable, str] = {}
+    tensors = list(tensors)
+    beside = _beside_quantized(tensors)
     for name, dtype, shape, place, fault, readable, rounding, part in tensors:
         names.add(name)
         if not fault and place is not None and first_at.setdefault(place, name) != name:
@@ -143,7 +154,7 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
             skipped.append(SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
         elif fault or dtype not in ITEM_SIZES:
             skipped.append(SkippedTensor(name, dtype, shape, fault or _reason(dtype), readable=readable))
-        elif part.role == "buffer" if part else _last(name) in _BUFFERS:
+        elif part.role == "buffer" if part else _is_buffer(name, shape, beside):
             buffers.append(TensorSpec(name, dtype, shape, rounding))
         else:
             floating[name] = TensorSpec(name, dtype, shape, rounding)
@@ -166,6 +177,21 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
             )
         )
     return StateDict(tuple(layers), tuple(buffers), tuple(skipped))
+
+
+def _beside_quantized(tensors: Iterable[FoundTensor]) -> set[str]:
+    """Return the paths of what stands beside quantized weights, or under them: ``X`` and ``X.weight``."""
+    quantized = {
+        own.name for own in tensors if _last(own.name) in _QUANTIZED_WEIGHTS and _QUANTIZED.fullmatch(own.dtype)
+    }
+    return quantized | {name.rpartition(".")[0] for name in quantized}
+
+
+def _is_buffer(name: str, shape: tuple[int, ...], beside_quantized: Collection[str]) -> bool:
+    path, _, last = name.rpartition(".")
+    if last == "bias":
+        return len(shape) == 4 and shape[:2] == (1, 1)
+    return last in _BUFFERS or last.endswith("_buffer") or path in beside_quantized
 
 
 def _biases(floating: Collection[str], parts: Mapping[str, Part]) -> dict[str, str]:

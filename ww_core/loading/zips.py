@@ -8,6 +8,7 @@ archive that contradicts itself is refused, instead of being read in one of seve
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -37,6 +38,7 @@ _FOLLOWED = 0x8  # the local header leaves sizes and checksum to a record behind
 _UTF8 = 0x800
 _IS_FOLDER = 0x10  # among the attributes of MS-DOS
 _ZIP64_FIELD = 1
+_DEFLATED = 8
 
 _ANEW = "have it written anew by whoever made it"
 
@@ -67,7 +69,7 @@ class Entry:
 
 
 class Content(NamedTuple):
-    """Where the content of an entry lies, and its CRC-32; 0 where that was not computed."""
+    """Where an entry lies in the archive, and the CRC-32 of its content; 0 where that was not computed."""
 
     offset: int
     size: int
@@ -130,14 +132,49 @@ class Directory:
         Raises:
             CorruptFileError: It is compressed or encrypted, or the archive contradicts itself.
         """
-        where = f"{self._file.label}: entry {quoted(shown(entry.name))}"
+        where = self._where(entry)
         if entry.method or entry.flags & _ENCRYPTED:
             raise CorruptFileError(
                 f"{where} is compressed or encrypted: unpack the archive, and pack it anew without compression"
             )
+        if entry.packed != entry.size:
+            raise CorruptFileError(f"{where} has a size or a place that cannot be")
+        return self._found(entry)
+
+    def unpacked(self, entry: Entry) -> bytes:
+        """Return the content of an entry that is deflated; its size and its checksum are those that it tells.
+
+        The size is taken from the budget before anything is unpacked.
+
+        Raises:
+            SourceError: The content takes more than the budget.
+            CorruptFileError: It is compressed in another way or encrypted, or the archive contradicts itself.
+        """
+        where = self._where(entry)
+        if entry.method != _DEFLATED or entry.flags & _ENCRYPTED:
+            raise CorruptFileError(f"{where} is encrypted, or compressed in a way that is not read here")
+        place = self._found(entry)
+        self._file.budget.take("decoded", entry.size)
+        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            content = unpacker.decompress(self._bytes(place.offset, place.size), entry.size + 1)
+        except zlib.error:
+            raise CorruptFileError(f"{where} is damaged: it cannot be unpacked") from None
+        if len(content) != entry.size or not unpacker.eof:
+            raise CorruptFileError(f"{where} is damaged: it does not unpack to the {entry.size} bytes that it claims")
+        if entry.checksum != zlib.crc32(content):
+            raise CorruptFileError(f"{where} is damaged: its checksum is another one")
+        return content
+
+    def _where(self, entry: Entry) -> str:
+        return f"{self._file.label}: entry {quoted(shown(entry.name))}"
+
+    def _found(self, entry: Entry) -> Content:
+        """Find what an entry takes in the archive, as its directory and the header in its place both tell of it."""
+        where = self._where(entry)
         if entry.attributes & _IS_FOLDER:
             raise CorruptFileError(f"{where} is said to be a folder, of which some readers read no bytes: {_ANEW}")
-        if entry.packed != entry.size or entry.header >= self._file.size:
+        if entry.header >= self._file.size:
             raise CorruptFileError(f"{where} has a size or a place that cannot be")
         local = self._bytes(entry.header, _LOCAL.size)
         if len(local) < _LOCAL.size:
@@ -161,9 +198,9 @@ class Directory:
                 f"{where} is described in one way in its place and in another in the directory: {_ANEW}"
             )
         offset = entry.header + _LOCAL.size + name_length + extra_length
-        if offset + entry.size > self.begin:
+        if offset + entry.packed > self.begin:
             raise CorruptFileError(f"{where} is cut short")
-        return Content(offset, entry.size, entry.checksum)
+        return Content(offset, entry.packed, entry.checksum)
 
     def _bytes(self, offset: int, count: int) -> bytes:
         self._handle.seek(offset)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_core.loading.in_memory import HeldCheckpoint, Slot, offers_array
+from ww_core.loading.in_memory import HeldCheckpoint, Slot, offers_array, shape_of
+from ww_core.loading.layouts import layout_named, placed, suspicion
 from ww_core.loading.names import quoted
 from ww_core.loading.trees import Tree, find_weights
 
@@ -17,18 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ArraysLoader(ww.Loader):
-    """Reads a mapping of names to arrays, named and laid out as in a state dict: (out, in, *kernel).
+    """Reads a mapping of names to arrays, named and laid out as in a state dict, (out, in, *kernel), or as is told.
 
     NumPy arrays, those of ml_dtypes too, are read where they lie. What offers ``__array__`` or DLPack, such as a tensor
     of PyTorch, is read through it. In a mapping of mappings, such as a checkpoint of a training, the weights are found.
 
     Attributes:
         weights: Key under which the weights lie, where there are several sets of them, such as ``ema``.
+        layout: In which order the axes of weights are stored: ``pytorch``, ``mlx``, ``flax`` or ``keras``.
     """
 
     name = "arrays"
     description = "a Python mapping of tensor names to arrays"
     weights: str = ""
+    layout: str = "pytorch"
 
     def probe(self, source: ww.Source) -> float:
         """Judge by the first value, if there is one: an array or something that offers itself as one."""
@@ -45,13 +48,23 @@ class ArraysLoader(ww.Loader):
         """Look at every value.
 
         Raises:
+            UsageError: There is no layout of this name, or no weights lie under the key.
             SourceError: ``source`` is no mapping, a key is not fit to name a tensor, or a value is not to be had.
         """
         if not isinstance(source.value, Mapping):
             raise ww.SourceError(f"an object of type {source.name} is no mapping of names to arrays")
-        label = "the mapping"
+        label, layout = "the mapping", layout_named(self.layout)
         weights = find_weights(source.value, _MappingTree(source.budget), label, self.weights)
-        return HeldCheckpoint("arrays", dict(weights.tensors), weights.modules, weights.warnings(label))
+        slots = dict(weights.tensors)
+        if layout != "pytorch":
+            slots = {
+                name: replace(slot, placed=placed(name, shape_of(name, slot), layout)) for name, slot in slots.items()
+            }
+        checkpoint = HeldCheckpoint("arrays", slots, weights.modules, weights.warnings(label))
+        if layout == "pytorch":
+            told = ((layer.weight.name, layer.shape) for layer in checkpoint.layers)
+            checkpoint.warnings += tuple(suspicion(told, "loader='arrays[layout={}]'"))
+        return checkpoint
 
 
 class _MappingTree(Tree):

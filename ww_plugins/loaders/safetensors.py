@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeGuard
 
 import ww_core as ww
 from ww_core.loading.contents import BITS
 from ww_core.loading.impostors import refuse_impostor
+from ww_core.loading.layouts import OF_FORMATS, layout_named, placed, suspicion
 from ww_core.loading.mapped import MappedCheckpoint, MappedFile, StoredTensor
 from ww_core.loading.names import fault_of_name, legible, quoted
 from ww_core.loading.shards import FileFormat, read_json
@@ -32,11 +34,18 @@ _DTYPES = {
 """NumPy's name of a dtype, by the format's."""
 
 
+@dataclass(frozen=True)
 class SafetensorsLoader(ww.Loader):
-    """Reads a ``.safetensors`` file, a folder with one, a folder of shards, or the index of such a folder."""
+    """Reads a ``.safetensors`` file, a folder with one, a folder of shards, or the index of such a folder.
+
+    Attributes:
+        layout: In which order the axes of weights are stored: ``pytorch``, ``mlx``, ``flax`` or ``keras``; empty for
+            what the file says it was written from.
+    """
 
     name = "safetensors"
     description = "safetensors files, sharded or not, and folders that hold them"
+    layout: str = ""
 
     def probe(self, source: ww.Source) -> float:
         """Judge a file by its first bytes. For its suffix a damaged one is claimed too: open can say what is wrong."""
@@ -55,12 +64,13 @@ class SafetensorsLoader(ww.Loader):
         """Read and check the headers.
 
         Raises:
+            UsageError: There is no layout of this name.
             SourceError: What was named is no file or folder that can be read, or does not say which file is meant.
             CorruptFileError: A header or an index contradicts itself or the files.
         """
         if source.is_object:
             raise ww.SourceError(f"safetensors are read from a path, not from an object of type {source.name}")
-        return _FORMAT.open(source, _HEAD)
+        return (_format(layout_named(self.layout)) if self.layout else _FORMAT).open(source, _HEAD)
 
 
 def _starts_as_header(head: bytes, size: int) -> bool:
@@ -68,7 +78,7 @@ def _starts_as_header(head: bytes, size: int) -> bool:
     return len(head) > 8 and 2 <= length <= min(_MAX_HEADER, size - 8) and head[8:9] == b"{"
 
 
-def _read_header(file: ww.Source) -> MappedFile:
+def _read_header(file: ww.Source, layout: str) -> MappedFile:
     refuse_impostor(file)
     if file.size < 8:
         raise ww.CorruptFileError(f"{file.label}: cut short: {file.size} bytes, and the length of the header takes 8")
@@ -91,10 +101,28 @@ def _read_header(file: ww.Source) -> MappedFile:
     if refusal:
         raise ww.CorruptFileError(f"{file.label}: safetensors refuses it: {refusal}")
     start = 8 + length
-    return MappedFile(file, tuple(StoredTensor(e.name, e.dtype, e.shape, file, start + e.begin) for e in entries))
+    tensors = [StoredTensor(e.name, e.dtype, e.shape, file, start + e.begin) for e in entries]
+    told = layout or _layout_told(header.get("__metadata__"))
+    warnings = [] if told else suspicion(((e.name, e.shape) for e in entries), "--loader 'safetensors[layout={}]'")
+    placed_in = told or "pytorch"
+    return MappedFile(
+        file,
+        tuple(placed(tensor.name, tensor.shape, placed_in).of_file(tensor) for tensor in tensors),
+        warnings=tuple(warnings),
+    )
 
 
-_FORMAT = FileFormat("safetensors", (".safetensors",), _read_header)
+def _layout_told(metadata: object) -> str:
+    """Return the layout that follows from what a file says it was written from; empty if it says nothing."""
+    told = metadata.get("format") if isinstance(metadata, dict) else None
+    return OF_FORMATS.get(told, "") if isinstance(told, str) else ""
+
+
+def _format(layout: str = "") -> FileFormat:
+    return FileFormat("safetensors", (".safetensors",), partial(_read_header, layout=layout))
+
+
+_FORMAT = _format()
 
 
 @dataclass(frozen=True, slots=True)

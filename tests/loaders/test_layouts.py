@@ -1,0 +1,177 @@
+"""Layouts that are told: the same kernel in each framework's order of axes is the same layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from naming import ByName
+from safetensors.numpy import save_file
+
+import ww_core as ww
+from ww_plugins.loaders.arrays import ArraysLoader
+from ww_plugins.loaders.npz import NpzLoader
+from ww_plugins.loaders.safetensors import SafetensorsLoader
+
+RNG = np.random.default_rng(3)
+CONV = {n: RNG.standard_normal((24, 16, *[3] * n)).astype(np.float32) for n in (1, 2, 3)}
+DENSE = RNG.standard_normal((20, 12)).astype(np.float32)
+BIAS = RNG.standard_normal(24).astype(np.float32)
+TABLE = RNG.standard_normal((50, 8)).astype(np.float32)
+
+
+def torch_like(kernel=lambda own: own):
+    return {
+        **{f"conv{n}.weight": kernel(own) for n, own in CONV.items()},
+        "conv2.bias": BIAS,
+        "fc.weight": DENSE,
+        "tokens_embed.weight": TABLE,
+        "norm.weight": np.ones(4, np.float32),
+    }
+
+
+def channels_last(dot=".", end=""):
+    return {
+        **{f"conv{n}{dot}kernel{end}": np.moveaxis(own, (0, 1), (-1, -2)) for n, own in CONV.items()},
+        f"conv2{dot}bias{end}": BIAS,
+        f"fc{dot}kernel{end}": DENSE.T,
+        f"tokens_embed{dot}embedding{end}": TABLE,
+        f"norm{dot}scale{end}": np.ones(4, np.float32),
+    }
+
+
+STORED = {
+    "pytorch": torch_like(),
+    "mlx": torch_like(lambda own: np.moveaxis(own, 1, -1)),
+    "flax": channels_last(),
+    "keras": channels_last("/", ":0"),
+}
+
+
+def whole(arrays):
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def layers_of(checkpoint):
+    found = {}
+    for layer in checkpoint.layers:
+        with checkpoint.read(layer.weight) as weight:
+            found[layer.name] = (str(layer.kind), layer.bias is not None, weight.copy())
+    return found
+
+
+def opened(way, layout, folder):
+    arrays, told = whole(STORED[layout]), f"[layout={layout}]"
+    if way == "arrays":
+        return ByName(ArraysLoader(layout=layout)).open(STORED[layout])
+    if way == "npz":
+        np.savez(folder / "net.npz", **arrays)
+        return ByName(NpzLoader(layout=layout)).open(folder / "net.npz")
+    said = {"pytorch": "pt", "keras": "tf"}.get(layout, layout)
+    metadata = {"format": said} if way == "safetensors that say so" else None
+    save_file(arrays, folder / "net.safetensors", metadata)
+    own = SafetensorsLoader(layout="" if metadata else layout)
+    assert told
+    return ByName(own).open(folder / "net.safetensors")
+
+
+@pytest.mark.parametrize("layout", STORED)
+@pytest.mark.parametrize("way", ["arrays", "npz", "safetensors", "safetensors that say so"])
+def test_one_network_is_the_same_layers_in_every_layout(tmp_path, way, layout):
+    checkpoint = opened(way, layout, tmp_path)
+    found = layers_of(checkpoint)
+    wanted = layers_of(ByName(ArraysLoader()).open(STORED["pytorch"]))
+    assert found.keys() == wanted.keys()
+    for name, (kind, has_bias, weight) in wanted.items():
+        assert found[name][:2] == (kind, has_bias)
+        np.testing.assert_array_equal(found[name][2], weight)
+    assert not checkpoint.warnings
+
+
+def test_values_belong_to_content_whatever_the_layout(tmp_path):
+    reports = {
+        layout: ww.analyze(STORED[layout], loader=f"arrays[layout={layout}]", store=tmp_path / "s.sqlite", name=layout)
+        for layout in STORED
+    }
+    assert reports["pytorch"].run.computed > 0
+    assert [report.run.computed for report in list(reports.values())[1:]] == [0, 0, 0]
+
+
+def test_kernels_of_attention_are_matrices():
+    kernels = {name: RNG.standard_normal((12, 3, 4)) for name in ("query", "key", "value")}
+    out = RNG.standard_normal((3, 4, 12))
+    arrays = {f"attn.{name}.kernel": own for name, own in kernels.items()} | {"attn.out.kernel": out}
+    arrays["attn.query.bias"] = RNG.standard_normal((3, 4))
+    found = layers_of(ByName(ArraysLoader(layout="flax")).open(arrays))
+    for name, own in kernels.items():
+        np.testing.assert_array_equal(found[f"attn.{name}"][2], own.reshape(12, 12).T)
+        assert found[f"attn.{name}"][0] == "dense"
+    np.testing.assert_array_equal(found["attn.out"][2], out.reshape(12, 12).T)
+    assert found["attn.query"][1]
+
+
+def test_keras_parts_of_a_layer():
+    depthwise, pointwise = RNG.standard_normal((3, 3, 5, 2)), RNG.standard_normal((1, 1, 10, 7))
+    arrays = {
+        "sep/depthwise_kernel": depthwise,
+        "sep/pointwise_kernel": pointwise,
+        "rnn/kernel": RNG.standard_normal((6, 16)),
+        "rnn/recurrent_kernel": RNG.standard_normal((4, 16)),
+        "bn/gamma": np.ones(7),
+        "bn/beta": np.ones(7),
+        "bn/moving_mean": np.ones(7),
+    }
+    checkpoint = ByName(ArraysLoader(layout="keras")).open(arrays)
+    layers = {layer.name: layer for layer in checkpoint.layers}
+    assert (layers["sep"].shape, layers["sep"].groups, layers["sep"].kind) == ((10, 1, 3, 3), 5, "conv2d")
+    assert layers["sep/pointwise_kernel"].shape == (7, 10, 1, 1)
+    assert (layers["rnn/recurrent_kernel"].shape, layers["rnn/recurrent_kernel"].kind) == ((16, 4), "recurrent")
+    assert (layers["bn"].kind, layers["bn"].bias.name) == ("norm", "bn/beta")
+    assert [own.name for own in checkpoint.buffers] == ["bn/moving_mean"]
+    with checkpoint.read(layers["sep"].weight) as weight:
+        for channel in range(5):
+            for which in range(2):
+                np.testing.assert_array_equal(weight[2 * channel + which, 0], depthwise[:, :, channel, which])
+
+
+LOOKS = {
+    (3, 3, 64, 128): "flax",
+    (7, 7, 3, 64): "flax",
+    (64, 3, 3, 32): "mlx",
+    (64, 32, 3, 3): "",
+    (3, 3, 7, 7): "",
+    (64, 3, 16, 16): "",
+    (8, 1, 1, 64): "",
+    (16, 16, 3, 5): "",
+    (3, 64, 128): "",
+}
+
+
+@pytest.mark.parametrize("shape", LOOKS)
+def test_a_shape_that_looks_like_another_layout_is_a_warning_and_no_guess(shape):
+    checkpoint = ByName(ArraysLoader()).open({"c.weight": np.ones(shape, np.float32), "d.weight": np.ones(shape, "f")})
+    assert checkpoint.layers[0].shape == shape
+    if LOOKS[shape]:
+        (warning,) = checkpoint.warnings
+        assert f"c.weight has the shape {' x '.join(map(str, shape))}, as have 1 more" in warning
+        assert f"say loader='arrays[layout={LOOKS[shape]}]'" in warning
+    else:
+        assert not checkpoint.warnings
+
+
+def test_a_file_that_says_nothing_is_asked_about_and_one_that_says_pt_is_not(tmp_path):
+    arrays = {"c.weight": np.ones((3, 3, 32, 64), np.float32)}
+    save_file(arrays, tmp_path / "a.safetensors")
+    (warning,) = ByName(SafetensorsLoader()).open(tmp_path / "a.safetensors").warnings
+    assert "--loader 'safetensors[layout=flax]'" in warning
+    np.savez(tmp_path / "a.npz", **arrays)
+    (warning,) = ByName(NpzLoader()).open(tmp_path / "a.npz").warnings
+    assert "--loader 'npz[layout=flax]'" in warning
+
+
+@pytest.mark.parametrize("loader", ["arrays", "npz", "safetensors"])
+def test_a_layout_that_is_none_is_wrong_usage(tmp_path, loader):
+    np.savez(tmp_path / "net.npz", a=np.eye(3))
+    save_file({"a": np.eye(3)}, tmp_path / "net.safetensors")
+    source = {"arrays": {"a": np.eye(3)}, "npz": tmp_path / "net.npz", "safetensors": tmp_path / "net.safetensors"}
+    with pytest.raises(ww.UsageError, match=r"unknown layout 'mxl'.*mlx"):
+        ww.analyze(source[loader], loader=f"{loader}[layout=mxl]")
