@@ -56,7 +56,7 @@ def test_a_digest_of_other_weights_of_a_file_is_another_one(saved, tmp_path):
         ("pytorch[ema]", "loader 'pytorch[ema]': 'ema' is not of the form PARAMETER=VALUE"),
         ("pytorch[weights=a,weights=b]", "names 'weights' twice"),
         ("pytorch[", "is not of the form NAME"),
-        ("safetensors[weights=x]", "'safetensors' has no parameters"),
+        ("safetensors[weights=x]", "unknown parameter of safetensors 'weights': known: layout"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(saved, ww_program, loader, sentence):

@@ -58,7 +58,7 @@ class NpzLoader(ww.Loader):
                 return 0.0
             head = source.head(len(_MAGIC))
             if head.startswith(_MAGIC):
-                return 1.0
+                return 0.9
             if not head.startswith(ZIP_MAGIC):
                 return named
             with source.open() as handle:
