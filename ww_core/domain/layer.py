@@ -24,6 +24,7 @@ class LayerKind(StrEnum):
     NORM = "norm"
     QKV = "qkv"
     EXPERT = "expert"
+    BILINEAR = "bilinear"
     OTHER = "other"
 
     @property

@@ -69,7 +69,7 @@ _WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped
 _PARALLEL = "module."
 _AXES = {
     LayerKind.DENSE: 2, LayerKind.EMBEDDING: 2, LayerKind.RECURRENT: 2,
-    LayerKind.CONV1D: 3, LayerKind.CONV2D: 4, LayerKind.CONV3D: 5,
+    LayerKind.CONV1D: 3, LayerKind.CONV2D: 4, LayerKind.CONV3D: 5, LayerKind.BILINEAR: 3,
 }  # fmt: skip
 
 

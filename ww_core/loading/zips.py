@@ -18,6 +18,7 @@ from ww_core.loading.names import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ww_core.contracts.budget import Resource
     from ww_core.contracts.source import Source
 
 ZIP_MAGIC = b"PK\3\4"
@@ -141,10 +142,10 @@ class Directory:
             raise CorruptFileError(f"{where} has a size or a place that cannot be")
         return self._found(entry)
 
-    def unpacked(self, entry: Entry) -> bytes:
+    def unpacked(self, entry: Entry, resource: Resource) -> bytes:
         """Return the content of an entry that is deflated; its size and its checksum are those that it tells.
 
-        The size is taken from the budget before anything is unpacked.
+        The size is taken from the budget, as what the content is there, before anything is unpacked.
 
         Raises:
             SourceError: The content takes more than the budget.
@@ -154,7 +155,7 @@ class Directory:
         if entry.method != _DEFLATED or entry.flags & _ENCRYPTED:
             raise CorruptFileError(f"{where} is encrypted, or compressed in a way that is not read here")
         place = self._found(entry)
-        self._file.budget.take("decoded", entry.size)
+        self._file.budget.take(resource, entry.size)
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             content = unpacker.decompress(self._bytes(place.offset, place.size), entry.size + 1)

@@ -37,7 +37,7 @@ class MatrixExtractor(Adjustable):
                 raise ww.NotApplicable(f"a {'vector' if layer.shape else 'number'} has no spectrum")
             case (rows, cols):
                 matrices = 1
-            case (matrices, rows, cols) if layer.kind is ww.LayerKind.EXPERT:
+            case (matrices, rows, cols) if layer.kind in {ww.LayerKind.EXPERT, ww.LayerKind.BILINEAR}:
                 pass
             case _:
                 raise ww.NotApplicable(

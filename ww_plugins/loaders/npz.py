@@ -106,7 +106,7 @@ def _arrays(file: ww.Source, handle: BinaryIO) -> Iterator[StoredTensor]:
 
 def _entry(file: ww.Source, handle: BinaryIO, directory: Directory, entry: Entry, name: str) -> StoredTensor:
     if entry.method:
-        content = directory.unpacked(entry)
+        content = directory.unpacked(entry, "decoded")
         header = _header(file, name, content[:_HEAD])
         return _tensor(file, name, header, StoredTensor(name, "", (), file, content=content[header.nbytes :]))
     place = directory.content(entry)

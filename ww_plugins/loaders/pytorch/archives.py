@@ -70,6 +70,10 @@ class Archive(ABC):
         self._reader = reader
         self._within: dict[Extent, _Legacy | str] = {}
 
+    def code_of(self, module: str) -> str:  # noqa: ARG002 - only archives of TorchScript have some
+        """Return the code of a module of TorchScript, which defines types; empty if there is none."""
+        return ""
+
     def look_within(self) -> None:
         """Read the pickles within this one, for what they call. One that is damaged is a fault if a tensor needs it."""
         for call in self.pickle.within:
@@ -216,6 +220,18 @@ class _Zip(Archive):
 
     _directory: Directory
     _folder: bytes
+
+    def code_of(self, module: str) -> str:
+        """Return the code of a module of TorchScript, which defines types; empty if there is none."""
+        name = self._folder + f"code/{module.replace('.', '/')}.py".encode(errors="surrogatepass")
+        entry = self._directory.find(name)
+        if entry is None:
+            return ""
+        if entry.method:
+            return self._directory.unpacked(entry, "text").decode(errors="replace")
+        offset, size, _ = self._directory.content(entry)
+        self.file.budget.take("text", size)
+        return _bytes(self._reader.file, offset, size).decode(errors="replace")
 
     def _find(self, key: str) -> _Place | None:
         entry = self._directory.find(self._folder + b"data/" + key.encode(errors="surrogatepass"))

@@ -19,6 +19,7 @@ from ww_plugins.loaders.pytorch.archives import open_archive
 from ww_plugins.loaders.pytorch.keys import EqualKeys, names_of
 from ww_plugins.loaders.pytorch.modules import told_by
 from ww_plugins.loaders.pytorch.pickles import Call, Global, OddKey, pairs_of
+from ww_plugins.loaders.pytorch.scripted import SCRIPTED, ScriptedTypes
 from ww_plugins.loaders.pytorch.tensors import is_exotic, is_tensor, stored_tensor
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def read_file(file: ww.Source, under: str = "") -> MappedFile:
     refuse_impostor(file)
     with file.open() as handle:
         archive = open_archive(file, handle)
-        weights = find_weights(archive.pickle.root, _PickleTree(file.budget, file.label), file.label, under)
+        tree = _PickleTree(file.budget, file.label, ScriptedTypes(archive.code_of))
+        weights = find_weights(archive.pickle.root, tree, file.label, under)
         tensors = [stored_tensor(name, node, archive) for name, node in weights.tensors]
     tensors = _readable(tensors, archive.pickle, file, under)
     warnings = [*weights.warnings(file.label), *_warnings(archive)]
@@ -157,9 +159,10 @@ def _shown(name: str) -> str:
 class _PickleTree(Tree):
     """Objects of a pickle. A module is what has parameters, buffers and modules; its class is only a name."""
 
-    def __init__(self, budget: Budget, label: str) -> None:
+    def __init__(self, budget: Budget, label: str, types: ScriptedTypes) -> None:
         super().__init__(budget)
         self._label = label
+        self._types = types
 
     def is_tensor(self, node: Any) -> bool:
         return is_tensor(node)
@@ -238,7 +241,11 @@ class _PickleTree(Tree):
         if not (isinstance(node, Call) and isinstance(node.state, dict)):
             return None
         made = _class_of(node)
-        return told_by([(made.module, made.name)], node.state.get("groups")) if made else None
+        if made is None:
+            return None
+        if made.module.startswith(SCRIPTED):
+            return self._types.told(made)
+        return told_by([(made.module, made.name)], node.state.get("groups"))
 
 
 def _class_of(call: Call) -> Global | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     pass
 
 _KINDS = {
-    "Linear": ww.LayerKind.DENSE,
+    "Linear": ww.LayerKind.DENSE, "Bilinear": ww.LayerKind.BILINEAR,
     "Conv1d": ww.LayerKind.CONV1D, "ConvTranspose1d": ww.LayerKind.CONV1D,
     "Conv2d": ww.LayerKind.CONV2D, "ConvTranspose2d": ww.LayerKind.CONV2D,
     "Conv3d": ww.LayerKind.CONV3D, "ConvTranspose3d": ww.LayerKind.CONV3D,
