@@ -1,4 +1,4 @@
-"""TorchScript: kinds and groups from the types and the code of an archive, which is read and not run."""
+"""TorchScript and torch.fx: kinds and groups from what an archive says, whose code is not run."""
 
 from __future__ import annotations
 
@@ -124,3 +124,15 @@ def test_a_bilinear_form_is_a_matrix_for_each_output():
     largest = [np.linalg.norm(own, 2) for own in weight]
     found = [row.metrics["spectral_norm"].number for row in report.layers]
     np.testing.assert_allclose(found, largest, rtol=1e-12)
+
+
+def test_a_module_of_torch_fx_has_the_names_of_its_state_dict(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3, groups=4), torch.nn.Sequential(torch.nn.Linear(4, 3)))
+    net.register_parameter("scale", torch.nn.Parameter(torch.ones(3, 3)))
+    graph = torch.fx.symbolic_trace(net)
+    torch.save(graph, tmp_path / "graph.pt")
+    checkpoint = ByName(PyTorchLoader()).open(tmp_path / "graph.pt")
+    tensors = {own.weight.name for own in checkpoint.layers} | {own.bias.name for own in checkpoint.layers if own.bias}
+    assert tensors == {name for name in graph.state_dict() if "num_batches" not in name}
+    assert {own.name: own.groups for own in checkpoint.layers}["0"] == 4
+    assert any("asks to call torch.fx.graph_module.reduce_graph_module" in said for said in checkpoint.warnings)

@@ -50,6 +50,7 @@ _SCRIPTED = re.compile(r"__torch__(\.\w+)+")
 
 _OF_PYTHON = sys.stdlib_module_names | {"__builtin__", "copy_reg", "exceptions", "commands", "os2", "UserDict"}
 _CONTAINERS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter", "collections.deque")
+_GRAPH_MODULE = "torch.fx.graph_module.reduce_graph_module"
 _LISTED = 5
 _OF_AN_ODD_KEY = 64  # characters that the name of a key that is no text counts as
 
@@ -256,7 +257,8 @@ def _class_of(call: Call) -> Global | None:
 
 
 def _module_state(call: Call) -> dict[Any, Any] | None:
-    state = call.state
+    """Return what a module holds; that of torch.fx is an argument of the call that makes its code anew."""
+    state = call.arguments[0] if call.calls(_GRAPH_MODULE) and call.arguments else call.state
     return state if isinstance(state, dict) and "_parameters" in state and "_modules" in state else None
 
 
