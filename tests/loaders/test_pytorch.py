@@ -232,7 +232,7 @@ KINDS = {
     "free": ("dense", 1), "emb": ("embedding", 1), "conv": ("conv2d", 4), "up": ("conv2d", 2), "bn": ("norm", 1),
     "ln": ("norm", 1), "lstm.weight_ih_l0": ("recurrent", 1), "lstm.weight_hh_l0": ("recurrent", 1),
     "att.in_proj_weight": ("qkv", 1), "att.out_proj": ("dense", 1), "blocks.0": ("dense", 1),
-    "blocks.1.0": ("dense", 1), "head.bias": ("other", 1), "scale": ("other", 1),
+    "blocks.1.0": ("dense", 1), "head.bias": ("other", 1),
 }  # fmt: skip
 
 
@@ -251,6 +251,7 @@ def test_a_pickled_module_is_read_with_its_kinds_and_not_made(write, net, tmp_pa
     write(net, tmp_path / "net.pt")
     checkpoint = loader.open(tmp_path / "net.pt")
     assert kinds_of(checkpoint) == KINDS
+    assert {own.name for own in checkpoint.buffers} == {"scale", "bn.running_mean", "bn.running_var"}
     once = {n: t for n, t in net.state_dict().items() if n != "head.weight" and not n.startswith("again.")}
     assert contents(checkpoint) == wanted(once)
     [warning] = checkpoint.warnings

@@ -3,6 +3,7 @@
 **What is analysed.** Tensors of float16, bfloat16, float32 and float64. Every other tensor is skipped, with its reason;
 the digest covers it all the same. Buffers are listed and are no layers:
 
+- what the source says is one: a module, or a graph;
 - running statistics and tables that follow from a configuration, by their own names: `_BUFFERS`, and ``*_buffer``;
 - what stands beside a quantized weight and is no bias: scales, zero points, tables of a code. A weight is quantized if
   its dtype is an integer or a float of eight bits or less;
@@ -114,10 +115,17 @@ class FoundTensor(NamedTuple):
 
 
 class Module(NamedTuple):
-    """What a source says of a module: its kind, and the groups of a convolution."""
+    """What a source says of a module.
 
-    kind: LayerKind
+    Attributes:
+        kind: What it does, as its ``weight`` tells; None if its class is not known.
+        groups: Groups of a convolution.
+        buffers: Names of its own buffers.
+    """
+
+    kind: LayerKind | None = None
     groups: int = 1
+    buffers: frozenset[str] = frozenset()
 
 
 _NO_MODULES: Mapping[str, Module] = {}
@@ -154,7 +162,7 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
             skipped.append(SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
         elif fault or dtype not in ITEM_SIZES:
             skipped.append(SkippedTensor(name, dtype, shape, fault or _reason(dtype), readable=readable))
-        elif part.role == "buffer" if part else _is_buffer(name, shape, beside):
+        elif part.role == "buffer" if part else _is_buffer(name, shape, beside, modules):
             buffers.append(TensorSpec(name, dtype, shape, rounding))
         else:
             floating[name] = TensorSpec(name, dtype, shape, rounding)
@@ -187,8 +195,12 @@ def _beside_quantized(tensors: Iterable[FoundTensor]) -> set[str]:
     return quantized | {name.rpartition(".")[0] for name in quantized}
 
 
-def _is_buffer(name: str, shape: tuple[int, ...], beside_quantized: Collection[str]) -> bool:
+def _is_buffer(
+    name: str, shape: tuple[int, ...], beside_quantized: Collection[str], modules: Mapping[str, Module]
+) -> bool:
     path, _, last = name.rpartition(".")
+    if path in modules and last in modules[path].buffers:
+        return True
     if last == "bias":
         return len(shape) == 4 and shape[:2] == (1, 1)
     return last in _BUFFERS or last.endswith("_buffer") or path in beside_quantized
@@ -209,7 +221,9 @@ def _biases(floating: Collection[str], parts: Mapping[str, Part]) -> dict[str, s
 def _told_by_module(name: str, shape: tuple[int, ...], modules: Mapping[str, Module]) -> Part | None:
     """Return what the module says that holds a tensor; None if it is of another kind."""
     module = modules.get(name.rpartition(".")[0])
-    return Part("weight", "", *module) if module is not None and _fits(module, name, shape) else None
+    if module is None or module.kind is None or not _fits(module.kind, module.groups, name, shape):
+        return None
+    return Part("weight", "", module.kind, module.groups)
 
 
 def is_kernel(name: str, shape: tuple[int, ...]) -> bool:
@@ -230,13 +244,13 @@ def plain_names(names: Sequence[str]) -> dict[str, str]:
     return dict(zip(names, plain if all(plain) and len(set(plain)) == len(plain) else names, strict=True))
 
 
-def _fits(module: Module, name: str, shape: tuple[int, ...]) -> bool:
+def _fits(kind: LayerKind, groups: int, name: str, shape: tuple[int, ...]) -> bool:
     last = _last(name)
-    if last != "weight" and not (module.kind is LayerKind.RECURRENT and _RECURRENT.fullmatch(last)):
+    if last != "weight" and not (kind is LayerKind.RECURRENT and _RECURRENT.fullmatch(last)):
         return False
-    if _AXES.get(module.kind, len(shape)) != len(shape):
+    if _AXES.get(kind, len(shape)) != len(shape):
         return False
-    return 1 <= module.groups <= max(1, shape[0]) and shape[0] % module.groups == 0
+    return 1 <= groups <= max(1, shape[0]) and shape[0] % groups == 0
 
 
 def _reason(dtype: str) -> str:

@@ -246,7 +246,9 @@ class _PickleTree(Tree):
             return None
         if made.module.startswith(SCRIPTED):
             return self._types.told(made)
-        return told_by([(made.module, made.name)], node.state.get("groups"))
+        buffers = node.state.get("_buffers")
+        names = [key for key, _ in self._held(buffers)] if _module_state(node) is not None else []
+        return told_by([(made.module, made.name)], node.state.get("groups"), names)
 
 
 def _class_of(call: Call) -> Global | None:

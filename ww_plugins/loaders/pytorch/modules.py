@@ -10,7 +10,7 @@ from ww_core.loading.in_memory import HeldCheckpoint, Slot
 from ww_core.loading.state_dict import Module
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Iterable
 
 _KINDS = {
     "Linear": ww.LayerKind.DENSE, "Bilinear": ww.LayerKind.BILINEAR,
@@ -52,12 +52,11 @@ class ModuleLoader(ww.Loader):
         modules: dict[str, Module] = {}
         for path, inner in module.named_modules(remove_duplicate=False):
             classes = [(base.__module__, base.__name__) for base in type(inner).__mro__]
-            if (told := told_by(classes, getattr(inner, "groups", 1))) is not None:
-                modules[path] = told
             # What is not in a state dict; a scripted module does not tell.
             transient = getattr(inner, "_non_persistent_buffers_set", ())
             parameters = dict(inner.named_parameters(recurse=False, remove_duplicate=False))
             buffers = dict(inner.named_buffers(recurse=False, remove_duplicate=False))
+            modules[path] = told_by(classes, getattr(inner, "groups", 1), buffers)
             held = [(parameters, key) for key in parameters]
             held += [(buffers, key) for key in buffers if key not in transient]
             slots |= {f"{path}.{key}" if path else key: Slot(mapping, key) for mapping, key in held}
@@ -70,15 +69,15 @@ def _is_module(source: object) -> bool:
     return module is not None and isinstance(source, module)
 
 
-def told_by(classes: list[tuple[str, str]], groups: object) -> Module | None:
-    """Return what a module says of its weight.
+def told_by(classes: list[tuple[str, str]], groups: object, buffers: Iterable[str] = ()) -> Module:
+    """Return what a module says of its tensors.
 
     Args:
         classes: (module, name) of its class and of those it descends from, as far as they are known, nearest first.
         groups: Its attribute ``groups``.
+        buffers: Names of its own buffers.
     """
-    for module, name in classes:
-        if module.startswith(_HOME) and name in _KINDS:
-            kind = _KINDS[name]
-            return Module(kind, groups if kind.is_convolution and type(groups) is int else 1)
-    return None
+    kinds = (_KINDS.get(name) for module, name in classes if module.startswith(_HOME))
+    kind = next(filter(None, kinds), None)
+    told = groups if kind is not None and kind.is_convolution and isinstance(groups, int) else 1
+    return Module(kind, int(told), frozenset(buffers))

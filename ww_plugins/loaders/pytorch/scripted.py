@@ -1,8 +1,8 @@
 """TorchScript: what the types in an archive say of the weights of their objects. Their code is read as text, not run.
 
 A type has the name of the class that it was made from, behind ``__torch__``, and where several types were made from one
-class, with a number. A constant of the class, as the groups of a convolution, stands in its code; where a module was
-traced, the call that it became has them.
+class, with a number. The names of buffers, and a constant of the class such as the groups of a convolution, stand in
+its code; where a module was traced, the call that it became has the groups.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ SCRIPTED = "__torch__."
 _NUMBERED = re.compile(r"\.___torch_mangle_[0-9]+")
 _CLASS = re.compile(r"^class (\w+)\(Module\):$", re.MULTILINE)
 _CONSTANT = re.compile(r"^  groups : Final\[int\] = ([0-9]{1,9})$", re.MULTILINE)
+_BUFFERS = re.compile(r"^  __buffers__ = \[([^\]\n]*)\]$", re.MULTILINE)
+_QUOTED = re.compile(r'"(\w+)"')
 _LIST = r"\[[0-9, ]{0,64}\]"
 _TRACED = re.compile(
     rf"torch\._convolution\((?:\w+, ){{3}}(?:{_LIST}, ){{3}}(?:True|False), {_LIST}, ([0-9]{{1,9}})[,)]"
@@ -41,19 +43,22 @@ class ScriptedTypes:
     def __init__(self, code_of: Callable[[str], str]) -> None:
         self._bodies = functools.cache(lambda module: _bodies(code_of(module)))
 
-    def told(self, made: Global) -> Module | None:
-        """Return what a type says of the weight of its objects; None if it was made from no module of PyTorch's."""
+    def told(self, made: Global) -> Module:
+        """Return what a type says of the tensors of its objects."""
         home = _NUMBERED.sub("", made.module.removeprefix(SCRIPTED))
-        told = told_by([(home, made.name)], 1)
-        if told is None or not told.kind.is_convolution:
-            return told
-        return told_by([(home, made.name)], _groups(self._bodies(made.module).get(made.name, "")))
+        body = self._bodies(made.module).get(made.name, "")
+        return told_by([(home, made.name)], _groups(body), _buffers(body))
 
 
 def _bodies(code: str) -> dict[str, str]:
     """Return the bodies of the classes in a module, by name."""
     _, *parts = _CLASS.split(code)
     return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _buffers(body: str) -> list[str]:
+    listed = _BUFFERS.search(body)
+    return _QUOTED.findall(listed[1]) if listed else []
 
 
 def _groups(body: str) -> int:
