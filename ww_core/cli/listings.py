@@ -48,11 +48,11 @@ def extractors(
 def loaders(
     ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
 ) -> None:
-    """List the formats that can be read."""
+    """List the formats that can be read, and what to install for those that need more."""
     from ww_core.use_cases.listings import list_loaders
 
     session: Session = ctx.obj
-    _print(list_loaders(session.registry()), Output(as_json=as_json, as_csv=as_csv, raw=raw))
+    _print(list_loaders(session.registry()), Output(as_json=as_json, as_csv=as_csv, raw=raw), optional=["install"])
 
 
 def importers(

@@ -14,6 +14,7 @@ from ww_core.plugins.entry_points import (
     distribution_of,
     is_own,
 )
+from ww_core.plugins.extras import to_install
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ def list_extractors(registry: Registry) -> list[dict[str, Any]]:
 
 
 def list_loaders(registry: Registry) -> list[dict[str, Any]]:
-    """Return one row per loader."""
+    """Return one row per loader, with the command that installs what it lacks."""
     return [
         {
             "loader": registry.loaders.display(owned, owned.name),
             "plugin": owned.plugin,
             "extra": f"{OWN_DISTRIBUTION}[{owned.object.extra}]" if owned.object.extra else "",
+            "install": to_install(owned.object.extra),
             "options": _parameters(owned.object.parameters()),
             "doc": owned.object.description,
         }
