@@ -52,7 +52,7 @@ def loaders(
     from ww_core.use_cases.listings import list_loaders
 
     session: Session = ctx.obj
-    _print(list_loaders(session.registry()), Output(as_json=as_json, as_csv=as_csv, raw=raw), optional=["install"])
+    _print(list_loaders(session.registry()), Output(as_json=as_json, as_csv=as_csv, raw=raw), if_any=["install"])
 
 
 def importers(
@@ -92,7 +92,9 @@ def plugins(
             output.line(f"  problem: {problem}")
 
 
-def _print(rows: Sequence[Mapping[str, Any]], output: Output, optional: Sequence[str] = ()) -> None:
+def _print(
+    rows: Sequence[Mapping[str, Any]], output: Output, *, optional: Sequence[str] = (), if_any: Sequence[str] = ()
+) -> None:
     if output.format == "json":
         output.json(list(rows))
         return
@@ -100,7 +102,7 @@ def _print(rows: Sequence[Mapping[str, Any]], output: Output, optional: Sequence
     if output.format == "csv":
         output.csv(flat)
     else:
-        output.table(flat, optional=optional)
+        output.table(flat, optional=optional, if_any=if_any)
 
 
 def _flat(value: Any) -> Any:
