@@ -28,7 +28,7 @@ def metrics(
         _print(rows, output)
         return
     caveats = {row["column"]: row.pop("caveat") for row in rows}
-    _print(rows, output, optional)
+    _print(rows, output, optional=optional)
     for column, caveat in caveats.items():
         if caveat:
             output.line()
