@@ -10,7 +10,7 @@ import ww_core as ww
 from ww_core.loading.mapped import StoredTensor, transposed
 from ww_core.loading.state_dict import Part, plain_names
 from ww_plugins.loaders.onnx.claims import Claim, Piece
-from ww_plugins.loaders.onnx.naming import LayerNames, is_made_up, layer_of, module_of_bias, module_of_node
+from ww_plugins.loaders.onnx.naming import LayerNames, is_made_up, layer_of, layer_of_bias, module_of_node
 from ww_plugins.loaders.onnx.quantized import Dequantizer
 from ww_plugins.loaders.onnx.tensors import Tensors, slice_of
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
@@ -82,20 +82,20 @@ class Layers:
         if claim.pieces:
             scope = module_of_node(node) or path
             return [f"{scope}.{claim.letter}" if scope else name, f"{path}.{claim.letter}", name]
-        wished = [module_of_bias(self._bias_of.get(tensor, "")), module_of_node(node), path, name]
+        wished = [layer_of_bias(self._bias_of.get(tensor, "")), module_of_node(node), path, name]
         return [each for each in wished if each]
 
     def _placed(self, tensor: Tensor, claim: Claim, dequantizer: Dequantizer) -> list[StoredTensor]:
         value = claim.value
         if isinstance(value.quantization, Quantization) and value.quantization.scale.tensor is tensor:
             value = replace(value, quantization=None)  # its scale was not found
-        found = dequantizer.plain(value)
+        order = claim.order or tuple(range(len(value.axes)))
+        axes = order if isinstance(value.quantization, Packed) else tuple(value.axes[axis] for axis in order)
+        found = dequantizer.plain(value, axes)
         if found.fault:
             return [found]
         if claim.pieces:
             return [self._piece(found, tensor, claim, piece) for piece in claim.pieces]
-        order = claim.order or tuple(range(len(value.axes)))
-        axes = order if isinstance(value.quantization, Packed) else tuple(value.axes[axis] for axis in order)
         if axes != tuple(range(len(axes))) and found.dtype not in _NOT_TURNED:
             found = transposed(found, axes)
         return [replace(found, part=self._part(tensor, claim))]

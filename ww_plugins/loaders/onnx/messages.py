@@ -6,8 +6,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import ww_core as ww
-from ww_plugins.loaders.onnx.wire import Field, Reader, signed
+from ww_plugins.loaders.onnx.wire import BYTES, Field, Reader, signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +29,8 @@ _ENTRY = {1: "bytes", 2: "bytes"}
 _TYPED = frozenset({4, 5, 6, 7, 10, 11})
 _MOST_AXES = 64  # NumPy's limit
 _MOST_INTS = 1 << 12  # of an attribute: more are no permutation and no kernel
-_OF_A_NODE = 12  # visits of the budget for each node: it takes more memory than a field
+_OF_A_LOOSE_NUMBER = 60
+_OF_A_NODE = 6  # visits of the budget for each node and attribute: it takes more memory than a field
 
 
 @dataclass(slots=True, eq=False)
@@ -257,6 +257,8 @@ def _tensor(reader: Reader, place: Field) -> Tensor:
             case 14:
                 is_external = part.start == 1
             case number if number in _TYPED:
+                if part.wire != BYTES:  # all programs write such numbers in a row
+                    reader.file.budget.take("visits", _OF_A_LOOSE_NUMBER)
                 tensor.typed.setdefault(number, []).append(part)
     tensor.shape = tuple(shape)
     tensor.external = (tensor.external or {}) if is_external else None
@@ -298,7 +300,7 @@ def integers_of(reader: Reader, attribute: Attribute | None) -> tuple[int, ...]:
     """Return the whole numbers of an attribute, if they are few; nothing where there are none."""
     found: list[int] = []
     for place in attribute.integers if attribute else []:
-        if place.wire == 2 and place.stop - place.start > _MOST_INTS:
+        if place.wire == BYTES and place.stop - place.start > _MOST_INTS:
             return ()
         found += reader.integers(place)
         if len(found) > _MOST_INTS:
@@ -311,8 +313,3 @@ def number_of(reader: Reader, attribute: Attribute) -> float:
     if attribute.number_at is None:
         return 0.0
     return float(struct.unpack("<f", reader.bytes_of(attribute.number_at))[0])
-
-
-def refuse_model(file: ww.Source, what: str) -> ww.CorruptFileError:
-    """Return the error that says what is wrong with a file."""
-    return ww.CorruptFileError(f"{file.label}: {what}")

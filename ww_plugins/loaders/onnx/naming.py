@@ -17,7 +17,7 @@ _MADE_UP = re.compile(
 """Names that exporters make up for tensors that no module holds as they are."""
 
 _SUFFIXES = ("_quantized", ".weight")
-_MODULE_OF_BIAS = re.compile(r"(.+)\.bias(_quantized)?", re.DOTALL)
+_OF_BIAS = re.compile(r"(.+)([._])bias(_quantized)?", re.DOTALL)
 
 
 def is_made_up(name: str) -> bool:
@@ -33,10 +33,15 @@ def layer_of(tensor: str) -> str:
     return short or tensor
 
 
-def module_of_bias(tensor: str) -> str:
-    """Return the module that the name of a bias tells; nothing where it tells none."""
-    found = _MODULE_OF_BIAS.fullmatch(tensor)
-    return found[1] if found and not is_made_up(tensor) else ""
+def layer_of_bias(tensor: str) -> str:
+    """Return the layer that the name of a bias tells; nothing where it tells none.
+
+    ``proj.bias`` is that of ``proj``, and ``in_proj_bias`` that of ``in_proj_weight``.
+    """
+    found = _OF_BIAS.fullmatch(tensor)
+    if found is None or is_made_up(tensor):
+        return ""
+    return found[1] if found[2] == "." else f"{found[1]}_weight"
 
 
 def module_of_node(node: str) -> str:

@@ -231,6 +231,7 @@ def _norm(scale_at: int, bias_at: int, *buffers: int) -> Callable[[Use], None]:
 
 def _recurrent(gates: int) -> Callable[[Use], None]:
     def recurrent(use: Use) -> None:
+        use.buffers(5, 6)  # the states that it begins with
         matrices = {}
         for place, letter in ((1, "W"), (2, "R")):
             value = use.value(place)

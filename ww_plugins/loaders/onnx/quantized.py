@@ -38,8 +38,13 @@ class Dequantizer:
         self._stored = stored
         self._left = _MOST
 
-    def plain(self, value: Value) -> StoredTensor:
-        """Return the tensor that is meant, with the axes of the stored one; or the stored one, with its fault."""
+    def plain(self, value: Value, axes: tuple[int, ...]) -> StoredTensor:
+        """Return the tensor that is meant, with the axes of the stored one; or the stored one, with its fault.
+
+        Args:
+            value: The tensor, and how its numbers are meant.
+            axes: Which of its axes is which in ww's layout: roundings are told by that.
+        """
         meant = value.quantization
         found = self._stored(value)
         if meant is None or found.fault:
@@ -64,7 +69,7 @@ class Dequantizer:
         except _UnfitError as error:
             return self._refused(found, kept, value, str(error))
         try:
-            rounding = ww.Rounding(epsilon) if epsilon else ww.Rounding.of_steps(_transposed(steps, value.axes))
+            rounding = ww.Rounding(epsilon) if epsilon else ww.Rounding.of_steps(_transposed(steps, axes))
         except ValueError:  # nor are the numbers finite, and so they are refused later
             rounding = ww.Rounding()
         return replace(

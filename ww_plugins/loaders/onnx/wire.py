@@ -24,7 +24,8 @@ _WIRES = {
 
 _LONGEST_VARINT = 10
 _SMALL, _LARGE = 1 << 12, 1 << 18  # bytes read at once: after a leap, and in a row
-_VISITS = 3  # of the budget for each field: so many fields take seconds, and no more
+_VISITS = 4  # of the budget for each field: so many fields take seconds, and no more
+_AT_ONCE = 64  # fields for which the budget is asked together
 
 
 class Field(NamedTuple):
@@ -56,6 +57,7 @@ class Reader:
         self._base = 0
         self._window = b""
         self._next_size = _SMALL
+        self._fields_paid = 0
 
     def fields(self, start: int, stop: int, forms: Mapping[int, str]) -> Iterator[Field]:
         """Give the known fields of the message that lies between two places; others are passed over.
@@ -70,9 +72,12 @@ class Reader:
             SourceError: It takes more than the budget.
         """
         seen = set()
-        at, take = start, self.file.budget.take
+        at = start
         while at < stop:
-            take("visits", _VISITS)
+            if not self._fields_paid:
+                self._fields_paid = _AT_ONCE
+                self.file.budget.take("visits", _VISITS * _AT_ONCE)
+            self._fields_paid -= 1
             tag, at = self._varint(at, stop)
             number, wire = tag >> 3, tag & 7
             if wire == VARINT:
@@ -151,6 +156,8 @@ class Reader:
         if not 0 <= place <= len(self._window) - _LONGEST_VARINT:
             place = self._move(at)
         window = self._window
+        if at < stop and (byte := window[place]) < 0x80:
+            return byte, at + 1
         most = min(place + _LONGEST_VARINT, place + stop - at, len(window))
         value = shift = 0
         for here in range(place, most):
