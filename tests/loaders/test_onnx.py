@@ -305,6 +305,9 @@ def test_functions_of_the_model_are_followed(tmp_path):
 
 
 def test_layers_without_a_name_take_that_of_their_module(tmp_path):
+    scoped = node("MatMul", "j val_9", "k", name="node_linear_4")
+    scoped.metadata_props.add(key="pkg.torch.onnx.stack_trace", value="x" * 999)
+    scoped.metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'layers.0', 'linear_4']")
     path = saved(
         tmp_path / "net.onnx",
         [
@@ -318,16 +321,17 @@ def test_layers_without_a_name_take_that_of_their_module(tmp_path):
             node("MatMul", "g onnx::MatMul_6", "h", name="/attn/MatMul"),
             node("Add", "h attn.in_proj_bias", "i"),
             node("LSTM", "i onnx::LSTM_7 onnx::LSTM_8", "j", name="/lstm/LSTM"),
+            scoped,
         ],
         {
             **{f"onnx::MatMul_{place}": normal(4, 4) for place in range(1, 7)},
             "proj.bias": normal(4), "attn.in_proj_bias": normal(4), "17": normal(4, 4, 3), "18": normal(4),
-            "onnx::LSTM_7": normal(1, 8, 4), "onnx::LSTM_8": normal(1, 8, 2),
+            "val_9": normal(4, 4), "onnx::LSTM_7": normal(1, 8, 4), "onnx::LSTM_8": normal(1, 8, 2),
         },
     )  # fmt: skip
     assert list(told(path)) == [
         "encoder.layer.0.fc", "encoder.layer.0.fc.MatMul_1", "proj", "layer1.0.conv1", "MatMul_77", "onnx::MatMul_5",
-        "attn.in_proj_weight", "lstm.W", "lstm.R",
+        "attn.in_proj_weight", "lstm.W", "lstm.R", "layers.0",
     ]  # fmt: skip
 
 
@@ -412,6 +416,37 @@ def test_numbers_of_less_than_a_byte_and_short_floats_are_made_too(code, tmp_pat
     layers, numbers, _ = read(path)
     assert np.array_equal(numbers["q"], values * np.float32(0.5))
     assert layers["q"].weight.told_rounding
+
+
+def test_what_is_quantized_on_the_way_is_looked_through(tmp_path):
+    arrays = {
+        "fc.weight": normal(5, 4), "s": np.float32(0.5), "z": np.uint8(3), "b": whole(4, dtype=np.int32),
+        "c_quantized": whole(4, 6), "c_scale": np.float32(0.25), "m_quantized": whole(4, 6),
+    }  # fmt: skip
+    path = saved(
+        tmp_path / "net.onnx",
+        [
+            node("QuantizeLinear", "fc.weight s z", "wq"),
+            node("DequantizeLinear", "wq s z", "w"),
+            node("MatMul", "x w", "y"),
+            node("QuantizeLinear", "y s z", "yq"),
+            node("DequantizeLinear", "yq s z", "yd"),
+            node("DequantizeLinear", "b s", "bd"),
+            node("Add", "yd bd", "u"),
+            node("Mul", "s c_scale", "both"),
+            node("MatMulInteger", "u c_quantized", "v"),
+            node("Mul", "v both", "n"),
+            node("MatMulInteger", "n m_quantized", "o"),
+            node("Mul", "o both", "p"),
+        ],
+        arrays,
+    )
+    assert told(path) == {"fc": ("dense", (4, 5), 1, "b"), "c": ("dense", (6, 4), 1, "")}
+    _, numbers, checkpoint = read(path)
+    assert np.array_equal(numbers["fc.weight"], arrays["fc.weight"].T)
+    assert np.array_equal(numbers["b"], (arrays["b"] * 0.5).astype("f4"))
+    assert np.array_equal(numbers["c_quantized"], arrays["c_quantized"].T * np.float32(0.25))
+    assert "m_quantized" in {skipped.name for skipped in checkpoint.skipped}
 
 
 def test_operators_with_scales_of_their_own(tmp_path):

@@ -37,7 +37,7 @@ class Claim:
 
     Attributes:
         value: The tensor, as the node sees it.
-        node: The node's own name, for layers whose tensor has none.
+        node: The node, which names layers whose tensor has no name.
         kind: What the layer does; None where the tensor is a bias or of no layer.
         groups: Of a convolution.
         order: The axes of the value in ww's layout.
@@ -47,7 +47,7 @@ class Claim:
     """
 
     value: Value
-    node: str
+    node: Node
     kind: ww.LayerKind | None = None
     groups: int = 1
     order: tuple[int, ...] = ()
@@ -69,7 +69,7 @@ class Claims:
     ) -> bool:
         """Take a tensor for the weight of a layer, if no node took it before; tell whether it is a weight now."""
         order = order or tuple(range(len(value.axes)))
-        claim = self.made.setdefault(value.tensor, Claim(value, node.name, kind, groups, order))
+        claim = self.made.setdefault(value.tensor, Claim(value, node, kind, groups, order))
         return claim.kind is not None and not claim.pieces
 
     def dense(self, value: Value, node: Node, *order: int, kind: ww.LayerKind = ww.LayerKind.DENSE) -> bool:
@@ -92,19 +92,19 @@ class Claims:
         if value.shape != (length,) or weight.tensor in self._biased or value.tensor in self.made:
             return
         self._biased.add(weight.tensor)
-        self.made[value.tensor] = Claim(value, node.name, of=weight.tensor)
+        self.made[value.tensor] = Claim(value, node, of=weight.tensor)
 
     def buffer(self, value: Value, node: Node) -> None:
         """Take a tensor for one of no layer."""
-        self.made.setdefault(value.tensor, Claim(value, node.name))
+        self.made.setdefault(value.tensor, Claim(value, node))
 
     def recurrent(self, value: Value, node: Node, letter: str, pieces: tuple[Piece, ...]) -> None:
         """Take a tensor for the matrices of a recurrent layer, one for each direction."""
         kind = ww.LayerKind.RECURRENT
-        self.made.setdefault(value.tensor, Claim(value, node.name, kind, pieces=pieces, letter=letter))
+        self.made.setdefault(value.tensor, Claim(value, node, kind, pieces=pieces, letter=letter))
 
     def biases(self, value: Value, node: Node, pieces: tuple[Piece, ...]) -> None:
         """Take a tensor for the biases of a recurrent layer: each matrix has one."""
         if not any(piece.of in self._biased_pieces for piece in pieces):
-            self.made.setdefault(value.tensor, Claim(value, node.name, pieces=pieces))
+            self.made.setdefault(value.tensor, Claim(value, node, pieces=pieces))
             self._biased_pieces.update(piece.of for piece in pieces)

@@ -10,7 +10,15 @@ import ww_core as ww
 from ww_core.loading.mapped import StoredTensor, transposed
 from ww_core.loading.state_dict import Part, plain_names
 from ww_plugins.loaders.onnx.claims import Claim, Piece
-from ww_plugins.loaders.onnx.naming import LayerNames, is_made_up, layer_of, layer_of_bias, module_of_node
+from ww_plugins.loaders.onnx.messages import Node
+from ww_plugins.loaders.onnx.naming import (
+    LayerNames,
+    is_made_up,
+    layer_of,
+    layer_of_bias,
+    module_of_node,
+    module_of_scopes,
+)
 from ww_plugins.loaders.onnx.quantized import Dequantizer
 from ww_plugins.loaders.onnx.tensors import Tensors, slice_of
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
@@ -77,12 +85,11 @@ class Layers:
             self._of[tensor, suffix] = self._layer_names.first_free([f"{name}{suffix}" for name in wished])
 
     def _wished(self, tensor: Tensor, name: str, claim: Claim) -> list[str]:
-        node = claim.node
+        node, scope = claim.node.name, module_of_scopes(claim.node.scopes) or module_of_node(claim.node.name)
         path = ".".join(part for part in node.split("/") if part)
         if claim.pieces:
-            scope = module_of_node(node) or path
-            return [f"{scope}.{claim.letter}" if scope else name, f"{path}.{claim.letter}", name]
-        wished = [layer_of_bias(self._bias_of.get(tensor, "")), module_of_node(node), path, name]
+            return [*(f"{each}.{claim.letter}" for each in (scope, path) if each), name]
+        wished = [layer_of_bias(self._bias_of.get(tensor, "")), scope, path, name]
         return [each for each in wished if each]
 
     def _placed(self, tensor: Tensor, claim: Claim, dequantizer: Dequantizer) -> list[StoredTensor]:
@@ -123,5 +130,5 @@ def _unclaimed(tensor: Tensor) -> Claim:
     """Say what a tensor is that no operator of a layer uses: a weight of no special kind, unless it is small."""
     value = Value.of(tensor)
     if value.is_float and (len(tensor.shape) > 1 or math.prod(tensor.shape) > _SMALL):
-        return Claim(value, "", ww.LayerKind.OTHER)
-    return Claim(value, "")
+        return Claim(value, Node(), ww.LayerKind.OTHER)
+    return Claim(value, Node())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _MODEL = {1: "varint", 7: "bytes", 8: "messages", 25: "messages"}
 _GRAPH = {1: "messages", 5: "messages", 15: "messages"}
 _FUNCTION = {1: "bytes", 4: "messages", 5: "messages", 7: "messages", 10: "bytes", 11: "messages", 13: "bytes"}
-_NODE = {1: "messages", 2: "messages", 3: "bytes", 4: "bytes", 5: "messages", 7: "bytes", 8: "bytes"}
+_NODE = {1: "messages", 2: "messages", 3: "bytes", 4: "bytes", 5: "messages", 7: "bytes", 8: "bytes", 9: "messages"}
 _ATTRIBUTE = {
     1: "bytes", 2: "fixed32", 3: "varint", 4: "bytes", 5: "bytes", 6: "bytes", 7: "fixed32s", 8: "varints",
     10: "messages", 11: "messages", 21: "bytes", 22: "bytes",
@@ -26,6 +26,7 @@ _TENSOR = {
 _SPARSE = {1: "bytes", 2: "bytes", 3: "varints"}
 _ENTRY = {1: "bytes", 2: "bytes"}
 
+_SCOPES = "pkg.torch.onnx.name_scopes"
 _TYPED = frozenset({4, 5, 6, 7, 10, 11})
 _MOST_AXES = 64  # NumPy's limit
 _MOST_INTS = 1 << 12  # of an attribute: more are no permutation and no kernel
@@ -76,7 +77,11 @@ class Attribute:
 
 @dataclass(slots=True)
 class Node:
-    """A node of a graph."""
+    """A node of a graph.
+
+    Attributes:
+        scopes: The modules around it, from the outermost on, as PyTorch's exporter writes them beside it.
+    """
 
     op: str = ""
     domain: str = ""
@@ -85,6 +90,7 @@ class Node:
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     attributes: dict[str, Attribute] = field(default_factory=dict)
+    scopes: str = ""
 
 
 @dataclass(slots=True)
@@ -202,6 +208,8 @@ def _node(reader: Reader, place: Field, depth: int) -> Node:
                 node.domain = reader.text(part)
             case 8:
                 node.overload = reader.text(part)
+            case 9:
+                node.scopes = _scopes(reader, part) or node.scopes
     return node
 
 
@@ -276,6 +284,17 @@ def _sparse_tensor(reader: Reader, place: Field) -> Tensor:
             shape += _lengths(reader, part, _MOST_AXES - len(shape))
     values.indices, values.dense_shape = indices, tuple(shape)
     return values
+
+
+def _scopes(reader: Reader, place: Field) -> str:
+    """Return the value of an entry beside a node if it tells scopes; others may be long, and are not read."""
+    is_told = False
+    for part in reader.fields(place.start, place.stop, _ENTRY):
+        if part.number == 1:
+            is_told = part.stop - part.start == len(_SCOPES) and reader.text(part) == _SCOPES
+        elif is_told:
+            return reader.text(part)
+    return ""
 
 
 def _entry(reader: Reader, place: Field) -> tuple[str, str]:

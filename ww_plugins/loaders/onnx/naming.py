@@ -16,7 +16,11 @@ _MADE_UP = re.compile(
 )
 """Names that exporters make up for tensors that no module holds as they are."""
 
-_SUFFIXES = ("_quantized", ".weight")
+_SUFFIXES = ("_quantized", "_Q4", "_Q8", "_Transposed", ".weight")
+"""What follows the name of a module in that of its weight; programs that quantize models add theirs."""
+
+_SCOPE = re.compile("'([^']*)'")
+_LONGEST_SCOPES = 4000
 _OF_BIAS = re.compile(r"(.+)([._])bias(_quantized)?", re.DOTALL)
 
 
@@ -56,6 +60,15 @@ def module_of_node(node: str) -> str:
             kept.pop()
         kept.append(part)
     return ".".join(kept)
+
+
+def module_of_scopes(scopes: str) -> str:
+    """Return the innermost module of scopes that PyTorch's exporter told, as ``['', 'layers.0', 'linear_4']``.
+
+    The last of them is the operator.
+    """
+    told = _SCOPE.findall(scopes[:_LONGEST_SCOPES])
+    return told[-2] if len(told) > 1 else ""
 
 
 @dataclass(slots=True)

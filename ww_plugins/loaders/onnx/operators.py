@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -101,9 +100,17 @@ def _transpose(use: Use) -> None:
         use.makes(value.permuted(order))
 
 
+def _quantize(use: Use) -> None:
+    """Pass on what is quantized while the model runs: the numbers of a tensor are in the file as they were before."""
+    use.makes(use.known(0))
+
+
 def _dequantize(use: Use) -> None:
     known, scale, zero = use.known(0), use.value(1), use.value(2)
     use.buffers(1, 2)
+    if isinstance(known, Product) or (isinstance(known, Value) and known.is_float):
+        use.makes(known)
+        return
     if scale is None or any(value is not None and not value.is_as_stored for value in (scale, zero)):
         return
     if isinstance(known, Looked):
@@ -174,8 +181,10 @@ def _times(use: Use) -> None:
         if isinstance(other, Ratio) and value.is_float and len(value.axes) == 1 and value.shape[0] > 1:
             if use.claims.norm(value, use.node):
                 use.makes(Product(value, value.shape[0]))
-        elif other is None and value.is_float and math.prod(value.shape) >= 1:
-            use.makes(ScaledBy(value))
+        elif other is None and value.is_float:
+            use.makes(ScaledBy((value,)))
+    elif all(value.is_float for value in values):
+        use.makes(ScaledBy(tuple(values)))
 
 
 def _product_of_integers(use: Use, known: list[Known | None]) -> Product | None:
@@ -185,10 +194,20 @@ def _product_of_integers(use: Use, known: list[Known | None]) -> Product | None:
             claim = use.claims.made.get(product.weight.tensor)
             meant = claim.value.quantization if claim is not None else None
             if claim is not None and isinstance(meant, Quantization) and meant.scale.tensor is product.weight.tensor:
-                claim.value = replace(claim.value, quantization=replace(meant, scale=scale.scale))
-                use.claims.buffer(scale.scale, use.node)
+                found = _scale_of(product.weight, scale)
+                if found is not None:
+                    claim.value = replace(claim.value, quantization=replace(meant, scale=found))
+                    use.claims.buffer(found, use.node)
             return product
     return None
+
+
+def _scale_of(weight: Value, product: ScaledBy) -> Value | None:
+    """Return the scale of a weight out of a product of scales; where both are known, the names must tell it."""
+    if len(product.scales) == 1:
+        return product.scales[0]
+    wanted = f"{weight.tensor.name.removesuffix('_quantized')}_scale"
+    return next((scale for scale in product.scales if scale.tensor.name == wanted), None)
 
 
 def _ratio(use: Use) -> None:
@@ -332,12 +351,14 @@ def _packed_product(use: Use) -> None:
     value = replace(packed, quantization=Packed((rows, cols), bits, block, scale, zero))
     if use.claims.weight(value, use.node, ww.LayerKind.DENSE, (0, 1)):
         use.bias(5, value, rows)
+        use.makes(Product(value, rows))
 
 
 _STANDARD: Mapping[str, Callable[[Use], None]] = {
     "Identity": _identity,
     "Cast": _identity,
     "Transpose": _transpose,
+    "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
     "Conv": _convolution,
     "ConvTranspose": _transposed_convolution,
@@ -368,6 +389,7 @@ _OF_ONNX_RUNTIME: Mapping[str, Callable[[Use], None]] = {
     "FusedMatMul": _product,
     "TransposeMatMul": _product,
     "Attention": _attention,
+    "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
     "QGemm": _quantized_product(3, 4, 5, 0, 1, 2, 7, 8),
     "MatMulIntegerToFloat": _quantized_product(1, 3, 5, 6, 2, 4),

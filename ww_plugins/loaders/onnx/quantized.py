@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_core.loading.contents import description_of
+from ww_core.loading.contents import BITS, description_of
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Dequantizer:
             value: The tensor, and how its numbers are meant.
             axes: Which of its axes is which in ww's layout: roundings are told by that.
         """
+        import numpy as np
+
         meant = value.quantization
         found = self._stored(value)
         if meant is None or found.fault:
@@ -62,10 +64,11 @@ class Dequantizer:
         self._left -= wanted
         self._file.budget.take("decoded", wanted)
         try:
-            if isinstance(meant, Packed):
-                numbers, steps, epsilon = _unpacked(found, scale, zero, meant)
-            else:
-                numbers, steps, epsilon = _scaled(found, scale, zero, meant)
+            with np.errstate(all="ignore"):  # numbers that are not finite are told where they are analysed
+                if isinstance(meant, Packed):
+                    numbers, steps, epsilon = _unpacked(found, scale, zero, meant)
+                else:
+                    numbers, steps, epsilon = _scaled(found, scale, zero, meant)
         except _UnfitError as error:
             return self._refused(found, kept, value, str(error))
         try:
@@ -104,13 +107,14 @@ def _scaled(
     """Return numbers, steps with the axes of the numbers, and the relative step where there is one."""
     scales = _along(_numbers(scale), found.shape, meant)
     steps = abs(scales.astype("f8"))
-    factors = _repeated(scales, found.shape, meant).astype("f4")
-    numbers = _numbers(found).astype("f4")
+    exact = "f8" if BITS[found.dtype] > 16 else "f4"  # that holds each whole number
+    factors = _repeated(scales, found.shape, meant).astype(exact)
+    numbers = _numbers(found).astype(exact)
     if zero is not None:
         zeros = _along(_numbers(zero), found.shape, meant)
         if zeros.size > 1 and zeros.shape != scales.shape:
             raise _UnfitError("it has another count of zero points than of scales")
-        numbers = numbers - _repeated(zeros, found.shape, meant).astype("f4")
+        numbers = numbers - _repeated(zeros, found.shape, meant).astype(exact)
     numbers *= factors
     fraction = _FLOAT8.get(found.dtype)
     return numbers, steps, 0.0 if fraction is None else 2.0**-fraction

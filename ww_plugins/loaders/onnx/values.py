@@ -103,9 +103,9 @@ class Product:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScaledBy:
-    """The product of two scales, of which one is known: the scale of a weight."""
+    """The product of two scales, of numbers and of a weight: those that are known."""
 
-    scale: Value
+    scales: tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
