@@ -578,6 +578,18 @@ def test_data_beside_the_model_are_read_where_they_lie(network, tmp_path):
     assert [row.name for row in beside.layers] == [row.name for row in inside.layers]
 
 
+def test_a_model_on_another_machine_is_read_with_its_data(network, tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    path = tmp_path / "net.onnx"
+    onnx.save(onnx.load(network), path, save_as_external_data=True, location="data.bin", size_threshold=64)
+    for name in ("net.onnx", "data.bin"):
+        with fsspec.open(f"memory://onnx/{name}", "wb") as file:
+            file.write((tmp_path / name).read_bytes())
+    there = ww.analyze("memory://onnx/net.onnx", store=str(tmp_path / "there.sqlite"))
+    here = ww.analyze(network, store=str(tmp_path / "here.sqlite"))
+    assert (there.digest, there.layers) == (here.digest, here.layers)
+
+
 def test_a_small_model_with_large_data_is_read(tmp_path):
     """What its tensors take is more than many times the model's own size, and no overlap."""
     arrays = {"fc.weight": normal(1500, 1500)}

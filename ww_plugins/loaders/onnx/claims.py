@@ -79,7 +79,9 @@ class Claims:
     def convolution(self, value: Value, node: Node, groups: int) -> bool:
         """Take a kernel for the weight of a convolution."""
         shape = value.shape
-        fits = len(shape) > 2 and 1 <= groups <= max(1, shape[0]) and shape[0] % groups == 0
+        if len(shape) < 3:
+            return False
+        fits = 1 <= groups <= max(1, shape[0]) and shape[0] % groups == 0
         kind = _CONVOLUTIONS.get(len(shape), ww.LayerKind.OTHER)
         return self.weight(value, node, kind, groups=groups if fits else 1)
 

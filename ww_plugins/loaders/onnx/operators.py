@@ -295,7 +295,7 @@ def _quantized(weight_at: int, scale_at: int, zero_at: int, *buffers: int) -> Ca
     def find(use: Use) -> Value | None:
         use.buffers(*(place for place in (scale_at, zero_at, *buffers) if place))
         weight = use.value(weight_at)
-        if weight is None or weight.quantization is not None:
+        if weight is None or weight.quantization is not None or len(weight.axes) < 2:
             return None
         scale = use.value(scale_at) if scale_at else weight
         zero = use.value(zero_at) if zero_at else None

@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 _MOST = 48_000_000
 """Bytes of all weights of a file that are made of whole numbers: they are held in memory, and leave room for others."""
 
+_FEW = 1 << 16  # scales that any weight may have; else each is shared by some numbers
+_PADDING = 1 << 20  # bytes: blocks are filled up
+
 _BITS = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2}
 _FLOAT8 = {"float8_e4m3fn": 3, "float8_e4m3fnuz": 3, "float8_e5m2": 2, "float8_e5m2fnuz": 2}
 """Bits of the fraction of a number."""
+
+_STEPS = frozenset({*_BITS, *_FLOAT8, "int8", "uint8", "int16", "uint16", "int32"})
+_SCALES = frozenset({"float32", "float16", "bfloat16", "float64"})
 
 
 class Dequantizer:
@@ -54,11 +60,18 @@ class Dequantizer:
         scale = self._stored(meant.scale)
         zero = None if meant.zero is None else self._stored(meant.zero)
         kept = [part for part in (found, scale, zero) if part is not None]
-        if scale.dtype not in {"float32", "float16", "bfloat16", "float64"} or any(part.fault for part in kept):
+        if scale.dtype not in _SCALES or any(part.fault for part in kept):
             return self._refused(found, kept, value, "its scales are no floating-point numbers")
+        for part in (found, zero):
+            if part is not None and part.dtype not in _STEPS and (part is found or part.dtype not in _SCALES):
+                return self._refused(found, kept, value, f"numbers of dtype {part.dtype} with scales are not read")
         shape = meant.shape if isinstance(meant, Packed) else found.shape
         wanted = 4 * math.prod(shape)
-        if wanted > self._left or scale.nbytes > wanted + 8 or (zero is not None and zero.nbytes > 2 * wanted + 8):
+        if found.nbytes > 4 * wanted + _PADDING:
+            return self._refused(found, kept, value, "it has more bytes than its numbers take")
+        if any(math.prod(part.shape) > _FEW + math.prod(shape) // 8 for part in (scale, zero) if part is not None):
+            return self._refused(found, kept, value, "it has too many scales for its numbers")
+        if wanted > self._left:
             said = f"of quantized weights, {_MOST:,} bytes are made of a file, and those before it took them"
             return self._refused(found, kept, value, said)
         self._left -= wanted
@@ -108,14 +121,13 @@ def _scaled(
     scales = _along(_numbers(scale), found.shape, meant)
     steps = abs(scales.astype("f8"))
     exact = "f8" if BITS[found.dtype] > 16 else "f4"  # that holds each whole number
-    factors = _repeated(scales, found.shape, meant).astype(exact)
     numbers = _numbers(found).astype(exact)
     if zero is not None:
         zeros = _along(_numbers(zero), found.shape, meant)
         if zeros.size > 1 and zeros.shape != scales.shape:
             raise _UnfitError("it has another count of zero points than of scales")
-        numbers = numbers - _repeated(zeros, found.shape, meant).astype(exact)
-    numbers *= factors
+        numbers -= _repeated(zeros, found.shape, meant).astype(exact)
+    numbers *= _repeated(scales, found.shape, meant).astype(exact)
     fraction = _FLOAT8.get(found.dtype)
     return numbers, steps, 0.0 if fraction is None else 2.0**-fraction
 
@@ -173,7 +185,9 @@ def _unpacked(
         elif given.size != rows * blocks:
             raise _UnfitError("its zero points are not as many as its blocks")
         zeros = given.reshape(rows, blocks).astype(np.float32)
-    made = (numbers.astype(np.float32) - zeros[:, :, None]) * scales.astype(np.float32)[:, :, None]
+    made = numbers.astype(np.float32)
+    made -= zeros[:, :, None]
+    made *= scales.astype(np.float32)[:, :, None]
     return made.reshape(rows, -1)[:, :cols], abs(scales.astype(np.float64)), 0.0
 
 
