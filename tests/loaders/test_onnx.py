@@ -489,6 +489,25 @@ def test_operators_with_scales_of_their_own(tmp_path):
     assert {"k_scale", "m_scale", "fc.weight_scale"} <= {buffer.name for buffer in checkpoint.buffers}
 
 
+@pytest.mark.parametrize("directions", [1, 2])
+def test_recurrent_layers_of_whole_numbers(directions, tmp_path):
+    arrays = {
+        "W": whole(directions, 5, 12), "R": whole(directions, 3, 12), "B": normal(directions, 24),
+        "ws": abs(normal(directions)), "wz": whole(directions), "rs": abs(normal(directions)), "rz": whole(directions),
+    }  # fmt: skip
+    lstm = node("DynamicQuantizeLSTM", "x W R B _ _ _ _ ws wz rs rz", "y", domain="com.microsoft", hidden_size=3)
+    layers, numbers, _ = read(saved(tmp_path / "net.onnx", [lstm], arrays))
+    suffixes = [""] if directions == 1 else [".forward", ".reverse"]
+    assert [(name, layer.shape) for name, layer in layers.items()] == [
+        *((f"W{suffix}", (12, 5)) for suffix in suffixes), *((f"R{suffix}", (12, 3)) for suffix in suffixes),
+    ]  # fmt: skip
+    for place, suffix in enumerate(suffixes):
+        expected = (arrays["R"][place].T - np.float32(arrays["rz"][place])) * arrays["rs"][place]
+        assert np.allclose(numbers[f"R{suffix}"], expected)
+        assert layers[f"R{suffix}"].bias.name == f"B.R{suffix}"
+        assert np.array_equal(numbers[f"B.R{suffix}"], arrays["B"][place, 12:])
+
+
 @pytest.mark.parametrize("bits", [2, 4, 8])
 @pytest.mark.parametrize("with_zeros", [False, True])
 def test_products_of_n_bits(bits, with_zeros, tmp_path):

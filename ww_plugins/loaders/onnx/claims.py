@@ -23,12 +23,14 @@ class Piece:
         first: Where it begins, in numbers.
         shape: Its shape.
         of: Of a bias: the tensor and the suffix of its weight.
+        order: Its axes in ww's layout; empty where they are that.
     """
 
     suffix: str
     first: int
     shape: tuple[int, ...]
     of: tuple[Tensor, str] | None = None
+    order: tuple[int, ...] = ()
 
 
 @dataclass(slots=True, eq=False)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from ww_core.loading.names import fault_of_name
 from ww_plugins.loaders.onnx.claims import Claims
 from ww_plugins.loaders.onnx.messages import Attribute, Function, Graph, Model, Node, Tensor
-from ww_plugins.loaders.onnx.operators import OPERATORS, Use
+from ww_plugins.loaders.onnx.operators import OPERATORS
+from ww_plugins.loaders.onnx.use import Use
 from ww_plugins.loaders.onnx.values import Scope, Value
 
 if TYPE_CHECKING:
     from ww_plugins.loaders.onnx.wire import Reader
 
-_OF_A_STEP = 4  # visits of the budget for each node, each time that it is come by
+_OF_A_STEP = 8  # visits of the budget for each node, each time that it is come by
 
 
 @dataclass(slots=True)

@@ -116,6 +116,7 @@ class Layers:
     def _piece(self, found: StoredTensor, tensor: Tensor, claim: Claim, piece: Piece) -> StoredTensor:
         part = slice_of(replace(found, name=f"{found.name}{piece.suffix}"), piece.first, piece.shape)
         if piece.of is None:
+            part = transposed(part, piece.order) if piece.order else part
             layer = self._of[tensor, piece.suffix]
             return replace(part, part=Part("weight", layer, claim.kind or ww.LayerKind.RECURRENT))
         layer = self._of.get(piece.of, "")

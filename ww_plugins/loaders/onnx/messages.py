@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -64,7 +63,6 @@ class Attribute:
     """An attribute of a node: one of these."""
 
     name: str = ""
-    number: float | None = None
     integer: int | None = None
     text: Field | None = None
     integers: list[Field] = field(default_factory=list)
@@ -325,10 +323,3 @@ def integers_of(reader: Reader, attribute: Attribute | None) -> tuple[int, ...]:
         if len(found) > _MOST_INTS:
             return ()
     return tuple(found)
-
-
-def number_of(reader: Reader, attribute: Attribute) -> float:
-    """Return the number of an attribute; 0 where it has none."""
-    if attribute.number_at is None:
-        return 0.0
-    return float(struct.unpack("<f", reader.bytes_of(attribute.number_at))[0])
