@@ -213,6 +213,9 @@ ODD_GRAPHS = {
     "scales that are whole": [("DequantizeLinear", "q q", "t", {}), ("MatMul", "x t", "y", {})],
     "scales that are infinite": [("DequantizeLinear", "q inf", "t", {}), ("MatMul", "x t", "y", {})],
     "its own scale": [("DequantizeLinear", "w w", "t", {}), ("MatMul", "x t", "y", {})],
+    "bits that fill no bytes": [
+        ("MatMulNBits", "x q v", "y", {"domain": "com.microsoft", "N": 3, "K": 4, "block_size": 17}),
+    ],
     "a recurrent layer of other shapes": [("LSTM", "x k w", "y", {}), ("GRU", "x r r w", "z", {})],
     "an output that is an input": [("Identity", "w", "w", {}), ("MatMul", "x w", "w", {}), ("Add", "w v", "w", {})],
     "a table of whole numbers": [("Gather", "q x", "y", {}), ("DequantizeLinear", "y v", "z", {})],

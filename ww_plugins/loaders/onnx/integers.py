@@ -100,7 +100,8 @@ def packed_product(use: Use) -> None:
     packed, scale, zero = use.value(1), use.value(2), use.value(3)
     use.buffers(2, 3)
     rows, cols, bits, block = (use.integer(*told) for told in (("N", 0), ("K", 0), ("bits", 4), ("block_size", 0)))
-    plausible = 0 < rows < 1 << 31 and 0 < cols < 1 << 31 and bits in {2, 4, 8} and 0 < block < 1 << 20
+    sides = 0 < rows < 1 << 31 and 0 < cols < 1 << 31
+    plausible = sides and bits in {2, 4, 8} and 0 < block < 1 << 20 and not block * bits % 8
     if packed is None or scale is None or not plausible or not packed.is_as_stored:
         return
     value = replace(packed, quantization=Packed((rows, cols), bits, block, scale, zero))
