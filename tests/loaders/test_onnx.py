@@ -489,6 +489,22 @@ def test_operators_with_scales_of_their_own(tmp_path):
     assert {"k_scale", "m_scale", "fc.weight_scale"} <= {buffer.name for buffer in checkpoint.buffers}
 
 
+def test_a_bias_whose_weight_cannot_be_read_is_a_layer_of_its_own(tmp_path):
+    arrays = {"fc.weight": whole(5, 4), "fc.bias": normal(4), "s": whole(1)}
+    nodes = [node("DequantizeLinear", "fc.weight s", "w"), node("MatMul", "x w", "y"), node("Add", "y fc.bias")]
+    path = saved(tmp_path / "net.onnx", nodes, arrays)
+    assert told(path) == {"fc.bias": ("other", (4,), 1, "")}
+    assert {skipped.name for skipped in read(path)[2].skipped} == {"fc.weight", "s"}
+
+
+def test_pieces_take_no_name_of_another_tensor(tmp_path):
+    arrays = {"W": normal(2, 4, 3), "R": normal(2, 4, 1), "W.forward": normal(4, 4)}
+    path = saved(tmp_path / "net.onnx", [node("LSTM", "x W R", "y"), node("MatMul", "y W.forward")], arrays)
+    layers, numbers, _ = read(path)
+    assert set(layers) == {"W.forward", "W.reverse", "R.forward", "R.reverse", "W.forward (1)"}
+    assert {"W.forward", "W.forward (piece)"} <= set(numbers)
+
+
 @pytest.mark.parametrize("directions", [1, 2])
 def test_recurrent_layers_of_whole_numbers(directions, tmp_path):
     arrays = {

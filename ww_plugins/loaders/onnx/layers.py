@@ -45,6 +45,8 @@ class Layers:
     _of: dict[tuple[Tensor, str], str] = field(default_factory=dict)
     _bias_of: dict[Tensor, str] = field(default_factory=dict)
     _layer_names: LayerNames = field(default_factory=LayerNames)
+    _tensor_names: set[str] = field(default_factory=set)
+    _not_analysed: set[Tensor] = field(default_factory=set)
 
     def all(self) -> tuple[StoredTensor, ...]:
         """Return all tensors, in the order in which nodes use them; those that none uses come last.
@@ -55,6 +57,7 @@ class Layers:
         """
         plain = plain_names(list(self.walk.names.values()))
         self._names = {tensor: plain[name] for tensor, name in self.walk.names.items()}
+        self._tensor_names = set(self._names.values())
         claims = {tensor: claim for tensor, claim in self.walk.claims.made.items() if tensor in self._names}
         for tensor in self._names:
             if tensor not in claims:
@@ -99,6 +102,8 @@ class Layers:
         order = claim.order or tuple(range(len(value.axes)))
         axes = order if isinstance(value.quantization, Packed) else tuple(value.axes[axis] for axis in order)
         found = dequantizer.plain(value, axes)
+        if found.fault or found.dtype not in ww.ITEM_SIZES:
+            self._not_analysed.add(tensor)
         if found.fault:
             return [found]
         if claim.pieces:
@@ -110,17 +115,25 @@ class Layers:
     def _part(self, tensor: Tensor, claim: Claim) -> Part:
         if claim.kind is not None:
             return Part("weight", self._of[tensor, ""], claim.kind, claim.groups)
-        layer = self._of.get((claim.of, ""), "") if claim.of is not None else ""
-        return Part("bias", layer) if layer else Part("buffer")
+        return Part("buffer") if claim.of is None else self._part_of_bias(self._names[tensor], (claim.of, ""))
+
+    def _part_of_bias(self, name: str, weight: tuple[Tensor, str]) -> Part:
+        """Say what a bias is: a layer of its own where its weight is not analysed. Weights come before their biases."""
+        if weight in self._of and weight[0] not in self._not_analysed:
+            return Part("bias", self._of[weight])
+        return Part("weight", self._layer_names.first_free([name]))
 
     def _piece(self, found: StoredTensor, tensor: Tensor, claim: Claim, piece: Piece) -> StoredTensor:
-        part = slice_of(replace(found, name=f"{found.name}{piece.suffix}"), piece.first, piece.shape)
+        name = f"{found.name}{piece.suffix}"
+        while piece.suffix and name in self._tensor_names:
+            name += " (piece)"
+        self._tensor_names.add(name)
+        part = slice_of(replace(found, name=name), piece.first, piece.shape)
         if piece.of is None:
             part = transposed(part, piece.order) if piece.order else part
             layer = self._of[tensor, piece.suffix]
             return replace(part, part=Part("weight", layer, claim.kind or ww.LayerKind.RECURRENT))
-        layer = self._of.get(piece.of, "")
-        return replace(part, part=Part("bias", layer) if layer else Part("buffer"))
+        return replace(part, part=self._part_of_bias(part.name, piece.of))
 
 
 _NOT_TURNED = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn"})
