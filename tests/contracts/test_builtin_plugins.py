@@ -140,6 +140,25 @@ class TestLegacyPyTorch(TestPyTorch):
         return path
 
 
+class TestOnnx(LoaderContract):
+    plugin = ww_plugins.loaders
+    name = "onnx"
+
+    def write(self, weights, folder):
+        onnx = pytest.importorskip("onnx")
+        nodes = []
+        for name, weight in weights.items():
+            bias = [f"{name.removesuffix('.weight')}.bias"] if name == "square.weight" else []
+            if name.endswith(".weight") and weight.ndim == 2:
+                nodes.append(onnx.helper.make_node("Gemm", ["x", name, *bias], [f"{name}:y"], transB=1))
+            elif name.endswith(".weight") and weight.ndim == 4:
+                nodes.append(onnx.helper.make_node("Conv", ["x", name], [f"{name}:y"]))
+        tensors = [onnx.numpy_helper.from_array(np.asarray(weight), name) for name, weight in weights.items()]
+        path = Path(folder) / "sample.onnx"
+        onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "net", [], [], tensors)), path)
+        return path
+
+
 class TestModule(LoaderContract):
     plugin = ww_plugins.loaders
     name = "torch-module"

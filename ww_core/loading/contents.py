@@ -19,6 +19,7 @@ BITS = {
     "qint8": 8, "quint8": 8, "qint32": 32, "quint4x2": 8, "quint2x4": 8,
     "float8_e4m3fn": 8, "float8_e5m2": 8, "float8_e4m3fnuz": 8, "float8_e5m2fnuz": 8, "float8_e8m0fnu": 8,
     "float6_e2m3fn": 6, "float6_e3m2fn": 6, "float4_e2m1fn": 4, "float4_e2m1fn_x2": 8,
+    "int4": 4, "uint4": 4, "int2": 2, "uint2": 2,
 }  # fmt: skip
 """Bits of one number, by NumPy's name of its dtype; quantized ones and pairs by PyTorch's own."""
 

@@ -104,7 +104,7 @@ def impostor(head: bytes) -> Impostor | None:
     if head[257:262] == b"ustar":
         return Impostor("a tar archive", f"{_UNPACK}; if PyTorch before 0.2 wrote it, load and save it by PyTorch")
     if _ONNX.match(head):
-        return Impostor("a model of ONNX", _OTHER)
+        return Impostor("a model of ONNX", "name it without --loader")
     return None
 
 

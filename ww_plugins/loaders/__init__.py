@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import ww_core as ww
 from ww_plugins.loaders.arrays import ArraysLoader
 from ww_plugins.loaders.npz import NpzLoader
+from ww_plugins.loaders.onnx.loader import OnnxLoader
 from ww_plugins.loaders.pytorch.loader import PyTorchLoader
 from ww_plugins.loaders.pytorch.modules import ModuleLoader
 from ww_plugins.loaders.safetensors import SafetensorsLoader
@@ -17,5 +18,5 @@ if TYPE_CHECKING:
 
 @ww.hookimpl
 def ww_register_loaders() -> Sequence[ww.Loader]:
-    """Register the loaders that need no package beyond ww's own."""
-    return [SafetensorsLoader(), PyTorchLoader(), ModuleLoader(), NpzLoader(), ArraysLoader()]
+    """Register the loaders."""
+    return [SafetensorsLoader(), PyTorchLoader(), OnnxLoader(), NpzLoader(), ModuleLoader(), ArraysLoader()]

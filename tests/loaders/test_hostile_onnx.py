@@ -1,0 +1,363 @@
+"""Models of ONNX that lie: each is refused by one sentence, in little time and memory, or read as what it holds."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from naming import ByName
+from onnx_files import external, model, node, number, part, saved, tensor, varint
+
+import ww_core as ww
+from ww_core.sources.digests import tensors_of
+from ww_plugins.loaders.onnx.loader import OnnxLoader
+
+LOADER = ByName(OnnxLoader())
+HUGE = 2**62
+
+
+def opened(path):
+    """Open a model and read all that is in it."""
+    with LOADER.open(path) as checkpoint:
+        for spec in tensors_of(checkpoint):
+            with checkpoint.read(spec) as array:
+                array.tobytes()
+        for skipped in checkpoint.skipped:
+            if skipped.readable:
+                with checkpoint.read_bytes(skipped) as content:
+                    content.tobytes()
+        return checkpoint
+
+
+def nested(depth: int) -> bytes:
+    """Graphs within the attributes of nodes, so many deep."""
+    content = b""
+    for _ in range(depth):
+        content = part(1, part(4, "If") + part(5, part(1, "then_branch") + part(6, content)))
+    return content
+
+
+def nested_functions(depth: int, calls: int) -> bytes:
+    """Functions of which each calls the next one so many times."""
+    return b"".join(
+        part(25, part(1, f"f{place}") + part(10, "own") + calls * part(7, part(4, f"f{place + 1}") + part(7, "own")))
+        for place in range(depth)
+    )
+
+
+CALL_OF_ITSELF = part(4, "f0") + part(7, "own")
+CALL = part(1, CALL_OF_ITSELF)
+GRAPH = part(5, tensor())
+
+LIES = {
+    "nothing": (b"", "the file is empty"),
+    "text": (b"no weights today\n" * 20, "no model of ONNX"),
+    "a zip archive": (b"PK\3\4" + bytes(60), "no model of ONNX"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "this is an HDF5 file"),
+    "no version": (part(7, GRAPH) + part(8, number(2, 17)), "no version"),
+    "no graph": (number(1, 8) + part(2, "x"), "no graph"),
+    "two graphs": (model(tensor(), more=part(7, GRAPH)), "field 7 of a message stands twice"),
+    "no operators": (number(1, 8) + part(7, GRAPH), "which operators"),
+    "no tensor": (model(), "no tensor is in its graph"),
+    "a field that is too long": (number(1, 8) + varint(7 << 3 | 2) + varint(HUGE) + GRAPH, "cut short"),
+    "an endless number": (number(1, 8) + b"\x3a" + b"\xff" * 30, "a number is longer than numbers are"),
+    "a group": (number(1, 8) + b"\x3b" + bytes(30), "wire type 3"),
+    "field 0": (number(1, 8) + b"\0" + bytes(30), "a number that no field has"),
+    "a wrong wire type": (number(1, 8) + number(7, 3), "wrong wire type"),
+    "a field longer than its graph": (model(graph=varint(5 << 3 | 2) + varint(HUGE)), "does not fit"),
+    "another length": (model(tensor(shape=(3, 3))), "takes 36 bytes, and it has 24"),
+    "no bytes": (model(tensor(raw=None)), "takes 24 bytes, and it has 0"),
+    "a huge shape": (model(tensor(shape=(HUGE, HUGE))), "no memory could hold"),
+    "a huge shape of nothing": (model(tensor(shape=(0, HUGE, HUGE), raw=b"")), "no memory could hold"),
+    "a negative axis": (model(tensor(shape=(-1, 3))), "negative length"),
+    "many axes": (model(tensor(shape=(1,) * 65)), "more than 64 axes"),
+    "many packed axes": (model(tensor(more=part(1, b"\1" * 999))), "more than 64 axes"),
+    "an unknown dtype": (model(tensor(code=99)), "unknown dtype 99"),
+    "a negative dtype": (model(tensor(code=-1)), "unknown dtype -1"),
+    "no dtype": (model(tensor(code=0)), "unknown dtype 0"),
+    "segments": (model(tensor(more=part(3, b""))), "segments"),
+    "numbers of another dtype": (model(tensor(raw=None, more=part(10, bytes(48)))), "another dtype than float32"),
+    "numbers in two ways": (model(tensor(code=7, raw=None, more=part(7, b"\1\2") + number(7, 3))), "in two ways"),
+    "too few numbers": (model(tensor(code=7, raw=None, more=part(7, b"\1\2"))), "shape .2, 3."),
+    "too many numbers": (model(tensor(code=7, raw=None, more=part(7, bytes(99)))), "shape .2, 3."),
+    "a number that does not end": (model(tensor(code=7, raw=None, more=part(7, bytes(6) + b"\x80"))), "does not end"),
+    "a long number": (model(tensor(code=7, raw=None, more=part(7, b"\x80" * 10 + bytes(6)))), "longer than number"),
+    "a tensor twice": (model(tensor(), tensor()), "the same name"),
+    "an empty name": (model(tensor("")), "empty name"),
+    "a NUL in a name": (model(tensor("a\0b")), "holds a NUL"),
+    "a long name": (model(tensor("a" * 3000)), "3000 characters"),
+    "a name that is no text": (model(tensor(b"\xff\xfe")), "not UTF-8"),
+    "many numbers claimed": (model(tensor(code=7, shape=(7_000_000,), raw=None, more=part(7, b"\1"))), "do not fit"),
+    "deep graphs": (model(graph=nested(100)), "nested more than 64 deep"),
+    "a function that calls itself": (
+        model(tensor(), graph=CALL, more=part(25, part(1, "f0") + part(10, "own") + part(7, CALL_OF_ITSELF))),
+        "functions are nested more than 64 deep",
+    ),
+    "functions that double": (model(tensor(), graph=CALL, more=nested_functions(40, 2)), "more than 4,000,000 things"),
+    "a function twice": (model(tensor(), more=2 * part(25, part(1, "f"))), "a function stands twice"),
+    "an attribute twice": (model(tensor(), graph=part(1, 2 * part(5, part(1, "group")))), "stands twice"),
+    "many attributes": (model(tensor(), graph=part(1, part(5, b"") * 2_000_000)), "4,000,000 things|stands twice"),
+    "many tensors": (model(graph=part(5, b"") * 60_000), "more than 50,000 tensors"),
+    "many numbers one by one": (model(tensor(code=7, raw=None, more=number(7, 1) * 2_000_000)), "4,000,000 things"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_lies_are_refused_in_one_sentence(case, tmp_path):
+    content, says = LIES[case]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content)
+    begin = time.perf_counter()
+    with pytest.raises(ww.SourceError, match=says) as caught:
+        opened(path)
+    assert time.perf_counter() - begin < 5
+    assert "net.onnx" in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert "\n" not in str(caught.value)
+
+
+OUTSIDE = [
+    "../outside", "/etc/passwd", "a/../../outside", "", "..", "c:\\x", "a\\b", "\\\\server\\x", "a//b", "a\nb",
+    "x" * 2000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("location", OUTSIDE)
+def test_data_outside_of_the_folder_are_not_read(location, tmp_path):
+    (tmp_path / "outside").write_bytes(bytes(24))
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "model" / "net.onnx"
+    path.write_bytes(model(external(location=location)))
+    with pytest.raises(ww.CorruptFileError, match="no path inside of the model's folder"):
+        opened(path)
+
+
+BESIDE = {
+    "missing": ({"location": "nothing.bin"}, "its data cannot be had: .*No such file"),
+    "a link that leads out": ({"location": "link"}, "leads out of its folder"),
+    "a folder": ({"location": "folder"}, "not a regular file"),
+    "a pipe": ({"location": "pipe"}, "not a regular file"),
+    "cut short": ({"location": "data", "length": 24, "offset": 80}, "is cut short"),
+    "far away": ({"location": "data", "offset": 10**18 - 1, "length": 24}, "is cut short"),
+    "an offset beyond": ({"location": "data", "offset": 200}, "takes 24 bytes, and it has 0|cut short"),
+    "another length": ({"location": "data", "length": 23}, "takes 24 bytes, and it has 23"),
+    "all of it": ({"location": "data"}, "takes 24 bytes, and it has 100"),
+    "a negative offset": ({"location": "data", "offset": -1}, "no number of bytes"),
+    "no number": ({"location": "data", "offset": "1e3"}, "no number of bytes"),
+    "a digit of elsewhere": ({"location": "data", "offset": "\u0663"}, "no number of bytes"),
+    "a huge number": ({"location": "data", "offset": 10**400}, "no number of bytes"),
+    "nothing told": ({}, "no path inside"),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_data_beside_the_model_are_checked(case, tmp_path):
+    told, says = BESIDE[case]
+    (tmp_path / "outside").write_bytes(bytes(100))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "data").write_bytes(bytes(100))
+    (folder / "link").symlink_to(tmp_path / "outside")
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    path = folder / "net.onnx"
+    path.write_bytes(model(external(**told)))
+    with pytest.raises(ww.SourceError, match=says) as caught:
+        opened(path)
+    assert "net.onnx" in str(caught.value)
+    assert "'w'" in str(caught.value)
+
+
+def test_data_may_lie_in_folders_within(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "data").write_bytes(bytes(8) + np.arange(6, dtype="<f4").tobytes())
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model(external(location="parts/data", offset=8)))
+    with LOADER.open(path) as checkpoint, checkpoint.read(checkpoint.layers[0].weight) as array:
+        assert array.ravel().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_data_that_overlap_without_end_are_refused(tmp_path):
+    (tmp_path / "data").write_bytes(bytes(1 << 20))
+    length = (1 << 20) - 4000
+    each = [external(f"w{at}", (length // 4,), location="data", offset=4 * at, length=length) for at in range(1000)]
+    (tmp_path / "net.onnx").write_bytes(model(*each))
+    with pytest.raises(ww.CorruptFileError, match="its tensors overlap"):
+        opened(tmp_path / "net.onnx")
+
+
+def test_odd_names_are_kept(tmp_path):
+    names = ["a\x1b[2J", "../b", "c d", "/", "\u202e", "\\", "module.x", "a" * 1999]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model(*(tensor(name) for name in names)))
+    assert {layer.weight.name for layer in opened(path).layers} == set(names)
+
+
+ODD_GRAPHS = {
+    "a permutation that is none": [("Transpose", "w", "t", {"perm": [0, 0]}), ("MatMul", "x t", "y", {})],
+    "a permutation out of bounds": [("Transpose", "w", "t", {"perm": [0, 7]}), ("MatMul", "x t", "y", {})],
+    "many groups": [("Conv", "x k", "y", {"group": 1 << 40})],
+    "no groups": [("Conv", "x k", "y", {"group": 0})],
+    "a kernel of two axes": [("Conv", "x w", "y", {})],
+    "no inputs": [(op, "_", "y", {}) for op in ("Conv", "Gemm", "MatMul", "Gather", "LSTM", "BatchNormalization")],
+    "scales of another count": [("DequantizeLinear", "q v", "t", {}), ("MatMul", "x t", "y", {})],
+    "scales along no axis": [("DequantizeLinear", "q v", "t", {"axis": 9}), ("MatMul", "x t", "y", {})],
+    "blocks of another count": [("DequantizeLinear", "q w", "t", {"block_size": 7}), ("MatMul", "x t", "y", {})],
+    "a huge block": [("DequantizeLinear", "q w", "t", {"block_size": 1 << 62}), ("MatMul", "x t", "y", {})],
+    "scales that are whole": [("DequantizeLinear", "q q", "t", {}), ("MatMul", "x t", "y", {})],
+    "scales that are infinite": [("DequantizeLinear", "q inf", "t", {}), ("MatMul", "x t", "y", {})],
+    "its own scale": [("DequantizeLinear", "w w", "t", {}), ("MatMul", "x t", "y", {})],
+    "bits that fill no bytes": [
+        ("MatMulNBits", "x q v", "y", {"domain": "com.microsoft", "N": 3, "K": 4, "block_size": 17}),
+    ],
+    "a recurrent layer of other shapes": [("LSTM", "x k w", "y", {}), ("GRU", "x r r w", "z", {})],
+    "an output that is an input": [("Identity", "w", "w", {}), ("MatMul", "x w", "w", {}), ("Add", "w v", "w", {})],
+    "a table of whole numbers": [("Gather", "q x", "y", {}), ("DequantizeLinear", "y v", "z", {})],
+    "whole numbers without a scale": [("MatMulInteger", "x q", "y", {}), ("ConvInteger", "x q", "z", {})],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ODD_GRAPHS)
+def test_graphs_that_make_no_sense_are_read_as_far_as_they_do(case, tmp_path):
+    pytest.importorskip("onnx")
+    arrays = {
+        "w": np.ones((3, 4), "f4"), "k": np.ones((6, 1, 3), "f4"), "q": np.ones((3, 4), "i1"), "v": np.ones(7, "f4"),
+        "r": np.ones((1, 6, 2), "f4"), "inf": np.float32(np.inf),
+    }  # fmt: skip
+    nodes = [node(op, inputs, outputs, **attributes) for op, inputs, outputs, attributes in ODD_GRAPHS[case]]
+    checkpoint = opened(saved(tmp_path / "net.onnx", nodes, arrays))
+    listed = [spec.name for spec in tensors_of(checkpoint)] + [skipped.name for skipped in checkpoint.skipped]
+    assert sorted(listed) == sorted(arrays)
+
+
+def test_quantized_weights_beyond_the_limit_are_listed(tmp_path):
+    pytest.importorskip("onnx")
+    arrays = {"a": np.ones((3000, 3000), "i1"), "b": np.ones((2000, 2000), "i1"), "s": np.float32(1)}
+    nodes = [node("DequantizeLinear", "a s", "x1"), node("DequantizeLinear", "b s", "x2")]
+    nodes += [node("MatMul", "x x1", "y"), node("MatMul", "y x2", "z")]
+    checkpoint = opened(saved(tmp_path / "net.onnx", nodes, arrays))
+    assert [layer.name for layer in checkpoint.layers] == ["a"]
+    (skipped,) = checkpoint.skipped
+    assert (skipped.name, skipped.readable) == ("b", True)
+    assert "48,000,000 bytes" in skipped.reason
+
+
+def packed_bomb() -> bytes:
+    """Rows of bits that claim to be many numbers."""
+    attributes = b"".join(
+        part(5, part(1, name) + number(3, value))
+        for name, value in {"N": 2**31 - 1, "K": 2**31 - 1, "bits": 4, "block_size": 16}.items()
+    )
+    product = (
+        part(1, "x") + part(1, "w") + part(1, "s") + part(4, "MatMulNBits") + part(7, "com.microsoft") + attributes
+    )
+    scale = tensor("s")
+    return model(tensor(code=2, raw=bytes(6)), scale, graph=part(1, product))
+
+
+def test_weights_that_claim_to_be_larger_than_they_are_take_nothing(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(packed_bomb())
+    assert [skipped.name for skipped in opened(tmp_path / "net.onnx").skipped] == ["w"]
+
+
+def mutants(content: bytes, count: int, seed: int):
+    chance = random.Random(seed)
+    for _ in range(count):
+        changed = bytearray(content)
+        for _ in range(chance.choice([1, 1, 2, 5])):
+            at = chance.randrange(len(changed))
+            match chance.randrange(4):
+                case 0:
+                    changed[at] = chance.randrange(256)
+                case 1:
+                    changed[at] ^= 1 << chance.randrange(8)
+                case 2:
+                    del changed[at : at + chance.randrange(1, 9)]
+                case _:
+                    changed[at:at] = bytes(chance.choices([0, 1, 8, 0x0A, 0x80, 0xFF], k=chance.randrange(1, 9)))
+        yield bytes(changed)
+
+
+def small_model(path):
+    arrays = {
+        "fc.weight": np.ones((3, 4), "f4"), "fc.bias": np.ones(3, "f4"), "k": np.ones((2, 1, 3), "f4"),
+        "q": np.ones((3, 4), "i1"), "s": np.ones(4, "f4"), "z": np.zeros(4, "i1"), "W": np.ones((2, 4, 3), "f4"),
+        "R": np.ones((2, 4, 1), "f4"), "B": np.ones((2, 8), "f4"), "p": np.ones((4, 2, 8), "u1"),
+        "ps": np.ones(8, "f4"), "pz": np.ones(4, "u1"),
+    }  # fmt: skip
+    nodes = [
+        node("Gemm", "x fc.weight fc.bias", "a", transB=1),
+        node("Conv", "a k", "b", group=2),
+        node("DequantizeLinear", "q s z", "d", axis=1),
+        node("Transpose", "d", "t", perm=[1, 0]),
+        node("MatMul", "b t", "c"),
+        node("LSTM", "c W R B", "e", direction="bidirectional", hidden_size=1),
+        node("MatMulNBits", "e p ps pz", "f", domain="com.microsoft", N=4, K=32, bits=4, block_size=16),
+    ]
+    return saved(path, nodes, arrays)
+
+
+def test_mutated_models_give_errors_of_ww_or_numbers(tmp_path):
+    pytest.importorskip("onnx")
+    path = small_model(tmp_path / "net.onnx")
+    said = []
+    for mutant in mutants(path.read_bytes(), 500, seed=5):
+        path.write_bytes(mutant)
+        assert 0 <= LOADER.probe(path) <= 1
+        try:
+            opened(path)
+        except ww.SourceError as error:
+            said.append(str(error))
+    assert all("net.onnx" in message and message.isprintable() for message in said)
+    assert 100 < len(said) < 480
+
+
+def test_every_cut_is_refused(tmp_path):
+    pytest.importorskip("onnx")
+    path = small_model(tmp_path / "net.onnx")
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(ww.SourceError, match=r"net\.onnx"):
+            opened(path)
+
+
+PROGRAM = """
+import sys, time
+import numpy, ml_dtypes, ww_core as ww
+from pathlib import Path
+from ww_core.loading.files import FileSource
+from ww_plugins.loaders.onnx.loader import OnnxLoader
+begin = time.perf_counter()
+try:
+    OnnxLoader().open(FileSource(Path(sys.argv[1])))
+except ww.SourceError:
+    pass
+seconds = time.perf_counter() - begin
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(seconds, status["VmHWM"].split()[0])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.parametrize("case", ["nodes", "values", "tensors", "numbers", "packed"])
+def test_small_files_cost_little(case, tmp_path):
+    content = {
+        "nodes": lambda: model(tensor(), graph=part(1, b"") * 4_000_000),
+        "values": lambda: model(tensor(), graph=part(1, part(1, "ab") * 2_000_000)),
+        "tensors": lambda: model(*(tensor(f"{place:06}" + "x" * 90) for place in range(49_000))),
+        "numbers": lambda: model(tensor(code=7, shape=(7_900_000,), raw=None, more=part(7, b"\1" * 7_900_000))),
+        "packed": lambda: model(tensor(more=part(99, bytes(9_000_000)))),
+    }[case]()
+    (tmp_path / "net.onnx").write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, tmp_path / "net.onnx"], capture_output=True, text=True, check=True, timeout=60
+    )
+    seconds, kilobytes = map(float, done.stdout.split())
+    assert (seconds < 5, kilobytes < 300_000) == (True, True), done.stdout

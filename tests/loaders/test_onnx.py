@@ -1,0 +1,738 @@
+"""What is read from sound models of ONNX: names, kinds, layouts and numbers, by what the nodes say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from naming import ByName
+from onnx_files import node, saved
+
+import ww_core as ww
+from ww_plugins.loaders.onnx.loader import OnnxLoader
+from ww_plugins.loaders.onnx.naming import is_made_up, layer_of_bias, module_of_node
+
+onnx = pytest.importorskip("onnx")
+LOADER = ByName(OnnxLoader())
+RANDOM = np.random.Generator(np.random.Philox(3))
+
+
+def normal(*shape, dtype=np.float32):
+    return RANDOM.standard_normal(shape).astype(dtype)
+
+
+def whole(*shape, dtype=np.int8):
+    kind = np.iinfo(dtype)
+    return RANDOM.integers(kind.min, kind.max, shape, dtype=dtype, endpoint=True)
+
+
+def read(path):
+    """Return layers by name, and all numbers that were read, by the tensor's name."""
+    with LOADER.open(path) as checkpoint:
+        tensors = [*checkpoint.buffers]
+        for layer in checkpoint.layers:
+            tensors += [layer.weight, *([layer.bias] if layer.bias else [])]
+        numbers = {}
+        for tensor in tensors:
+            with checkpoint.read(tensor) as array:
+                assert array.shape == tensor.shape
+                numbers[tensor.name] = np.array(array)
+        names = [layer.name for layer in checkpoint.layers]
+        assert len(names) == len(set(names))
+        return {layer.name: layer for layer in checkpoint.layers}, numbers, checkpoint
+
+
+def told(path):
+    layers, _, _ = read(path)
+    return {
+        name: (str(layer.kind), layer.shape, layer.groups, layer.bias.name if layer.bias else "")
+        for name, layer in layers.items()
+    }
+
+
+ARRAYS = {
+    "embed.weight": normal(50, 24),
+    "conv1.weight": normal(12, 8, 3),
+    "conv1.bias": normal(12),
+    "conv2.weight": normal(16, 4, 3, 5),
+    "conv3.weight": normal(4, 2, 2, 3, 2),
+    "depthwise.weight": normal(16, 1, 3, 3),
+    "up.weight": normal(8, 3, 3, 3),
+    "up.bias": normal(6),
+    "fc.weight": normal(20, 30),
+    "fc.bias": normal(20),
+    "gemm_in_out": normal(30, 20),
+    "left": normal(20, 30),
+    "left_turned": normal(30, 20),
+    "matmul": normal(30, 10),
+    "matmul_bias": normal(10),
+    "matmul_left": normal(7, 30),
+    "lstm_W": normal(2, 32, 5),
+    "lstm_R": normal(2, 32, 8),
+    "lstm_B": normal(2, 64),
+    "gru_W": normal(1, 24, 5),
+    "gru_R": normal(1, 24, 8),
+    "bn.weight": normal(16),
+    "bn.bias": normal(16),
+    "bn.running_mean": normal(16),
+    "bn.running_var": normal(16),
+    "ln.weight": normal(24),
+    "ln.bias": normal(24),
+    "half.weight": normal(6, 4, dtype=np.float16),
+    "table": normal(1, 40, 24),
+    "scalar": np.float32(3),
+    "eps": normal(2),
+    "vector": normal(24),
+    "shape": np.array([2, 3]),
+}
+
+NODES = [
+    node("Gather", "embed.weight ids", "a0"),
+    node("Conv", "a0 conv1.weight conv1.bias", "a1"),
+    node("Conv", "a1 conv2.weight", "a2", group=2),
+    node("Conv", "a2 conv3.weight", "a3"),
+    node("Conv", "a3 depthwise.weight", "a4", group=16),
+    node("ConvTranspose", "a4 up.weight up.bias", "a5", group=2),
+    node("Gemm", "a5 fc.weight fc.bias", "a6", transB=1),
+    node("Gemm", "a6 gemm_in_out", "a7"),
+    node("Gemm", "left a7", "a8"),
+    node("Gemm", "left_turned a8", "a9", transA=1),
+    node("MatMul", "a9 matmul", "a10"),
+    node("Add", "matmul_bias a10", "a11"),
+    node("MatMul", "matmul_left a11", "a12"),
+    node("LSTM", "a12 lstm_W lstm_R lstm_B", "a13", hidden_size=8, direction="bidirectional"),
+    node("GRU", "a13 gru_W gru_R", "a14", hidden_size=8),
+    node("BatchNormalization", "a14 bn.weight bn.bias bn.running_mean bn.running_var", "a15"),
+    node("LayerNormalization", "a15 ln.weight ln.bias", "a16"),
+    node("Gemm", "a16 half.weight", "a17", transB=1),
+    node("Add", "a17 table", "a18"),
+    node("Reshape", "a18 shape", "a19"),
+]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("onnx") / "net.onnx", NODES, ARRAYS)
+
+
+def test_nodes_tell_what_tensors_are(network):
+    assert told(network) == {
+        "embed": ("embedding", (50, 24), 1, ""),
+        "conv1": ("conv1d", (12, 8, 3), 1, "conv1.bias"),
+        "conv2": ("conv2d", (16, 4, 3, 5), 2, ""),
+        "conv3": ("conv3d", (4, 2, 2, 3, 2), 1, ""),
+        "depthwise": ("conv2d", (16, 1, 3, 3), 16, ""),
+        "up": ("conv2d", (8, 3, 3, 3), 2, "up.bias"),
+        "fc": ("dense", (20, 30), 1, "fc.bias"),
+        "gemm_in_out": ("dense", (20, 30), 1, ""),
+        "left": ("dense", (20, 30), 1, ""),
+        "left_turned": ("dense", (20, 30), 1, ""),
+        "matmul": ("dense", (10, 30), 1, "matmul_bias"),
+        "matmul_left": ("dense", (7, 30), 1, ""),
+        "lstm_W.forward": ("recurrent", (32, 5), 1, "lstm_B.W.forward"),
+        "lstm_W.reverse": ("recurrent", (32, 5), 1, "lstm_B.W.reverse"),
+        "lstm_R.forward": ("recurrent", (32, 8), 1, "lstm_B.R.forward"),
+        "lstm_R.reverse": ("recurrent", (32, 8), 1, "lstm_B.R.reverse"),
+        "gru_W": ("recurrent", (24, 5), 1, ""),
+        "gru_R": ("recurrent", (24, 8), 1, ""),
+        "bn": ("norm", (16,), 1, "bn.bias"),
+        "ln": ("norm", (24,), 1, "ln.bias"),
+        "half": ("dense", (6, 4), 1, ""),
+        "table": ("other", (1, 40, 24), 1, ""),
+        "vector": ("other", (24,), 1, ""),
+    }
+    _, _, checkpoint = read(network)
+    assert {buffer.name for buffer in checkpoint.buffers} == {"bn.running_mean", "bn.running_var", "scalar", "eps"}
+    assert {skipped.name for skipped in checkpoint.skipped} == {"shape"}
+
+
+def in_the_layout_of_ww():
+    arrays = dict(ARRAYS)
+    for name in ("gemm_in_out", "left_turned", "matmul"):
+        arrays[name] = np.ascontiguousarray(arrays[name].T)
+    for name in ("gru_W", "gru_R"):
+        arrays[name] = arrays[name][0]
+    for name in ("lstm_W", "lstm_R"):
+        forward, reverse = arrays.pop(name)
+        arrays |= {f"{name}.forward": forward, f"{name}.reverse": reverse}
+    biases = arrays.pop("lstm_B").reshape(2, 2, 32)
+    for direction, suffix in enumerate(("forward", "reverse")):
+        for place, letter in enumerate("WR"):
+            arrays[f"lstm_B.{letter}.{suffix}"] = biases[direction, place]
+    return arrays
+
+
+def test_numbers_are_those_of_the_library_in_the_layout_of_ww(network):
+    expected = in_the_layout_of_ww()
+    _, numbers, _ = read(network)
+    assert set(numbers) == set(expected) - {"shape"}
+    for name, array in numbers.items():
+        assert array.tobytes() == expected[name].tobytes(), name
+        assert array.dtype == expected[name].dtype
+
+
+def test_an_analysis_is_that_of_the_same_arrays(network, tmp_path):
+    store = str(tmp_path / "store.sqlite")
+    ours = ww.analyze(network, store=store)
+    plain = ww.analyze(in_the_layout_of_ww(), name="plain", store=store, groups={"conv2": 2, "depthwise": 16, "up": 2})
+    assert ours.digest == plain.digest
+    assert ours.run.computed
+    rows = {(row.name, row.extractor, row.index): row for row in plain.layers}
+    for row in ours.layers:
+        if row.kind in {"dense", "conv1d", "conv2d", "conv3d"}:  # the names tell the same kind
+            assert dict(row.metrics) == dict(rows[row.name, row.extractor, row.index].metrics), row.name
+
+
+def test_peers_layout_is_not_ours(tmp_path):
+    """Peers take every tensor of 2 or 4 axes for a layer, and its channels for the last axis."""
+    path = saved(
+        tmp_path / "net.onnx",
+        [node("Conv", "x k", "y"), node("Add", "y position", "z"), node("Gemm", "z fc", "u", transB=1)],
+        {"k": normal(6, 3, 2, 2), "position": normal(1, 6, 4, 4), "fc": normal(5, 7), "mask": np.ones((4, 4), bool)},
+    )
+    assert told(path) == {
+        "k": ("conv2d", (6, 3, 2, 2), 1, ""),
+        "fc": ("dense", (5, 7), 1, ""),
+        "position": ("other", (1, 6, 4, 4), 1, ""),
+    }
+
+
+def test_what_only_passes_a_weight_on_is_looked_through(tmp_path):
+    weight = normal(20, 30)
+    path = saved(
+        tmp_path / "net.onnx",
+        [
+            node("Identity", "fc.weight", "i"),
+            node("Cast", "i", "c", to=1),
+            node("Transpose", "c", "t", perm=[1, 0]),
+            node("MatMul", "x t", "y"),
+            node("Transpose", "k", "kt", perm=[3, 2, 0, 1]),
+            node("Conv", "y kt", "z"),
+            node("Reshape", "r shape", "rr"),
+            node("MatMul", "z rr", "u"),
+        ],
+        {"fc.weight": weight, "k": normal(3, 3, 4, 6), "r": normal(4, 6), "shape": np.array([6, 4])},
+    )
+    assert told(path) == {
+        "fc": ("dense", (20, 30), 1, ""),
+        "k": ("conv2d", (6, 4, 3, 3), 1, ""),
+        "r": ("other", (4, 6), 1, ""),
+    }
+    _, numbers, _ = read(path)
+    assert np.array_equal(numbers["fc.weight"], weight)
+
+
+def test_constants_are_weights_too(tmp_path):
+    weight = normal(4, 6)
+    constant = node("Constant", "_", "fc.weight", value=onnx.numpy_helper.from_array(weight))
+    constant.ClearField("input")
+    floats = onnx.helper.make_node("Constant", [], ["fc.bias"], value_floats=[1.0, 2, 3, 4])
+    single = onnx.helper.make_node("Constant", [], ["eps"], value_float=0.5)
+    text = onnx.helper.make_node("Constant", [], ["text"], value=onnx.helper.make_tensor("t", 8, [1], [b"x"]))
+    path = saved(
+        tmp_path / "net.onnx", [constant, floats, single, text, node("Gemm", "x fc.weight fc.bias", transB=1)], {}
+    )
+    assert told(path) == {"fc": ("dense", (4, 6), 1, "fc.bias")}
+    _, numbers, checkpoint = read(path)
+    assert np.array_equal(numbers["fc.weight"], weight)
+    assert numbers["fc.bias"].tolist() == [1, 2, 3, 4]
+    assert numbers["eps"] == 0.5
+    assert [(skipped.name, skipped.reason) for skipped in checkpoint.skipped] == [("text", "it holds texts")]
+
+
+def test_a_weight_that_many_nodes_share_is_one_layer(tmp_path):
+    path = saved(
+        tmp_path / "net.onnx",
+        [
+            node("Gather", "embed.weight x", "e"),
+            node("Conv", "e k", "a"),
+            node("Conv", "a k", "b"),
+            node("Transpose", "embed.weight", "t"),
+            node("MatMul", "b t", "logits"),
+            node("Add", "logits head.bias"),
+        ],
+        {"embed.weight": normal(50, 24), "k": normal(4, 4, 3), "head.bias": normal(50)},
+    )
+    assert told(path) == {"embed": ("embedding", (50, 24), 1, "head.bias"), "k": ("conv1d", (4, 4, 3), 1, "")}
+
+
+def test_graphs_within_graphs_are_read(tmp_path):
+    def branch(name, bias):
+        nodes = [node("Gemm", f"x w {bias}", f"{name}_out", transB=1), node("MatMul", f"{name}_out outer", f"{name}_2")]
+        tensors = [onnx.numpy_helper.from_array(normal(4, 6), "w"), onnx.numpy_helper.from_array(normal(4), bias)]
+        return onnx.helper.make_graph(nodes, name, [], [], tensors)
+
+    choice = onnx.helper.make_node(
+        "If", ["c"], ["y"], name="choice", then_branch=branch("then", "b"), else_branch=branch("else", "b")
+    )
+    body = onnx.helper.make_graph([choice], "body", [], [])
+    loop = onnx.helper.make_node("Loop", ["n", "c"], ["z"], name="loop", body=body)
+    path = saved(tmp_path / "net.onnx", [loop], {"outer": normal(4, 3)})
+    deep = "loop/body/choice/else_branch/"
+    first = {"w": ("dense", (4, 6), 1, "b"), "outer": ("dense", (3, 4), 1, "")}
+    assert told(path) in (
+        {**first, f"{deep}w": ("dense", (4, 6), 1, f"{deep}b")},
+        {**first, "loop/body/choice/then_branch/w": ("dense", (4, 6), 1, "loop/body/choice/then_branch/b")},
+    )
+
+
+def test_functions_of_the_model_are_followed(tmp_path):
+    inner = onnx.helper.make_function(
+        "own", "turned", ["w"], ["t"], [node("Transpose", "w", "t", perm=[1, 0])], [onnx.helper.make_opsetid("", 21)]
+    )
+    gemm = node("Gemm", "x w b", "y")
+    reference = onnx.AttributeProto(name="transB", ref_attr_name="turn", type=onnx.AttributeProto.INT)
+    gemm.attribute.append(reference)
+    outer = onnx.helper.make_function(
+        "own", "linear", ["x", "w", "b"], ["y"], [gemm], [onnx.helper.make_opsetid("", 21)], attributes=["turn"]
+    )
+    path = saved(
+        tmp_path / "net.onnx",
+        [
+            node("linear", "x fc.weight fc.bias", "y", name="fc", domain="own", turn=1),
+            node("turned", "out.weight", "t", domain="own"),
+            node("MatMul", "y t"),
+        ],
+        {"fc.weight": normal(5, 8), "fc.bias": normal(5), "out.weight": normal(3, 5)},
+        functions=[inner, outer],
+        opsets=(("", 21), ("own", 1)),
+    )
+    assert told(path) == {"fc": ("dense", (5, 8), 1, "fc.bias"), "out": ("dense", (3, 5), 1, "")}
+
+
+def test_layers_without_a_name_take_that_of_their_module(tmp_path):
+    scoped = node("MatMul", "j val_9", "k", name="node_linear_4")
+    scoped.metadata_props.add(key="pkg.torch.onnx.stack_trace", value="x" * 999)
+    scoped.metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'layers.0', 'linear_4']")
+    path = saved(
+        tmp_path / "net.onnx",
+        [
+            node("MatMul", "x onnx::MatMul_1", "a", name="/encoder/layer.0/fc/MatMul"),
+            node("MatMul", "a onnx::MatMul_2", "b", name="/encoder/layer.0/fc/MatMul_1"),
+            node("MatMul", "b onnx::MatMul_3", "c", name="/elsewhere/MatMul"),
+            node("Add", "proj.bias c", "d"),
+            node("Conv", "d 17 18", "e", name="/layer1/layer1.0/conv1/Conv"),
+            node("MatMul", "e onnx::MatMul_4", "f", name="MatMul_77"),
+            node("MatMul", "f onnx::MatMul_5", "g"),
+            node("MatMul", "g onnx::MatMul_6", "h", name="/attn/MatMul"),
+            node("Add", "h attn.in_proj_bias", "i"),
+            node("LSTM", "i onnx::LSTM_7 onnx::LSTM_8", "j", name="/lstm/LSTM"),
+            scoped,
+        ],
+        {
+            **{f"onnx::MatMul_{place}": normal(4, 4) for place in range(1, 7)},
+            "proj.bias": normal(4), "attn.in_proj_bias": normal(4), "17": normal(4, 4, 3), "18": normal(4),
+            "val_9": normal(4, 4), "onnx::LSTM_7": normal(1, 8, 4), "onnx::LSTM_8": normal(1, 8, 2),
+        },
+    )  # fmt: skip
+    assert list(told(path)) == [
+        "encoder.layer.0.fc", "encoder.layer.0.fc.MatMul_1", "proj", "layer1.0.conv1", "MatMul_77", "onnx::MatMul_5",
+        "attn.in_proj_weight", "lstm.W", "lstm.R", "layers.0",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "made_up"),
+    [("onnx::MatMul_126", True), ("126", True), ("/a/Constant_3_output_0", True), ("fc.weight", False), ("w", False)],
+)
+def test_made_up_names_are_known(name, made_up):
+    assert is_made_up(name) is made_up
+
+
+def test_modules_are_told_by_nodes_and_biases():
+    assert module_of_node("/encoder/layer.0/fc/MatMul") == "encoder.layer.0.fc"
+    assert module_of_node("MatMul_3") == ""
+    assert layer_of_bias("a.b.bias") == "a.b"
+    assert layer_of_bias("a.in_proj_bias") == "a.in_proj_weight"
+    assert layer_of_bias("b") == ""
+
+
+def test_norms_that_are_spelled_out_are_norms(tmp_path):
+    path = saved(
+        tmp_path / "net.onnx",
+        [
+            node("Div", "x sigma", "n"), node("Mul", "n ln.weight", "s"), node("Add", "s ln.bias", "y"),
+            node("Mul", "y r", "m"), node("Cast", "m", "mm", to=1), node("Mul", "rms.weight mm", "z"),
+            node("Mul", "gamma z", "u"),
+        ],
+        {"ln.weight": normal(24), "ln.bias": normal(24), "rms.weight": normal(24), "gamma": normal(24)},
+    )  # fmt: skip
+    assert told(path) == {
+        "ln": ("norm", (24,), 1, "ln.bias"),
+        "rms": ("norm", (24,), 1, ""),
+        "gamma": ("other", (24,), 1, ""),
+    }
+
+
+def evaluated(path):
+    """Return the output of a model without inputs, by the library."""
+    from onnx.reference import ReferenceEvaluator
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ReferenceEvaluator(str(path)).run(None, {})[0]
+
+
+SCALED = {
+    "per tensor": ({"q": whole(12, 10), "s": np.float32(0.25), "z": np.int8(3)}, {}),
+    "per axis 1": ({"q": whole(12, 10), "s": abs(normal(10)), "z": whole(10)}, {}),
+    "per axis 0": (
+        {"q": whole(12, 10, dtype=np.uint8), "s": abs(normal(12)), "z": whole(12, dtype=np.uint8)}, {"axis": 0},
+    ),
+    "per last axis": ({"q": whole(12, 10), "s": abs(normal(10)), "z": whole(10)}, {"axis": -1}),
+    "blocks": ({"q": whole(12, 10), "s": abs(normal(3, 10)), "z": whole(3, 10)}, {"axis": 0, "block_size": 4}),
+    "int16": ({"q": whole(12, 10, dtype=np.int16), "s": np.float32(0.5), "z": np.int16(-4)}, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SCALED)
+def test_quantized_weights_are_what_the_library_makes_of_them(case, tmp_path):
+    arrays, attributes = SCALED[case]
+    dequantize = node("DequantizeLinear", "q s z", "w", **attributes)
+    output = onnx.helper.make_tensor_value_info("w", 1, [12, 10])
+    expected = evaluated(saved(tmp_path / "oracle.onnx", [dequantize], arrays, graph=([], [output])))
+    path = saved(tmp_path / "net.onnx", [dequantize, node("MatMul", "x w")], arrays)
+    layers, numbers, _ = read(path)
+    assert np.allclose(numbers["q"], expected.T, rtol=1e-6)
+    layer = layers["q"]
+    assert (str(layer.kind), layer.shape) == ("dense", (10, 12))
+    steps = arrays["s"]
+    canonical = {"per axis 1": steps.reshape(-1, 1), "per axis 0": steps.reshape(1, -1), "blocks": steps.T}
+    canonical["per last axis"] = canonical["per axis 1"]
+    told = ww.Rounding.of_steps(canonical.get(case, steps) if steps.ndim else steps)
+    assert layer.weight.rounding == ww.ROUNDINGS["float32"].with_at_least(told)
+
+
+@pytest.mark.parametrize("code", ["INT4", "UINT4", "FLOAT8E4M3FN", "FLOAT8E5M2"])
+def test_numbers_of_less_than_a_byte_and_short_floats_are_made_too(code, tmp_path):
+    values = RANDOM.integers(0, 8, (5, 7)).astype(np.float32)
+    q = onnx.helper.make_tensor("q", getattr(onnx.TensorProto, code), [5, 7], values.ravel())
+    arrays = {"q": q, "s": np.float32(0.5)}
+    path = saved(tmp_path / "net.onnx", [node("DequantizeLinear", "q s", "w"), node("Gemm", "x w", transB=1)], arrays)
+    layers, numbers, _ = read(path)
+    assert np.array_equal(numbers["q"], values * np.float32(0.5))
+    assert layers["q"].weight.told_rounding
+
+
+def test_what_is_quantized_on_the_way_is_looked_through(tmp_path):
+    arrays = {
+        "fc.weight": normal(5, 4), "s": np.float32(0.5), "z": np.uint8(3), "b": whole(4, dtype=np.int32),
+        "c_quantized": whole(4, 6), "c_scale": np.float32(0.25), "m_quantized": whole(4, 6),
+    }  # fmt: skip
+    path = saved(
+        tmp_path / "net.onnx",
+        [
+            node("QuantizeLinear", "fc.weight s z", "wq"),
+            node("DequantizeLinear", "wq s z", "w"),
+            node("MatMul", "x w", "y"),
+            node("QuantizeLinear", "y s z", "yq"),
+            node("DequantizeLinear", "yq s z", "yd"),
+            node("DequantizeLinear", "b s", "bd"),
+            node("Add", "yd bd", "u"),
+            node("Mul", "s c_scale", "both"),
+            node("MatMulInteger", "u c_quantized", "v"),
+            node("Mul", "v both", "n"),
+            node("MatMulInteger", "n m_quantized", "o"),
+            node("Mul", "o both", "p"),
+        ],
+        arrays,
+    )
+    assert told(path) == {"fc": ("dense", (4, 5), 1, "b"), "c": ("dense", (6, 4), 1, "")}
+    _, numbers, checkpoint = read(path)
+    assert np.array_equal(numbers["fc.weight"], arrays["fc.weight"].T)
+    assert np.array_equal(numbers["b"], (arrays["b"] * 0.5).astype("f4"))
+    assert np.array_equal(numbers["c_quantized"], arrays["c_quantized"].T * np.float32(0.25))
+    assert "m_quantized" in {skipped.name for skipped in checkpoint.skipped}
+
+
+def test_operators_with_scales_of_their_own(tmp_path):
+    arrays = {
+        "k_quantized": whole(6, 2, 3), "k_scale": abs(normal(6)), "k_zero": np.zeros(6, np.int8),
+        "m": whole(8, 5), "m_scale": abs(normal(5)), "m_zero": whole(5),
+        "fc.weight_quantized": whole(5, 4, dtype=np.uint8), "fc.weight_scale": np.float32(0.5),
+        "fc.weight_zero_point": np.uint8(100), "fc.bias": normal(4), "s": np.float32(1), "z": np.uint8(0),
+        "unknown": whole(4, 4), "table": whole(9, 4), "table_scale": np.float32(0.25),
+    }  # fmt: skip
+    path = saved(
+        tmp_path / "net.onnx",
+        [
+            node("QLinearConv", "x s z k_quantized k_scale k_zero s z", "a"),
+            node("QLinearMatMul", "a s z m m_scale m_zero s z", "b"),
+            node("DynamicQuantizeLinear", "b", "c c_scale c_zero"),
+            node("MatMulInteger", "c fc.weight_quantized c_zero fc.weight_zero_point", "d"),
+            node("Cast", "d", "e", to=1),
+            node("Mul", "c_scale fc.weight_scale", "f"),
+            node("Mul", "e f", "g"),
+            node("Add", "fc.bias g", "h"),
+            node("MatMulInteger", "h unknown", "i"),
+            node("Gather", "table i", "j"),
+            node("DequantizeLinear", "j table_scale", "k"),
+        ],
+        arrays,
+    )
+    assert told(path) == {
+        "k": ("conv1d", (6, 2, 3), 1, ""),
+        "m": ("dense", (5, 8), 1, ""),
+        "fc": ("dense", (4, 5), 1, "fc.bias"),
+        "table": ("embedding", (9, 4), 1, ""),
+    }
+    _, numbers, checkpoint = read(path)
+    assert np.allclose(numbers["k_quantized"], arrays["k_quantized"] * arrays["k_scale"][:, None, None])
+    assert np.allclose(numbers["m"], ((arrays["m"] - arrays["m_zero"].astype("f4")) * arrays["m_scale"]).T)
+    assert np.allclose(numbers["fc.weight_quantized"], (arrays["fc.weight_quantized"].T - np.float32(100)) * 0.5)
+    assert np.allclose(numbers["table"], arrays["table"] * 0.25)
+    assert "unknown" in {skipped.name for skipped in checkpoint.skipped}
+    assert {"k_scale", "m_scale", "fc.weight_scale"} <= {buffer.name for buffer in checkpoint.buffers}
+
+
+def test_a_bias_whose_weight_cannot_be_read_is_a_layer_of_its_own(tmp_path):
+    arrays = {"fc.weight": whole(5, 4), "fc.bias": normal(4), "s": whole(1)}
+    nodes = [node("DequantizeLinear", "fc.weight s", "w"), node("MatMul", "x w", "y"), node("Add", "y fc.bias")]
+    path = saved(tmp_path / "net.onnx", nodes, arrays)
+    assert told(path) == {"fc.bias": ("other", (4,), 1, "")}
+    assert {skipped.name for skipped in read(path)[2].skipped} == {"fc.weight", "s"}
+
+
+def test_pieces_take_no_name_of_another_tensor(tmp_path):
+    arrays = {"W": normal(2, 4, 3), "R": normal(2, 4, 1), "W.forward": normal(4, 4)}
+    path = saved(tmp_path / "net.onnx", [node("LSTM", "x W R", "y"), node("MatMul", "y W.forward")], arrays)
+    layers, numbers, _ = read(path)
+    assert set(layers) == {"W.forward", "W.reverse", "R.forward", "R.reverse", "W.forward (1)"}
+    assert {"W.forward", "W.forward (piece)"} <= set(numbers)
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_recurrent_layers_of_whole_numbers(directions, tmp_path):
+    arrays = {
+        "W": whole(directions, 5, 12), "R": whole(directions, 3, 12), "B": normal(directions, 24),
+        "ws": abs(normal(directions)), "wz": whole(directions), "rs": abs(normal(directions)), "rz": whole(directions),
+    }  # fmt: skip
+    lstm = node("DynamicQuantizeLSTM", "x W R B _ _ _ _ ws wz rs rz", "y", domain="com.microsoft", hidden_size=3)
+    layers, numbers, _ = read(saved(tmp_path / "net.onnx", [lstm], arrays))
+    suffixes = [""] if directions == 1 else [".forward", ".reverse"]
+    assert [(name, layer.shape) for name, layer in layers.items()] == [
+        *((f"W{suffix}", (12, 5)) for suffix in suffixes), *((f"R{suffix}", (12, 3)) for suffix in suffixes),
+    ]  # fmt: skip
+    for place, suffix in enumerate(suffixes):
+        expected = (arrays["R"][place].T - np.float32(arrays["rz"][place])) * arrays["rs"][place]
+        assert np.allclose(numbers[f"R{suffix}"], expected)
+        assert layers[f"R{suffix}"].bias.name == f"B.R{suffix}"
+        assert np.array_equal(numbers[f"B.R{suffix}"], arrays["B"][place, 12:])
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("with_zeros", [False, True])
+def test_products_of_n_bits(bits, with_zeros, tmp_path):
+    rows, cols, block = 6, 40, 16
+    blocks = 3
+    q = RANDOM.integers(0, 1 << bits, (rows, blocks, block)).astype(np.uint8)
+    zeros = RANDOM.integers(0, 1 << bits, (rows, blocks)).astype(np.uint8)
+    scale = abs(normal(rows, blocks))
+
+    def packed(numbers):
+        per_byte = 8 // bits
+        padded = np.concatenate([numbers, np.zeros((*numbers.shape[:-1], -numbers.shape[-1] % per_byte), np.uint8)], -1)
+        parts = padded.reshape(*padded.shape[:-1], -1, per_byte)
+        return sum(parts[..., place] << np.uint8(place * bits) for place in range(per_byte)).astype(np.uint8)
+
+    arrays = {"q": packed(q), "s": scale.ravel(), **({"z": packed(zeros).ravel()} if with_zeros else {})}
+    product = node(
+        "MatMulNBits", "x q s z" if with_zeros else "x q s", "y", domain="com.microsoft",
+        N=rows, K=cols, bits=bits, block_size=block,
+    )  # fmt: skip
+    path = saved(tmp_path / "net.onnx", [product], arrays, opsets=(("", 21), ("com.microsoft", 1)))
+    layers, numbers, _ = read(path)
+    middle = zeros if with_zeros else np.full((rows, blocks), 1 << (bits - 1))
+    expected = ((q.astype("f4") - middle[:, :, None]) * scale[:, :, None]).reshape(rows, -1)[:, :cols]
+    assert (str(layers["q"].kind), layers["q"].shape) == ("dense", (rows, cols))
+    assert np.allclose(numbers["q"], expected)
+
+
+TYPED = {
+    "float32": ("FLOAT", [1.5, -2, 3, 4, 5, 6]), "float64": ("DOUBLE", [1.5, -2, 3, 4, 5, 6]),
+    "float16": ("FLOAT16", [1.5, -2, 3, 4, 5, 6]), "bfloat16": ("BFLOAT16", [1.5, -2, 3, 4, 5, 6]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", TYPED)
+def test_numbers_that_stand_as_protobufs_own(dtype, tmp_path):
+    code, values = TYPED[dtype]
+    tensor = onnx.helper.make_tensor("w", getattr(onnx.TensorProto, code), [2, 3], values)
+    assert not tensor.raw_data
+    layers, numbers, _ = read(saved(tmp_path / "net.onnx", [node("MatMul", "x w")], {"w": tensor}))
+    assert layers["w"].weight.dtype == dtype
+    assert numbers["w"].astype("f8").tolist() == np.reshape(values, (2, 3)).T.tolist()
+
+
+@pytest.mark.parametrize("code", ["INT8", "UINT8", "INT16", "INT32", "INT64", "UINT64", "BOOL", "COMPLEX64"])
+def test_content_of_what_is_skipped_is_the_same_however_it_is_stored(code, tmp_path):
+    kind = onnx.helper.tensor_dtype_to_np_dtype(getattr(onnx.TensorProto, code))
+    values = np.array([1, 0, 1, 0, 1, 1]).astype(kind)
+    if kind.kind == "i":
+        values = values * -3
+    typed = onnx.helper.make_tensor("w", getattr(onnx.TensorProto, code), [6], values)
+    raw = onnx.numpy_helper.from_array(values, "w")
+    digests = []
+    for place, tensor in enumerate((typed, raw)):
+        with LOADER.open(saved(tmp_path / f"{place}.onnx", [], {"w": tensor})) as checkpoint:
+            (skipped,) = checkpoint.skipped
+            assert skipped.dtype == kind.name
+            with checkpoint.read_bytes(skipped) as content:
+                digests.append(content.tobytes())
+    assert digests == [values.tobytes()] * 2
+
+
+def test_sparse_tensors_are_listed_with_their_parts(tmp_path):
+    sparse = onnx.helper.make_sparse_tensor(
+        onnx.helper.make_tensor("s", 1, [2], [1.0, 2]), onnx.helper.make_tensor("i", 7, [2], [0, 5]), [3, 4]
+    )
+    graph = onnx.helper.make_graph([], "net", [], [], sparse_initializer=[sparse])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "net.onnx")
+    with LOADER.open(tmp_path / "net.onnx") as checkpoint:
+        assert [(s.name, s.shape, s.reason, s.readable) for s in checkpoint.skipped] == [
+            ("s", (3, 4), "it is sparse", True)
+        ]
+
+
+def test_data_beside_the_model_are_read_where_they_lie(network, tmp_path):
+    inside = ww.analyze(network, store=str(tmp_path / "a.sqlite"))
+    model = onnx.load(network)
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "model" / "net.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="data.bin", size_threshold=64)
+    assert path.stat().st_size < network.stat().st_size / 4
+    with LOADER.open(path) as checkpoint:
+        (embed,) = [layer.weight for layer in checkpoint.layers if layer.name == "embed"]
+        assert checkpoint.locate(embed).source.name == "data.bin"
+    beside = ww.analyze(path.parent, store=str(tmp_path / "b.sqlite"))
+    assert beside.digest == inside.digest
+    assert [row.name for row in beside.layers] == [row.name for row in inside.layers]
+
+
+def test_a_model_on_another_machine_is_read_with_its_data(network, tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    path = tmp_path / "net.onnx"
+    onnx.save(onnx.load(network), path, save_as_external_data=True, location="data.bin", size_threshold=64)
+    for name in ("net.onnx", "data.bin"):
+        with fsspec.open(f"memory://onnx/{name}", "wb") as file:
+            file.write((tmp_path / name).read_bytes())
+    there = ww.analyze("memory://onnx/net.onnx", store=str(tmp_path / "there.sqlite"))
+    here = ww.analyze(network, store=str(tmp_path / "here.sqlite"))
+    assert (there.digest, there.layers) == (here.digest, here.layers)
+
+
+def test_a_small_model_with_large_data_is_read(tmp_path):
+    """What its tensors take is more than many times the model's own size, and no overlap."""
+    arrays = {"fc.weight": normal(1500, 1500)}
+    path = saved(tmp_path / "net.onnx", [node("Gemm", "x fc.weight", transB=1)], arrays)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="data.bin")
+    _, numbers, _ = read(path)
+    assert np.array_equal(numbers["fc.weight"], arrays["fc.weight"])
+
+
+@pytest.mark.parametrize("opset", [7, 9, 13, 17, 21, 25])
+def test_opsets(opset, tmp_path):
+    arrays = {"bn.weight": normal(4), "bn.bias": normal(4), "m": normal(4), "v": normal(4), "w": normal(4, 3)}
+    nodes = [node("BatchNormalization", "x bn.weight bn.bias m v"), node("MatMul", "y w")]
+    assert list(told(saved(tmp_path / "net.onnx", nodes, arrays, opsets=(("", opset),)))) == ["bn", "w"]
+
+
+def test_models_are_known_by_their_content(network, tmp_path):
+    renamed = tmp_path / "weights.bin"
+    renamed.write_bytes(network.read_bytes())
+    assert LOADER.probe(renamed) == 1.0
+    assert ww.describe(renamed).layers[0].name == "embed"
+    core_ml = tmp_path / "net.mlmodel"
+    core_ml.write_bytes(b"\x08\x04\x12\x10\x0a\x0e\x0a\x05input\x1a\x05\x2a\x03\x0a\x01\x02\xa2\x1f\x04abcd")
+    tensorflow = tmp_path / "graph.pb"
+    tensorflow.write_bytes(b"\x0a\x10\x0a\x01x\x12\x0bPlaceholder" + bytes(50))
+    for other in (core_ml, tensorflow):
+        assert LOADER.probe(other) == 0
+
+
+PROGRAM = """
+import sys, time
+import numpy, ml_dtypes
+from pathlib import Path
+from ww_core.loading.files import FileSource
+from ww_plugins.loaders.onnx.loader import OnnxLoader
+begin = time.perf_counter()
+checkpoint = OnnxLoader().open(FileSource(Path(sys.argv[1])))
+seconds = time.perf_counter() - begin
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(len(checkpoint.layers), seconds, status["VmHWM"].split()[0])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_model_of_two_gigabytes_is_told_in_little_time_and_memory(beside, tmp_path):
+    from onnx_files import external, model, part, tensor, varint
+
+    length, count = 5_000_000, 100
+    path = tmp_path / "net.onnx"
+    nodes = b"".join(
+        part(1, part(1, "x") + part(1, f"w{place}") + part(2, f"y{place}") + part(4, "MatMul"))
+        for place in range(count)
+    )
+    if beside:
+        told_of = [
+            external(f"w{place}", (1000, 5000), location="data", offset=place * length * 4, length=length * 4)
+            for place in range(count)
+        ]
+        path.write_bytes(model(*told_of, graph=nodes))
+        with (tmp_path / "data").open("wb") as file:
+            file.truncate(length * 4 * count)
+    else:
+        heads = [
+            tensor(f"w{place}", (1000, 5000), raw=None) + varint(9 << 3 | 2) + varint(length * 4)
+            for place in range(count)
+        ]
+        heads = [varint(5 << 3 | 2) + varint(len(head) + length * 4) + head for head in heads]
+        size = len(nodes) + sum(map(len, heads)) + length * 4 * count
+        with path.open("wb") as file:
+            file.write(b"\x08\x08" + varint(7 << 3 | 2) + varint(size) + nodes)
+            for head in heads:
+                file.write(head)
+                file.seek(length * 4, 1)
+            file.write(part(8, b"\x10\x11"))
+    done = subprocess.run([sys.executable, "-c", PROGRAM, path], capture_output=True, text=True, check=True, timeout=60)
+    layers, seconds, kilobytes = done.stdout.split()
+    assert (int(layers), float(seconds) < 2, int(kilobytes) < 300_000) == (count, True, True), done.stdout
+
+
+def test_what_pytorch_exports_has_the_layers_of_the_module(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = torch.nn.Embedding(50, 24)
+            self.conv = torch.nn.Conv1d(24, 32, 3, groups=2)
+            self.blocks = torch.nn.ModuleList([torch.nn.Linear(32, 32, bias=place > 0) for place in range(2)])
+            self.norm = torch.nn.LayerNorm(32)
+            self.head = torch.nn.Linear(32, 10)
+
+        def forward(self, ids):
+            hidden = self.conv(self.embed(ids).transpose(1, 2)).transpose(1, 2)
+            for block in self.blocks:
+                hidden = block(hidden)
+            return self.head(self.norm(hidden))
+
+    net = Net().eval()
+    path = tmp_path / "net.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(net, (torch.zeros(2, 9, dtype=torch.long),), path, opset_version=17, dynamo=False)
+    layers, numbers, _ = read(path)
+    state = net.state_dict()
+    assert set(layers) == {name.removesuffix(".weight") for name in state if name.endswith(".weight")}
+    for name, layer in layers.items():
+        assert np.array_equal(numbers[layer.weight.name], state[f"{name}.weight"].numpy()), name
+        assert (layer.bias is not None) == (f"{name}.bias" in state)
+    assert layers["conv"].groups == 2

@@ -1,0 +1,110 @@
+"""Operators of whole numbers: their weights have scales, as inputs of the node or in what follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import ww_core as ww
+from ww_plugins.loaders.onnx.values import Packed, Product, Quantization, ScaledBy, Value
+
+if TYPE_CHECKING:
+    from ww_plugins.loaders.onnx.use import Use
+    from ww_plugins.loaders.onnx.values import Known
+
+
+def product_of_integers(use: Use, known: list[Known | None]) -> Product | None:
+    """Take the scale that follows a product of whole numbers for that of its weight, and return the product."""
+    for product, scale in (known, known[::-1]):
+        if isinstance(product, Product) and isinstance(scale, ScaledBy):
+            claim = use.claims.made.get(product.weight.tensor)
+            meant = claim.value.quantization if claim is not None else None
+            if claim is not None and isinstance(meant, Quantization) and meant.scale.tensor is product.weight.tensor:
+                found = _scale_of(product.weight, scale)
+                if found is not None:
+                    claim.value = replace(claim.value, quantization=replace(meant, scale=found))
+                    use.claims.buffer(found, use.node)
+            return product
+    return None
+
+
+def _scale_of(weight: Value, product: ScaledBy) -> Value | None:
+    """Return the scale of a weight out of a product of scales; where both are known, the names must tell it."""
+    if len(product.scales) == 1:
+        return product.scales[0]
+    wanted = f"{weight.tensor.name.removesuffix('_quantized')}_scale"
+    return next((scale for scale in product.scales if scale.tensor.name == wanted), None)
+
+
+def _weight_with_scale(weight_at: int, scale_at: int, zero_at: int, *buffers: int) -> Callable[[Use], Value | None]:
+    """Return what finds the weight of a node that has its scale and zero point as inputs.
+
+    Where it has no input for the scale, which a product of whole numbers has not, the weight stands for its own until
+    the scale is found behind it.
+    """
+
+    def find(use: Use) -> Value | None:
+        use.buffers(*(place for place in (scale_at, zero_at, *buffers) if place))
+        weight = use.value(weight_at)
+        if weight is None or weight.quantization is not None or len(weight.axes) < 2:
+            return None
+        scale = use.value(scale_at) if scale_at else weight
+        zero = use.value(zero_at) if zero_at else None
+        return None if scale is None else replace(weight, quantization=Quantization(scale, zero, weight.axes[-1]))
+
+    return find
+
+
+def quantized_convolution(weight_at: int, scale_at: int, zero_at: int, *buffers: int) -> Callable[[Use], None]:
+    """Return what takes the kernel of a convolution of whole numbers; arguments are places of inputs, 0 for none."""
+    find = _weight_with_scale(weight_at, scale_at, zero_at, *buffers)
+
+    def convolution(use: Use) -> None:
+        kernel = find(use)
+        if kernel is None or not isinstance(kernel.quantization, Quantization):
+            return
+        meant = replace(kernel.quantization, axis=kernel.axes[0])
+        kernel = replace(kernel, quantization=meant)
+        if use.claims.convolution(kernel, use.node, use.integer("group", 1)) and not scale_at:
+            use.makes(Product(replace(kernel, quantization=None), kernel.shape[0]))
+
+    return convolution
+
+
+def quantized_product(
+    weight_at: int, scale_at: int, zero_at: int, bias_at: int, *buffers: int
+) -> Callable[[Use], None]:
+    """Return what takes the matrix of a product of whole numbers; arguments are places of inputs, 0 for none."""
+    find = _weight_with_scale(weight_at, scale_at, zero_at, *buffers)
+
+    def product(use: Use) -> None:
+        weight = find(use)
+        if weight is None:
+            return
+        rows = 0 if use.integer("transB", 0) else 1
+        if isinstance(weight.quantization, Quantization) and len(weight.axes) == 2:
+            meant = replace(weight.quantization, axis=weight.axes[rows])
+            weight = replace(weight, quantization=meant)
+        if use.claims.dense(weight, use.node, rows, 1 - rows):
+            plain = weight if scale_at else replace(weight, quantization=None)
+            if bias_at:
+                use.bias(bias_at, weight, weight.shape[rows])
+            use.makes(Product(plain, weight.shape[rows]))
+
+    return product
+
+
+def packed_product(use: Use) -> None:
+    """Take the weight of a ``MatMulNBits``."""
+    packed, scale, zero = use.value(1), use.value(2), use.value(3)
+    use.buffers(2, 3)
+    rows, cols, bits, block = (use.integer(*told) for told in (("N", 0), ("K", 0), ("bits", 4), ("block_size", 0)))
+    sides = 0 < rows < 1 << 31 and 0 < cols < 1 << 31
+    plausible = sides and bits in {2, 4, 8} and 0 < block < 1 << 20 and not block * bits % 8
+    if packed is None or scale is None or not plausible or not packed.is_as_stored:
+        return
+    value = replace(packed, quantization=Packed((rows, cols), bits, block, scale, zero))
+    if use.claims.weight(value, use.node, ww.LayerKind.DENSE, (0, 1)):
+        use.bias(5, value, rows)
+        use.makes(Product(value, rows))

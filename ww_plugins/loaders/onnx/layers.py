@@ -1,0 +1,148 @@
+"""From what a graph says of its tensors to tensors in ww's layout, each with its part."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import ww_core as ww
+from ww_core.loading.mapped import StoredTensor, transposed
+from ww_core.loading.state_dict import Part, plain_names
+from ww_plugins.loaders.onnx.claims import Claim, Piece
+from ww_plugins.loaders.onnx.messages import Node
+from ww_plugins.loaders.onnx.naming import (
+    LayerNames,
+    is_made_up,
+    layer_of,
+    layer_of_bias,
+    module_of_node,
+    module_of_scopes,
+)
+from ww_plugins.loaders.onnx.quantized import Dequantizer
+from ww_plugins.loaders.onnx.tensors import Tensors, slice_of
+from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
+
+if TYPE_CHECKING:
+    from ww_plugins.loaders.onnx.graph import Walk
+    from ww_plugins.loaders.onnx.messages import Tensor
+
+_SMALL = 16  # numbers of a constant that no operator of a layer uses: more are a vector that was trained, perhaps
+
+
+@dataclass(slots=True)
+class Layers:
+    """Puts the tensors of a model into their places.
+
+    Attributes:
+        walk: What the graphs say.
+        tensors: Finds the numbers of tensors.
+    """
+
+    walk: Walk
+    tensors: Tensors
+    _names: dict[Tensor, str] = field(default_factory=dict)
+    _of: dict[tuple[Tensor, str], str] = field(default_factory=dict)
+    _bias_of: dict[Tensor, str] = field(default_factory=dict)
+    _layer_names: LayerNames = field(default_factory=LayerNames)
+    _tensor_names: set[str] = field(default_factory=set)
+    _not_analysed: set[Tensor] = field(default_factory=set)
+
+    def all(self) -> tuple[StoredTensor, ...]:
+        """Return all tensors, in the order in which nodes use them; those that none uses come last.
+
+        Raises:
+            CorruptFileError: What is told of a tensor contradicts the file.
+            SourceError: It takes more than the budget.
+        """
+        plain = plain_names(list(self.walk.names.values()))
+        self._names = {tensor: plain[name] for tensor, name in self.walk.names.items()}
+        self._tensor_names = set(self._names.values())
+        claims = {tensor: claim for tensor, claim in self.walk.claims.made.items() if tensor in self._names}
+        for tensor in self._names:
+            if tensor not in claims:
+                claims[tensor] = _unclaimed(tensor)
+        self._bias_of = {claim.of: self._names[tensor] for tensor, claim in claims.items() if claim.of is not None}
+        self._name_layers(claims)
+        dequantizer = Dequantizer(self.walk.reader.file, self._stored)
+        found: list[StoredTensor] = []
+        for tensor, claim in claims.items():
+            found += self._placed(tensor, claim, dequantizer)
+        return tuple(found)
+
+    def _stored(self, value: Value) -> StoredTensor:
+        return self.tensors.stored(value.tensor, self._names.get(value.tensor, value.tensor.name))
+
+    def _name_layers(self, claims: dict[Tensor, Claim]) -> None:
+        """Name all layers: those first whose tensors have names that the model gave them."""
+        weights = [(tensor, claim) for tensor, claim in claims.items() if claim.kind is not None]
+        for made_up in (False, True):
+            for tensor, claim in weights:
+                name = self._names[tensor]
+                if is_made_up(name) is made_up:
+                    wished = self._wished(tensor, name, claim) if made_up else [layer_of(name), name]
+                    self._name(tensor, claim, wished)
+
+    def _name(self, tensor: Tensor, claim: Claim, wished: list[str]) -> None:
+        for suffix in [piece.suffix for piece in claim.pieces] or [""]:
+            self._of[tensor, suffix] = self._layer_names.first_free([f"{name}{suffix}" for name in wished])
+
+    def _wished(self, tensor: Tensor, name: str, claim: Claim) -> list[str]:
+        node, scope = claim.node.name, module_of_scopes(claim.node.scopes) or module_of_node(claim.node.name)
+        path = ".".join(part for part in node.split("/") if part)
+        if claim.pieces:
+            return [*(f"{each}.{claim.letter}" for each in (scope, path) if each), name]
+        wished = [layer_of_bias(self._bias_of.get(tensor, "")), scope, path, name]
+        return [each for each in wished if each]
+
+    def _placed(self, tensor: Tensor, claim: Claim, dequantizer: Dequantizer) -> list[StoredTensor]:
+        value = claim.value
+        if isinstance(value.quantization, Quantization) and value.quantization.scale.tensor is tensor:
+            value = replace(value, quantization=None)  # its scale was not found
+        order = claim.order or tuple(range(len(value.axes)))
+        axes = order if isinstance(value.quantization, Packed) else tuple(value.axes[axis] for axis in order)
+        found = dequantizer.plain(value, axes)
+        if found.fault or found.dtype not in ww.ITEM_SIZES:
+            self._not_analysed.add(tensor)
+        if found.fault:
+            return [found]
+        if claim.pieces:
+            return [self._piece(found, tensor, claim, piece) for piece in claim.pieces]
+        if axes != tuple(range(len(axes))) and found.dtype not in _NOT_TURNED:
+            found = transposed(found, axes)
+        return [replace(found, part=self._part(tensor, claim))]
+
+    def _part(self, tensor: Tensor, claim: Claim) -> Part:
+        if claim.kind is not None:
+            return Part("weight", self._of[tensor, ""], claim.kind, claim.groups)
+        return Part("buffer") if claim.of is None else self._part_of_bias(self._names[tensor], (claim.of, ""))
+
+    def _part_of_bias(self, name: str, weight: tuple[Tensor, str]) -> Part:
+        """Say what a bias is: a layer of its own where its weight is not analysed. Weights come before their biases."""
+        if weight in self._of and weight[0] not in self._not_analysed:
+            return Part("bias", self._of[weight])
+        return Part("weight", self._layer_names.first_free([name]))
+
+    def _piece(self, found: StoredTensor, tensor: Tensor, claim: Claim, piece: Piece) -> StoredTensor:
+        name = f"{found.name}{piece.suffix}"
+        while piece.suffix and name in self._tensor_names:
+            name += " (piece)"
+        self._tensor_names.add(name)
+        part = slice_of(replace(found, name=name), piece.first, piece.shape)
+        if piece.of is None:
+            part = transposed(part, piece.order) if piece.order else part
+            layer = self._of[tensor, piece.suffix]
+            return replace(part, part=Part("weight", layer, claim.kind or ww.LayerKind.RECURRENT))
+        return replace(part, part=self._part_of_bias(part.name, piece.of))
+
+
+_NOT_TURNED = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn"})
+"""Dtypes whose numbers do not lie in bytes of their own."""
+
+
+def _unclaimed(tensor: Tensor) -> Claim:
+    """Say what a tensor is that no operator of a layer uses: a weight of no special kind, unless it is small."""
+    value = Value.of(tensor)
+    if value.is_float and (len(tensor.shape) > 1 or math.prod(tensor.shape) > _SMALL):
+        return Claim(value, Node(), ww.LayerKind.OTHER)
+    return Claim(value, Node())

@@ -1,0 +1,91 @@
+"""Names of layers: the tensor's own where the exporter kept it, else the module's that the node or the bias tells."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ww_core.loading.names import fault_of_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MADE_UP = re.compile(
+    r"[0-9]*|onnx::\w+|_?val_[0-9]+|(.*/)?_?Constant(_[0-9]+)?_output_[0-9]+|(.*/)?\w+_output_[0-9]+", re.DOTALL
+)
+"""Names that exporters make up for tensors that no module holds as they are."""
+
+_SUFFIXES = ("_quantized", "_Q4", "_Q8", "_Transposed", ".weight")
+"""What follows the name of a module in that of its weight; programs that quantize models add theirs."""
+
+_SCOPE = re.compile("'([^']*)'")
+_LONGEST_SCOPES = 4000
+_OF_BIAS = re.compile(r"(.+)([._])bias(_quantized)?", re.DOTALL)
+
+
+def is_made_up(name: str) -> bool:
+    """Whether the name of a tensor is an exporter's own."""
+    return _MADE_UP.fullmatch(name) is not None
+
+
+def layer_of(tensor: str) -> str:
+    """Return the name of the layer that a tensor names."""
+    short = tensor
+    for suffix in _SUFFIXES:
+        short = short.removesuffix(suffix)
+    return short or tensor
+
+
+def layer_of_bias(tensor: str) -> str:
+    """Return the layer that the name of a bias tells; nothing where it tells none.
+
+    ``proj.bias`` is that of ``proj``, and ``in_proj_bias`` that of ``in_proj_weight``.
+    """
+    found = _OF_BIAS.fullmatch(tensor)
+    if found is None or is_made_up(tensor):
+        return ""
+    return found[1] if found[2] == "." else f"{found[1]}_weight"
+
+
+def module_of_node(node: str) -> str:
+    """Return the module in whose scope a node stands, by the path that is its name; nothing where it has none.
+
+    A path names a module within a list by both: ``/layer1/layer1.0/conv1/Conv`` is in ``layer1.0.conv1``.
+    """
+    parts = [part for part in node.split("/") if part][:-1]
+    kept: list[str] = []
+    for part in parts:
+        if kept and part.startswith(f"{kept[-1]}."):
+            kept.pop()
+        kept.append(part)
+    return ".".join(kept)
+
+
+def module_of_scopes(scopes: str) -> str:
+    """Return the innermost module of scopes that PyTorch's exporter told, as ``['', 'layers.0', 'linear_4']``.
+
+    The last of them is the operator.
+    """
+    told = _SCOPE.findall(scopes[:_LONGEST_SCOPES])
+    return told[-2] if len(told) > 1 else ""
+
+
+@dataclass(slots=True)
+class LayerNames:
+    """Gives each layer a name that no other one has."""
+
+    _taken: set[str] = field(default_factory=set)
+    _doubles: int = 0
+
+    def first_free(self, wished: Iterable[str]) -> str:
+        """Return the first name that is sound and free; where none is, the last one with a number behind it."""
+        name = ""
+        for name in wished:
+            if name not in self._taken and not fault_of_name(name):
+                break
+        while name in self._taken:
+            self._doubles += 1
+            name = f"{name[:1000]} ({self._doubles})"
+        self._taken.add(name)
+        return name

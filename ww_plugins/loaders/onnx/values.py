@@ -1,0 +1,149 @@
+"""Values of a graph that are known before it runs: its tensors, seen through the nodes that only pass them on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ww_plugins.loaders.onnx.messages import Attribute, Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantization:
+    """How whole numbers stand for others: ``(q - zero) * scale``.
+
+    Attributes:
+        scale: Of the tensor, of each place along an axis, or of blocks along it.
+        zero: The number that stands for 0; None for 0 itself.
+        axis: The axis along which the scale changes, of the tensor as it is stored.
+        block: Numbers along the axis that share a scale; 0 where the scale has one number or one for each place.
+    """
+
+    scale: Value
+    zero: Value | None = None
+    axis: int = 1
+    block: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """How the weights of a ``MatMulNBits`` are packed.
+
+    Attributes:
+        shape: Of the weight: (out, in).
+        bits: Of a number.
+        block: Numbers of a row that share a scale.
+        scale: Of each block.
+        zero: Of each block, packed too; None for the middle.
+    """
+
+    shape: tuple[int, int]
+    bits: int
+    block: int
+    scale: Value
+    zero: Value | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """A tensor under the name of a value.
+
+    Attributes:
+        tensor: The tensor.
+        axes: Axis ``i`` of the value is axis ``axes[i]`` of the tensor.
+        quantization: How its numbers are meant, if they are not meant as they are.
+    """
+
+    tensor: Tensor
+    axes: tuple[int, ...]
+    quantization: Quantization | Packed | None = None
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Value:
+        """Return a tensor as it is."""
+        return cls(tensor, tuple(range(len(tensor.shape))))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return tuple(self.tensor.shape[axis] for axis in self.axes)
+
+    @property
+    def is_as_stored(self) -> bool:
+        """Whether its axes are those of the tensor."""
+        return self.axes == tuple(range(len(self.axes)))
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it is a row of floating-point numbers, or stands for one."""
+        return self.quantization is not None or self.tensor.code in {1, 10, 11, 16}
+
+    def permuted(self, order: Sequence[int]) -> Value | None:
+        """Return it with its axes in another order; None if that is no order of its axes."""
+        if sorted(order) != list(range(len(self.axes))):
+            return None
+        return replace(self, axes=tuple(self.axes[axis] for axis in order))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Product:
+    """What a layer made of a weight, and to which a bias may be added.
+
+    Attributes:
+        weight: The weight.
+        length: Its outputs.
+    """
+
+    weight: Value
+    length: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScaledBy:
+    """The product of two scales, of numbers and of a weight: those that are known."""
+
+    scales: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """Rows that were looked up in a table of whole numbers, before they get their scale."""
+
+    table: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ratio:
+    """What a division or a product made: where a norm is spelled out, its scale is what comes next."""
+
+
+Known = Value | Product | ScaledBy | Looked | Ratio
+
+
+@dataclass(slots=True)
+class Scope:
+    """The names that the nodes of a graph see.
+
+    Attributes:
+        path: Where the graph lies, for names; empty for the model's own.
+        outer: The scope around it; None for the model's graph and for a function.
+        known: What is known of values, by name.
+        given: The attributes that the call of a function gave it.
+    """
+
+    path: str = ""
+    outer: Scope | None = None
+    known: dict[str, Known] = field(default_factory=dict)
+    given: Mapping[str, Attribute] = field(default_factory=dict)
+
+    def find(self, name: str) -> Known | None:
+        """Return what is known of a value; None for nothing."""
+        scope: Scope | None = self
+        while scope is not None and name:
+            if name in scope.known:
+                return scope.known[name]
+            scope = scope.outer
+        return None
