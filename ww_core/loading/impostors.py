@@ -29,6 +29,7 @@ class Impostor(NamedTuple):
 _UNPACK = "unpack it, and name the file that is in it"
 _OTHER = "convert it to safetensors, or install a loader for it"
 _AGAIN = "download it again"
+_BY_ANOTHER = "name it without --loader"
 _BY_NUMPY = "load it by numpy.load, and analyse a dict of names and arrays from Python"
 
 _POINTER = Impostor("a git-lfs pointer, not the file it stands for", "run `git lfs pull` in its repository")
@@ -100,7 +101,7 @@ def impostor(head: bytes) -> Impostor | None:
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
         return _PAGE
     if head[4:8] == b"TFL3":
-        return Impostor("a model of TensorFlow Lite", _OTHER)
+        return Impostor("a model of TensorFlow Lite", _BY_ANOTHER)
     if head[257:262] == b"ustar":
         return Impostor("a tar archive", f"{_UNPACK}; if PyTorch before 0.2 wrote it, load and save it by PyTorch")
     if _ONNX.match(head):
@@ -111,7 +112,7 @@ def impostor(head: bytes) -> Impostor | None:
 def unreadable(head: bytes) -> Impostor:
     """Tell what a file seems to be of which nobody could make sense; what it is called is no evidence."""
     if head[8:9] == b"{":
-        return Impostor("a safetensors file", "name it without --loader")
+        return Impostor("a safetensors file", _BY_ANOTHER)
     if not head.strip(b"\0"):
         return Impostor("nothing but zeros, as a download leaves that was cut off", _AGAIN)
     if head.lstrip()[:1] in {b"{", b"["} and _is_text(head):
