@@ -151,6 +151,22 @@ class TestArrays(LoaderContract):
         return dict(weights)
 
 
+class TestTFLite(LoaderContract):
+    plugin = ww_plugins.loaders
+    name = "tflite"
+
+    def write(self, weights, folder):
+        pytest.importorskip("flatbuffers")
+        from tflite_files import of_weights
+
+        path = Path(folder) / "sample.tflite"
+        path.write_bytes(of_weights(weights))
+        return path
+
+    def layer_name(self, name):
+        return name
+
+
 class TestFrames(ImporterContract):
     plugin = ww_plugins.importers
     name = "weightwatcher"

@@ -22,6 +22,7 @@ from ww_plugins.loaders.tflite.sparse import Sparsity
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
+    import numpy as np
     import numpy.typing as npt
 
     from ww_plugins.loaders.tflite.model import Model, Operator, Place, Subgraph, Tensor
@@ -38,6 +39,7 @@ class Constant:
         name: Its name; unique.
         tensor: The tensor.
         quantisation: How it is quantised; None if it is not.
+        sparsity: Where its numbers stand; None if it has all of them.
         meaning: What an operator takes it for; None if that is nothing with a name.
         layer: The layer whose bias it is; empty if it is none.
     """
@@ -45,6 +47,7 @@ class Constant:
     name: str
     tensor: Tensor
     quantisation: Quantisation | None
+    sparsity: Sparsity | None
     meaning: Meaning | None = None
     layer: str = ""
 
@@ -62,7 +65,7 @@ class Constant:
     @property
     def decoded(self) -> int:
         """Bytes that it takes in memory, because the file does not hold its numbers as they are."""
-        is_held = self.tensor.sparsity is not None or self.quantisation is not None
+        is_held = self.sparsity is not None or self.quantisation is not None
         return math.prod(self.tensor.shape) * 4 if is_held else 0
 
 
@@ -127,7 +130,8 @@ class _Gathering:
             quantisation = None
         key = (tensor.buffer, tensor.place, tensor.dtype, tensor.shape, quantisation)
         if key not in self._found:
-            self._found[key] = Constant(self._name(tensor, index), tensor, quantisation)
+            name = self._name(tensor, index)
+            self._found[key] = Constant(name, tensor, quantisation, Sparsity.told(tensor.sparsity))
         held[index] = self._found[key]
 
     def _tell(self, held: Mapping[int, Constant], meaning: Meaning, origins: Mapping[int, int]) -> None:
@@ -187,21 +191,21 @@ def _filled(found: StoredTensor, constant: Constant, place: Place, axes: Sequenc
     fault = constant.meaning.fault if constant.meaning else ""
     if not bits:
         return _listed(found, constant, place, fault or f"its type {tensor.dtype} is no type of numbers")
-    sparsity = Sparsity.told(tensor.sparsity)
     count = math.prod(tensor.shape)
-    if sparsity is None and -(-count * bits // 8) != place.nbytes:
+    nbytes = -(-count * bits // 8)
+    if place.nbytes > nbytes or (place.nbytes < nbytes and constant.sparsity is None) or place.nbytes * 8 % bits:
         raise ww.CorruptFileError(
-            f"{where}: shape {quoted(list(tensor.shape))} of {tensor.dtype} takes {-(-count * bits // 8):,} bytes, and "
-            f"its buffer has {place.nbytes:,}"
+            f"{where}: shape {quoted(list(tensor.shape))} of {tensor.dtype} takes {nbytes:,} bytes, and its buffer has "
+            f"{place.nbytes:,}"
         )
     fault = fault or (quantisation.fault if quantisation else "")
     if fault:
         return _listed(found, constant, place, fault)
-    if sparsity is None and quantisation is None:
-        if tensor.dtype in BITS:
-            return replace(found, offset=place.offset)
-        return _listed(found, constant, place, f"its {tensor.dtype} numbers have no scale")
-    return _decoded(found, constant, place, axes)
+    if constant.sparsity is not None or quantisation is not None:
+        return _decoded(found, constant, place, axes)
+    if tensor.dtype in BITS:
+        return replace(found, offset=place.offset)
+    return _listed(found, constant, place, f"its {tensor.dtype} numbers have no scale")
 
 
 def _listed(found: StoredTensor, constant: Constant, place: Place, fault: str) -> StoredTensor:
@@ -215,6 +219,8 @@ def _listed(found: StoredTensor, constant: Constant, place: Place, fault: str) -
 
 def _decoded(found: StoredTensor, constant: Constant, place: Place, axes: Sequence[int]) -> StoredTensor:
     """Return a constant as the numbers that it stands for, which are kept in memory."""
+    import numpy as np
+
     quantisation = constant.quantisation
     dtype = "float32" if quantisation else found.dtype
     nbytes = math.prod(found.shape) * BITS[dtype] // 8
@@ -224,16 +230,17 @@ def _decoded(found: StoredTensor, constant: Constant, place: Place, axes: Sequen
         fault = f"it would take {nbytes:,} bytes of memory as {dtype}, and the file is allowed no more: convert it"
         return _listed(found, constant, place, f"{fault} without quantisation")
     try:
-        whole = _whole(found, constant, place)
+        with found.file.array(place.offset, np.dtype(np.uint8), (place.nbytes,)) as content:
+            whole = _whole(content, found, constant.sparsity)
+            if quantisation is None:
+                return replace(found, content=whole.tobytes())
+            numbers = quantisation.numbers(whole)
     except ValueError as error:
         return _listed(found, constant, place, str(error))
-    if quantisation is None:
-        return replace(found, content=whole.tobytes())
-    content = quantisation.numbers(whole, found.dtype).tobytes()
-    return replace(found, dtype=dtype, content=content, rounding=quantisation.rounding(axes))
+    return replace(found, dtype=dtype, content=numbers.tobytes(), rounding=quantisation.rounding(axes))
 
 
-def _whole(found: StoredTensor, constant: Constant, place: Place) -> npt.NDArray[Any]:
+def _whole(content: npt.NDArray[np.uint8], found: StoredTensor, sparsity: Sparsity | None) -> npt.NDArray[Any]:
     """Return the numbers of a constant as they are stored, in its shape.
 
     Raises:
@@ -241,16 +248,12 @@ def _whole(found: StoredTensor, constant: Constant, place: Place) -> npt.NDArray
     """
     import numpy as np
 
-    sparsity = Sparsity.told(constant.tensor.sparsity)
     bits = BITS_OF_INTEGERS.get(found.dtype, 8)
-    with found.file.array(place.offset, np.dtype(np.uint8), (place.nbytes,)) as content:
-        if bits < 8:
-            count = math.prod(found.shape) if sparsity is None else place.nbytes * 8 // bits
-            numbers = unpacked(content, found.dtype, count)
-        elif found.dtype in BITS_OF_INTEGERS:
-            numbers = content.view(np.dtype(found.dtype).newbyteorder("<"))
-        else:
-            numbers = content.view(raw_dtype(found.dtype))
-        if sparsity is None:
-            return numbers.reshape(found.shape).copy()
-        return sparsity.dense(numbers, found.shape)
+    if bits < 8:
+        count = math.prod(found.shape) if sparsity is None else len(content) * 8 // bits
+        numbers: npt.NDArray[Any] = unpacked(content, found.dtype, count)
+    elif found.dtype in BITS_OF_INTEGERS:
+        numbers = content.view(np.dtype(found.dtype).newbyteorder("<"))
+    else:
+        numbers = content.view(raw_dtype(found.dtype))
+    return numbers.reshape(found.shape) if sparsity is None else sparsity.dense(numbers, found.shape)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+_MOST_FIELDS = 16  # of a table that are looked at: the schema's tables that are read have fewer
+_VISITS = 20  # that a table counts for: reading one takes as long as going through so many numbers
 _PAGE = 4096
 _AHEAD = 16  # pages that are read at once where pages are read one after the other
 
@@ -54,6 +56,9 @@ class Flatbuffer:
             self.file.budget.take("text", nbytes)
             return self.file.bytes_at(offset, nbytes)
         first, last = offset // _PAGE, (offset + max(nbytes, 1) - 1) // _PAGE
+        if first == last:
+            start = offset - first * _PAGE
+            return self._page(first)[start : start + nbytes]
         content = b"".join(self._page(number) for number in range(first, last + 1))
         return content[offset - first * _PAGE :][:nbytes]
 
@@ -135,8 +140,10 @@ class Table:
         CorruptFileError: It lies beyond the end of the file, or the list of its fields does.
     """
 
+    __slots__ = ("_fields", "_own", "_place", "buffer")
+
     def __init__(self, buffer: Flatbuffer, place: int) -> None:
-        buffer.file.budget.take("visits")
+        buffer.file.budget.take("visits", _VISITS)
         self.buffer = buffer
         self._place = place
         (distance,) = _INT32.unpack(buffer.bytes_at(place, 4, "a table"))
@@ -144,8 +151,11 @@ class Table:
         (nbytes,) = _UINT16.unpack(buffer.bytes_at(fields, 2, "the fields of a table"))
         if nbytes < 4 or nbytes % 2:
             raise buffer.damaged(f"the fields of a table take {nbytes} bytes")
+        if nbytes > buffer.size - fields:
+            raise buffer.damaged("the fields of a table lie beyond its end")
+        read = min(nbytes // 2 - 1, 1 + _MOST_FIELDS)
         self._own, *self._fields = struct.unpack(
-            f"<{nbytes // 2 - 1}H", buffer.bytes_at(fields + 2, nbytes - 2, "the fields of a table")
+            f"<{read}H", buffer.bytes_at(fields + 2, 2 * read, "the fields of a table")
         )
         if self._own > buffer.size - place:
             raise buffer.damaged("a table lies beyond its end")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ww_plugins.loaders.tflite.model import Operator, Tensor
 
 CONV_2D, DEPTHWISE_CONV_2D, DEQUANTIZE, EMBEDDING_LOOKUP, FULLY_CONNECTED = 3, 4, 6, 7, 9
-LSTM, RNN, SVDF, EMBEDDING_LOOKUP_SPARSE, UNIDIRECTIONAL_RNN, GATHER = 16, 24, 27, 33, 35, 36
+LSTM, MUL, RNN, SVDF, EMBEDDING_LOOKUP_SPARSE, UNIDIRECTIONAL_RNN, GATHER = 16, 18, 24, 27, 33, 35, 36
 UNIDIRECTIONAL_LSTM, BIDIRECTIONAL_RNN, BIDIRECTIONAL_LSTM, TRANSPOSE_CONV = 44, 46, 52, 67
 DENSIFY, BATCH_MATMUL, CONV_3D, CONV_3D_TRANSPOSE = 124, 126, 132, 141
 
@@ -41,7 +41,7 @@ class Meaning(NamedTuple):
 
     Attributes:
         weight: Its number among the tensors of the subgraph.
-        axes: Axis ``i`` of the layer's weight is axis ``axes[i]`` of the tensor.
+        axes: Axis ``i`` of the layer's weight is axis ``axes[i]`` of the tensor, whose other axes have length 1.
         kind: Kind of the layer.
         groups: Groups of a convolution.
         bias: Number of the tensor that is the layer's bias; negative if it has none.
@@ -71,6 +71,8 @@ def meanings(operator: Operator, tensors: Sequence[Tensor]) -> Iterator[Meaning]
             yield from _convolution(inputs)
         case op if op == BATCH_MATMUL:
             yield from _products(inputs)
+        case op if op == MUL:
+            yield from _scales(inputs)
         case op if op in _TABLES:
             yield from _table(inputs)
         case op if op in _GATES or op in _SIMPLE or op == SVDF:
@@ -165,13 +167,24 @@ def _depthwise_groups(out: int, channels: int, multiplier: int) -> int:
 
 def _products(inputs: _Inputs) -> Iterator[Meaning]:
     """Tell of both factors: the right one is (in, out) unless it is taken transposed, the left one (out, in)."""
+    kinds = {2: ww.LayerKind.DENSE, 3: ww.LayerKind.EXPERT}
     for place, is_out_first in ((1, bool(inputs.option(1, "?"))), (0, not inputs.option(0, "?"))):
-        axes = tuple(range(len(inputs.shape(place))))
-        if len(axes) >= 2 and not is_out_first:
-            axes = (*axes[:-2], axes[-1], axes[-2])
-        kinds = {2: ww.LayerKind.DENSE, 3: ww.LayerKind.EXPERT}
-        if len(axes) in kinds:
-            yield Meaning(inputs.index(place), axes, kinds[len(axes)])
+        shape = inputs.shape(place)
+        if len(shape) < 2:
+            continue
+        matrices = tuple(axis for axis in range(len(shape) - 2) if shape[axis] != 1)
+        rows, cols = len(shape) - 2, len(shape) - 1
+        if kind := kinds.get(len(matrices) + 2):
+            axes = (*matrices, rows, cols) if is_out_first else (*matrices, cols, rows)
+            yield Meaning(inputs.index(place), axes, kind)
+
+
+def _scales(inputs: _Inputs) -> Iterator[Meaning]:
+    """Tell of a factor for each channel: what is left of a norm."""
+    for place in (0, 1):
+        long = tuple(axis for axis, length in enumerate(inputs.shape(place)) if length != 1)
+        if len(long) == 1:
+            yield Meaning(inputs.index(place), long, ww.LayerKind.NORM)
 
 
 def _table(inputs: _Inputs) -> Iterator[Meaning]:

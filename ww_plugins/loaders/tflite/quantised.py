@@ -18,8 +18,6 @@ BITS_OF_INTEGERS = {
 }  # fmt: skip
 """Bits of the dtypes that may be quantised."""
 
-_LONG = {"int32": "<i4", "int64": "<i8"}  # float32 does not hold all of their numbers
-
 
 class Quantisation(NamedTuple):
     """How whole numbers stand for others: ``scale * (number - zero point)``.
@@ -57,23 +55,23 @@ class Quantisation(NamedTuple):
         along = [-1 if len(steps) > 1 and axis == self.axis else 1 for axis in axes]
         return ww.Rounding.of_steps(steps.reshape(along))
 
-    def numbers(self, whole: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    def numbers(self, whole: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the numbers that whole ones stand for, as float32: the very ones that TensorFlow Lite computes with.
 
         Args:
             whole: The whole numbers, in the shape of the tensor.
-            dtype: Their dtype, as the file tells it.
         """
         import numpy as np
 
-        wide = "<f8" if dtype in _LONG else "<f4"
         scales, zeros = np.frombuffer(self.scales, "<f4"), np.frombuffer(self.zeros, "<i8")
-        numbers = np.array(whole, wide)
+        numbers: npt.NDArray[Any] = np.empty(whole.shape, "<f4")
+        # In float64, where the products are exact, but block by block: NumPy makes no array of them.
         with np.errstate(over="ignore"):
             if zeros.any():
-                numbers -= self._along(zeros.astype(wide), numbers.ndim)
-            numbers *= self._along(scales.astype(wide), numbers.ndim)
-            return numbers.astype("<f4", copy=False)
+                np.subtract(whole, self._along(zeros, whole.ndim), out=numbers, dtype="f8", casting="same_kind")
+                whole = numbers
+            np.multiply(whole, self._along(scales, whole.ndim), out=numbers, dtype="f8", casting="same_kind")
+        return numbers
 
     def _along(self, values: npt.NDArray[Any], axes: int) -> npt.NDArray[Any]:
         return values.reshape([-1 if len(values) > 1 and axis == self.axis else 1 for axis in range(axes)])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ww_plugins.loaders.tflite.flatbuffer import Table
 
 _MOST_PLACES = 1 << 22  # of a level
+_MOST_LEVELS = 12
 _WIDTHS = {1: "<i4", 2: "<u2", 3: "u1"}
 
 
@@ -59,9 +60,10 @@ class Sparsity(NamedTuple):
         import numpy as np
 
         lengths, steps = self._axes(shape)
+        most = min(math.prod(shape), _MOST_PLACES)
         places = np.zeros(1, np.int64)
         for axis, level in zip(self.order, self.levels, strict=True):
-            places = _below(places, level, lengths[axis], steps[axis])
+            places = _below(places, level, lengths[axis], steps[axis], most)
         if len(places) != len(numbers):
             raise ValueError(f"it is sparse, and has {len(numbers):,} numbers for {len(places):,} places")
         dense = np.zeros(math.prod(shape), numbers.dtype)
@@ -71,6 +73,10 @@ class Sparsity(NamedTuple):
     def _axes(self, shape: Sequence[int]) -> tuple[list[int], list[int]]:
         """Return the length of each axis, and how far apart its places are; those of blocks come last."""
         count = len(shape) + len(self.blocks)
+        if count > _MOST_LEVELS:
+            raise ValueError(
+                f"it is sparse along {count} axes and blocks, and {_MOST_LEVELS} are the most that are read"
+            )
         if sorted(self.order) != list(range(count)) or len(self.levels) != count:
             raise ValueError("it is sparse, and its axes contradict each other")
         if len(set(self.blocks)) < len(self.blocks) or not set(self.blocks) <= set(range(len(shape))):
@@ -105,16 +111,16 @@ def _numbers(table: Table, field: int) -> npt.NDArray[Any]:
     return held.vector(0, int(dtype[-1]), "the places of a sparse tensor").numbers(dtype).astype(np.int64, copy=False)
 
 
-def _below(places: npt.NDArray[Any], level: _Level, length: int, step: int) -> npt.NDArray[Any]:
+def _below(places: npt.NDArray[Any], level: _Level, length: int, step: int, most: int) -> npt.NDArray[Any]:
     """Return the places of a level, each as the number of steps from the first number of the tensor."""
     import numpy as np
 
     if level.ends is None or level.places is None:
         if level.length != length:
             raise ValueError(f"it is sparse, and a level of it has {level.length} places instead of {length}")
-        if len(places) * length > _MOST_PLACES:
-            raise ValueError(f"it is sparse, and {_MOST_PLACES:,} places are the most that are gone through")
+        _check_count(len(places) * length, most)
         return (places[:, None] + np.arange(length) * step).reshape(-1)
+    _check_count(len(level.places), most)
     counts = np.diff(level.ends)
     if len(level.ends) != len(places) + 1 or level.ends[0] or (counts < 0).any():
         raise ValueError("it is sparse, and the lists of its places do not follow each other")
@@ -124,3 +130,10 @@ def _below(places: npt.NDArray[Any], level: _Level, length: int, step: int) -> n
         raise ValueError("it is sparse, and a place of it lies outside of its axis")
     below: npt.NDArray[Any] = np.repeat(places, counts) + level.places * step
     return below
+
+
+def _check_count(places: int, most: int) -> None:
+    if places > most:
+        raise ValueError(
+            f"it is sparse, and a level has {places:,} places; {most:,} are the most that are gone through"
+        )
