@@ -63,7 +63,7 @@ _MAGIC = {
 _HOLDS = (
     (r".*\.npy", Impostor("NumPy's .npz", _BY_NUMPY)),
     (r"model\.weights\.h5", Impostor("a model of Keras", _OTHER)),
-    (r"(.*/)?(saved_model\.pb|variables/.*)", Impostor("a SavedModel of TensorFlow", _OTHER)),
+    (r"(.*/)?(saved_model\.pb|variables/.*)", Impostor("a SavedModel of TensorFlow", "unpack it, and name the folder that is in it")),
     (r"(.*/)?(Data/com\.apple\.CoreML/.*|coremldata\.bin)", Impostor("a model of Core ML", _OTHER)),
     (r".*\.(safetensors|pt|pth|bin|ckpt)", Impostor("an archive with weight files in it", _UNPACK)),
     (r"word/document\.xml|xl/workbook\.xml", Impostor("an office document", _TEXT.then)),

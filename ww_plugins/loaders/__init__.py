@@ -9,6 +9,7 @@ from ww_plugins.loaders.arrays import ArraysLoader
 from ww_plugins.loaders.pytorch.loader import PyTorchLoader
 from ww_plugins.loaders.pytorch.modules import ModuleLoader
 from ww_plugins.loaders.safetensors import SafetensorsLoader
+from ww_plugins.loaders.tensorflow.loader import TensorFlowLoader
 from ww_plugins.loaders.tflite.loader import TFLiteLoader
 
 if TYPE_CHECKING:
@@ -18,4 +19,4 @@ if TYPE_CHECKING:
 @ww.hookimpl
 def ww_register_loaders() -> Sequence[ww.Loader]:
     """Register the loaders that need no package beyond ww's own."""
-    return [SafetensorsLoader(), PyTorchLoader(), ModuleLoader(), ArraysLoader(), TFLiteLoader()]
+    return [SafetensorsLoader(), PyTorchLoader(), ModuleLoader(), ArraysLoader(), TFLiteLoader(), TensorFlowLoader()]
