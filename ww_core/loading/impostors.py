@@ -27,6 +27,7 @@ class Impostor(NamedTuple):
 
 
 _UNPACK = "unpack it, and name the file that is in it"
+_UNPACK_FOLDER = "unpack it, and name the folder that is in it"
 _OTHER = "convert it to safetensors, or install a loader for it"
 _AGAIN = "download it again"
 _BY_ANOTHER = "name it without --loader"
@@ -63,7 +64,7 @@ _MAGIC = {
 _HOLDS = (
     (r".*\.npy", Impostor("NumPy's .npz", _BY_NUMPY)),
     (r"model\.weights\.h5", Impostor("a model of Keras", _OTHER)),
-    (r"(.*/)?(saved_model\.pb|variables/.*)", Impostor("a SavedModel of TensorFlow", "unpack it, and name the folder that is in it")),
+    (r"(.*/)?(saved_model\.pb|variables/.*)", Impostor("a SavedModel of TensorFlow", _UNPACK_FOLDER)),
     (r"(.*/)?(Data/com\.apple\.CoreML/.*|coremldata\.bin)", Impostor("a model of Core ML", _OTHER)),
     (r".*\.(safetensors|pt|pth|bin|ckpt)", Impostor("an archive with weight files in it", _UNPACK)),
     (r"word/document\.xml|xl/workbook\.xml", Impostor("an office document", _TEXT.then)),

@@ -27,6 +27,7 @@ _LARGEST_STATE = 100_000
 _NEWEST = re.compile(rb'^\s*model_checkpoint_path:\s*"([^"\\\n]+)"', re.MULTILINE)
 _SHARD = re.compile(r"(.+)\.data-[0-9]{5,}-of-[0-9]{5,}", re.DOTALL)
 _LISTED = 5
+_FOLDER = 0.8  # less than of formats that say more of a model: a folder may hold it in several
 
 # Beside the variables of a model, where no graph of objects tells what an optimizer keeps.
 _SLOTS = frozenset({
@@ -49,7 +50,7 @@ class TensorFlowLoader(ww.Loader):
         try:
             if source.is_folder:
                 names = source.names()
-                return 0.9 if (_SAVED_MODEL in names and "variables" in names) or _indices(names) else 0.0
+                return _FOLDER if (_SAVED_MODEL in names and "variables" in names) or _indices(names) else 0.0
             named = source.name.endswith(SUFFIX)
             is_table = source.size > len(MAGIC) and source.bytes_at(source.size - len(MAGIC), len(MAGIC)) == MAGIC
         except ww.SourceError:
