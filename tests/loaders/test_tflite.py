@@ -411,8 +411,9 @@ def test_what_would_take_too_much_memory_is_listed_and_the_rest_is_read(opened):
     large[7] = 2
     with opened(model(T("w", large, scale=[0.5]), small)) as checkpoint:
         assert list(layers(checkpoint)) == ["v"]
-        assert "65,600,000 bytes of memory" in skipped(checkpoint)["w"].reason
+        assert "65,600,000 bytes as float32" in skipped(checkpoint)["w"].reason
         assert skipped(checkpoint)["w"].readable
+        assert ["1 of its tensors are listed" in said for said in checkpoint.warnings] == [True]
 
 
 def rows_of(dense):

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ww_plugins.loaders.tflite.model import Model, Operator, Place, Subgraph, Tensor
 
 _ELSEWHERE = "its numbers lie in another file, and they are not read from there"
+NO_ROOM = "more than is left for numbers that are kept in memory: convert it without quantisation"
+"""Why a tensor is listed that could be read."""
+
 _MOST_AXES = 64  # NumPy's limit
 
 
@@ -227,8 +230,7 @@ def _decoded(found: StoredTensor, constant: Constant, place: Place, axes: Sequen
     try:
         found.file.budget.take("decoded", nbytes)
     except ww.SourceError:
-        fault = f"it would take {nbytes:,} bytes of memory as {dtype}, and the file is allowed no more: convert it"
-        return _listed(found, constant, place, f"{fault} without quantisation")
+        return _listed(found, constant, place, f"it would take {nbytes:,} bytes as {dtype}, {NO_ROOM}")
     try:
         with found.file.array(place.offset, np.dtype(np.uint8), (place.nbytes,)) as content:
             whole = _whole(content, found, constant.sparsity)

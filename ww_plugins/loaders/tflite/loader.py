@@ -5,7 +5,7 @@ from __future__ import annotations
 import ww_core as ww
 from ww_core.loading.impostors import refuse_impostor
 from ww_core.loading.mapped import MappedCheckpoint, MappedFile
-from ww_plugins.loaders.tflite.constants import read_constants
+from ww_plugins.loaders.tflite.constants import NO_ROOM, read_constants
 from ww_plugins.loaders.tflite.flatbuffer import Flatbuffer
 from ww_plugins.loaders.tflite.model import Model
 
@@ -49,7 +49,10 @@ class TFLiteLoader(ww.Loader):
                 "fifth byte"
             )
         tensors = read_constants(Model(Flatbuffer(source)))
-        return MappedCheckpoint("TensorFlow Lite", [MappedFile(source, tensors)], ordered=True)
+        left_out = sum(tensor.fault.endswith(NO_ROOM) for tensor in tensors)
+        warnings = [f"{source.label}: {left_out} of its tensors are listed and not analysed: they take {NO_ROOM}"]
+        file = MappedFile(source, tensors, warnings=tuple(warnings if left_out else ()))
+        return MappedCheckpoint("TensorFlow Lite", [file], ordered=True)
 
 
 def _is_identified(file: ww.Source) -> bool:
