@@ -187,6 +187,45 @@ class TestArrays(LoaderContract):
         return dict(weights)
 
 
+class TestTFLite(LoaderContract):
+    plugin = ww_plugins.loaders
+    name = "tflite"
+
+    def write(self, weights, folder):
+        pytest.importorskip("flatbuffers")
+        from tflite_files import of_weights
+
+        path = Path(folder) / "sample.tflite"
+        path.write_bytes(of_weights(weights))
+        return path
+
+    def layer_name(self, name):
+        return name
+
+
+class TestTensorFlow(LoaderContract):
+    plugin = ww_plugins.loaders
+    name = "tensorflow"
+
+    def write(self, weights, folder):
+        from tensorflow_files import write_checkpoint
+
+        return write_checkpoint(
+            Path(folder) / "sample",
+            {
+                self.tensor_name(name): weight.transpose(*range(2, weight.ndim), *(1, 0)[-weight.ndim :])
+                if name.endswith(".weight") and weight.ndim > 1
+                else weight
+                for name, weight in weights.items()
+            },
+        )
+
+    def tensor_name(self, name):
+        last = {"weight": "gamma" if name.startswith("norm") else "kernel"}
+        path, dot, own = name.rpartition(".")
+        return f"{path}/{last.get(own, own)}" if dot else name
+
+
 class TestFrames(ImporterContract):
     plugin = ww_plugins.importers
     name = "weightwatcher"

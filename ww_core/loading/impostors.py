@@ -27,9 +27,10 @@ class Impostor(NamedTuple):
 
 
 _UNPACK = "unpack it, and name the file that is in it"
+_UNPACK_FOLDER = "unpack it, and name the folder that is in it"
 _OTHER = "convert it to safetensors, or install a loader for it"
 _AGAIN = "download it again"
-_BY_NUMPY = "leave --loader out, or say --loader npz"
+_BY_ANOTHER = "name it without --loader"
 
 _POINTER = Impostor("a git-lfs pointer, not the file it stands for", "run `git lfs pull` in its repository")
 _PAGE = Impostor("a web page saved under the name of a weight file", _AGAIN)
@@ -52,7 +53,7 @@ _MAGIC = {
     b"\x89HDF\r\n\x1a\n": Impostor("an HDF5 file, as Keras and MATLAB write it", _OTHER),
     b"GGUF": Impostor("a GGUF file, as llama.cpp reads it", _OTHER),
     b"ggml": Impostor("a GGML file, as old versions of llama.cpp read it", _OTHER),
-    b"\x93NUMPY": Impostor("a NumPy array", _BY_NUMPY),
+    b"\x93NUMPY": Impostor("a NumPy array", _BY_ANOTHER),
     b"MATLAB 5.0": Impostor("a MATLAB file", _OTHER),
     b"SQLite format 3\0": Impostor("an SQLite database", "name it by --store if it is a store of ww"),
     b"%PDF": Impostor("a PDF document", _TEXT.then),
@@ -60,9 +61,9 @@ _MAGIC = {
 }  # fmt: skip
 
 _HOLDS = (
-    (r".*\.npy", Impostor("NumPy's .npz", _BY_NUMPY)),
+    (r".*\.npy", Impostor("NumPy's .npz", _BY_ANOTHER)),
     (r"model\.weights\.h5", Impostor("a model of Keras", _OTHER)),
-    (r"(.*/)?(saved_model\.pb|variables/.*)", Impostor("a SavedModel of TensorFlow", _OTHER)),
+    (r"(.*/)?(saved_model\.pb|variables/.*)", Impostor("a SavedModel of TensorFlow", _UNPACK_FOLDER)),
     (r"(.*/)?(Data/com\.apple\.CoreML/.*|coremldata\.bin)", Impostor("a model of Core ML", _OTHER)),
     (r".*\.(safetensors|pt|pth|bin|ckpt)", Impostor("an archive with weight files in it", _UNPACK)),
     (r"word/document\.xml|xl/workbook\.xml", Impostor("an office document", _TEXT.then)),
@@ -100,18 +101,18 @@ def impostor(head: bytes) -> Impostor | None:
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
         return _PAGE
     if head[4:8] == b"TFL3":
-        return Impostor("a model of TensorFlow Lite", _OTHER)
+        return Impostor("a model of TensorFlow Lite", _BY_ANOTHER)
     if head[257:262] == b"ustar":
         return Impostor("a tar archive", f"{_UNPACK}; if PyTorch before 0.2 wrote it, load and save it by PyTorch")
     if _ONNX.match(head):
-        return Impostor("a model of ONNX", "name it without --loader")
+        return Impostor("a model of ONNX", _BY_ANOTHER)
     return None
 
 
 def unreadable(head: bytes) -> Impostor:
     """Tell what a file seems to be of which nobody could make sense; what it is called is no evidence."""
     if head[8:9] == b"{":
-        return Impostor("a safetensors file", "name it without --loader")
+        return Impostor("a safetensors file", _BY_ANOTHER)
     if not head.strip(b"\0"):
         return Impostor("nothing but zeros, as a download leaves that was cut off", _AGAIN)
     if head.lstrip()[:1] in {b"{", b"["} and _is_text(head):

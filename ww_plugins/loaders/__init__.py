@@ -11,6 +11,8 @@ from ww_plugins.loaders.onnx.loader import OnnxLoader
 from ww_plugins.loaders.pytorch.loader import PyTorchLoader
 from ww_plugins.loaders.pytorch.modules import ModuleLoader
 from ww_plugins.loaders.safetensors import SafetensorsLoader
+from ww_plugins.loaders.tensorflow.loader import TensorFlowLoader
+from ww_plugins.loaders.tflite.loader import TFLiteLoader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,4 +21,13 @@ if TYPE_CHECKING:
 @ww.hookimpl
 def ww_register_loaders() -> Sequence[ww.Loader]:
     """Register the loaders."""
-    return [SafetensorsLoader(), PyTorchLoader(), OnnxLoader(), NpzLoader(), ModuleLoader(), ArraysLoader()]
+    return [
+        SafetensorsLoader(),
+        PyTorchLoader(),
+        OnnxLoader(),
+        TFLiteLoader(),
+        TensorFlowLoader(),
+        NpzLoader(),
+        ModuleLoader(),
+        ArraysLoader(),
+    ]

@@ -1,0 +1,423 @@
+"""TensorFlow's checkpoints: what TensorFlow saves, names and kinds, and files that lie."""
+
+from __future__ import annotations
+
+import importlib.util
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from naming import ByName
+from tensorflow_files import GRAPH, Lie, checkpoint, graph, message, normal, table, varint, write_checkpoint
+
+import ww_core as ww
+from ww_plugins.loaders.tensorflow.loader import TensorFlowLoader
+
+MAKER = Path(__file__).with_name("saved_models.py")
+KIND = ww.LayerKind
+
+
+@pytest.fixture(scope="module")
+def loader():
+    return ByName(TensorFlowLoader())
+
+
+@pytest.fixture
+def opened(loader, tmp_path):
+    return lambda tensors, **more: loader.open(write_checkpoint(tmp_path / "net", tensors, **more))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder with what TensorFlow saved."""
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed")
+    folder = tmp_path_factory.mktemp("saved")
+    subprocess.run([sys.executable, str(MAKER), str(folder)], check=True, capture_output=True, timeout=300)
+    return folder
+
+
+def read(checkpoint, spec):
+    with checkpoint.read(spec) as array:
+        return np.array(array)
+
+
+def layers(checkpoint):
+    return {layer.name: layer for layer in checkpoint.layers}
+
+
+def turned(array):
+    """A kernel with its channels before its axes."""
+    return array.transpose(array.ndim - 1, array.ndim - 2, *range(array.ndim - 2))
+
+
+def deep(array):
+    return array.reshape(*array.shape[:2], -1).transpose(2, 0, 1)[:, None]
+
+
+def in_layout_of_ww(arrays):
+    """The layers of the network: weight, bias, kind and groups."""
+    found = {
+        "grouped": (turned(arrays["grouped/kernel"]), "grouped/bias", "conv2d", 1),
+        "deep": (deep(arrays["deep/kernel"]), "deep/bias", "conv2d", 16),
+        "apart/depthwise_kernel": (deep(arrays["apart/depthwise_kernel"]), None, "conv2d", 32),
+        "apart/pointwise_kernel": (turned(arrays["apart/pointwise_kernel"]), "apart/bias", "conv2d", 1),
+        "norm": (arrays["norm/gamma"], "norm/beta", "norm", 1),
+        "up": (turned(arrays["up/kernel"]), "up/bias", "conv2d", 1),
+        "line": (turned(arrays["line/kernel"]), "line/bias", "conv1d", 1),
+        "table": (arrays["table/embeddings"], None, "embedding", 1),
+        "heads/attention_output": (
+            arrays["heads/attention_output/kernel"].reshape(10, 10).T, "heads/attention_output/bias", "dense", 1,
+        ),
+        "out": (arrays["out/kernel"].T, "out/bias", "dense", 1),
+    }  # fmt: skip
+    for name in ("query", "key", "value"):
+        kernel = arrays[f"heads/{name}/kernel"].reshape(10, 10).T
+        found[f"heads/{name}"] = (kernel, f"heads/{name}/bias", "dense", 1)
+    for cell in ("both/forward_lstm/lstm_cell", "both/backward_lstm/lstm_cell", "gru/gru_cell"):
+        bias = None if cell.startswith("gru") else f"{cell}/bias"
+        found[f"{cell}/kernel"] = (arrays[f"{cell}/kernel"].T, bias, "recurrent", 1)
+        found[f"{cell}/recurrent_kernel"] = (arrays[f"{cell}/recurrent_kernel"].T, None, "recurrent", 1)
+    return found
+
+
+@pytest.mark.parametrize("name", ["full.index", "exported", "saved"])
+def test_a_saved_network_has_its_layers(name, saved, loader):
+    with np.load(saved / "arrays.npz") as held:
+        arrays = {key.replace("|", "/"): held[key] for key in held}
+    expected = in_layout_of_ww(arrays)
+    with loader.open(saved / name) as checkpoint:
+        told = layers(checkpoint)
+        assert set(told) == set(expected)
+        for layer, (weight, bias, kind, groups) in expected.items():
+            assert (told[layer].kind, told[layer].groups) == (kind, groups), layer
+            assert np.array_equal(read(checkpoint, told[layer].weight), weight), layer
+            assert (told[layer].bias and told[layer].bias.name) == bias, layer
+            if bias is not None:
+                assert np.array_equal(read(checkpoint, told[layer].bias), arrays[bias].reshape(-1)), layer
+        assert {buffer.name for buffer in checkpoint.buffers} == {
+            "norm/moving_mean", "norm/moving_variance", "gru/gru_cell/bias",
+        }  # fmt: skip
+        assert all("seed" in tensor.name for tensor in checkpoint.skipped)
+        assert not checkpoint.warnings
+
+
+def test_a_checkpoint_of_tensorflow_1_has_its_layers_and_the_newest_of_a_folder_is_meant(saved, loader):
+    with np.load(saved / "old.npz") as arrays, loader.open(saved / "old") as checkpoint:
+        assert list(layers(checkpoint)) == ["net/fc"]
+        [layer] = checkpoint.layers
+        assert np.array_equal(read(checkpoint, layer.weight), arrays["kernel"].T)
+        assert np.array_equal(read(checkpoint, layer.bias), arrays["bias"])
+        assert [tensor.name for tensor in checkpoint.skipped] == ["net/part/kernel"]
+        assert "stored in slices" in checkpoint.skipped[0].reason
+        assert not checkpoint.buffers
+    (saved / "old" / "checkpoint").unlink()
+    with pytest.raises(ww.SourceError, match=r"holds 2 checkpoints; name one: 'model\.ckpt-3\.index', 'model\.ckpt-4"):
+        loader.open(saved / "old")
+
+
+def test_results_and_digest_are_those_of_the_arrays(tmp_path):
+    weights = {"fc.weight": normal(30, 40), "fc.bias": normal(30)}
+    path = write_checkpoint(tmp_path / "net", {"fc/kernel": weights["fc.weight"].T, "fc/bias": weights["fc.bias"]})
+    one, other = ww.analyze(path), ww.analyze(weights)
+    assert [row.metrics for row in one.layers] == [row.metrics for row in other.layers]
+    renamed = {"fc/kernel": weights["fc.weight"], "fc/bias": weights["fc.bias"]}
+    assert one.digest == ww.analyze(renamed).digest
+
+
+# ------------------------------------------------------------------------------------------------ names
+
+
+def test_the_graph_of_objects_tells_names_and_leaves_the_optimizer_out(opened):
+    weight, other, slot = normal(4, 8), normal(4, 8, seed=2), normal(4, 8, seed=3)
+    objects = graph(
+        ({"net": 1, "optimizer": 2, "save_counter": 5}, []),
+        ({"layer": 3, "alias": 3, "again": 4}, []),
+        ({"held": 3, "own": 6}, [], 6),
+        ({}, [("dense/kernel", "optimizer/held")]),
+        ({}, [("kernel", "net/again")]),
+        ({}, [("save_counter", "save_counter")]),
+        ({"slot": 7}, [("dense/kernel/m", "optimizer/own")]),
+        ({}, []),
+    )
+    tensors = {"optimizer/held": weight, "net/again": other, "optimizer/own": slot, "save_counter": np.array(3)}
+    with opened({**tensors, GRAPH: objects}) as checkpoint:
+        told = layers(checkpoint)
+        assert set(told) == {"kernel", "dense"}
+        assert np.array_equal(read(checkpoint, told["dense"].weight), weight.T)
+        assert np.array_equal(read(checkpoint, told["kernel"].weight), other.T)
+        assert not checkpoint.skipped
+        assert not checkpoint.buffers
+
+
+def test_variables_of_one_name_have_the_ways_to_them_and_copies_are_one(opened):
+    first, second = normal(4, 8), normal(4, 8, seed=2)
+    objects = graph(
+        ({"one": 1, "two": 2, "copy": 3}, []),
+        ({}, [("dense/kernel", "a")]),
+        ({}, [("dense/kernel", "b")]),
+        ({}, [("dense/kernel", "c")]),
+    )
+    with opened({"a": first, "b": second, "c": first, GRAPH: objects}) as checkpoint:
+        assert [layer.weight.name for layer in checkpoint.layers] == ["one", "two"]
+
+
+def test_states_of_optimizers_of_tensorflow_1_are_left_out(opened):
+    tensors = {"fc/kernel": normal(4, 8), "fc/kernel/Adam": normal(4, 8), "fc/kernel/Adam_1": normal(4, 8)}
+    tensors |= {"beta1_power": normal(), "global_step": np.array(3), "alone/Momentum": normal(3, 4)}
+    with opened(tensors) as checkpoint:
+        assert {layer.weight.name for layer in checkpoint.layers} == {"fc/kernel", "alone/Momentum"}
+        assert not checkpoint.buffers
+        assert not checkpoint.skipped
+
+
+# ------------------------------------------------------------------------------------------------ kinds
+
+# names and arrays: {layer: (kind, shape, groups, bias)}, a part of the warning
+KINDS = {
+    "a matrix": ({"fc/kernel": (4, 8)}, {"fc": ("dense", (8, 4), 1, None)}, None),
+    "slim": ({"a/weights": (4, 8), "a/biases": (8,)}, {"a": ("dense", (8, 4), 1, "a/biases")}, None),
+    "no name": ({"a/proj": (4, 8)}, {"a": ("dense", (8, 4), 1, None)}, "taken for matrices"),
+    "no module": ({"w": (4, 8), "b": (8,)}, {"w": ("dense", (8, 4), 1, "b")}, None),
+    "a table": ({"bert/word_embeddings": (9, 4)}, {"bert": ("embedding", (9, 4), 1, None)}, None),
+    "a cell": ({"basic_lstm_cell/kernel": (9, 4)}, {"basic_lstm_cell": ("recurrent", (4, 9), 1, None)}, None),
+    "a convolution": (
+        {"c/kernel": (3, 2, 4, 6), "c/bias": (6,)}, {"c": ("conv2d", (6, 4, 3, 2), 1, "c/bias")}, None,
+    ),
+    "without bias": ({"c/kernel": (3, 2, 4, 6)}, {"c": ("conv2d", (6, 4, 3, 2), 1, None)}, "taken for kernels"),
+    "square": (
+        {"c/kernel": (3, 2, 4, 4), "c/bias": (4,)}, {"c": ("conv2d", (4, 4, 3, 2), 1, "c/bias")}, "taken for kernels",
+    ),
+    "one channel": ({"c/kernel": (3, 2, 1, 6), "c/bias": (6,)}, {"c": ("conv2d", (6, 1, 3, 2), 1, "c/bias")}, None),
+    "transposed": (
+        {"c/kernel": (3, 2, 4, 6), "c/bias": (4,)}, {"c": ("conv2d", (6, 4, 3, 2), 1, "c/bias")}, None,
+    ),
+    "transposed by name": ({"up_transpose/kernel": (3, 4, 6)}, {"up_transpose": ("conv1d", (6, 4, 3), 1, None)}, None),
+    "depthwise": (
+        {"c/kernel": (3, 2, 4, 2), "c/bias": (8,)}, {"c": ("conv2d", (8, 1, 3, 2), 4, "c/bias")}, None,
+    ),
+    "depthwise by name": ({"c/depthwise_kernel": (3, 4, 2)}, {"c": ("conv1d", (8, 1, 3), 4, None)}, None),
+    "depthwise by its module": (
+        {"depthwise/weights": (3, 2, 4, 1)}, {"depthwise": ("conv2d", (4, 1, 3, 2), 4, None)}, None,
+    ),
+    "3-D": ({"c/kernel": (3, 3, 2, 4, 6), "c/bias": (6,)}, {"c": ("conv3d", (6, 4, 3, 3, 2), 1, "c/bias")}, None),
+    "unknown": ({"c/mixing": (3, 4, 6)}, {"c": ("other", (3, 4, 6), 1, None)}, "nothing tells the order"),
+    "six axes": ({"c/kernel": (1, 2, 3, 1, 2, 2)}, {"c": ("other", (1, 2, 3, 1, 2, 2), 1, None)}, "nothing tells"),
+    "a norm": ({"n/gamma": (4,), "n/beta": (4,)}, {"n": ("norm", (4,), 1, "n/beta")}, None),
+    "a module that is a tensor": (
+        {"a": (3, 4), "a/kernel": (4, 8)}, {"a": ("dense", (4, 3), 1, None), "a/kernel": ("dense", (8, 4), 1, None)},
+        "taken for matrices",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_names_and_shapes_tell_what_a_variable_is(case, opened):
+    shapes, expected, warning = KINDS[case]
+    with opened({name: normal(*shape) for name, shape in shapes.items()}) as checkpoint:
+        told = {
+            layer.name: (layer.kind, layer.weight.shape, layer.groups, layer.bias and layer.bias.name)
+            for layer in checkpoint.layers
+        }
+        assert told == expected
+        assert [warning in said for said in checkpoint.warnings] == ([True] if warning else [])
+
+
+def test_channels_of_a_depthwise_kernel_lie_as_in_its_output(opened):
+    kernel = normal(3, 2, 4, 5)
+    with opened({"c/depthwise_kernel": kernel}) as checkpoint:
+        [layer] = checkpoint.layers
+        array = read(checkpoint, layer.weight)
+        assert all(np.array_equal(array[c * 5 + m, 0], kernel[:, :, c, m]) for c in range(4) for m in range(5))
+
+
+def test_big_endian_and_other_dtypes_are_read(opened):
+    tensors = {"a/kernel": normal(4, 8).astype("f8"), "b/kernel": normal(4, 8).astype("f2"), "c": np.arange(5)}
+    with opened({**tensors, "said": b"text"}, big_endian=True) as checkpoint:
+        for layer in checkpoint.layers:
+            assert np.array_equal(read(checkpoint, layer.weight), tensors[layer.weight.name].T)
+        told = {tensor.name: tensor for tensor in checkpoint.skipped}
+        assert "no type of numbers" in told["said"].reason
+        with checkpoint.read_bytes(told["c"]) as content:
+            assert content.tobytes() == tensors["c"].tobytes()
+
+
+def test_one_in_several_shards_is_read(tmp_path, loader):
+    first, second = normal(4, 8), normal(4, 8, seed=2)
+    index = {b"": message((1, 2))}
+    for shard, (name, array) in enumerate({"a/kernel": first, "b/kernel": second}.items()):
+        index[name.encode()] = Lie(1, (4, 8), shard, 0, 128).entry
+        (tmp_path / f"net.data-0000{shard}-of-00002").write_bytes(array.tobytes())
+    (tmp_path / "net.index").write_bytes(table(sorted(index.items())))
+    with loader.open(tmp_path) as checkpoint:
+        assert np.array_equal(read(checkpoint, layers(checkpoint)["b"].weight), second.T)
+    (tmp_path / "net.data-00001-of-00002").unlink()
+    with pytest.raises(ww.SourceError, match="net.data-00001-of-00002"):  # noqa: RUF043 - a name
+        loader.open(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------ files that lie
+
+
+def test_it_is_known_by_its_content(loader, tmp_path):
+    index = write_checkpoint(tmp_path / "net", {"fc/kernel": normal(4, 8)})
+    (tmp_path / "other.index").write_bytes(b"words")
+    (tmp_path / "empty").mkdir()
+    assert loader.probe(index) == 1.0
+    assert loader.probe(tmp_path) == 0.8
+    assert loader.probe(tmp_path / "other.index") == 0.1
+    assert loader.probe(tmp_path / "net.data-00000-of-00001") == loader.probe(tmp_path / "empty") == 0
+    assert loader.probe(object()) == loader.probe(tmp_path / "none") == 0
+    assert [layer.name for layer in ww.describe(tmp_path).layers] == ["fc"]
+
+
+GOOD = {"fc/kernel": normal(4, 8), "fc/bias": normal(8)}
+NODE = ({}, [("w", "fc/kernel")])
+
+REFUSED = {
+    "a shape too large": ({"a": Lie(shape=(2**40, 2**40))}, "is not a shape"),
+    "a negative length": ({"a": Lie(shape=(-2, -3))}, "is not a shape"),
+    "65 axes": ({"a": Lie(shape=(1,) * 65)}, "is not a shape"),
+    "too few bytes": ({"a": Lie(nbytes=20)}, "takes 24 bytes, and 20 are told"),
+    "beyond the shard": ({"a": Lie(offset=400), "b": normal(9)}, "cut short"),
+    "a negative offset": ({"a": Lie(offset=-8)}, "24 bytes at -8"),
+    "a shard that is not there": ({"a": Lie(shard=3)}, "shard 3, and there are 1"),
+    "a shard before the first": ({"a": Lie(shard=-1)}, "shard -1"),
+    "no text as a graph": ({**GOOD, GRAPH: normal(3)}, "is no text"),
+    "no graph": ({**GOOD, GRAPH: b"\xff\xff"}, "a number does not end"),
+    "half a graph": ({**GOOD, GRAPH: graph(NODE)[:-3]}, "ends behind its message"),
+    "an object that is not there": ({**GOOD, GRAPH: graph(({"a": 7}, []))}, "names object 7, and has 1"),
+    "a name that is no text": ({b"\xff\xfe": normal(3)}, "not UTF-8"),
+    "a NUL in a name": ({"a\0b": normal(3)}, "holds a NUL"),
+    "a NUL in a graph": ({**GOOD, GRAPH: graph(({}, [("a\0", "fc/kernel")]))}, "holds a NUL"),
+}
+
+
+def refusal(loader, path):
+    began = time.monotonic()
+    with pytest.raises(ww.SourceError) as caught:
+        loader.open(path)
+    assert time.monotonic() - began < 10
+    message = str(caught.value)
+    assert path.stem in message
+    assert message.isprintable()
+    assert len(message.replace(str(path.parent), "")) < 400
+    return message
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_a_checkpoint_says_is_checked(case, loader, tmp_path):
+    tensors, says = REFUSED[case]
+    assert says in refusal(loader, write_checkpoint(tmp_path / "net", tensors))
+
+
+INDEX, DATA = checkpoint(GOOD)
+TABLES = {
+    "empty": (b"", "the file is empty"),
+    "another format": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
+    "zeros": (bytes(999), "no table ends"),
+    "only the end": (INDEX[-8:], "no table ends"),
+    "only the footer": (INDEX[-48:], "ends behind it"),
+    "compressed": (table([(b"", message((1, 1)))], compression=1), "compressed"),
+    "no header": (table([(b"a", Lie().entry)]), "no header"),
+    "no shards": (checkpoint(GOOD, header=((1, 0),))[0], "tells of 0 shards"),
+    "a million shards": (checkpoint(GOOD, header=((1, 10**6),))[0], "tells of 1000000 shards"),
+    "a key twice": (table([(b"", message((1, 1))), (b"a", Lie().entry), (b"a", Lie().entry)]), "stands twice"),
+    "a number as a shape": (table([(b"", message((1, 1))), (b"a", message((1, 1), (2, 3)))]), "a message belongs"),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_the_table_is_checked(case, loader, tmp_path):
+    content, says = TABLES[case]
+    (tmp_path / "net.data-00000-of-00001").write_bytes(DATA)
+    (tmp_path / "net.index").write_bytes(content)
+    assert says in refusal(loader, tmp_path / "net.index")
+
+
+def test_a_shard_is_no_checkpoint_and_an_index_needs_its_shard(loader, tmp_path):
+    index = write_checkpoint(tmp_path / "net", GOOD)
+    shard = tmp_path / "net.data-00000-of-00001"
+    with pytest.raises(ww.SourceError, match=r"a shard of a checkpoint: name 'net\.index'"):
+        loader.open(shard)
+    shard.write_bytes(DATA[:-1])
+    with pytest.raises(ww.CorruptFileError, match="cut short"):
+        loader.open(index)
+    shard.unlink()
+    assert "net.data-00000" in refusal(loader, index)
+
+
+def test_links_out_of_the_folder_are_not_followed(loader, tmp_path):
+    inside = tmp_path / "model"
+    (inside / "variables").mkdir(parents=True)
+    (inside / "saved_model.pb").write_bytes(b"")
+    write_checkpoint(tmp_path / "variables", GOOD)
+    (inside / "variables" / "variables.index").symlink_to(tmp_path / "variables.index")
+    with pytest.raises(ww.SourceError, match="leads out of its folder"):
+        loader.open(inside)
+    write_checkpoint(inside / "net", GOOD)
+    shard = "variables.data-00000-of-00001"
+    (inside / "variables" / shard).symlink_to(tmp_path / shard)
+    (inside / "variables" / "variables.index").unlink()
+    (inside / "variables" / "variables.index").write_bytes(INDEX)
+    with pytest.raises(ww.SourceError, match="leads out of its folder"):
+        loader.open(inside)
+
+
+def test_an_index_that_is_cut_short_anywhere_is_refused(loader, tmp_path):
+    path = write_checkpoint(tmp_path / "net", GOOD)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ww.CorruptFileError, match=r"net\.index"):
+            loader.open(path)
+
+
+def test_a_graph_without_end_is_refused(loader, tmp_path):
+    """A chain of objects, whose ways grow; and a million objects of two bytes."""
+    chain = graph(*[({"a" * 50: number + 1}, []) for number in range(4000)], NODE)
+    for objects in (chain, message((1, b"")) * 2_500_000):
+        path = write_checkpoint(tmp_path / "net", {**GOOD, GRAPH: objects})
+        assert "it has more than" in refusal(loader, path)
+
+
+def test_many_blocks_of_one_place_are_refused(loader, tmp_path):
+    """An index whose entries all lead to one block."""
+    held = table([(b"", message((1, 1)))])
+    first = held.index(message((1, 1)))
+    assert first
+    handle = varint(0) + varint(held.index(b"\0\0\0\0\1\0\0\0") + 8)
+    content = bytearray(held[: held.index(b"\0\0\0\0\1\0\0\0") + 13])
+    entries = b"".join(varint(0) + varint(1) + varint(len(handle)) + b"a" + handle for _ in range(1000))
+    entries += bytes(4) + struct.pack("<I", 1)
+    place = varint(len(content)) + varint(len(entries))
+    content += entries + bytes(5) + (varint(0) + varint(0) + place).ljust(40, b"\0") + held[-8:]
+    (tmp_path / "net.index").write_bytes(content)
+    assert "blocks overlap" in refusal(loader, tmp_path / "net.index")
+
+
+def test_changed_bytes_give_ww_s_errors_and_no_others(loader, tmp_path):
+    random = np.random.Generator(np.random.Philox(11))
+    objects = graph(({"net": 1}, []), ({"a": 2, "b": 3}, []), NODE, ({}, [("b", "fc/bias")]))
+    index = write_checkpoint(tmp_path / "net", {**GOOD, "steps": np.arange(3), GRAPH: objects})
+    shard = tmp_path / "net.data-00000-of-00001"
+    contents = {path: path.read_bytes() for path in (index, shard)}
+    opened = 0
+    for _ in range(500):
+        for path, whole in contents.items():
+            content = bytearray(whole)
+            for _ in range(random.integers(0, 4)):
+                content[random.integers(len(content))] = random.choice([0, 1, 2, 127, 128, 255, random.integers(256)])
+            path.write_bytes(content)
+        try:
+            with loader.open(index) as checkpoint:
+                opened += 1
+                for layer in checkpoint.layers:
+                    read(checkpoint, layer.weight)
+        except ww.WWError as error:
+            assert str(error).isprintable()  # noqa: PT017 - other exceptions must not be caught
+    assert opened > 50
