@@ -736,3 +736,28 @@ def test_what_pytorch_exports_has_the_layers_of_the_module(tmp_path):
         assert np.array_equal(numbers[layer.weight.name], state[f"{name}.weight"].numpy()), name
         assert (layer.bias is not None) == (f"{name}.bias" in state)
     assert layers["conv"].groups == 2
+
+
+def test_names_tell_a_fourier_basis_and_a_recurrent_layer_that_was_put_together(tmp_path):
+    arrays = {
+        "stft.forward_basis_buffer": normal(20, 1, 16),
+        "rnn.weight_ih": normal(16, 5),
+        "rnn.weight_hh": normal(16, 4),
+        "rnn.bias_ih": normal(16 + 4),
+        "fc.weight": normal(5, 5),
+    }
+    nodes = [
+        node("Conv", "x stft.forward_basis_buffer", "spectrum"),
+        node("Unsqueeze", "rnn.weight_ih axes", "w"),
+        node("Unsqueeze", "rnn.weight_hh axes", "r"),
+        node("Unsqueeze", "rnn.bias_ih axes", "b"),
+        node("LSTM", "spectrum w r b", "y", hidden_size=4),
+        node("Gemm", "y fc.weight", "z", transB=1),
+    ]
+    path = saved(tmp_path / "net.onnx", nodes, {**arrays, "axes": np.array([0])})
+    assert told(path) == {
+        "fc": ("dense", (5, 5), 1, ""),
+        "rnn.weight_ih": ("recurrent", (16, 5), 1, "rnn.bias_ih"),
+        "rnn.weight_hh": ("recurrent", (16, 4), 1, ""),
+    }
+    assert [own.name for own in read(path)[2].buffers] == ["stft.forward_basis_buffer"]

@@ -381,7 +381,7 @@ LISTED = {
     "a negative scale": (T("w", WHOLE, scale=[-1.0]), "no positive number"),
     "NaN as a scale": (T("w", WHOLE, scale=[np.nan]), "no positive number"),
     "an infinite scale": (T("w", WHOLE, scale=[np.inf]), "no positive number"),
-    "int4 without a scale": (T("w", packed(NIBBLES, 4), (5, 3), "int4"), "no scale"),
+    "int4 without a scale": (T("w", packed(NIBBLES, 4), (5, 3), "int4"), "not floating point"),
     "int8 without a scale": (T("w", WHOLE), "not floating point"),
     "texts": (T("w", b"\1\0\0\0\x08\0\0\0\x09\0\0\0a", (1,), "string"), "no type of numbers"),
     "a type to come": (T("w", b"abcd", (4,), 77), "no type of numbers"),

@@ -203,7 +203,7 @@ def _is_buffer(
         return True
     if last == "bias":
         return len(shape) == 4 and shape[:2] == (1, 1)
-    return last in _BUFFERS or last.endswith("_buffer") or path in beside_quantized
+    return is_named_buffer(name) or path in beside_quantized
 
 
 def _biases(floating: Collection[str], parts: Mapping[str, Part]) -> dict[str, str]:
@@ -229,6 +229,17 @@ def _told_by_module(name: str, shape: tuple[int, ...], modules: Mapping[str, Mod
 def is_kernel(name: str, shape: tuple[int, ...]) -> bool:
     """Tell whether a tensor is taken for the kernel of a convolution."""
     return len(shape) >= 3 and _kind(name, shape, ()).is_convolution
+
+
+def is_named_buffer(name: str) -> bool:
+    """Tell whether a tensor has the name of a buffer."""
+    last = _last(name)
+    return last in _BUFFERS or last.endswith("_buffer")
+
+
+def is_named_recurrent(name: str) -> bool:
+    """Tell whether a tensor has a name that the tensors of recurrent layers have, weights and biases."""
+    return _RECURRENT.fullmatch(_last(name).replace("bias", "weight")) is not None
 
 
 def plain_names(names: Sequence[str]) -> dict[str, str]:

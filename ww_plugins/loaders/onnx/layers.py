@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import ww_core as ww
 from ww_core.loading.mapped import StoredTensor, transposed
-from ww_core.loading.state_dict import Part, plain_names
+from ww_core.loading.state_dict import Part, is_named_buffer, is_named_recurrent, plain_names
 from ww_plugins.loaders.onnx.claims import Claim, Piece
 from ww_plugins.loaders.onnx.messages import Node
 from ww_plugins.loaders.onnx.naming import (
@@ -112,10 +112,15 @@ class Layers:
             found = transposed(found, axes)
         return [replace(found, part=self._part(tensor, claim))]
 
-    def _part(self, tensor: Tensor, claim: Claim) -> Part:
+    def _part(self, tensor: Tensor, claim: Claim) -> Part | None:
+        name = self._names[tensor]
+        if is_named_buffer(name):  # as a Fourier basis is, whatever takes it
+            return Part("buffer")
+        if claim.kind is ww.LayerKind.OTHER and is_named_recurrent(name):
+            return None  # a recurrent layer that was put together from pieces: names tell what they are
         if claim.kind is not None:
             return Part("weight", self._of[tensor, ""], claim.kind, claim.groups)
-        return Part("buffer") if claim.of is None else self._part_of_bias(self._names[tensor], (claim.of, ""))
+        return Part("buffer") if claim.of is None else self._part_of_bias(name, (claim.of, ""))
 
     def _part_of_bias(self, name: str, weight: tuple[Tensor, str]) -> Part:
         """Say what a bias is: a layer of its own where its weight is not analysed. Weights come before their biases."""
