@@ -1,0 +1,95 @@
+"""The configuration of a model, as JSON: which class each of its layers is of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ww_core.loading.json_text import parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ww_core as ww
+
+_BEFORE_VALUES = "[{,:"
+_WRAPPERS = frozenset({"TimeDistributed", "Bidirectional", "SpectralNormalization", "Wrapper"})
+_NO_SETTINGS: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerConfig:
+    """What a configuration says of a layer.
+
+    Attributes:
+        class_name: Its class; of a wrapper, the class of the layer in it.
+        settings: The arguments of the class.
+    """
+
+    class_name: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The layers of a model.
+
+    Attributes:
+        layers: Layers by their path: the names of the layers that they are in and their own, with slashes.
+        within: Class and name of the layers in a layer, by its path; in order. Those of the model are under ``""``.
+    """
+
+    layers: Mapping[str, LayerConfig] = field(default_factory=dict)
+    within: Mapping[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def of(self, path: str) -> LayerConfig:
+        """Return what is said of a layer; nothing where it is not known."""
+        return self.layers.get(path, LayerConfig())
+
+
+def read_config(text: bytes, file: ww.Source) -> ModelConfig:
+    """Read the configuration of a model.
+
+    Raises:
+        CorruptFileError: It is no JSON.
+        SourceError: It takes more than the budget.
+    """
+    file.budget.take("values", sum(text.count(mark.encode()) for mark in _BEFORE_VALUES))
+    # Python writes NaN and Infinity, and arguments of layers may be such.
+    root = parse_json(text, f"{file.label}: the configuration of its model", "model of Keras", constant=float)
+    layers: dict[str, LayerConfig] = {}
+    within: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    pending = [(root.get("config") if isinstance(root, dict) else None, "", 0)]
+    while pending:
+        value, path, depth = pending.pop()
+        if depth > file.budget.depth:
+            continue
+        values = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+        for inner in reversed(values):
+            told = _layer(inner)
+            if told is None:
+                pending.append((inner, path, depth + 1))
+                continue
+            name, config = told
+            inner_path = f"{path}/{name}" if path else name
+            file.budget.take("names", len(inner_path))
+            layers[inner_path] = config
+            within[path].insert(0, (str(inner["class_name"]), name))
+            pending.append((inner["config"], inner_path, depth + 1))
+    return ModelConfig(layers, dict(within))
+
+
+def _layer(value: Any) -> tuple[str, LayerConfig] | None:
+    """Return name and class of what may be the configuration of a layer; None for everything else."""
+    if not isinstance(value, dict) or not isinstance(value.get("class_name"), str):
+        return None
+    settings = value.get("config")
+    if not isinstance(settings, dict) or not isinstance(settings.get("name"), str):
+        return None
+    class_name = value["class_name"]
+    inner = settings.get("layer")
+    if class_name in _WRAPPERS and isinstance(inner, dict) and isinstance(inner.get("class_name"), str):
+        own = inner.get("config")
+        return settings["name"], LayerConfig(inner["class_name"], own if isinstance(own, dict) else _NO_SETTINGS)
+    return settings["name"], LayerConfig(class_name, settings)
