@@ -52,6 +52,10 @@ _FIXED = {
     **dict.fromkeys(_CELLS, ("kernel", "recurrent_kernel", "bias")),
 }
 _STATISTICS = ("moving_mean", "moving_variance")
+_ORDER = (
+    "depthwise_kernel", "pointwise_kernel", "kernel", "recurrent_kernel", "embeddings", "bias", "gamma", "beta",
+    *_STATISTICS,
+)  # fmt: skip
 
 
 def snake_case(class_name: str) -> str:
@@ -80,6 +84,11 @@ def projection_of_attention(name: str) -> str:
     """
     short = name.removeprefix("_").removesuffix("_dense")
     return _PROJECTIONS["inward"] if short in _INWARD else _PROJECTIONS["outward"] if short in _OUTWARD else ""
+
+
+def usual_order(name: str) -> tuple[int, str]:
+    """Return what sorts the variables of a layer by their names, as Keras makes them."""
+    return (_ORDER.index(name) if name in _ORDER else len(_ORDER)), name
 
 
 def variable_names(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -31,7 +33,7 @@ class LayerConfig:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelConfig:
     """The layers of a model.
 
@@ -46,6 +48,21 @@ class ModelConfig:
     def of(self, path: str) -> LayerConfig:
         """Return what is said of a layer; nothing where it is not known."""
         return self.layers.get(path, LayerConfig())
+
+    def place(self, path: str) -> tuple[float, ...]:
+        """Return what sorts layers as the configuration names them; those that it does not name come last."""
+        found: list[float] = []
+        above = ""
+        for name in path.split("/"):
+            found.append(self._places.get(above, {}).get(name, math.inf))
+            if found[-1] == math.inf:
+                break
+            above = f"{above}/{name}" if above else name
+        return tuple(found)
+
+    @functools.cached_property
+    def _places(self) -> dict[str, dict[str, float]]:
+        return {path: {name: place for place, (_, name) in enumerate(layers)} for path, layers in self.within.items()}
 
 
 def read_config(text: bytes, file: ww.Source) -> ModelConfig:
@@ -65,18 +82,19 @@ def read_config(text: bytes, file: ww.Source) -> ModelConfig:
         value, path, depth = pending.pop()
         if depth > file.budget.depth:
             continue
-        values = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-        for inner in reversed(values):
+        following = []
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             told = _layer(inner)
             if told is None:
-                pending.append((inner, path, depth + 1))
+                following.append((inner, path, depth + 1))
                 continue
             name, config = told
             inner_path = f"{path}/{name}" if path else name
             file.budget.take("names", len(inner_path))
             layers[inner_path] = config
-            within[path].insert(0, (str(inner["class_name"]), name))
-            pending.append((inner["config"], inner_path, depth + 1))
+            within[path].append((str(inner["class_name"]), name))
+            following.append((inner["config"], inner_path, depth + 1))
+        pending += reversed(following)
     return ModelConfig(layers, dict(within))
 
 

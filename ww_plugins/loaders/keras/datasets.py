@@ -45,7 +45,9 @@ def stored_tensor(dataset: Any, path: str, address: int, extent: Extent) -> Stor
     layout = made.get_layout()
     # Before anything else is asked of it: the shape of a virtual dataset is looked up in other files.
     if layout == h5d.VIRTUAL or made.get_external_count():
-        raise ww.CorruptFileError(f"{where} has its numbers in other files, which are not read: copy them into the file")
+        raise ww.CorruptFileError(
+            f"{where} has its numbers in other files, which are not read: copy them into the file"
+        )
     kind, big_endian = _number_type(dataset)
     space = dataset.get_space()
     if space.get_simple_extent_type() == h5s.NULL:

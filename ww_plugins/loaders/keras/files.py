@@ -46,7 +46,9 @@ def read_file(file: ww.Source) -> MappedFile:
     if head.startswith(ZIP_MAGIC):
         return _read(*_in_archive(file))
     refuse_impostor(file)
-    raise ww.CorruptFileError(f"{file.label}: no file of Keras, or damaged: it begins neither as HDF5 nor as a zip archive")
+    raise ww.CorruptFileError(
+        f"{file.label}: no file of Keras, or damaged: it begins neither as HDF5 nor as a zip archive"
+    )
 
 
 def _in_archive(file: ww.Source) -> tuple[Extent, bytes | None]:
@@ -57,7 +59,9 @@ def _in_archive(file: ww.Source) -> tuple[Extent, bytes | None]:
         if weights is None:
             seems = impostor_in_zip(map(shown, directory.entries))
             said = f"; it seems to be {seems}" if seems else ""
-            raise ww.CorruptFileError(f"{file.label}: this zip archive has no model.weights.h5, as Keras writes it{said}")
+            raise ww.CorruptFileError(
+                f"{file.label}: this zip archive has no model.weights.h5, as Keras writes it{said}"
+            )
         place = directory.content(weights)
         text = directory.content(config) if config is not None else None
     if text is None:
@@ -73,7 +77,7 @@ def _read(extent: Extent, config: bytes | None) -> MappedFile:
         config = told[0].encode()
     model = read_config(config, file) if config is not None else ModelConfig()
     if is_numbered(root):
-        layers = numbered_layers(root, model)
+        layers = numbered_layers(root, model, file)
     elif is_named(root):
         layers = named_layers(root, model)
     else:

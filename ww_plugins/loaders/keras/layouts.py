@@ -218,14 +218,12 @@ def _einsum(layer: KerasLayer, shape: Shape, bias: Shape | None) -> View:
                 sides.append((math.prod(shape[axis] for axis in axes), strides[axes[-1]]))
         if len(sides) == 2:
             (rows, row), (columns, column) = sides
-            return View(
-                "kernel", "kernel", (rows, columns), (row, column), 0, _weight(layer.path, ww.LayerKind.DENSE)
-            )
+            return View("kernel", "kernel", (rows, columns), (row, column), 0, _weight(layer.path, ww.LayerKind.DENSE))
     return _as_stored("kernel", shape, _weight(layer.path, ww.LayerKind.OTHER))
 
 
 def _summed_axes(equation: Any, axes: int) -> frozenset[int] | None:
-    """Return the axes of a kernel that an equation sums over; None where it does not tell, or has batches of kernels."""
+    """Return the axes of a kernel that an equation sums over; None where it does not tell."""
     if not isinstance(equation, str) or len(equation) > 200:
         return None
     found = re.fullmatch(r"([a-zA-Z.]*),([a-zA-Z]*)->([a-zA-Z.]*)", equation.replace(" ", ""))

@@ -7,22 +7,25 @@ layers and variables in attributes.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ww_core.loading.names import natural_order
+import ww_core as ww
+from ww_core.loading.names import fault_of_name, natural_order
 from ww_plugins.loaders.keras.classes import (
     class_in_name,
     counter_of,
     projection_of_attention,
     snake_case,
+    usual_order,
     variable_names,
 )
 from ww_plugins.loaders.keras.layouts import KerasLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ww_core.loading.mapped import StoredTensor
     from ww_plugins.loaders.keras.configs import ModelConfig
@@ -56,21 +59,29 @@ def is_named(root: Group) -> bool:
     return _MODEL_WEIGHTS in root.groups or any({LAYER_NAMES, WEIGHT_NAMES} & group.texts.keys() for group in groups)
 
 
-def numbered_layers(root: Group, config: ModelConfig) -> list[HeldLayer]:
-    """Return the layers of a file of Keras 3, in the order in which they were written: that of the model."""
+def numbered_layers(root: Group, config: ModelConfig, file: ww.Source) -> list[HeldLayer]:
+    """Return the layers of a file of Keras 3, in the order of the configuration, else of their place in the file.
+
+    Raises:
+        CorruptFileError: A layer has a name that is none.
+        SourceError: The names take more than the budget.
+    """
     found: list[_Numbered] = []
-    _gather(root, "", found, config)
-    found.sort(key=lambda layer: layer.address)
-    paths = [layer.path for layer in found]
-    twice = {path for path in paths if paths.count(path) > 1} if len(set(paths)) < len(paths) else set()
-    return [layer.held(layer.group.path if layer.path in twice else layer.path, config) for layer in found]
+    _gather(root, "", found, config, file)
+    found.sort(key=lambda layer: (config.place(layer.path), _first(layer.variables.values())))
+    counts = Counter(layer.path for layer in found)
+    return [layer.held(layer.path if counts[layer.path] == 1 else layer.group.path, config) for layer in found]
+
+
+def _first(variables: Iterable[Placed]) -> int:
+    """Return where the first variable of a layer lies: whoever writes a file writes the layers in their order."""
+    return min(placed.tensor.offset or placed.address for placed in variables)
 
 
 @dataclass(frozen=True, slots=True)
 class _Numbered:
     """A group with variables."""
 
-    address: int
     path: str
     group: Group
     variables: Mapping[str, Placed] = field(default_factory=dict)
@@ -92,18 +103,21 @@ class _Numbered:
         return HeldLayer(layer, dict(zip(names, tensors, strict=True)))
 
 
-def _gather(group: Group, above: str, found: list[_Numbered], config: ModelConfig) -> None:
+def _gather(group: Group, above: str, found: list[_Numbered], config: ModelConfig, file: ww.Source) -> None:
     variables = group.groups.get(VARIABLES)
     path = above
     if group.path:
         name = _name_of(group, above, config)
         path = f"{above}/{name}" if above and name else above or name
+        file.budget.take("names", len(path))
+        if path and (fault := fault_of_name(path)):
+            raise ww.CorruptFileError(f"{file.label}: {fault}")
     if variables is not None and variables.tensors:
         own = path or next(iter(variables.texts.get("name", ())), "") or VARIABLES
-        found.append(_Numbered(variables.address, own, group, variables.tensors))
+        found.append(_Numbered(own, group, variables.tensors))
     for name, inner in group.groups.items():
         if name != VARIABLES:
-            _gather(inner, path, found, config)
+            _gather(inner, path, found, config, file)
 
 
 def _name_of(group: Group, above: str, config: ModelConfig) -> str:
@@ -122,21 +136,19 @@ def named_layers(root: Group, config: ModelConfig) -> list[HeldLayer]:
     """Return the layers of a file of Keras 1 or 2, in the order of the model."""
     weights = root.groups.get(_MODEL_WEIGHTS, root)
     found: list[HeldLayer] = []
-    for group in _in_order(list(weights.groups.values()), weights.texts.get(LAYER_NAMES, ())):
+    told_layers = {name: place for place, name in enumerate(weights.texts.get(LAYER_NAMES, ()))}
+    held = [(group, dict(_beneath(group, ""))) for group in weights.groups.values()]
+    held = [(group, placed) for group, placed in held if placed]
+    held.sort(key=lambda of: (told_layers.get(of[0].name, math.inf), config.place(of[0].name), _first(of[1].values())))
+    for group, placed in held:
         variables: dict[str, dict[str, StoredTensor]] = defaultdict(dict)
-        placed = {path: tensor for path, tensor in _beneath(group, "")}
         told = {name: place for place, name in enumerate(group.texts.get(WEIGHT_NAMES, ()))}
-        for path in sorted(placed, key=lambda path: (told.get(path, len(told)), placed[path].address)):
+        for path in sorted(placed, key=lambda path: (told.get(path, math.inf), _first([placed[path]]))):
             layer, name = _named(group.name, path)
             names = variables[layer]
             names[name if name not in names else path.rpartition("/")[2]] = placed[path].tensor
         found += [_held_by_name(path, tensors, config) for path, tensors in variables.items()]
     return found
-
-
-def _in_order(groups: list[Group], names: Sequence[str]) -> list[Group]:
-    told = {name: place for place, name in enumerate(names)}
-    return sorted(groups, key=lambda group: (told.get(group.name, len(told)), group.address))
 
 
 def _beneath(group: Group, path: str) -> Iterator[tuple[str, Placed]]:
@@ -176,5 +188,6 @@ def _held_by_name(path: str, tensors: Mapping[str, StoredTensor], config: ModelC
     named = {usual.get(name, name): tensor for name, tensor in tensors.items()}
     if len(named) < len(tensors):
         named = dict(tensors)
+    named = {name: named[name] for name in sorted(named, key=usual_order)}
     shapes = {name: tensor.shape for name, tensor in named.items()}
     return HeldLayer(KerasLayer(path, shapes, class_name, settings), named)
