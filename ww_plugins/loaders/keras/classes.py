@@ -86,9 +86,9 @@ def projection_of_attention(name: str) -> str:
     return _PROJECTIONS["inward"] if short in _INWARD else _PROJECTIONS["outward"] if short in _OUTWARD else ""
 
 
-def usual_order(name: str) -> tuple[int, str]:
-    """Return what sorts the variables of a layer by their names, as Keras makes them."""
-    return (_ORDER.index(name) if name in _ORDER else len(_ORDER)), name
+def usual_order(name: str) -> int:
+    """Return what sorts the variables of a layer by their names, as Keras makes them; others come last."""
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
 def variable_names(

@@ -186,25 +186,36 @@ class _Walk:
 
     def _names(self, group_id: Any, path: str) -> list[tuple[bytes, str]]:
         """List the names in a group. What is no hard link is refused before anything is looked up under it."""
-        from h5py import h5l
-
         names: list[tuple[bytes, str]] = []
+        refusals: list[ww.WWError] = []
 
-        def keep(raw: bytes, info: Any) -> None:
-            self._budget.take("visits")
-            self._budget.take("names", len(raw))
-            name = raw.decode(errors="surrogateescape")
-            if info.type != h5l.TYPE_HARD:
-                raise ww.CorruptFileError(
-                    f"{self._label}: {quoted(name)} in group {quoted(path or '/')} is a link to another place or file, "
-                    "which is not followed: copy what it links to into the file"
-                )
-            if fault := fault_of_name(name):
-                raise ww.CorruptFileError(f"{self._label}: {fault}")
-            names.append((raw, name))
+        def keep(raw: bytes, info: Any) -> bool | None:
+            try:
+                names.append((raw, self._name_of_link(raw, info, path)))
+            except ww.WWError as refusal:
+                refusals.append(refusal)  # what is raised here would go through code in C that does not expect it
+                return True
+            return None
 
         group_id.links.iterate(keep, info=True)
+        if refusals:
+            raise refusals[0]
         return names
+
+    def _name_of_link(self, raw: bytes, info: Any, path: str) -> str:
+        from h5py import h5l
+
+        self._budget.take("visits")
+        self._budget.take("names", len(raw))
+        name = raw.decode(errors="surrogateescape")
+        if info.type != h5l.TYPE_HARD:
+            raise ww.CorruptFileError(
+                f"{self._label}: {quoted(name)} in group {quoted(path or '/')} is a link to another place or file, "
+                "which is not followed: copy what it links to into the file"
+            )
+        if fault := fault_of_name(name):
+            raise ww.CorruptFileError(f"{self._label}: {fault}")
+        return name
 
     def _dataset(self, dataset: Any, path: str) -> Placed:
         from h5py import h5o
@@ -219,11 +230,14 @@ class _Walk:
 
     def _texts(self, object_id: Any) -> dict[str, tuple[str, ...]]:
         """Read the attributes that are wanted: texts, and lists of texts of a fixed length."""
-        return {
-            name: tuple(texts)
-            for name in self._wanted
-            if (texts := self._listed(object_id, (name,)) or self._listed(object_id, _numbered(name))) is not None
-        }
+        found = {}
+        for name in self._wanted:
+            texts = self._listed(object_id, (name,))
+            if texts is None:
+                texts = self._listed(object_id, _numbered(name))
+            if texts is not None:
+                found[name] = tuple(texts)
+        return found
 
     def _listed(self, object_id: Any, names: Iterable[str]) -> list[str] | None:
         """Read attributes up to the first one that is not there; None if that is the first."""

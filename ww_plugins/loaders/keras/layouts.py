@@ -26,7 +26,7 @@ _BUFFER = re.compile(
     r"moving_.*|running_.*|renorm_.*|seed_generator_state|(real|imag)_kernel|vector_u|.*_amax_history"
     r"|(kernel|embeddings|reverse_embeddings|inputs|outputs_grad|awq)_(scales?|zero)|zero_point|g_idx"
 )
-_BUFFER_CLASSES = frozenset({"Normalization", "SeedGenerator"})
+_BUFFER_CLASSES = frozenset({"Normalization", "SeedGenerator", "Metric"})
 _NORM_CLASSES = frozenset({"BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"})
 
 

@@ -8,6 +8,7 @@ layers and variables in attributes.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ LAYER_NAMES, WEIGHT_NAMES, MODEL_CONFIG = "layer_names", "weight_names", "model_
 ATTRIBUTES = frozenset({"name", LAYER_NAMES, WEIGHT_NAMES, MODEL_CONFIG})
 OPTIMIZERS = frozenset({"optimizer", "_optimizer", "optimizer_weights"})
 
+_LISTED = re.compile(r"(^|/)(layers|_layer_checkpoint_dependencies)/[^/]+$")  # the layers of a model
 _MODEL_WEIGHTS = "model_weights"
 _KERAS_1 = {"W": "kernel", "b": "bias"}
 
@@ -123,9 +125,9 @@ def _gather(group: Group, above: str, found: list[_Numbered], config: ModelConfi
 def _name_of(group: Group, above: str, config: ModelConfig) -> str:
     """Return the name of the layer that a group is; empty for one that only holds some."""
     variables = group.groups.get(VARIABLES)
-    if variables is None:
+    if variables is None and not _LISTED.search(group.path):
         return ""
-    if told := next(iter(variables.texts.get("name", ())), ""):
+    if variables is not None and (told := next(iter(variables.texts.get("name", ())), "")):
         return told
     kind, number = counter_of(group.name)  # the first files of Keras 3 name none
     names = [name for class_name, name in config.within.get(above, ()) if snake_case(class_name) == kind]
