@@ -11,8 +11,9 @@ from ww_core.loading.impostors import impostor_in_zip, refuse_impostor
 from ww_core.loading.mapped import MappedFile, StoredTensor, with_strides
 from ww_core.loading.names import fault_of_name, quoted
 from ww_core.loading.zips import ZIP_MAGIC, Directory, shown
+from ww_plugins.loaders.keras.bytes_of import Extent
 from ww_plugins.loaders.keras.configs import ModelConfig, read_config
-from ww_plugins.loaders.keras.hdf5 import MAGIC, Extent, read_groups
+from ww_plugins.loaders.keras.hdf5 import MAGIC, read_groups
 from ww_plugins.loaders.keras.layouts import View, views_of
 from ww_plugins.loaders.keras.weights import (
     ATTRIBUTES,
@@ -38,7 +39,6 @@ def read_file(file: ww.Source) -> MappedFile:
     Raises:
         CorruptFileError: It is damaged, or no such file.
         SourceError: It cannot be read, or takes more than the budget.
-        MissingExtraError: h5py is not installed.
     """
     head = file.head(len(MAGIC))
     if head == MAGIC:

@@ -28,8 +28,7 @@ class KerasLoader(ww.Loader):
     """Reads ``.keras``, ``.weights.h5`` and the ``.h5`` of Keras 1 and 2, or a folder with one of them."""
 
     name = "keras"
-    description = "Keras files (.keras .weights.h5 .h5): read without Keras, no model is built"
-    extra = "keras"
+    description = "Keras files (.keras .weights.h5 .h5): read without Keras and HDF5's library, no model is built"
 
     def probe(self, source: ww.Source) -> float:
         """Judge a file by its first bytes, and an archive by what it holds. For its suffix a damaged one is claimed."""
@@ -52,7 +51,6 @@ class KerasLoader(ww.Loader):
         Raises:
             SourceError: What was named is no file or folder that can be read, or does not say which file is meant.
             CorruptFileError: A file is damaged, leads out of itself, or is none of Keras.
-            MissingExtraError: h5py is not installed.
         """
         if source.is_object:
             raise ww.SourceError(f"Keras's files are read from a path, not from an object of type {source.name}")
