@@ -313,7 +313,11 @@ def new_file(path, groups, config=None):
 
 def test_layers_without_a_name_are_told_by_their_class_and_number(tmp_path, loader):
     """So the first files of Keras 3 are: the configuration names the layers of a class in the order of numbers."""
-    groups = {"layers/dense": [numbers(6, 4)], "layers/dense_1": [numbers(4, 3)], "layers/conv2d": [numbers(1, 1, 2, 3)]}
+    groups = {
+        "layers/dense": [numbers(6, 4)],
+        "layers/dense_1": [numbers(4, 3)],
+        "layers/conv2d": [numbers(1, 1, 2, 3)],
+    }
     order = [("Dense", "first"), ("Conv2D", "second"), ("Dense", "third")]
     config = {"config": {"name": "net", "layers": [layer_config(*told) for told in order]}}
     with loader.open(new_file(tmp_path / "n.keras", groups, config)) as checkpoint:
@@ -347,7 +351,9 @@ def test_what_is_no_weight_is_none(tmp_path, loader):
         }  # fmt: skip
 
 
-@pytest.mark.parametrize("how", [{"chunks": True}, {"compression": "gzip", "shuffle": True}, {"compression": "gzip", "fletcher32": True}])
+@pytest.mark.parametrize(
+    "how", [{"chunks": True}, {"compression": "gzip", "shuffle": True}, {"compression": "gzip", "fletcher32": True}]
+)
 def test_chunks_are_decoded_when_they_are_read(how, tmp_path, loader):
     kernel, bias = numbers(300, 40), numbers(2, 120, dtype=">f8")
     with h5py.File(tmp_path / "n.h5", "w") as file:
