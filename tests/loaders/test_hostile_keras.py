@@ -1,4 +1,4 @@
-"""Damaged and hostile files of Keras: each is one error of ww's, soon and in little memory, and no other file is read."""
+"""Damaged and hostile files of Keras: each is one error of ww's, soon, in little memory; no other file is read."""
 
 from __future__ import annotations
 
@@ -60,6 +60,15 @@ def read_all(loader, path):
                 with checkpoint.read_bytes(spec) as content:
                     content.tobytes()
         return checkpoint
+
+
+def refusal(loader, path):
+    """Read all of a file, and return what it is refused with; nothing if it is read."""
+    try:
+        read_all(loader, path)
+    except ww.SourceError as error:
+        return str(error)
+    return ""
 
 
 def weights(path, **kinds):
@@ -312,14 +321,13 @@ def test_names_that_cannot_be_printed_are_kept(tmp_path, loader):
     assert [layer.name for layer in read_all(loader, tmp_path / "n.h5").layers] == ["a\x1b[2J"]
 
 
-def test_layers_that_share_names_are_told_apart_or_refused(tmp_path, loader):
+def test_layers_that_share_names_are_told_apart(tmp_path, loader):
     with h5py.File(tmp_path / "n.h5", "w") as file:
         file.attrs["layer_names"] = np.array([b"a"])
         file["a/kernel"], file["a/W"], file["a/kernel:0"] = SECRET, SECRET, SECRET[:2]
-    try:
-        assert len({layer.name for layer in read_all(loader, tmp_path / "n.h5").layers}) == 3
-    except ww.SourceError as error:
-        assert "n.h5" in str(error)
+        file["a/a/x/kernel"], file["a/x"] = SECRET, SECRET
+    names = [layer.name for layer in read_all(loader, tmp_path / "n.h5").layers]
+    assert len(names) == len(set(names)) == 5
 
 
 # Budgets
@@ -410,11 +418,10 @@ def test_mutations_are_read_or_refused(tmp_path, loader):
         path = tmp_path / f"m.{suffix}"
         path.write_bytes(mutated(content, random))
         began = time.monotonic()
-        try:
-            read_all(loader, path)
-        except ww.SourceError as error:
+        said = refusal(loader, path)
+        assert said.isprintable()
+        if said:
             refusals += 1
-            assert path.name in str(error)
-            assert str(error).isprintable()
+            assert path.name in said
         assert time.monotonic() - began < 5, number
     assert 50 < refusals < 590
