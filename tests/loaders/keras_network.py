@@ -4,6 +4,7 @@ Keras stays out of the process of the tests, which must not need it.
 """
 
 import importlib.util
+import json
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ import keras
 import numpy as np
 from keras import layers
 from keras.src.legacy.saving import legacy_h5_format
+
+from ww_core.contracts.source import ObjectSource
+from ww_plugins.loaders.keras.models import KerasModelLoader
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -81,6 +85,17 @@ def main(folder):
     half = keras.Sequential([keras.Input((6,)), layers.Dense(4, name="fc", dtype="bfloat16")], name="half")
     half.save(folder / "half.keras")
     np.savez(folder / "variables.npz", **{v.path.replace("/", "|"): np.asarray(v.value) for v in net.variables})
+    # What ww tells of the model in memory, where it is analysed too.
+    with KerasModelLoader().open(ObjectSource(net)) as held:
+        told = [[layer.name, layer.kind, layer.groups, layer.bias is not None] for layer in held.layers]
+        (folder / "in_memory.json").write_text(json.dumps([told, [spec.name for spec in held.buffers]]))
+        arrays = {}
+        for layer in held.layers:
+            with held.read(layer.weight) as array:
+                arrays[layer.name.replace("/", "|")] = np.array(array)
+        np.savez(folder / "in_memory.npz", **arrays)
+    with KerasModelLoader().open(ObjectSource(half)) as held, held.read(held.layers[0].weight) as array:
+        assert str(array.dtype) == "bfloat16"
     np.savez(folder / "half.npz", kernel=np.asarray(half.variables[0].value).astype("float32"))
 
 

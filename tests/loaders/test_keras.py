@@ -16,6 +16,7 @@ from naming import ByName
 import ww_core as ww
 from ww_core.sources.digests import tensors_of
 from ww_plugins.loaders.keras.loader import KerasLoader
+from ww_plugins.loaders.keras.models import KerasModelLoader
 
 h5py = pytest.importorskip("h5py")
 
@@ -104,7 +105,8 @@ def written(tmp_path_factory):
     pytest.importorskip("keras")
     folder = tmp_path_factory.mktemp("keras")
     program = Path(__file__).with_name("keras_network.py")
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    root = str(Path(ww.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [sys.executable, program, folder], env=environment, capture_output=True, text=True, timeout=300
     )
@@ -169,6 +171,28 @@ def test_weights_alone_are_told_by_names_and_shapes(name, written, variables, lo
         for layer in set(layers) - {"odd/2", "einsum_out"}:
             told = LAYERS[layer]
             same_layer(checkpoint, layers[layer], variables, (told[0], 1, *told[2:]) if layer == "c2" else told)
+
+
+def test_a_model_in_memory_is_what_its_file_is(written, variables, loader):
+    """It was read by ``keras_network.py``, where Keras is."""
+    layers, buffers = json.loads((written / "in_memory.json").read_text())
+    with np.load(written / "in_memory.npz") as arrays:
+        for name, kind, groups, has_bias in layers:
+            told = LAYERS[name]
+            assert (kind, groups, has_bias) == (told[0], told[1], bool(told[3])), name
+            expected = np.ascontiguousarray(told[4](variables[told[2]]))
+            assert (arrays[name.replace("/", "|")].shape, arrays[name.replace("/", "|")].tobytes()) == (
+                expected.shape, expected.tobytes(),
+            )  # fmt: skip
+    assert {layer[0] for layer in layers} == set(LAYERS)
+    assert set(buffers) == BUFFERS
+
+
+def test_what_is_no_model_is_none():
+    loader = ByName(KerasModelLoader())
+    assert (loader.probe(3), loader.probe({})) == (0, 0)
+    with pytest.raises(ww.SourceError, match=r"is no keras\.Model"):
+        loader.open(3)
 
 
 def test_results_are_those_of_a_dict_of_the_same_arrays(written, variables, tmp_path):

@@ -16,13 +16,16 @@ from ww_core.errors import CorruptFileError, SourceError
 from ww_core.loading import torch_tensors
 from ww_core.loading.contents import as_bytes, description_of, joined, told_of
 from ww_core.loading.names import legible, quoted
-from ww_core.loading.state_dict import FoundTensor, Module, plain_names, sort_state_dict
+from ww_core.loading.state_dict import FoundTensor, Module, Part, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
     import numpy as np
     import numpy.typing as npt
+
+
+_NO_PARTS: Mapping[str, Part] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +44,12 @@ class HeldCheckpoint(Checkpoint):
     """Tensors in memory. Each is looked up, and copied only where it is not contiguous and little-endian."""
 
     def __init__(
-        self, format_name: str, slots: Mapping[str, Slot], modules: Mapping[str, Module], warnings: Iterable[str] = ()
+        self,
+        format_name: str,
+        slots: Mapping[str, Slot],
+        modules: Mapping[str, Module],
+        warnings: Iterable[str] = (),
+        parts: Mapping[str, Part] = _NO_PARTS,
     ) -> None:
         """Look at every value.
 
@@ -50,6 +58,7 @@ class HeldCheckpoint(Checkpoint):
             slots: The tensors by name, in order.
             modules: What is known of the modules that hold them, by path.
             warnings: Sentences the user should see.
+            parts: What is known of single tensors, by name.
 
         Raises:
             SourceError: A value is not to be had.
@@ -58,7 +67,7 @@ class HeldCheckpoint(Checkpoint):
         plain = plain_names(list(slots))
         self._slots = {plain[name]: slot for name, slot in slots.items()}
         state = sort_state_dict(
-            [_found(name, slot) for name, slot in self._slots.items()],
+            [_found(plain[name], slot)._replace(part=parts.get(name)) for name, slot in slots.items()],
             {_path(plain[name]): modules[_path(name)] for name in slots if _path(name) in modules},
         )
         self.layers, self.buffers, self.skipped = state.layers, state.buffers, state.skipped
