@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 import ww_core as ww
+from ww_core.loading.names import quoted
 from ww_plugins.loaders.keras.bytes_of import Fault, Parts
 from ww_plugins.loaders.keras.types import read_shape
 
@@ -39,8 +40,8 @@ class Texts:
                 self._refuse_dense(Parts(message.content))
             if message.kind == _ATTRIBUTE and message.content:
                 name, texts = self._attribute(Parts(message.content))
-                if texts is not None:
-                    found[name] = texts
+                if texts is not None and found.setdefault(name, texts) != texts:
+                    raise Fault(f"the attribute {quoted(name)} stands twice")
         for name in self._wanted - found.keys():
             # A long list is stored in several attributes, with a number behind the name.
             parts = itertools.takewhile(lambda part: part in found, (f"{name}{n}" for n in itertools.count()))

@@ -53,6 +53,9 @@ def stored_tensor(reader: Reader, messages: Sequence[Message], path: str, addres
     extent, file = reader.extent, reader.extent.file
     where = f"{file.label}: dataset {quoted(path)}"
     parts = {message.kind: message.content for message in messages}
+    kinds = [message.kind for message in messages if message.kind in {_SPACE, _TYPE, _LAYOUT, _FILTERS}]
+    if len(set(kinds)) < len(kinds):  # HDF5's library would believe another one
+        raise Fault(f"dataset {quoted(path)} is described twice")
     layout = Parts(parts[_LAYOUT])
     version, form = layout.number(1), layout.number(1)
     if form == _VIRTUAL and version >= 3:

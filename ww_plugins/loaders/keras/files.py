@@ -13,7 +13,7 @@ from ww_core.loading.names import fault_of_name, quoted
 from ww_core.loading.zips import ZIP_MAGIC, Directory, shown
 from ww_plugins.loaders.keras.bytes_of import Extent
 from ww_plugins.loaders.keras.configs import ModelConfig, read_config
-from ww_plugins.loaders.keras.hdf5 import MAGIC, read_groups
+from ww_plugins.loaders.keras.hdf5 import MAGIC, Group, read_groups
 from ww_plugins.loaders.keras.layouts import View, views_of
 from ww_plugins.loaders.keras.weights import (
     ATTRIBUTES,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_ENTRY = b"model.weights.h5"
 _CONFIG_ENTRY = b"config.json"
+_SHOWN = 3
 
 
 def read_file(file: ww.Source) -> MappedFile:
@@ -82,7 +83,18 @@ def _read(extent: Extent, config: bytes | None) -> MappedFile:
         layers = named_layers(root, model)
     else:
         raise ww.CorruptFileError(f"{file.label}: an HDF5 file, but none with the weights of a model of Keras")
-    return MappedFile(file, tuple(_with_layers_apart(_tensors(layers, file), file)))
+    tensors = tuple(_with_layers_apart(_tensors(layers, file), file))
+    return MappedFile(file, tensors, warnings=_warnings(root, layers, file))
+
+
+def _warnings(root: Group, layers: Iterable[HeldLayer], file: ww.Source) -> tuple[str, ...]:
+    """Name datasets that stand where Keras keeps no variables."""
+    read = {tensor.name for held in layers for tensor in held.tensors.values()}
+    apart = [quoted(tensor.name) for tensor in root.all_tensors() if tensor.name not in read]
+    if not apart:
+        return ()
+    shown = ", ".join([*apart[:_SHOWN], *(["..."] if len(apart) > _SHOWN else [])])
+    return (f"{file.label}: it holds datasets that are no variables of a layer, which are not read: {shown}",)
 
 
 def _tensors(layers: Iterable[HeldLayer], file: ww.Source) -> Iterator[StoredTensor]:

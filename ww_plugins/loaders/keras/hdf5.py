@@ -48,6 +48,13 @@ class Group:
     tensors: dict[str, Placed] = field(default_factory=dict)
     texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def all_tensors(self) -> Iterator[StoredTensor]:
+        """Give the datasets in it and in all groups in it."""
+        for placed in self.tensors.values():
+            yield placed.tensor
+        for group in self.groups.values():
+            yield from group.all_tensors()
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -216,6 +223,8 @@ class _Walk:
 
     def _links(self, messages: list[Message], path: str) -> Iterator[tuple[str, int]]:
         """Give name and place of all that is in a group. Only hard links lead to somewhere."""
+        if sum(message.kind == _SYMBOLS for message in messages) + any(m.kind == _LINK_INFO for m in messages) > 1:
+            raise Fault("a group is described twice")
         names: set[str] = set()
         for message in messages:
             parts = Parts(message.content)
