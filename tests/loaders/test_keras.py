@@ -395,6 +395,19 @@ def test_chunks_are_decoded_when_they_are_read(how, tmp_path, loader):
     assert ww.analyze(tmp_path / "n.h5", name="n").layers
 
 
+def test_digests_of_chunks_are_remembered(tmp_path):
+    path, table = tmp_path / "n.h5", numbers(300, 40)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("layers/embedding/vars/0", data=table, compression="gzip", chunks=(70, 40))
+    first = ww.analyze(path, store=tmp_path / "s.sqlite", name="n")
+    again = ww.analyze({"embedding/embeddings": table}, store=tmp_path / "s.sqlite", name="m")
+    assert (first.run.computed, again.run.computed) == (1, 0)
+    assert ww.analyze(path, store=tmp_path / "s.sqlite", name="n").digest == first.digest
+    with h5py.File(path, "r+") as file:
+        file["layers/embedding/vars/0"][0, 0] = 7
+    assert ww.analyze(path, store=tmp_path / "s.sqlite", name="n2").digest != first.digest
+
+
 def test_numbers_lie_where_the_file_says(tmp_path, loader):
     """Whatever is not compressed is mapped, in an archive too, and its digest may be remembered."""
     path = new_file(tmp_path / "n.keras", {"layers/embedding": ("e", [numbers(6, 4)])}, {"config": {}})

@@ -37,7 +37,9 @@ def names(checkpoint):
 
 
 def test_the_plugin_registers_its_loaders():
-    assert [loader.name for loader in ww_register_loaders()] == ["safetensors", "pytorch", "torch-module", "arrays"]
+    assert [loader.name for loader in ww_register_loaders()] == [
+        "safetensors", "pytorch", "keras", "torch-module", "keras-model", "arrays",
+    ]  # fmt: skip
     assert all(loader.extra == "" and loader.description for loader in ww_register_loaders())
 
 
