@@ -325,9 +325,11 @@ def test_layers_that_share_names_are_told_apart(tmp_path, loader):
     with h5py.File(tmp_path / "n.h5", "w") as file:
         file.attrs["layer_names"] = np.array([b"a"])
         file["a/kernel"], file["a/W"], file["a/kernel:0"] = SECRET, SECRET, SECRET[:2]
-        file["a/a/x/kernel"], file["a/x"] = SECRET, SECRET
-    names = [layer.name for layer in read_all(loader, tmp_path / "n.h5").layers]
-    assert len(names) == len(set(names)) == 5
+        file["a/a/x/kernel"], file["a/x"], file["a/y"], file["a/a/y"] = SECRET, SECRET, SECRET, SECRET
+    checkpoint = read_all(loader, tmp_path / "n.h5")
+    names = [layer.name for layer in checkpoint.layers]
+    assert len(names) == len(set(names)) == 7
+    assert not checkpoint.warnings
 
 
 # Budgets

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ww_core.loading.json_text import parse_json
+from ww_plugins.loaders.keras.classes import snake_case
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import ww_core as ww
 
@@ -48,6 +49,23 @@ class ModelConfig:
     def of(self, path: str) -> LayerConfig:
         """Return what is said of a layer; nothing where it is not known."""
         return self.layers.get(path, LayerConfig())
+
+    def of_class(self, path: str, folder: str) -> Sequence[str]:
+        """Return the names of the layers in a layer that are of a class, in order.
+
+        Args:
+            path: The layer.
+            folder: How files name groups of the class, without a number.
+        """
+        return self._of_class.get((path, folder), ())
+
+    @functools.cached_property
+    def _of_class(self) -> dict[tuple[str, str], list[str]]:
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for path, layers in self.within.items():
+            for class_name, name in layers:
+                found[path, snake_case(class_name)].append(name)
+        return dict(found)
 
     def place(self, path: str) -> tuple[float, ...]:
         """Return what sorts layers as the configuration names them; those that it does not name come last."""

@@ -19,7 +19,6 @@ from ww_plugins.loaders.keras.classes import (
     class_in_name,
     counter_of,
     projection_of_attention,
-    snake_case,
     usual_order,
     variable_names,
 )
@@ -89,7 +88,8 @@ class _Numbered:
     variables: Mapping[str, Placed] = field(default_factory=dict)
 
     def held(self, path: str, config: ModelConfig) -> HeldLayer:
-        tensors = [self.variables[name].tensor for name in sorted(self.variables, key=natural_order)]
+        own = sorted(self.variables, key=natural_order)
+        tensors = [self.variables[name].tensor for name in own]
         told = config.of(self.path)
         folder, last = self.group.name, self.path.rpartition("/")[2]
         class_name, settings = told.class_name, told.settings
@@ -99,7 +99,10 @@ class _Numbered:
             class_name, settings = "EinsumDense", {"equation": equation}
         if len(tensors) == 2 and not any(tensor.shape for tensor in tensors):
             class_name = "Metric"
-        names = variable_names(class_name, settings, [tensor.shape for tensor in tensors], folder)
+        if all(name.isdecimal() for name in own):
+            names = variable_names(class_name, settings, [tensor.shape for tensor in tensors], folder)
+        else:  # a class that saves its variables itself may name them
+            names = own
         shapes = {name: tensor.shape for name, tensor in zip(names, tensors, strict=True)}
         layer = KerasLayer(path, shapes, class_name, settings)
         return HeldLayer(layer, dict(zip(names, tensors, strict=True)))
@@ -130,7 +133,7 @@ def _name_of(group: Group, above: str, config: ModelConfig) -> str:
     if variables is not None and (told := next(iter(variables.texts.get("name", ())), "")):
         return told
     kind, number = counter_of(group.name)  # the first files of Keras 3 name none
-    names = [name for class_name, name in config.within.get(above, ()) if snake_case(class_name) == kind]
+    names = config.of_class(above, kind)
     return names[number] if number < len(names) else group.name
 
 
@@ -148,7 +151,7 @@ def named_layers(root: Group, config: ModelConfig) -> list[HeldLayer]:
         for path in sorted(placed, key=lambda path: (told.get(path, math.inf), _first([placed[path]]))):
             layer, name = _named(group.name, path)
             names = variables[layer]
-            names[name if name not in names else path.rpartition("/")[2]] = placed[path].tensor
+            names[name if name not in names else path] = placed[path].tensor
         found += [_held_by_name(path, tensors, config) for path, tensors in variables.items()]
     return found
 
