@@ -176,7 +176,8 @@ def test_listings(ww_here):
         "matrix", "pool", "slice", "stack", "fft",
     }  # fmt: skip
     assert {row["loader"] for row in json.loads(ok(ww_here("loaders", "--json")))} == {
-        "safetensors", "pytorch", "torch-module", "arrays", "npz", "onnx", "tflite", "tensorflow",
+        "safetensors", "pytorch", "keras", "onnx", "tflite", "tensorflow", "npz",
+        "torch-module", "keras-model", "arrays",
     }  # fmt: skip
     plugins = json.loads(ok(ww_here("plugins", "--json")))
     assert {row["name"] for row in plugins} >= {"ww.loaders", "ww.metrics"}

@@ -159,6 +159,37 @@ class TestOnnx(LoaderContract):
         return path
 
 
+class TestKeras(LoaderContract):
+    """Files as Keras 2 writes them, which name every variable."""
+
+    plugin = ww_plugins.loaders
+    name = "keras"
+
+    def write(self, weights, folder):
+        h5py = pytest.importorskip("h5py")
+        path = Path(folder) / "sample.h5"
+        with h5py.File(path, "w") as file:
+            file.attrs["layer_names"] = np.array([b"square"])
+            for name, weight in weights.items():
+                layer, last = self.place(name, weight)
+                file.require_group(f"{layer}/{layer}").create_dataset(last, data=self.stored(weight))
+        return path
+
+    def place(self, name, weight):
+        layer, _, last = name.partition(".")
+        usual = {"weight": "gamma" if weight.ndim == 1 else "kernel"}
+        return layer, usual.get(last, last or "value")
+
+    def stored(self, weight):
+        if weight.dtype == bool or weight.ndim < 2:
+            return weight
+        return weight.transpose(*range(2, weight.ndim), 1, 0)
+
+    def tensor_name(self, name):
+        layer, _, last = name.partition(".")
+        return f"{layer}/{'gamma' if name == 'norm.weight' else {'weight': 'kernel'}.get(last, last or 'value')}"
+
+
 class TestModule(LoaderContract):
     plugin = ww_plugins.loaders
     name = "torch-module"

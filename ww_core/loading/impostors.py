@@ -29,6 +29,7 @@ class Impostor(NamedTuple):
 _UNPACK = "unpack it, and name the file that is in it"
 _UNPACK_FOLDER = "unpack it, and name the folder that is in it"
 _OTHER = "convert it to safetensors, or install a loader for it"
+_KERAS = "name it without --loader if Keras wrote it, else convert it to safetensors"
 _AGAIN = "download it again"
 _BY_ANOTHER = "name it without --loader"
 
@@ -50,7 +51,7 @@ _MAGIC = {
     b"\x02\x21\x4c\x18": Impostor("a file that lz4 compressed", "run `unlz4` on it first"),
     b"7z\xbc\xaf\x27\x1c": Impostor("a 7z archive", _UNPACK),
     b"Rar!\x1a\x07": Impostor("a RAR archive", _UNPACK),
-    b"\x89HDF\r\n\x1a\n": Impostor("an HDF5 file, as Keras and MATLAB write it", _OTHER),
+    b"\x89HDF\r\n\x1a\n": Impostor("an HDF5 file, as Keras and MATLAB write it", _KERAS),
     b"GGUF": Impostor("a GGUF file, as llama.cpp reads it", _OTHER),
     b"ggml": Impostor("a GGML file, as old versions of llama.cpp read it", _OTHER),
     b"\x93NUMPY": Impostor("a NumPy array", _BY_ANOTHER),
@@ -62,7 +63,7 @@ _MAGIC = {
 
 _HOLDS = (
     (r".*\.npy", Impostor("NumPy's .npz", _BY_ANOTHER)),
-    (r"model\.weights\.h5", Impostor("a model of Keras", _OTHER)),
+    (r"model\.weights\.h5", Impostor("a model of Keras", _KERAS)),
     (r"(.*/)?(saved_model\.pb|variables/.*)", Impostor("a SavedModel of TensorFlow", _UNPACK_FOLDER)),
     (r"(.*/)?(Data/com\.apple\.CoreML/.*|coremldata\.bin)", Impostor("a model of Core ML", _OTHER)),
     (r".*\.(safetensors|pt|pth|bin|ckpt)", Impostor("an archive with weight files in it", _UNPACK)),

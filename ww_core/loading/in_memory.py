@@ -16,7 +16,7 @@ from ww_core.errors import CorruptFileError, SourceError
 from ww_core.loading import torch_tensors
 from ww_core.loading.contents import as_bytes, description_of, joined, told_of
 from ww_core.loading.names import legible, quoted
-from ww_core.loading.state_dict import FoundTensor, Module, plain_names, sort_state_dict
+from ww_core.loading.state_dict import FoundTensor, Module, Part, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.loading.layouts import Placed
+
+
+_NO_PARTS: Mapping[str, Part] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +53,12 @@ class HeldCheckpoint(Checkpoint):
     """Tensors in memory. Each is looked up, and copied only where it is not contiguous and little-endian."""
 
     def __init__(
-        self, format_name: str, slots: Mapping[str, Slot], modules: Mapping[str, Module], warnings: Iterable[str] = ()
+        self,
+        format_name: str,
+        slots: Mapping[str, Slot],
+        modules: Mapping[str, Module],
+        warnings: Iterable[str] = (),
+        parts: Mapping[str, Part] = _NO_PARTS,
     ) -> None:
         """Look at every value.
 
@@ -59,6 +67,7 @@ class HeldCheckpoint(Checkpoint):
             slots: The tensors by name, in order.
             modules: What is known of the modules that hold them, by path.
             warnings: Sentences the user should see.
+            parts: What is known of single tensors, by name.
 
         Raises:
             SourceError: A value is not to be had.
@@ -67,7 +76,7 @@ class HeldCheckpoint(Checkpoint):
         plain = plain_names(list(slots))
         self._slots = {plain[name]: slot for name, slot in slots.items()}
         state = sort_state_dict(
-            [_found(name, slot) for name, slot in self._slots.items()],
+            [_found(plain[name], slot)._replace(part=parts.get(name)) for name, slot in slots.items()],
             {_path(plain[name]): modules[_path(name)] for name in slots if _path(name) in modules},
         )
         self.layers, self.buffers, self.skipped = state.layers, state.buffers, state.skipped
@@ -136,8 +145,7 @@ def _found(name: str, slot: Slot) -> FoundTensor:
         except Exception as error:  # noqa: BLE001 - a class of somebody's own may raise whatever is asked of it
             return FoundTensor(name, "unknown", (), fault=f"the tensor cannot be looked at: {_said(error)}")
     array = _array(name, slot)
-    part = slot.placed.part if slot.placed else None
-    return FoundTensor(name, _name_of(array.dtype), array.shape, readable=not array.dtype.hasobject, part=part)
+    return FoundTensor(name, _name_of(array.dtype), array.shape, readable=not array.dtype.hasobject)
 
 
 def _found_of_torch(torch: Any, name: str, slot: Slot, value: Any) -> FoundTensor:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import ww_core as ww
 from ww_plugins.loaders.arrays import ArraysLoader
+from ww_plugins.loaders.keras.loader import KerasLoader
+from ww_plugins.loaders.keras.models import KerasModelLoader
 from ww_plugins.loaders.npz import NpzLoader
 from ww_plugins.loaders.onnx.loader import OnnxLoader
 from ww_plugins.loaders.pytorch.loader import PyTorchLoader
@@ -24,10 +26,12 @@ def ww_register_loaders() -> Sequence[ww.Loader]:
     return [
         SafetensorsLoader(),
         PyTorchLoader(),
+        KerasLoader(),
         OnnxLoader(),
         TFLiteLoader(),
         TensorFlowLoader(),
         NpzLoader(),
         ModuleLoader(),
+        KerasModelLoader(),
         ArraysLoader(),
     ]

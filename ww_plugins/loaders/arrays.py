@@ -55,12 +55,12 @@ class ArraysLoader(ww.Loader):
             raise ww.SourceError(f"an object of type {source.name} is no mapping of names to arrays")
         label, layout = "the mapping", layout_named(self.layout)
         weights = find_weights(source.value, _MappingTree(source.budget), label, self.weights)
-        slots = dict(weights.tensors)
-        if layout != "pytorch":
-            slots = {
-                name: replace(slot, placed=placed(name, shape_of(name, slot), layout)) for name, slot in slots.items()
-            }
-        checkpoint = HeldCheckpoint("arrays", slots, weights.modules, weights.warnings(label))
+        slots, parts = dict(weights.tensors), {}
+        for name, slot in list(slots.items()) if layout != "pytorch" else ():
+            own = placed(name, shape_of(name, slot), layout)
+            slots[name] = replace(slot, placed=own)
+            parts |= {name: own.part} if own.part else {}
+        checkpoint = HeldCheckpoint("arrays", slots, weights.modules, weights.warnings(label), parts)
         if layout == "pytorch":
             told = ((layer.weight.name, layer.shape) for layer in checkpoint.layers)
             checkpoint.warnings += tuple(suspicion(told, "loader='arrays[layout={}]'"))
