@@ -10,6 +10,7 @@ import ww_core as ww
 from ww_core.loading.in_memory import HeldCheckpoint, Slot, offers_array, shape_of
 from ww_core.loading.layouts import layout_named, placed, suspicion
 from ww_core.loading.names import quoted
+from ww_core.loading.state_dict import Part
 from ww_core.loading.trees import Tree, find_weights
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class ArraysLoader(ww.Loader):
             raise ww.SourceError(f"an object of type {source.name} is no mapping of names to arrays")
         label, layout = "the mapping", layout_named(self.layout)
         weights = find_weights(source.value, _MappingTree(source.budget), label, self.weights)
-        slots, parts = dict(weights.tensors), {}
+        slots: dict[str, Slot] = dict(weights.tensors)
+        parts: dict[str, Part] = {}
         for name, slot in list(slots.items()) if layout != "pytorch" else ():
             own = placed(name, shape_of(name, slot), layout)
             slots[name] = replace(slot, placed=own)
