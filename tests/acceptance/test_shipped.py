@@ -80,6 +80,10 @@ def test_basic_pitch(shipped, suffix):
     assert kinds_of(path)["conv2d"] == 9
 
 
+def test_basic_pitch_as_a_saved_model(shipped):
+    assert kinds_of(shipped / "basic_pitch" / "saved_models" / "icassp_2022" / "nmp")["conv2d"] == 6
+
+
 def test_what_tflite_and_onnx_hold_of_basic_pitch_are_the_same_kernels(shipped):
     folder = shipped / "basic_pitch" / "saved_models" / "icassp_2022"
     norms = []

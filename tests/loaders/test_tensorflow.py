@@ -85,6 +85,7 @@ def in_layout_of_ww(arrays):
     return found
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("name", ["full.index", "exported", "saved"])
 def test_a_saved_network_has_its_layers(name, saved, loader):
     with np.load(saved / "arrays.npz") as held:
@@ -106,6 +107,7 @@ def test_a_saved_network_has_its_layers(name, saved, loader):
         assert not checkpoint.warnings
 
 
+@pytest.mark.stress
 def test_a_checkpoint_of_tensorflow_1_has_its_layers_and_the_newest_of_a_folder_is_meant(saved, loader):
     with np.load(saved / "old.npz") as arrays, loader.open(saved / "old") as checkpoint:
         assert list(layers(checkpoint)) == ["net/fc"]

@@ -92,6 +92,7 @@ def in_layout_of_ww(arrays):
     }
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize(("name", "dtype"), [("float", "float32"), ("half", "float16")])
 def test_a_converted_network_has_its_layers(name, dtype, converted, loader):
     with np.load(converted / "arrays.npz") as arrays:
@@ -110,6 +111,7 @@ def test_a_converted_network_has_its_layers(name, dtype, converted, loader):
         assert all("not floating point" in tensor.reason for tensor in checkpoint.skipped)
 
 
+@pytest.mark.stress
 def test_a_quantised_network_has_the_numbers_that_tensorflow_lite_computes_with(converted, loader):
     with np.load(converted / "whole.npz") as arrays:
         expected = {name.replace("|", "/"): array for name, array in arrays.items()}
@@ -123,6 +125,7 @@ def test_a_quantised_network_has_the_numbers_that_tensorflow_lite_computes_with(
             assert layer.weight.rounding.row_step > 2**-20
 
 
+@pytest.mark.stress
 def test_a_converted_network_has_the_results_of_its_arrays(converted):
     with np.load(converted / "arrays.npz") as arrays:
         expected = in_layout_of_ww(arrays)
@@ -578,7 +581,7 @@ def repeated(entry_of, count):
     return writer.model(Graph(tensors, ops))
 
 
-@pytest.mark.parametrize("entry_of", [3, 5])
+@pytest.mark.parametrize("entry_of", [3, pytest.param(5, marks=pytest.mark.stress)])
 def test_a_list_that_names_one_thing_without_end_is_refused(entry_of, loader, tmp_path):
     """Three tensors, five operators, each 600,000 times: the file has a few megabytes."""
     path = tmp_path / "net.tflite"

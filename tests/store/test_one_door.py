@@ -17,6 +17,7 @@ from ww_core.store.store import Store
 from ww_core.store.writer import Writer
 
 OF_THE_DATABASE = re.compile(r"\b(Connection|Engine|Row|Select|Table|ColumnElement|Keys|text\()\b")
+OTHER_TABLES = "ww_plugins.loaders.tflite."  # a table is what flatbuffers are made of
 ROW_KEY = re.compile(r"(_ids?|^connection)$")
 
 
@@ -49,6 +50,7 @@ def faults(name, function):
 
 def test_no_signature_outside_the_store_knows_of_its_rows():
     found = [(name, function) for module in modules() for name, function in callables(module, module.__name__)]
+    found = [(name, function) for name, function in found if not name.startswith(OTHER_TABLES)]
     assert len(found) > 500
     assert "ww_core.planning.tasks.plan_tasks" in dict(found)
     assert [fault for name, function in found for fault in faults(name, function)] == []

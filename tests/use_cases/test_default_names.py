@@ -302,7 +302,7 @@ NAMES = st.text(st.characters(exclude_categories=()), max_size=30)  # surrogates
 
 
 @given(pieces=st.lists(PIECES | NAMES, max_size=9), absolute=st.booleans(), repeat=st.sampled_from([1, 1, 1, 700]))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_every_path_has_a_usable_name(pieces, absolute, repeat):
     path = Path("/" * absolute + "/".join(pieces * repeat))
     found = default_name(FileSource(path))
