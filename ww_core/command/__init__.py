@@ -108,12 +108,15 @@ class Output:
         """Print one JSON value: full precision, no NaN; of its texts what cannot be printed is escaped."""
         pieces = io.StringIO()  # json.dumps would hold millions of them in a list
         json.dump(content, pieces, indent=2, ensure_ascii=False, allow_nan=False)
+        pieces.write("\n")
         text = json_escaped(pieces.getvalue())
+        pieces.close()
         try:
-            text.encode(sys.stdout.encoding)
+            if not text.isascii():
+                text.encode(sys.stdout.encoding)
         except UnicodeEncodeError:
-            text = json.dumps(content, indent=2, allow_nan=False)
-        _write(text + "\n")
+            text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        _write(text)
 
     def csv(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Print rows with one header; what is None is an empty field. Without rows there is no line.
