@@ -97,7 +97,7 @@ def test_values_belong_to_content_whatever_the_layout(tmp_path):
 
 
 def test_kernels_of_attention_are_matrices():
-    kernels = {name: RNG.standard_normal((12, 3, 4)) for name in ("query", "key", "value")}
+    kernels = {name: RNG.standard_normal((12, 3, 4)) for name in ("query", "key", "value")}  # (in, heads, size)
     out = RNG.standard_normal((3, 4, 12))
     arrays = {f"attn.{name}.kernel": own for name, own in kernels.items()} | {"attn.out.kernel": out}
     arrays["attn.query.bias"] = RNG.standard_normal((3, 4))
@@ -175,3 +175,55 @@ def test_a_layout_that_is_none_is_wrong_usage(tmp_path, loader):
     source = {"arrays": {"a": np.eye(3)}, "npz": tmp_path / "net.npz", "safetensors": tmp_path / "net.safetensors"}
     with pytest.raises(ww.UsageError, match=r"unknown layout 'mxl'.*mlx"):
         ww.analyze(source[loader], loader=f"{loader}[layout=mxl]")
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"d.kernel": DENSE, "d.scale": np.ones(20, np.float32), "d.bias": np.ones(20, np.float32)},
+        {"a/kernel": DENSE, "a.kernel": 2 * DENSE},
+        {"c/kernel": DENSE, "c/kernel:0": 2 * DENSE},
+        {"e/kernel": DENSE, "e/embedding": TABLE, "e/gamma": np.ones(3, np.float32)},
+    ],
+)
+@pytest.mark.parametrize("layout", ["flax", "keras"])
+def test_two_weights_of_a_module_are_two_layers_of_two_names(tmp_path, arrays, layout):
+    loader, store = f"arrays[layout={layout}]", tmp_path / "s.sqlite"
+    report = ww.analyze(arrays, loader=loader, store=store, name="net", metrics=["spectral_norm"])
+    names = [row.name for row in report.layers if row.N]
+    assert len(names) == len(set(names))
+    for row in report.layers:
+        weight = next(layer.weight.name for layer in opened_as(arrays, layout).layers if layer.name == row.name)
+        if arrays[weight].ndim == 2:
+            assert row.metrics["spectral_norm"].number == pytest.approx(np.linalg.norm(arrays[weight], 2), rel=1e-6)
+    with ww.open_store(store, mode="read") as opened:
+        assert not opened.verify().faults
+
+
+def opened_as(arrays, layout):
+    return ByName(ArraysLoader(layout=layout)).open(arrays)
+
+
+def test_a_convolution_may_be_called_as_a_part_of_attention():
+    arrays = {"enc/key/kernel": RNG.standard_normal((5, 16, 32)), "dec/out/kernel": RNG.standard_normal((3, 16, 32))}
+    checkpoint = ByName(ArraysLoader(layout="flax")).open(arrays)
+    assert {layer.name: (str(layer.kind), layer.shape) for layer in checkpoint.layers} == {
+        "enc/key": ("conv1d", (32, 16, 5)),
+        "dec/out": ("conv1d", (32, 16, 3)),
+    }
+
+
+def test_a_bias_of_two_rows_is_no_matrix():
+    arrays = {"gru/cell/kernel": DENSE, "gru/cell/bias:0": np.ones((2, 30)), "word_embeddings/weight:0": TABLE}
+    checkpoint = ByName(ArraysLoader(layout="keras")).open(arrays)
+    assert {layer.name: str(layer.kind) for layer in checkpoint.layers} == {
+        "gru/cell": "dense",
+        "word_embeddings": "embedding",
+    }
+
+
+def test_a_file_whose_shapes_deny_what_it_says_is_a_warning(tmp_path):
+    save_file({"c.weight": np.ones((64, 32, 3, 3), np.float32)}, tmp_path / "a.safetensors", {"format": "mlx"})
+    (warning,) = ByName(SafetensorsLoader()).open(tmp_path / "a.safetensors").warnings
+    assert "64 x 32 x 3 x 3, which looks like (out, in, *kernel) and is read as (out, *kernel, in)" in warning
+    assert "say --loader 'safetensors[layout=pytorch]'" in warning

@@ -136,3 +136,19 @@ def test_a_module_of_torch_fx_has_the_names_of_its_state_dict(tmp_path):
     assert tensors == {name for name in graph.state_dict() if "num_batches" not in name}
     assert {own.name: own.groups for own in checkpoint.layers}["0"] == 4
     assert any("asks to call torch.fx.graph_module.reduce_graph_module" in said for said in checkpoint.warnings)
+
+
+class Own(torch.nn.Conv2d):
+    """Somebody's own convolution, as timm has several."""
+
+
+@pytest.mark.parametrize("way", ["pickled", "scripted"])
+def test_a_convolution_of_ones_own_class_keeps_its_groups(tmp_path, way):
+    net = torch.nn.Sequential(Own(16, 16, 3, groups=16), torch.nn.Linear(4, 3))
+    if way == "pickled":
+        torch.save(net, tmp_path / "net.pt")
+    else:
+        torch.jit.script(net).save(tmp_path / "net.pt")
+    layers = {layer.name: layer for layer in ByName(PyTorchLoader()).open(tmp_path / "net.pt").layers}
+    assert (layers["0"].kind, layers["0"].groups) == ("conv2d", 16)
+    assert (layers["1"].kind, layers["1"].groups) == ("dense", 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ww_core.domain.layer import ITEM_SIZES
+from ww_core.domain.layer import ITEM_SIZES, LayerKind
 from ww_core.loading.names import fault_of_name, natural_order, quoted
-from ww_core.loading.state_dict import FoundTensor, sort_state_dict
+from ww_core.loading.state_dict import FoundTensor, Part, sort_state_dict
 
 
 def sort_tuples(tensors, modules=None):
@@ -273,3 +273,28 @@ def test_scales_beside_a_weight_that_is_not_quantized_are_layers():
 def test_masks_and_tables_are_no_layers(name, shape):
     state = sort_state_dict([FoundTensor(name, "float32", shape)])
     assert (state.layers, [own.name for own in state.buffers]) == ((), [name])
+
+
+def test_layers_that_a_source_gives_one_name_have_two():
+    parts = [Part("weight", "a", LayerKind.DENSE), Part("weight", "a", LayerKind.NORM), Part("bias", "a")]
+    tensors = [
+        FoundTensor(name, "float32", shape, part=part)
+        for name, shape, part in zip(["a/kernel", "a/scale", "a/bias"], [(4, 3), (4,), (4,)], parts, strict=True)
+    ]
+    found = [(layer.name, layer.bias.name if layer.bias else "") for layer in sort_state_dict(tensors).layers]
+    assert found == [("a", "a/bias"), ("a/scale", "")]
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        [("weight", "int8", (4,)), ("A", "float32", (64, 64))],
+        [("mix.weight", "int64", (3,)), ("mix.A", "float32", (8, 8))],
+    ],
+)
+def test_what_stands_beside_whole_numbers_that_are_no_quantized_weight_is_a_layer(tensors):
+    assert len(sort_tuples(tensors).layers) == 1
+
+
+def test_experts_of_mlx_are_experts():
+    assert kind_of("layers.0.mlp.switch_mlp.up_proj.weight", (8, 64, 32)) == "expert"

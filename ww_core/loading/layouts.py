@@ -117,12 +117,15 @@ def _channels_last(name: str, shape: tuple[int, ...]) -> Placed | None:
     last, holder = path[-1], path[-2] if len(path) > 1 else ""
     layer = name.removesuffix(":0").removesuffix(last).rstrip("./") or name
     axes, first, kernel = len(shape), (len(shape) - 1,), tuple((axis,) for axis in range(len(shape) - 2))
-    if last == "kernel" and axes == 3 and holder in _INTO_HEADS:
+    # A convolution may have such a name too: its first axis is the shortest.
+    if last == "kernel" and axes == 3 and holder in _INTO_HEADS and shape[0] > shape[1]:
         return Placed(((1, 2), (0,)), Part("weight", layer, LayerKind.DENSE))
-    if last == "kernel" and axes == 3 and holder in _OUT_OF_HEADS:
+    if last == "kernel" and axes == 3 and holder in _OUT_OF_HEADS and shape[0] * shape[1] == shape[2]:
         return Placed(((2,), (0, 1)), Part("weight", layer, LayerKind.DENSE))
     if last == "bias" and axes == 2 and holder in _INTO_HEADS:
         return Placed(((0, 1),), Part("bias", layer))
+    if last == "bias" and axes == 2:
+        return Placed(((0,), (1,)), Part("buffer"))  # of a recurrent layer: one for each of its matrices
     if last == "kernel" and axes >= 2:
         kind = _CONVOLUTIONS.get(axes, LayerKind.OTHER) if kernel else LayerKind.DENSE
         return Placed((first, (axes - 2,), *kernel), Part("weight", layer, kind))
@@ -133,7 +136,7 @@ def _channels_last(name: str, shape: tuple[int, ...]) -> Placed | None:
         return Placed(((axes - 2, axes - 1), (), *kernel), part)
     if last == "pointwise_kernel" and axes in _CONVOLUTIONS:
         return Placed((first, (axes - 2,), *kernel), Part("weight", name, _CONVOLUTIONS[axes]))
-    if last in _TABLES and axes == 2:
+    if axes == 2 and (last in _TABLES or (last == "weight" and "embedding" in holder)):
         return Placed(((0,), (1,)), Part("weight", layer, LayerKind.EMBEDDING))
     if axes == 1 and last in _STATISTICS:
         return Placed(((0,),), Part("buffer"))
@@ -148,26 +151,43 @@ _WIDEST = 11  # of the kernels of most convolutions
 _FEWEST = 16  # channels of most layers but the first one, and more than a kernel is wide
 
 
-def suspicion(tensors: Iterable[tuple[str, tuple[int, ...]]], option: str) -> list[str]:
-    """Return a warning where kernels of two dimensions look as if their channels stood last.
+def suspicion(tensors: Iterable[tuple[str, tuple[int, ...]]], layout: str, option: str) -> list[str]:
+    """Return a warning where kernels of two dimensions look as if they were of another layout.
 
     Args:
-        tensors: Names and shapes, taken for PyTorch's layout.
+        tensors: Names and shapes as they are stored.
+        layout: The layout that they are taken for.
         option: How a person says another one, as ``--loader 'npz[layout={}]'``.
     """
-    found = [(name, shape, other) for name, shape in tensors if (other := _looks_like(shape))]
+    found = [(name, shape, other) for name, shape in tensors if (other := _looks_like(shape, layout))]
     if not found:
         return []
     name, shape, other = found[0]
     more = f", as have {len(found) - 1} more" if len(found) > 1 else ""
     sizes = " x ".join(map(str, shape))
-    form = "(out, *kernel, in)" if other == "mlx" else "(*kernel, in, out)"
-    said = f"{name} has the shape {sizes}{more}, which looks like {form} and is read as (out, in, *kernel)"
-    return [f"{said}: if its channels stand last, say {option.format(other)}"]
+    said = f"{name} has the shape {sizes}{more}, which looks like {_FORMS[other]} and is read as {_FORMS[layout]}"
+    return [f"{said}: if that is so, say {option.format(other)}"]
 
 
-def _looks_like(shape: tuple[int, ...]) -> str:
-    if len(shape) != 4 or shape[3] < _FEWEST or shape[2] == shape[3]:
+_CHANNELS_LAST = "(*kernel, in, out)"
+_FORMS = {
+    "pytorch": "(out, in, *kernel)",
+    "mlx": "(out, *kernel, in)",
+    "flax": _CHANNELS_LAST,
+    "keras": _CHANNELS_LAST,
+}
+    ("flax", "keras"), "(*kernel, in, out)"
+)
+
+
+def _looks_like(shape: tuple[int, ...], layout: str) -> str:
+    """Return the layout that a shape looks like, if it is another one; empty if it looks like none, or like its own."""
+    if len(shape) != 4:
+        return ""
+    if layout != "pytorch":
+        own = shape[2] == shape[3] <= _WIDEST and min(shape[:2]) > shape[2] and shape[1] >= _FEWEST
+        return "pytorch" if own else ""
+    if shape[3] < _FEWEST or shape[2] == shape[3]:
         return ""
     if shape[0] == shape[1] <= _WIDEST:
         return "flax"

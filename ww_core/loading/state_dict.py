@@ -23,7 +23,7 @@ norm      1-D, and the name speaks of a norm (norm, bn1, ln_f, gamma, ...) or a 
 embedding 2-D, and the module's own name is that of a table (embed, wte, token_type_embeddings, ...); names of
           projections beside one (embed_out, embed_proj) and modules inside of one (patch_embed.proj) are not
 dense     every other 2-D tensor
-expert    3-D, and "experts" is in the name
+expert    3-D, and "experts", "switch_mlp" or "switch_glu" is in the name
 other     three axes or more, the first of length 1, no ``.weight`` in the name: position tables, class tokens, masks
 conv1d    every other 3-D tensor; then conv2d for 4-D and conv3d for 5-D
 other     the rest
@@ -40,6 +40,7 @@ stand in the order of the tensors that were given.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -48,7 +49,7 @@ from ww_core.domain.layer import ITEM_SIZES, Layer, LayerKind, SkippedTensor, Te
 from ww_core.domain.rounding import Rounding
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
 _BUFFERS = frozenset({
     "running_mean", "running_var", "running_std", "running_min", "running_max",
@@ -58,9 +59,10 @@ _BUFFERS = frozenset({
     "forward_basis", "inverse_basis", "mel_basis", "hann_window", "filterbank",
     "weight_scale", "weight_scale_inv", "input_scale", "k_scale", "v_scale", "zero_point", "weight_zero_point",
 })  # fmt: skip
-_QUANTIZED = re.compile(r"u?int[0-9]+|q\w+|float[468]_\w+")
+_QUANTIZED = re.compile(r"u?int(2|4|8|32)|q\w+|float[468]_\w+")
 _QUANTIZED_WEIGHTS = frozenset({"weight", "qweight", "weight_packed"})
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l[0-9]+(_reverse)?)?")
+_EXPERTS = re.compile(r"experts|switch_(mlp|glu)")
 _NORM = re.compile(r"norm|gamma|(^|[._])(bn|ln|gn)[0-9]*([._]|$)", re.IGNORECASE)
 _TABLE = re.compile(r"embeddings?$|embeddings?_|(^|_)(embeds?|embs?|wte|wpe|token_type)(_|$)", re.IGNORECASE)
 _BESIDE_A_TABLE = re.compile(r"(^|_)(out|proj|project|projection|mapping|linear|dense)(_|$)", re.IGNORECASE)
@@ -170,14 +172,18 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
 
     bias_of = _biases(floating, parts)
     biases = set(bias_of.values())
-    layers = []
+    layers: list[Layer] = []
+    taken: set[str] = set()
     for name, weight in floating.items():
         if name in biases:
             continue
         told = parts.get(name) or _told_by_module(name, weight.shape, modules)
+        wished = told.layer if told and told.layer else _layer_name(name, floating)
+        free = next(own for own in _names_for(wished, name) if own not in taken)
+        taken.add(free)
         layers.append(
             Layer(
-                name=told.layer if told and told.layer else _layer_name(name, floating),
+                name=free,
                 kind=told.kind if told else _kind(name, weight.shape, names),
                 weight=weight,
                 bias=floating[bias_of[name]] if name in bias_of else None,
@@ -187,12 +193,19 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
     return StateDict(tuple(layers), tuple(buffers), tuple(skipped))
 
 
+def _names_for(wished: str, tensor: str) -> Iterator[str]:
+    """Yield names that a layer may have, the best one first: two of one name would be one to everybody else."""
+    yield wished
+    yield tensor
+    yield from (f"{tensor} ({number})" for number in itertools.count(2))
+
+
 def _beside_quantized(tensors: Iterable[FoundTensor]) -> set[str]:
     """Return the paths of what stands beside quantized weights, or under them: ``X`` and ``X.weight``."""
     quantized = {
         own.name for own in tensors if _last(own.name) in _QUANTIZED_WEIGHTS and _QUANTIZED.fullmatch(own.dtype)
     }
-    return quantized | {name.rpartition(".")[0] for name in quantized}
+    return quantized | {path for name in quantized if (path := name.rpartition(".")[0])}
 
 
 def _is_buffer(
@@ -212,7 +225,8 @@ def _biases(floating: Collection[str], parts: Mapping[str, Part]) -> dict[str, s
     found = {}
     for weight in floating:
         part = parts.get(weight)
-        bias = _bias_name(weight) if part is None else told.get(part.layer) if part.role == "weight" else None
+        # A bias is that of one weight, the first one.
+        bias = _bias_name(weight) if part is None else told.pop(part.layer, None) if part.role == "weight" else None
         if bias in floating and bias is not None and (part is not None or bias not in parts):
             found[weight] = bias
     return found
@@ -292,7 +306,7 @@ def _kind(name: str, shape: tuple[int, ...], names: Collection[str]) -> LayerKin
             return LayerKind.NORM if _is_norm(name, names) else LayerKind.OTHER
         case 2:
             return _matrix_kind(name)
-        case 3 if "experts" in name:
+        case 3 if _EXPERTS.search(name):
             return LayerKind.EXPERT
         case axes if axes >= 3 and shape[0] == 1 and _last(name) != "weight":
             return LayerKind.OTHER

@@ -65,7 +65,7 @@ class ArraysLoader(ww.Loader):
         checkpoint = HeldCheckpoint("arrays", slots, weights.modules, weights.warnings(label), parts)
         if layout == "pytorch":
             told = ((layer.weight.name, layer.shape) for layer in checkpoint.layers)
-            checkpoint.warnings += tuple(suspicion(told, "loader='arrays[layout={}]'"))
+            checkpoint.warnings += tuple(suspicion(told, layout, "loader='arrays[layout={}]'"))
         return checkpoint
 
 

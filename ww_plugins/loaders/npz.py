@@ -86,7 +86,7 @@ class NpzLoader(ww.Loader):
         if not stored:
             raise ww.SourceError(f"{source.label}: no array is in it")
         told = [(tensor.name, tensor.shape) for tensor in stored]
-        warnings = suspicion(told, "--loader 'npz[layout={}]'") if layout == "pytorch" else []
+        warnings = suspicion(told, layout, "--loader 'npz[layout={}]'") if layout == "pytorch" else []
         tensors = [placed(tensor.name, tensor.shape, layout).of_file(tensor) for tensor in stored]
         return MappedCheckpoint("npz", [MappedFile(source, tuple(tensors), warnings=tuple(warnings))], ordered=True)
 

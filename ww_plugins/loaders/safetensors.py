@@ -102,9 +102,10 @@ def _read_header(file: ww.Source, layout: str) -> MappedFile:
         raise ww.CorruptFileError(f"{file.label}: safetensors refuses it: {refusal}")
     start = 8 + length
     tensors = [StoredTensor(e.name, e.dtype, e.shape, file, start + e.begin) for e in entries]
-    told = layout or _layout_told(header.get("__metadata__"))
-    warnings = [] if told else suspicion(((e.name, e.shape) for e in entries), "--loader 'safetensors[layout={}]'")
-    placed_in = told or "pytorch"
+    placed_in = layout or _layout_told(header.get("__metadata__")) or "pytorch"
+    shapes = ((entry.name, entry.shape) for entry in entries)
+    # What a person says is not doubted.
+    warnings = [] if layout else suspicion(shapes, placed_in, "--loader 'safetensors[layout={}]'")
     return MappedFile(
         file,
         tuple(placed(tensor.name, tensor.shape, placed_in).of_file(tensor) for tensor in tensors),

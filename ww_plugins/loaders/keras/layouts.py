@@ -203,36 +203,45 @@ def _depthwise(name: str, shape: Shape, layer: str) -> View:
 
 
 def _einsum(layer: KerasLayer, shape: Shape, bias: Shape | None) -> View:
-    """A kernel of many axes becomes (out, in), where those that are summed over lie next to each other."""
-    inward = _summed_axes(layer.settings.get("equation"), len(shape))
-    if inward is None:
-        known = bias is not None and shape[len(shape) - len(bias) :] == bias
-        count = len(bias or ()) if known else 1 if len(shape) == 2 else 0
-        inward = frozenset(range(len(shape) - count)) if count else None
-    if inward is not None:
-        strides = contiguous_strides(shape)
-        sides = []
-        for axes in ([a for a in range(len(shape)) if a not in inward], sorted(inward)):
-            together = bool(axes) and axes[-1] - axes[0] == len(axes) - 1
-            if together:
-                sides.append((math.prod(shape[axis] for axis in axes), strides[axes[-1]]))
-        if len(sides) == 2:
-            (rows, row), (columns, column) = sides
-            return View("kernel", "kernel", (rows, columns), (row, column), 0, _weight(layer.path, ww.LayerKind.DENSE))
-    return _as_stored("kernel", shape, _weight(layer.path, ww.LayerKind.OTHER))
+    """A kernel of many axes becomes (out, in), or (matrices, out, in), where those that go together are neighbours."""
+    batch, inward = _axes_of(layer.settings.get("equation"), shape, bias)
+    outward = [axis for axis in range(len(shape)) if axis not in {*batch, *inward}]
+    strides = contiguous_strides(shape)
+    sides = [
+        (math.prod(shape[axis] for axis in axes), strides[axes[-1]])
+        for axes in (batch, outward, inward)
+        if axes and axes[-1] - axes[0] == len(axes) - 1
+    ]
+    if len(sides) < (3 if batch else 2):
+        return _as_stored("kernel", shape, _weight(layer.path, ww.LayerKind.OTHER))
+    kind = ww.LayerKind.EXPERT if batch else ww.LayerKind.DENSE
+    lengths, steps = zip(*sides, strict=True)
+    return View("kernel", "kernel", lengths, steps, 0, _weight(layer.path, kind))
 
 
-def _summed_axes(equation: Any, axes: int) -> frozenset[int] | None:
-    """Return the axes of a kernel that an equation sums over; None where it does not tell."""
+def _axes_of(equation: Any, shape: Shape, bias: Shape | None) -> tuple[list[int], list[int]]:
+    """Return the axes along which there is a matrix for each of what is given, and those that are summed over.
+
+    Where the equation does not tell, the last axes are those of the bias, and the others are summed over.
+    """
+    letters = _parted(equation, len(shape))
+    if letters is not None:
+        given, kernel, result = letters
+        batch = [axis for axis, letter in enumerate(kernel) if letter in given and letter in result]
+        return batch, [axis for axis, letter in enumerate(kernel) if letter not in result]
+    known = bias is not None and shape[len(shape) - len(bias) :] == bias
+    count = len(bias or ()) if known else 1 if len(shape) == 2 else 0
+    return [], list(range(len(shape) - count)) if count else []
+
+
+def _parted(equation: Any, axes: int) -> tuple[str, str, str] | None:
+    """Return the letters of what is given, of a kernel with so many axes, and of the result; None if it tells none."""
     if not isinstance(equation, str) or len(equation) > 200:
         return None
     found = re.fullmatch(r"([a-zA-Z.]*),([a-zA-Z]*)->([a-zA-Z.]*)", equation.replace(" ", ""))
     if found is None or len(found[2]) != axes or len(set(found[2])) != axes:
         return None
-    given, kernel, result = found.groups()
-    if any(letter in given and letter in result for letter in kernel):
-        return None
-    return frozenset(axis for axis, letter in enumerate(kernel) if letter not in result)
+    return found[1], found[2], found[3]
 
 
 def _embeddings(layer: KerasLayer) -> Iterator[View]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ class KerasModelLoader(ww.Loader):
         model: Any = source.value
         owners = _owners(model)
         variables: dict[str, dict[str, Any]] = defaultdict(dict)
-        for variable, name in _named(model):
+        for variable, name in _named(model, owners):
             layer, _, own = name.rpartition("/")
             variables[layer or model.name][own] = variable
         slots: dict[str, Slot] = {}
@@ -70,21 +71,30 @@ def _owners(model: Any) -> dict[int, Any]:
     return {id(variable): layer for layer in model._flatten_layers() for variable in layer.variables}  # noqa: SLF001
 
 
-def _named(model: Any) -> Iterator[tuple[Any, str]]:
-    """Give the variables of a model with their names, without its own where that stands before all of them."""
+def _named(model: Any, owners: Mapping[int, Any]) -> Iterator[tuple[Any, str]]:
+    """Give the variables of a model with their names, without its own where that stands before all of them.
+
+    Layers of nested models may have one path: the later ones get a number, with all of their variables.
+    """
     paths = [str(variable.path) for variable in model.variables]
     before = f"{model.name}/" if all(path.startswith(f"{model.name}/") for path in paths) else ""
     metrics = {id(variable) for variable in model.metrics_variables}
+    holders: dict[str, int] = {}
     taken: set[str] = set()
     for variable, path in zip(model.variables, paths, strict=True):
         if id(variable) in metrics:
             continue
-        name, number = path.removeprefix(before), 1
-        while name in taken:
-            number += 1
-            name = f"{path.removeprefix(before)}_{number}"
+        folder, _, last = path.removeprefix(before).rpartition("/")
+        holder = id(owners.get(id(variable)))
+        own = next(each for each in _numbered(folder) if holders.setdefault(each, holder) == holder)
+        name = next(each for each in _numbered(f"{own}/{last}" if own else last) if each not in taken)
         taken.add(name)
         yield variable, name
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}_{number}" for number in itertools.count(2))
 
 
 def _layer(path: str, variables: Mapping[str, Any], owners: Mapping[int, Any]) -> KerasLayer:

@@ -102,7 +102,8 @@ def packed_product(use: Use) -> None:
     rows, cols, bits, block = (use.integer(*told) for told in (("N", 0), ("K", 0), ("bits", 4), ("block_size", 0)))
     sides = 0 < rows < 1 << 31 and 0 < cols < 1 << 31
     plausible = sides and bits in {2, 4, 8} and 0 < block < 1 << 20 and not block * bits % 8
-    if packed is None or scale is None or not plausible or not packed.is_as_stored:
+    # Columns in another order than their scales, as input 4 tells them, are not known here.
+    if packed is None or scale is None or use.known(4) or not plausible or not packed.is_as_stored:
         return
     value = replace(packed, quantization=Packed((rows, cols), bits, block, scale, zero))
     if use.claims.weight(value, use.node, ww.LayerKind.DENSE, (0, 1)):

@@ -17,7 +17,7 @@ from ww_core.loading.trees import Tree, find_weights
 from ww_plugins.loaders.pytorch import weights_only
 from ww_plugins.loaders.pytorch.archives import open_archive
 from ww_plugins.loaders.pytorch.keys import EqualKeys, names_of
-from ww_plugins.loaders.pytorch.modules import told_by
+from ww_plugins.loaders.pytorch.modules import convolution_of, told_by
 from ww_plugins.loaders.pytorch.pickles import Call, Global, OddKey, pairs_of
 from ww_plugins.loaders.pytorch.scripted import SCRIPTED, ScriptedTypes
 from ww_plugins.loaders.pytorch.tensors import is_exotic, is_tensor, stored_tensor
@@ -248,7 +248,9 @@ class _PickleTree(Tree):
             return self._types.told(made)
         buffers = node.state.get("_buffers")
         names = [key for key, _ in self._held(buffers)] if _module_state(node) is not None else []
-        return told_by([(made.module, made.name)], node.state.get("groups"), names)
+        state = node.state
+        convolution = convolution_of(state.get("kernel_size")) if "groups" in state else None
+        return told_by([(made.module, made.name)], state.get("groups"), names, convolution)
 
 
 def _class_of(call: Call) -> Global | None:

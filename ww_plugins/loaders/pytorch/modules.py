@@ -72,15 +72,27 @@ def _is_module(source: object) -> bool:
     return module is not None and isinstance(source, module)
 
 
-def told_by(classes: list[tuple[str, str]], groups: object, buffers: Iterable[str] = ()) -> Module:
+def convolution_of(kernel_size: object) -> ww.LayerKind | None:
+    """Return the kind of a module by the attribute that convolutions have, and what descends from them."""
+    axes = len(kernel_size) if isinstance(kernel_size, (tuple, list)) else 0
+    return {1: ww.LayerKind.CONV1D, 2: ww.LayerKind.CONV2D, 3: ww.LayerKind.CONV3D}.get(axes)
+
+
+def told_by(
+    classes: list[tuple[str, str]],
+    groups: object,
+    buffers: Iterable[str] = (),
+    convolution: ww.LayerKind | None = None,
+) -> Module:
     """Return what a module says of its tensors.
 
     Args:
         classes: (module, name) of its class and of those it descends from, as far as they are known, nearest first.
         groups: Its attribute ``groups``.
         buffers: Names of its own buffers.
+        convolution: The kind that its attributes tell, where its class is not known.
     """
     kinds = (_KINDS.get(name) for module, name in classes if module.startswith(_HOME))
-    kind = next(filter(None, kinds), None)
+    kind = next(filter(None, kinds), convolution)
     told = groups if kind is not None and kind.is_convolution and isinstance(groups, int) else 1
     return Module(kind, int(told), frozenset(buffers))

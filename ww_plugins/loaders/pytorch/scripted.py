@@ -11,7 +11,7 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
-from ww_plugins.loaders.pytorch.modules import told_by
+from ww_plugins.loaders.pytorch.modules import convolution_of, told_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ SCRIPTED = "__torch__."
 _NUMBERED = re.compile(r"\.___torch_mangle_[0-9]+")
 _CLASS = re.compile(r"^class (\w+)\(Module\):$", re.MULTILINE)
 _CONSTANT = re.compile(r"^  groups : Final\[int\] = ([0-9]{1,9})$", re.MULTILINE)
+_KERNEL = re.compile(r"^  kernel_size : Final\[Tuple\[((?:int(?:, )?){1,3})\]\] = ", re.MULTILINE)
 _BUFFERS = re.compile(r"^  __buffers__ = \[([^\]\n]*)\]$", re.MULTILINE)
 _QUOTED = re.compile(r'"(\w+)"')
 _LIST = r"\[[0-9, ]{0,64}\]"
@@ -47,7 +48,9 @@ class ScriptedTypes:
         """Return what a type says of the tensors of its objects."""
         home = _NUMBERED.sub("", made.module.removeprefix(SCRIPTED))
         body = self._bodies(made.module).get(made.name, "")
-        return told_by([(home, made.name)], _groups(body), _buffers(body))
+        sizes = _KERNEL.search(body)
+        convolution = convolution_of(sizes[1].split(",")) if sizes else None
+        return told_by([(home, made.name)], _groups(body), _buffers(body), convolution)
 
 
 def _bodies(code: str) -> dict[str, str]:
