@@ -176,8 +176,6 @@ _FORMS = {
     "flax": _CHANNELS_LAST,
     "keras": _CHANNELS_LAST,
 }
-    ("flax", "keras"), "(*kernel, in, out)"
-)
 
 
 def _looks_like(shape: tuple[int, ...], layout: str) -> str:
