@@ -233,6 +233,12 @@ def test_wrong_usage_repeats_no_secret(stored, command):
         says_no_secret(stored(*command.format(address).split()), 2)
 
 
+def test_a_port_is_no_password(stored):
+    source = "https://data.example:8080/tables/v2@main"
+    done = stored("scores", "add", "one", "--name", "top1", "--value", "1", "--source", source)
+    assert "an address stands" not in done.stderr
+
+
 @pytest.mark.parametrize("command", ["export -o", "db backup"])
 def test_the_folder_of_a_user_who_is_not_there(stored, command):
     for name in ("x.csv", "x"):

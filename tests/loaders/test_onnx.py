@@ -761,3 +761,20 @@ def test_names_tell_a_fourier_basis_and_a_recurrent_layer_that_was_put_together(
         "rnn.weight_hh": ("recurrent", (16, 4), 1, ""),
     }
     assert [own.name for own in read(path)[2].buffers] == ["stft.forward_basis_buffer"]
+
+
+@pytest.mark.parametrize("order", ["", " order"])
+def test_packed_columns_in_an_order_of_their_own_are_listed(tmp_path, order):
+    arrays = {
+        "w_Q4": whole(8, 2, 16, dtype=np.uint8),
+        "w_scales": np.abs(normal(16)),
+        "zero": np.full((8, 1), 0x88, np.uint8),
+        "order": np.arange(64, dtype=np.int32)[::-1] // 32,
+        "fc": normal(8, 8),
+    }
+    product = node(
+        "MatMulNBits", f"x w_Q4 w_scales zero{order}", "y", domain="com.microsoft", N=8, K=64, bits=4, block_size=32
+    )
+    opsets = (("", 21), ("com.microsoft", 1))
+    path = saved(tmp_path / "net.onnx", [product, node("MatMul", "y fc", "z")], arrays, opsets=opsets)
+    assert set(told(path)) == ({"fc"} if order else {"w", "fc"})

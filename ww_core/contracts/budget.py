@@ -36,7 +36,7 @@ WORDS: Mapping[Resource, str] = {
     "instructions": "instructions in its pickles",
     "values": "values in its JSON",
     "visits": "things in its lists and dicts, counted as often as they are held",
-    "decoded": "bytes of numbers that are stored as text",
+    "decoded": "bytes of numbers that are not stored as they are",
 }
 """What messages call them."""
 

@@ -21,7 +21,7 @@ _OF_A_SERVER = re.compile(
     r"\W*(?:postgres\w*|mysql|mariadb|mssql|oracle)(?:\+\w+)?:|\W*postgres[^/\\]*//|.*\bpassword\s*=",
     re.IGNORECASE | re.DOTALL,
 )
-_WITH_A_PASSWORD = re.compile(r"\W*[\w+.-]{2,}:/+[^/@]*:.*@", re.DOTALL)
+_WITH_A_PASSWORD = re.compile(r"\W*[\w+.-]{2,}:/+[^/@]*:(?!\d+/).*@", re.DOTALL)  # a port is no password
 
 
 def looks_like_address(text: str) -> bool:

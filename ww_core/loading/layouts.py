@@ -93,17 +93,20 @@ def layout_named(name: str) -> str:
     return name
 
 
+def laid_out(tensor: StoredTensor, layout: str) -> StoredTensor:
+    """Return a tensor of a file in ww's layout."""
+    return tensor if layout == "pytorch" else placed(tensor.name, tensor.shape, layout).of_file(tensor)
+
+
 def placed(name: str, shape: tuple[int, ...], layout: str) -> Placed:
     """Tell what a stored array is in a layout.
 
     Args:
         name: Its name; parts are separated by ``.`` or ``/``.
         shape: Its shape as it is stored.
-        layout: One of `LAYOUTS`.
+        layout: One of `LAYOUTS`, but ``pytorch``, in which every array is a tensor as it stands.
     """
     as_it_is = tuple((axis,) for axis in range(len(shape)))
-    if layout == "pytorch":
-        return Placed(as_it_is)
     if layout == "mlx":
         if not is_kernel(name, shape):
             return Placed(as_it_is)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import ww_core as ww
 from ww_core.loading.contents import BITS, description_of
 from ww_core.loading.impostors import refuse_impostor
-from ww_core.loading.layouts import layout_named, placed, suspicion
+from ww_core.loading.layouts import laid_out, layout_named, suspicion
 from ww_core.loading.mapped import MappedCheckpoint, MappedFile, StoredTensor, contiguous_strides, with_strides
 from ww_core.loading.names import fault_of_name, quoted
 from ww_core.loading.zips import ZIP_MAGIC, Directory, Entry, shown
@@ -87,7 +87,7 @@ class NpzLoader(ww.Loader):
             raise ww.SourceError(f"{source.label}: no array is in it")
         told = [(tensor.name, tensor.shape) for tensor in stored]
         warnings = suspicion(told, layout, "--loader 'npz[layout={}]'") if layout == "pytorch" else []
-        tensors = [placed(tensor.name, tensor.shape, layout).of_file(tensor) for tensor in stored]
+        tensors = [laid_out(tensor, layout) for tensor in stored]
         return MappedCheckpoint("npz", [MappedFile(source, tuple(tensors), warnings=tuple(warnings))], ordered=True)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 import ww_core as ww
 from ww_core.loading.contents import BITS
 from ww_core.loading.impostors import refuse_impostor
-from ww_core.loading.layouts import OF_FORMATS, layout_named, placed, suspicion
+from ww_core.loading.layouts import OF_FORMATS, laid_out, layout_named, suspicion
 from ww_core.loading.mapped import MappedCheckpoint, MappedFile, StoredTensor
 from ww_core.loading.names import fault_of_name, legible, quoted
 from ww_core.loading.shards import FileFormat, read_json
@@ -102,13 +102,13 @@ def _read_header(file: ww.Source, layout: str) -> MappedFile:
         raise ww.CorruptFileError(f"{file.label}: safetensors refuses it: {refusal}")
     start = 8 + length
     tensors = [StoredTensor(e.name, e.dtype, e.shape, file, start + e.begin) for e in entries]
-    placed_in = layout or _layout_told(header.get("__metadata__")) or "pytorch"
+    told = layout or _layout_told(header.get("__metadata__")) or "pytorch"
     shapes = ((entry.name, entry.shape) for entry in entries)
     # What a person says is not doubted.
-    warnings = [] if layout else suspicion(shapes, placed_in, "--loader 'safetensors[layout={}]'")
+    warnings = [] if layout else suspicion(shapes, told, "--loader 'safetensors[layout={}]'")
     return MappedFile(
         file,
-        tuple(placed(tensor.name, tensor.shape, placed_in).of_file(tensor) for tensor in tensors),
+        tuple(laid_out(tensor, told) for tensor in tensors),
         warnings=tuple(warnings),
     )
 
