@@ -80,7 +80,7 @@ class SkippedTensor:
         dtype: Its dtype.
         shape: Its shape.
         reason: Why it is not analysed.
-        tied_to: Name of the tensor whose numbers these are; empty if they are its own.
+        tied_to: Name of the tensor whose numbers these are, or that is made of them; empty if they are its own.
         readable: Whether `Checkpoint.read_bytes` gives its content. One that is tied is the other tensor, and is not.
     """
 

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ww_core.contracts.loader import Checkpoint
-from ww_core.domain.layer import SkippedTensor, TensorSpec
+from ww_core.domain.layer import ITEM_SIZES, SkippedTensor, TensorSpec
 from ww_core.domain.read_only import read_only
 from ww_core.errors import CorruptFileError, SourceError
 from ww_core.loading import torch_tensors
 from ww_core.loading.contents import as_bytes, description_of, joined, told_of
 from ww_core.loading.names import legible, quoted
+from ww_core.loading.parametrized import Parametrized, acting
 from ww_core.loading.state_dict import FoundTensor, Module, Part, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -73,14 +74,20 @@ class HeldCheckpoint(Checkpoint):
             SourceError: A value is not to be had.
         """
         self.format = format_name
-        plain = plain_names(list(slots))
-        self._slots = {plain[name]: slot for name, slot in slots.items()}
+        found = {name: _found(name, slot)._replace(part=parts.get(name)) for name, slot in slots.items()}
+        told = acting(slots, {name: own.shape for name, own in found.items() if _is_numeric(own)}, _made)
+        plain = plain_names(list(told.tensors))
+        self._slots = {plain[name]: slot for name, slot in told.tensors.items()}
+        makes = {name: (plain[made], what) for name, (made, what) in told.makes.items()}
         state = sort_state_dict(
-            [_found(plain[name], slot)._replace(part=parts.get(name)) for name, slot in slots.items()],
-            {_path(plain[name]): modules[_path(name)] for name in slots if _path(name) in modules},
+            [
+                (found.get(name) or _found(name, slot))._replace(name=plain[name], makes=makes.get(name))
+                for name, slot in told.tensors.items()
+            ],
+            {_path(plain[name]): modules[_path(name)] for name in plain if _path(name) in modules},
         )
         self.layers, self.buffers, self.skipped = state.layers, state.buffers, state.skipped
-        self.warnings = tuple(warnings)
+        self.warnings = (*warnings, *told.warnings)
 
     @contextmanager
     def read(self, tensor: TensorSpec) -> Iterator[npt.NDArray[Any]]:
@@ -134,6 +141,31 @@ def shape_of(name: str, slot: Slot) -> tuple[int, ...]:
 
 def _path(name: str) -> str:
     return name.rpartition(".")[0]
+
+
+def _is_numeric(tensor: FoundTensor) -> bool:
+    return tensor.part is None and not tensor.fault and (tensor.dtype in ITEM_SIZES or tensor.dtype == "bool")
+
+
+class _Made(Mapping[str, Any]):
+    """A tensor that others make, anew each time that it is asked for."""
+
+    def __init__(self, own: Parametrized, parts: Sequence[Slot]) -> None:
+        self._own = own
+        self._parts = parts
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self._own.of([_array(part, slot) for part, slot in zip(self._own.parts, self._parts, strict=True)])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self._own.name,))
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _made(own: Parametrized, parts: Sequence[Slot]) -> Slot:
+    return Slot(_Made(own, parts), own.name)
 
 
 def _found(name: str, slot: Slot) -> FoundTensor:

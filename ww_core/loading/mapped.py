@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ww_core.contracts.loader import Checkpoint, Checksum, FileRange
-from ww_core.domain.layer import SkippedTensor, TensorSpec
+from ww_core.domain.layer import ITEM_SIZES, SkippedTensor, TensorSpec
 from ww_core.domain.rounding import Rounding
 from ww_core.errors import CorruptFileError, SourceError
-from ww_core.loading.contents import BITS, as_bytes, joined, raw_dtype, told_of
+from ww_core.loading.contents import BITS, as_bytes, description_of, joined, raw_dtype, told_of
 from ww_core.loading.names import natural_order, quoted
+from ww_core.loading.parametrized import Parametrized, acting
 from ww_core.loading.state_dict import FoundTensor, Module, Part, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import numpy as np
@@ -45,6 +46,7 @@ class StoredTensor:
         fault: Why it is no row of numbers that can be analysed; empty if it is one.
         parts: What is stored of it, where it is no row of numbers.
         described: What the parts are, with all that makes the tensor but their bytes.
+        make: Makes the numbers of the parts, in C order, anew each time that they are read; None where they are stored.
         rounding: How precisely its numbers were stored, where its dtype does not say it.
         checksums: What the file says of the bytes in which it lies.
         part: What the file says that it is; None if only its name and shape can tell.
@@ -61,6 +63,7 @@ class StoredTensor:
     fault: str = ""
     parts: tuple[StoredTensor, ...] = ()
     described: str = ""
+    make: Callable[[], npt.NDArray[Any]] | None = None
     rounding: Rounding = field(default_factory=Rounding)
     checksums: tuple[Checksum, ...] = ()
     part: Part | None = None
@@ -68,7 +71,7 @@ class StoredTensor:
     @property
     def place(self) -> tuple[object, ...] | None:
         """Equal for tensors that are the same numbers; None if that cannot be."""
-        if self.content is not None or self.fault or 0 in self.shape:
+        if self.content is not None or self.parts or self.fault or 0 in self.shape:
             return None
         return (self.file.location, self.offset, self.dtype, self.shape, self.strides)
 
@@ -82,7 +85,7 @@ class StoredTensor:
     @property
     def range(self) -> FileRange | None:
         """Where its bytes lie, if that is one range of the file and they are canonical."""
-        if self.strides or self.big_endian or self.content is not None or self.fault:
+        if self.strides or self.big_endian or self.content is not None or self.parts or self.fault:
             return None
         return FileRange(self.file, self.offset, self.nbytes)
 
@@ -94,9 +97,10 @@ class StoredTensor:
     @property
     def nbytes_read(self) -> int:
         """Bytes that reading its content takes."""
-        if self.parts:
-            return sum(part.nbytes_read for part in self.parts)
-        return self.nbytes if self.readable else 0
+        if not self.readable:
+            return 0
+        own = self.nbytes if self.make is not None or not self.parts else 0
+        return own + sum(part.nbytes_read for part in self.parts)
 
     @property
     def nbytes(self) -> int:
@@ -114,9 +118,9 @@ class StoredTensor:
         """Give the content as bytes, read-only, whatever the dtype: mapped where it lies so, else a copy."""
         import numpy as np
 
-        if self.parts:
+        if self.parts and self.make is None:
             yield joined(self.described, (part.read_bytes() for part in self.parts))
-        elif self.strides or self.big_endian:
+        elif self.strides or self.big_endian or self.make is not None:
             with self._canonical(raw_dtype(self.dtype)) as numbers:
                 yield as_bytes(numbers)
         elif self.content is not None:
@@ -147,10 +151,13 @@ class StoredTensor:
 
         if self.content is not None:
             return nullcontext(np.frombuffer(self.content, dtype))
-        if not self.strides:
-            return self.file.array(self.offset, dtype, (math.prod(self.shape),))
-        span = 1 + sum((length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True))
-        return self.file.array(self.offset, dtype, (span,))
+        count = math.prod(self.shape)
+        if self.strides:
+            count = 1 + sum((length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True))
+        if self.make is not None:
+            first = self.offset // dtype.itemsize
+            return nullcontext(as_bytes(self.make()).view(dtype)[first : first + count])
+        return self.file.array(self.offset, dtype, (count,))
 
 
 def transposed(tensor: StoredTensor, axes: Sequence[int]) -> StoredTensor:
@@ -233,15 +240,18 @@ class MappedCheckpoint(Checkpoint):
                 found[tensor.name] = tensor
             modules |= content.modules
             said += content.warnings
-        names = list(found) if ordered else sorted(found, key=natural_order)
-        plain = plain_names(names)
-        self._places = {plain[name]: found[name] for name in names}
+        if not ordered:
+            found = {name: found[name] for name in sorted(found, key=natural_order)}
+        told = acting(found, {name: tensor.shape for name, tensor in found.items() if _is_numeric(tensor)}, _made)
+        plain = plain_names(list(told.tensors))
+        self._places = {plain[name]: tensor for name, tensor in told.tensors.items()}
+        makes = {plain[name]: (plain[made], what) for name, (made, what) in told.makes.items()}
         state = sort_state_dict(
-            [_found(name, tensor) for name, tensor in self._places.items()],
-            {_path(plain[name]): modules[_path(name)] for name in names if _path(name) in modules},
+            [_found(name, tensor)._replace(makes=makes.get(name)) for name, tensor in self._places.items()],
+            {_path(plain[name]): modules[_path(name)] for name in plain if _path(name) in modules},
         )
         self.layers, self.buffers, self.skipped = state.layers, state.buffers, state.skipped
-        self.warnings = tuple(said)
+        self.warnings = (*said, *told.warnings)
 
     def read(self, tensor: TensorSpec) -> AbstractContextManager[npt.NDArray[Any]]:
         """Give one tensor, mapped where its file lies on this machine."""
@@ -290,6 +300,29 @@ def _refuse_overlaps(content: MappedFile) -> None:
             f"{content.file.label}: its tensors overlap: reading them takes {total:,} bytes, and {most:,} are the most "
             f"for a file of {size:,}: save copies of them"
         )
+
+
+def _is_numeric(tensor: StoredTensor) -> bool:
+    return (
+        tensor.part is None
+        and not tensor.fault
+        and (tensor.dtype in ITEM_SIZES or tensor.dtype in {"bool", "uint8", "int8"})
+    )
+
+
+def _made(own: Parametrized, parts: Sequence[StoredTensor]) -> StoredTensor:
+    """Return the tensor that others make, each time that it is read."""
+
+    def make() -> npt.NDArray[Any]:
+        with ExitStack() as stack:
+            return own.of([stack.enter_context(part.read()) for part in parts])
+
+    base = parts[0]
+    described = description_of([own.what, [[part.dtype, part.shape] for part in parts]])
+    return StoredTensor(
+        own.name, base.dtype, base.shape, base.file, parts=tuple(parts), described=described, make=make,
+        rounding=base.rounding,
+    )  # fmt: skip
 
 
 def _found(name: str, tensor: StoredTensor) -> FoundTensor:

@@ -35,6 +35,8 @@ stand in the order of the tensors that were given.
 
 **Names** are the model's own: what wrappers put into them is taken out, see ``plain_names``.
 
+**Weights that others make**, as weight norm does, are layers, and what makes them is none: see ``parametrized``.
+
 **Tied weights.** Tensors that are the same numbers in the same place are one, under the first name, whatever its dtype.
 """
 
@@ -104,6 +106,7 @@ class FoundTensor(NamedTuple):
         readable: Whether its content can be had as bytes.
         rounding: How precisely its numbers were stored, where its dtype does not say it.
         part: What the source says that it is; None if only names and shapes can tell.
+        makes: The tensor that is made of it, and what makes that; None if there is none.
     """
 
     name: str
@@ -114,6 +117,7 @@ class FoundTensor(NamedTuple):
     readable: bool = False
     rounding: Rounding = Rounding()
     part: Part | None = None
+    makes: tuple[str, str] | None = None
 
 
 class Module(NamedTuple):
@@ -157,9 +161,13 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
     first_at: dict[Hashable, str] = {}
     tensors = list(tensors)
     beside = _beside_quantized(tensors)
-    for name, dtype, shape, place, fault, readable, rounding, part in tensors:
+    for name, dtype, shape, place, fault, readable, rounding, part, makes in tensors:
         names.add(name)
-        if not fault and place is not None and first_at.setdefault(place, name) != name:
+        if makes is not None:
+            made, what = makes
+            reason = f"{what} makes {made} of it" if what else f"{made} is made of it"
+            skipped.append(SkippedTensor(name, dtype, shape, reason, made))
+        elif not fault and place is not None and first_at.setdefault(place, name) != name:
             tied_to = first_at[place]
             skipped.append(SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
         elif fault or dtype not in ITEM_SIZES:

@@ -1,0 +1,242 @@
+r"""Weights that a state dict holds as what they are made of: which tensors belong together, and what they make.
+
+================= ================================================================ =====================================
+what makes it     names, of a tensor ``X`` such as ``conv.weight``                 the tensor that acts
+================= ================================================================ =====================================
+weight norm       ``X_g``, ``X_v``                                                 g v / \|v\|
+spectral norm     ``X_orig``, ``X_u``, ``X_v``                                     W / (u^T W v)
+pruning           ``X_orig``, ``X_mask``                                           W * mask
+weight norm       ``parametrizations.weight.original0``, ``.original1``            g v / \|v\|
+spectral norm     ``parametrizations.weight.original``, ``.0._u``, ``.0._v``       W / (u^T W v)
+anything else     ``parametrizations.weight.original``, and others                 not told: W is read, with a warning
+================= ================================================================ =====================================
+
+The norm of v is taken over the axes along which g has length 1 (T. Salimans and D. Kingma, 2016). u and v are the
+vectors of a power iteration, as they are stored, and W is a matrix whose rows lie along the first axis, or along the
+second one where only that fits (T. Miyato et al., 2018). Sums are of float64; the result has the dtype of v or W.
+
+Where the tensor that acts is there as well, it is the one that counts. What it is made of is no layer in any case, and
+its numbers are counted as those of the tensor.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from ww_core.loading.names import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shape of each tensor, by name."""
+
+Held = TypeVar("Held")
+
+_LISTED = 5
+
+
+class Parametrized(NamedTuple):
+    """A tensor that acts, and what the model holds of it.
+
+    Attributes:
+        name: Its name.
+        parts: What it is made of: first the tensor whose shape and dtype it has, then what ``compute`` takes besides.
+        what: What makes it: ``weight norm``, ``spectral norm``, ``pruning``; empty where nothing tells.
+        compute: Makes it of the parts, all of float64; None where nothing tells how, or where the tensor is there.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    what: str
+    compute: Callable[..., npt.NDArray[Any]] | None
+
+    def of(self, arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Return the tensor, in C order and in the dtype of its first part.
+
+        Args:
+            arrays: The parts, of any dtypes of numbers.
+        """
+        import numpy as np
+
+        if self.compute is None:
+            raise ValueError(f"nothing tells how {self.name} is made")
+        with np.errstate(all="ignore"):  # what is not finite is told where it is analysed
+            made = self.compute(*(np.asarray(array, np.float64) for array in arrays))
+            return np.asarray(made.astype(arrays[0].dtype), order="C")
+
+
+@dataclass
+class Acting(Generic[Held]):
+    """The tensors that act in a model, and those that they are made of.
+
+    Attributes:
+        tensors: All of them, by name.
+        makes: Of each part, the tensor that is made of it, and what makes it.
+        warnings: Sentences the user should see.
+    """
+
+    tensors: dict[str, Held] = field(default_factory=dict)
+    makes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def acting(
+    tensors: Mapping[str, Held], shapes: Shapes, make: Callable[[Parametrized, Sequence[Held]], Held]
+) -> Acting[Held]:
+    """Add the tensors that act to those that a model holds, each before the first one that it is made of.
+
+    Args:
+        tensors: What the model holds, by name.
+        shapes: Shapes of those among them that are rows of numbers.
+        make: Makes a tensor of its parts.
+    """
+    found = {own.parts[0]: own for own in parametrized(shapes)}
+    result: Acting[Held] = Acting()
+    untold = []
+    for name, tensor in tensors.items():
+        own = found.get(name)
+        if own is not None and own.name not in tensors and own.compute is None:
+            untold.append(own.name)
+            result.tensors[own.name] = tensor
+            continue
+        if own is not None and own.name not in tensors:
+            result.tensors[own.name] = make(own, [tensors[part] for part in own.parts])
+        result.tensors[name] = tensor
+    for own in found.values():
+        result.makes |= {part: (own.name, own.what) for part in own.parts if part in result.tensors}
+    if untold:
+        more = f", and {len(untold) - _LISTED} more" if len(untold) > _LISTED else ""
+        listed = ", ".join(map(quoted, untold[:_LISTED]))
+        result.warnings = (
+            f"parametrized in a way that is not told, and read as they are stored, not as they act: {listed}{more}",
+        )
+    return result
+
+
+def parametrized(shapes: Shapes) -> list[Parametrized]:
+    """Find the tensors that others make, in the order of their first parts."""
+    registered: dict[str, list[str]] = defaultdict(list)
+    for name in shapes:
+        if (place := _REGISTERED.match(name)) is not None:
+            registered[place[0]].append(name)
+    made: dict[str, Parametrized] = {}
+    for name in shapes:
+        own = _known(name, shapes)
+        place = _REGISTERED.match(name)
+        if place is not None:
+            beside = registered[place[0]]
+            if own is None or len(own.parts) != len(beside):
+                own = _untold(name, beside, place) if name in {f"{place[0]}original", f"{place[0]}original0"} else None
+        if own is not None and own.name not in made:
+            made[own.name] = own._replace(compute=None) if own.name in shapes else own
+    return list(made.values())
+
+
+_REGISTERED = re.compile(r"((?:[^.]+\.)*?)parametrizations\.([^.]+)\.")
+"""How the names of registered tensors begin: the module, then the tensor that acts."""
+
+
+def _known(base: str, shapes: Shapes) -> Parametrized | None:
+    """Return what a tensor makes with others, by the rule that their names and shapes fit; None if there is none."""
+    for suffix, rules in _RULES.items():
+        if not base.endswith(suffix):
+            continue
+        stem = base.removesuffix(suffix)
+        for rule in rules:
+            others = [stem + own for own in rule.others]
+            if all(name in shapes for name in others) and rule.fits(shapes[base], *(shapes[name] for name in others)):
+                place = _REGISTERED.match(base)
+                return Parametrized(_acting(place) if place else stem, (base, *others), rule.what, rule.compute)
+    return None
+
+
+def _untold(base: str, beside: Sequence[str], place: re.Match[str]) -> Parametrized:
+    """Return what is registered in a way that its tensors do not tell."""
+    others = [name for name in beside if name != base]
+    return Parametrized(_acting(place), (base, *others), "", None)
+
+
+def _acting(place: re.Match[str]) -> str:
+    """Return the tensor that acts: ``conv.weight`` of ``conv.parametrizations.weight.original``."""
+    return place[1] + place[2]
+
+
+def _is_gain(shape: tuple[int, ...], gain: tuple[int, ...]) -> bool:
+    if math.prod(gain) == 1:
+        return True
+    return len(gain) == len(shape) and all(own in {1, length} for own, length in zip(gain, shape, strict=True))
+
+
+def _is_mask(shape: tuple[int, ...], mask: tuple[int, ...]) -> bool:
+    return shape == mask
+
+
+def _are_vectors(shape: tuple[int, ...], left: tuple[int, ...], right: tuple[int, ...]) -> bool:
+    return any(True for _ in _axes_of_rows(shape, left, right))
+
+
+def _axes_of_rows(shape: tuple[int, ...], left: tuple[int, ...], right: tuple[int, ...]) -> Iterator[int]:
+    """Yield the axes along which the rows may lie of the matrix that has these singular vectors."""
+    for axis, length in enumerate(shape[:2] if len(shape) > 1 else ()):
+        if length and left == (length,) and right == (math.prod(shape) // length,):
+            yield axis
+
+
+def _weight_normed(direction: npt.NDArray[np.float64], gain: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    import numpy as np
+
+    gain = gain if gain.ndim == direction.ndim else gain.reshape((1,) * direction.ndim)
+    axes = tuple(axis for axis, length in enumerate(gain.shape) if length == 1)
+    norms = np.sqrt(np.square(direction).sum(axis=axes, keepdims=True))
+    return np.asarray(direction * (gain / norms))
+
+
+def _spectrally_normed(
+    weight: npt.NDArray[np.float64], left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
+) -> npt.NDArray[Any]:
+    import numpy as np
+
+    axis = next(_axes_of_rows(weight.shape, left.shape, right.shape))
+    matrix = np.moveaxis(weight, axis, 0).reshape(len(left), -1)
+    return np.asarray(weight / (left @ (matrix @ right)))
+
+
+def _pruned(weight: npt.NDArray[np.float64], mask: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    return weight * mask
+
+
+class _Rule(NamedTuple):
+    """How tensors of certain names belong together.
+
+    Attributes:
+        what: What makes a tensor of them.
+        others: How the names end of those beside the first one.
+        fits: Tells whether their shapes fit.
+        compute: Makes it.
+    """
+
+    what: str
+    others: tuple[str, ...]
+    fits: Callable[..., bool]
+    compute: Callable[..., npt.NDArray[Any]]
+
+
+_RULES: Mapping[str, tuple[_Rule, ...]] = {
+    "_v": (_Rule("weight norm", ("_g",), _is_gain, _weight_normed),),
+    "_orig": (
+        _Rule("pruning", ("_mask",), _is_mask, _pruned),
+        _Rule("spectral norm", ("_u", "_v"), _are_vectors, _spectrally_normed),
+    ),
+    ".original1": (_Rule("weight norm", (".original0",), _is_gain, _weight_normed),),
+    ".original": (_Rule("spectral norm", (".0._u", ".0._v"), _are_vectors, _spectrally_normed),),
+}
+"""By the end of the first tensor's name."""
