@@ -3,7 +3,7 @@ r"""Weights that a state dict holds as what they are made of: which tensors belo
 ================= ================================================================ =====================================
 what makes it     names, of a tensor ``X`` such as ``conv.weight``                 the tensor that acts
 ================= ================================================================ =====================================
-weight norm       ``X_g``, ``X_v``                                                 g v / \|v\|
+weight norm       ``X_g``, ``X_v``, where "weight" is in the last part of the name g v / \|v\|
 spectral norm     ``X_orig``, ``X_u``, ``X_v``                                     W / (u^T W v)
 pruning           ``X_orig``, ``X_mask``                                           W * mask
 weight norm       ``parametrizations.weight.original0``, ``.original1``            g v / \|v\|
@@ -130,12 +130,8 @@ def parametrized(shapes: Shapes) -> list[Parametrized]:
             registered[place[0]].append(name)
     made: dict[str, Parametrized] = {}
     for name in shapes:
-        own = _known(name, shapes)
         place = _REGISTERED.match(name)
-        if place is not None:
-            beside = registered[place[0]]
-            if own is None or len(own.parts) != len(beside):
-                own = _untold(name, beside, place) if name in {f"{place[0]}original", f"{place[0]}original0"} else None
+        own = _known(name, shapes) if place is None else _registered(registered.pop(place[0], []), place, shapes)
         if own is not None and own.name not in made:
             made[own.name] = own._replace(compute=None) if own.name in shapes else own
     return list(made.values())
@@ -155,14 +151,20 @@ def _known(base: str, shapes: Shapes) -> Parametrized | None:
             others = [stem + own for own in rule.others]
             if all(name in shapes for name in others) and rule.fits(shapes[base], *(shapes[name] for name in others)):
                 place = _REGISTERED.match(base)
+                if suffix == "_v" and "weight" not in stem.rpartition(".")[2]:
+                    continue  # the matrices of attention, and of gates, have such names too
                 return Parametrized(_acting(place) if place else stem, (base, *others), rule.what, rule.compute)
     return None
 
 
-def _untold(base: str, beside: Sequence[str], place: re.Match[str]) -> Parametrized:
-    """Return what is registered in a way that its tensors do not tell."""
-    others = [name for name in beside if name != base]
-    return Parametrized(_acting(place), (base, *others), "", None)
+def _registered(names: Sequence[str], place: re.Match[str], shapes: Shapes) -> Parametrized | None:
+    """Return what is registered in one place of a module; None if nothing is there that could act."""
+    known = next((own for name in names if (own := _known(name, shapes)) is not None), None)
+    if known is not None and len(known.parts) == len(names):
+        return known
+    originals = [name for name in names if name.startswith(f"{place[0]}original")]
+    others = [name for name in names if name not in originals]
+    return Parametrized(_acting(place), (*originals, *others), "", None) if originals else None
 
 
 def _acting(place: re.Match[str]) -> str:
@@ -171,9 +173,11 @@ def _acting(place: re.Match[str]) -> str:
 
 
 def _is_gain(shape: tuple[int, ...], gain: tuple[int, ...]) -> bool:
-    if math.prod(gain) == 1:
-        return True
-    return len(gain) == len(shape) and all(own in {1, length} for own, length in zip(gain, shape, strict=True))
+    """Tell whether it is a number for a whole tensor, or one for each place along an axis."""
+    if len(shape) < 2 or math.prod(gain) == 1:
+        return len(shape) > 1
+    long = [own == length for own, length in zip(gain, shape, strict=False) if own != 1]
+    return len(gain) == len(shape) and long == [True]
 
 
 def _is_mask(shape: tuple[int, ...], mask: tuple[int, ...]) -> bool:

@@ -125,7 +125,9 @@ skipped_tensor = Table(
     Column("dtype", Text, nullable=False),
     Column("shape", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("tied_to", Text, nullable=False),  # name of the tensor whose numbers these are or make; empty: they are its own
+    Column(
+        "tied_to", Text, nullable=False
+    ),  # name of the tensor whose numbers these are or make; empty: they are its own
     _ref("tensor_id", "tensor", nullable=True),  # NULL: it could not be read, or is tied
 )
 

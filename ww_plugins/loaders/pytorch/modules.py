@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
@@ -10,7 +12,7 @@ from ww_core.loading.in_memory import HeldCheckpoint, Slot
 from ww_core.loading.state_dict import Module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _KINDS = {
     "Linear": ww.LayerKind.DENSE, "Bilinear": ww.LayerKind.BILINEAR,
@@ -60,10 +62,50 @@ class ModuleLoader(ww.Loader):
             parameters = dict(inner.named_parameters(recurse=False, remove_duplicate=False))
             buffers = dict(inner.named_buffers(recurse=False, remove_duplicate=False))
             modules[path] = told_by(classes, getattr(inner, "groups", 1), buffers)
-            held = [(parameters, key) for key in parameters]
+            held: list[tuple[Mapping[str, Any], str]] = [(parameters, key) for key in parameters]
             held += [(buffers, key) for key in buffers if key not in transient]
+            held += _acting(inner)
             slots |= {f"{path}.{key}" if path else key: Slot(mapping, key) for mapping, key in held}
         return HeldCheckpoint("torch-module", slots, modules)
+
+
+def _acting(module: Any) -> list[tuple[Mapping[str, Any], str]]:
+    """Return the tensors that parametrizations make which a state dict does not tell of."""
+    registered = getattr(module, "parametrizations", None) or {}
+    if type(registered).__module__ != "torch.nn.modules.container":
+        return []
+    made = _Acting(registered)
+    return [(made, key) for key, steps in registered.items() if [type(own).__name__ for own in steps] not in _TOLD]
+
+
+_TOLD = (["_WeightNorm"], ["_SpectralNorm"])
+"""Parametrizations whose tensors tell by their names how they act."""
+
+
+class _Acting(Mapping[str, Any]):
+    """The tensors that parametrizations make, each anew when it is asked for."""
+
+    def __init__(self, registered: Mapping[str, Any]) -> None:
+        self._registered = registered
+
+    def __getitem__(self, name: str) -> Any:
+        import torch
+
+        try:
+            # A copy, because some steps change what they hold each time that they are asked in training.
+            steps = copy.deepcopy(self._registered[name]).eval()
+            with torch.no_grad():
+                return steps()
+        except Exception as error:
+            raise ww.SourceError(
+                f"the tensor {name} of a module cannot be had, because what parametrizes it failed: {error}"
+            ) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._registered)
+
+    def __len__(self) -> int:
+        return len(self._registered)
 
 
 def _is_module(source: object) -> bool:
