@@ -362,7 +362,7 @@ def shards(folder, *, index=True, suffix="bin"):
 def test_shards_are_one_model(index, tmp_path, loader, contents):
     folder = shards(tmp_path / "model", index=index)
     (folder / "config.json").write_text("{}")
-    assert loader.probe(folder) == 0.5
+    assert loader.probe(folder) == 0.8
     assert contents(loader.open(folder)) == wanted(small_state())
     if index:
         path = folder / "pytorch_model.bin.index.json"

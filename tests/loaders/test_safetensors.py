@@ -161,7 +161,7 @@ def test_a_folder_with_one_file(tmp_path, loader):
     small(tmp_path / "anything.safetensors")
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "._anything.safetensors").write_bytes(b"macOS leaves such")
-    assert loader.probe(tmp_path) == 0.9
+    assert loader.probe(tmp_path) == 0.5
     assert names(loader.open(tmp_path)) == ["fc"]
 
 

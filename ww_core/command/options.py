@@ -68,6 +68,15 @@ Groups = Annotated[
     list[str] | None,
     typer.Option("--groups", metavar="GLOB=N", help="Groups of a grouped convolution; repeatable."),
 ]
+Splits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--split",
+        metavar="GLOB=N",
+        help="Matrices of fused weights, N equal blocks of rows, as the 4 gates of an LSTM; repeatable.",
+    ),
+]
+IncludeBuffers = Annotated[bool, typer.Option("--include-buffers", help="Buffers too, each as a layer of its own.")]
 Metrics = Annotated[
     list[str] | None,
     typer.Option("--metrics", metavar="A,B", help="Only these metrics or columns."),
@@ -336,15 +345,15 @@ def bytes_of(text: str | None, option: str) -> int:
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) *([KMGT]?)(i?B|)", re.ASCII | re.IGNORECASE)
 
 
-def groups_of(texts: list[str] | None) -> dict[str, int]:
-    """Read ``--groups``.
+def counts_of(texts: list[str] | None, option: str) -> dict[str, int]:
+    """Read ``--groups`` or ``--split``.
 
     Raises:
         UsageError: One is not of the form GLOB=N.
     """
     found = {}
-    for key, value in pairs(texts, "--groups", "GLOB=N").items():
+    for key, value in pairs(texts, option, "GLOB=N").items():
         if not value.isdecimal():
-            raise UsageError(f"--groups {key}={value}: {value!r} is not a whole number")
+            raise UsageError(f"{option} {key}={value}: {value!r} is not a whole number")
         found[key] = int(value)
     return found

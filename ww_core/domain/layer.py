@@ -97,6 +97,14 @@ class SkippedTensor:
         return 0 if self.tied_to else math.prod(self.shape)
 
 
+_BLOCKS = "rows/"
+
+
+def split_into(blocks: int) -> str:
+    """Return the rule by which the rows of a weight fall into equal blocks, one after another; none for one block."""
+    return f"{_BLOCKS}{blocks}" if blocks > 1 else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """A named place in a checkpoint.
@@ -107,7 +115,7 @@ class Layer:
         weight: The weight tensor, in the layout (out, in / groups, *kernel).
         bias: The bias tensor, if there is one.
         groups: Count of groups of a grouped convolution. It comes from the source or the user; nothing guesses it.
-        split: The rule by which a fused weight falls into several matrices; empty for none.
+        split: The rule by which a fused weight falls into several matrices; empty for none. See `split_into`.
     """
 
     name: str
@@ -126,6 +134,12 @@ class Layer:
     def tensors(self) -> tuple[TensorSpec, ...]:
         """The weight, and the bias if there is one."""
         return (self.weight,) if self.bias is None else (self.weight, self.bias)
+
+    @property
+    def blocks(self) -> int:
+        """Into how many blocks of equally many rows the weight falls."""
+        count = self.split.removeprefix(_BLOCKS)
+        return int(count) if count != self.split and count.isdecimal() else 1
 
     @property
     def size(self) -> int:

@@ -24,6 +24,8 @@ class Request:
         parameters: Pairs of ``"metric.parameter"`` and a value, or its text.
         layers: Globs that select layers by name; empty for all.
         groups: Pairs of a glob and the count of groups of the convolutions it names.
+        splits: Pairs of a glob and the count of equal blocks of rows into which the matrices it names fall.
+        include_buffers: Whether buffers are layers too.
         seed: Seed of everything random.
         precision: Of the arithmetic behind spectra of standard resolution.
     """
@@ -34,6 +36,8 @@ class Request:
     parameters: tuple[tuple[str, Any], ...] = ()
     layers: tuple[str, ...] = ()
     groups: tuple[tuple[str, int], ...] = ()
+    splits: tuple[tuple[str, int], ...] = ()
+    include_buffers: bool = False
     seed: int = 0
     precision: Precision = "float64"
 

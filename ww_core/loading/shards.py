@@ -62,13 +62,27 @@ class FileFormat:
         """Whether a file that begins so is an index of files of this format."""
         return head.lstrip().startswith(b"{") and b'"weight_map"' in head and f'{self.suffixes[0]}"'.encode() in head
 
-    def is_in(self, folder: Source) -> bool:
-        """Whether a folder holds files of this format.
+    def sureness(self, folder: Source, conventional: float) -> float:
+        """Tell how sure it is that a folder is a model of this format.
+
+        Where nothing but suffixes says so it is 0.5, for every format: a folder with files of two of them is not read
+        until a person chose.
+
+        Args:
+            folder: The folder.
+            conventional: How sure it is by a name that such models go by, an index or a shard; of a folder that holds
+                a model in several formats, the one is read that is surest.
 
         Raises:
             SourceError: The folder cannot be read.
         """
-        return any(self.claims(name) for name in folder.names())
+        names = [name for name in folder.names() if self.claims(name)]
+        if any(self._is_conventional(name) for name in names):
+            return conventional
+        return 0.5 if names else 0.0
+
+    def _is_conventional(self, name: str) -> bool:
+        return name in self.preferred or name.endswith(self.index_suffix) or self.shard.fullmatch(name) is not None
 
     def open(self, source: Source, head: int) -> MappedCheckpoint:
         """Open a file, an index, or a folder with either; ``head`` bytes are enough to recognise an index.

@@ -248,9 +248,14 @@ def _told_by_module(name: str, shape: tuple[int, ...], modules: Mapping[str, Mod
     return Part("weight", "", module.kind, module.groups)
 
 
+def kind_of(name: str, shape: tuple[int, ...]) -> LayerKind:
+    """Return what a tensor does, as its name and its shape tell."""
+    return _kind(name, shape, ())
+
+
 def is_kernel(name: str, shape: tuple[int, ...]) -> bool:
     """Tell whether a tensor is taken for the kernel of a convolution."""
-    return len(shape) >= 3 and _kind(name, shape, ()).is_convolution
+    return len(shape) >= 3 and kind_of(name, shape).is_convolution
 
 
 def is_named_buffer(name: str) -> bool:

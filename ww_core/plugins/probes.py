@@ -47,7 +47,8 @@ def surest(asked: Iterable[Owned[P]], source: Source, what: str) -> tuple[Owned[
     best = [owned for confidence, owned in sure if confidence == highest > 0]
     if len(best) > 1:
         names = " or ".join(owned.qualified for owned in best)
-        raise UsageError(f"{source.label}: several {what}s are equally sure of it: choose by --{what} {names}")
+        choose = f"name a file in it, or choose by --{what}" if source.is_folder else f"choose by --{what}"
+        raise UsageError(f"{source.label}: several {what}s are equally sure of it: {choose} {names}")
     return (best[0] if best else None), warnings
 
 

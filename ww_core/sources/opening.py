@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from ww_core.contracts.source import OBJECT_LABEL, ObjectSource, Source
 from ww_core.domain.layer import Layer, SkippedTensor, TensorSpec
 from ww_core.errors import LoaderFailedError, NoLoaderError, PluginError, SourceError, UsageError, WWError
 from ww_core.loading.impostors import HEAD, Impostor, impostor
-from ww_core.loading.names import shown_address
+from ww_core.loading.names import legible, natural_order, shown_address
 from ww_core.plugins.isolation import all_but_interrupts, forgiven, kind_of, sentence_of
 from ww_core.plugins.probes import surest
 from ww_core.plugins.variants import configured, spec_of
@@ -77,17 +78,22 @@ def is_object_label(label: str) -> bool:
     return label.startswith(begin) and label.endswith(end)
 
 
-def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tuple[Checkpoint, str]:
-    """Open a source with the loader that recognises it best, or with the one named.
+def open_checkpoint(source: Source, registry: Registry, loader: str = "", layout: str = "") -> tuple[Checkpoint, str]:
+    """Open a source with the loader that recognises it best, or with the one named, and with a layout if one is given.
 
     Returns:
         The checkpoint and the qualified name of its loader.
 
     Raises:
         SourceError: No loader recognises it, or the one that does cannot read it.
-        UsageError: No loader has the name, or several are equally sure.
+        UsageError: No loader has the name, several are equally sure, or the loader takes no layout.
     """
-    owned, warnings = (configured(registry.loaders, loader), []) if loader else _best_loader(source, registry)
+    warnings: Sequence[str] = ()
+    if loader:
+        owned = configured(registry.loaders, loader)
+    else:
+        source, owned, warnings = _recognised(source, registry)
+    owned = _with_layout(owned, layout) if layout else owned
     try:
         checkpoint = _checked(owned.object.open(source), owned.qualified)
         checkpoint.warnings = (*checkpoint.warnings, *warnings)
@@ -97,6 +103,12 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "") -> tup
         sentence = sentence_of(error, owned.object)
         raise LoaderFailedError(f"{source.label}: loader {owned.qualified} failed: {sentence}") from error
     return checkpoint, spec_of(owned)
+
+
+def _with_layout(owned: Owned[Loader], layout: str) -> Owned[Loader]:
+    if "layout" not in {parameter.name for parameter in owned.object.parameters()}:
+        raise UsageError(f"loader {owned.name} has no option 'layout': what it reads tells the order of its axes")
+    return replace(owned, object=replace(owned.object, layout=layout))  # type: ignore[type-var] # it has options
 
 
 def close_checkpoint(checkpoint: Checkpoint) -> None:
@@ -126,19 +138,43 @@ _LISTS: Mapping[str, type] = {"layers": Layer, "buffers": TensorSpec, "skipped":
 """What a checkpoint lists."""
 
 
-def _best_loader(source: Source, registry: Registry) -> tuple[Owned[Loader], list[str]]:
+def _recognised(source: Source, registry: Registry) -> tuple[Source, Owned[Loader], Sequence[str]]:
+    """Return a source, or the one model in a folder that is none itself, with its loader and warnings."""
     best, warnings = surest(registry.loaders, source, "loader")
     if best:
-        return best, warnings
+        return source, best, warnings
     if warnings:
         raise NoLoaderError(f"{source.label}: no loader recognises it, and {'; '.join(warnings)}")
     formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
     if source.is_folder:
-        content = sorted(source.names())
+        content = sorted(source.names(), key=natural_order)
+        models = list(_models_in(source, content[:_MOST_LOOKED_AT], registry))
+        if len(models) == 1:
+            return models[0]
+        if models:
+            shown = ", ".join(legible(file.name) for file, _, _ in models[:8]) + (", ..." if len(models) > 8 else "")
+            raise SourceError(f"{source.label}: the folder holds several models; name one: {shown}")
         found = f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
         raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
     seems = "" if (other := _impostor(source)) is None else f": it is {other}"
     raise NoLoaderError(f"{source.label}: no loader recognises it{seems}; there are: {formats}")
+
+
+def _models_in(
+    folder: Source, names: Sequence[str], registry: Registry
+) -> Iterator[tuple[Source, Owned[Loader], Sequence[str]]]:
+    """Yield the files of a folder that a loader recognises."""
+    for name in names:
+        try:
+            file = folder.entry(name)
+            best, warnings = (None, []) if file.is_folder else surest(registry.loaders, file, "loader")
+        except SourceError:  # a folder, a link that leads out of it, or what may not be read
+            continue
+        if best:
+            yield file, best, warnings
+
+
+_MOST_LOOKED_AT = 200  # files of a folder that no loader recognises
 
 
 def _impostor(source: Source) -> Impostor | None:

@@ -19,7 +19,7 @@ from ww_core.domain.report import AnalysisReport
 from ww_core.domain.request import Request
 from ww_core.domain.spectrum import PRECISIONS
 from ww_core.errors import NothingToAnalyzeError, UnknownNameError, UsageError
-from ww_core.planning.groups import with_groups
+from ww_core.planning.asked_layers import asked_layers
 from ww_core.planning.layers import NoPlan, plan_layers, plan_of
 from ww_core.planning.stored_digests import StoredDigests
 from ww_core.planning.tasks import plan_tasks
@@ -54,6 +54,8 @@ def analyze(
     parameters: Mapping[str, Any] | None = None,
     layers: Sequence[str] = (),
     groups: Mapping[str, int] | None = None,
+    splits: Mapping[str, int] | None = None,
+    include_buffers: bool = False,
     seed: int = 0,
     jobs: int = 0,
     memory: int = 0,
@@ -61,6 +63,7 @@ def analyze(
     device: str = "cpu",
     precision: Precision = "float64",
     loader: str | None = None,
+    layout: str | None = None,
     keep_spectra: bool = True,
     rehash: bool = False,
     move_label: bool = False,
@@ -87,6 +90,9 @@ def analyze(
         parameters: Values by ``"metric.parameter"``.
         layers: Globs that select layers by name.
         groups: Count of groups by glob, for grouped convolutions whose source does not tell.
+        splits: Count of equal blocks of rows by glob, for fused matrices: each block has a spectrum of its own, as the
+            gates of a recurrent layer (4 of an LSTM, 3 of a GRU) or queries, keys and values (3).
+        include_buffers: Analyse buffers too, each as a layer of its own.
         seed: Seed of everything random.
         jobs: Workers; 0 for one per core that this process may use.
         memory: Bytes that the analysis may take; 0 for half of what is available. What a layer would take is told from
@@ -97,6 +103,8 @@ def analyze(
         precision: ``"float32"`` for spectra in single precision: faster, results of their own, and nothing is told
             apart below about 3e-4 sqrt(N) of the largest singular value.
         loader: Name of the loader; default the one that recognises the source.
+        layout: In which order the axes of weights are stored, of a loader that has this option: ``pytorch``, ``mlx``,
+            ``flax`` or ``keras``; default what the source tells.
         keep_spectra: Store the spectra, so that metrics can be added later without the weights.
         rehash: Read every tensor again, even of a file that looks unchanged.
         move_label: Let ``version`` leave other weights that it stands on.
@@ -121,6 +129,8 @@ def analyze(
         parameters=tuple((key, _plain(value)) for key, value in (parameters or {}).items()),
         layers=texts_of(layers, "layers"),
         groups=tuple((glob, int(count)) for glob, count in (groups or {}).items()),
+        splits=tuple((glob, int(count)) for glob, count in (splits or {}).items()),
+        include_buffers=bool(include_buffers),
         seed=int(seed),
         precision=precision,
     )
@@ -129,7 +139,7 @@ def analyze(
             check_name(option, text)
             if not label:
                 raise UsageError(f"{option} {text} is a name, and label=False sets none: leave one of them out")
-    for option, text in {"profile": profile, "executor": executor, "loader": loader}.items():
+    for option, text in {"profile": profile, "executor": executor, "loader": loader, "layout": layout}.items():
         if text == "":
             raise UsageError(f"{option} is empty: name one, or leave it out")
     if precision not in PRECISIONS:
@@ -147,10 +157,10 @@ def analyze(
     spectra_on = ready_device(registry, device)
     with ExitStack() as stack:
         found = find_source(source, registry)
-        checkpoint, loader_name = open_checkpoint(found, registry, loader or "")
+        checkpoint, loader_name = open_checkpoint(found, registry, loader or "", layout or "")
         stack.callback(close_checkpoint, checkpoint)
-        grouped = with_groups(checkpoint.layers, request.groups)
-        chosen = choose_layers(grouped, request.layers)
+        asked_for = asked_layers(checkpoint, request)
+        chosen = choose_layers(asked_for, request.layers)
         _refuse_nothing(found, checkpoint, chosen, asked.selection)
         opened = store if isinstance(store, Store) else open_store(store)
         if opened is not store and not opened.in_memory:  # one in memory lives as long as the report
@@ -167,7 +177,7 @@ def analyze(
             jobs=min(execution.jobs, cores()),
             most_bytes=room.limit,
         )
-        weights = opened_weights(found, checkpoint, loader_name, grouped, digests)
+        weights = opened_weights(found, checkpoint, loader_name, asked_for, digests)
         run = Run(
             asked=asked,
             weights=weights,
@@ -180,7 +190,7 @@ def analyze(
             warnings=[*warnings, *checkpoint.warnings, *digests.warnings],
         )
         record = checkpoint_record(weights, digests)
-        options = {"groups": sorted(map(list, request.groups)), "loader": loader_name}
+        options = _options(request, loader_name)
         with opened.writing() as writer:
             if label:
                 named = _label_record(found, checkpoint.format, options, name, version, move=move_label)
@@ -203,6 +213,13 @@ def analyze(
 def observers_of(registry: Registry, observers: Sequence[RunObserver]) -> list[tuple[str, RunObserver]]:
     """Return everybody's observers, those of plugins with the plugin's name."""
     return [*((owned.plugin, owned.object) for owned in registry.observers), *(("", own) for own in observers)]
+
+
+def _options(request: Request, loader: str) -> dict[str, Any]:
+    """Return what chose the layers that a label stands on."""
+    options: dict[str, Any] = {"groups": sorted(map(list, request.groups)), "loader": loader}
+    options |= {"splits": sorted(map(list, request.splits))} if request.splits else {}
+    return options | ({"include_buffers": True} if request.include_buffers else {})
 
 
 def _plain(value: Any) -> Any:

@@ -308,9 +308,11 @@ def _command(registry: Registry, store: Store, ref: CheckpointRef, request: Requ
         words += ["--profile", request.profile]
     for option, names in (("--extractor", request.extractors), ("--metrics", request.metrics)):
         words += [option, ",".join(names)] if names else []
-    pairs = [("--param", *pair) for pair in request.parameters] + [("--groups", *pair) for pair in request.groups]
+    pairs = [("--param", *pair) for pair in request.parameters]
+    pairs += [("--groups", *pair) for pair in request.groups] + [("--split", *pair) for pair in request.splits]
     words += [word for option, key, value in pairs for word in (option, f"{key}={value}")]
     words += [word for glob in request.layers for word in ("--layers", glob)]
+    words += ["--include-buffers"] if request.include_buffers else []
     if request.seed != plain.seed:
         words += ["--seed", str(request.seed)]
     if request.precision != plain.precision:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ww_core.compute.cost import CostModel
 from ww_core.domain.globs import choose_layers
 from ww_core.domain.request import Request
-from ww_core.planning.groups import with_groups
+from ww_core.planning.asked_layers import asked_layers
 from ww_core.planning.layers import NoPlan, plan_of
 from ww_core.planning.records import skipped_tensors
 from ww_core.plugins.discovery import load_plugins
@@ -114,7 +114,10 @@ def describe(
     extractors: Sequence[str] = (),
     layers: Sequence[str] = (),
     groups: Mapping[str, int] | None = None,
+    splits: Mapping[str, int] | None = None,
+    include_buffers: bool = False,
     loader: str | None = None,
+    layout: str | None = None,
     plugins: Sequence[object] = (),
     registry: Registry | None = None,
 ) -> Description:
@@ -127,13 +130,19 @@ def describe(
         SourceError: The source cannot be read.
     """
     registry = registry or load_plugins(objects=plugins)
-    request = Request(profile=profile, extractors=tuple(extractors), groups=tuple((groups or {}).items()))
+    request = Request(
+        profile=profile,
+        extractors=tuple(extractors),
+        groups=tuple((groups or {}).items()),
+        splits=tuple((splits or {}).items()),
+        include_buffers=include_buffers,
+    )
     selection = select(registry, request)
     found = find_source(source, registry)
-    checkpoint, _ = open_checkpoint(found, registry, loader or "")
+    checkpoint, _ = open_checkpoint(found, registry, loader or "", layout or "")
     with ExitStack() as stack:
         stack.callback(close_checkpoint, checkpoint)
-        chosen = choose_layers(with_groups(checkpoint.layers, request.groups), layers)
+        chosen = choose_layers(asked_layers(checkpoint, request), layers)
         costs = CostModel.of(selection.nodes)
         skipped = [(t.name, t.dtype, t.shape, t.reason) for t in skipped_tensors(checkpoint)]
         return Description(

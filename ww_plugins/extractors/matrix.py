@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MatrixExtractor(Adjustable):
-    """The weight itself where it has two axes; one matrix per expert where experts are stacked along a third."""
+    """The weight itself where it has two axes, or its blocks of rows where it is split; one matrix per expert.
+
+    Experts are stacked along a third axis, before the others.
+    """
 
     name = "matrix"
     version = "1"
 
     def plan(self, layer: ww.Layer) -> ww.MatrixPlan:
-        """One matrix of the weight's shape, or (experts, out, in) as that many.
+        """One matrix of the weight's shape, as many as it has blocks, or (experts, out, in) as that many.
 
         Raises:
             NotApplicable: The weight is a number, a vector, a kernel, empty, or beyond a limit.
@@ -36,7 +39,7 @@ class MatrixExtractor(Adjustable):
             case () | (_,):
                 raise ww.NotApplicable(f"a {'vector' if layer.shape else 'number'} has no spectrum")
             case (rows, cols):
-                matrices = 1
+                matrices, rows = layer.blocks, rows // layer.blocks
             case (matrices, rows, cols) if layer.kind in {ww.LayerKind.EXPERT, ww.LayerKind.BILINEAR}:
                 pass
             case _:

@@ -54,7 +54,7 @@ class SafetensorsLoader(ww.Loader):
         named = 0.1 if _FORMAT.claims(source.name) else 0.0
         try:
             if source.is_folder:
-                return 0.9 if _FORMAT.is_in(source) else named
+                return _FORMAT.sureness(source, 0.9) or named
             head = source.head(_HEAD)
         except ww.SourceError:
             return named
@@ -120,7 +120,12 @@ def _layout_told(metadata: object) -> str:
 
 
 def _format(layout: str = "") -> FileFormat:
-    return FileFormat("safetensors", (".safetensors",), partial(_read_header, layout=layout))
+    return FileFormat(
+        "safetensors",
+        (".safetensors",),
+        partial(_read_header, layout=layout),
+        preferred=("model.safetensors", "adapter_model.safetensors", "diffusion_pytorch_model.safetensors"),
+    )
 
 
 _FORMAT = _format()

@@ -73,7 +73,7 @@ def compare_svd(
             n=n,
             store=store_location(store),
             layers=options.listed(layers, "--layers"),
-            groups=options.groups_of(groups),
+            groups=options.counts_of(groups, "--groups"),
             name=name,
             version=version,
             loader=loader,

@@ -21,7 +21,13 @@ def _read(file: ww.Source) -> MappedFile:
     return read_file(file)
 
 
-_FORMAT = FileFormat("keras", (".keras", ".h5", ".hdf5"), _read, ordered=True)
+_FORMAT = FileFormat(
+    "keras",
+    (".keras", ".h5", ".hdf5"),
+    _read,
+    ordered=True,
+    preferred=("model.keras", "model.weights.h5", "tf_model.h5"),
+)
 
 
 class KerasLoader(ww.Loader):
@@ -37,7 +43,7 @@ class KerasLoader(ww.Loader):
         named = 0.1 if _FORMAT.claims(source.name) else 0.0
         try:
             if source.is_folder:
-                return 0.4 if _FORMAT.is_in(source) else 0.0
+                return _FORMAT.sureness(source, 0.7)
             head = source.head(len(_MAGIC))
         except ww.SourceError:
             return named

@@ -29,7 +29,7 @@ class OnnxLoader(ww.Loader):
         named = 0.1 if source.name.endswith(".onnx") else 0.0
         try:
             if source.is_folder:
-                return _of_folder(source)
+                return _FORMAT.sureness(source, 0.6)
             return max(named, begins_as_model(source.head(_HEAD), source.size))
         except ww.SourceError:
             return named
@@ -45,15 +45,6 @@ class OnnxLoader(ww.Loader):
         if source.is_object:
             raise ww.SourceError(f"ONNX models are read from a path, not from an object of type {source.name}")
         return _FORMAT.open(source, _HEAD)
-
-
-def _of_folder(folder: ww.Source) -> float:
-    """Judge a folder by names. A file ``.bin`` beside a model may be its data, and need not be PyTorch's."""
-    names = folder.names()
-    if not any(name.endswith(".onnx") for name in names):
-        return 0.0
-    of_pytorch = any(name.endswith((".pt", ".pth", ".ckpt")) or name.startswith("pytorch_model") for name in names)
-    return 0.4 if of_pytorch else 0.6
 
 
 def _read(file: ww.Source) -> MappedFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ def _format(under: str = "") -> FileFormat:
 
 
 _FORMAT = _format()
+_BESIDE_MODELS = re.compile(r"^(optimizer|scheduler|scaler|rng_state|random_states|training_args)|\.bin$")
+"""Names of files that need not be a model where another format has one."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class PyTorchLoader(ww.Loader):
         named = 0.1 if _FORMAT.claims(source.name) else 0.0
         try:
             if source.is_folder:
-                return 0.5 if _FORMAT.is_in(source) else 0.0
+                return _of_folder(source)
             head = source.head(_HEAD)
         except ww.SourceError:
             return named
@@ -79,6 +82,13 @@ class PyTorchLoader(ww.Loader):
         if source.is_object:
             raise ww.SourceError(f"PyTorch files are read from a path, not from an object of type {source.name}")
         return (_format(self.weights) if self.weights else _FORMAT).open(source, _HEAD)
+
+
+def _of_folder(folder: ww.Source) -> float:
+    """Judge a folder by names. ``.bin`` may be the data of something else, and a training leaves more than a model."""
+    sure = _FORMAT.sureness(folder, 0.8)
+    models = [name for name in folder.names() if _FORMAT.claims(name) and not _BESIDE_MODELS.search(name)]
+    return min(sure, 0.3) if sure == 0.5 and not models else sure
 
 
 def _holds_a_pickle(archive: ww.Source) -> bool:

@@ -1,0 +1,103 @@
+"""Folders: the one model in them is read, and of several a person chooses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx_files import node, saved
+from safetensors.numpy import save_file
+
+import ww_core as ww
+
+WEIGHT = np.random.default_rng(1).standard_normal((8, 6)).astype(np.float32)
+
+
+def onnx_model(path):
+    saved(path, [node("MatMul", "x w")], {"w": WEIGHT})
+
+
+def safetensors_model(path):
+    save_file({"fc.weight": WEIGHT}, path)
+
+
+def pytorch_model(path):
+    torch = pytest.importorskip("torch")
+    torch.save({"fc.weight": torch.ones(8, 6)}, path)
+
+
+def numpy_model(path):
+    np.savez(path, **{"fc.weight": WEIGHT})
+
+
+WRITERS = {
+    ".onnx": onnx_model,
+    ".safetensors": safetensors_model,
+    ".pt": pytorch_model,
+    ".bin": pytorch_model,
+    ".npz": numpy_model,
+    ".txt": lambda path: path.write_text("read me"),
+    ".json": lambda path: path.write_text("{}"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def made(*names):
+        for name in names:
+            path = tmp_path / "net" / name
+            path.parent.mkdir(exist_ok=True)
+            WRITERS[path.suffix](path)
+        return tmp_path / "net"
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["a.npz"], "npz"),
+        (["a.npz", "README.txt", "config.json"], "npz"),
+        (["a.onnx", "README.txt"], "onnx"),
+        (["a.onnx", "weights.bin"], "onnx"),
+        (["model.safetensors", "pytorch_model.bin", "model.onnx", "config.json"], "safetensors"),
+        (["pytorch_model.bin", "model.onnx"], "pytorch"),
+        (["model.safetensors", "other.safetensors"], "safetensors"),
+        (["net.safetensors", "optimizer.pt", "rng_state.pt"], "safetensors"),
+    ],
+)
+def test_the_one_model_of_a_folder_is_read(folder, names, wanted):
+    assert ww.describe(folder(*names)).format == wanted
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a.npz", "b.npz"], "the folder holds several models; name one: a.npz, b.npz"),
+        (["a.onnx", "b.onnx"], "name one: a.onnx, b.onnx"),
+        (["a.onnx", "b.pt"], "name a file in it, or choose by --loader ww.loaders:pytorch or ww.loaders:onnx"),
+        (["a.onnx", "b.safetensors"], "choose by --loader ww.loaders:safetensors or ww.loaders:onnx"),
+    ],
+)
+def test_of_several_models_one_is_asked_for(folder, names, said):
+    with pytest.raises((ww.SourceError, ww.UsageError)) as caught:
+        ww.describe(folder(*names))
+    assert said in str(caught.value)
+
+
+def test_a_folder_without_a_model_says_what_it_holds(folder):
+    with pytest.raises(ww.SourceError, match=r"no loader recognises this folder \(it holds a.txt, b.txt\)"):
+        ww.describe(folder("b.txt", "a.txt"))
+
+
+def test_a_link_out_of_a_folder_is_not_followed(folder, tmp_path):
+    numpy_model(tmp_path / "elsewhere.npz")
+    net = folder("a.txt")
+    (net / "b.npz").symlink_to(tmp_path / "elsewhere.npz")
+    with pytest.raises(ww.SourceError, match="no loader recognises this folder"):
+        ww.describe(net)
+
+
+def test_the_model_of_a_folder_has_the_folders_name(folder):
+    report = ww.analyze(folder("a.npz"), metrics=["spectral_norm"])
+    assert report.model == "net"
+    assert report.layers == ww.analyze({"fc.weight": WEIGHT}, metrics=["spectral_norm"]).layers
