@@ -101,3 +101,16 @@ def test_the_model_of_a_folder_has_the_folders_name(folder):
     report = ww.analyze(folder("a.npz"), metrics=["spectral_norm"])
     assert report.model == "net"
     assert report.layers == ww.analyze({"fc.weight": WEIGHT}, metrics=["spectral_norm"]).layers
+
+
+def test_a_loader_that_is_named_finds_its_model_in_a_folder(folder):
+    net = folder("a.npz", "b.onnx")
+    assert ww.describe(net, loader="npz").format == "npz"
+    assert ww.describe(net, loader="onnx").format == "onnx"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_another_process_finds_the_model_of_a_folder(folder):
+    report = ww.analyze(folder("a.npz"), metrics=["spectral_norm"], executor="processes", jobs=1)
+    assert report.failures == ()
+    assert report.summary["spectral_norm"].count == 1

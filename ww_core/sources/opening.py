@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from ww_core.contracts.loader import Checkpoint
@@ -88,11 +88,13 @@ def open_checkpoint(source: Source, registry: Registry, loader: str = "", layout
         SourceError: No loader recognises it, or the one that does cannot read it.
         UsageError: No loader has the name, several are equally sure, or the loader takes no layout.
     """
-    warnings: Sequence[str] = ()
+    warnings: list[str] = []
     if loader:
         owned = configured(registry.loaders, loader)
+        source = _recognised(source, [owned])[0] if source.is_folder else source
     else:
-        source, owned, warnings = _recognised(source, registry)
+        source, best, warnings = _recognised(source, registry.loaders)
+        owned = best or _refuse_unknown(source, registry, warnings)
     owned = _with_layout(owned, layout) if layout else owned
     try:
         checkpoint = _checked(owned.object.open(source), owned.qualified)
@@ -138,43 +140,56 @@ _LISTS: Mapping[str, type] = {"layers": Layer, "buffers": TensorSpec, "skipped":
 """What a checkpoint lists."""
 
 
-def _recognised(source: Source, registry: Registry) -> tuple[Source, Owned[Loader], Sequence[str]]:
-    """Return a source, or the one model in a folder that is none itself, with its loader and warnings."""
-    best, warnings = surest(registry.loaders, source, "loader")
-    if best:
+def _recognised(source: Source, loaders: Iterable[Owned[Loader]]) -> tuple[Source, Owned[Loader] | None, list[str]]:
+    """Return a source, or the one model in a folder that is none itself, with its loader and warnings.
+
+    Raises:
+        SourceError: The folder holds several models.
+        UsageError: Several loaders are equally sure.
+    """
+    best, warnings = surest(loaders, source, "loader")
+    if best or not source.is_folder:
         return source, best, warnings
-    if warnings:
-        raise NoLoaderError(f"{source.label}: no loader recognises it, and {'; '.join(warnings)}")
-    formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
-    if source.is_folder:
-        content = sorted(source.names(), key=natural_order)
-        models = list(_models_in(source, content[:_MOST_LOOKED_AT], registry))
-        if len(models) == 1:
-            return models[0]
-        if models:
-            shown = ", ".join(legible(file.name) for file, _, _ in models[:8]) + (", ..." if len(models) > 8 else "")
-            raise SourceError(f"{source.label}: the folder holds several models; name one: {shown}")
-        found = f"it holds {', '.join(content[:8])}{', ...' if len(content) > 8 else ''}" if content else "it is empty"
-        raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
-    seems = "" if (other := _impostor(source)) is None else f": it is {other}"
-    raise NoLoaderError(f"{source.label}: no loader recognises it{seems}; there are: {formats}")
+    models = list(_models_in(source, loaders))
+    if len(models) > 1:
+        listed = ", ".join(legible(file.name) for file, _, _ in models[:_LISTED])
+        more = ", ..." if len(models) > _LISTED else ""
+        raise SourceError(f"{source.label}: the folder holds several models; name one: {listed}{more}")
+    return models[0] if models else (source, None, warnings)
 
 
-def _models_in(
-    folder: Source, names: Sequence[str], registry: Registry
-) -> Iterator[tuple[Source, Owned[Loader], Sequence[str]]]:
+_LISTED = 8
+_MOST_LOOKED_AT = 200  # files of a folder that no loader recognises
+
+
+def _models_in(folder: Source, loaders: Iterable[Owned[Loader]]) -> Iterator[tuple[Source, Owned[Loader], list[str]]]:
     """Yield the files of a folder that a loader recognises."""
-    for name in names:
+    for name in sorted(folder.names(), key=natural_order)[:_MOST_LOOKED_AT]:
         try:
             file = folder.entry(name)
-            best, warnings = (None, []) if file.is_folder else surest(registry.loaders, file, "loader")
+            best, warnings = surest(loaders, file, "loader")
         except SourceError:  # a folder, a link that leads out of it, or what may not be read
             continue
         if best:
             yield file, best, warnings
 
 
-_MOST_LOOKED_AT = 200  # files of a folder that no loader recognises
+def _refuse_unknown(source: Source, registry: Registry, warnings: Sequence[str]) -> NoReturn:
+    """Raise, because no loader recognises a source.
+
+    Raises:
+        NoLoaderError: The message says what was found, and which loaders there are.
+    """
+    if warnings:
+        raise NoLoaderError(f"{source.label}: no loader recognises it, and {'; '.join(warnings)}")
+    formats = ", ".join(sorted(owned.name for owned in registry.loaders)) or "none"
+    if source.is_folder:
+        content = sorted(source.names(), key=natural_order)
+        more = ", ..." if len(content) > _LISTED else ""
+        found = f"it holds {', '.join(content[:_LISTED])}{more}" if content else "it is empty"
+        raise NoLoaderError(f"{source.label}: no loader recognises this folder ({found}); there are: {formats}")
+    seems = "" if (other := _impostor(source)) is None else f": it is {other}"
+    raise NoLoaderError(f"{source.label}: no loader recognises it{seems}; there are: {formats}")
 
 
 def _impostor(source: Source) -> Impostor | None:
