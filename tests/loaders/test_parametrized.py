@@ -138,6 +138,8 @@ def test_equal_content_has_equal_digests_wherever_it_lies(tmp_path):
 def test_all_parameters_count_once(tmp_path):
     module = pruned(nn.Linear(40, 30))
     assert ww.describe(saved(module, tmp_path)).parameters == 40 * 30 + 30
+    report = ww.analyze(saved(module, tmp_path), metrics=["spectral_norm"])
+    assert (report.coverage.parameters, report.coverage.parameters_analyzed) == (40 * 30 + 30, 40 * 30)
 
 
 @pytest.mark.parametrize("name", UNTOLD)

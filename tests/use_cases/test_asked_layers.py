@@ -105,3 +105,19 @@ def test_a_layout_that_cannot_be_is_refused(tmp_path):
     torch = pytest.importorskip("torch")
     with pytest.raises(ww.UsageError, match="loader torch-module has no option 'layout'"):
         ww.describe(torch.nn.Linear(3, 4), layout="mlx")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        LSTM,
+        FOURIER,
+        {"conv.weight": np.ones((4, 4, 3, 3), np.float32), "q.weight": np.ones((3, 3), np.int8), "n": np.array(7)},
+        {"c.weight_g": np.ones((3, 1), np.float32), "c.weight_v": np.arange(1.0, 13).reshape(3, 4)},
+    ],
+)
+def test_describe_and_analyze_count_the_same_parameters(state):
+    described = ww.describe(state)
+    report = ww.analyze(state)
+    counted = (report.coverage.parameters, report.coverage.parameters_analyzed)
+    assert (described.parameters, described.parameters_analyzed) == counted

@@ -55,4 +55,5 @@ def describe(
     output.table(rows, optional=("groups", "dtype", "entries", "eigenvalues", "kind", "matrices"))
     output.line()
     count = len(description.layers)
-    output.line(f"{count} layer{'' if count == 1 else 's'}, {description.parameters:,} parameters")
+    share = f"{description.parameters_analyzed:,} of {description.parameters:,} parameters"
+    output.line(f"{count} layer{'' if count == 1 else 's'}; {share} get a spectrum")

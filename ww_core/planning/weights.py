@@ -72,16 +72,26 @@ def opened_weights(
     )
 
 
+def all_tensors(checkpoint: Checkpoint) -> dict[str, TensorSpec | SkippedTensor]:
+    """Return every tensor of a checkpoint by name."""
+    found: dict[str, TensorSpec | SkippedTensor] = {spec.name: spec for spec in checkpoint.skipped}
+    return found | {spec.name: spec for spec in tensors_of(checkpoint)}
+
+
+def parameters_of(checkpoint: Checkpoint) -> int:
+    """Return the count of numbers in all tensors, those that are tied once."""
+    return sum(spec.size for spec in all_tensors(checkpoint).values())
+
+
 def checkpoint_record(weights: Weights, digests: Digests) -> CheckpointRecord:
     """Return what the store is told of an opened checkpoint."""
     checkpoint = weights.checkpoint
-    specs: dict[str, TensorSpec | SkippedTensor] = {spec.name: spec for spec in checkpoint.skipped}
-    specs |= {spec.name: spec for spec in tensors_of(checkpoint)}
+    specs = all_tensors(checkpoint)
     contents = [(layer, weights.contents.get(layer.name)) for layer in weights.layers]
     return CheckpointRecord(
         digest=weights.digest,
         provisional=weights.provisional,
-        parameters=sum(spec.size for spec in specs.values()),
+        parameters=parameters_of(checkpoint),
         tensors={digest: specs[name] for name, digest in digests.tensors.items()},
         layers=[(layer, own.weight, own.bias) if own else (layer, "", "") for layer, own in contents],
         skipped=[(tensor, digests.tensors.get(tensor.name, "")) for tensor in skipped_tensors(checkpoint)],

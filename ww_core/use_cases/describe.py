@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from ww_core.domain.request import Request
 from ww_core.planning.asked_layers import asked_layers
 from ww_core.planning.layers import NoPlan, plan_of
 from ww_core.planning.records import skipped_tensors
+from ww_core.planning.weights import parameters_of
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import select
 from ww_core.sources.opening import close_checkpoint, find_source, open_checkpoint
@@ -57,11 +59,15 @@ class LayerDescription:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The layers of a source, and the tensors that are no layer's."""
+    """The layers of a source, and the tensors that are no layer's.
+
+    ``parameters`` counts the numbers of all tensors, ``parameters_analyzed`` those in weights that get a spectrum.
+    """
 
     source: str
     format: str
     parameters: int
+    parameters_analyzed: int
     layers: tuple[LayerDescription, ...]
     skipped: tuple[tuple[str, str, tuple[int, ...], str], ...]
     warnings: tuple[str, ...]
@@ -72,6 +78,7 @@ class Description:
             "source": self.source,
             "format": self.format,
             "parameters": self.parameters,
+            "parameters_analyzed": self.parameters_analyzed,
             "layers": [asdict(layer) for layer in self.layers],
             "skipped": [
                 {"name": name, "dtype": dtype, "shape": list(shape), "reason": reason}
@@ -145,11 +152,15 @@ def describe(
         chosen = choose_layers(asked_layers(checkpoint, request), layers)
         costs = CostModel.of(selection.nodes)
         skipped = [(t.name, t.dtype, t.shape, t.reason) for t in skipped_tensors(checkpoint)]
+        described = tuple(_described(layer, selection.extractors[layer.kind], costs) for layer in chosen)
         return Description(
             source=found.label,
             format=checkpoint.format,
-            parameters=sum(layer.size for layer in chosen),
-            layers=tuple(_described(layer, selection.extractors[layer.kind], costs) for layer in chosen),
+            parameters=parameters_of(checkpoint),
+            parameters_analyzed=sum(
+                math.prod(own.shape) for own in described if any(made.matrices for made in own.matrices)
+            ),
+            layers=described,
             skipped=() if layers else tuple(skipped),
             warnings=checkpoint.warnings,
         )
