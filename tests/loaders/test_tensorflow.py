@@ -206,6 +206,20 @@ KINDS = {
     "depthwise by its module": (
         {"depthwise/weights": (3, 2, 4, 1)}, {"depthwise": ("conv2d", (4, 1, 3, 2), 4, None)}, None,
     ),
+    "depthwise by its bias alone": (
+        {"c/kernel": (3, 2, 4, 1), "c/bias": (4,)}, {"c": ("conv2d", (4, 1, 3, 2), 4, "c/bias")},
+        "kernels of depthwise convolutions",
+    ),
+    "a convolution with a name of attention": (
+        {"c/key/kernel": (3, 8, 6), "c/key/bias": (6,)}, {"c/key": ("conv1d", (6, 8, 3), 1, "c/key/bias")}, None,
+    ),
+    "attention, by its attributes": (
+        {"a/query_dense/kernel": (9, 2, 3), "a/query_dense/bias": (2, 3)},
+        {"a/query_dense": ("dense", (6, 9), 1, "a/query_dense/bias")}, None,
+    ),
+    "a table that is called a weight": (
+        {"bert/word_embeddings/weight": (9, 4)}, {"bert/word_embeddings": ("embedding", (9, 4), 1, None)}, None,
+    ),
     "3-D": ({"c/kernel": (3, 3, 2, 4, 6), "c/bias": (6,)}, {"c": ("conv3d", (6, 4, 3, 3, 2), 1, "c/bias")}, None),
     "unknown": ({"c/mixing": (3, 4, 6)}, {"c": ("other", (3, 4, 6), 1, None)}, "nothing tells the order"),
     "six axes": ({"c/kernel": (1, 2, 3, 1, 2, 2)}, {"c": ("other", (1, 2, 3, 1, 2, 2), 1, None)}, "nothing tells"),
