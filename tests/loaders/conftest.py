@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +15,6 @@ from ww_plugins.loaders.safetensors import SafetensorsLoader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def raw_safetensors(header: Any, data: bytes = b"") -> bytes:
@@ -23,6 +26,21 @@ def raw_safetensors(header: Any, data: bytes = b"") -> bytes:
 @pytest.fixture(scope="session")
 def raw() -> Callable[..., bytes]:
     return raw_safetensors
+
+
+@pytest.fixture(scope="session")
+def made_by_tensorflow(tmp_path_factory: Any) -> Callable[[str], Path]:
+    """Runs a program of this folder, which imports TensorFlow, and returns the folder with what it made."""
+
+    def make(program: str) -> Path:
+        if importlib.util.find_spec("tensorflow") is None:
+            pytest.skip("TensorFlow is not installed")
+        folder = tmp_path_factory.mktemp("made")
+        maker = Path(__file__).with_name(program)
+        subprocess.run([sys.executable, str(maker), str(folder)], check=True, capture_output=True, timeout=300)
+        return folder
+
+    return make
 
 
 @pytest.fixture

@@ -1,31 +1,14 @@
-"""Models of ONNX for tests, and a writer of protobuf's wire format that writes what the library would not."""
+"""Models of ONNX for tests, also such as the library would not write."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from protobuf_files import number, part
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    content = b""
-    while value > 0x7F:
-        content += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return content + bytes([value])
-
-
-def number(field: int, value: int) -> bytes:
-    return varint(field << 3) + varint(value)
-
-
-def part(field: int, content: bytes | str) -> bytes:
-    content = content.encode() if isinstance(content, str) else content
-    return varint(field << 3 | 2) + varint(len(content)) + content
 
 
 def tensor(name="w", shape=(2, 3), code=1, raw=bytes(24), more=b"") -> bytes:

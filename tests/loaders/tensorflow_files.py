@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from protobuf_files import message, varint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,27 +17,6 @@ DTYPES = {
 }  # fmt: skip
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-
-
-def varint(number: int) -> bytes:
-    number %= 2**64
-    made = bytearray()
-    while number > 127:
-        made.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*made, number])
-
-
-def message(*fields: tuple[int, Any]) -> bytes:
-    """A message: whole numbers, texts and messages by the numbers of their fields."""
-    made = b""
-    for field, value in fields:
-        if isinstance(value, int):
-            made += varint(field << 3) + varint(value)
-        else:
-            content = value.encode() if isinstance(value, str) else value
-            made += varint(field << 3 | 2) + varint(len(content)) + content
-    return made
 
 
 def block(entries: list[tuple[bytes, bytes]]) -> bytes:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from naming import ByName
-from onnx_files import external, model, node, number, part, saved, tensor, varint
+from onnx_files import external, model, node, saved, tensor
+from protobuf_files import number, part, varint
 
 import ww_core as ww
 from ww_core.sources.digests import tensors_of

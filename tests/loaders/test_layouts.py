@@ -109,6 +109,20 @@ def test_kernels_of_attention_are_matrices():
     assert found["attn.query"][1]
 
 
+def test_what_comes_out_of_attention_may_have_another_width_than_its_heads():
+    out = RNG.standard_normal((3, 4, 10))
+    found = layers_of(ByName(ArraysLoader(layout="keras")).open({"heads/attention_output/kernel": out}))
+    kind, _, weight = found["heads/attention_output"]
+    assert kind == "dense"
+    np.testing.assert_array_equal(weight, out.reshape(12, 10).T)
+
+
+@pytest.mark.parametrize("name", ["moving_var", "variance"])
+def test_statistics_are_buffers(name):
+    checkpoint = ByName(ArraysLoader(layout="keras")).open({"n/gamma": np.ones(4), f"n/{name}": np.ones(4)})
+    assert [own.name for own in checkpoint.buffers] == [f"n/{name}"]
+
+
 def test_keras_parts_of_a_layer():
     depthwise, pointwise = RNG.standard_normal((3, 3, 5, 2)), RNG.standard_normal((1, 1, 10, 7))
     arrays = {

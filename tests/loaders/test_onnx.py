@@ -671,7 +671,8 @@ print(len(checkpoint.layers), seconds, status["VmHWM"].split()[0])
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 @pytest.mark.parametrize("beside", [False, True])
 def test_a_model_of_two_gigabytes_is_told_in_little_time_and_memory(beside, tmp_path):
-    from onnx_files import external, model, part, tensor, varint
+    from onnx_files import external, model, tensor
+    from protobuf_files import part, varint
 
     length, count = 5_000_000, 100
     path = tmp_path / "net.onnx"

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from naming import ByName
-from tensorflow_files import GRAPH, Lie, checkpoint, graph, message, normal, table, varint, write_checkpoint
+from protobuf_files import message, varint
+from tensorflow_files import GRAPH, Lie, checkpoint, graph, normal, table, write_checkpoint
 
 import ww_core as ww
 from ww_plugins.loaders.tensorflow.loader import TensorFlowLoader
 
-MAKER = Path(__file__).with_name("saved_models.py")
 KIND = ww.LayerKind
 
 
@@ -32,13 +28,9 @@ def opened(loader, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def saved(made_by_tensorflow):
     """A folder with what TensorFlow saved."""
-    if importlib.util.find_spec("tensorflow") is None:
-        pytest.skip("TensorFlow is not installed")
-    folder = tmp_path_factory.mktemp("saved")
-    subprocess.run([sys.executable, str(MAKER), str(folder)], check=True, capture_output=True, timeout=300)
-    return folder
+    return made_by_tensorflow("saved_models.py")
 
 
 def read(checkpoint, spec):
@@ -206,6 +198,20 @@ KINDS = {
     "depthwise by its module": (
         {"depthwise/weights": (3, 2, 4, 1)}, {"depthwise": ("conv2d", (4, 1, 3, 2), 4, None)}, None,
     ),
+    "depthwise by its bias alone": (
+        {"c/kernel": (3, 2, 4, 1), "c/bias": (4,)}, {"c": ("conv2d", (4, 1, 3, 2), 4, "c/bias")},
+        "kernels of depthwise convolutions",
+    ),
+    "a convolution with a name of attention": (
+        {"c/key/kernel": (3, 8, 6), "c/key/bias": (6,)}, {"c/key": ("conv1d", (6, 8, 3), 1, "c/key/bias")}, None,
+    ),
+    "attention, by its attributes": (
+        {"a/query_dense/kernel": (9, 2, 3), "a/query_dense/bias": (2, 3)},
+        {"a/query_dense": ("dense", (6, 9), 1, "a/query_dense/bias")}, None,
+    ),
+    "a table that is called a weight": (
+        {"bert/word_embeddings/weight": (9, 4)}, {"bert/word_embeddings": ("embedding", (9, 4), 1, None)}, None,
+    ),
     "3-D": ({"c/kernel": (3, 3, 2, 4, 6), "c/bias": (6,)}, {"c": ("conv3d", (6, 4, 3, 3, 2), 1, "c/bias")}, None),
     "unknown": ({"c/mixing": (3, 4, 6)}, {"c": ("other", (3, 4, 6), 1, None)}, "nothing tells the order"),
     "six axes": ({"c/kernel": (1, 2, 3, 1, 2, 2)}, {"c": ("other", (1, 2, 3, 1, 2, 2), 1, None)}, "nothing tells"),
@@ -290,8 +296,8 @@ REFUSED = {
     "a shard that is not there": ({"a": Lie(shard=3)}, "shard 3, and there are 1"),
     "a shard before the first": ({"a": Lie(shard=-1)}, "shard -1"),
     "no text as a graph": ({**GOOD, GRAPH: normal(3)}, "is no text"),
-    "no graph": ({**GOOD, GRAPH: b"\xff\xff"}, "a number does not end"),
-    "half a graph": ({**GOOD, GRAPH: graph(NODE)[:-3]}, "ends behind its message"),
+    "no graph": ({**GOOD, GRAPH: b"\xff\xff"}, "longer than numbers are, or than its message"),
+    "half a graph": ({**GOOD, GRAPH: graph(NODE)[:-3]}, "does not fit into its message"),
     "an object that is not there": ({**GOOD, GRAPH: graph(({"a": 7}, []))}, "names object 7, and has 1"),
     "a name that is no text": ({b"\xff\xfe": normal(3)}, "not UTF-8"),
     "a NUL in a name": ({"a\0b": normal(3)}, "holds a NUL"),
@@ -329,7 +335,7 @@ TABLES = {
     "no shards": (checkpoint(GOOD, header=((1, 0),))[0], "tells of 0 shards"),
     "a million shards": (checkpoint(GOOD, header=((1, 10**6),))[0], "tells of 1000000 shards"),
     "a key twice": (table([(b"", message((1, 1))), (b"a", Lie().entry), (b"a", Lie().entry)]), "stands twice"),
-    "a number as a shape": (table([(b"", message((1, 1))), (b"a", message((1, 1), (2, 3)))]), "a message belongs"),
+    "a number as a shape": (table([(b"", message((1, 1))), (b"a", message((1, 1), (2, 3)))]), "the wrong wire type"),
 }
 
 

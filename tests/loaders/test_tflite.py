@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
-import subprocess
-import sys
 import time
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +17,6 @@ pytest.importorskip("flatbuffers")
 from tflite_files import Graph, Op, Sparse, T, Writer, model, of_weights
 
 RANDOM = np.random.Generator(np.random.Philox(5))
-MAKER = Path(__file__).with_name("converted_models.py")
 KIND = ww.LayerKind
 
 
@@ -45,13 +40,9 @@ def opened(loader, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory):
+def converted(made_by_tensorflow):
     """A folder with models that TensorFlow Lite's own converter made."""
-    if importlib.util.find_spec("tensorflow") is None:
-        pytest.skip("TensorFlow is not installed")
-    folder = tmp_path_factory.mktemp("converted")
-    subprocess.run([sys.executable, str(MAKER), str(folder)], check=True, capture_output=True, timeout=300)
-    return folder
+    return made_by_tensorflow("converted_models.py")
 
 
 def read(checkpoint, spec):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ww_core.loading.layouts import Placed
+    from ww_core.loading.channels_last import Placed
 
 
 _NO_PARTS: Mapping[str, Part] = {}

@@ -17,69 +17,44 @@ what comes out. A shape does not tell a layout: one that looks like another is a
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import replace
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from ww_core.domain.layer import LayerKind
 from ww_core.errors import UnknownNameError
-from ww_core.loading.mapped import contiguous_strides, with_strides
+from ww_core.loading.channels_last import (
+    BIASES,
+    CONVOLUTIONS,
+    DEPTHWISE,
+    POINTWISE,
+    SCALES,
+    SHIFTS,
+    STATISTICS,
+    Placed,
+    as_stored,
+    convolution,
+    dense,
+    depthwise,
+    in_a_row,
+    is_of_heads,
+    is_table,
+    of_attention,
+    table,
+)
 from ww_core.loading.state_dict import Part, is_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    import numpy.typing as npt
-
     from ww_core.loading.mapped import StoredTensor
+
+_OF_ITS_MODULE = frozenset({"embedding", "embeddings", "weight"})
+"""Names of tables of which a module has one."""
 
 LAYOUTS = ("pytorch", "mlx", "flax", "keras")
 
 OF_FORMATS: Mapping[str, str] = {"mlx": "mlx", "flax": "flax", "tf": "keras"}
 """Layout by what safetensors are said to have been written from."""
-
-Axes = tuple[tuple[int, ...], ...]
-"""For each axis of a result, the axes of the stored array that it is made of, which stand side by side there."""
-
-_CONVOLUTIONS = {3: LayerKind.CONV1D, 4: LayerKind.CONV2D, 5: LayerKind.CONV3D}
-_INTO_HEADS = frozenset({"query", "key", "value", "query_dense", "key_dense", "value_dense"})
-_OUT_OF_HEADS = frozenset({"out", "output_dense", "attention_output"})
-_STATISTICS = frozenset({"mean", "var", "moving_mean", "moving_variance"})
-_SCALES, _SHIFTS = frozenset({"scale", "gamma"}), frozenset({"bias", "beta"})
-_TABLES = frozenset({"embedding", "embeddings"})
-
-
-class Placed(NamedTuple):
-    """How a stored array becomes a tensor of ww's layout.
-
-    Attributes:
-        axes: Of what each axis of the tensor is made.
-        part: What the tensor is; None if its name tells it as in a state dict.
-    """
-
-    axes: Axes
-    part: Part | None = None
-
-    def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of the tensor."""
-        return tuple(math.prod(stored[axis] for axis in own) for own in self.axes)
-
-    def of_file(self, tensor: StoredTensor) -> StoredTensor:
-        """Return a tensor of a file as the tensor of ww's layout: nothing is moved."""
-        if tensor.fault:
-            return tensor
-        steps = tensor.strides or contiguous_strides(tensor.shape)
-        if any(steps[a] != steps[b] * tensor.shape[b] for own in self.axes for a, b in pairwise(own)):
-            return replace(tensor, fault="two axes make one, and do not lie in C order: save it in C order")
-        strides = tuple(steps[own[-1]] if own else 1 for own in self.axes)
-        return replace(with_strides(tensor, self.shape(tensor.shape), strides), part=self.part)
-
-    def of_array(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return an array in ww's layout: a view where that can be one."""
-        order = [axis for own in self.axes for axis in own]
-        return array.transpose(order).reshape(self.shape(array.shape))
 
 
 def layout_named(name: str) -> str:
@@ -106,12 +81,12 @@ def placed(name: str, shape: tuple[int, ...], layout: str) -> Placed:
         shape: Its shape as it is stored.
         layout: One of `LAYOUTS`, but ``pytorch``, in which every array is a tensor as it stands.
     """
-    as_it_is = tuple((axis,) for axis in range(len(shape)))
-    if layout == "mlx":
-        if not is_kernel(name, shape):
-            return Placed(as_it_is)
-        return Placed(((0,), (len(shape) - 1,), *as_it_is[1:-1]))
-    return _channels_last(name, shape) or Placed(as_it_is)
+    as_it_is = as_stored(shape)
+    if layout != "mlx":
+        return _channels_last(name, shape) or as_it_is
+    if not is_kernel(name, shape):
+        return as_it_is
+    return Placed(((0,), (len(shape) - 1,), *as_it_is.axes[1:-1]))
 
 
 def _channels_last(name: str, shape: tuple[int, ...]) -> Placed | None:
@@ -119,33 +94,32 @@ def _channels_last(name: str, shape: tuple[int, ...]) -> Placed | None:
     path = re.split(r"[./]", name.removesuffix(":0"))
     last, holder = path[-1], path[-2] if len(path) > 1 else ""
     layer = name.removesuffix(":0").removesuffix(last).rstrip("./") or name
-    axes, first, kernel = len(shape), (len(shape) - 1,), tuple((axis,) for axis in range(len(shape) - 2))
-    # A convolution may have such a name too: its first axis is the shortest.
-    if last == "kernel" and axes == 3 and holder in _INTO_HEADS and shape[0] > shape[1]:
-        return Placed(((1, 2), (0,)), Part("weight", layer, LayerKind.DENSE))
-    if last == "kernel" and axes == 3 and holder in _OUT_OF_HEADS and shape[0] * shape[1] == shape[2]:
-        return Placed(((2,), (0, 1)), Part("weight", layer, LayerKind.DENSE))
-    if last == "bias" and axes == 2 and holder in _INTO_HEADS:
-        return Placed(((0, 1),), Part("bias", layer))
-    if last == "bias" and axes == 2:
-        return Placed(((0,), (1,)), Part("buffer"))  # of a recurrent layer: one for each of its matrices
-    if last == "kernel" and axes >= 2:
-        kind = _CONVOLUTIONS.get(axes, LayerKind.OTHER) if kernel else LayerKind.DENSE
-        return Placed((first, (axes - 2,), *kernel), Part("weight", layer, kind))
-    if last == "recurrent_kernel" and axes == 2:
-        return Placed(((1,), (0,)), Part("weight", name, LayerKind.RECURRENT))
-    if last == "depthwise_kernel" and axes in _CONVOLUTIONS:
-        part = Part("weight", layer, _CONVOLUTIONS[axes], max(1, shape[-2]))
-        return Placed(((axes - 2, axes - 1), (), *kernel), part)
-    if last == "pointwise_kernel" and axes in _CONVOLUTIONS:
-        return Placed((first, (axes - 2,), *kernel), Part("weight", name, _CONVOLUTIONS[axes]))
-    if axes == 2 and (last in _TABLES or (last == "weight" and "embedding" in holder)):
-        return Placed(((0,), (1,)), Part("weight", layer, LayerKind.EMBEDDING))
-    if axes == 1 and last in _STATISTICS:
-        return Placed(((0,),), Part("buffer"))
-    if axes == 1 and last in _SCALES:
-        return Placed(((0,),), Part("weight", layer, LayerKind.NORM))
-    return Placed(((0,),), Part("bias", layer)) if axes == 1 and last in _SHIFTS else None
+    match len(shape):
+        case 1:
+            return _row(last, shape, layer)
+        case 2 if last == "bias":
+            # Of a recurrent layer there is one for each of its matrices.
+            of_heads = is_of_heads(holder)
+            return in_a_row(shape, Part("bias", layer)) if of_heads else as_stored(shape, Part("buffer"))
+        case 2 if last == "recurrent_kernel":
+            return dense(name, LayerKind.RECURRENT)
+        case 2 if is_table(holder, last):
+            return table(layer if last in _OF_ITS_MODULE else name)
+        case axes if last == "kernel" and axes >= 2:
+            return dense(layer) if axes == 2 else of_attention(holder, shape, layer) or convolution(shape, layer)
+        case axes if last in DEPTHWISE and axes in CONVOLUTIONS:
+            return depthwise(shape, layer)
+        case axes if last in POINTWISE and axes in CONVOLUTIONS:
+            return convolution(shape, name)
+    return None
+
+
+def _row(last: str, shape: tuple[int, ...], layer: str) -> Placed | None:
+    if last in STATISTICS:
+        return as_stored(shape, Part("buffer"))
+    if last in SCALES:
+        return as_stored(shape, Part("weight", layer, LayerKind.NORM))
+    return as_stored(shape, Part("bias", layer)) if last in BIASES | SHIFTS else None
 
 
 # --- shapes that look like another layout ---

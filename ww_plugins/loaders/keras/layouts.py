@@ -6,22 +6,32 @@ same numbers are gone through in another order.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
+from ww_core.loading.channels_last import (
+    CONVOLUTIONS,
+    Placed,
+    as_stored,
+    convolution,
+    dense,
+    depthwise,
+    in_a_row,
+    is_table,
+    table,
+    told_by_bias,
+)
 from ww_core.loading.mapped import contiguous_strides
 from ww_core.loading.state_dict import Part
 from ww_plugins.loaders.keras.classes import KERNELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 Shape = tuple[int, ...]
 
-_CONVOLUTIONS = {3: ww.LayerKind.CONV1D, 4: ww.LayerKind.CONV2D, 5: ww.LayerKind.CONV3D}
 _BUFFER = re.compile(
     r"moving_.*|running_.*|renorm_.*|seed_generator_state|(real|imag)_kernel|vector_u|.*_amax_history"
     r"|(kernel|embeddings|reverse_embeddings|inputs|outputs_grad|awq)_(scales?|zero)|zero_point|g_idx"
@@ -85,33 +95,25 @@ def views_of(layer: KerasLayer) -> list[View]:
 def _other(layer: KerasLayer, name: str, shape: Shape) -> View:
     quantized = layer.class_name in KERNELS and name.isdecimal()
     if _BUFFER.fullmatch(name) or layer.class_name in _BUFFER_CLASSES or quantized:
-        return _as_stored(name, shape, Part("buffer"))
+        return _view(name, shape, as_stored(shape, Part("buffer")))
     if name in {"lora_kernel_a", "lora_kernel_b"} and len(shape) == 2:
-        return _turned(name, shape, (1, 0), _weight(f"{layer.path}/{name}", ww.LayerKind.DENSE))
-    return _as_stored(name, shape, _weight(f"{layer.path}/{name}" if layer.path else name, ww.LayerKind.OTHER))
+        return _view(name, shape, dense(f"{layer.path}/{name}"))
+    return _of_no_kind(name, shape, f"{layer.path}/{name}" if layer.path else name)
 
 
-def _weight(name: str, kind: ww.LayerKind, groups: int = 1) -> Part:
-    return Part("weight", name, kind, groups)
+def _view(name: str, shape: Shape, placed: Placed) -> View:
+    part = placed.part or Part("buffer")
+    return View(name, name, placed.shape(shape), placed.strides(contiguous_strides(shape)), 0, part)
 
 
-def _as_stored(name: str, shape: Shape, part: Part) -> View:
-    return View(name, name, shape, contiguous_strides(shape), 0, part)
-
-
-def _turned(name: str, shape: Shape, axes: Sequence[int], part: Part) -> View:
-    strides = contiguous_strides(shape)
-    return View(name, name, tuple(shape[axis] for axis in axes), tuple(strides[axis] for axis in axes), 0, part)
-
-
-def _row(name: str, shape: Shape, part: Part) -> View:
-    return View(name, name, (math.prod(shape),), (1,), 0, part)
+def _of_no_kind(name: str, shape: Shape, layer: str) -> View:
+    return _view(name, shape, as_stored(shape, Part("weight", layer)))
 
 
 def _bias(layer: KerasLayer, of: str) -> Iterator[View]:
     shape = layer.variables.get("bias")
     if shape is not None:
-        yield _row("bias", shape, Part("bias", of))
+        yield _view("bias", shape, in_a_row(shape, Part("bias", of)))
 
 
 def _recurrent(layer: KerasLayer) -> Iterator[View]:
@@ -123,10 +125,9 @@ def _recurrent(layer: KerasLayer) -> Iterator[View]:
         return
     for name in ("kernel", "recurrent_kernel"):
         shape = shapes[name]
-        if len(shape) == 2:
-            yield _turned(name, shape, (1, 0), _weight(f"{layer.path}/{name}", ww.LayerKind.RECURRENT))
-        else:
-            yield _convolution(name, shape, f"{layer.path}/{name}", 1)
+        of = f"{layer.path}/{name}"
+        matrix = len(shape) == 2
+        yield _view(name, shape, dense(of, ww.LayerKind.RECURRENT) if matrix else convolution(shape, of))
     bias = shapes.get("bias")
     if bias is not None and len(bias) == 2 and bias[0] == 2:
         for row, (name, of) in enumerate((("bias", "kernel"), ("recurrent_bias", "recurrent_kernel"))):
@@ -141,22 +142,22 @@ def _gates(layer: KerasLayer) -> Iterator[View]:
         gate = name[2:]
         if name[:2] not in {"W_", "U_"} or len(shape) != 2:
             continue
-        yield _turned(name, shape, (1, 0), _weight(f"{layer.path}/{name}", ww.LayerKind.RECURRENT))
+        yield _view(name, shape, dense(f"{layer.path}/{name}", ww.LayerKind.RECURRENT))
         bias = layer.variables.get(f"b_{gate}")
         if name.startswith("W_") and bias is not None:
-            yield _row(f"b_{gate}", bias, Part("bias", f"{layer.path}/{name}"))
+            yield _view(f"b_{gate}", bias, in_a_row(bias, Part("bias", f"{layer.path}/{name}")))
 
 
 def _separable(layer: KerasLayer) -> Iterator[View]:
-    depthwise, pointwise = (layer.variables.get(name, ()) for name in ("depthwise_kernel", "pointwise_kernel"))
-    if len(depthwise) not in _CONVOLUTIONS:
+    deep, pointwise = (layer.variables.get(name, ()) for name in ("depthwise_kernel", "pointwise_kernel"))
+    if len(deep) not in CONVOLUTIONS:
         return
     if not pointwise:  # DepthwiseConv2D of Keras 2
-        yield _depthwise("depthwise_kernel", depthwise, layer.path)
+        yield _view("depthwise_kernel", deep, depthwise(deep, layer.path))
         yield from _bias(layer, layer.path)
-    elif len(pointwise) == len(depthwise):
-        yield _depthwise("depthwise_kernel", depthwise, f"{layer.path}/depthwise_kernel")
-        yield _convolution("pointwise_kernel", pointwise, f"{layer.path}/pointwise_kernel", 1)
+    elif len(pointwise) == len(deep):
+        yield _view("depthwise_kernel", deep, depthwise(deep, f"{layer.path}/depthwise_kernel"))
+        yield _view("pointwise_kernel", pointwise, convolution(pointwise, f"{layer.path}/pointwise_kernel"))
         yield from _bias(layer, f"{layer.path}/pointwise_kernel")
 
 
@@ -169,54 +170,32 @@ def _kernel(layer: KerasLayer) -> Iterator[View]:
 
 
 def _view_of_kernel(layer: KerasLayer, shape: Shape, bias: Shape | None) -> View:
-    if layer.settings.get("dim_ordering") == "th" and len(shape) in _CONVOLUTIONS:  # Keras 1 over Theano
-        return _as_stored("kernel", shape, _weight(layer.path, _CONVOLUTIONS[len(shape)]))
+    if layer.settings.get("dim_ordering") == "th" and len(shape) in CONVOLUTIONS:  # Keras 1 over Theano
+        return _view("kernel", shape, as_stored(shape, Part("weight", layer.path, CONVOLUTIONS[len(shape)])))
     if layer.class_name == "EinsumDense" or (bias is not None and len(bias) > 1):
         return _einsum(layer, shape, bias)
     if len(shape) == 2:
-        return _turned("kernel", shape, (1, 0), _weight(layer.path, ww.LayerKind.DENSE))
-    if len(shape) not in _CONVOLUTIONS:
-        return _as_stored("kernel", shape, _weight(layer.path, ww.LayerKind.OTHER))
-    depthwise = math.prod(shape[-2:])
-    if layer.class_name.startswith("DepthwiseConv") or (
-        layer.class_name not in KERNELS and bias == (depthwise,) and bias != shape[-1:]
-    ):
-        return _depthwise("kernel", shape, layer.path)
+        return _view("kernel", shape, dense(layer.path))
+    if len(shape) not in CONVOLUTIONS:
+        return _of_no_kind("kernel", shape, layer.path)
+    if layer.class_name.startswith("DepthwiseConv"):
+        return _view("kernel", shape, depthwise(shape, layer.path))
+    if layer.class_name not in KERNELS and bias is not None:
+        return _view("kernel", shape, told_by_bias(shape, bias, layer.path).placed)
     groups = layer.settings.get("groups", 1)
     fits = type(groups) is int and 1 <= groups <= shape[-1] and shape[-1] % groups == 0
-    return _convolution("kernel", shape, layer.path, groups if fits else 1)
-
-
-def _convolution(name: str, shape: Shape, layer: str, groups: int) -> View:
-    """(*kernel, in, out) becomes (out, in, *kernel), and (*kernel, out, in) of a transposed one (in, out, *kernel)."""
-    last = len(shape) - 1
-    kind = _CONVOLUTIONS.get(len(shape), ww.LayerKind.OTHER)
-    return _turned(name, shape, (last, last - 1, *range(last - 1)), _weight(layer, kind, groups))
-
-
-def _depthwise(name: str, shape: Shape, layer: str) -> View:
-    """(*kernel, in, multiplier) becomes (in * multiplier, 1, *kernel), a convolution with ``in`` groups."""
-    *kernel, channels, multiplier = shape
-    strides = (1, 1, *contiguous_strides(shape)[:-2])
-    part = _weight(layer, _CONVOLUTIONS[len(shape)], max(1, channels))
-    return View(name, name, (channels * multiplier, 1, *kernel), strides, 0, part)
+    return _view("kernel", shape, convolution(shape, layer.path, groups if fits else 1))
 
 
 def _einsum(layer: KerasLayer, shape: Shape, bias: Shape | None) -> View:
     """A kernel of many axes becomes (out, in), or (matrices, out, in), where those that go together are neighbours."""
     batch, inward = _axes_of(layer.settings.get("equation"), shape, bias)
     outward = [axis for axis in range(len(shape)) if axis not in {*batch, *inward}]
-    strides = contiguous_strides(shape)
-    sides = [
-        (math.prod(shape[axis] for axis in axes), strides[axes[-1]])
-        for axes in (batch, outward, inward)
-        if axes and axes[-1] - axes[0] == len(axes) - 1
-    ]
+    sides = [tuple(axes) for axes in (batch, outward, inward) if axes and axes[-1] - axes[0] == len(axes) - 1]
     if len(sides) < (3 if batch else 2):
-        return _as_stored("kernel", shape, _weight(layer.path, ww.LayerKind.OTHER))
+        return _of_no_kind("kernel", shape, layer.path)
     kind = ww.LayerKind.EXPERT if batch else ww.LayerKind.DENSE
-    lengths, steps = zip(*sides, strict=True)
-    return View("kernel", "kernel", lengths, steps, 0, _weight(layer.path, kind))
+    return _view("kernel", shape, Placed(tuple(sides), Part("weight", layer.path, kind)))
 
 
 def _axes_of(equation: Any, shape: Shape, bias: Shape | None) -> tuple[list[int], list[int]]:
@@ -246,18 +225,20 @@ def _parted(equation: Any, axes: int) -> tuple[str, str, str] | None:
 
 def _embeddings(layer: KerasLayer) -> Iterator[View]:
     for name, shape in layer.variables.items():
-        last = layer.path.rpartition("/")[2]
-        named = name == "embeddings" or (name == "weight" and "embedding" in last.lower())
-        if named and len(shape) == 2:
-            yield _as_stored(name, shape, _weight(layer.path, ww.LayerKind.EMBEDDING))
-        elif name == "reverse_embeddings" and len(shape) == 2:
-            yield _turned(name, shape, (1, 0), _weight(f"{layer.path}/{name}", ww.LayerKind.DENSE))
+        if len(shape) != 2:
+            continue
+        if name == "reverse_embeddings":
+            yield _view(name, shape, dense(f"{layer.path}/{name}"))
+        elif name in {"embeddings", "weight"} and is_table(layer.path.rpartition("/")[2], name):
+            yield _view(name, shape, table(layer.path))
 
 
 def _norm(layer: KerasLayer) -> Iterator[View]:
     shapes = layer.variables
     scale = "gamma" if "gamma" in shapes else "scale" if layer.class_name in _NORM_CLASSES else ""
     if scale in shapes:
-        yield _row(scale, shapes[scale], _weight(layer.path, ww.LayerKind.NORM))
+        part = Part("weight", layer.path, ww.LayerKind.NORM)
+        yield _view(scale, shapes[scale], in_a_row(shapes[scale], part))
     if "beta" in shapes and (scale in shapes or layer.class_name in _NORM_CLASSES or "moving_mean" in shapes):
-        yield _row("beta", shapes["beta"], Part("bias", layer.path, ww.LayerKind.NORM))
+        part = Part("bias", layer.path, ww.LayerKind.NORM)
+        yield _view("beta", shapes["beta"], in_a_row(shapes["beta"], part))

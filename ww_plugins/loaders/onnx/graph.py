@@ -13,7 +13,7 @@ from ww_plugins.loaders.onnx.use import Use
 from ww_plugins.loaders.onnx.values import Scope, Value
 
 if TYPE_CHECKING:
-    from ww_plugins.loaders.onnx.wire import Reader
+    from ww_core.loading.protobuf import Reader
 
 _OF_A_STEP = 8  # visits of the budget for each node, each time that it is come by
 
@@ -48,8 +48,8 @@ class Walk:
                 self._function(function, Node(), Scope(), 0)
 
     def _graph(self, graph: Graph, scope: Scope, depth: int) -> None:
-        if depth > self.reader.file.budget.depth:
-            self.reader.refuse(f"its functions are nested more than {self.reader.file.budget.depth} deep")
+        if depth > self.reader.budget.depth:
+            self.reader.refuse(f"its functions are nested more than {self.reader.budget.depth} deep")
         for tensor in graph.tensors:
             if tensor.name in scope.known:
                 self.reader.refuse("two tensors of a graph have the same name")
@@ -58,7 +58,7 @@ class Walk:
             self._node(node, scope, depth)
 
     def _node(self, node: Node, scope: Scope, depth: int) -> None:
-        self.reader.file.budget.take("visits", _OF_A_STEP)
+        self.reader.budget.take("visits", _OF_A_STEP)
         function = self.model.functions.get((node.domain, node.op, node.overload))
         if function is not None:
             self._function(function, node, scope, depth)
@@ -110,7 +110,7 @@ class Walk:
             while name in self._taken:
                 self._doubles += 1
                 name = f"{name[:1000]} ({self._doubles})"
-            self.reader.file.budget.take("names", len(name))
+            self.reader.budget.take("names", len(name))
             if fault := fault_of_name(name):
                 self.reader.refuse(fault)
             self._taken.add(name)

@@ -48,15 +48,15 @@ class OnnxLoader(ww.Loader):
 
 
 def _read(file: ww.Source) -> MappedFile:
+    from ww_core.loading.protobuf import Reader
     from ww_plugins.loaders.onnx.graph import Walk  # what reads them is only loaded where there is one
     from ww_plugins.loaders.onnx.layers import Layers
     from ww_plugins.loaders.onnx.messages import read_model
     from ww_plugins.loaders.onnx.tensors import Tensors
-    from ww_plugins.loaders.onnx.wire import Reader
 
     if not begins_as_model(file.head(_HEAD), file.size):
         refuse_impostor(file)
-    reader = Reader(file)
+    reader = Reader(file, "no model of ONNX")
     walk = Walk(reader, read_model(reader))
     walk.go()
     tensors = Layers(walk, Tensors(reader)).all()

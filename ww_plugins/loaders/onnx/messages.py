@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ww_plugins.loaders.onnx.wire import BYTES, Field, Reader, signed
+from ww_core.loading.protobuf import BYTES, Field, Reader, signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -150,8 +150,8 @@ def read_model(reader: Reader) -> Model:
 
 
 def _graph(reader: Reader, place: Field, depth: int) -> Graph:
-    if depth > reader.file.budget.depth:
-        reader.refuse(f"its graphs are nested more than {reader.file.budget.depth} deep")
+    if depth > reader.budget.depth:
+        reader.refuse(f"its graphs are nested more than {reader.budget.depth} deep")
     graph = Graph()
     for part in reader.fields(place.start, place.stop, _GRAPH):
         if part.number == 1:
@@ -185,7 +185,7 @@ def _function(reader: Reader, place: Field) -> Function:
 
 
 def _node(reader: Reader, place: Field, depth: int) -> Node:
-    reader.file.budget.take("visits", _OF_A_NODE)
+    reader.budget.take("visits", _OF_A_NODE)
     node = Node()
     for part in reader.fields(place.start, place.stop, _NODE):
         match part.number:
@@ -212,7 +212,7 @@ def _node(reader: Reader, place: Field, depth: int) -> Node:
 
 
 def _attribute(reader: Reader, place: Field, depth: int) -> Attribute:
-    reader.file.budget.take("visits", _OF_A_NODE)
+    reader.budget.take("visits", _OF_A_NODE)
     found = Attribute()
     for part in reader.fields(place.start, place.stop, _ATTRIBUTE):
         match part.number:
@@ -240,7 +240,7 @@ def _attribute(reader: Reader, place: Field, depth: int) -> Attribute:
 
 
 def _tensor(reader: Reader, place: Field) -> Tensor:
-    reader.file.budget.take("tensors")
+    reader.budget.take("tensors")
     tensor, shape, is_external = Tensor(), list[int](), False
     for part in reader.fields(place.start, place.stop, _TENSOR):
         match part.number:
@@ -251,7 +251,7 @@ def _tensor(reader: Reader, place: Field) -> Tensor:
             case 3:
                 reader.refuse("a tensor is stored in segments, which no program writes")
             case 8:
-                reader.file.budget.take("names", part.stop - part.start)
+                reader.budget.take("names", part.stop - part.start)
                 tensor.name = reader.text(part)
             case 9:
                 tensor.raw = part
@@ -264,7 +264,7 @@ def _tensor(reader: Reader, place: Field) -> Tensor:
                 is_external = part.start == 1
             case number if number in _TYPED:
                 if part.wire != BYTES:  # all programs write such numbers in a row
-                    reader.file.budget.take("visits", _OF_A_LOOSE_NUMBER)
+                    reader.budget.take("visits", _OF_A_LOOSE_NUMBER)
                 tensor.typed.setdefault(number, []).append(part)
     tensor.shape = tuple(shape)
     tensor.external = (tensor.external or {}) if is_external else None

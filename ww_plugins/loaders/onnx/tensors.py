@@ -11,7 +11,7 @@ import ww_core as ww
 from ww_core.loading.contents import BITS, description_of
 from ww_core.loading.mapped import StoredTensor
 from ww_core.loading.names import legible, quoted
-from ww_plugins.loaders.onnx.wire import VARINT, Field, Reader
+from ww_core.loading.protobuf import VARINT, Field, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,9 +10,9 @@ from ww_plugins.loaders.onnx.messages import integers_of
 from ww_plugins.loaders.onnx.values import Value
 
 if TYPE_CHECKING:
+    from ww_core.loading.protobuf import Reader
     from ww_plugins.loaders.onnx.messages import Attribute, Node
     from ww_plugins.loaders.onnx.values import Known, Scope
-    from ww_plugins.loaders.onnx.wire import Reader
 
 
 @dataclass(slots=True)

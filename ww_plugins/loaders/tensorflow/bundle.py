@@ -10,7 +10,8 @@ import ww_core as ww
 from ww_core.loading.contents import BITS
 from ww_core.loading.mapped import StoredTensor
 from ww_core.loading.names import fault_of_name, quoted
-from ww_plugins.loaders.tensorflow.messages import DamagedError, fields, message, signed, varint, whole
+from ww_core.loading.protobuf import BytesReader, signed
+from ww_plugins.loaders.tensorflow.shapes import DTYPES, is_shape, shape_of
 from ww_plugins.loaders.tensorflow.tables import entries
 
 if TYPE_CHECKING:
@@ -20,15 +21,10 @@ OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """The key of the graph of objects."""
 
 SUFFIX = ".index"
-_STRING = 7
-_DTYPES = {
-    1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", _STRING: "string", 8: "complex64",
-    9: "int64", 10: "bool", 11: "qint8", 12: "quint8", 13: "qint32", 14: "bfloat16", 17: "uint16", 18: "complex128",
-    19: "float16", 22: "uint32", 23: "uint64", 24: "float8_e5m2", 25: "float8_e4m3fn",
-}  # fmt: skip
+_NO_INDEX = "no index of a checkpoint"
+_HEADER = {1: "varint", 2: "varint"}
+_ENTRY = {1: "varint", 2: "bytes", 3: "varint", 4: "varint", 5: "varint", 6: "fixed32", 7: "messages"}
 _MOST_SHARDS = 100_000
-_MOST_AXES = 64  # NumPy's limit
-_MOST = 2**63 - 1
 
 
 class Entry(NamedTuple):
@@ -62,14 +58,9 @@ class Bundle:
         self._big_endian = False
         self.index.budget.take("text", self.index.size)
         content = self.index.bytes_at(0, self.index.size)
-        try:
-            self.entries: Mapping[str, Entry] = dict(self._entries(content))
-        except DamagedError as error:
-            raise self.damaged(str(error)) from None
-
-    def damaged(self, what: str) -> ww.CorruptFileError:
-        """Return the error that says what is wrong with the index."""
-        return ww.CorruptFileError(f"{self.index.label}: no index of a checkpoint, or damaged: {what}")
+        self._reader = BytesReader(content, self.index, _NO_INDEX)
+        self.damaged = self._reader.damaged
+        self.entries: Mapping[str, Entry] = self._entries()
 
     def tensor(self, key: str, name: str) -> StoredTensor:
         """Return the tensor of a key.
@@ -96,8 +87,8 @@ class Bundle:
         shard = self._within(entry, key)
         return StoredTensor(name, entry.dtype, entry.shape, shard, entry.offset, big_endian=self._big_endian)
 
-    def text(self, key: str) -> bytes:
-        """Return the content of a tensor that is one text.
+    def message(self, key: str) -> BytesReader:
+        """Return what reads a message that is the text of a tensor.
 
         Raises:
             SourceError: It takes more than the budget.
@@ -109,16 +100,13 @@ class Bundle:
         shard = self._within(entry, key)
         self.index.budget.take("text", entry.nbytes)
         content = shard.bytes_at(entry.offset, entry.nbytes)
-        try:
-            length, at = varint(content, 0)
-        except DamagedError as error:
-            raise self.damaged(f"tensor {quoted(key)}: {error}") from None
+        length, at = BytesReader(content, self.index, _NO_INDEX).varint(0, len(content))
         at += 4  # a checksum
         if length != len(content) - at:
             raise self.damaged(
                 f"tensor {quoted(key)}: the text has {length:,} bytes, and {len(content) - at:,} are there"
             )
-        return content[at:]
+        return BytesReader(content[at:], self.index, _NO_INDEX)
 
     def _within(self, entry: Entry, key: str) -> ww.Source:
         if entry.shard not in self._shards:
@@ -134,64 +122,50 @@ class Bundle:
             )
         return shard
 
-    def _entries(self, content: bytes) -> Sequence[tuple[str, Entry]]:
-        budget = self.index.budget
-        found = {}
+    def _entries(self) -> Mapping[str, Entry]:
+        found: dict[str, Entry] = {}
         is_headed = False
-        for key, value in entries(content, budget):
+        for key, start, stop in entries(self._reader):
             if not key:
-                self._read_header(value)
+                self._read_header(start, stop)
                 is_headed = True
             elif not key.startswith(b"\0"):  # else it is a slice, whose tensor has a key of its own
                 name = self._name(key)
-                budget.take("tensors")
+                self.index.budget.take("tensors")
                 if name in found:
-                    raise DamagedError(f"the key {quoted(name)} stands twice")
-                found[name] = self._entry(value, name)
+                    raise self.damaged(f"the key {quoted(name)} stands twice")
+                found[name] = self._entry(start, stop, name)
         if not is_headed:
-            raise DamagedError("it has no header")
-        return list(found.items())
+            raise self.damaged("it has no header")
+        return found
 
     def _name(self, key: bytes) -> str:
         try:
             name = key.decode()
         except UnicodeDecodeError:
-            raise DamagedError(f"the key {quoted(key)} is not UTF-8 text") from None
+            raise self.damaged(f"the key {quoted(key)} is not UTF-8 text") from None
         if fault := fault_of_name(name):
-            raise DamagedError(fault)
+            raise self.damaged(fault)
         return name
 
-    def _read_header(self, content: bytes) -> None:
-        told = dict(fields(content, self.index.budget))
-        self._count = whole(told.get(1, 0))
+    def _read_header(self, start: int, stop: int) -> None:
+        told = {field.number: field.start for field in self._reader.fields(start, stop, _HEADER)}
+        self._count = told.get(1, 0)
         if not 1 <= self._count <= _MOST_SHARDS:
-            raise DamagedError(f"it tells of {self._count} shards")
-        self._big_endian = whole(told.get(2, 0)) == 1
+            raise self.damaged(f"it tells of {self._count} shards")
+        self._big_endian = told.get(2, 0) == 1
 
-    def _entry(self, content: bytes, name: str) -> Entry:
-        told = list(fields(content, self.index.budget))
-        numbers = {field: signed(value) for field, value in told if isinstance(value, int)}
-        shape: list[int] = []
-        for field, value in told:
-            if field == 2:
-                shape += self._shape(message(value))
-        kind, offset, nbytes = numbers.get(1, 0), numbers.get(4, 0), numbers.get(5, 0)
-        if (
-            len(shape) > _MOST_AXES
-            or math.prod(length for length in shape if length) > _MOST
-            or min(shape, default=0) < 0
-        ):
-            raise DamagedError(f"tensor {quoted(name)}: {quoted(shape)} is not a shape")
+    def _entry(self, start: int, stop: int, name: str) -> Entry:
+        told: dict[int, int] = {}
+        shape: Sequence[int] = ()
+        for field in self._reader.fields(start, stop, _ENTRY):
+            told[field.number] = self._reader.fixed(field) if field.number == 6 else signed(field.start)
+            if field.number == 2:
+                shape = shape_of(self._reader, field)
+        kind, offset, nbytes = told.get(1, 0), told.get(4, 0), told.get(5, 0)
+        if not is_shape(shape):
+            raise self.damaged(f"tensor {quoted(name)}: {quoted(list(shape))} is not a shape")
         if offset < 0 or nbytes < 0:
-            raise DamagedError(f"tensor {quoted(name)} has {nbytes} bytes at {offset}")
-        dtype = _DTYPES.get(kind, f"type {kind}")
-        is_sliced = any(field == 7 for field, _ in told)
-        return Entry(dtype, tuple(shape), numbers.get(3, 0), offset, nbytes, numbers.get(6, 0), is_sliced)
-
-    def _shape(self, content: bytes) -> list[int]:
-        budget = self.index.budget
-        lengths = []
-        for field, value in fields(content, budget):
-            if field == 2:
-                lengths.append(signed(whole(dict(fields(message(value), budget)).get(1, 0))))
-        return lengths
+            raise self.damaged(f"tensor {quoted(name)} has {nbytes} bytes at {offset}")
+        dtype = DTYPES.get(kind, f"type {kind}")
+        return Entry(dtype, tuple(shape), told.get(3, 0), offset, nbytes, told.get(6, 0), 7 in told)

@@ -5,13 +5,31 @@ TensorFlow has the input before the output, and channels last: (in, out) and (*k
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import ww_core as ww
-from ww_core.loading.mapped import transposed
+from ww_core.loading.channels_last import (
+    BIASES,
+    CONVOLUTIONS,
+    DEPTHWISE,
+    POINTWISE,
+    SCALES,
+    SHIFTS,
+    STATISTICS,
+    Placed,
+    as_stored,
+    convolution,
+    dense,
+    depthwise,
+    in_a_row,
+    is_of_heads,
+    is_table,
+    of_attention,
+    table,
+    told_by_bias,
+)
 from ww_core.loading.names import quoted
 from ww_core.loading.state_dict import Part
 
@@ -21,44 +39,33 @@ if TYPE_CHECKING:
     from ww_core.loading.mapped import StoredTensor
 
 _KERNELS = frozenset({"kernel", "weights", "weight", "w"})
-_DEPTHWISE = frozenset({"depthwise_kernel", "depthwise_weights"})
-_POINTWISE = frozenset({"pointwise_kernel", "pointwise_weights"})
-_BIASES = frozenset({"bias", "biases", "b"})
-_SCALES = frozenset({"gamma", "scale"})
-_SHIFTS = frozenset({"beta", "offset"})
-_STATISTICS = frozenset({"moving_mean", "moving_variance", "moving_var", "mean", "variance", "total", "count"})
-_TABLE = re.compile(r"embeddings?$|embedding_table$|lookup_table$")
+_MEASURED = frozenset({"total", "count"})  # by metrics
 _CELL = re.compile(r"(^|[/_])(lstm|gru|rnn)", re.IGNORECASE)
-_INTO_HEADS = frozenset({"query", "key", "value"})
-_OUT_OF_HEADS = frozenset({"attention_output", "output_dense"})
 _LISTED = 5
-
-_CONVOLUTIONS = {3: ww.LayerKind.CONV1D, 4: ww.LayerKind.CONV2D, 5: ww.LayerKind.CONV3D}
 
 
 class Meaning(NamedTuple):
     """What a variable is, if it is the weight of a layer.
 
     Attributes:
-        shape: Its shape, with axes that belong together as one, and those of length 1 that ww's layout has.
-        axes: Axis ``i`` of the layer's weight is axis ``axes[i]`` of that.
-        kind: Kind of the layer.
-        groups: Groups of a convolution.
+        placed: How it becomes the weight of a layer, which has no name yet.
         doubt: What it is only taken for; empty where names and shapes tell it.
     """
 
-    shape: tuple[int, ...]
-    axes: tuple[int, ...]
-    kind: ww.LayerKind
-    groups: int = 1
+    placed: Placed
     doubt: str = ""
 
 
 _TAKEN_FOR_CONVOLUTIONS = (
     "taken for kernels of convolutions, though nothing tells them apart from those of transposed and depthwise ones"
 )
+_TAKEN_FOR_DEPTHWISE = (
+    "taken for kernels of depthwise convolutions, though nothing tells them apart from those of transposed ones"
+)
 _TAKEN_FOR_MATRICES = "taken for matrices (in, out), as layers of TensorFlow have them, though no name tells it"
 _TAKEN_AS_THEY_ARE = "read as they are stored, because nothing tells the order of their axes"
+
+_DOUBTS = {"": "", "transposed or depthwise": _TAKEN_FOR_CONVOLUTIONS, "transposed": _TAKEN_FOR_DEPTHWISE}
 
 
 def with_parts(tensors: Sequence[StoredTensor]) -> tuple[list[StoredTensor], list[str]]:
@@ -97,16 +104,15 @@ def _layers(
 def _made(
     tensor: StoredTensor, path: str, last: str, meanings: Mapping[str, Meaning], layers: Mapping[str, str]
 ) -> StoredTensor:
-    meaning = meanings.get(last)
-    if meaning is not None:
-        part = Part("weight", layers[last], meaning.kind, meaning.groups)
-        return transposed(replace(tensor, shape=meaning.shape, part=part), meaning.axes)
-    heads = _last(path) in _INTO_HEADS and len(tensor.shape) == 2
-    if len(tensor.shape) == 1 or heads:
-        owners = _SCALES if last in _SHIFTS else _KERNELS | _POINTWISE if last in _BIASES else ()
+    if last in meanings:
+        made = meanings[last].placed.of_file(tensor)
+        return replace(made, part=made.part and made.part._replace(layer=layers[last]))
+    axes = len(tensor.shape)
+    if axes == 1 or (axes == 2 and is_of_heads(_last(path))):
+        owners = SCALES if last in SHIFTS else _KERNELS | POINTWISE if last in BIASES else ()
         owner = next((layers[own] for own in layers if own in owners), "")
         if owner:
-            return replace(tensor, shape=(math.prod(tensor.shape),), part=Part("bias", owner))
+            return in_a_row(tensor.shape, Part("bias", owner)).of_file(tensor)
     return replace(tensor, part=Part("buffer"))
 
 
@@ -114,81 +120,50 @@ def _meaning(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meanin
     """Tell what a variable is; None if it is no weight."""
     tensor = module[last]
     shape = tensor.shape
-    if tensor.fault or not tensor.dtype.startswith(("float", "bfloat")) or last in _STATISTICS | _BIASES | _SHIFTS:
+    is_float = tensor.dtype.startswith(("float", "bfloat"))
+    if tensor.fault or not is_float or last in STATISTICS | _MEASURED | BIASES | SHIFTS:
         return None
-    if last in _SCALES:
-        return Meaning(shape, (0,), ww.LayerKind.NORM) if len(shape) == 1 else None
+    if last in SCALES:
+        norm = Part("weight", kind=ww.LayerKind.NORM)
+        return Meaning(as_stored(shape, norm)) if len(shape) == 1 else None
     match len(shape):
         case 0 | 1:
             return None
         case 2:
-            return _matrix(path, last, shape, module)
-        case axes if axes in _CONVOLUTIONS:
+            return _matrix(path, last, module)
+        case axes if axes in CONVOLUTIONS:
             return _kernel(path, last, shape, module)
-        case axes:
-            return Meaning(shape, tuple(range(axes)), ww.LayerKind.OTHER, doubt=_TAKEN_AS_THEY_ARE)
+    return _of_no_kind(shape)
 
 
-def _matrix(path: str, last: str, shape: tuple[int, ...], module: Mapping[str, StoredTensor]) -> Meaning:
-    if _TABLE.search(last):
-        return Meaning(shape, (0, 1), ww.LayerKind.EMBEDDING)
+def _of_no_kind(shape: tuple[int, ...]) -> Meaning:
+    return Meaning(as_stored(shape, Part("weight")), _TAKEN_AS_THEY_ARE)
+
+
+def _matrix(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meaning:
+    if is_table(_last(path), last):
+        return Meaning(table())
     if last == "recurrent_kernel" or (last in _KERNELS and ("recurrent_kernel" in module or _CELL.search(path))):
-        return Meaning(shape, (1, 0), ww.LayerKind.RECURRENT)
-    doubt = "" if last in _KERNELS else _TAKEN_FOR_MATRICES
-    return Meaning(shape, (1, 0), ww.LayerKind.DENSE, doubt=doubt)
+        return Meaning(dense(kind=ww.LayerKind.RECURRENT))
+    return Meaning(dense(), "" if last in _KERNELS else _TAKEN_FOR_MATRICES)
 
 
 def _kernel(path: str, last: str, shape: tuple[int, ...], module: Mapping[str, StoredTensor]) -> Meaning:
-    if last in _DEPTHWISE:
-        return _depthwise(shape)
-    if last in _POINTWISE or last == "recurrent_kernel" or "recurrent_kernel" in module:
-        return _convolution(shape)
+    if last in DEPTHWISE:
+        return Meaning(depthwise(shape))
+    if last in POINTWISE or last == "recurrent_kernel" or "recurrent_kernel" in module:
+        return Meaning(convolution(shape))
     if last not in _KERNELS:
-        return Meaning(shape, tuple(range(len(shape))), ww.LayerKind.OTHER, doubt=_TAKEN_AS_THEY_ARE)
-    if len(shape) == 3 and _last(path) in _INTO_HEADS:
-        return Meaning((shape[0], shape[1] * shape[2]), (1, 0), ww.LayerKind.DENSE)
-    if len(shape) == 3 and _last(path) in _OUT_OF_HEADS:
-        return Meaning((shape[0] * shape[1], shape[2]), (1, 0), ww.LayerKind.DENSE)
+        return _of_no_kind(shape)
+    if matrix := of_attention(_last(path), shape):
+        return Meaning(matrix)
     if "depthwise" in path.lower():
-        return _depthwise(shape)
+        return Meaning(depthwise(shape))
     if "transpose" in path.lower():
-        return _transposed(shape)
-    biases = [module[name].shape for name in module if name in _BIASES]
-    return _told_by_bias(shape, biases[0] if biases else ())
-
-
-def _told_by_bias(shape: tuple[int, ...], bias: tuple[int, ...]) -> Meaning:
-    """Tell what a kernel is by the channels of its output, of which each has a bias."""
-    fits = [
-        how
-        for how, channels in (
-            (_convolution, shape[-1]),
-            (_transposed, shape[-2]),
-            (_depthwise, shape[-2] * shape[-1]),
-        )
-        if bias == (channels,)
-    ]
-    if len(fits) == 1 or (fits and shape[-2:] == (1, 1)):
-        return fits[0](shape)
-    if fits and shape[-2] == 1:  # one input channel: a convolution of it is a depthwise one too
-        return _convolution(shape)
-    return _convolution(shape)._replace(doubt=_TAKEN_FOR_CONVOLUTIONS)
-
-
-def _convolution(shape: tuple[int, ...]) -> Meaning:
-    axes = len(shape)
-    return Meaning(shape, (axes - 1, axes - 2, *range(axes - 2)), _CONVOLUTIONS[axes])
-
-
-def _transposed(shape: tuple[int, ...]) -> Meaning:
-    """Keras has (*kernel, out, in) of them: the order of the last two is ww's, which has the input first here."""
-    return _convolution(shape)
-
-
-def _depthwise(shape: tuple[int, ...]) -> Meaning:
-    axes, channels = len(shape), shape[-2]
-    one = (*shape[:-2], channels * shape[-1], 1)
-    return Meaning(one, (axes - 2, axes - 1, *range(axes - 2)), _CONVOLUTIONS[axes], max(channels, 1))
+        return Meaning(convolution(shape))
+    biases = [module[name].shape for name in module if name in BIASES]
+    placed, doubt = told_by_bias(shape, biases[0] if biases else ())
+    return Meaning(placed, _DOUBTS[doubt])
 
 
 def _last(path: str) -> str:

@@ -12,7 +12,6 @@ from ww_core.loading.mapped import MappedCheckpoint, MappedFile
 from ww_core.loading.names import fault_of_name, natural_order, quoted
 from ww_plugins.loaders.tensorflow.bundle import OBJECTS, SUFFIX, Bundle
 from ww_plugins.loaders.tensorflow.kinds import with_parts
-from ww_plugins.loaders.tensorflow.messages import DamagedError
 from ww_plugins.loaders.tensorflow.objects import Variable, variables_of_model
 from ww_plugins.loaders.tensorflow.tables import MAGIC
 
@@ -105,10 +104,7 @@ def _names(bundle: Bundle) -> Mapping[str, str]:
 
     Where several variables have one name, or one has none, the way to it is its name.
     """
-    try:
-        found = variables_of_model(bundle.text(OBJECTS), bundle.index.budget)
-    except DamagedError as error:
-        raise bundle.damaged(str(error)) from None
+    found = variables_of_model(bundle.message(OBJECTS))
     first: dict[object, Variable] = {}
     for variable in found:
         if variable.key in bundle.entries:

@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from ww_plugins.loaders.tensorflow.messages import DamagedError, fields, message, whole
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ww_core.contracts.budget import Budget
+    from ww_core.loading.protobuf import BytesReader, Field
+
+_GRAPH = {1: "messages"}
+_NODE = {1: "messages", 2: "messages", 3: "messages"}
+_PARTS = {
+    1: {1: "varint", 2: "bytes"},  # a child: its number and name
+    2: {2: "bytes", 3: "bytes"},  # a tensor: its full name and key
+    3: {3: "varint"},  # a slot: the number of the variable that it is
+}
 
 _NOT_THE_MODEL = frozenset({"optimizer", "_optimizer", "save_counter", "optimizer_state"})
 
@@ -34,27 +40,27 @@ class Variable(NamedTuple):
     path: str
 
 
-def variables_of_model(content: bytes, budget: Budget) -> list[Variable]:
+def variables_of_model(reader: BytesReader) -> list[Variable]:
     """Return the variables that a model leads to, the nearest ones first.
 
     Args:
-        content: The graph.
-        budget: What reading it draws on.
+        reader: Reads the graph.
 
     Raises:
-        DamagedError: It is no such graph.
+        CorruptFileError: It is no such graph.
+        SourceError: It takes more than the budget.
     """
-    nodes = [_node(message(value), budget) for field, value in fields(content, budget) if field == 1]
+    nodes = [_node(reader, place) for place in reader.fields(0, len(reader.content), _GRAPH)]
     slots = {slot for node in nodes for slot in node.slots}
     return [
         Variable(key, name, path)
-        for number, path in _walk(nodes, budget)
+        for number, path in _walk(nodes, reader)
         if number not in slots
         for name, key in nodes[number].tensors
     ]
 
 
-def _walk(nodes: Sequence[_Node], budget: Budget) -> list[tuple[int, str]]:
+def _walk(nodes: Sequence[_Node], reader: BytesReader) -> list[tuple[int, str]]:
     """Return the objects that a model leads to, and the shortest path to each."""
     if not nodes:
         return []
@@ -64,35 +70,35 @@ def _walk(nodes: Sequence[_Node], budget: Budget) -> list[tuple[int, str]]:
         number = waiting.popleft()
         for child, name in nodes[number].children:
             if not 0 <= child < len(nodes):
-                raise DamagedError(f"the graph of objects names object {child}, and has {len(nodes)}")
+                reader.refuse(f"the graph of objects names object {child}, and has {len(nodes)}")
             path = f"{found[number]}/{name}" if found[number] else name
             if name in _NOT_THE_MODEL or child in found:
                 continue
-            budget.take("names", len(path))
+            reader.budget.take("names", len(path))
             found[child] = path
             waiting.append(child)
     return list(found.items())
 
 
-def _node(content: bytes, budget: Budget) -> _Node:
+def _node(reader: BytesReader, place: Field) -> _Node:
     children, tensors, slots = [], [], []
-    for field, value in fields(content, budget):
-        if field not in {1, 2, 3}:
-            continue
-        part = dict(fields(message(value), budget))
-        if field == 1:
-            children.append((whole(part.get(1, 0)), _text(part.get(2, b""), budget)))
-        elif field == 2:
-            tensors.append((_text(part.get(2, b""), budget).removesuffix(":0"), _text(part.get(3, b""), budget)))
+    for part in reader.fields(place.start, place.stop, _NODE):
+        parts = {inner.number: inner for inner in reader.fields(part.start, part.stop, _PARTS[part.number])}
+        if part.number == 1:
+            children.append((_number(parts.get(1)), _text(reader, parts.get(2))))
+        elif part.number == 2:
+            tensors.append((_text(reader, parts.get(2)).removesuffix(":0"), _text(reader, parts.get(3))))
         else:
-            slots.append(whole(part.get(3, 0)))
+            slots.append(_number(parts.get(3)))
     return _Node(children, tensors, slots)
 
 
-def _text(value: object, budget: Budget) -> str:
-    content = message(value)
-    budget.take("names", len(content))
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise DamagedError("a name in the graph of objects is not UTF-8 text") from None
+def _number(field: Field | None) -> int:
+    return field.start if field is not None else 0
+
+
+def _text(reader: BytesReader, field: Field | None) -> str:
+    if field is None:
+        return ""
+    reader.budget.take("names", field.stop - field.start)
+    return reader.text(field)

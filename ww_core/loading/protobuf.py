@@ -1,13 +1,20 @@
-"""The wire format of protobuf, read strictly: fields of messages as places in a file, without their content."""
+"""The wire format of protocol buffers, read strictly: fields of messages as places, without their content.
+
+A `Reader` reads a file a window at a time, so that numbers in it stay where they lie; a `BytesReader` reads what is in
+memory already.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-import ww_core as ww
+from ww_core.errors import CorruptFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from ww_core.contracts.budget import Budget
+    from ww_core.contracts.source import Source
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
@@ -49,15 +56,22 @@ class Reader:
 
     Args:
         file: The file.
+        no_sound: What a damaged file is not, for messages: "no model of ONNX".
     """
 
-    def __init__(self, file: ww.Source) -> None:
+    def __init__(self, file: Source, no_sound: str) -> None:
         self.file = file
+        self._no_sound = no_sound
         self._end = file.size
         self._base = 0
         self._window = b""
         self._next_size = _SMALL
         self._fields_paid = 0
+
+    @property
+    def budget(self) -> Budget:
+        """What reading draws on."""
+        return self.file.budget
 
     def fields(self, start: int, stop: int, forms: Mapping[int, str]) -> Iterator[Field]:
         """Give the known fields of the message that lies between two places; others are passed over.
@@ -78,10 +92,10 @@ class Reader:
                 self._fields_paid = _AT_ONCE
                 self.file.budget.take("visits", _VISITS * _AT_ONCE)
             self._fields_paid -= 1
-            tag, at = self._varint(at, stop)
+            tag, at = self.varint(at, stop)
             number, wire = tag >> 3, tag & 7
             if wire == VARINT:
-                value, at = self._varint(at, stop)
+                value, at = self.varint(at, stop)
                 field = Field(number, wire, value, at)
             else:
                 first, at = self._extent(wire, at, stop)
@@ -123,35 +137,19 @@ class Reader:
         at = field.start
         while at < field.stop:
             self.file.budget.take("visits")
-            value, at = self._varint(at, field.stop)
+            value, at = self.varint(at, field.stop)
             yield signed(value)
 
-    def refuse(self, what: str) -> NoReturn:
-        """Say that the file is no sound model.
+    def fixed(self, field: Field) -> int:
+        """Return the number of a field that has a fixed width."""
+        return int.from_bytes(self._bytes(field.start, field.stop), "little")
+
+    def varint(self, at: int, stop: int) -> tuple[int, int]:
+        """Return the number that begins at a place before ``stop``, and where it ends.
 
         Raises:
-            CorruptFileError: Always.
+            CorruptFileError: It does not end before.
         """
-        raise ww.CorruptFileError(f"{self.file.label}: no model of ONNX, or damaged: {what}")
-
-    def _extent(self, wire: int, at: int, stop: int) -> tuple[int, int]:
-        """Return where the content of a field begins and ends that is no varint."""
-        if wire == BYTES:
-            length, at = self._varint(at, stop)
-        elif wire in {FIXED32, FIXED64}:
-            length = 4 if wire == FIXED32 else 8
-        else:
-            self.refuse(f"a field has the wire type {wire}")
-        if length > stop - at:
-            if stop == self._end:
-                raise ww.CorruptFileError(
-                    f"{self.file.label}: cut short: a field has {length} bytes, and {stop - at} are there"
-                )
-            self.refuse(f"a field of {length} bytes does not fit into its message")
-        return at, at + length
-
-    def _varint(self, at: int, stop: int) -> tuple[int, int]:
-        """Return a number and where it ends."""
         place = at - self._base
         if not 0 <= place <= len(self._window) - _LONGEST_VARINT:
             place = self._move(at)
@@ -167,8 +165,36 @@ class Reader:
                 return value & 0xFFFF_FFFF_FFFF_FFFF, at + here + 1 - place
             shift += 7
         if most - place < _LONGEST_VARINT and stop == self._end:
-            raise ww.CorruptFileError(f"{self.file.label}: cut short: it ends within a number")
+            raise CorruptFileError(f"{self.file.label}: cut short: it ends within a number")
         return self.refuse("a number is longer than numbers are, or than its message")
+
+    def damaged(self, what: str) -> CorruptFileError:
+        """Return the error that says what is wrong with the file."""
+        return CorruptFileError(f"{self.file.label}: {self._no_sound}, or damaged: {what}")
+
+    def refuse(self, what: str) -> NoReturn:
+        """Say what is wrong with the file.
+
+        Raises:
+            CorruptFileError: Always.
+        """
+        raise self.damaged(what)
+
+    def _extent(self, wire: int, at: int, stop: int) -> tuple[int, int]:
+        """Return where the content of a field begins and ends that is no varint."""
+        if wire == BYTES:
+            length, at = self.varint(at, stop)
+        elif wire in {FIXED32, FIXED64}:
+            length = 4 if wire == FIXED32 else 8
+        else:
+            self.refuse(f"a field has the wire type {wire}")
+        if length > stop - at:
+            if stop == self._end:
+                raise CorruptFileError(
+                    f"{self.file.label}: cut short: a field has {length} bytes, and {stop - at} are there"
+                )
+            self.refuse(f"a field of {length} bytes does not fit into its message")
+        return at, at + length
 
     def _move(self, at: int) -> int:
         """Move the window, and return the place in it. What is read in a row is read in ever larger pieces."""
@@ -185,6 +211,62 @@ class Reader:
                 return self.file.bytes_at(start, stop - start)
             place = self._move(start)
         return self._window[place : place + stop - start]
+
+
+class BytesReader(Reader):
+    """Reads the fields of messages that were read from a file, and paid for.
+
+    Args:
+        content: The messages.
+        file: Where they come from.
+        no_sound: What a damaged file is not, for messages.
+    """
+
+    def __init__(self, content: bytes, file: Source, no_sound: str) -> None:
+        super().__init__(file, no_sound)
+        self.content = self._window = content
+        self._end = -1  # the end of the content is not that of the file
+
+    def bytes_of(self, field: Field) -> bytes:
+        """Return the content of a field."""
+        return self._window[field.start : field.stop]
+
+    def _move(self, at: int) -> int:
+        return at
+
+
+def beginning(head: bytes) -> Iterator[Field]:
+    """Give the fields of a message of which the first bytes are known: the last one may end behind them.
+
+    What is no field is given with the wire type that it tells, and ends the message.
+    """
+    at = 0
+    while at < len(head):
+        tag, at = _varint_of_head(head, at)
+        if at > len(head):
+            return
+        number, wire = tag >> 3, tag & 7
+        if wire not in {VARINT, BYTES}:
+            yield Field(number, wire, at, at)
+            return
+        value, first = _varint_of_head(head, at)
+        if first > len(head):
+            return
+        at = first + value if wire == BYTES else first
+        yield Field(number, wire, value if wire == VARINT else first, at)
+
+
+def _varint_of_head(head: bytes, at: int) -> tuple[int, int]:
+    """Return a number and where it ends: behind the head if it is cut off."""
+    value = 0
+    for shift in range(0, 7 * _LONGEST_VARINT, 7):
+        if at >= len(head):
+            return value, len(head) + 1
+        byte, at = head[at], at + 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+    return value, at
 
 
 def signed(value: int) -> int:
