@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -237,16 +238,37 @@ def test_graphs_that_make_no_sense_are_read_as_far_as_they_do(case, tmp_path):
     assert sorted(listed) == sorted(arrays)
 
 
-def test_quantized_weights_beyond_the_limit_are_listed(tmp_path):
+def test_quantized_weights_take_no_memory_before_they_are_read(tmp_path):
     pytest.importorskip("onnx")
-    arrays = {"a": np.ones((3000, 3000), "i1"), "b": np.ones((2000, 2000), "i1"), "s": np.float32(1)}
-    nodes = [node("DequantizeLinear", "a s", "x1"), node("DequantizeLinear", "b s", "x2")]
-    nodes += [node("MatMul", "x x1", "y"), node("MatMul", "y x2", "z")]
-    checkpoint = opened(saved(tmp_path / "net.onnx", nodes, arrays))
-    assert [layer.name for layer in checkpoint.layers] == ["a"]
-    (skipped,) = checkpoint.skipped
-    assert (skipped.name, skipped.readable) == ("b", True)
-    assert "48,000,000 bytes" in skipped.reason
+    arrays = {name: np.ones((5000, 4000), "i1") for name in "abc"} | {"s": np.float32(1)}
+    nodes = [node("DequantizeLinear", f"{name} s", f"{name}1") for name in "abc"]
+    nodes += [node("MatMul", f"x {name}1", "y") for name in "abc"]
+    path = saved(tmp_path / "net.onnx", nodes, arrays)
+    tracemalloc.start()
+    try:
+        with LOADER.open(path) as checkpoint:
+            assert [layer.name for layer in checkpoint.layers] == ["a", "b", "c"]
+            assert [buffer.name for buffer in checkpoint.buffers] == ["s"]
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_whose_weights_become_much_more_than_it_holds_is_refused(tmp_path):
+    """A hundred weights of two bits stand for the same bytes beside the model, each for others."""
+    (tmp_path / "data.bin").write_bytes(bytes(1 << 20))
+    count = 100
+    weights = [external(f"w{n}", (1 << 16, 64), location="data.bin") for n in range(count)]
+    typed = [each.replace(number(2, 1), number(2, 26), 1) for each in weights]
+    scales = [tensor(f"s{n}", (), raw=np.float32(n + 1).tobytes()) for n in range(count)]
+    nodes = b"".join(
+        part(1, part(1, f"w{n}") + part(1, f"s{n}") + part(2, f"d{n}") + part(4, "DequantizeLinear"))
+        + part(1, part(1, "x") + part(1, f"d{n}") + part(2, "y") + part(4, "MatMul"))
+        for n in range(count)
+    )
+    (tmp_path / "net.onnx").write_bytes(model(*typed, *scales, graph=nodes))
+    with pytest.raises(ww.CorruptFileError, match=r"net\.onnx: its tensors overlap"):
+        LOADER.open(tmp_path / "net.onnx")
 
 
 def packed_bomb() -> bytes:

@@ -1,15 +1,19 @@
-"""Reading a model tensor by tensor takes the memory of one tensor. Measured in a process of its own."""
+"""Reading a model tensor by tensor takes the memory of one tensor."""
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+import ww_core as ww
 
 TENSOR = 32 * 2**20
 COUNT = 32
@@ -39,6 +43,7 @@ print(inside, kept, memory()[1] - before)
 """
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_memory_falls_back_after_each_tensor(tmp_path, raw):
     header = {
         f"layer.{i}.weight": {
@@ -59,3 +64,35 @@ def test_memory_falls_back_after_each_tensor(tmp_path, raw):
     assert TENSOR * 0.9 < inside < TENSOR * 1.5
     assert kept < TENSOR * 0.25  # the views are still held
     assert peak < TENSOR * 1.5
+
+
+class MadeWhenAsked(Mapping):
+    """Weights that are made each time that they are asked for; it can tell which of them are still held."""
+
+    def __init__(self, count):
+        self.names = [f"{n}.weight" for n in range(count)]
+        self.made = []
+
+    def __getitem__(self, name):
+        array = np.random.default_rng(self.names.index(name)).standard_normal((30, 20))
+        self.made.append(weakref.ref(array))
+        return array
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __len__(self):
+        return len(self.names)
+
+
+def test_an_analysis_holds_no_weight_of_a_layer_that_is_done():
+    weights = MadeWhenAsked(6)
+    gc.collect()
+    gc.disable()
+    try:
+        report = ww.analyze(weights, jobs=1)
+        held = sum(made() is not None for made in weights.made)
+    finally:
+        gc.enable()
+    assert len(report.layers) == 6
+    assert held == 0

@@ -418,6 +418,43 @@ def test_numbers_of_less_than_a_byte_and_short_floats_are_made_too(code, tmp_pat
     assert layers["q"].weight.told_rounding
 
 
+EXACT = {
+    "one scale": (np.int8, (700, 500), (), {}),
+    "rows, a scale of 64 bits": (np.uint8, (40, 30), (40,), {"axis": 0, "scale": np.float64}),
+    "a scale of 16 bits for each column": (np.int8, (40, 30), (30,), {"axis": 1, "scale": np.float16}),
+    "blocks that do not fill the last axis": (np.int8, (12, 10), (12, 3), {"axis": 1, "block_size": 4}),
+    "blocks that do not fill the first axis": (np.uint8, (10, 3, 4), (4, 3, 4), {"axis": -3, "block_size": 3}),
+    "a block beyond the axis": (np.int8, (12, 10), (1, 10), {"axis": 0, "block_size": 99}),
+    "32 bits": (np.int32, (30, 20), (20,), {"axis": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("with_zeros", [False, True])
+@pytest.mark.parametrize("case", EXACT)
+def test_quantized_weights_are_exact(case, with_zeros, tmp_path):
+    kind, shape, of_scale, told = EXACT[case]
+    scale = abs(normal(*of_scale, dtype=told.get("scale", np.float32)))
+    arrays = {"q": whole(*shape, dtype=kind), "s": scale}
+    arrays |= {"z": RANDOM.integers(0, 9, of_scale).astype(kind)} if with_zeros else {}
+    attributes = {name: value for name, value in told.items() if name != "scale"}
+    dequantize = node("DequantizeLinear", " ".join(arrays), "w", **attributes)
+    layer = node("Conv", "x w") if len(shape) > 2 else node("Gemm", "x w", transB=1)
+    _, numbers, _ = read(saved(tmp_path / "net.onnx", [dequantize, layer], arrays))
+
+    exact = np.float64 if kind is np.int32 else np.float32
+    axis, block = told.get("axis", 0) % len(shape), told.get("block_size", 0)
+
+    def spread(values):
+        if block:
+            return values.repeat(min(block, shape[axis]), axis)[tuple(map(slice, shape))].astype(exact)
+        if not values.ndim:
+            return values.astype(exact)
+        return values.reshape([-1 if place == axis else 1 for place in range(len(shape))]).astype(exact)
+
+    expected = (arrays["q"].astype(exact) - spread(arrays.get("z", np.zeros_like(scale)))) * spread(scale)
+    assert np.array_equal(numbers["q"], expected.astype(np.float32))
+
+
 def test_what_is_quantized_on_the_way_is_looked_through(tmp_path):
     arrays = {
         "fc.weight": normal(5, 4), "s": np.float32(0.5), "z": np.uint8(3), "b": whole(4, dtype=np.int32),
@@ -519,7 +556,7 @@ def test_recurrent_layers_of_whole_numbers(directions, tmp_path):
     ]  # fmt: skip
     for place, suffix in enumerate(suffixes):
         expected = (arrays["R"][place].T - np.float32(arrays["rz"][place])) * arrays["rs"][place]
-        assert np.allclose(numbers[f"R{suffix}"], expected)
+        assert np.array_equal(numbers[f"R{suffix}"], expected)
         assert layers[f"R{suffix}"].bias.name == f"B.R{suffix}"
         assert np.array_equal(numbers[f"B.R{suffix}"], arrays["B"][place, 12:])
 
@@ -546,10 +583,10 @@ def test_products_of_n_bits(bits, with_zeros, tmp_path):
     )  # fmt: skip
     path = saved(tmp_path / "net.onnx", [product], arrays, opsets=(("", 21), ("com.microsoft", 1)))
     layers, numbers, _ = read(path)
-    middle = zeros if with_zeros else np.full((rows, blocks), 1 << (bits - 1))
-    expected = ((q.astype("f4") - middle[:, :, None]) * scale[:, :, None]).reshape(rows, -1)[:, :cols]
+    middle = zeros if with_zeros else np.full((rows, blocks), 1 << (bits - 1), np.uint8)
+    expected = ((q.astype("f4") - middle[:, :, None].astype("f4")) * scale[:, :, None]).reshape(rows, -1)[:, :cols]
     assert (str(layers["q"].kind), layers["q"].shape) == ("dense", (rows, cols))
-    assert np.allclose(numbers["q"], expected)
+    assert np.array_equal(numbers["q"], expected)
 
 
 TYPED = {

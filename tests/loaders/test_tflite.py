@@ -400,14 +400,40 @@ def test_shuffled_numbers_are_listed(opened):
         assert "shuffled" in skipped(checkpoint)["w"].reason
 
 
-def test_what_would_take_too_much_memory_is_listed_and_the_rest_is_read(opened):
-    large, small = np.ones((4100, 4000), np.int8), T("v", WHOLE, scale=[0.5])
-    large[7] = 2
-    with opened(model(T("w", large, scale=[0.5]), small)) as checkpoint:
-        assert list(layers(checkpoint)) == ["v"]
-        assert "65,600,000 bytes as float32" in skipped(checkpoint)["w"].reason
-        assert skipped(checkpoint)["w"].readable
-        assert ["1 of its tensors are listed" in said for said in checkpoint.warnings] == [True]
+def test_quantised_weights_take_no_memory_before_they_are_read(loader, tmp_path):
+    large = RANDOM.integers(-128, 128, (6000, 4000), np.int8)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(model(T("w", large, scale=[0.5]), T("v", large[:3000], scale=[0.25])))
+    tracemalloc.start()
+    try:
+        with loader.open(path) as checkpoint:
+            assert list(layers(checkpoint)) == ["w", "v"]
+            assert tracemalloc.get_traced_memory()[1] < 5e6
+            with checkpoint.read(layers(checkpoint)["w"].weight) as array:
+                assert np.array_equal(array, large * np.float32(0.5))
+    finally:
+        tracemalloc.stop()
+
+
+def of_one_number(name, rows):
+    """A sparse tensor of which one number is stored."""
+    spread = Sparse([0, 1], [], [(rows,), (np.arange(rows + 1) > 0, [3])])
+    return T(name, np.ones(1, "f4"), (rows, 450), sparse=spread)
+
+
+def test_a_sparse_tensor_of_many_times_what_is_stored_is_listed(opened):
+    """A megabyte may be made of nothing, and 64 bytes more of each one."""
+    with opened(model(of_one_number("small", 600), of_one_number("large", 900))) as checkpoint:
+        layer, array = only(checkpoint)
+        assert (layer.name, array.sum(), array[0, 3]) == ("small", 1, 1)
+        told = skipped(checkpoint)["large"]
+        assert "it would take 1,620,000 bytes as float32, and 1,164,288 are the most for the 1,808" in told.reason
+        assert told.readable
+
+
+def test_a_file_whose_tensors_become_much_more_than_it_holds_is_refused(opened):
+    with pytest.raises(ww.CorruptFileError, match="its tensors become 216,000,000 bytes"):
+        opened(model(*(of_one_number(f"w{n}", 600) for n in range(200))))
 
 
 def rows_of(dense):

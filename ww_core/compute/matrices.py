@@ -85,6 +85,10 @@ class MatrixSequence:
             return matrix
         return replace(matrix, entries=_CheckedEntries(matrix.entries, self.lost))
 
+    def close(self) -> None:
+        """Let go of the weight, which an extractor holds that could make one more matrix of it; ask for none then."""
+        self._remaining = None
+
     def lost(self, text: str) -> Lost:
         """Record that the extractor failed, once, and return what is raised from then on."""
         if self._missing is None:

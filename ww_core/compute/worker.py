@@ -114,7 +114,7 @@ class Worker:
                 matrix.at_hand.let_go()
         for own in layers:
             self._evaluate(own, own, layers[0], clock)
-            own.tensors.close()
+            own.let_go()
 
     def _evaluate(self, layer: _Layer, own: _Layer | _Matrix, first: _Layer, clock: _Clock) -> None:
         """Evaluate what takes the weights of a layer or of its matrix, or leave it if there is no time."""
@@ -130,8 +130,8 @@ class Worker:
         tensors = _Tensors(self._checkpoint, self._reading(task), result.failures)
         at_hand = LayerAtHand(task.layer, task.subject.digest, self._seed, tensors.read)
         whole = Evaluator(nodes, at_hand, task.known, task.layer.name, result.failures, elsewhere=nowhere)
-        sequences: dict[str, MatrixSequence] = {}
         layer = _Layer(task, result, tensors, whole, self._of_weights(task.missing))
+        sequences = layer.sequences
         for own in task.matrices:
             variant = self._variants[task.layer.kind][own.subject.extractor]
             if variant.identity not in sequences:
@@ -150,10 +150,10 @@ class Worker:
                     evaluator=Evaluator(nodes, matrix, own.known, name, result.failures, elsewhere=whole.value),
                 )
             )
-        self._refuse_excess(layer, sequences)
+        self._refuse_excess(layer)
         return layer
 
-    def _refuse_excess(self, layer: _Layer, sequences: Mapping[str, MatrixSequence]) -> None:
+    def _refuse_excess(self, layer: _Layer) -> None:
         """Lose what takes more than is allowed: the tensors, or what a variant would make of them."""
         header, threads = layer.task.layer, self._memory.workers
         costly = [own for own in layer.matrices if own.lacking or own.of_weights]
@@ -164,7 +164,7 @@ class Worker:
             layer.tensors.refuse(header.tensors, excess)
             return
         layer.costs.append(cost)
-        for identity, sequence in sequences.items():
+        for identity, sequence in layer.sequences.items():
             made = [own for own in costly if own.task.subject.extractor == identity]
             if not made:
                 continue
@@ -237,6 +237,7 @@ class _Layer:
     tensors: _Tensors
     evaluator: Evaluator
     of_weights: Sequence[str]
+    sequences: dict[str, MatrixSequence] = field(default_factory=dict)
     matrices: list[_Matrix] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     is_lost: bool = False
@@ -246,6 +247,12 @@ class _Layer:
         """Evaluate what follows from spectra and values."""
         self.result.matrices += [matrix.result() for matrix in self.matrices]
         self.result.outcomes |= self.evaluator.evaluate(self.task.missing)
+
+    def let_go(self) -> None:
+        """Hold no numbers of the tensors any more: nothing else frees them before Python looks for cycles."""
+        for sequence in self.sequences.values():
+            sequence.close()
+        self.tensors.close()
 
     def lose(self, failure: Failure) -> None:
         """Have nothing of the layer but failures."""

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 
 _MOST_READINGS = 16  # of each byte of a file: tensors may share storages
-_SMALL_FILE = 1 << 20  # bytes that may be read of any file
+_MOST_MADE = 64  # bytes that may be made of each byte that is stored: sparse tensors have more than what is stored
+_SMALL_FILE = 1 << 20  # bytes that may be read of any file, and made of any tensor
+_SMALL_MADE = 64_000_000  # bytes that may be made of any file
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,15 @@ class StoredTensor:
 
     @property
     def nbytes_read(self) -> int:
-        """Bytes that reading its content takes."""
+        """Bytes that reading its content takes, with those of the numbers that are made."""
+        return self.nbytes_stored + (self.nbytes if self.make is not None else 0)
+
+    @property
+    def nbytes_stored(self) -> int:
+        """Bytes of files that reading its content takes."""
         if not self.readable:
             return 0
-        own = self.nbytes if self.make is not None or not self.parts else 0
-        return own + sum(part.nbytes_read for part in self.parts)
+        return sum(part.nbytes_stored for part in self.parts) if self.parts else self.nbytes
 
     @property
     def nbytes(self) -> int:
@@ -280,15 +286,26 @@ class MappedCheckpoint(Checkpoint):
         return self._places[tensor.name].range
 
 
+def excess_over_parts(tensor: StoredTensor) -> str:
+    """Return why a tensor must not be made that would be many times as large as its parts; empty where it may be."""
+    most = _SMALL_FILE + _MOST_MADE * tensor.nbytes_stored
+    if tensor.nbytes <= most:
+        return ""
+    return (
+        f"it would take {tensor.nbytes:,} bytes as {tensor.dtype}, and {most:,} are the most for the "
+        f"{tensor.nbytes_stored:,} that are stored of it"
+    )
+
+
 def _refuse_overlaps(content: MappedFile) -> None:
-    """Refuse a file of which each byte is read many times, as views of one storage make it.
+    """Refuse a file of which each byte is read many times, as views of one storage make it, or that becomes huge.
 
     What is held in memory may be more than the file: it was limited when it was made, and may be read once besides.
 
     Raises:
         CorruptFileError: It is one.
     """
-    read = {tensor.content_key: tensor.nbytes_read for tensor in content.tensors}
+    read = {tensor.content_key: tensor.nbytes_stored for tensor in content.tensors}
     held = {id(tensor.content): len(tensor.content) for tensor in content.tensors if tensor.content is not None}
     total = sum(read.values())
     # A file may say that its numbers lie in others beside it.
@@ -299,6 +316,13 @@ def _refuse_overlaps(content: MappedFile) -> None:
         raise CorruptFileError(
             f"{content.file.label}: its tensors overlap: reading them takes {total:,} bytes, and {most:,} are the most "
             f"for a file of {size:,}: save copies of them"
+        )
+    made = sum({tensor.content_key: tensor.nbytes for tensor in content.tensors if tensor.make is not None}.values())
+    most_made = _SMALL_MADE + _MOST_MADE * size
+    if made > most_made:
+        raise CorruptFileError(
+            f"{content.file.label}: its tensors become {made:,} bytes when they are read, and {most_made:,} are the "
+            f"most for a file of {size:,}: save them as they are, not sparse or quantized"
         )
 
 

@@ -19,7 +19,7 @@ from ww_plugins.loaders.onnx.naming import (
     module_of_node,
     module_of_scopes,
 )
-from ww_plugins.loaders.onnx.quantized import Dequantizer
+from ww_plugins.loaders.onnx.quantized import dequantized
 from ww_plugins.loaders.onnx.tensors import Tensors, slice_of
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
@@ -64,10 +64,9 @@ class Layers:
                 claims[tensor] = _unclaimed(tensor)
         self._bias_of = {claim.of: self._names[tensor] for tensor, claim in claims.items() if claim.of is not None}
         self._name_layers(claims)
-        dequantizer = Dequantizer(self.walk.reader.file, self._stored)
         found: list[StoredTensor] = []
         for tensor, claim in claims.items():
-            found += self._placed(tensor, claim, dequantizer)
+            found += self._placed(tensor, claim)
         return tuple(found)
 
     def _stored(self, value: Value) -> StoredTensor:
@@ -95,13 +94,13 @@ class Layers:
         wished = [layer_of_bias(self._bias_of.get(tensor, "")), scope, path, name]
         return [each for each in wished if each]
 
-    def _placed(self, tensor: Tensor, claim: Claim, dequantizer: Dequantizer) -> list[StoredTensor]:
+    def _placed(self, tensor: Tensor, claim: Claim) -> list[StoredTensor]:
         value = claim.value
         if isinstance(value.quantization, Quantization) and value.quantization.scale.tensor is tensor:
             value = replace(value, quantization=None)  # its scale was not found
         order = claim.order or tuple(range(len(value.axes)))
         axes = order if isinstance(value.quantization, Packed) else tuple(value.axes[axis] for axis in order)
-        found = dequantizer.plain(value, axes)
+        found = dequantized(value, axes, self._stored)
         if found.fault or found.dtype not in ww.ITEM_SIZES:
             self._not_analysed.add(tensor)
         if found.fault:

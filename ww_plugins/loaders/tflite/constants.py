@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_core.loading.contents import BITS, description_of, raw_dtype
-from ww_core.loading.mapped import StoredTensor, transposed
+from ww_core.loading.mapped import StoredTensor, excess_over_parts, transposed
 from ww_core.loading.names import fault_of_name, quoted
 from ww_core.loading.state_dict import Part
+from ww_plugins.loaders.tflite.model import Place
 from ww_plugins.loaders.tflite.operators import DENSIFY, DEQUANTIZE, Meaning, meanings
 from ww_plugins.loaders.tflite.quantised import BITS_OF_INTEGERS, Quantisation, unpacked
 from ww_plugins.loaders.tflite.sparse import Sparsity
@@ -25,12 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ww_plugins.loaders.tflite.model import Model, Operator, Place, Subgraph, Tensor
+    from ww_plugins.loaders.tflite.model import Model, Operator, Subgraph, Tensor
 
 _ELSEWHERE = "its numbers lie in another file, and they are not read from there"
-NO_ROOM = "more than is left for numbers that are kept in memory: convert it without quantisation"
-"""Why a tensor is listed that could be read."""
-
 _MOST_AXES = 64  # NumPy's limit
 
 
@@ -65,17 +63,9 @@ class Constant:
             return Part("weight", self.name, ww.LayerKind.OTHER)
         return Part("buffer")
 
-    @property
-    def decoded(self) -> int:
-        """Bytes that it takes in memory, because the file does not hold its numbers as they are."""
-        is_held = self.sparsity is not None or self.quantisation is not None
-        return math.prod(self.tensor.shape) * 4 if is_held else 0
-
 
 def read_constants(model: Model) -> tuple[StoredTensor, ...]:
-    """Read the constants of a model.
-
-    Where not all quantised ones fit into memory, the smaller ones do and the others are listed.
+    """Find the constants of a model; those that are quantised or sparse are made when they are read.
 
     Raises:
         CorruptFileError: One contradicts the file or itself.
@@ -84,9 +74,7 @@ def read_constants(model: Model) -> tuple[StoredTensor, ...]:
     gathering = _Gathering(model)
     for graph in model.subgraphs():
         gathering.add(graph)
-    constants = gathering.constants
-    stored = {constant.name: _stored(model, constant) for constant in sorted(constants, key=lambda one: one.decoded)}
-    return tuple(stored[constant.name] for constant in constants)
+    return tuple(_stored(model, constant) for constant in gathering.constants)
 
 
 class _Gathering:
@@ -216,38 +204,43 @@ def _listed(found: StoredTensor, constant: Constant, place: Place, fault: str) -
     quantisation = constant.quantisation
     told = [quantisation.scales.hex(), quantisation.zeros.hex(), quantisation.axis] if quantisation else []
     described = description_of({"dtype": found.dtype, "shape": found.shape, "quantisation": told})
-    stored = StoredTensor(found.name, "uint8", (place.nbytes,), found.file, place.offset)
-    return replace(found, fault=fault, parts=(stored,), described=described)
+    return replace(found, fault=fault, parts=(_bytes_of(found, place),), described=described)
+
+
+def _bytes_of(found: StoredTensor, place: Place) -> StoredTensor:
+    return StoredTensor(found.name, "uint8", (place.nbytes,), found.file, place.offset)
 
 
 def _decoded(found: StoredTensor, constant: Constant, place: Place, axes: Sequence[int]) -> StoredTensor:
-    """Return a constant as the numbers that it stands for, which are kept in memory."""
-    import numpy as np
+    """Return a constant as the numbers that it stands for, which are made each time that they are read."""
+    quantisation, sparsity = constant.quantisation, constant.sparsity
+    bits = BITS_OF_INTEGERS.get(found.dtype, 8)
+    if quantisation is None and bits < 8:
+        return _listed(found, constant, place, f"its {found.dtype} numbers have no scale")
+    held = _bytes_of(found, place)
+    parts = [held]
+    if sparsity is not None:
+        try:
+            sparsity.check(place.nbytes * 8 // (BITS.get(found.dtype) or bits), found.shape)
+        except ValueError as error:
+            return _listed(found, constant, place, str(error))
+        parts += [_bytes_of(found, Place(each.offset, each.nbytes)) for each in sparsity.lists]
 
-    quantisation = constant.quantisation
-    dtype = "float32" if quantisation else found.dtype
-    nbytes = math.prod(found.shape) * BITS[dtype] // 8
-    try:
-        found.file.budget.take("decoded", nbytes)
-    except ww.SourceError:
-        return _listed(found, constant, place, f"it would take {nbytes:,} bytes as {dtype}, {NO_ROOM}")
-    try:
-        with found.file.array(place.offset, np.dtype(np.uint8), (place.nbytes,)) as content:
-            whole = _whole(content, found, constant.sparsity)
-            if quantisation is None:
-                return replace(found, content=whole.tobytes())
-            numbers = quantisation.numbers(whole)
-    except ValueError as error:
-        return _listed(found, constant, place, str(error))
-    return replace(found, dtype=dtype, content=numbers.tobytes(), rounding=quantisation.rounding(axes))
+    def numbers() -> npt.NDArray[Any]:
+        with held.read_bytes() as content:
+            whole = _whole(content, found, sparsity)
+            return whole if quantisation is None else quantisation.numbers(whole)
+
+    told = f"made as {quoted(found.name)}"  # names are unique
+    made = replace(found, parts=tuple(parts), described=told, make=numbers)
+    if quantisation is not None:
+        made = replace(made, dtype="float32", rounding=quantisation.rounding(axes))
+    why = excess_over_parts(made)
+    return _listed(found, constant, place, why) if why else made
 
 
 def _whole(content: npt.NDArray[np.uint8], found: StoredTensor, sparsity: Sparsity | None) -> npt.NDArray[Any]:
-    """Return the numbers of a constant as they are stored, in its shape.
-
-    Raises:
-        ValueError: What it says of its sparsity cannot be; the message says why.
-    """
+    """Return the numbers of a constant as they are stored, in its shape."""
     import numpy as np
 
     bits = BITS_OF_INTEGERS.get(found.dtype, 8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ww_core as ww
 from ww_core.loading.impostors import refuse_impostor
 from ww_core.loading.mapped import MappedCheckpoint, MappedFile
-from ww_plugins.loaders.tflite.constants import NO_ROOM, read_constants
+from ww_plugins.loaders.tflite.constants import read_constants
 from ww_plugins.loaders.tflite.flatbuffer import Flatbuffer
 from ww_plugins.loaders.tflite.model import Model
 
@@ -30,7 +30,7 @@ class TFLiteLoader(ww.Loader):
             return named
 
     def open(self, source: ww.Source) -> MappedCheckpoint:
-        """Read the tables, and check them; numbers are read where they are quantised or sparse, and no others.
+        """Read the tables, and check them.
 
         Raises:
             SourceError: What was named is no file that can be read, or takes more than the budget.
@@ -48,10 +48,7 @@ class TFLiteLoader(ww.Loader):
                 f"{source.label}: not a model of TensorFlow Lite, or damaged: it has no {_IDENTIFIER.decode()} at its "
                 "fifth byte"
             )
-        tensors = read_constants(Model(Flatbuffer(source)))
-        left_out = sum(tensor.fault.endswith(NO_ROOM) for tensor in tensors)
-        warnings = [f"{source.label}: {left_out} of its tensors are listed and not analysed: they take {NO_ROOM}"]
-        file = MappedFile(source, tensors, warnings=tuple(warnings if left_out else ()))
+        file = MappedFile(source, read_constants(Model(Flatbuffer(source))))
         return MappedCheckpoint("TensorFlow Lite", [file], ordered=True)
 
 

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ww_plugins.loaders.tflite.flatbuffer import Table
+    from ww_plugins.loaders.tflite.flatbuffer import Table, Vector
 
-_MOST_PLACES = 1 << 22  # of a level
 _MOST_LEVELS = 12
 _WIDTHS = {1: "<i4", 2: "<u2", 3: "u1"}
 
@@ -36,11 +35,13 @@ class Sparsity(NamedTuple):
         order: The axes in the order of the levels; those of blocks are counted after the tensor's own.
         blocks: The axes of the tensor that have blocks.
         levels: The levels.
+        lists: Where the lists of the levels lie.
     """
 
     order: Sequence[int]
     blocks: Sequence[int]
     levels: Sequence[_Level]
+    lists: Sequence[Vector]
 
     @classmethod
     def told(cls, table: Table | None) -> Sparsity | None:
@@ -48,24 +49,33 @@ class Sparsity(NamedTuple):
         if table is None:
             return None
         order, blocks = (table.vector(field, 4, "the axes of a sparse tensor").numbers("<i4") for field in (0, 1))
-        levels = [_level(level) for level in table.vector(2, 4, "the levels of a sparse tensor").tables()]
-        return cls(order.tolist(), blocks.tolist(), levels)
+        lists: list[Vector] = []
+        levels = [_level(level, lists) for level in table.vector(2, 4, "the levels of a sparse tensor").tables()]
+        return cls(order.tolist(), blocks.tolist(), levels, lists)
 
-    def dense(self, numbers: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
-        """Return all numbers of the tensor, of which ``numbers`` are those that are stored.
+    def check(self, numbers: int, shape: Sequence[int]) -> None:
+        """Compare places with so many stored numbers and the shape of the tensor, without going through the places.
 
         Raises:
-            ValueError: The places contradict each other, or are too many; the message says why.
+            ValueError: They contradict each other; the message says why.
         """
+        lengths, _ = self._axes(shape)
+        count = 1
+        for axis, level in zip(self.order, self.levels, strict=True):
+            count = _count_below(count, level, lengths[axis])
+            if count > math.prod(shape):
+                raise ValueError(f"it is sparse, and has {count:,} places for {math.prod(shape):,} numbers")
+        if count != numbers:
+            raise ValueError(f"it is sparse, and has {numbers:,} numbers for {count:,} places")
+
+    def dense(self, numbers: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
+        """Return all numbers of the tensor, of which ``numbers`` are those that are stored; they were checked."""
         import numpy as np
 
         lengths, steps = self._axes(shape)
-        most = min(math.prod(shape), _MOST_PLACES)
         places = np.zeros(1, np.int64)
         for axis, level in zip(self.order, self.levels, strict=True):
-            places = _below(places, level, lengths[axis], steps[axis], most)
-        if len(places) != len(numbers):
-            raise ValueError(f"it is sparse, and has {len(numbers):,} numbers for {len(places):,} places")
+            places = _below(places, level, lengths[axis], steps[axis])
         dense = np.zeros(math.prod(shape), numbers.dtype)
         dense[places] = numbers
         return dense.reshape(tuple(shape))
@@ -94,46 +104,45 @@ class Sparsity(NamedTuple):
         return lengths, steps
 
 
-def _level(table: Table) -> _Level:
+def _level(table: Table, lists: list[Vector]) -> _Level:
     length = table.number(1, "i")
     if table.number(0, "b") == 0:
         return _Level(length, None, None)
-    return _Level(length, _numbers(table, 2), _numbers(table, 4))
+    return _Level(length, _numbers(table, 2, lists), _numbers(table, 4, lists))
 
 
-def _numbers(table: Table, field: int) -> npt.NDArray[Any]:
+def _numbers(table: Table, field: int, lists: list[Vector]) -> npt.NDArray[Any]:
     import numpy as np
 
     dtype = _WIDTHS.get(table.number(field, "B"))
     held = table.table(field + 1)
     if dtype is None or held is None:
         return np.zeros(0, np.int64)
-    return held.vector(0, int(dtype[-1]), "the places of a sparse tensor").numbers(dtype).astype(np.int64, copy=False)
+    found = held.vector(0, int(dtype[-1]), "the places of a sparse tensor")
+    lists.append(found)
+    return found.numbers(dtype).astype(np.int64, copy=False)
 
 
-def _below(places: npt.NDArray[Any], level: _Level, length: int, step: int, most: int) -> npt.NDArray[Any]:
-    """Return the places of a level, each as the number of steps from the first number of the tensor."""
-    import numpy as np
-
+def _count_below(count: int, level: _Level, length: int) -> int:
+    """Return how many places a level has that stands below so many, if it fits them and its axis."""
     if level.ends is None or level.places is None:
         if level.length != length:
             raise ValueError(f"it is sparse, and a level of it has {level.length} places instead of {length}")
-        _check_count(len(places) * length, most)
-        return (places[:, None] + np.arange(length) * step).reshape(-1)
-    _check_count(len(level.places), most)
-    counts = np.diff(level.ends)
-    if len(level.ends) != len(places) + 1 or level.ends[0] or (counts < 0).any():
+        return count * length
+    if len(level.ends) != count + 1 or level.ends[0] or (level.ends[1:] < level.ends[:-1]).any():
         raise ValueError("it is sparse, and the lists of its places do not follow each other")
     if level.ends[-1] != len(level.places):
         raise ValueError("it is sparse, and the lists of its places end too early or too late")
     if len(level.places) and not 0 <= level.places.min() <= level.places.max() < length:
         raise ValueError("it is sparse, and a place of it lies outside of its axis")
-    below: npt.NDArray[Any] = np.repeat(places, counts) + level.places * step
+    return len(level.places)
+
+
+def _below(places: npt.NDArray[Any], level: _Level, length: int, step: int) -> npt.NDArray[Any]:
+    """Return the places of a level, each as the number of steps from the first number of the tensor."""
+    import numpy as np
+
+    if level.ends is None or level.places is None:
+        return (places[:, None] + np.arange(length) * step).reshape(-1)
+    below: npt.NDArray[Any] = np.repeat(places, np.diff(level.ends)) + level.places * step
     return below
-
-
-def _check_count(places: int, most: int) -> None:
-    if places > most:
-        raise ValueError(
-            f"it is sparse, and a level has {places:,} places; {most:,} are the most that are gone through"
-        )
