@@ -30,12 +30,16 @@ CONSTANTS = "CONSTANTS."
 """How the constants of an archive begin in its code."""
 
 _TOKEN = re.compile(
-    r"""  "(?:[^"\\]|\\.)*+"?  |  '(?:[^'\\]|\\.)*+'?  |  \.?[A-Za-z_][\w.]*+  |  -?[0-9][\w.]*+  |  [()\[\],=]  |  [^\s] """,
+    r"""
+    "(?:[^"\\]|\\.)*+"?  |  '(?:[^'\\]|\\.)*+'?
+    | \.?[A-Za-z_][\w.]*+  |  -?[0-9][\w.]*+  |  \S
+    """,
     re.VERBOSE,
 )
 _TARGET = re.compile(r" *+(\w++) = ")
 _HEADER = re.compile(r" *+def \w++\((\w++)")
 _NAME = re.compile(r"[A-Za-z_]")
+_ELEMENT = "[]"  # stands for a function that takes something out of a list
 _LONGEST_PATH = 1000
 _DEEPEST = 64
 
@@ -117,7 +121,7 @@ class CodeReader:
         most: Words and signs that are read of it, all together.
     """
 
-    def __init__(self, most: int = 4_000_000) -> None:
+    def __init__(self, most: int = 2_000_000) -> None:
         self._left = most
 
     def uses(self, code: str) -> Uses:
@@ -159,28 +163,28 @@ class _Reading:
         stack = [_Frame()]
         last, count = "", 0
         for found in _TOKEN.finditer(line, start):
-            token, frame = found[0], stack[-1]
+            sign, frame = found[0], stack[-1]
             count += 1
-            if token in {"(", "["}:
+            if sign in {"(", "["}:
                 if len(stack) == _DEEPEST:
                     return None, count
-                is_call = token == "(" and _NAME.match(last) is not None
-                if is_call or (token == "[" and frame.atoms):
-                    frame.atoms -= 1
-                stack.append(_Frame(self._function(last) if is_call else "", token == "["))
-            elif token in {")", "]"}:
+                function = self._function(last) if sign == "(" and _NAME.match(last) else ""
+                function = _ELEMENT if sign == "[" and frame.atoms else function
+                frame.atoms -= 1 if function else 0
+                stack.append(_Frame(function, sign == "["))
+            elif sign in {")", "]"}:
                 if len(stack) == 1:
                     return None, count
                 frame.end_value()
                 stack.pop()
                 stack[-1].put(self._closed(frame))
-            elif token == ",":
+            elif sign == ",":
                 frame.end_value()
-            elif token == "=":
+            elif sign == "=":
                 frame.is_keyword, frame.atoms = True, 0
             else:
-                frame.put(self._value(token))
-            last = token
+                frame.put(self._value(sign))
+            last = sign
         return stack[0].value if len(stack) == 1 and not stack[0].values else None, count
 
     def _value(self, token: str) -> Value:
@@ -207,9 +211,9 @@ class _Reading:
         return NUMBERED.sub("", known.name if isinstance(known, Function) else name)
 
     def _closed(self, frame: _Frame) -> Value:
-        if frame.is_list:
-            return frame.values
         if not frame.function:
+            if frame.is_list:
+                return frame.values
             return frame.values[0] if len(frame.values) == 1 else None
         return self._called(frame.function, frame.values)
 
@@ -240,7 +244,9 @@ class _Reading:
             if isinstance(weight, Tensor) and kind is not None and not (weight.turned and kind.is_convolution):
                 told = _at(given, GROUPS[function], 1) if function in GROUPS else 1
                 groups = told.path if isinstance(told, Tensor) else told
-                self._note_weight(weight.path, Use(kind, groups if isinstance(groups, (int, str)) else 0, weight.turned))
+                self._note_weight(
+                    weight.path, Use(kind, groups if isinstance(groups, (int, str)) else 0, weight.turned)
+                )
                 self._note_bias(_at(given, bias), weight.path)
         if function in WITH_STATISTICS:
             self.uses.has_batch_norm = self.uses.has_batch_norm or function.endswith("batch_norm")

@@ -1,4 +1,4 @@
-"""Frozen TorchScript: its weights are constants, which the code uses under the names ``CONSTANTS.c0``, ``CONSTANTS.c1``.
+"""Frozen TorchScript: its weights are constants, which the code calls ``CONSTANTS.c0``, ``CONSTANTS.c1``.
 
 ``torch.jit.freeze`` writes the code of all modules into that of the outermost one, folds batch norms into convolutions
 and makes constants that are equal one. What each is, is told by the first call that has it as a weight, else as a bias.
@@ -105,17 +105,15 @@ def _biases(
 
 
 def _recurrent(tensors: Mapping[str, StoredTensor], uses: Uses) -> Iterator[tuple[str, str]]:
-    """Pair biases and weights of lists: behind the two matrices of a layer stand their biases, in the same order."""
+    """Pair biases and weights of lists: two matrices, and behind them their biases; a projection has none."""
     for names in uses.recurrent:
-        waiting: list[str] = []
-        for place, name in enumerate(names):
-            if name in tensors and len(tensors[name].shape) == 1:
-                if waiting:
-                    yield name, waiting.pop(0)
-            elif place and names[place - 1] not in waiting:
-                waiting = [name]
-            else:
-                waiting.append(name)
+        matrices: list[str] = []
+        for name in names:
+            if name not in tensors or len(tensors[name].shape) != 1:
+                matrices.append(name)
+            elif matrices:
+                yield name, matrices[-2:][0]
+                matrices = matrices[-1:] if len(matrices) > 1 else []
 
 
 def _placed(

@@ -34,6 +34,7 @@ _CONSTANT = re.compile(r"^  groups : Final\[int\] = ([0-9]{1,9})$", re.MULTILINE
 _KERNEL = re.compile(r"^  kernel_size : Final\[Tuple\[((?:int(?:, )?){1,3})\]\] = ", re.MULTILINE)
 _BUFFERS = re.compile(r"^  __buffers__ = \[([^\]\n]*)\]$", re.MULTILINE)
 _QUOTED = re.compile(r'"(\w+)"')
+_NO_USES = Uses()
 _LISTED = 5
 
 
@@ -90,7 +91,8 @@ class ScriptedTypes:
         for name in named:
             if name.startswith(_HOME):
                 module, _, own = name.rpartition(".")
-                yield self._type(module, own).uses
+                if own in self._bodies(module):
+                    yield self._type(module, own).uses
 
     def _type(self, module: str, name: str) -> _Type:
         if (module, name) not in self._types:
@@ -99,7 +101,7 @@ class ScriptedTypes:
             constant, sizes = _CONSTANT.search(body), _KERNEL.search(body)
             convolution = convolution_of(sizes[1].split(",")) if sizes else None
             told = told_by([(home, name)], int(constant[1]) if constant else 0, _buffers(body), convolution)
-            self._types[module, name] = _Type(told, self._reader.uses(body))
+            self._types[module, name] = _Type(told, self._reader.uses(body) if body else _NO_USES)
         return self._types[module, name]
 
 
@@ -134,7 +136,12 @@ def settled(
     for tensor in tensors:
         path, _, last = tensor.name.rpartition(".")
         module = modules.get(path)
-        if not isinstance(module, _Scripted) or last in module.buffers or tensor.fault or tensor.dtype not in ITEM_SIZES:
+        if (
+            not isinstance(module, _Scripted)
+            or last in module.buffers
+            or tensor.fault
+            or tensor.dtype not in ITEM_SIZES
+        ):
             continue
         use = next(iter(called.get(tensor.name, ())), None)
         if module.kind is not None and last == "weight":
@@ -155,9 +162,7 @@ def settled(
     return settled, [*_sentences(untold, alone), *several_groups(several)]
 
 
-def _called(
-    modules: Mapping[str, Module], tensors: Mapping[str, StoredTensor], budget: Budget
-) -> dict[str, list[Use]]:
+def _called(modules: Mapping[str, Module], tensors: Mapping[str, StoredTensor], budget: Budget) -> dict[str, list[Use]]:
     """Return what calls use tensors for, as far as it fits them: in the module's own code, then in that around it."""
     found: dict[str, list[Use]] = {}
     for path in sorted(modules, key=len, reverse=True):
