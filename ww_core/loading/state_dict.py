@@ -45,6 +45,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ww_core.domain.layer import ITEM_SIZES, Layer, LayerKind, SkippedTensor, TensorSpec
@@ -127,14 +128,17 @@ class Module(NamedTuple):
         kind: What it does, as its ``weight`` tells; None if its class is not known.
         groups: Groups of a convolution.
         buffers: Names of its own buffers.
+        tensors: Kind and groups of its own tensors, by their names, where its code tells more than its class.
     """
 
     kind: LayerKind | None = None
     groups: int = 1
     buffers: frozenset[str] = frozenset()
+    tensors: Mapping[str, tuple[LayerKind, int]] = MappingProxyType({})
 
 
 _NO_MODULES: Mapping[str, Module] = {}
+_UNKNOWN = Module()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +246,10 @@ def _biases(floating: Collection[str], parts: Mapping[str, Part]) -> dict[str, s
 
 def _told_by_module(name: str, shape: tuple[int, ...], modules: Mapping[str, Module]) -> Part | None:
     """Return what the module says that holds a tensor; None if it is of another kind."""
-    module = modules.get(name.rpartition(".")[0])
-    if module is None or module.kind is None or not _fits(module.kind, module.groups, name, shape):
-        return None
-    return Part("weight", "", module.kind, module.groups)
+    path, _, last = name.rpartition(".")
+    module = modules.get(path, _UNKNOWN)
+    kind, groups = module.tensors.get(last, (module.kind if _is_weight_of(module.kind, last) else None, module.groups))
+    return Part("weight", "", kind, groups) if kind is not None and fits(kind, groups, shape) else None
 
 
 def kind_of(name: str, shape: tuple[int, ...]) -> LayerKind:
@@ -282,13 +286,15 @@ def plain_names(names: Sequence[str]) -> dict[str, str]:
     return dict(zip(names, plain if all(plain) and len(set(plain)) == len(plain) else names, strict=True))
 
 
-def _fits(kind: LayerKind, groups: int, name: str, shape: tuple[int, ...]) -> bool:
-    last = _last(name)
-    if last != "weight" and not (kind is LayerKind.RECURRENT and _RECURRENT.fullmatch(last)):
-        return False
+def _is_weight_of(kind: LayerKind | None, last: str) -> bool:
+    return last == "weight" or (kind is LayerKind.RECURRENT and _RECURRENT.fullmatch(last) is not None)
+
+
+def fits(kind: LayerKind, groups: int, shape: tuple[int, ...]) -> bool:
+    """Tell whether a tensor of some shape can be a weight of a kind, in so many groups."""
     if _AXES.get(kind, len(shape)) != len(shape):
         return False
-    return 1 <= groups <= max(1, shape[0]) and shape[0] % groups == 0
+    return 1 <= groups <= max(1, *shape[:1]) and not (shape and shape[0] % groups)
 
 
 def _reason(dtype: str) -> str:

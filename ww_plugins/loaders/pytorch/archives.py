@@ -57,11 +57,13 @@ class Archive(ABC):
         checksums: What the file says of the bytes of the pickle.
         to_be_told: Characters that may still be told of tensors that are no row of numbers: what many of them share
             takes little room in a file, and is told of each.
+        constants: What the code of TorchScript calls its constants; None if it has none.
     """
 
     big_endian = False
     is_scripted = False
     checksums: tuple[ww.Checksum, ...] = ()
+    constants: Archive | None = None
 
     def __init__(self, file: ww.Source, reader: PickleReader, pickle: Pickle) -> None:
         self.file = file
@@ -81,6 +83,9 @@ class Archive(ABC):
                 self._read_within(call)
             except ww.CorruptFileError:
                 self.pickle.called[_UNREAD] = None
+        if self.constants is not None:
+            self.constants.look_within()
+            self.pickle.add_calls(self.constants.pickle)
 
     def storage(self, named: object) -> Storage:
         """Find a storage that the pickle names.
@@ -153,9 +158,7 @@ class Archive(ABC):
             within = _Legacy.read(self.file, self._reader, place.offset, place.offset + place.length)
         except ww.CorruptFileError as error:
             return str(error)
-        self.pickle.called |= within.pickle.called
-        self.pickle.made |= within.pickle.made
-        self.pickle.named |= within.pickle.named
+        self.pickle.add_calls(within.pickle)
         if within.pickle.within:  # nobody's pickles are nested deeper
             self.pickle.called[_UNREAD] = None
         return within
@@ -203,23 +206,31 @@ class _Zip(Archive):
     def read(cls, file: ww.Source, reader: PickleReader) -> _Zip:
         directory = Directory(file, reader.file)
         folder = _folder_of(directory, file)
-        offset, size, checksums = _placed(directory, directory.entries[folder + _PICKLE], file)
-        archive = cls(file, reader, _pickle_at(file, reader, offset, offset + size, shown(folder + _PICKLE)))
+        archive = cls._read(file, reader, directory, folder, _PICKLE, b"data/")
+        archive.big_endian = _is_big_endian(directory, folder, reader.file, file)
+        constants = directory.find(folder + _CONSTANTS)
+        archive.is_scripted = constants is not None
+        if constants is not None and not constants.method:
+            archive.constants = cls._read(file, reader, directory, folder, _CONSTANTS, b"constants/")
+            archive.constants.big_endian = archive.big_endian
+        return archive
+
+    @classmethod
+    def _read(
+        cls, file: ww.Source, reader: PickleReader, directory: Directory, folder: bytes, pickle: bytes, storages: bytes
+    ) -> _Zip:
+        """Read one pickle of an archive, whose storages lie in a folder of their own."""
+        offset, size, checksums = _placed(directory, directory.entries[folder + pickle], file)
+        archive = cls(file, reader, _pickle_at(file, reader, offset, offset + size, shown(folder + pickle)))
         archive.checksums = checksums
         archive._directory = directory
         archive._folder = folder
-        archive.is_scripted = directory.find(folder + _CONSTANTS) is not None
-        order = directory.find(folder + b"byteorder")
-        if order is not None:
-            offset, size, _ = directory.content(order)
-            told = _bytes(reader.file, offset, min(size, 8))
-            if told not in {b"little", b"big"}:
-                raise ww.CorruptFileError(f"{file.label}: its byte order is {quoted(told)}, not little or big")
-            archive.big_endian = told == b"big"
+        archive._storages = storages
         return archive
 
     _directory: Directory
     _folder: bytes
+    _storages: bytes
 
     def code_of(self, module: str) -> str:
         """Return the code of a module of TorchScript, which defines types; empty if there is none."""
@@ -234,8 +245,19 @@ class _Zip(Archive):
         return _bytes(self._reader.file, offset, size).decode(errors="replace")
 
     def _find(self, key: str) -> _Place | None:
-        entry = self._directory.find(self._folder + b"data/" + key.encode(errors="surrogatepass"))
+        entry = self._directory.find(self._folder + self._storages + key.encode(errors="surrogatepass"))
         return None if entry is None else _placed(self._directory, entry, self.file)
+
+
+def _is_big_endian(directory: Directory, folder: bytes, handle: BinaryIO, file: ww.Source) -> bool:
+    order = directory.find(folder + b"byteorder")
+    if order is None:
+        return False
+    offset, size, _ = directory.content(order)
+    told = _bytes(handle, offset, min(size, 8))
+    if told not in {b"little", b"big"}:
+        raise ww.CorruptFileError(f"{file.label}: its byte order is {quoted(told)}, not little or big")
+    return told == b"big"
 
 
 def _placed(directory: Directory, entry: Entry, file: ww.Source) -> _Place:
@@ -289,9 +311,7 @@ class _Legacy(Archive):
         if magic.root != _MAGIC_NUMBER or version.root != _PROTOCOL:
             raise ww.CorruptFileError(f"{file.label}: it is written in an unknown way: {quoted(version.root)}")
         for part in parts:
-            content.called |= part.called
-            content.made |= part.made
-            content.named |= part.named
+            content.add_calls(part)
         archive = cls(file, reader, content)
         reader.file.seek(start)
         archive._places = _legacy_places(file, reader.file, content, keys.root, end)

@@ -16,10 +16,11 @@ from ww_core.loading.names import legible, quoted
 from ww_core.loading.trees import Tree, find_weights
 from ww_plugins.loaders.pytorch import weights_only
 from ww_plugins.loaders.pytorch.archives import open_archive
+from ww_plugins.loaders.pytorch.frozen import Frozen, frozen_tensors
 from ww_plugins.loaders.pytorch.keys import EqualKeys, names_of
 from ww_plugins.loaders.pytorch.modules import convolution_of, told_by
 from ww_plugins.loaders.pytorch.pickles import Call, Global, OddKey, pairs_of
-from ww_plugins.loaders.pytorch.scripted import SCRIPTED, ScriptedTypes
+from ww_plugins.loaders.pytorch.scripted import ScriptedTypes, is_scripted, settled
 from ww_plugins.loaders.pytorch.tensors import is_exotic, is_tensor, stored_tensor
 
 if TYPE_CHECKING:
@@ -70,14 +71,18 @@ def read_file(file: ww.Source, under: str = "") -> MappedFile:
     refuse_impostor(file)
     with file.open() as handle:
         archive = open_archive(file, handle)
-        tree = _PickleTree(file.budget, file.label, ScriptedTypes(archive.code_of))
-        weights = find_weights(archive.pickle.root, tree, file.label, under)
+        types = ScriptedTypes(archive.code_of)
+        weights = find_weights(archive.pickle.root, _PickleTree(file.budget, file.label, types), file.label, under)
         tensors = [stored_tensor(name, node, archive) for name, node in weights.tensors]
-    tensors = _readable(tensors, archive.pickle, file, under)
-    warnings = [*weights.warnings(file.label), *_warnings(archive)]
+        frozen = Frozen() if under else frozen_tensors(archive, types, holds_others=bool(tensors))
+    modules, guesses = settled(weights.modules, tensors, file.budget)
+    tensors = _readable([*tensors, *frozen.tensors], archive.pickle, file, under)
     if not tensors:
-        raise ww.SourceError("; ".join([f"{file.label}: no tensor of a model is in it", *_calls(archive)]))
-    return MappedFile(file, tuple(tensors), weights.modules, tuple(warnings))
+        reasons = [*frozen.warnings, *_calls(archive)]
+        raise ww.SourceError("; ".join([f"{file.label}: no tensor of a model is in it", *reasons]))
+    told = (f"{file.label}: {said}" for said in (*guesses, *frozen.warnings))
+    warnings = (*weights.warnings(file.label), *_warnings(archive), *told)
+    return MappedFile(file, tuple(tensors), modules, warnings)
 
 
 def _readable(tensors: list[StoredTensor], pickle: Pickle, file: ww.Source, under: str) -> list[StoredTensor]:
@@ -244,8 +249,8 @@ class _PickleTree(Tree):
         made = _class_of(node)
         if made is None:
             return None
-        if made.module.startswith(SCRIPTED):
-            return self._types.told(made)
+        if is_scripted(made):
+            return self._types.told(made, node.state)
         buffers = node.state.get("_buffers")
         names = [key for key, _ in self._held(buffers)] if _module_state(node) is not None else []
         state = node.state

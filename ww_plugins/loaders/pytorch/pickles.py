@@ -137,6 +137,12 @@ class Pickle:
     within: list[Call] = field(default_factory=list)
     persistent: list[Persistent] = field(default_factory=list)
 
+    def add_calls(self, other: Pickle) -> None:
+        """Add what another pickle of the same file calls, makes and names."""
+        self.called |= other.called
+        self.made |= other.made
+        self.named |= other.named
+
 
 class PickleReader:
     """Reads the pickles of one file.
