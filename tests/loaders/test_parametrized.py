@@ -238,3 +238,22 @@ def test_a_direction_of_length_zero_is_told_and_not_hidden():
     report = ww.analyze(state, metrics=["spectral_norm"])
     assert report.summary["spectral_norm"].missing == 1
     assert "12 of 12 weights are NaN or infinite" in str(report.to_dict()["coverage"]["skipped"])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_every_dtype_keeps_its_own(dtype):
+    made = network({name: TOLD[name] for name in ("weight_norm", "spectral_norm", "pruned")})
+    state = {name: tensor.to(getattr(torch, dtype)) for name, tensor in made.state_dict().items()}
+    found = layers_of(opened(state))
+    v = state["weight_norm.weight_v"].double()
+    wanted = state["weight_norm.weight_g"].double() * v / v.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
+    for layer, weight in found.values():
+        assert layer.weight.dtype == str(weight.dtype) == dtype
+    step = {"float16": 2**-10, "bfloat16": 2**-7, "float32": 2**-22, "float64": 2**-50}[dtype]
+    got = found["weight_norm"][1].astype(np.float64)
+    assert np.abs(got - wanted.numpy()).max() <= step * wanted.abs().max().item()
+    assert np.array_equal(
+        found["pruned"][1].astype(np.float64),
+        (state["pruned.weight_orig"].double() * state["pruned.weight_mask"].double()).numpy(),
+    )

@@ -13,7 +13,8 @@ anything else     ``parametrizations.weight.original``, and others              
 
 The norm of v is taken over the axes along which g has length 1 (T. Salimans and D. Kingma, 2016). u and v are the
 vectors of a power iteration, as they are stored, and W is a matrix whose rows lie along the first axis, or along the
-second one where only that fits (T. Miyato et al., 2018). Sums are of float64; the result has the dtype of v or W.
+second one where only that fits (T. Miyato et al., 2018). Each is a product of v or W with a factor; it is formed in
+float64, a block at a time, and has the dtype of v or W.
 
 Where the tensor that acts is there as well, it is the one that counts. What it is made of is no layer in any case, and
 its numbers are counted as those of the tensor.
@@ -33,7 +34,6 @@ from ww_core.loading.names import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     import numpy.typing as npt
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -49,15 +49,16 @@ class Parametrized(NamedTuple):
 
     Attributes:
         name: Its name.
-        parts: What it is made of: first the tensor whose shape and dtype it has, then what ``compute`` takes besides.
+        parts: What it is made of: first the tensor whose shape and dtype it has, then what ``factor`` takes besides.
         what: What makes it: ``weight norm``, ``spectral norm``, ``pruning``; empty where nothing tells.
-        compute: Makes it of the parts, all of float64; None where nothing tells how, or where the tensor is there.
+        factor: Returns what the first part is multiplied by, of all parts; None where nothing tells how, or where the
+            tensor is there.
     """
 
     name: str
     parts: tuple[str, ...]
     what: str
-    compute: Callable[..., npt.NDArray[Any]] | None
+    factor: Callable[..., npt.NDArray[Any]] | None
 
     def of(self, arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """Return the tensor, in C order and in the dtype of its first part.
@@ -67,11 +68,12 @@ class Parametrized(NamedTuple):
         """
         import numpy as np
 
-        if self.compute is None:
+        if self.factor is None:
             raise ValueError(f"nothing tells how {self.name} is made")
+        made = np.empty(arrays[0].shape, arrays[0].dtype)
         with np.errstate(all="ignore"):  # what is not finite is told where it is analysed
-            made = self.compute(*(np.asarray(array, np.float64) for array in arrays))
-            return np.asarray(made.astype(arrays[0].dtype), order="C")
+            np.multiply(arrays[0], self.factor(*arrays), out=made, dtype=np.float64, casting="unsafe")
+        return made
 
 
 @dataclass
@@ -104,7 +106,7 @@ def acting(
     untold = []
     for name, tensor in tensors.items():
         own = found.get(name)
-        if own is not None and own.name not in tensors and own.compute is None:
+        if own is not None and own.name not in tensors and own.factor is None:
             untold.append(own.name)
             result.tensors[own.name] = tensor
             continue
@@ -133,7 +135,7 @@ def parametrized(shapes: Shapes) -> list[Parametrized]:
         place = _REGISTERED.match(name)
         own = _known(name, shapes) if place is None else _registered(registered.pop(place[0], []), place, shapes)
         if own is not None and own.name not in made:
-            made[own.name] = own._replace(compute=None) if own.name in shapes else own
+            made[own.name] = own._replace(factor=None) if own.name in shapes else own
     return list(made.values())
 
 
@@ -153,7 +155,7 @@ def _known(base: str, shapes: Shapes) -> Parametrized | None:
                 place = _REGISTERED.match(base)
                 if suffix == "_v" and "weight" not in stem.rpartition(".")[2]:
                     continue  # the matrices of attention, and of gates, have such names too
-                return Parametrized(_acting(place) if place else stem, (base, *others), rule.what, rule.compute)
+                return Parametrized(_acting(place) if place else stem, (base, *others), rule.what, rule.factor)
     return None
 
 
@@ -195,27 +197,28 @@ def _axes_of_rows(shape: tuple[int, ...], left: tuple[int, ...], right: tuple[in
             yield axis
 
 
-def _weight_normed(direction: npt.NDArray[np.float64], gain: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+def _of_weight_norm(direction: npt.NDArray[Any], gain: npt.NDArray[Any]) -> npt.NDArray[Any]:
     import numpy as np
 
+    gain = np.asarray(gain, np.float64)
     gain = gain if gain.ndim == direction.ndim else gain.reshape((1,) * direction.ndim)
-    axes = tuple(axis for axis, length in enumerate(gain.shape) if length == 1)
-    norms = np.sqrt(np.square(direction).sum(axis=axes, keepdims=True))
-    return np.asarray(direction * (gain / norms))
+    axes = list(range(direction.ndim))
+    kept = [axis for axis in axes if gain.shape[axis] != 1]
+    squares = np.einsum(direction, axes, direction, axes, kept, dtype=np.float64, casting="unsafe")
+    return np.asarray(gain / np.sqrt(squares).reshape(gain.shape))
 
 
-def _spectrally_normed(
-    weight: npt.NDArray[np.float64], left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
-) -> npt.NDArray[Any]:
+def _of_spectral_norm(weight: npt.NDArray[Any], left: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArray[Any]:
     import numpy as np
 
     axis = next(_axes_of_rows(weight.shape, left.shape, right.shape))
     matrix = np.moveaxis(weight, axis, 0).reshape(len(left), -1)
-    return np.asarray(weight / (left @ (matrix @ right)))
+    product = np.einsum("i,ij,j", left, matrix, right, dtype=np.float64, casting="unsafe")
+    return np.asarray(1.0 / product)
 
 
-def _pruned(weight: npt.NDArray[np.float64], mask: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-    return weight * mask
+def _of_pruning(_: npt.NDArray[Any], mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return mask
 
 
 class _Rule(NamedTuple):
@@ -225,22 +228,22 @@ class _Rule(NamedTuple):
         what: What makes a tensor of them.
         others: How the names end of those beside the first one.
         fits: Tells whether their shapes fit.
-        compute: Makes it.
+        factor: Returns what the first one is multiplied by.
     """
 
     what: str
     others: tuple[str, ...]
     fits: Callable[..., bool]
-    compute: Callable[..., npt.NDArray[Any]]
+    factor: Callable[..., npt.NDArray[Any]]
 
 
 _RULES: Mapping[str, tuple[_Rule, ...]] = {
-    "_v": (_Rule("weight norm", ("_g",), _is_gain, _weight_normed),),
+    "_v": (_Rule("weight norm", ("_g",), _is_gain, _of_weight_norm),),
     "_orig": (
-        _Rule("pruning", ("_mask",), _is_mask, _pruned),
-        _Rule("spectral norm", ("_u", "_v"), _are_vectors, _spectrally_normed),
+        _Rule("pruning", ("_mask",), _is_mask, _of_pruning),
+        _Rule("spectral norm", ("_u", "_v"), _are_vectors, _of_spectral_norm),
     ),
-    ".original1": (_Rule("weight norm", (".original0",), _is_gain, _weight_normed),),
-    ".original": (_Rule("spectral norm", (".0._u", ".0._v"), _are_vectors, _spectrally_normed),),
+    ".original1": (_Rule("weight norm", (".original0",), _is_gain, _of_weight_norm),),
+    ".original": (_Rule("spectral norm", (".0._u", ".0._v"), _are_vectors, _of_spectral_norm),),
 }
 """By the end of the first tensor's name."""
