@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".svg", ".pdf")
 
 
-def check_plot(file: Path) -> None:
+def check_plot(file: Path, option: str = "--plot") -> None:
     """Raise before anything is computed if no picture can be drawn there.
+
+    Args:
+        file: The picture.
+        option: How a person named it, for messages.
 
     Raises:
         UsageError: The name does not end as a picture's does.
@@ -25,21 +29,21 @@ def check_plot(file: Path) -> None:
         MissingExtraError: matplotlib is not installed.
     """
     if file.suffix.lower() not in FORMATS:
-        raise UsageError(f"--plot {file}: a picture's name ends in {', '.join(FORMATS)}")
+        raise UsageError(f"{option} {file}: a picture's name ends in {', '.join(FORMATS)}")
     try:
         if not file.parent.is_dir():
-            raise OutputError(f"--plot {file}: there is no folder {file.parent}")
+            raise OutputError(f"{option} {file}: there is no folder {file.parent}")
         if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-            raise OutputError(f"--plot {file} cannot be written: it is a folder, or read-only for this user")
+            raise OutputError(f"{option} {file} cannot be written: it is a folder, or read-only for this user")
     except OSError as error:  # such as a name that is too long
-        raise OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
+        raise OutputError(f"{option} {file} cannot be written: {error.strerror or error}") from error
     try:
         import matplotlib.figure  # noqa: F401 - whether it is there
     except ImportError:
         raise MissingExtraError("matplotlib is not installed: pip install 'ww-core[plot]'") from None
 
 
-def save_plot(figure: Figure, file: Path) -> None:
+def save_plot(figure: Figure, file: Path, option: str = "--plot") -> None:
     """Write a picture.
 
     Raises:
@@ -50,4 +54,4 @@ def save_plot(figure: Figure, file: Path) -> None:
         try:
             figure.savefig(file, dpi=130)
         except OSError as error:
-            raise OutputError(f"--plot {file} cannot be written: {error.strerror or error}") from error
+            raise OutputError(f"{option} {file} cannot be written: {error.strerror or error}") from error

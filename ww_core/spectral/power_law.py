@@ -80,6 +80,47 @@ def fit_power_law(
     Reference:
         A. Clauset, C. R. Shalizi, M. E. J. Newman, Power-law distributions in empirical data, SIAM Review 51 (2009).
     """
+    distinct, n_tail, counts, largest = _distinct(eigenvalues, floor, tie_tolerance)
+
+    two_sided, bounded = ks == "two-sided", xmax == "largest"
+    with np.errstate(over="ignore", under="ignore"):
+        fits = [
+            _fit_tail(distinct[start:], n_tail[start:], counts[start:], largest, two_sided=two_sided, bounded=bounded)
+            for start in _Tails(distinct, n_tail, counts, two_sided=two_sided, bounded=bounded).shortlist()
+        ]
+    return min(fits, key=lambda fit: fit.D)  # of equal ones the first, which has the longer tail
+
+
+def fits_by_start(eigenvalues: Floats, *, floor: float = 0.0, most: int = 0) -> list[PowerLawFit]:
+    """Return the fits of tails by their starts, as `fit_power_law` makes them, in ascending order of xmin.
+
+    Args:
+        eigenvalues: 1-D, float64, any order and scale, not negative.
+        floor: Values not above it are left out, and so are zeros; unit of the data.
+        most: How many starts to take, spread evenly over the distinct values; 0 for all.
+
+    Raises:
+        NotApplicable: There are fewer than two distinct values.
+        Refused: A value is NaN or infinite.
+    """
+    distinct, n_tail, counts, largest = _distinct(eigenvalues, floor, 0.0)
+    starts = np.arange(distinct.size - 1)
+    if most and starts.size > most:
+        starts = np.unique(np.linspace(0, starts[-1], most).round().astype(np.intp))
+    with np.errstate(over="ignore", under="ignore"):
+        return [
+            _fit_tail(distinct[start:], n_tail[start:], counts[start:], largest, two_sided=False, bounded=False)
+            for start in starts.tolist()
+        ]
+
+
+def _distinct(eigenvalues: Floats, floor: float, tie_tolerance: float) -> tuple[Floats, Floats, Floats, float]:
+    """Return the distinct values, ascending, how many are not below each and equal to each, and the largest value.
+
+    Raises:
+        NotApplicable: There are fewer than two.
+        Refused: A value is NaN or infinite.
+    """
     kept = np.array(eigenvalues, dtype=np.float64)
     kept.sort()
     if kept.size and not (math.isfinite(kept[0]) and math.isfinite(kept[-1])):  # NaN are sorted to the end
@@ -96,15 +137,7 @@ def fit_power_law(
         raise NotApplicable(f"{found}: a tail needs two distinct ones")
     counts = n_tail.copy()
     np.subtract(n_tail[:-1], n_tail[1:], out=counts[:-1])
-
-    two_sided, bounded = ks == "two-sided", xmax == "largest"
-    largest = float(kept[-1])
-    with np.errstate(over="ignore", under="ignore"):
-        fits = [
-            _fit_tail(distinct[start:], n_tail[start:], counts[start:], largest, two_sided=two_sided, bounded=bounded)
-            for start in _Tails(distinct, n_tail, counts, two_sided=two_sided, bounded=bounded).shortlist()
-        ]
-    return min(fits, key=lambda fit: fit.D)  # of equal ones the first, which has the longer tail
+    return distinct, n_tail, counts, float(kept[-1])
 
 
 def _fit_tail(

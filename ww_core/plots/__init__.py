@@ -1,0 +1,1 @@
+"""Pictures, drawn on matplotlib's axes: they need the extra ``plot``."""

@@ -1,0 +1,113 @@
+"""A metric of every layer of one or several models, in the order of the layers: analysed ones, or those of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ww_core.domain.globs import choose_layers
+from ww_core.domain.name import texts_of
+from ww_core.errors import NotStoredError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ww_core.domain.report import AnalysisReport
+    from ww_core.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MetricByLayer:
+    """A metric of the matrices of a model.
+
+    Attributes:
+        name: The model with its version, as people name it.
+        origin: The profile, or the table that the values are from.
+        unit: Unit or log base of the metric.
+        places: What each value speaks of, in the order of the layers.
+        values: The values, float64; NaN where there is none.
+    """
+
+    name: str
+    origin: str
+    unit: str
+    places: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+
+
+def metric_by_layer(
+    store: Store, models: Sequence[str], metric: str, layers: Sequence[str] = (), *, profile: str | None = None
+) -> list[MetricByLayer]:
+    """Return a metric of every matrix of models, one model after the other.
+
+    Args:
+        store: An open store.
+        models: ``MODEL``, ``MODEL@VERSION`` or digest prefixes; models of imported tables too.
+        metric: Label of a column of matrices.
+        layers: Globs of layers; empty for all.
+        profile: Name of the profile; None for the newest run's.
+
+    Raises:
+        UsageError: No model is named, or a name is empty.
+        UnknownNameError: There is no such column, or a glob matches nothing.
+        NotStoredError: Nothing carries a name, or none of its layers has a value.
+        StoreError: The database could not be read.
+    """
+    if not models or not metric:
+        raise UsageError("name one model or more, and a metric")
+    found = []
+    for name in texts_of(models, "models"):
+        try:
+            report = store.report(name, profile)
+        except NotStoredError:
+            own = _of_tables(store, name, metric)
+            if own is None:
+                raise
+        else:
+            own = _of_report(report, metric, layers)
+        if not np.isfinite(own.values).any():
+            raise NotStoredError(f"{name}: no layer has a value of {metric}")
+        found.append(own)
+    return found
+
+
+def _of_report(report: AnalysisReport, metric: str, layers: Sequence[str]) -> MetricByLayer:
+    columns = {own.name: own for own in report.columns if own.scope == "matrix" and own.type != "text"}
+    if metric not in columns:
+        raise UnknownNameError("column of matrices", metric, columns, "ww metrics")
+    rows = choose_layers([row for row in report.layers if row.is_primary], layers)
+    numbers = [own.number if (own := row.metrics.get(metric)) is not None else None for row in rows]
+    return MetricByLayer(
+        name=f"{report.model}@{report.version}" if report.model else report.digest[:12],
+        origin=f"profile {report.run.profile}",
+        unit=columns[metric].unit,
+        places=tuple(f"{row.name}[{row.index}]" if row.index else row.name for row in rows),
+        values=np.array([np.nan if number is None else number for number in numbers], np.float64),
+    )
+
+
+def _of_tables(store: Store, name: str, metric: str) -> MetricByLayer | None:
+    """Return what imported tables say of the layers of a model; None if none speaks of them."""
+    model, _, version = name.partition("@")
+    for table in store.reported_tables():
+        try:
+            values = store.reported_table(table.source, [metric])
+        except UnknownNameError:
+            continue
+        own = [
+            at
+            for at, place in enumerate(zip(values.places["model"], values.places["version"], strict=True))
+            if place[0] == model and version in {"", place[1]} and values.places["layer"][at]
+        ]
+        if own and metric in values.numbers:
+            return MetricByLayer(
+                name=name,
+                origin=f"table {table.source}",
+                unit="",
+                places=tuple(str(values.places["layer"][at]) for at in own),
+                values=np.asarray(values.numbers[metric], np.float64)[own],
+            )
+    return None
