@@ -526,6 +526,104 @@ def test_operators_with_scales_of_their_own(tmp_path):
     assert {"k_scale", "m_scale", "fc.weight_scale"} <= {buffer.name for buffer in checkpoint.buffers}
 
 
+def test_the_scale_of_a_product_of_whole_numbers_may_follow_alone(tmp_path):
+    """It is the one with the name of the weight, if there is such a one, else the first one that fits."""
+    arrays = {
+        "a_quantized": whole(4, 6), "a_scale": abs(normal(6)), "x_scale": np.float32(9), "b": whole(6, 5),
+        "b_s": np.float32(0.5), "c": whole(5, 4), "gamma": normal(4), "other": normal(3), "a_bias": normal(6),
+    }  # fmt: skip
+    nodes = [
+        node("MatMulInteger", "x a_quantized", "a1"), node("Cast", "a1", "a2", to=1), node("Mul", "a2 x_scale", "a3"),
+        node("Mul", "a_scale a3", "a4"), node("Add", "a4 a_bias", "a5"),
+        node("MatMulInteger", "a5 b", "b1"), node("Cast", "b1", "b2", to=1), node("Mul", "b2 b_s", "b3"),
+        node("MatMulInteger", "b3 c", "c1"), node("Mul", "c1 other", "c2"),
+    ]  # fmt: skip
+    layers, numbers, checkpoint = read(saved(tmp_path / "net.onnx", nodes, arrays))
+    assert list(layers) == ["a", "b"]
+    assert layers["a"].bias.name == "a_bias"
+    assert np.array_equal(numbers["a_quantized"], (arrays["a_quantized"] * arrays["a_scale"]).T)
+    assert np.array_equal(numbers["b"], (arrays["b"] * np.float32(0.5)).T)
+    assert [skipped.name for skipped in checkpoint.skipped] == ["c"]
+    assert checkpoint.warnings == ()
+
+
+WITHOUT_ALPHA = "a node multiplies a weight by its alpha; the weight is read as it is stored, without the factor"
+FIRST_SCALES = "a quantized weight is used with different scales; it is read with those of its first use"
+OTHERS = {
+    "two scales": (
+        {"q": whole(4, 4), "s": np.float32(1), "t": np.float32(2)},
+        [
+            node("DequantizeLinear", "q s", "a"), node("MatMul", "x a"),
+            node("DequantizeLinear", "q t", "b"), node("MatMul", "x b"),
+        ],
+        f"{FIRST_SCALES}: 'q'",
+    ),
+    "two zero points": (
+        {"q": whole(4, 4), "s": np.float32(1), "z": np.int8(0), "y": np.int8(1)},
+        [
+            node("DequantizeLinear", "q s z", "a"), node("MatMul", "x a"),
+            node("DequantizeLinear", "q s y", "b"), node("MatMul", "x b"),
+        ],
+        f"{FIRST_SCALES}: 'q'",
+    ),
+    "two axes": (
+        {"q": whole(4, 4), "s": abs(normal(4))},
+        [
+            node("DequantizeLinear", "q s", "a", axis=0), node("MatMul", "x a"),
+            node("DequantizeLinear", "q s", "b", axis=1), node("MatMul", "x b"),
+        ],
+        f"{FIRST_SCALES}: 'q'",
+    ),
+    "two scales behind products": (
+        {"q": whole(4, 4), "s": np.float32(1), "t": np.float32(2)},
+        [
+            node("MatMulInteger", "x q", "a"), node("Mul", "a s", "b"),
+            node("MatMulInteger", "x q", "c"), node("Mul", "c t", "d"),
+        ],
+        f"{FIRST_SCALES}: 'q'",
+    ),
+    "equal scales": (
+        {"q": whole(4, 4), "s": np.float32(1), "t": np.ones(1, "f4"), "z": np.int8(0)},
+        [
+            node("DequantizeLinear", "q s", "a"), node("MatMul", "x a"),
+            node("DequantizeLinear", "q t z", "b"), node("MatMul", "x b"),
+        ],
+        "",
+    ),
+    "whole numbers on the way": (
+        {"fc.weight": normal(4, 4)},
+        [node("Cast", "fc.weight", "a", to=3), node("Cast", "a", "b", to=1), node("MatMul", "x b")],
+        "a Cast turns a floating-point weight into whole numbers; the weight is read as it was before: 'fc.weight'",
+    ),
+    "half precision on the way": (
+        {"fc.weight": normal(4, 4)}, [node("Cast", "fc.weight", "a", to=10), node("MatMul", "x a")], "",
+    ),
+    "groups": (
+        {"k": normal(6, 1, 3), "l": normal(6, 2, 3)},
+        [node("Conv", "x k", group=4), node("Conv", "x l", group=3)],
+        "a convolution has groups that do not fit its kernel; the kernel is read as one group: 'k' (4 groups)",
+    ),
+    "alpha": (
+        {name: normal(4, 4) for name in "abcde"},
+        [node("Gemm", f"x {name}", alpha=0.5) for name in "abcd"] + [node("Gemm", "x e", alpha=1.0)],
+        f"{WITHOUT_ALPHA}: 'a' (alpha 0.5), 'b' (alpha 0.5), 'c' (alpha 0.5), and 1 more",
+    ),
+    "alpha of a product": (
+        {"w": normal(4, 4)},
+        [node("FusedMatMul", "w x", domain="com.microsoft", alpha=2.0)],
+        f"{WITHOUT_ALPHA}: 'w' (alpha 2)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_the_graph_does_to_a_weight_besides_is_told(case, tmp_path):
+    arrays, nodes, said = OTHERS[case]
+    path = saved(tmp_path / "net.onnx", nodes, arrays)
+    with LOADER.open(path) as checkpoint:
+        assert list(checkpoint.warnings) == ([f"{path}: {said}"] if said else [])
+
+
 def test_a_bias_whose_weight_cannot_be_read_is_a_layer_of_its_own(tmp_path):
     arrays = {"fc.weight": whole(5, 4), "fc.bias": normal(4), "s": whole(1)}
     nodes = [node("DequantizeLinear", "fc.weight s", "w"), node("MatMul", "x w", "y"), node("Add", "y fc.bias")]

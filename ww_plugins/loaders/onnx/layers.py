@@ -19,7 +19,8 @@ from ww_plugins.loaders.onnx.naming import (
     module_of_node,
     module_of_scopes,
 )
-from ww_plugins.loaders.onnx.quantized import dequantized
+from ww_plugins.loaders.onnx.quantized import are_equal, dequantized
+from ww_plugins.loaders.onnx.remarks import Remark
 from ww_plugins.loaders.onnx.tensors import Tensors, slice_of
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
@@ -68,6 +69,17 @@ class Layers:
         for tensor, claim in claims.items():
             found += self._placed(tensor, claim)
         return tuple(found)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what the user should know of the tensors; ask for them before."""
+        claims = self.walk.claims
+        for tensor, others in claims.rescaled.items():
+            meant = claims.made[tensor].value.quantization
+            if meant is not None and not all(are_equal(meant, other, self._stored) for other in others.values()):
+                claims.remarks.add(Remark.RESCALED, tensor)
+        label = self.walk.reader.file.label
+        said = claims.remarks.sentences(lambda tensor: self._names.get(tensor, tensor.name))
+        return tuple(f"{label}: {sentence}" for sentence in said)
 
     def _stored(self, value: Value) -> StoredTensor:
         return self.tensors.stored(value.tensor, self._names.get(value.tensor, value.tensor.name))

@@ -68,10 +68,11 @@ def _read(file: ww.Source) -> MappedFile:
     reader = Reader(file)
     walk = Walk(reader, read_model(reader))
     walk.go()
-    tensors = Layers(walk, Tensors(reader)).all()
+    layers = Layers(walk, Tensors(reader))
+    tensors = layers.all()
     if not tensors:
         raise ww.SourceError(f"{file.label}: no tensor is in its graph")
-    return MappedFile(file, tensors)
+    return MappedFile(file, tensors, warnings=layers.warnings())
 
 
 _FORMAT = FileFormat("onnx", (".onnx",), _read, ordered=True, preferred=("model.onnx",))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _FEW = 1 << 16  # scales that any weight may have; else each is shared by some numbers
 _PADDING = 1 << 20  # bytes: blocks are filled up
 _AT_ONCE = 1 << 18  # bytes that are turned into numbers together
+_MOST_STEPS = 1 << 21  # scales of which each one tells the rounding: of more, the largest one does
+_OF_A_VISIT = 128  # scales that are read at opening for each visit of the budget
 
 _FLOAT8 = {"float8_e4m3fn": 3, "float8_e4m3fnuz": 3, "float8_e5m2": 2, "float8_e5m2fnuz": 2}
 """Bits of the fraction of a number."""
@@ -64,6 +66,35 @@ def dequantized(value: Value, axes: tuple[int, ...], stored: Callable[[Value], S
     return replace(made, rounding=_rounding(whole, axes))
 
 
+def are_equal(
+    one: Quantization | Packed, other: Quantization | Packed, stored: Callable[[Value], StoredTensor]
+) -> bool:
+    """Whether two ways in which the same whole numbers are meant have equal scales and zero points."""
+    pairs = ((one.scale, other.scale), (one.zero, other.zero))
+    return one.layout == other.layout and all(_hold_the_same(*pair, stored) for pair in pairs)
+
+
+def _hold_the_same(one: Value | None, other: Value | None, stored: Callable[[Value], StoredTensor]) -> bool:
+    """Whether two tensors have the same numbers, if those are few; one that is not there has none but zeros."""
+    if one is None or other is None:
+        return not any(_few(part, stored).any() for part in (one, other) if part is not None)
+    if one.tensor is other.tensor:
+        return True
+    left, right = _few(one, stored), _few(other, stored)
+    return len(left) == len(right) and bool((left == right).all())
+
+
+def _few(value: Value, stored: Callable[[Value], StoredTensor]) -> npt.NDArray[Any]:
+    """Return the numbers of a tensor in a row; NaN, which equals nothing, where they are many or no numbers."""
+    import numpy as np
+
+    part = stored(value)
+    if part.fault or part.dtype not in _STEPS | _SCALES or math.prod(part.shape) > _FEW:
+        return np.full(1, np.nan)
+    part.file.budget.take("visits", math.prod(part.shape) // _OF_A_VISIT)
+    return _numbers(part, "f8").reshape(-1)
+
+
 class _UnfitError(Exception):
     """Scales that do not fit the tensor; the message says why."""
 
@@ -89,7 +120,9 @@ def _rounding(whole: _Whole, axes: tuple[int, ...]) -> ww.Rounding:
     fraction = _FLOAT8.get(whole.found.dtype)
     if fraction is not None:
         return ww.Rounding(2.0**-fraction)
-    steps = whole.steps()
+    count = math.prod(whole.scale.shape)
+    whole.found.file.budget.take("visits", count // _OF_A_VISIT)
+    steps = whole.steps() if count <= _MOST_STEPS else _largest(whole.scale)
     try:
         return ww.Rounding.of_steps(steps.transpose(axes) if steps.ndim == len(axes) else steps)
     except ValueError:  # nor are the numbers finite, and so they are refused where they are analysed
@@ -269,6 +302,18 @@ def _numbers(tensor: StoredTensor, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
             some = _as_stored(content[first : first + _AT_ONCE], tensor.dtype)
             numbers[place : place + len(some)] = some[: len(numbers) - place]
     return numbers.reshape(tensor.shape)
+
+
+def _largest(scales: StoredTensor) -> npt.NDArray[Any]:
+    """Return the largest of many scales, without their sign."""
+    import numpy as np
+
+    largest = np.zeros((), "f8")
+    with scales.read_bytes() as content, np.errstate(all="ignore"):
+        for first in range(0, len(content), _AT_ONCE):
+            some = _as_stored(content[first : first + _AT_ONCE], scales.dtype)
+            largest = np.maximum(largest, abs(some).max().astype("f8"))
+    return largest
 
 
 def _as_stored(content: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[Any]:

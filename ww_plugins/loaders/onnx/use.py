@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,13 @@ class Use:
     def integers(self, name: str) -> tuple[int, ...]:
         """Return an attribute that is a list of whole numbers."""
         return integers_of(self.reader, self.attribute(name))
+
+    def number(self, name: str, default: float) -> float:
+        """Return an attribute that is a floating-point number."""
+        found = self.attribute(name)
+        if found is None or found.number_at is None:
+            return default
+        return float(struct.unpack("<f", self.reader.bytes_of(found.number_at))[0])
 
     def makes(self, known: Known | None) -> None:
         """Say what is known of the first output."""
