@@ -351,6 +351,48 @@ def test_modules_are_told_by_nodes_and_biases():
     assert layer_of_bias("b") == ""
 
 
+def test_batch_norms_that_pytorch_folded_are_told(tmp_path):
+    """Where all names are made up, or a norm stands by itself, nothing tells it."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    folded = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    alone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4))
+    said = []
+    for number, net in enumerate([nn.Sequential(*folded, nn.Conv2d(4, 2, 1)), alone, folded]):
+        path = tmp_path / f"{number}.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(net.eval(), torch.zeros(1, 3, 8, 8), path, dynamo=False)
+        with LOADER.open(path) as checkpoint:
+            said.append(list(checkpoint.warnings))
+    (told,) = said[0]
+    assert told == (
+        f"{tmp_path / '0.onnx'}: it seems that 2 kernels, '0' and '2', hold a batch norm that the exporter folded into "
+        "them: their spectra are those of the folded weights"
+    )
+    assert said[1:] == [[], []]
+
+
+def test_batch_norms_that_names_tell_are_told(tmp_path):
+    arrays = {
+        "ConvBnFusion_W_features.0.weight": normal(4, 3, 1), "net/stem/Conv2D_weights_fused_bn": normal(4, 3, 1),
+        "const_fold_opt__9": normal(4, 3, 1), "conv_batchnorm.weight": normal(4, 3, 1),
+    }  # fmt: skip
+    outputs = ["a", "b", "net/bn/FusedBatchNormV3:0", "/conv_batchnorm/Conv_output_0"]
+    nodes = [node("Conv", f"x {name}", output) for name, output in zip(arrays, outputs, strict=True)]
+    path = saved(tmp_path / "net.onnx", nodes, arrays)
+    with LOADER.open(path) as checkpoint:
+        known, likely = checkpoint.warnings
+    assert known == (
+        f"{path}: 2 kernels, 'ConvBnFusion_W_features.0' and 'net/stem/Conv2D_weights_fused_bn', hold a batch norm that "
+        "the exporter folded into them: their spectra are those of the folded weights"
+    )
+    assert likely == (
+        f"{path}: it seems that 1 kernel, 'const_fold_opt__9', holds a batch norm that the exporter folded into it: its "
+        "spectrum is that of the folded weights"
+    )
+
+
 def test_norms_that_are_spelled_out_are_norms(tmp_path):
     path = saved(
         tmp_path / "net.onnx",
