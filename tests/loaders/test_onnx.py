@@ -384,12 +384,12 @@ def test_batch_norms_that_names_tell_are_told(tmp_path):
     with LOADER.open(path) as checkpoint:
         known, likely = checkpoint.warnings
     assert known == (
-        f"{path}: 2 kernels, 'ConvBnFusion_W_features.0' and 'net/stem/Conv2D_weights_fused_bn', hold a batch norm that "
-        "the exporter folded into them: their spectra are those of the folded weights"
+        f"{path}: 2 kernels, 'ConvBnFusion_W_features.0' and 'net/stem/Conv2D_weights_fused_bn', hold a batch norm "
+        "that the exporter folded into them: their spectra are those of the folded weights"
     )
     assert likely == (
-        f"{path}: it seems that 1 kernel, 'const_fold_opt__9', holds a batch norm that the exporter folded into it: its "
-        "spectrum is that of the folded weights"
+        f"{path}: it seems that 1 kernel, 'const_fold_opt__9', holds a batch norm "
+        "that the exporter folded into it: its spectrum is that of the folded weights"
     )
 
 
@@ -672,6 +672,26 @@ def test_a_bias_whose_weight_cannot_be_read_is_a_layer_of_its_own(tmp_path):
     path = saved(tmp_path / "net.onnx", nodes, arrays)
     assert told(path) == {"fc.bias": ("other", (4,), 1, "")}
     assert {skipped.name for skipped in read(path)[2].skipped} == {"fc.weight", "s"}
+
+
+@pytest.mark.parametrize(("kind", "order"), [("LSTM", [0, 3, 1, 2]), ("GRU", [1, 0, 2]), ("RNN", [0])])
+def test_gates_are_stacked_along_the_first_axis_of_each_matrix(kind, order, tmp_path):
+    """ONNX has the gates i, o, f, c and z, r, h; PyTorch i, f, g, o and r, z, n: ww changes no order."""
+    torch = pytest.importorskip("torch")
+    net = getattr(torch.nn, kind)(3, 5, bidirectional=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(net, torch.zeros(2, 1, 3), tmp_path / "net.onnx", dynamo=False)
+    layers, numbers, _ = read(tmp_path / "net.onnx")
+    assert [(layer.kind, layer.shape) for layer in layers.values()] == [
+        (ww.LayerKind.RECURRENT, (5 * len(order), cols)) for cols in (3, 3, 5, 5)
+    ]
+    theirs = {name: parameter.detach().numpy() for name, parameter in net.named_parameters() if "bias" not in name}
+    matrices = [numbers[layer.weight.name] for layer in layers.values()]
+    names = ["weight_ih_l0", "weight_ih_l0_reverse", "weight_hh_l0", "weight_hh_l0_reverse"]
+    for ours, name in zip(matrices, names, strict=True):
+        gates = theirs[name].reshape(len(order), 5, -1)
+        assert np.array_equal(ours, gates[order].reshape(ours.shape))
 
 
 def test_pieces_take_no_name_of_another_tensor(tmp_path):

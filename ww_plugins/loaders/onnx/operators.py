@@ -16,7 +16,7 @@ from ww_plugins.loaders.onnx.integers import (
 from ww_plugins.loaders.onnx.recurrent import quantized_recurrent, recurrent
 from ww_plugins.loaders.onnx.remarks import Remark
 from ww_plugins.loaders.onnx.use import Use
-from ww_plugins.loaders.onnx.values import Looked, Product, Quantization, Ratio, ScaledBy, Value
+from ww_plugins.loaders.onnx.values import Looked, Product, Quantization, Ratio, ScaledBy, Spread, Value
 
 _WHOLE = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13, 21, 22, 25, 26})
 """The format's numbers of dtypes that hold no fractions."""
@@ -38,6 +38,11 @@ def _transpose(use: Use) -> None:
     if value is not None:
         order = use.integers("perm") or tuple(reversed(range(len(value.axes))))
         use.makes(value.permuted(order))
+
+
+def _expand(use: Use) -> None:
+    value = use.value(0)
+    use.makes(None if value is None else Spread(value))
 
 
 def _quantize(use: Use) -> None:
@@ -174,6 +179,7 @@ _STANDARD: Mapping[str, Callable[[Use], None]] = {
     "Identity": _identity,
     "Cast": _cast,
     "Transpose": _transpose,
+    "Expand": _expand,
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
     "Conv": _convolution,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ww_plugins.loaders.onnx.claims import Claims
 from ww_plugins.loaders.onnx.messages import integers_of
-from ww_plugins.loaders.onnx.values import Value
+from ww_plugins.loaders.onnx.values import Spread, Value
 
 if TYPE_CHECKING:
     from ww_plugins.loaders.onnx.messages import Attribute, Node
@@ -71,8 +71,9 @@ class Use:
     def buffers(self, *places: int) -> None:
         """Take inputs for tensors of no layer."""
         for place in places:
-            value = self.value(place)
-            if value is not None:
+            known = self.known(place)
+            value = known.value if isinstance(known, Spread) else known
+            if isinstance(value, Value):
                 self.claims.buffer(value, self.node)
 
     def bias(self, place: int, weight: Value, length: int) -> None:

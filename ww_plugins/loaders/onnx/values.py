@@ -121,6 +121,13 @@ class ScaledBy:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Spread:
+    """A tensor that is repeated along its axes, as the state is with which a recurrent layer begins."""
+
+    value: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Looked:
     """Rows that were looked up in a table of whole numbers, before they get their scale."""
 
@@ -132,7 +139,7 @@ class Ratio:
     """What a division or a product made: where a norm is spelled out, its scale is what comes next."""
 
 
-Known = Value | Product | ScaledBy | Looked | Ratio
+Known = Value | Product | ScaledBy | Spread | Looked | Ratio
 
 
 @dataclass(slots=True)
