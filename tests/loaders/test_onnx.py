@@ -449,6 +449,18 @@ def test_quantized_weights_are_what_the_library_makes_of_them(case, tmp_path):
     assert layer.weight.rounding == ww.ROUNDINGS["float32"].with_at_least(told)
 
 
+def test_the_largest_of_very_many_scales_tells_the_rounding(tmp_path):
+    rows, cols = 1100, 8000
+    scale = np.full((rows, cols // 8), 0.25, np.float32)
+    scale[7, 9] = 0.5
+    arrays = {"q": np.ones((rows, cols), np.int8), "s": scale}
+    nodes = [node("DequantizeLinear", "q s", "w", axis=1, block_size=8), node("Gemm", "x w", transB=1)]
+    with LOADER.open(saved(tmp_path / "net.onnx", nodes, arrays)) as checkpoint:
+        (layer,) = checkpoint.layers
+        told = ww.Rounding.of_steps(0.5)
+        assert layer.weight.rounding == ww.ROUNDINGS["float32"].with_at_least(told)
+
+
 @pytest.mark.parametrize("code", ["INT4", "UINT4", "FLOAT8E4M3FN", "FLOAT8E5M2"])
 def test_numbers_of_less_than_a_byte_and_short_floats_are_made_too(code, tmp_path):
     values = RANDOM.integers(0, 8, (5, 7)).astype(np.float32)

@@ -15,7 +15,7 @@ from ww_core.loading.mapped import excess_over_parts
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     import numpy.typing as npt
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 _FEW = 1 << 16  # scales that any weight may have; else each is shared by some numbers
 _PADDING = 1 << 20  # bytes: blocks are filled up
 _AT_ONCE = 1 << 18  # bytes that are turned into numbers together
-_MOST_STEPS = 1 << 21  # scales of which each one tells the rounding: of more, the largest one does
-_OF_A_VISIT = 128  # scales that are read at opening for each visit of the budget
+_READ_AT_ONCE = 1 << 24  # bytes that are read together
+_MOST_STEPS = 1 << 20  # scales of which each one tells the rounding: of more, the largest one does
+_OF_A_VISIT, _OF_A_GLANCE = 64, 256  # scales that are read at opening for a visit of the budget: each, and the largest
 
 _FLOAT8 = {"float8_e4m3fn": 3, "float8_e4m3fnuz": 3, "float8_e5m2": 2, "float8_e5m2fnuz": 2}
 """Bits of the fraction of a number."""
@@ -120,9 +121,13 @@ def _rounding(whole: _Whole, axes: tuple[int, ...]) -> ww.Rounding:
     fraction = _FLOAT8.get(whole.found.dtype)
     if fraction is not None:
         return ww.Rounding(2.0**-fraction)
-    count = math.prod(whole.scale.shape)
-    whole.found.file.budget.take("visits", count // _OF_A_VISIT)
-    steps = whole.steps() if count <= _MOST_STEPS else _largest(whole.scale)
+    count, budget = math.prod(whole.scale.shape), whole.found.file.budget
+    if count <= _MOST_STEPS:
+        budget.take("visits", count // _OF_A_VISIT)
+        steps = whole.steps()
+    else:
+        budget.take("visits", count // _OF_A_GLANCE)
+        steps = _largest(whole.scale)
     try:
         return ww.Rounding.of_steps(steps.transpose(axes) if steps.ndim == len(axes) else steps)
     except ValueError:  # nor are the numbers finite, and so they are refused where they are analysed
@@ -296,11 +301,10 @@ def _numbers(tensor: StoredTensor, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     import numpy as np
 
     numbers = np.empty(math.prod(tensor.shape), dtype)
-    with tensor.read_bytes() as content:
-        for first in range(0, len(content), _AT_ONCE):
-            place = first * 8 // BITS[tensor.dtype]
-            some = _as_stored(content[first : first + _AT_ONCE], tensor.dtype)
-            numbers[place : place + len(some)] = some[: len(numbers) - place]
+    filled = 0
+    for some in _in_pieces(tensor):
+        numbers[filled : filled + len(some)] = some[: len(numbers) - filled]
+        filled += len(some)
     return numbers.reshape(tensor.shape)
 
 
@@ -309,11 +313,25 @@ def _largest(scales: StoredTensor) -> npt.NDArray[Any]:
     import numpy as np
 
     largest = np.zeros((), "f8")
-    with scales.read_bytes() as content, np.errstate(all="ignore"):
-        for first in range(0, len(content), _AT_ONCE):
-            some = _as_stored(content[first : first + _AT_ONCE], scales.dtype)
+    with np.errstate(all="ignore"):
+        for some in _in_pieces(scales):
             largest = np.maximum(largest, abs(some).max().astype("f8"))
     return largest
+
+
+def _in_pieces(tensor: StoredTensor) -> Iterator[npt.NDArray[Any]]:
+    """Give the numbers of a tensor a piece at a time, as they are stored: what was mapped would stay in memory."""
+    import numpy as np
+
+    for start in range(0, tensor.nbytes, _READ_AT_ONCE):
+        nbytes = min(_READ_AT_ONCE, tensor.nbytes - start)
+        if tensor.content is None:
+            block = tensor.file.bytes_at(tensor.offset + start, nbytes)
+        else:
+            block = tensor.content[start : start + nbytes]
+        content = np.frombuffer(block, np.uint8)
+        for first in range(0, nbytes, _AT_ONCE):
+            yield _as_stored(content[first : first + _AT_ONCE], tensor.dtype)
 
 
 def _as_stored(content: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[Any]:
