@@ -166,7 +166,7 @@ class _Scaled:
         import numpy as np
 
         exact = "<f8" if BITS[self.found.dtype] > 16 else "<f4"  # that holds each whole number
-        with np.errstate(all="ignore"):  # numbers that are not finite are told where they are analysed
+        with np.errstate(all="ignore"):
             numbers = _numbers(self.found, exact)
             if self.zero is not None:
                 self._combine(np.subtract, numbers, self.zero)
@@ -302,9 +302,10 @@ def _numbers(tensor: StoredTensor, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 
     numbers = np.empty(math.prod(tensor.shape), dtype)
     filled = 0
-    for some in _in_pieces(tensor):
-        numbers[filled : filled + len(some)] = some[: len(numbers) - filled]
-        filled += len(some)
+    with np.errstate(all="ignore"):  # what is not finite is told where it is analysed
+        for some in _in_pieces(tensor):
+            numbers[filled : filled + len(some)] = some[: len(numbers) - filled]
+            filled += len(some)
     return numbers.reshape(tensor.shape)
 
 
