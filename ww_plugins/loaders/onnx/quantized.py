@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_core.loading.contents import BITS, description_of
-from ww_core.loading.mapped import excess_over_parts
+from ww_core.loading.excess import excess_over_parts
+from ww_plugins.loaders.onnx.numbers import FLOAT8, SHORT, largest_of, numbers_of, split
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import numpy as np
     import numpy.typing as npt
@@ -24,16 +25,11 @@ if TYPE_CHECKING:
 
 _FEW = 1 << 16  # scales that any weight may have; else each is shared by some numbers
 _PADDING = 1 << 20  # bytes: blocks are filled up
-_AT_ONCE = 1 << 18  # bytes that are turned into numbers together
-_READ_AT_ONCE = 1 << 24  # bytes that are read together
+_AT_ONCE = 1 << 18  # numbers that are made together
 _MOST_STEPS = 1 << 20  # scales of which each one tells the rounding: of more, the largest one does
 _OF_A_VISIT, _OF_A_GLANCE = 64, 256  # scales that are read at opening for a visit of the budget: each, and the largest
 
-_FLOAT8 = {"float8_e4m3fn": 3, "float8_e4m3fnuz": 3, "float8_e5m2": 2, "float8_e5m2fnuz": 2}
-"""Bits of the fraction of a number."""
-
-_SHORT = frozenset({"int4", "uint4", "int2", "uint2"})
-_STEPS = frozenset({*_SHORT, *_FLOAT8, "int8", "uint8", "int16", "uint16", "int32"})
+_STEPS = frozenset({*SHORT, *FLOAT8, "int8", "uint8", "int16", "uint16", "int32"})
 _SCALES = frozenset({"float32", "float16", "bfloat16", "float64"})
 
 
@@ -93,7 +89,7 @@ def _few(value: Value, stored: Callable[[Value], StoredTensor]) -> npt.NDArray[A
     if part.fault or part.dtype not in _STEPS | _SCALES or math.prod(part.shape) > _FEW:
         return np.full(1, np.nan)
     part.file.budget.take("visits", math.prod(part.shape) // _OF_A_VISIT)
-    return _numbers(part, "f8").reshape(-1)
+    return numbers_of(part, "f8").reshape(-1)
 
 
 class _UnfitError(Exception):
@@ -118,7 +114,7 @@ def _refused(found: StoredTensor, made: StoredTensor, why: str) -> StoredTensor:
 
 
 def _rounding(whole: _Whole, axes: tuple[int, ...]) -> ww.Rounding:
-    fraction = _FLOAT8.get(whole.found.dtype)
+    fraction = FLOAT8.get(whole.found.dtype)
     if fraction is not None:
         return ww.Rounding(2.0**-fraction)
     count, budget = math.prod(whole.scale.shape), whole.found.file.budget
@@ -127,7 +123,7 @@ def _rounding(whole: _Whole, axes: tuple[int, ...]) -> ww.Rounding:
         steps = whole.steps()
     else:
         budget.take("visits", count // _OF_A_GLANCE)
-        steps = _largest(whole.scale)
+        steps = largest_of(whole.scale)
     try:
         return ww.Rounding.of_steps(steps.transpose(axes) if steps.ndim == len(axes) else steps)
     except ValueError:  # nor are the numbers finite, and so they are refused where they are analysed
@@ -160,14 +156,14 @@ class _Scaled:
             raise _UnfitError("it has another count of zero points than of scales")
 
     def steps(self) -> npt.NDArray[Any]:
-        return abs(_numbers(self.scale, "f8").reshape(self._along(self.scale.shape)))
+        return abs(numbers_of(self.scale, "f8").reshape(self._along(self.scale.shape)))
 
     def numbers(self) -> npt.NDArray[Any]:
         import numpy as np
 
         exact = "<f8" if BITS[self.found.dtype] > 16 else "<f4"  # that holds each whole number
         with np.errstate(all="ignore"):
-            numbers = _numbers(self.found, exact)
+            numbers = numbers_of(self.found, exact)
             if self.zero is not None:
                 self._combine(np.subtract, numbers, self.zero)
             self._combine(np.multiply, numbers, self.scale)
@@ -175,7 +171,7 @@ class _Scaled:
 
     def _combine(self, operation: np.ufunc, numbers: npt.NDArray[Any], part: StoredTensor) -> None:
         """Change numbers in place by the zero points or scales that belong to them."""
-        own = _numbers(part, numbers.dtype).reshape(self._along(part.shape))
+        own = numbers_of(part, numbers.dtype).reshape(self._along(part.shape))
         if not self.meant.block or own.size == 1:
             operation(numbers, own, out=numbers)
             return
@@ -242,20 +238,20 @@ class _Blocks:
                 raise _UnfitError("its zero points are not as many as its blocks")
 
     def steps(self) -> npt.NDArray[Any]:
-        return abs(_numbers(self.scale, "f8").reshape(self.shape[0], -1))
+        return abs(numbers_of(self.scale, "f8").reshape(self.shape[0], -1))
 
     def numbers(self) -> npt.NDArray[Any]:
         import numpy as np
 
         (rows, cols), block = self.shape, self.meant.block
         made = np.empty(self.shape, "<f4")
-        scales, zeros = _numbers(self.scale, "f4").reshape(rows, -1, 1), self._zeros()
+        scales, zeros = numbers_of(self.scale, "f4").reshape(rows, -1, 1), self._zeros()
         at_once = max(1, _AT_ONCE // (self._blocks * block))
         with self.found.read_bytes() as content, np.errstate(all="ignore"):
             packed = content.reshape(rows, -1)
             for first in range(0, rows, at_once):
                 these = slice(first, first + at_once)
-                numbers = _split(packed[these], self.meant.bits).reshape(-1, self._blocks, block).astype("f4")
+                numbers = split(packed[these], self.meant.bits).reshape(-1, self._blocks, block).astype("f4")
                 numbers -= zeros[these]
                 numbers *= scales[these]
                 made[these] = numbers.reshape(len(numbers), -1)[:, :cols]
@@ -272,9 +268,9 @@ class _Blocks:
         if self.zero is None:
             return np.full((rows, 1, 1), 1 << (bits - 1), "f4")
         if self.zero.dtype != "uint8":
-            return _numbers(self.zero, "f4").reshape(rows, blocks, 1)
+            return numbers_of(self.zero, "f4").reshape(rows, blocks, 1)
         with self.zero.read_bytes() as content:
-            return _split(content.reshape(rows, -1), bits)[:, :blocks, None].astype("f4")
+            return split(content.reshape(rows, -1), bits)[:, :blocks, None].astype("f4")
 
 
 _Whole = _Scaled | _Blocks
@@ -294,66 +290,3 @@ def _check_parts(whole: _Whole) -> None:
         raise _UnfitError("it has more bytes than its numbers take")
     if any(math.prod(part.shape) > _FEW + numbers // 8 for part in (scale, zero) if part is not None):
         raise _UnfitError("it has too many scales for its numbers")
-
-
-def _numbers(tensor: StoredTensor, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return the numbers of a tensor in another dtype, those of less than a byte too."""
-    import numpy as np
-
-    numbers = np.empty(math.prod(tensor.shape), dtype)
-    filled = 0
-    with np.errstate(all="ignore"):  # what is not finite is told where it is analysed
-        for some in _in_pieces(tensor):
-            numbers[filled : filled + len(some)] = some[: len(numbers) - filled]
-            filled += len(some)
-    return numbers.reshape(tensor.shape)
-
-
-def _largest(scales: StoredTensor) -> npt.NDArray[Any]:
-    """Return the largest of many scales, without their sign."""
-    import numpy as np
-
-    largest = np.zeros((), "f8")
-    with np.errstate(all="ignore"):
-        for some in _in_pieces(scales):
-            largest = np.maximum(largest, abs(some).max().astype("f8"))
-    return largest
-
-
-def _in_pieces(tensor: StoredTensor) -> Iterator[npt.NDArray[Any]]:
-    """Give the numbers of a tensor a piece at a time, as they are stored: what was mapped would stay in memory."""
-    import numpy as np
-
-    for start in range(0, tensor.nbytes, _READ_AT_ONCE):
-        nbytes = min(_READ_AT_ONCE, tensor.nbytes - start)
-        if tensor.content is None:
-            block = tensor.file.bytes_at(tensor.offset + start, nbytes)
-        else:
-            block = tensor.content[start : start + nbytes]
-        content = np.frombuffer(block, np.uint8)
-        for first in range(0, nbytes, _AT_ONCE):
-            yield _as_stored(content[first : first + _AT_ONCE], tensor.dtype)
-
-
-def _as_stored(content: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[Any]:
-    """Return bytes as the numbers that they are; the last byte may hold some too many."""
-    import ml_dtypes
-    import numpy as np
-
-    if dtype not in _SHORT:
-        is_special = dtype in _FLOAT8 or dtype == "bfloat16"
-        return content.view(getattr(ml_dtypes, dtype) if is_special else np.dtype(dtype).newbyteorder("<"))
-    numbers = _split(content, BITS[dtype])
-    if dtype.startswith("u"):
-        return numbers
-    half = np.int8(1 << (BITS[dtype] - 1))
-    return (numbers.view(np.int8) ^ half) - half
-
-
-def _split(packed: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
-    """Return the numbers of bytes, along the last axis."""
-    import numpy as np
-
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    parts = (packed[..., None] >> shifts) & np.uint8((1 << bits) - 1)
-    return parts.reshape(*packed.shape[:-1], -1)

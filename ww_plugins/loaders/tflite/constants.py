@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_core.loading.contents import BITS, description_of, raw_dtype
+from ww_core.loading.excess import excess_over_parts
 from ww_core.loading.folded import names_batch_norm, sentences_of_folded
-from ww_core.loading.mapped import MappedFile, StoredTensor, excess_over_parts, transposed
+from ww_core.loading.mapped import MappedFile, StoredTensor, transposed
 from ww_core.loading.names import fault_of_name, quoted
 from ww_core.loading.state_dict import Part
 from ww_plugins.loaders.tflite.model import Place
