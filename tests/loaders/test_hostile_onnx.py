@@ -379,8 +379,24 @@ def test_small_files_cost_little(case, tmp_path):
         "packed": lambda: model(tensor(more=part(99, bytes(9_000_000)))),
     }[case]()
     (tmp_path / "net.onnx").write_bytes(content)
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path / "net.onnx"], capture_output=True, text=True, check=True, timeout=60
-    )
+    _check_cost(tmp_path / "net.onnx")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_scales_that_are_a_hole_cost_little(tmp_path):
+    """They are 400 million, and tell the rounding at opening; on disk they take nothing."""
+    count = 400_000_000
+    with (tmp_path / "data.bin").open("wb") as file:
+        file.truncate(8 * count)
+    weight = external("w", (8, count), location="data.bin", length=8 * count).replace(number(2, 1), number(2, 3), 1)
+    scale = external("s", (count,), location="data.bin", length=4 * count)
+    nodes = part(1, part(1, "w") + part(1, "s") + part(2, "d") + part(4, "DequantizeLinear"))
+    nodes += part(1, part(1, "x") + part(1, "d") + part(2, "y") + part(4, "MatMul"))
+    (tmp_path / "net.onnx").write_bytes(model(weight, scale, graph=nodes))
+    _check_cost(tmp_path / "net.onnx")
+
+
+def _check_cost(path):
+    done = subprocess.run([sys.executable, "-c", PROGRAM, path], capture_output=True, text=True, check=True, timeout=60)
     seconds, kilobytes = map(float, done.stdout.split())
     assert (seconds < 5, kilobytes < 300_000) == (True, True), done.stdout

@@ -436,6 +436,29 @@ def test_a_file_whose_tensors_become_much_more_than_it_holds_is_refused(opened):
         opened(model(*(of_one_number(f"w{n}", 600) for n in range(200))))
 
 
+def test_batch_norms_that_names_suggest_are_told(opened):
+    """By the name of the kernel, of its bias or of what the operator makes; a norm alone is no kernel with one."""
+    joined = "net/bn_1/batchnorm/mul_1;net/deep/depthwise;net/bn_1/batchnorm/Rsqrt1"
+    fused = "net/Relu6;net/norm/FusedBatchNormV3;net/first/Conv2D"
+    tensors = [
+        X, T(joined, normal(12, 3, 2, 8)), T("k", normal(12, 3, 2, 8)), T("plain", normal(12, 3, 2, 8)),
+        T("d", normal(5, 8)), T(f"{fused}1", normal(5)), T("net/norm/FusedBatchNormV31", normal(1, 1, 8)),
+        T(fused, shape=(1, 4, 5, 12)), T("y", shape=(1, 4, 5, 12)), T("batchnorms/MatMul", shape=(1, 5)),
+    ]  # fmt: skip
+    ops = [
+        Op("CONV_2D", ("x", joined, -1), ("y",)), Op("CONV_2D", ("x", "k", -1), (fused,)),
+        Op("CONV_2D", ("x", "plain", -1), ("y",)), Op("FULLY_CONNECTED", ("x", "d", f"{fused}1"), ("y",)),
+        Op("FULLY_CONNECTED", ("x", "plain", -1), ("batchnorms/MatMul",)),
+        Op("MUL", ("x", "net/norm/FusedBatchNormV31")),
+    ]  # fmt: skip
+    with opened(model(*tensors, ops=ops)) as checkpoint:
+        (said,) = checkpoint.warnings
+    assert said.endswith(
+        f": it seems that 3 kernels, '{joined}' and 'k' among them, hold a batch norm that the exporter folded into "
+        "them: their spectra are those of the folded weights"
+    )
+
+
 def rows_of(dense):
     """The rows of a matrix as lists of places, and their numbers."""
     where = [np.flatnonzero(row) for row in dense]

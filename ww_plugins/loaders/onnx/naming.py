@@ -16,6 +16,8 @@ _MADE_UP = re.compile(
 )
 """Names that exporters make up for tensors that no module holds as they are."""
 
+_OF_CONVOLUTION = re.compile(r"(onnx::Conv_)?[0-9]+")
+
 _SUFFIXES = ("_quantized", "_Q4", "_Q8", "_Transposed", ".weight")
 """What follows the name of a module in that of its weight; programs that quantize models add theirs."""
 
@@ -27,6 +29,16 @@ _OF_BIAS = re.compile(r"(.+)([._])bias(_quantized)?", re.DOTALL)
 def is_made_up(name: str) -> bool:
     """Whether the name of a tensor is an exporter's own."""
     return _MADE_UP.fullmatch(name) is not None
+
+
+def tells_folding(kernel: str) -> bool:
+    """Whether the name of a kernel is one that ONNX Runtime and tf2onnx give it when they fold a batch norm into it."""
+    return kernel.startswith("ConvBnFusion_W_") or "_weights_fused_bn" in kernel
+
+
+def suggests_folding(kernel: str, bias: str) -> bool:
+    """Whether both names are such as PyTorch's exporter makes up when it folds a batch norm into a convolution."""
+    return all(_OF_CONVOLUTION.fullmatch(name) is not None for name in (kernel, bias))
 
 
 def layer_of(tensor: str) -> str:
