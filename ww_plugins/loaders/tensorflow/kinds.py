@@ -30,7 +30,7 @@ from ww_core.loading.channels_last import (
     table,
     told_by_bias,
 )
-from ww_core.loading.names import quoted
+from ww_core.loading.names import listing
 from ww_core.loading.state_dict import Part
 
 if TYPE_CHECKING:
@@ -38,10 +38,9 @@ if TYPE_CHECKING:
 
     from ww_core.loading.mapped import StoredTensor
 
-_KERNELS = frozenset({"kernel", "weights", "weight", "w"})
+KERNELS = frozenset({"kernel", "weights", "weight", "w"})
 _MEASURED = frozenset({"total", "count"})  # by metrics
 _CELL = re.compile(r"(^|[/_])(lstm|gru|rnn)", re.IGNORECASE)
-_LISTED = 5
 
 
 class Meaning(NamedTuple):
@@ -89,7 +88,7 @@ def with_parts(tensors: Sequence[StoredTensor]) -> tuple[list[StoredTensor], lis
         for last, meaning in meanings.items():
             if meaning.doubt:
                 doubts.setdefault(meaning.doubt, []).append(module[last].name)
-    return [made[tensor.name] for tensor in tensors], [_sentence(doubt, told) for doubt, told in doubts.items()]
+    return [made[tensor.name] for tensor in tensors], [f"{doubt}: {listing(told)}" for doubt, told in doubts.items()]
 
 
 def _layers(
@@ -109,7 +108,7 @@ def _made(
         return replace(made, part=made.part and made.part._replace(layer=layers[last]))
     axes = len(tensor.shape)
     if axes == 1 or (axes == 2 and is_of_heads(_last(path))):
-        owners = SCALES if last in SHIFTS else _KERNELS | POINTWISE if last in BIASES else ()
+        owners = SCALES if last in SHIFTS else KERNELS | POINTWISE if last in BIASES else ()
         owner = next((layers[own] for own in layers if own in owners), "")
         if owner:
             return in_a_row(tensor.shape, Part("bias", owner)).of_file(tensor)
@@ -143,9 +142,9 @@ def _of_no_kind(shape: tuple[int, ...]) -> Meaning:
 def _matrix(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meaning:
     if is_table(_last(path), last):
         return Meaning(table())
-    if last == "recurrent_kernel" or (last in _KERNELS and ("recurrent_kernel" in module or _CELL.search(path))):
+    if last == "recurrent_kernel" or (last in KERNELS and ("recurrent_kernel" in module or is_cell(path))):
         return Meaning(dense(kind=ww.LayerKind.RECURRENT))
-    return Meaning(dense(), "" if last in _KERNELS else _TAKEN_FOR_MATRICES)
+    return Meaning(dense(), "" if last in KERNELS else _TAKEN_FOR_MATRICES)
 
 
 def _kernel(path: str, last: str, shape: tuple[int, ...], module: Mapping[str, StoredTensor]) -> Meaning:
@@ -153,7 +152,7 @@ def _kernel(path: str, last: str, shape: tuple[int, ...], module: Mapping[str, S
         return Meaning(depthwise(shape))
     if last in POINTWISE or last == "recurrent_kernel" or "recurrent_kernel" in module:
         return Meaning(convolution(shape))
-    if last not in _KERNELS:
+    if last not in KERNELS:
         return _of_no_kind(shape)
     if matrix := of_attention(_last(path), shape):
         return Meaning(matrix)
@@ -166,11 +165,10 @@ def _kernel(path: str, last: str, shape: tuple[int, ...], module: Mapping[str, S
     return Meaning(placed, _DOUBTS[doubt])
 
 
+def is_cell(path: str) -> bool:
+    """Tell whether a path names a recurrent layer."""
+    return _CELL.search(path) is not None
+
+
 def _last(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _sentence(doubt: str, names: Sequence[str]) -> str:
-    shown = ", ".join(quoted(name) for name in names[:_LISTED])
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"{doubt}: {shown}{more}"
