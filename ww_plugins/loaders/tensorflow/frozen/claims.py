@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import ww_core as ww
 from ww_core.loading.channels_last import Placed, as_stored
 from ww_core.loading.state_dict import Part
+from ww_plugins.loaders.tensorflow.frozen.values import Value
 
 if TYPE_CHECKING:
-    from ww_plugins.loaders.tensorflow.frozen.values import Constant, Value
+    from ww_plugins.loaders.tensorflow.frozen.values import Constant
 
 
 class Claim(NamedTuple):
@@ -49,8 +50,8 @@ class Claims:
         return value.constant if claim.is_weight else None
 
     def norm(self, value: Value) -> Constant | None:
-        """Take a row for the scale of a norm."""
-        row = value.squeezed(())
+        """Take a row for the scale of a norm, whatever shape it has for it."""
+        row = Value.of(value.constant).squeezed(())
         part = Part("weight", kind=ww.LayerKind.NORM)
         return self.weight(row, as_stored(row.shape, part)) if len(row.shape) == 1 else None
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _VARIABLES = KERNELS | DEPTHWISE | POINTWISE | SCALES | {"recurrent_kernel"}
 _READ = re.compile(r"(?P<scope>.+?)(/(?P<read>ReadVariableOp(_[0-9]+)?)(/resource)?|/[0-9]+)", re.DOTALL)
 _WITHIN = re.compile(
-    r"(.+)/((convolution|conv1d|Conv1D)(_[0-9]+)?/ExpandDims(_[0-9]+)?|batchnorm(_[0-9]+)?/\w+|einsum(_[0-9]+)?/Einsum)",
+    r"(.+)/((convolution|conv1d|Conv1D|conv_transpose|conv1d_transpose|depthwise)(_[0-9]+)?/ExpandDims(_[0-9]+)?"
+    r"|batchnorm(_[0-9]+)?/\w+|einsum(_[0-9]+)?/Einsum)",
     re.DOTALL,
 )
 """Scopes of a layer in which an operation opens one of its own."""
 
 _NUMBERED = re.compile(r"(.+)(_[0-9]+)", re.DOTALL)
-_MODEL = re.compile(r"(functional|model|sequential)(_[0-9]+)?")
 
 
 class _Named(NamedTuple):
@@ -71,11 +71,11 @@ def _named(name: str) -> _Named:
 
 
 def _shortened(layers: Sequence[str]) -> list[str]:
-    """Return layers without a number that all scopes have, as those that are entered again, and without the model's."""
+    """Return layers without a number that all scopes have, and without the scope of the model around them."""
     parts = [layer.split("/") for layer in layers]
     numbers = {found[2] if (found := _NUMBERED.fullmatch(part)) else "" for own in parts for part in own}
     if len(numbers) == 1 and (number := next(iter(numbers))):
         parts = [[part.removesuffix(number) for part in own] for own in parts]
-    if parts and all(len(own) > 1 and own[0] == parts[0][0] for own in parts) and _MODEL.fullmatch(parts[0][0]):
+    if all(len(own) > 1 and own[0] == parts[0][0] for own in parts):
         parts = [own[1:] for own in parts]
     return ["/".join(own) for own in parts]

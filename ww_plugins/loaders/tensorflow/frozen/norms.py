@@ -5,9 +5,10 @@ A batch norm is ``x * m + (beta - mean * m)`` with ``m = gamma / sqrt(variance +
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ww_plugins.loaders.tensorflow.frozen.values import Ratio, Signal, Spread, Value
+from ww_plugins.loaders.tensorflow.frozen.values import Ratio, Signal, Spread, Value, flowing
 
 if TYPE_CHECKING:
     from ww_plugins.loaders.tensorflow.frozen.use import Use
@@ -20,7 +21,7 @@ def sum_of_norm(use: Use) -> bool:
         if isinstance(one, Ratio):
             if one.scale is not None and isinstance(other, Value) and _is_row(other, one.scale.shape):
                 use.claims.bias(other, one.scale)
-            use.makes(Signal(max(one.scale.shape, default=0) if one.scale is not None else 0))
+            use.makes(Signal(one.channels or (max(one.scale.shape, default=0) if one.scale is not None else 0)))
             return True
         if isinstance(one, Value) and one.size == 1 and (other is None or isinstance(other, Value)):
             use.makes(Spread(other))
@@ -44,8 +45,8 @@ def divide(use: Use) -> None:
     known = use.known(0)
     if isinstance(use.known(1), Spread):
         use.makes(Ratio(is_applied=True))
-    elif isinstance(known, Signal):
-        use.makes(Signal(known.channels))
+    else:
+        use.makes(flowing(known))
 
 
 def multiply(use: Use) -> bool:
@@ -55,13 +56,14 @@ def multiply(use: Use) -> bool:
         if not isinstance(ratio, Ratio):
             continue
         if not isinstance(other, Value):
-            use.makes(Ratio(ratio.scale, is_applied=True))
+            channels = other.channels if isinstance(other, Signal) else 0
+            use.makes(Ratio(ratio.scale, is_applied=True, channels=channels))
         elif ratio.scale is not None:  # the mean
             use.claims.buffer(other)
             use.makes(Ratio(ratio.scale, is_applied=True))
         else:
             scale = use.claims.norm(other) if other.size > 1 else None
-            use.makes(Ratio(scale, ratio.is_applied))
+            use.makes(replace(ratio, scale=scale))
         return True
     return False
 

@@ -16,7 +16,7 @@ from ww_core.loading.channels_last import (
 )
 from ww_core.loading.state_dict import Part
 from ww_plugins.loaders.tensorflow.frozen.norms import divide, multiply, root, subtract, sum_of_norm
-from ww_plugins.loaders.tensorflow.frozen.values import Given, Signal, Value
+from ww_plugins.loaders.tensorflow.frozen.values import Given, Lengths, Signal, Value, flowing
 from ww_plugins.loaders.tensorflow.kinds import is_cell
 
 if TYPE_CHECKING:
@@ -48,19 +48,22 @@ def _given(use: Use) -> None:
 
 
 def _activation(use: Use) -> None:
-    known = use.known(0)
-    if isinstance(known, Signal):
-        use.makes(Signal(known.channels))
-    elif isinstance(known, Given):
-        use.makes(known)
+    use.makes(flowing(use.known(0)))
 
 
 def _reshape(use: Use) -> None:
-    known, shape = use.known(0), use.integers_in(1)
-    if isinstance(known, Signal):
+    known, shape, told = use.known(0), use.integers_in(1), use.known(1)
+    if isinstance(known, Value):
+        use.makes(known.reshaped(shape) if shape is not None else None)
+    elif isinstance(known, Signal) and known.weight is not None:
         use.makes(Signal(0, known.weight, known.length))
-    elif isinstance(known, Value) and shape is not None:
-        use.makes(known.reshaped(shape))
+    elif shape is not None or isinstance(told, Lengths):
+        use.makes(Given(told.lengths if isinstance(told, Lengths) else shape or ()))
+
+
+def _pack(use: Use) -> None:
+    lengths = [use.integers_in(place) or () for place in range(len(use.node.inputs))]
+    use.makes(Lengths(tuple(one[0] if len(one) == 1 else -1 for one in lengths)))
 
 
 def _transpose(use: Use) -> None:
@@ -238,18 +241,17 @@ def _sum(use: Use) -> None:
         else:
             use.makes(Signal(known.channels))
         return
+    use.makes(flowing(use.known(0)) or flowing(use.known(1)))
 
 
 def _times(use: Use) -> None:
-    if multiply(use):
-        return
-    known = next((known for place in (0, 1) if isinstance(known := use.known(place), Signal)), None)
-    use.makes(Signal(known.channels) if known is not None else None)
+    if not multiply(use):
+        use.makes(flowing(use.known(0)) or flowing(use.known(1)))
 
 
 def _difference(use: Use) -> None:
     if not subtract(use):
-        _times(use)
+        use.makes(flowing(use.known(0)) or flowing(use.known(1)))
 
 
 def _fused(layer: Callable[[Use], None]) -> Callable[[Use], None]:
@@ -281,6 +283,7 @@ OPERATORS: Mapping[str, Callable[[Use], None]] = {
     "Placeholder": _given,
     "IdentityN": _each,
     "Reshape": _reshape,
+    "Pack": _pack,
     "Transpose": _transpose,
     "ExpandDims": _expand,
     "Squeeze": _squeeze,

@@ -147,9 +147,16 @@ class Signal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Given:
-    """What a graph is given; an axis whose length is not known has a negative one."""
+    """What no layer made, but has a shape that is told: -1 is the length of an axis that is not known."""
 
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lengths:
+    """A shape that is put together from lengths; -1 is one that is not known."""
+
+    lengths: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,10 +173,19 @@ class Ratio:
     Attributes:
         scale: The scale; None where none came yet.
         is_applied: Whether it was multiplied already by numbers, or by their mean.
+        channels: Of these numbers; 0 where that is not known.
     """
 
     scale: Constant | None = None
     is_applied: bool = False
+    channels: int = 0
 
 
-Known = Value | Signal | Given | Spread | Ratio
+Known = Value | Signal | Given | Lengths | Spread | Ratio
+
+
+def flowing(known: Known | None) -> Signal | Given | None:
+    """Return what is known of numbers once an operation changed each of them alone: no bias can follow it."""
+    if isinstance(known, Signal):
+        return Signal(known.channels)
+    return known if isinstance(known, Given) else None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ww_plugins.loaders.tensorflow.frozen.messages import Function, Graph, Node
     from ww_plugins.loaders.tensorflow.frozen.values import Constant, Known
 
-_OF_A_STEP = 8  # visits of the budget for each node, each time that it is come by
+_OF_A_STEP = 24  # visits of the budget for each node, each time that it is come by
 _CONDITIONAL = frozenset({"then_branch", "else_branch", "branches"})  # called without the first input
 _LOOPED = frozenset({"body", "cond"})
 _TRACE = re.compile(r"_[0-9]+$")
@@ -42,6 +42,7 @@ class Walk:
     _functions: dict[Constant, str] = field(default_factory=dict)
     _values: dict[Node, Value] = field(default_factory=dict)
     _orders: dict[str, tuple[dict[str, Node], Sequence[Node]]] = field(default_factory=dict)
+    _calls: dict[Node, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     _results: dict[tuple[object, ...], Sequence[Known | None]] = field(default_factory=dict)
 
     def go(self) -> None:
@@ -135,7 +136,9 @@ class Walk:
 
     def _call(self, node: Node, scope: Scope, depth: int) -> None:
         inputs = [scope.find(name) for name in node.inputs]
-        calls = {"f": [node.op]} if node.op in self.graph.functions else called(self.reader, node)
+        if node not in self._calls:
+            self._calls[node] = {"f": [node.op]} if node.op in self.graph.functions else called(self.reader, node)
+        calls = self._calls[node]
         for attribute, names in calls.items():
             for name in names:
                 if name not in self.graph.functions:
