@@ -13,6 +13,7 @@ from protobuf_files import message, number, part
 from tensorflow_files import in_layout_of_ww, normal, write_checkpoint
 
 import ww_core as ww
+from ww_plugins.loaders.tensorflow.frozen.operators import OPERATORS
 from ww_plugins.loaders.tensorflow.loader import TensorFlowLoader
 
 
@@ -485,6 +486,50 @@ def test_a_graph_of_countless_nodes_is_refused(loader, tmp_path):
     path = tmp_path / "net.pb"
     path.write_bytes(HELD + part(1, node("n", "Relu", "n")) * 300_000)
     assert "it has more than" in refusal(loader, path)
+
+
+def random_nodes(random, names, given):
+    ops = [*OPERATORS, "NextIteration", "Mystery", "StatefulPartitionedCall", "While"]
+    flags = ("transpose_a", "transpose_b", "adj_x", "adj_y")
+    for name in names:
+        if random.random() < 0.3:
+            shape = random.choice([0, 1, 2, 3, 4], random.integers(5))
+            yield constant(name, random.standard_normal(tuple(shape)).astype("f4"))
+        elif random.random() < 0.2:
+            yield ints(name, *random.choice([-5, -1, 0, 1, 2, 4, 2**31 - 1], random.integers(4)))
+        else:
+            inputs = [f"{random.choice([*names, *given])}{random.choice(['', ':0', ':1', ':out:0'])}" for _ in range(6)]
+            more = {
+                str(random.choice(flags)): True,
+                "equation": str(random.choice(["ab,bc->ac", "abc,cde->abde", ",->", "aa,ab->b"])),
+                "squeeze_dims": tuple(map(int, random.choice([-9, -1, 0, 5], random.integers(3)))),
+                "shape": {"shape": tuple(map(int, random.choice([-1, 0, 4], random.integers(5))))},
+                "f": {"function": str(random.choice(["f", "g", "h"]))},
+            }
+            told = {key: value for key, value in more.items() if random.random() < 0.3}
+            yield node(name, str(random.choice(ops)), *inputs[: random.integers(7)], **told)
+
+
+def test_nodes_that_make_no_sense_give_ww_s_errors_and_no_others(loader, tmp_path):
+    random = np.random.Generator(np.random.Philox(12))
+    path = tmp_path / "net.pb"
+    opened = 0
+    for _ in range(100):
+        functions = [
+            function(
+                name, ["p", "q"], random_nodes(random, [f"{name}{n}" for n in range(5)], "pq"), out=f"{name}0:out:0"
+            )
+            for name in "fg"
+        ]
+        path.write_bytes(graph(*random_nodes(random, [f"n{n}" for n in range(25)], ()), functions=functions))
+        try:
+            with loader.open(path) as checkpoint:
+                opened += len(checkpoint.layers)
+                for layer in checkpoint.layers:
+                    assert read(checkpoint, layer.weight).shape == layer.weight.shape
+        except ww.WWError as error:
+            assert str(error).isprintable()  # noqa: PT017 - other exceptions must not be caught
+    assert opened > 50
 
 
 def test_changed_bytes_give_ww_s_errors_and_no_others(loader, tmp_path):

@@ -79,6 +79,22 @@ def test_a_checkpoint_of_tensorflow_1_has_its_layers_and_the_newest_of_a_folder_
         loader.open(saved / "old")
 
 
+@pytest.mark.parametrize("told", ["../outside/net-2", "/outside/net-2", "/outside/other-3", "a/../../net-2", "..", ""])
+def test_what_is_told_of_the_newest_checkpoint_leads_to_no_other_folder(told, loader, tmp_path):
+    for folder in ("outside", "inside"):
+        (tmp_path / folder).mkdir()
+        for step in (1, 2, 3):
+            stem = "other" if (folder, step) == ("outside", 3) else "net"
+            write_checkpoint(tmp_path / folder / f"{stem}-{step}", {f"{folder}/kernel": normal(step, 8)})
+    (tmp_path / "inside" / "checkpoint").write_text(f'model_checkpoint_path: "{told}"\n')
+    if told.endswith("net-2"):  # a folder that was moved: its checkpoints still lie beside the file that names them
+        with loader.open(tmp_path / "inside") as opened:
+            assert [(layer.name, layer.weight.shape) for layer in opened.layers] == [("inside", (8, 2))]
+    else:
+        with pytest.raises(ww.SourceError, match="holds 3 checkpoints; name one"):
+            loader.open(tmp_path / "inside")
+
+
 def test_results_and_digest_are_those_of_the_arrays(tmp_path):
     weights = {"fc.weight": normal(30, 40), "fc.bias": normal(30)}
     path = write_checkpoint(tmp_path / "net", {"fc/kernel": weights["fc.weight"].T, "fc/bias": weights["fc.bias"]})
@@ -180,6 +196,10 @@ KINDS = {
     "3-D": ({"c/kernel": (3, 3, 2, 4, 6), "c/bias": (6,)}, {"c": ("conv3d", (6, 4, 3, 3, 2), 1, "c/bias")}, None),
     "unknown": ({"c/mixing": (3, 4, 6)}, {"c": ("other", (3, 4, 6), 1, None)}, "nothing tells the order"),
     "six axes": ({"c/kernel": (1, 2, 3, 1, 2, 2)}, {"c": ("other", (1, 2, 3, 1, 2, 2), 1, None)}, "nothing tells"),
+    "matrices with names of statistics": (
+        {"a/mean": (4, 8), "b/total": (3, 4), "c/scale": (4, 4), "d/count": (1, 4), "d/beta": (4,)}, {},
+        "names of statistics and scales, though they are matrices: 'a/mean', 'b/total', 'c/scale'",
+    ),
     "a norm": ({"n/gamma": (4,), "n/beta": (4,)}, {"n": ("norm", (4,), 1, "n/beta")}, None),
     "a module that is a tensor": (
         {"a": (3, 4), "a/kernel": (4, 8)}, {"a": ("dense", (4, 3), 1, None), "a/kernel": ("dense", (8, 4), 1, None)},

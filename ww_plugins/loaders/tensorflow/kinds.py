@@ -62,6 +62,7 @@ _TAKEN_FOR_DEPTHWISE = (
     "taken for kernels of depthwise convolutions, though nothing tells them apart from those of transposed ones"
 )
 _TAKEN_FOR_MATRICES = "taken for matrices (in, out), as layers of TensorFlow have them, though no name tells it"
+_TAKEN_FOR_STATISTICS = "not analysed, because they have names of statistics and scales, though they are matrices"
 _TAKEN_AS_THEY_ARE = "read as they are stored, because nothing tells the order of their axes"
 
 _DOUBTS = {"": "", "transposed or depthwise": _TAKEN_FOR_CONVOLUTIONS, "transposed": _TAKEN_FOR_DEPTHWISE}
@@ -85,10 +86,18 @@ def with_parts(tensors: Sequence[StoredTensor]) -> tuple[list[StoredTensor], lis
         layers = _layers(path, meanings, module, names)
         for last, tensor in module.items():
             made[tensor.name] = _made(tensor, path, last, meanings, layers)
-        for last, meaning in meanings.items():
-            if meaning.doubt:
-                doubts.setdefault(meaning.doubt, []).append(module[last].name)
+        for last, tensor in module.items():
+            doubt = meanings[last].doubt if last in meanings else _doubt_of_buffer(last, tensor)
+            if doubt:
+                doubts.setdefault(doubt, []).append(tensor.name)
     return [made[tensor.name] for tensor in tensors], [f"{doubt}: {listing(told)}" for doubt, told in doubts.items()]
+
+
+def _doubt_of_buffer(last: str, tensor: StoredTensor) -> str:
+    """Tell whether a variable has the name of a row, though it has two axes or more: it may be a weight."""
+    axes = sum(length > 1 for length in tensor.shape)
+    named = last in STATISTICS | _MEASURED | SCALES | SHIFTS
+    return _TAKEN_FOR_STATISTICS if named and axes > 1 and _is_float(tensor) else ""
 
 
 def _layers(
@@ -119,8 +128,7 @@ def _meaning(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meanin
     """Tell what a variable is; None if it is no weight."""
     tensor = module[last]
     shape = tensor.shape
-    is_float = tensor.dtype.startswith(("float", "bfloat"))
-    if tensor.fault or not is_float or last in STATISTICS | _MEASURED | BIASES | SHIFTS:
+    if tensor.fault or not _is_float(tensor) or last in STATISTICS | _MEASURED | BIASES | SHIFTS:
         return None
     if last in SCALES:
         norm = Part("weight", kind=ww.LayerKind.NORM)
@@ -133,6 +141,10 @@ def _meaning(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meanin
         case axes if axes in CONVOLUTIONS:
             return _kernel(path, last, shape, module)
     return _of_no_kind(shape)
+
+
+def _is_float(tensor: StoredTensor) -> bool:
+    return tensor.dtype.startswith(("float", "bfloat"))
 
 
 def _of_no_kind(shape: tuple[int, ...]) -> Meaning:

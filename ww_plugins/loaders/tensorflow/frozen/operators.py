@@ -88,8 +88,8 @@ def _squeeze(use: Use) -> None:
 
 
 def _concatenate(use: Use) -> None:
-    *parts, axis = range(len(use.node.inputs))
-    known = [use.known(place) for place in parts]
+    axis = len(use.node.inputs) - 1
+    known = [use.known(place) for place in range(axis)]
     channels = [part.channels for part in known if isinstance(part, Signal) and part.channels]
     if len(channels) == len(known) and use.integers_in(axis) in {(3,), (-1,)}:
         use.makes(Signal(sum(channels)))
@@ -147,9 +147,11 @@ def _product(left: str, right: str) -> Callable[[Use], None]:
 
 def _matrix(factor: Value, is_out_first: bool) -> Placed | None:
     """Place a factor as (out, in), or (matrices, out, in) if there are several."""
-    *outer, rows, cols = range(len(factor.axes)) if len(factor.axes) > 1 else (0, 0, 0)
+    if len(factor.axes) < 2:
+        return None
+    *outer, rows, cols = range(len(factor.axes))
     several = [axis for axis in outer if factor.shape[axis] != 1]
-    if len(factor.axes) < 2 or len(several) > 1:
+    if len(several) > 1:
         return None
     kind = ww.LayerKind.EXPERT if several else ww.LayerKind.DENSE
     if is_cell(factor.constant.name) and not several:

@@ -70,7 +70,7 @@ class Use:
 
     def known(self, place: int) -> Known | None:
         """Return what is known of an input."""
-        return self.scope.find(self.node.inputs[place]) if place < len(self.node.inputs) else None
+        return self.scope.find(self.node.inputs[place]) if 0 <= place < len(self.node.inputs) else None
 
     def value(self, place: int) -> Value | None:
         """Return an input, if it is a constant."""
