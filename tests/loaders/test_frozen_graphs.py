@@ -370,6 +370,23 @@ def test_other_traces_of_a_function_are_left_out_and_functions_that_nothing_call
         }  # fmt: skip
 
 
+def test_a_trace_that_differs_in_a_bias_keeps_it(opened):
+    def trace(name, length):
+        bias = [constant("b", normal(length)), node("m", "Conv2D", "a", "k"), node("s", "BiasAdd", "m", "b")]
+        return function(name, ["a"], [weight(3, 2, 4, 6, name="k"), *bias], out="s:output:0")
+
+    functions = [trace("f_1", 6), trace("f_2", 6), trace("f_3", 1)]
+    functions[2] = functions[2].replace(b"BiasAdd", b"Unknown")
+    with opened(picture(), call("c", "f_1", "x"), functions=functions) as checkpoint:
+        assert told(checkpoint) == {"k": ("conv2d", (6, 4, 3, 2), 1, "b")}
+        assert not checkpoint.warnings
+    narrow = function("g_2", ["a"], [weight(4, 1, name="k"), constant("b", normal(1, 1)), node("m", "MatMul", "a", "k"),
+                                     node("s", "AddV2", "m", "b")])  # fmt: skip
+    wide = function("g_1", ["a"], [weight(4, 1, name="k"), node("m", "MatMul", "a", "k")])
+    with opened(picture(), call("c", "g_1", "x"), functions=[wide, narrow]) as checkpoint:
+        assert list(told(checkpoint)) == ["k", "b"]
+
+
 def test_functions_without_end_are_refused(loader, tmp_path):
     """A chain of functions; and some that call others again and again, each time with what a layer made anew."""
     deep = [function(f"f{n}", ["a"], [call("c", f"f{n + 1}", "a")]) for n in range(200)]
@@ -417,8 +434,15 @@ def test_a_saved_model_without_variables_is_its_graph(loader, tmp_path):
     with loader.open(tmp_path) as checkpoint:
         assert list(told(checkpoint)) == ["fc"]
     write_checkpoint(tmp_path / "variables" / "variables", {"other/kernel": normal(3, 4)})
-    with loader.open(tmp_path) as checkpoint:
-        assert list(told(checkpoint)) == ["other"]
+    for named in (tmp_path, tmp_path / "saved_model.pb"):
+        with loader.open(named) as checkpoint:
+            assert list(told(checkpoint)) == ["other"]
+
+
+def test_variables_that_are_not_in_the_graph_are_a_warning(opened):
+    with opened(HELD + graph(node("v", "VarHandleOp"), node("w", "VariableV2"))) as checkpoint:
+        [warning] = checkpoint.warnings
+        assert "2 variables of the graph are not in it" in warning
 
 
 def test_a_saved_model_may_lie_on_another_machine(tmp_path):

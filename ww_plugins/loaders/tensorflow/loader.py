@@ -75,6 +75,8 @@ class TensorFlowLoader(ww.Loader):
             raise ww.SourceError(f"checkpoints are read from a path, not from an object of type {source.name}")
         if source.is_folder:
             return _of_folder(source)
+        if source.name == _SAVED_MODEL and _has_variables(source.folder):
+            return _of_folder(source.folder)
         return _of_graph(source) if _is_graph(source) else _of_index(source)
 
 
@@ -90,9 +92,8 @@ def _of_folder(folder: ww.Source) -> MappedCheckpoint:
 
 
 def _of_graph(file: ww.Source) -> MappedCheckpoint:
-    from ww_plugins.loaders.tensorflow.frozen.model import (
-        open_graph,  # what reads them is only loaded where there is one
-    )
+    # What reads graphs is only loaded where there is one.
+    from ww_plugins.loaders.tensorflow.frozen.model import open_graph
 
     if not _begins_as_graph(file):
         refuse_impostor(file)
@@ -177,12 +178,13 @@ def _indices(names: Sequence[str]) -> list[str]:
 
 
 def _has_variables(folder: ww.Source) -> bool:
-    """Whether a SavedModel has the index of its variables."""
-    if "variables" not in folder.names():
-        return False
+    """Whether a SavedModel has the index of its variables; a server that lists no folders does not tell it."""
     if folder.path is not None:
         return os.path.lexists(folder.path / "variables" / f"variables{SUFFIX}")
-    return f"variables{SUFFIX}" in folder.entry("variables").names()
+    try:
+        return "variables" in folder.names() and f"variables{SUFFIX}" in folder.entry("variables").names()
+    except ww.SourceError:
+        return False
 
 
 def _index_in(folder: ww.Source) -> ww.Source:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ww_plugins.loaders.tensorflow.frozen.values import Constant
 
 _TEXT = 7
+_VARIABLES = frozenset({"VarHandleOp", "VariableV2", "Variable"})
 _SMALL = 16  # numbers of a constant that no layer takes: more may have been trained
 _OTHERS = "taken for layers of no kind and read as they are stored, because no operator that is known takes them"
 _NO_GROUPS = "taken for kernels of convolutions in one group, though nothing tells how many channels come in"
@@ -48,10 +49,13 @@ def open_graph(file: ww.Source) -> MappedCheckpoint:
             f"{file.label}: its graph holds no constants that could be weights: name the checkpoint of its variables"
         )
     warnings = [
-        f"{file.label}: {said}: {listing([model.names[constant] for constant in constants])}"
+        f"{file.label}: {said}: {listing(names)}"
         for said, constants in ((_OTHERS, model.others), (_NO_GROUPS, walk.claims.without_groups))
-        if constants
+        if (names := [model.names[constant] for constant in constants if constant in model.names])
     ]
+    variables = sum(node.op in _VARIABLES for node in graph.nodes)
+    if variables:
+        warnings.append(f"{file.label}: {variables} variables of the graph are not in it: name their checkpoint")
     if graph.more:
         warnings.append(f"{file.label}: the first graph in it is read, of {graph.more + 1}")
     return MappedCheckpoint("TensorFlow graph", [MappedFile(file, tensors)], warnings, ordered=True)
@@ -118,7 +122,7 @@ class _Model:
         placed, part = claim.placed, claim.placed.part or Part("buffer")
         if claim.is_weight:
             part = part._replace(layer=self._layers[constant])
-        elif claim.of is not None and _is_analysed(found[claim.of]):
+        elif claim.of in found and _is_analysed(found[claim.of]):
             part = part._replace(layer=self._layers[claim.of])
         elif claim.of is not None:
             part = Part("weight", self._layer_names.first_free([self.names[constant]]))

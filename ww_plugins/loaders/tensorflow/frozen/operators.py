@@ -104,7 +104,7 @@ def _convolution(use: Use) -> None:
         return
     shape = kernel.shape
     groups = _groups(use, shape)
-    if not groups:
+    if not groups and kernel.constant not in use.claims.made:
         use.claims.without_groups.append(kernel.constant)
     use.layer(kernel, convolution(shape, groups=groups or 1), shape[-1])
 
