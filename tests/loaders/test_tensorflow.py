@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from naming import ByName
 from protobuf_files import message, varint
-from tensorflow_files import GRAPH, Lie, checkpoint, graph, normal, table, write_checkpoint
+from tensorflow_files import GRAPH, Lie, checkpoint, graph, in_layout_of_ww, normal, table, write_checkpoint
 
 import ww_core as ww
 from ww_plugins.loaders.tensorflow.loader import TensorFlowLoader
@@ -40,41 +40,6 @@ def read(checkpoint, spec):
 
 def layers(checkpoint):
     return {layer.name: layer for layer in checkpoint.layers}
-
-
-def turned(array):
-    """A kernel with its channels before its axes."""
-    return array.transpose(array.ndim - 1, array.ndim - 2, *range(array.ndim - 2))
-
-
-def deep(array):
-    return array.reshape(*array.shape[:2], -1).transpose(2, 0, 1)[:, None]
-
-
-def in_layout_of_ww(arrays):
-    """The layers of the network: weight, bias, kind and groups."""
-    found = {
-        "grouped": (turned(arrays["grouped/kernel"]), "grouped/bias", "conv2d", 1),
-        "deep": (deep(arrays["deep/kernel"]), "deep/bias", "conv2d", 16),
-        "apart/depthwise_kernel": (deep(arrays["apart/depthwise_kernel"]), None, "conv2d", 32),
-        "apart/pointwise_kernel": (turned(arrays["apart/pointwise_kernel"]), "apart/bias", "conv2d", 1),
-        "norm": (arrays["norm/gamma"], "norm/beta", "norm", 1),
-        "up": (turned(arrays["up/kernel"]), "up/bias", "conv2d", 1),
-        "line": (turned(arrays["line/kernel"]), "line/bias", "conv1d", 1),
-        "table": (arrays["table/embeddings"], None, "embedding", 1),
-        "heads/attention_output": (
-            arrays["heads/attention_output/kernel"].reshape(10, 10).T, "heads/attention_output/bias", "dense", 1,
-        ),
-        "out": (arrays["out/kernel"].T, "out/bias", "dense", 1),
-    }  # fmt: skip
-    for name in ("query", "key", "value"):
-        kernel = arrays[f"heads/{name}/kernel"].reshape(10, 10).T
-        found[f"heads/{name}"] = (kernel, f"heads/{name}/bias", "dense", 1)
-    for cell in ("both/forward_lstm/lstm_cell", "both/backward_lstm/lstm_cell", "gru/gru_cell"):
-        bias = None if cell.startswith("gru") else f"{cell}/bias"
-        found[f"{cell}/kernel"] = (arrays[f"{cell}/kernel"].T, bias, "recurrent", 1)
-        found[f"{cell}/recurrent_kernel"] = (arrays[f"{cell}/recurrent_kernel"].T, None, "recurrent", 1)
-    return found
 
 
 @pytest.mark.stress
@@ -112,6 +77,22 @@ def test_a_checkpoint_of_tensorflow_1_has_its_layers_and_the_newest_of_a_folder_
     (saved / "old" / "checkpoint").unlink()
     with pytest.raises(ww.SourceError, match=r"holds 2 checkpoints; name one: 'model\.ckpt-3\.index', 'model\.ckpt-4"):
         loader.open(saved / "old")
+
+
+@pytest.mark.parametrize("told", ["../outside/net-2", "/outside/net-2", "/outside/other-3", "a/../../net-2", "..", ""])
+def test_what_is_told_of_the_newest_checkpoint_leads_to_no_other_folder(told, loader, tmp_path):
+    for folder in ("outside", "inside"):
+        (tmp_path / folder).mkdir()
+        for step in (1, 2, 3):
+            stem = "other" if (folder, step) == ("outside", 3) else "net"
+            write_checkpoint(tmp_path / folder / f"{stem}-{step}", {f"{folder}/kernel": normal(step, 8)})
+    (tmp_path / "inside" / "checkpoint").write_text(f'model_checkpoint_path: "{told}"\n')
+    if told.endswith("net-2"):  # a folder that was moved: its checkpoints still lie beside the file that names them
+        with loader.open(tmp_path / "inside") as opened:
+            assert [(layer.name, layer.weight.shape) for layer in opened.layers] == [("inside", (8, 2))]
+    else:
+        with pytest.raises(ww.SourceError, match="holds 3 checkpoints; name one"):
+            loader.open(tmp_path / "inside")
 
 
 def test_results_and_digest_are_those_of_the_arrays(tmp_path):
@@ -215,6 +196,10 @@ KINDS = {
     "3-D": ({"c/kernel": (3, 3, 2, 4, 6), "c/bias": (6,)}, {"c": ("conv3d", (6, 4, 3, 3, 2), 1, "c/bias")}, None),
     "unknown": ({"c/mixing": (3, 4, 6)}, {"c": ("other", (3, 4, 6), 1, None)}, "nothing tells the order"),
     "six axes": ({"c/kernel": (1, 2, 3, 1, 2, 2)}, {"c": ("other", (1, 2, 3, 1, 2, 2), 1, None)}, "nothing tells"),
+    "matrices with names of statistics": (
+        {"a/mean": (4, 8), "b/total": (3, 4), "c/scale": (4, 4), "d/count": (1, 4), "d/beta": (4,)}, {},
+        "names of statistics and scales, though they are matrices: 'a/mean', 'b/total', 'c/scale'",
+    ),
     "a norm": ({"n/gamma": (4,), "n/beta": (4,)}, {"n": ("norm", (4,), 1, "n/beta")}, None),
     "a module that is a tensor": (
         {"a": (3, 4), "a/kernel": (4, 8)}, {"a": ("dense", (4, 3), 1, None), "a/kernel": ("dense", (8, 4), 1, None)},

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import ww_core as ww
 from ww_core.loading.folded import names_batch_norm, sentences_of_folded
 from ww_core.loading.mapped import StoredTensor, transposed
+from ww_core.loading.names import FreeNames
 from ww_core.loading.state_dict import Part, is_named_buffer, is_named_recurrent, plain_names
 from ww_plugins.loaders.onnx.claims import Claim, Piece
 from ww_plugins.loaders.onnx.messages import Node
 from ww_plugins.loaders.onnx.naming import (
-    LayerNames,
     is_made_up,
     layer_of,
     layer_of_bias,
@@ -48,7 +48,7 @@ class Layers:
     _names: dict[Tensor, str] = field(default_factory=dict)
     _of: dict[tuple[Tensor, str], str] = field(default_factory=dict)
     _bias_of: dict[Tensor, str] = field(default_factory=dict)
-    _layer_names: LayerNames = field(default_factory=LayerNames)
+    _layer_names: FreeNames = field(default_factory=FreeNames)
     _tensor_names: set[str] = field(default_factory=set)
     _not_analysed: set[Tensor] = field(default_factory=set)
 

@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from ww_core.loading.names import fault_of_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _MADE_UP = re.compile(
     r"[0-9]*|onnx::\w+|_?val_[0-9]+|(.*/)?_?Constant(_[0-9]+)?_output_[0-9]+|(.*/)?\w+_output_[0-9]+", re.DOTALL
@@ -81,23 +74,3 @@ def module_of_scopes(scopes: str) -> str:
     """
     told = _SCOPE.findall(scopes[:_LONGEST_SCOPES])
     return told[-2] if len(told) > 1 else ""
-
-
-@dataclass(slots=True)
-class LayerNames:
-    """Gives each layer a name that no other one has."""
-
-    _taken: set[str] = field(default_factory=set)
-    _doubles: int = 0
-
-    def first_free(self, wished: Iterable[str]) -> str:
-        """Return the first name that is sound and free; where none is, the last one with a number behind it."""
-        name = ""
-        for name in wished:
-            if name not in self._taken and not fault_of_name(name):
-                break
-        while name in self._taken:
-            self._doubles += 1
-            name = f"{name[:1000]} ({self._doubles})"
-        self._taken.add(name)
-        return name
