@@ -289,7 +289,7 @@ def _refuse_overlaps(content: MappedFile) -> None:
         CorruptFileError: It is one.
     """
     read = {tensor.content_key: tensor.nbytes_read for tensor in content.tensors}
-    held = {id(tensor.content): len(tensor.content) for tensor in content.tensors if tensor.content is not None}
+    held = {id(own): len(own) for tensor in content.tensors for own in _held(tensor)}
     total = sum(read.values())
     # A file may say that its numbers lie in others beside it.
     files = {content.file.location: content.file, **{tensor.file.location: tensor.file for tensor in content.tensors}}
@@ -300,6 +300,14 @@ def _refuse_overlaps(content: MappedFile) -> None:
             f"{content.file.label}: its tensors overlap: reading them takes {total:,} bytes, and {most:,} are the most "
             f"for a file of {size:,}: save copies of them"
         )
+
+
+def _held(tensor: StoredTensor) -> Iterator[bytes]:
+    """Give what is in memory of a tensor and of its parts."""
+    if tensor.content is not None:
+        yield tensor.content
+    for part in tensor.parts:
+        yield from _held(part)
 
 
 def _is_numeric(tensor: StoredTensor) -> bool:
