@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import ww_core as ww
-from ww_core.domain.layer import ITEM_SIZES
 from ww_core.loading.mapped import StoredTensor, transposed
 from ww_core.loading.state_dict import Part, fits
 from ww_plugins.loaders.pytorch.code import CONSTANTS
 from ww_plugins.loaders.pytorch.scripted import listed, several_groups
+from ww_plugins.loaders.pytorch.storages import FLOATING
 from ww_plugins.loaders.pytorch.tensors import is_tensor, stored_tensor
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _warnings(
     untold = [
         name
         for name, tensor in tensors.items()
-        if len(tensor.shape) >= 3 and name not in weights and tensor.dtype in ITEM_SIZES and not tensor.fault
+        if len(tensor.shape) >= 3 and name not in weights and tensor.dtype in FLOATING and not tensor.fault
     ]
     if untold:
         yield f"no call tells what {listed(untold)} {'is' if len(untold) == 1 else 'are'}: taken for kind other"

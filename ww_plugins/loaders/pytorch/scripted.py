@@ -13,12 +13,12 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ww_core as ww
-from ww_core.domain.layer import ITEM_SIZES
 from ww_core.loading.names import quoted
 from ww_core.loading.state_dict import Module, fits
 from ww_plugins.loaders.pytorch.calls import NUMBERED, Use
 from ww_plugins.loaders.pytorch.code import CodeReader, Uses
 from ww_plugins.loaders.pytorch.modules import convolution_of, told_by
+from ww_plugins.loaders.pytorch.storages import FLOATING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -136,12 +136,7 @@ def settled(
     for tensor in tensors:
         path, _, last = tensor.name.rpartition(".")
         module = modules.get(path)
-        if (
-            not isinstance(module, _Scripted)
-            or last in module.buffers
-            or tensor.fault
-            or tensor.dtype not in ITEM_SIZES
-        ):
+        if not isinstance(module, _Scripted) or last in module.buffers or tensor.fault or tensor.dtype not in FLOATING:
             continue
         use = next(iter(called.get(tensor.name, ())), None)
         if module.kind is not None and last == "weight":
