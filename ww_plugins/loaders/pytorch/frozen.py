@@ -147,9 +147,10 @@ def _warnings(
     kernels = [weight for weight in biases.values() if weights[weight][0].kind.is_convolution]
     if kernels and not any(uses.has_batch_norm for uses in told):
         holds = "1 kernel holds" if len(kernels) == 1 else f"{len(kernels)} kernels hold"
+        them, have = ("it", "it has") if len(kernels) == 1 else ("them", "they have")
         yield (
-            f"{holds} a batch norm that was folded into {'it' if len(kernels) == 1 else 'them'}, it seems: "
-            "freezing does so, and no batch norm is left in the code"
+            f"{holds} a batch norm that was folded into {them}, it seems: {have} a bias, and no batch norm is left in "
+            "the code; a network that never had one looks the same"
         )
     untold = [
         name
