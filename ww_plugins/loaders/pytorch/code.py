@@ -36,6 +36,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_LINE = re.compile(r"[^\n]+")
 _TARGET = re.compile(r" *+(\w++) = ")
 _HEADER = re.compile(r" *+def \w++\((\w++)")
 _NAME = re.compile(r"[A-Za-z_]")
@@ -130,10 +131,10 @@ class CodeReader:
     def uses(self, code: str) -> Uses:
         """Return what the functions of a type do with its tensors and with constants."""
         reading = _Reading()
-        for line in code.split("\n"):
+        for line in _LINE.finditer(code):  # a list of them might take much more memory than the code
             if self._left < 0:
                 break
-            self._left -= reading.line(line)
+            self._left -= reading.line(line[0])
         return reading.uses
 
 
