@@ -305,11 +305,13 @@ def test_every_pickle_of_a_legacy_file(part, tmp_path, loader):
     assert not canary.exists()
 
 
-def test_pickles_that_are_not_the_models_are_not_read(tmp_path, loader, contents):
-    """TorchScript keeps its constants in one; nothing of ww's needs them."""
-    path = tmp_path / "bad.pt"
-    path.write_bytes(in_zip({"fc.weight": tensor()}, constants=pickled(call("posix.system", "touch canary"))))
-    assert is_sound(watched(loader, path), contents)
+def test_a_call_in_the_constants_of_torchscript_is_told_and_not_done(tmp_path, loader, contents):
+    path, canary = tmp_path / "bad.pt", tmp_path / "canary"
+    path.write_bytes(in_zip({"fc.weight": tensor()}, constants=pickled(call("posix.system", command(canary)))))
+    checkpoint = watched(loader, path)
+    assert is_sound(checkpoint, contents)
+    assert "posix.system" in " ".join(checkpoint.warnings)
+    assert not canary.exists()
 
 
 def test_calls_in_shards_are_named_with_their_file(tmp_path, loader, contents):

@@ -184,3 +184,29 @@ def test_no_mutant_raises_anything_else(tmp_path, npz, save):
         with contextlib.suppress(ww.SourceError):
             read += len(content(npz.open(tmp_path / "mutant.npz")))
     assert read > {"stored": 20, "compressed": 0}[save]
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_many_equal_texts_are_listed_whatever_they_pack_to(tmp_path, npz, save):
+    save(tmp_path / "net.npz", weight=np.eye(3), labels=np.array(["same"] * 150_000))
+    checkpoint = npz.open(tmp_path / "net.npz")
+    (labels,) = checkpoint.skipped
+    with checkpoint.read_bytes(labels) as content:
+        assert len(content) > 150_000
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_many_tiny_arrays_are_no_overlap(tmp_path, npz, save):
+    save(tmp_path / "net.npz", **{f"w{number}": np.ones(1) for number in range(2_000)})
+    assert len(npz.open(tmp_path / "net.npz").layers) == 2_000
+
+
+def test_an_archive_of_too_many_arrays_is_said_to_be_one(tmp_path, npz):
+    with zipfile.ZipFile(tmp_path / "net.npz", "w") as archive:
+        for number in range(60):
+            archive.writestr(f"{number:02}{'w' * 65_000}.npy", header() + FOUR)
+            archive.filelist[-1].extra = b"\xff\xff" + struct.pack("<H", 65_000) + bytes(65_000)
+            archive.filelist[-1].comment = b" " * 65_000
+    with pytest.raises(ww.SourceError, match="its directory of 60 entries has more than 8,388,608 bytes") as caught:
+        npz.open(tmp_path / "net.npz")
+    assert "damaged" not in str(caught.value)

@@ -85,13 +85,20 @@ def rewritten(archive, change):
     return file.getvalue()
 
 
+def with_groups(told):
+    """Change the groups of one convolution, where its class and its call tell them."""
+    return lambda code: code.replace(b"groups : Final[int] = 16", b"groups : Final[int] = " + told).replace(
+        b"[1, 1], 16)", b"[1, 1], " + told + b")"
+    )
+
+
 ODD = {
     "no code": lambda _: b"",
     "no text": lambda _: b"\xff\xfe" * 40,
-    "groups that do not fit": lambda code: code.replace(b"groups : Final[int] = 16", b"groups : Final[int] = 7"),
-    "groups that are none": lambda code: code.replace(b"groups : Final[int] = 16", b"groups : Final[int] = 1e9"),
-    "very many groups": lambda code: code.replace(b"groups : Final[int] = 16", b"groups : Final[int] = 999999999999"),
-    "a call in their place": lambda code: code.replace(b"= 16", b"= __import__('os').abort()"),
+    "groups that do not fit": with_groups(b"7"),
+    "groups that are none": with_groups(b"1e9"),
+    "very many groups": with_groups(b"999999999999"),
+    "a call in their place": with_groups(b"__import__('os').abort()"),
     "classes without end": lambda code: code + b"class Conv2d(Module):\n" * 50_000,
 }
 

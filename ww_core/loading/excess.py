@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ww_core.errors import CorruptFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ww_core.loading.mapped import MappedFile, StoredTensor
 
 _MOST_READINGS = 16  # of each byte of a file: tensors may share storages
@@ -35,7 +37,7 @@ def refuse_excess(content: MappedFile) -> None:
         CorruptFileError: It is one.
     """
     read = {tensor.content_key: tensor.nbytes_stored for tensor in content.tensors}
-    held = {id(tensor.content): len(tensor.content) for tensor in content.tensors if tensor.content is not None}
+    held = {id(own): len(own) for tensor in content.tensors for own in _held(tensor)}
     total = sum(read.values())
     # A file may say that its numbers lie in others beside it.
     files = {content.file.location: content.file, **{tensor.file.location: tensor.file for tensor in content.tensors}}
@@ -53,3 +55,11 @@ def refuse_excess(content: MappedFile) -> None:
             f"{content.file.label}: its tensors become {made:,} bytes when they are read, and {most_made:,} are the "
             f"most for a file of {size:,}: save them as they are, not sparse or quantized"
         )
+
+
+def _held(tensor: StoredTensor) -> Iterator[bytes]:
+    """Give what is in memory of a tensor and of its parts."""
+    if tensor.content is not None:
+        yield tensor.content
+    for part in tensor.parts:
+        yield from _held(part)

@@ -94,6 +94,14 @@ def views_of(layer: KerasLayer) -> list[View]:
     return [view for name in layer.variables for view in found[name]]
 
 
+def is_kernel_of_untold_groups(layer: KerasLayer) -> bool:
+    """Tell whether a layer is taken for a convolution in one group because nothing says in how many it is."""
+    if layer.settings or "recurrent_kernel" in layer.variables or layer.class_name.endswith("Transpose"):
+        return False
+    parts = [view.part for view in _kernel(layer) if view.variable == "kernel"]
+    return any(part.kind.is_convolution and part.groups == 1 for part in parts)
+
+
 def _other(layer: KerasLayer, name: str, shape: Shape) -> View:
     quantized = layer.class_name in KERNELS and name.isdecimal()
     if _BUFFER.fullmatch(name) or layer.class_name in _BUFFER_CLASSES or quantized:
