@@ -203,6 +203,17 @@ KINDS = {
         {"c/kernel": (3, 2, 4, 2), "c/bias": (8,)}, {"c": ("conv2d", (8, 1, 3, 2), 4, "c/bias")}, None,
     ),
     "depthwise by name": ({"c/depthwise_kernel": (3, 4, 2)}, {"c": ("conv1d", (8, 1, 3), 4, None)}, None),
+    "depthwise, with a bias": (
+        {"c/depthwise_kernel": (3, 4, 2), "c/bias": (8,)}, {"c": ("conv1d", (8, 1, 3), 4, "c/bias")}, None,
+    ),
+    "in two steps": (
+        {"c/depthwise_kernel": (3, 4, 2), "c/pointwise_kernel": (1, 8, 5), "c/bias": (5,)},
+        {
+            "c/depthwise_kernel": ("conv1d", (8, 1, 3), 4, None),
+            "c/pointwise_kernel": ("conv1d", (5, 8, 1), 1, "c/bias"),
+        },
+        None,
+    ),
     "depthwise by its module": (
         {"depthwise/weights": (3, 2, 4, 1)}, {"depthwise": ("conv2d", (4, 1, 3, 2), 4, None)}, None,
     ),

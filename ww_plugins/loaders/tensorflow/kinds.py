@@ -103,11 +103,16 @@ def _made(
         return transposed(replace(tensor, shape=meaning.shape, part=part), meaning.axes)
     heads = _last(path) in _INTO_HEADS and len(tensor.shape) == 2
     if len(tensor.shape) == 1 or heads:
-        owners = _SCALES if last in _SHIFTS else _KERNELS | _POINTWISE if last in _BIASES else ()
-        owner = next((layers[own] for own in layers if own in owners), "")
+        owner = _owner(last, layers)
         if owner:
-            return replace(tensor, shape=(math.prod(tensor.shape),), part=Part("bias", owner))
+            return replace(tensor, shape=(math.prod(tensor.shape),), part=Part("bias", layers[owner]))
     return replace(tensor, part=Part("buffer"))
+
+
+def _owner(last: str, layers: Mapping[str, str]) -> str:
+    """Return the weight that a bias or a shift belongs to; empty if there is none."""
+    ranked = [_SCALES] if last in _SHIFTS else [_KERNELS | _POINTWISE, _DEPTHWISE] if last in _BIASES else []
+    return next((own for owners in ranked for own in layers if own in owners), "")
 
 
 def _meaning(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meaning | None:
