@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from hostile.torchscript import ODD
 from naming import ByName
 
 import ww_core as ww
@@ -83,17 +84,6 @@ def rewritten(archive, change):
             content = old.read(entry)
             new.writestr(entry.filename, change(content) if entry.filename.endswith(".py") else content)
     return file.getvalue()
-
-
-ODD = {
-    "no code": lambda _: b"",
-    "no text": lambda _: b"\xff\xfe" * 40,
-    "groups that do not fit": lambda code: code.replace(b"groups : Final[int] = 16", b"groups : Final[int] = 7"),
-    "groups that are none": lambda code: code.replace(b"groups : Final[int] = 16", b"groups : Final[int] = 1e9"),
-    "very many groups": lambda code: code.replace(b"groups : Final[int] = 16", b"groups : Final[int] = 999999999999"),
-    "a call in their place": lambda code: code.replace(b"= 16", b"= __import__('os').abort()"),
-    "classes without end": lambda code: code + b"class Conv2d(Module):\n" * 50_000,
-}
 
 
 @pytest.mark.parametrize("case", ODD)
