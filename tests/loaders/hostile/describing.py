@@ -7,6 +7,7 @@ because what is looked for is what takes all memory, hangs, or runs what a file 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import functools
 import gc
@@ -16,6 +17,7 @@ import json
 import os
 import sys
 import time
+import unicodedata  # noqa: F401 - imported by Python's parser, where the header of an array is not ASCII
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,10 @@ from ww_core.cli.main import main
 # To look for plugins, and to make the commands of functions, anew for each question takes nine tenths of the time.
 importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
 typer.main.get_command = functools.cache(typer.main.get_command)
+
+# Python imports an encoding where the first text in it is read, as in pickles.
+for encoding in ("raw_unicode_escape", "unicode_escape", "latin-1", "ascii"):
+    codecs.lookup(encoding)
 
 TELLING = (
     "import", "compile", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork", "os.startfile", "os.remove",
