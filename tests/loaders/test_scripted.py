@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from hostile.torchscript import ODD
 from naming import ByName
 
 import ww_core as ww
@@ -83,24 +84,6 @@ def rewritten(archive, change):
             content = old.read(entry)
             new.writestr(entry.filename, change(content) if entry.filename.endswith(".py") else content)
     return file.getvalue()
-
-
-def with_groups(told):
-    """Change the groups of one convolution, where its class and its call tell them."""
-    return lambda code: code.replace(b"groups : Final[int] = 16", b"groups : Final[int] = " + told).replace(
-        b"[1, 1], 16)", b"[1, 1], " + told + b")"
-    )
-
-
-ODD = {
-    "no code": lambda _: b"",
-    "no text": lambda _: b"\xff\xfe" * 40,
-    "groups that do not fit": with_groups(b"7"),
-    "groups that are none": with_groups(b"1e9"),
-    "very many groups": with_groups(b"999999999999"),
-    "a call in their place": with_groups(b"__import__('os').abort()"),
-    "classes without end": lambda code: code + b"class Conv2d(Module):\n" * 50_000,
-}
 
 
 @pytest.mark.parametrize("case", ODD)

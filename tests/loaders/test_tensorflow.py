@@ -7,9 +7,10 @@ import time
 
 import numpy as np
 import pytest
+from hostile.tensorflow import DATA, GOOD, INDEX, NODE, REFUSED, TABLES
 from naming import ByName
 from protobuf_files import message, varint
-from tensorflow_files import GRAPH, Lie, checkpoint, graph, in_layout_of_ww, normal, table, write_checkpoint
+from tensorflow_files import GRAPH, Lie, graph, in_layout_of_ww, normal, table, write_checkpoint
 
 import ww_core as ww
 from ww_plugins.loaders.tensorflow.loader import TensorFlowLoader
@@ -176,6 +177,17 @@ KINDS = {
         {"c/kernel": (3, 2, 4, 2), "c/bias": (8,)}, {"c": ("conv2d", (8, 1, 3, 2), 4, "c/bias")}, None,
     ),
     "depthwise by name": ({"c/depthwise_kernel": (3, 4, 2)}, {"c": ("conv1d", (8, 1, 3), 4, None)}, None),
+    "depthwise, with a bias": (
+        {"c/depthwise_kernel": (3, 4, 2), "c/bias": (8,)}, {"c": ("conv1d", (8, 1, 3), 4, "c/bias")}, None,
+    ),
+    "in two steps": (
+        {"c/depthwise_kernel": (3, 4, 2), "c/pointwise_kernel": (1, 8, 5), "c/bias": (5,)},
+        {
+            "c/depthwise_kernel": ("conv1d", (8, 1, 3), 4, None),
+            "c/pointwise_kernel": ("conv1d", (5, 8, 1), 1, "c/bias"),
+        },
+        None,
+    ),
     "depthwise by its module": (
         {"depthwise/weights": (3, 2, 4, 1)}, {"depthwise": ("conv2d", (4, 1, 3, 2), 4, None)}, None,
     ),
@@ -268,28 +280,6 @@ def test_it_is_known_by_its_content(loader, tmp_path):
     assert [layer.name for layer in ww.describe(tmp_path).layers] == ["fc"]
 
 
-GOOD = {"fc/kernel": normal(4, 8), "fc/bias": normal(8)}
-NODE = ({}, [("w", "fc/kernel")])
-
-REFUSED = {
-    "a shape too large": ({"a": Lie(shape=(2**40, 2**40))}, "is not a shape"),
-    "a negative length": ({"a": Lie(shape=(-2, -3))}, "is not a shape"),
-    "65 axes": ({"a": Lie(shape=(1,) * 65)}, "is not a shape"),
-    "too few bytes": ({"a": Lie(nbytes=20)}, "takes 24 bytes, and 20 are told"),
-    "beyond the shard": ({"a": Lie(offset=400), "b": normal(9)}, "cut short"),
-    "a negative offset": ({"a": Lie(offset=-8)}, "24 bytes at -8"),
-    "a shard that is not there": ({"a": Lie(shard=3)}, "shard 3, and there are 1"),
-    "a shard before the first": ({"a": Lie(shard=-1)}, "shard -1"),
-    "no text as a graph": ({**GOOD, GRAPH: normal(3)}, "is no text"),
-    "no graph": ({**GOOD, GRAPH: b"\xff\xff"}, "longer than numbers are, or than its message"),
-    "half a graph": ({**GOOD, GRAPH: graph(NODE)[:-3]}, "does not fit into its message"),
-    "an object that is not there": ({**GOOD, GRAPH: graph(({"a": 7}, []))}, "names object 7, and has 1"),
-    "a name that is no text": ({b"\xff\xfe": normal(3)}, "not UTF-8"),
-    "a NUL in a name": ({"a\0b": normal(3)}, "holds a NUL"),
-    "a NUL in a graph": ({**GOOD, GRAPH: graph(({}, [("a\0", "fc/kernel")]))}, "holds a NUL"),
-}
-
-
 def refusal(loader, path):
     began = time.monotonic()
     with pytest.raises(ww.SourceError) as caught:
@@ -306,22 +296,6 @@ def refusal(loader, path):
 def test_what_a_checkpoint_says_is_checked(case, loader, tmp_path):
     tensors, says = REFUSED[case]
     assert says in refusal(loader, write_checkpoint(tmp_path / "net", tensors))
-
-
-INDEX, DATA = checkpoint(GOOD)
-TABLES = {
-    "empty": (b"", "the file is empty"),
-    "another format": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
-    "zeros": (bytes(999), "no table ends"),
-    "only the end": (INDEX[-8:], "no table ends"),
-    "only the footer": (INDEX[-48:], "ends behind it"),
-    "compressed": (table([(b"", message((1, 1)))], compression=1), "compressed"),
-    "no header": (table([(b"a", Lie().entry)]), "no header"),
-    "no shards": (checkpoint(GOOD, header=((1, 0),))[0], "tells of 0 shards"),
-    "a million shards": (checkpoint(GOOD, header=((1, 10**6),))[0], "tells of 1000000 shards"),
-    "a key twice": (table([(b"", message((1, 1))), (b"a", Lie().entry), (b"a", Lie().entry)]), "stands twice"),
-    "a number as a shape": (table([(b"", message((1, 1))), (b"a", message((1, 1), (2, 3)))]), "the wrong wire type"),
-}
 
 
 @pytest.mark.parametrize("case", TABLES)

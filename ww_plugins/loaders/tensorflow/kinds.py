@@ -117,11 +117,16 @@ def _made(
         return replace(made, part=made.part and made.part._replace(layer=layers[last]))
     axes = len(tensor.shape)
     if axes == 1 or (axes == 2 and is_of_heads(_last(path))):
-        owners = SCALES if last in SHIFTS else KERNELS | POINTWISE if last in BIASES else ()
-        owner = next((layers[own] for own in layers if own in owners), "")
+        owner = _owner(last, layers)
         if owner:
-            return in_a_row(tensor.shape, Part("bias", owner)).of_file(tensor)
+            return in_a_row(tensor.shape, Part("bias", layers[owner])).of_file(tensor)
     return replace(tensor, part=Part("buffer"))
+
+
+def _owner(last: str, layers: Mapping[str, str]) -> str:
+    """Return the weight that a bias or a shift belongs to; empty if there is none."""
+    ranked = [SCALES] if last in SHIFTS else [KERNELS | POINTWISE, DEPTHWISE] if last in BIASES else []
+    return next((own for owners in ranked for own in layers if own in owners), "")
 
 
 def _meaning(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meaning | None:
