@@ -468,6 +468,7 @@ REFUSED = {
     "an endless half": (graph(constant("k", tensor(HALVES, part(13, b"\x80"))), K), "does not end"),
     "two nodes of a name": (graph(weight(4, 8, name="k"), weight(4, 8, name="k")), "two nodes have the same name"),
     "two functions of a name": (graph(K, functions=[holder("f"), holder("f")]), "two functions have the same name"),
+    "a function without a name": (graph(K, functions=[holder("")]), "a function has no name"),
     "a NUL in a name": (graph(weight(4, 8, name="a\0b"), node("m", "MatMul", "x", "a\0b")), "holds a NUL"),
     "no name": (graph(weight(4, 8, name=""), node("m", "MatMul", "x", "")), "has no name"),
     "no text": (graph(K, message((1, b"\xff\xfe"), (2, "MatMul"))), "not UTF-8"),

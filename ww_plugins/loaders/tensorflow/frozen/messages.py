@@ -120,6 +120,8 @@ def _graph(reader: Reader, place: Field) -> Graph:
             continue
         for inner in reader.fields(part.start, part.stop, _LIBRARY):
             function = _function(reader, inner)
+            if not function.name:
+                reader.refuse("a function has no name")
             if function.name in graph.functions:
                 reader.refuse("two functions have the same name")
             graph.functions[function.name] = function

@@ -14,7 +14,7 @@ from ww_plugins.loaders.tensorflow.frozen.use import Scope, Use
 from ww_plugins.loaders.tensorflow.frozen.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from ww_core.loading.protobuf import Reader
     from ww_plugins.loaders.tensorflow.frozen.messages import Function, Graph, Node
@@ -40,6 +40,7 @@ class Walk:
     claims: Claims = field(default_factory=Claims)
     paths: dict[Constant, str] = field(default_factory=dict)
     _functions: dict[Constant, str] = field(default_factory=dict)
+    _latest: list[Constant] = field(default_factory=list)
     _values: dict[Node, Value] = field(default_factory=dict)
     _orders: dict[str, tuple[dict[str, Node], Sequence[Node]]] = field(default_factory=dict)
     _calls: dict[Node, Mapping[str, Sequence[str]]] = field(default_factory=dict)
@@ -53,10 +54,12 @@ class Walk:
             SourceError: It takes more than the budget.
         """
         self._nodes("", self.graph.nodes, {}, "", 0)
+        known = {self._likeness(constant) for constant in self.paths}
         for function in self._not_called():
-            known = len(self.paths)
+            self._latest = []
             self._function(function, [None] * len(function.arguments), function.name, 1)
-            self._drop_copies(list(self.paths)[known:])
+            self._drop_copies(known)
+            known.update(self._likeness(constant) for constant in self._latest)
 
     def _not_called(self) -> Iterable[Function]:
         """Give the functions that nothing walked called: first those that no other one calls."""
@@ -72,11 +75,9 @@ class Walk:
             if name not in self._orders:
                 yield functions[name]
 
-    def _drop_copies(self, constants: Sequence[Constant]) -> None:
+    def _drop_copies(self, known: Container[tuple[object, ...]]) -> None:
         """Forget constants of a function that nothing calls, where another trace of the same code has them."""
-        new = set(constants)
-        known = {self._likeness(constant) for constant in self.paths if constant not in new}
-        for constant in constants:
+        for constant in self._latest:
             if self._likeness(constant) in known:
                 del self.paths[constant]
                 self.claims.made.pop(constant, None)
@@ -132,6 +133,7 @@ class Walk:
             constant = read_constant(self.reader, place, node.name)
             self._values[node] = Value.of(constant)
             self.paths[constant], self._functions[constant] = scope.path, function
+            self._latest.append(constant)
         scope.known[node.name] = self._values[node]
 
     def _call(self, node: Node, scope: Scope, depth: int) -> None:
