@@ -98,7 +98,7 @@ def test_code_that_takes_more_than_the_budget_is_refused(archives, tmp_path):
     content = io.BytesIO()
     with zipfile.ZipFile(archives["scripted"]) as old, zipfile.ZipFile(content, "w") as new:
         for entry in old.infolist():
-            is_conv = entry.filename.endswith("conv.py")
+            is_conv = "/modules/conv" in entry.filename and entry.filename.endswith(".py")  # numbered, the second time
             method = zipfile.ZIP_DEFLATED if is_conv else zipfile.ZIP_STORED
             new.writestr(entry.filename, bytes(40_000_000) if is_conv else old.read(entry), method)
     (tmp_path / "bomb.pt").write_bytes(content.getvalue())
