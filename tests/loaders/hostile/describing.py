@@ -11,10 +11,12 @@ import codecs
 import contextlib
 import functools
 import gc
+import importlib
 import importlib.metadata
 import io
 import json
 import os
+import pkgutil
 import sys
 import time
 import unicodedata  # noqa: F401 - imported by Python's parser, where the header of an array is not ASCII
@@ -27,10 +29,15 @@ import typer.main
 
 import ww_core as ww
 from ww_core.cli.main import main
+from ww_plugins import loaders
 
 # To look for plugins, and to make the commands of functions, anew for each question takes nine tenths of the time.
 importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
 typer.main.get_command = functools.cache(typer.main.get_command)
+
+# What reads a format is imported where the first file of it is met, which makes classes of dataclasses.
+for module in pkgutil.walk_packages(loaders.__path__, f"{loaders.__name__}."):
+    importlib.import_module(module.name)
 
 # Python imports an encoding where the first text in it is read, as in pickles.
 for encoding in ("raw_unicode_escape", "unicode_escape", "latin-1", "ascii"):
