@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import one_network_files as files
+from hostile.graphs import HELD
 from hostile.torchscript import scripted
 from one_network import LAYERS, keras_variables
 from safetensors.numpy import save_file
@@ -25,6 +26,11 @@ def _safetensors(folder: Path) -> Path:
 def _npz(folder: Path) -> Path:
     np.savez(folder / "it.npz", **{f"{name}.weight": one.weight for name, one in LAYERS.items()})
     return folder / "it.npz"
+
+
+def _graph(folder: Path) -> Path:
+    (folder / "it.pb").write_bytes(HELD)
+    return folder / "it.pb"
 
 
 def _torch(content: bytes) -> Callable[[Path], Path]:
@@ -47,6 +53,7 @@ SOUND: Mapping[str, Callable[[Path], Path]] = {
     "onnx": lambda folder: files.write_onnx(folder / "it.onnx"),
     "tflite": lambda folder: files.write_tflite(folder / "it.tflite"),
     "tensorflow": lambda folder: write_checkpoint(folder / "it", keras_variables()),
+    "frozen graph": _graph,
     "saved model": lambda folder: files.write_saved_model(folder / "it"),
 }
 """By the names of the corpus: what writes it into a folder, and returns the path that is named."""

@@ -8,6 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from graph_files import constant, function, graph, node, picture, saved_model, tensor
+from hostile.graphs import HALVES, HELD, REFUSED, ROW, holder, weight
 from naming import ByName
 from protobuf_files import message, number, part
 from tensorflow_files import in_layout_of_ww, normal, write_checkpoint
@@ -100,10 +101,6 @@ def test_a_frozen_graph_of_tensorflow_1_is_its_checkpoint(frozen, loader):
 
 def ints(name, *numbers):
     return constant(name, np.array(numbers, "i4"))
-
-
-def weight(*shape, name="fc/kernel"):
-    return constant(name, normal(*shape))
 
 
 BATCH_NORM = [
@@ -299,8 +296,6 @@ def test_results_are_those_of_the_arrays(tmp_path):
 
 # ------------------------------------------------------------------------------------------------ numbers
 
-ROW = np.arange(6, dtype="f4").reshape(2, 3)
-HALVES = ROW.astype("f2")
 FORMS = {
     "packed": (part(5, ROW.tobytes()), "float32", ROW),
     "the last one stands for the rest": (part(5, ROW.tobytes()[:8]), "float32", np.array([[0, 1, 1], [1, 1, 1]], "f4")),
@@ -357,10 +352,6 @@ def test_loops_and_branches_are_functions(op, attribute, first, opened):
         assert told(checkpoint) == {"fc": ("dense", (8, 4), 1, None)}
 
 
-def holder(name, size=8):
-    return function(name, ["a"], [weight(4, size, name="k"), node("m", "MatMul", "a", "k")], out="m:product:0")
-
-
 def test_other_traces_of_a_function_are_left_out_and_functions_that_nothing_calls_are_read(opened):
     functions = [holder("f_1"), holder("f_2"), holder("g_3", 5), function("outer", ["a"], [call("c", "h", "a")])]
     functions.append(holder("h", 6))
@@ -409,8 +400,6 @@ def test_a_function_that_calls_itself_ends(opened):
 
 # ------------------------------------------------------------------------------------------------ where graphs lie
 
-HELD = graph(picture(), weight(4, 8), node("m", "MatMul", "x", "fc/kernel"))
-
 
 def test_it_is_known_by_its_content(loader, tmp_path):
     for name, content, sure in [
@@ -453,29 +442,6 @@ def test_a_saved_model_may_lie_on_another_machine(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------ files that lie
-
-K = node("m", "MatMul", "x", "k")
-REFUSED = {
-    "no constants": (graph(picture()), "name the checkpoint of its variables"),
-    "a shape too large": (graph(constant("k", tensor(0, b"", (2**40, 2**40), 1)), K), "is not a shape"),
-    "a negative length": (graph(constant("k", tensor(0, b"", (-2, -3), 1)), K), "is not a shape"),
-    "too few bytes": (graph(constant("k", tensor(ROW, part(4, bytes(20)))), K), "takes 24 bytes, and it has 20"),
-    "too many numbers": (graph(constant("k", tensor(ROW, part(5, bytes(28)))), K), "half a number, or more than"),
-    "half a number": (graph(constant("k", tensor(ROW, part(5, bytes(22)))), K), "half a number, or more than"),
-    "too many halves": (
-        graph(constant("k", tensor(HALVES, part(13, bytes(7)))), K), "half a number, or more than",
-    ),
-    "an endless half": (graph(constant("k", tensor(HALVES, part(13, b"\x80"))), K), "does not end"),
-    "two nodes of a name": (graph(weight(4, 8, name="k"), weight(4, 8, name="k")), "two nodes have the same name"),
-    "two functions of a name": (graph(K, functions=[holder("f"), holder("f")]), "two functions have the same name"),
-    "a function without a name": (graph(K, functions=[holder("")]), "a function has no name"),
-    "a NUL in a name": (graph(weight(4, 8, name="a\0b"), node("m", "MatMul", "x", "a\0b")), "holds a NUL"),
-    "no name": (graph(weight(4, 8, name=""), node("m", "MatMul", "x", "")), "has no name"),
-    "no text": (graph(K, message((1, b"\xff\xfe"), (2, "MatMul"))), "not UTF-8"),
-    "a number as a name": (graph(K, message((1, 3))), "wrong wire type"),
-    "no graph": (message((1, 1), (2, message((1, b"")))), "it holds no graph"),
-    "cut short": (HELD[:-3], "cut short"),
-}  # fmt: skip
 
 
 def refusal(loader, path):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hostile import keras, npz, onnx, pytorch, safetensors, tensorflow, tflite, torchscript
+from hostile import graphs, keras, npz, onnx, pytorch, safetensors, tensorflow, tflite, torchscript
 from hostile.lie import Hostile
 
 CORPUS: dict[str, dict[str, Hostile]] = {}
-for _format in (safetensors, pytorch, torchscript, npz, keras, onnx, tflite, tensorflow):
+for _format in (safetensors, pytorch, torchscript, npz, keras, onnx, tflite, tensorflow, graphs):
     CORPUS |= _format.SOURCES
