@@ -114,7 +114,7 @@ def fit_marchenko_pastur(
         fit = splits.fit(k, variance)
         if fit.num_spikes == k and (best is None or fit.D < best.D):
             best = fit
-            if fit.D <= noise:
+            if noise >= fit.D:
                 break
     if best is None:
         raise Refused("the spectrum has no bulk of noise: half of it and more would be spikes")
