@@ -28,16 +28,6 @@ class MarchenkoPastur:
 
 
 @dataclass(frozen=True)
-class PeerBulk:
-    """The bulk under WeightWatcher's names."""
-
-    sigma_mp: float = ww.column(doc="bulk_sigma sqrt(N) W_scale: sigma where the mean of the eigenvalues is 1")
-    bulk_max: float = ww.column(unit="weight^2", doc="WeightWatcher's name for lambda_plus")
-    bulk_min: float = ww.column(unit="weight^2", doc="WeightWatcher's name for lambda_minus")
-    W_scale: float = ww.column(unit="1/weight", doc="Factor that scales the weights so that the mean eigenvalue is 1")
-
-
-@dataclass(frozen=True)
 class LevelSpacing:
     """Columns of the statistics of neighbouring levels."""
 
@@ -92,61 +82,73 @@ def marchenko_pastur(
 
 
 @ww.metric(version="1", on_request=True)
-def weightwatcher_bulk(
-    singular_values: SingularValues,
-    frobenius_norm: float,
-    bulk_sigma: float,
-    lambda_plus: float,
-    lambda_minus: float,
-    n_rows: int,
-    n_cols: int,
-) -> PeerBulk:
-    """The bulk under WeightWatcher's names: W_scale = sqrt(n) / frobenius_norm, n singular values in all.
+def sigma_mp(
+    bulk_sigma: float, frobenius_norm: float, singular_values: SingularValues, n_rows: int, n_cols: int
+) -> float:
+    """Sigma of the bulk where the mean eigenvalue is 1, bulk_sigma sqrt(n N) / frobenius_norm; WeightWatcher's name.
 
-    Where there are spikes, the peer's sigma_mp is biased, and so are its edges, as they belong to a density on a grid.
+    n counts all singular values, N is the longer side of an entry. For noise alone it is 1. The peer's is that of a
+    curve fitted to a density on a grid: spikes bias it upwards, and for square matrices it is no width.
     """
-    root = math.sqrt(singular_values.size)
-    relative = frobenius_norm / root  # the root of the mean eigenvalue, of which W_scale is the inverse
-    scale = 1.0 / relative if relative else math.inf
-    return PeerBulk(
-        sigma_mp=bulk_sigma / relative * math.sqrt(max(n_rows, n_cols)) if relative else math.inf,
-        bulk_max=lambda_plus,
-        bulk_min=lambda_minus,
-        W_scale=scale if scale < math.inf else _out_of_range(),
-    )
-
-
-def _out_of_range() -> float:
-    return ww.Refused("the factor is outside the range of float64")  # type: ignore[return-value]
+    return bulk_sigma / (frobenius_norm / math.sqrt(singular_values.size)) * math.sqrt(max(n_rows, n_cols))
 
 
 @ww.metric(version="1", unit="1/weight", on_request=True)
-def spectrum_snr(singular_values: SingularValues, n_rows: int, n_cols: int) -> float:
+def W_scale(frobenius_norm: float, singular_values: SingularValues) -> float:  # noqa: N802 - the peer's name
+    """Factor that scales the weights so that the mean eigenvalue is 1, sqrt(n) / frobenius_norm; WeightWatcher's name.
+
+    Raises:
+        NotApplicable: The matrix is zero.
+        Refused: The factor is beyond float64.
+    """
+    root_mean = frobenius_norm / math.sqrt(singular_values.size)
+    if not root_mean:
+        raise ww.NotApplicable("the matrix is zero")
+    scale = 1.0 / root_mean
+    if scale == math.inf:
+        raise ww.Refused("the factor is outside the range of float64")
+    return scale
+
+
+@ww.metric(version="1", unit="weight^2", on_request=True)
+def bulk_max(lambda_plus: float) -> float:
+    """Upper edge of the bulk: WeightWatcher's name for ``lambda_plus``."""
+    return lambda_plus
+
+
+@ww.metric(version="1", unit="weight^2", on_request=True)
+def bulk_min(lambda_minus: float) -> float:
+    """Lower edge of the bulk: WeightWatcher's name for ``lambda_minus``."""
+    return lambda_minus
+
+
+@ww.metric(version="1", unit="1/weight", on_request=True)
+def spectrum_snr(singular_values: SingularValues, noise_floor: float, n_rows: int, n_cols: int) -> float:
     """Spectrum's signal-to-noise ratio, sum(sigma_i > t) / sum(sigma_i <= t) / sigma_max.
 
     The threshold is t = s (1 + sqrt(M / N)) with the longer and shorter side of an entry, s = IQR / 1.349 and the
     interquartile range IQR of the singular values, interpolated linearly. As published it depends on the scale of the
-    weights: multiplied by c they have 1 / c of it.
+    weights: multiplied by c they have 1 / c of it. What is not above the noise floor counts as zero.
 
     E. Hartford, L. Atkins, F. Fernandes Neto, D. Golchinfar, Spectrum: Targeted Training on Signal to Noise Ratio,
     arXiv 2406.06623 (2024).
 
     Raises:
-        NotApplicable: No positive singular value is below the threshold.
+        NotApplicable: No singular value above the noise floor is below the threshold.
         Refused: The ratio is beyond float64.
     """
-    largest = float(singular_values[0])
-    ratios = singular_values / largest if largest else singular_values
-    low, high = np.quantile(ratios, [0.25, 0.75])
+    largest = float(singular_values[0]) or 1.0
+    values = np.where(singular_values > noise_floor, singular_values, 0.0) / largest
+    low, high = np.quantile(values, [0.25, 0.75])
     threshold = (high - low) / 1.349 * (1.0 + math.sqrt(min(n_rows, n_cols) / max(n_rows, n_cols)))
-    is_signal = ratios > threshold
-    noise = float(ratios[~is_signal].sum())
+    is_signal = values > threshold
+    noise = float(values[~is_signal].sum())
     if not noise:
-        raise ww.NotApplicable("no positive singular value is below the threshold: there is no noise to compare with")
-    found = float(ratios[is_signal].sum()) / noise / largest
-    if found == math.inf:
+        raise ww.NotApplicable("no singular value is below the threshold: there is no noise to compare with")
+    ratio = float(values[is_signal].sum()) / noise / largest
+    if ratio == math.inf:
         raise ww.Refused("the ratio is outside the range of float64")
-    return found
+    return ratio
 
 
 @ww.metric(version="1", on_request=True)
@@ -175,13 +177,13 @@ def level_spacing(
     """
     if n_entries > 1:
         raise ww.NotApplicable(f"{n_entries} entries are pooled: levels of different matrices do not repel each other")
-    levels = singular_values[int(num_spikes) :] / (float(singular_values[0]) or 1.0)
-    floor = noise_floor / (float(singular_values[0]) or 1.0)
+    largest = float(singular_values[0])
+    levels, floor = singular_values[int(num_spikes) :] / largest, noise_floor / largest
     levels = levels[levels > floor]
-    if levels.size and levels[0] - levels[-1] <= floor:
+    if levels[0] - levels[-1] <= floor:
         raise ww.Refused("the bulk is no wider than the rounding of the weights")
     apart = np.square(levels[:-1]) - np.square(levels[1:]) > max(n_rows, n_cols) * epsilon
-    levels = levels[np.append(True, apart)] if levels.size else levels
+    levels = levels[np.append(True, apart)]
     if levels.size < 10:
         raise ww.NotApplicable(f"the bulk has {levels.size} levels that are apart: their spacings need 10")
     spacings = levels[:-1] - levels[1:]

@@ -148,7 +148,7 @@ def randomized_bulk(
 ) -> RandomizedBulk:
     """Marchenko-Pastur fit of the weights in random order, under WeightWatcher's names.
 
-    Formulas as for ``marchenko_pastur`` and ``weightwatcher_bulk``. A spike here is a trap: no correlation between
+    Formulas as for ``marchenko_pastur`` and ``sigma_mp``. A spike here is a trap: no correlation between
     weights makes it, but single weights that are far too large. Heavy tails of all weights make such spikes too.
 
     Args:
