@@ -28,9 +28,15 @@ def seen(singular_values, s0, s1, s2, s3, s4) -> float:
     return 0.0
 
 
+@ww.metric(version="1", on_request=True, needs={"seed": "randomized_seed"})
+def told(seed) -> int:
+    """The seed of the first permutation."""
+    return seed
+
+
 @ww.hookimpl
 def ww_register_metrics():
-    return [seen]
+    return [seen, told]
 
 
 SEEN = []
@@ -97,6 +103,14 @@ def test_the_seed_is_told_and_another_one_permutes_otherwise():
     assert first == again
     assert (first["trap_seed"], other["trap_seed"]) == (0, 7)
     assert first["rand_distance"] != other["rand_distance"]
+
+
+def test_the_seed_is_told_of_a_stored_spectrum_too(tmp_path):
+    options = {"store": tmp_path / "store.sqlite", "name": "net", "seed": 5, "plugins": [sys.modules[__name__]]}
+    ww.analyze({"w.weight": heavy()}, metrics=["rand_distance"], **options)
+    again = ww.analyze({"w.weight": heavy()}, metrics=["told"], **options)
+    assert again.run.computed == 0
+    assert [row.metrics["told"].number for row in again.layers] == [5]
 
 
 def test_a_spectrum_of_correlations_is_far_from_a_random_one():

@@ -211,13 +211,14 @@ def marchenko_pastur_cdf(eigenvalues: Floats, N: float, M: float, sigma: float =
     """
     r = math.sqrt(M / N)
     cosines = np.clip((1.0 + r * r - eigenvalues / (sigma * sigma * N)) / (2.0 * r), -1.0, 1.0)
-    angles = np.arccos(cosines)
-    sines = np.sin(angles)
+    angles: Floats = np.arccos(cosines)
+    sines: Floats = np.sin(angles)
     shares: Floats = angles + sines / r
     if r < 1.0:
-        shares -= (1.0 / (r * r) - 1.0) * np.arctan(r * sines / (1.0 - r * cosines))
-    shares /= math.pi
-    return np.clip(shares, 0.0, 1.0, out=shares)
+        turned: Floats = np.arctan(r * sines / (1.0 - r * cosines))
+        shares -= (1.0 / (r * r) - 1.0) * turned
+    clipped: Floats = np.clip(shares / math.pi, 0.0, 1.0)
+    return clipped
 
 
 def tracy_widom_quantile(tail: float) -> float:
@@ -227,9 +228,9 @@ def tracy_widom_quantile(tail: float) -> float:
     outside the range count as its ends. Complex matrices exceed the number less often.
 
     Reference:
-        C. A. Tracy, H. Widom, Communications in Mathematical Physics 177 (1996); the numbers by F. Bornemann,
-        Mathematics of Computation 79 (2010), from the determinant of P. L. Ferrari, H. Spohn, Journal of Physics A 38
-        (2005).
+        C. A. Tracy, H. Widom, Communications in Mathematical Physics 177 (1996); the numbers are computed
+        as by F. Bornemann, Mathematics of Computation 79 (2010), from the determinant of P. L. Ferrari, H. Spohn,
+        Journal of Physics A 38 (2005).
     """
     return float(np.interp((-math.log(tail)) ** (2 / 3), (-np.log(TAIL)) ** (2 / 3), QUANTILES))
 
@@ -238,7 +239,8 @@ def _largest_of_noise(N: Floats, M: Floats, quantile: float) -> Floats:
     """The quantile of the largest eigenvalue of noise of unit variance, by sides of the matrix, which may be broken."""
     roots_N, roots_M = np.sqrt(N - 0.5), np.sqrt(np.maximum(M - 0.5, 0.25))
     both = roots_N + roots_M
-    return both * both + quantile * both * np.cbrt(1.0 / roots_N + 1.0 / roots_M)
+    largest: Floats = both * both + quantile * both * np.cbrt(1.0 / roots_N + 1.0 / roots_M)
+    return largest
 
 
 def _distance(bulk: Floats, N: float, M: float, sigma: float) -> float:
