@@ -92,7 +92,8 @@ def fit_marchenko_pastur(
 
     Reference:
         V. A. Marchenko, L. A. Pastur, Mathematics of the USSR-Sbornik 1 (1967); the margin I. M. Johnstone, Annals of
-        Statistics 29 (2001), centred as by Z. Ma, Bernoulli 18 (2012); theta_i F. Benaych-Georges, R. R. Nadakuditi,
+        Statistics 29 (2001), centred as by Z. Ma, Bernoulli 18 (2012); far out S. N. Majumdar, M. Vergassola, Physical
+        Review Letters 102, 060601 (2009); theta_i F. Benaych-Georges, R. R. Nadakuditi,
         Journal of Multivariate Analysis 111 (2012); a count of spikes by tests and a corrected variance S. Kritchman,
         B. Nadler, IEEE Transactions on Signal Processing 57 (2009).
     """
@@ -236,10 +237,26 @@ def tracy_widom_quantile(tail: float) -> float:
 
 
 def _largest_of_noise(N: Floats, M: Floats, quantile: float) -> Floats:
-    """The quantile of the largest eigenvalue of noise of unit variance, by sides of the matrix, which may be broken."""
+    """The quantile of the largest eigenvalue of noise of unit variance, by sides of the matrix, which may be broken.
+
+    Near the edge it is ``edge + quantile * scale``. Far out, where few rows and columns and many matrices lead, an
+    eigenvalue is held by the force ``sqrt((x - lambda_minus) (x - lambda_plus)) / (2 x)``, and less so than the law of
+    Tracy and Widom says: the quantile is where the work against it is that law's 2/3 quantile**(3/2).
+    """
     roots_N, roots_M = np.sqrt(N - 0.5), np.sqrt(np.maximum(M - 0.5, 0.25))
-    both = roots_N + roots_M
-    largest: Floats = both * both + quantile * both * np.cbrt(1.0 / roots_N + 1.0 / roots_M)
+    edge: Floats = np.square(roots_N + roots_M)
+    excess: Floats = quantile * np.sqrt(edge) * np.cbrt(1.0 / roots_N + 1.0 / roots_M)
+    if quantile < 0.01:
+        edge += excess
+        return edge
+    # With x = N + M + 2 sqrt(N M) cosh(t) the work has a closed form; Newton's steps solve for t.
+    r, work = roots_M / roots_N, 4.0 / 3.0 * quantile**1.5 / np.square(roots_N)
+    t: Floats = np.arccosh(1.0 + excess / (2.0 * roots_N * roots_M))
+    for _ in range(8):
+        inner = np.arctanh((1.0 - r) / (1.0 + r) * np.tanh(0.5 * t))
+        done = 2.0 * r * np.sinh(t) - (1.0 + r * r) * t + 2.0 * (1.0 - r * r) * inner
+        t -= (done - work) * (1.0 + r * r + 2.0 * r * np.cosh(t)) / np.square(2.0 * r * np.sinh(t))
+    largest: Floats = edge + 2.0 * roots_N * roots_M * (np.cosh(t) - 1.0)
     return largest
 
 
@@ -253,4 +270,4 @@ def _distance(bulk: Floats, N: float, M: float, sigma: float) -> float:
 
 def _distance_of_noise(M: int, n_matrices: float) -> float:
     """What the distance of Gaussian noise rarely exceeds, as measured: eigenvalues are more regular than a sample."""
-    return (2.0 + 0.5 * math.log(M)) / (M * math.sqrt(n_matrices))
+    return ((2.0 + 0.5 * math.log(M)) / math.sqrt(n_matrices) + 0.2) / M

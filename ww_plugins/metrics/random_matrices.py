@@ -50,7 +50,7 @@ def marchenko_pastur(
     that noise of Gaussian entries has one in a share ``level`` of the matrices, or fewer. mp_softrank is lambda_plus /
     lambda_max; it is not cut at 1: the largest eigenvalue of noise lies below the edge more often than not.
 
-    D_mp says whether there is such a bulk. That of Gaussian noise rarely exceeds (2 + ln(M) / 2) / (M sqrt(entries)).
+    D_mp says whether there is such a bulk: of noise it rarely exceeds ((2 + ln(M) / 2) / sqrt(entries) + 0.2) / M.
     Kernel slices and experts that are pooled share one law, if their weights have one variance. The entries of ``fft``
     are complex, with the same law; bulk_sigma is that of the transformed entries, and spikes are told more cautiously,
     as the margin is that of real ones.
