@@ -53,6 +53,28 @@ COLUMNS = [
     "num_evals",
 ]
 
+FULL_COLUMNS = [
+    "sigma_mp",
+    "num_spikes",
+    "mp_softrank",
+    "bulk_max",
+    "bulk_min",
+    "W_scale",
+    "rand_sigma_mp",
+    "rand_num_spikes",
+    "rand_mp_softrank",
+    "rand_bulk_max",
+    "rand_bulk_min",
+    "max_rand_eval",
+    "rand_distance",
+    "ww_softrank",
+    "ww_maxdist",
+    "detX_num",
+    "detX_val",
+    "ERG_gap",
+]
+"""What ``mp_fit=True, randomize=True, detX=True`` add; those of the shuffled weights depend on its stream."""
+
 
 def weights(recipe: dict[str, Any]) -> npt.NDArray[np.float64]:
     """Make the matrix or kernel of a recipe, float64."""
@@ -75,7 +97,16 @@ def main() -> None:
             raise SystemExit(f"{name}: the smallest eigenvalue {smallest:.3g} may fall under the peer's cut")
         frame = weightwatcher.WeightWatcher().analyze(model={"a.weight": entry})
         (row,) = frame.to_dict("records")
-        results[name] = {"recipe": recipe, "values": {column: float(row[column]) for column in COLUMNS}}
+        np.random.seed(0)  # noqa: NPY002 - the peer shuffles by the global stream
+        frame = weightwatcher.WeightWatcher().analyze(
+            model={"a.weight": entry}, mp_fit=True, randomize=True, detX=True, plot=False
+        )
+        (full,) = frame.to_dict("records")
+        results[name] = {
+            "recipe": recipe,
+            "values": {column: float(row[column]) for column in COLUMNS},
+            "full": {column: float(full[column]) for column in FULL_COLUMNS},
+        }
     versions = {
         package: importlib.metadata.version(package) for package in ("weightwatcher", "powerlaw", "numpy", "scipy")
     }

@@ -257,6 +257,26 @@ class TestTensorFlow(LoaderContract):
         return f"{path}/{last.get(own, own)}" if dot else name
 
 
+class TestFrozenGraph(TestTensorFlow):
+    def write(self, weights, folder):
+        from graph_files import of_weights
+
+        path = Path(folder) / "sample.pb"
+        stored = {
+            self.tensor_name(name): np.ascontiguousarray(
+                weight.transpose(*range(2, weight.ndim), 1, 0)
+                if name.endswith(".weight") and weight.ndim > 1
+                else weight
+            )
+            for name, weight in weights.items()
+        }
+        path.write_bytes(of_weights(stored))
+        return path
+
+    def others(self):
+        return {"steps": np.arange(70)}  # of fewer it would be a setting of an operator
+
+
 class TestFrames(ImporterContract):
     plugin = ww_plugins.importers
     name = "weightwatcher"

@@ -2,25 +2,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import struct
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hostile.safetensors import raw_safetensors
 from naming import ByName
 
 from ww_plugins.loaders.safetensors import SafetensorsLoader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def raw_safetensors(header: Any, data: bytes = b"") -> bytes:
-    """A file whose header says what it is told to say. ``header`` is JSON content, or its bytes."""
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + data
 
 
 @pytest.fixture(scope="session")

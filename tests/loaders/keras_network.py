@@ -68,7 +68,47 @@ def network():
     return keras.Model([image, ids, volume], layers.Dense(2, name="out")(layers.Concatenate()([x, y, z])), name="net")
 
 
+class Subclassed(keras.Model):
+    """Its configuration lists no layers."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.grouped = layers.Conv2D(8, 3, groups=2, name="grouped")
+        self.scaled = layers.DepthwiseConv2D(3, name="scaled")
+        self.head = layers.Dense(3, name="head")
+
+    def call(self, x):
+        return self.head(self.scaled(self.grouped(x)))
+
+
+def block():
+    return keras.Sequential([keras.Input((8, 8, 4)), layers.Conv2D(4, 3, groups=2, padding="same", name="conv")])
+
+
+def deep_block():
+    return keras.Sequential([keras.Input((8, 8, 4)), block(), block()])
+
+
+def told_of(model):
+    with KerasModelLoader().open(ObjectSource(model)) as held:
+        return [[layer.name, layer.kind, layer.groups] for layer in held.layers]
+
+
+def others(folder):
+    """Write models whose layers have equal names, and one of a class of its own."""
+    nested = keras.Sequential([keras.Input((8, 8, 4)), block(), deep_block(), block()])
+    for name in ("nested.keras", "nested.h5"):
+        nested.save(folder / name)
+    nested.save_weights(folder / "nested.weights.h5")
+    subclassed = Subclassed()
+    subclassed(np.zeros((1, 8, 8, 4), "float32"))
+    subclassed.save(folder / "subclassed.keras")
+    told = {"nested": told_of(nested), "subclassed": told_of(subclassed)}
+    (folder / "others_in_memory.json").write_text(json.dumps(told))
+
+
 def main(folder):
+    others(folder)
     keras.utils.set_random_seed(1)
     net = network()
     random = np.random.default_rng(0)
@@ -79,6 +119,8 @@ def main(folder):
     net.optimizer.build(net.trainable_variables)
     net.save(folder / "net.keras")
     net.save_weights(folder / "net.weights.h5")
+    (folder / "shards").mkdir()
+    net.save_weights(folder / "shards" / "net.weights.json", max_shard_size=10 / 1024**2)  # GB
     net.save(folder / "full.h5")
     with h5py.File(folder / "weights_only.h5", "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, net)

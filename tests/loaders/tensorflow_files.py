@@ -113,3 +113,38 @@ def graph(*nodes: Any) -> bytes:
 
 def normal(*shape: int, seed: int = 1) -> Any:
     return np.random.default_rng(seed).standard_normal(shape).astype("f4")
+
+
+def turned(array):
+    """A kernel with its channels before its axes."""
+    return array.transpose(array.ndim - 1, array.ndim - 2, *range(array.ndim - 2))
+
+
+def deep(array):
+    return array.reshape(*array.shape[:2], -1).transpose(2, 0, 1)[:, None]
+
+
+def in_layout_of_ww(arrays):
+    """The layers of the network in ``saved_models.py``: weight, bias, kind and groups."""
+    found = {
+        "grouped": (turned(arrays["grouped/kernel"]), "grouped/bias", "conv2d", 1),
+        "deep": (deep(arrays["deep/kernel"]), "deep/bias", "conv2d", 16),
+        "apart/depthwise_kernel": (deep(arrays["apart/depthwise_kernel"]), None, "conv2d", 32),
+        "apart/pointwise_kernel": (turned(arrays["apart/pointwise_kernel"]), "apart/bias", "conv2d", 1),
+        "norm": (arrays["norm/gamma"], "norm/beta", "norm", 1),
+        "up": (turned(arrays["up/kernel"]), "up/bias", "conv2d", 1),
+        "line": (turned(arrays["line/kernel"]), "line/bias", "conv1d", 1),
+        "table": (arrays["table/embeddings"], None, "embedding", 1),
+        "heads/attention_output": (
+            arrays["heads/attention_output/kernel"].reshape(10, 10).T, "heads/attention_output/bias", "dense", 1,
+        ),
+        "out": (arrays["out/kernel"].T, "out/bias", "dense", 1),
+    }  # fmt: skip
+    for name in ("query", "key", "value"):
+        kernel = arrays[f"heads/{name}/kernel"].reshape(10, 10).T
+        found[f"heads/{name}"] = (kernel, f"heads/{name}/bias", "dense", 1)
+    for cell in ("both/forward_lstm/lstm_cell", "both/backward_lstm/lstm_cell", "gru/gru_cell"):
+        bias = None if cell.startswith("gru") else f"{cell}/bias"
+        found[f"{cell}/kernel"] = (arrays[f"{cell}/kernel"].T, bias, "recurrent", 1)
+        found[f"{cell}/recurrent_kernel"] = (arrays[f"{cell}/recurrent_kernel"].T, None, "recurrent", 1)
+    return found

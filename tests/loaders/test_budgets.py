@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from conftest import raw_safetensors
+from hostile.safetensors import raw_safetensors
 from safetensors.numpy import save_file
 from torch_files import NUMBERS, Code, array, built, call, code, in_legacy, in_plain, in_zip, named, storage, tensor
 

@@ -242,6 +242,32 @@ def test_groups_that_nothing_tells_are_named(tmp_path):
     assert "'inner.weight'" in warning
 
 
+class Standardised(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.rand(8, 4, 3))
+
+    def forward(self, line):
+        return F.conv1d(line, self.weight - self.weight.mean(), groups=2)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.nn.utils.weight_norm(torch.nn.Conv1d(8, 8, 3, groups=2)),
+        lambda: torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(8, 8, 3, groups=2)),
+        lambda: torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv1d(8, 8, 3, groups=2)),
+        Standardised,
+    ],
+    ids=["weight norm", "parametrized weight norm", "parametrized spectral norm", "standardised"],
+)
+def test_a_kernel_that_is_computed_has_the_groups_of_the_only_convolution(tmp_path, make):
+    torch.jit.trace(torch.nn.Sequential(make()).eval(), torch.ones(1, 8, 9)).save(tmp_path / "net.pt")
+    checkpoint = opened(tmp_path / "net.pt")
+    assert told(checkpoint)["0"] == ("conv1d", 2)
+    assert not said(checkpoint, "nothing tells")
+
+
 def rewritten(path, change):
     content = io.BytesIO()
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as new:

@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from hostile.keras import CONFIGS, ESCAPES, LISTED, NAMES, NO_FILES, SECRET, archive, changed, weights
 from naming import ByName
 
 import ww_core as ww
@@ -21,8 +22,6 @@ from ww_core.sources.digests import tensors_of
 from ww_plugins.loaders.keras.loader import KerasLoader
 
 h5py = pytest.importorskip("h5py")
-
-SECRET = np.arange(12, dtype="float32").reshape(3, 4)
 
 
 @pytest.fixture
@@ -71,65 +70,6 @@ def refusal(loader, path):
     return ""
 
 
-def weights(path, **kinds):
-    """A file of Keras 3 with one layer of two variables."""
-    with h5py.File(path, "w", **kinds) as file:
-        group = file.create_group("layers/dense/vars")
-        group.attrs["name"] = "fc"
-        group.create_dataset("0", data=SECRET)
-        group.create_dataset("1", data=SECRET[0])
-    return path
-
-
-def changed(path, change):
-    weights(path)
-    with h5py.File(path, "r+") as file:
-        change(file["layers/dense/vars"], file)
-    return path
-
-
-def external_link(group, file):
-    group["2"] = h5py.ExternalLink("other.h5", "/layers/dense/vars/0")
-
-
-def soft_link(group, file):
-    file["layers/again"] = h5py.SoftLink("/layers/dense")
-
-
-def dangling_link(group, file):
-    group["2"] = h5py.SoftLink("/nowhere")
-
-
-def virtual(group, file):
-    layout = h5py.VirtualLayout(shape=(3, 4), dtype="f4")
-    layout[:] = h5py.VirtualSource("other.h5", "layers/dense/vars/0", shape=(3, 4))
-    group.create_virtual_dataset("2", layout)
-
-
-def external_storage(group, file):
-    group.create_dataset("2", shape=(12,), dtype="u1", external=[("secret.txt", 0, 12)])
-
-
-def cycle(group, file):
-    group["again"] = file["layers"]
-
-
-def deep(group, file):
-    for number in range(80):
-        group = group.create_group(f"g{number}")
-
-
-ESCAPES = {
-    "external link": (external_link, "a link to another place or file"),
-    "soft link": (soft_link, "a link to another place or file"),
-    "dangling link": (dangling_link, "a link to another place or file"),
-    "virtual dataset": (virtual, "in other files"),
-    "external storage": (external_storage, "in other files"),
-    "cycle": (cycle, "in another place of the file"),
-    "deep": (deep, "nested deeper than 64"),
-}
-
-
 @pytest.mark.parametrize("how", ESCAPES)
 def test_what_leads_elsewhere_is_refused(how, tmp_path, loader, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -154,52 +94,6 @@ def test_two_names_of_a_dataset_are_tied(tmp_path, loader):
     assert len(checkpoint.layers) == 2  # one is transposed, so they are not the same matrix
 
 
-def huge(group, file):
-    group.create_dataset("2", shape=(1 << 40,), dtype="f4", chunks=(1 << 10,))
-
-
-def bomb(group, file):
-    group.create_dataset("2", shape=(1 << 25,), dtype="f4", chunks=(1 << 20,), compression="gzip")
-    group["2"][:] = 0
-
-
-def huge_chunk(group, file):
-    held = group.create_dataset("2", shape=(4,), maxshape=(None,), dtype="f4", chunks=(1 << 28,), compression="gzip")
-    assert held.chunks
-
-
-def unallocated(group, file):
-    group.create_dataset("2", shape=(1 << 40,), dtype="f4")
-
-
-def odd_filter(group, file):
-    group.create_dataset("2", shape=(64,), dtype="i4", chunks=(64,), scaleoffset=4)
-
-
-def lzf(group, file):
-    group.create_dataset("2", data=SECRET, chunks=(3, 4), compression="lzf")
-
-
-def half_of_the_chunks(group, file):
-    group.create_dataset("2", shape=(8,), dtype="f4", chunks=(4,))[:4] = 1
-
-
-def text(group, file):
-    group.create_dataset("2", data=["a", "b"])
-
-
-LISTED = {
-    "4 TB, none stored": (huge, "not all of its numbers are stored"),
-    "128 MB of zeros": (bomb, "claims 134,217,728 bytes"),
-    "a chunk of 1 GB": (huge_chunk, "not all of its numbers are stored"),
-    "4 TB in a row": (unallocated, "not all of its numbers are stored"),
-    "a filter of a plugin": (odd_filter, "filter 6 of HDF5"),
-    "a filter of h5py": (lzf, "filter 32000 of HDF5"),
-    "half of the chunks": (half_of_the_chunks, "not all of its numbers are stored"),
-    "texts": (text, "no numbers of a type"),
-}
-
-
 @pytest.mark.parametrize("how", LISTED)
 def test_what_cannot_be_read_is_listed(how, tmp_path, loader):
     change, says = LISTED[how]
@@ -218,7 +112,7 @@ def test_hdf5_of_somebody_else_is_told(tmp_path, loader):
     assert "none with the weights of a model of Keras" in refused(loader, tmp_path / "n.h5")
 
 
-@pytest.mark.parametrize("content", [b"", b"no HDF5", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(2000)])
+@pytest.mark.parametrize("content", NO_FILES)
 @pytest.mark.parametrize("suffix", ["h5", "keras"])
 def test_what_is_no_such_file_is_refused(content, suffix, tmp_path, loader):
     path = tmp_path / f"n.{suffix}"
@@ -238,26 +132,9 @@ def test_what_is_cut_short_is_refused(libver, tmp_path, loader):
 # Archives
 
 
-def archive(path, entries, **how):
-    with zipfile.ZipFile(path, "w", **how) as file:
-        for name, content in entries.items():
-            file.writestr(name, content)
-    return path
-
-
 @pytest.fixture
 def inside(tmp_path):
     return weights(tmp_path / "inside.h5").read_bytes()
-
-
-CONFIGS = {
-    "no JSON": (b"{", "is no JSON"),
-    "deep": (b"[" * 200_000, "nested too deep"),
-    "many values": (b"[" + b"0," * 1_100_000 + b"0]", "values in its JSON"),
-    "twice": (b'{"a": 1, "a": 2}', "twice"),
-    "no UTF-8": (b'{"a": "\xff\xfe"}', "no text in UTF-8"),
-    "digits": (b'{"a": ' + b"9" * 9999 + b"}", "thousands of digits"),
-}
 
 
 @pytest.mark.parametrize("how", CONFIGS)
@@ -301,17 +178,9 @@ def test_without_a_configuration_an_archive_is_read(inside, tmp_path, loader):
 # Names
 
 
-@pytest.mark.parametrize("how", ["long", "no UTF-8", "half a character", "long in total"])
+@pytest.mark.parametrize("how", NAMES)
 def test_names_that_are_none_are_refused(how, tmp_path, loader):
-    groups = {"no UTF-8": b"layers/\xff\xfe", "half a character": b"layers/\xed\xa0\x80"}
-    with h5py.File(tmp_path / "n.h5", "w") as file:
-        inner = file
-        for _ in range(30 if how == "long in total" else 0):
-            inner = inner.create_group("x" * 100)
-        group = inner.create_group(groups.get(how, b"layers/dense") + b"/vars")
-        group["0"] = SECRET
-        group.attrs["name"] = "x" * 3000 if how == "long" else "fc"
-    refused(loader, tmp_path / "n.h5")
+    refused(loader, NAMES[how](tmp_path))
 
 
 def test_names_that_cannot_be_printed_are_kept(tmp_path, loader):

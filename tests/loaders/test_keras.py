@@ -188,6 +188,53 @@ def test_a_model_in_memory_is_what_its_file_is(written, variables, loader):
     assert set(buffers) == BUFFERS
 
 
+def told(checkpoint):
+    return [[layer.name, str(layer.kind), layer.groups] for layer in checkpoint.layers]
+
+
+@pytest.mark.parametrize("name", ["nested.keras", "nested.h5", "nested.weights.h5"])
+def test_layers_of_equal_names_in_nested_models_are_told_apart(name, written, loader):
+    found = told(loader.open(written / name))
+    assert len({layer for layer, _, _ in found}) == 4
+    assert all(layer.endswith("conv") for layer, _, _ in found)
+    groups = 1 if name == "nested.weights.h5" else 2
+    assert {(kind, own) for _, kind, own in found} == {("conv2d", groups)}
+
+
+def test_layers_of_equal_names_in_a_model_in_memory_are_told_apart(written):
+    found = json.loads((written / "others_in_memory.json").read_text())["nested"]
+    assert len({layer for layer, _, _ in found}) == 4
+    assert {(kind, own) for _, kind, own in found} == {("conv2d", 2)}
+
+
+def test_groups_that_a_configuration_does_not_tell_are_named(written, loader):
+    checkpoint = loader.open(written / "subclassed.keras")
+    assert sorted(told(checkpoint)) == [["grouped", "conv2d", 1], ["head", "dense", 1], ["scaled", "conv2d", 8]]
+    (warning,) = checkpoint.warnings
+    assert "does not tell the groups of 'grouped': they are 1 unless --groups says more" in warning
+    in_memory = json.loads((written / "others_in_memory.json").read_text())["subclassed"]
+    assert in_memory == [["grouped", "conv2d", 2], ["scaled", "conv2d", 8], ["head", "dense", 1]]
+
+
+@pytest.mark.parametrize("name", ["shards", "shards/net.weights.json"])
+def test_shards_are_one_model(name, written, loader):
+    whole, checkpoint = loader.open(written / "net.weights.h5"), loader.open(written / name)
+    assert len(list((written / "shards").glob("*.h5"))) > 2
+    assert sorted(told(checkpoint)) == sorted(told(whole))
+    assert not checkpoint.warnings
+    weights = {layer.name: layer for layer in whole.layers}
+    for layer in checkpoint.layers:
+        other = weights[layer.name]
+        assert np.array_equal(read(checkpoint, layer.weight), read(whole, other.weight))
+        assert (layer.bias is None) == (other.bias is None)
+    assert loader.probe(written / name) > 0.3
+
+
+def test_one_shard_is_said_to_be_one(written, loader):
+    (first, *_) = sorted((written / "shards").glob("*.h5"))
+    assert any("one of several shards" in said for said in loader.open(first).warnings)
+
+
 def test_what_is_no_model_is_none():
     loader = ByName(KerasModelLoader())
     assert (loader.probe(3), loader.probe({})) == (0, 0)

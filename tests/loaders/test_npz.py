@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from hostile.npz import FOUR, WRONG, header, packed
 from naming import ByName
 
 import ww_core as ww
@@ -97,41 +98,6 @@ def test_what_has_no_numbers_is_listed_and_digested(tmp_path):
 # --- what is wrong ---
 
 
-def header(shape="(2, 2)", descr="'<f8'", order="False", length=None, magic=b"\x93NUMPY\1\0"):
-    text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}".encode()
-    return magic + struct.pack("<H", len(text) if length is None else length) + text
-
-
-def packed(content, method=zipfile.ZIP_STORED, name="fc.weight.npy"):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        archive.writestr(name, content)
-    return file.getvalue()
-
-
-FOUR = bytes(32)
-WRONG = {
-    "no array": (packed(b"hello"), "does not begin as NumPy's arrays do"),
-    "another entry": (packed(header() + FOUR, name="readme.txt"), "is no array of NumPy's"),
-    "a version to come": (packed(header(magic=b"\x93NUMPY\x09\0") + FOUR), "version 9"),
-    "a long header": (packed(header(length=60_000) + FOUR), "a header of 60000 bytes"),
-    "a header cut short": (packed(header(length=500)), "is cut short"),
-    "no dict": (packed(b"\x93NUMPY\1\0" + struct.pack("<H", 8) + b"open('x'"), "a header that cannot be read"),
-    "a call": (packed(header(shape="__import__('os').system('true')") + FOUR), "a header that cannot be read"),
-    "a deep header": (packed(header(shape="(" * 4000) + FOUR), "a header that cannot be read"),
-    "a negative length": (packed(header(shape="(-2, -2)") + FOUR), "a header that cannot be: shape (-2, -2)"),
-    "a shape that is none": (packed(header(shape="'22'") + FOUR), "a header that cannot be"),
-    "true is no length": (packed(header(shape="(True, 4)") + FOUR), "a header that cannot be"),
-    "an order that is none": (packed(header(order="1") + FOUR), "a header that cannot be"),
-    "more than is there": (packed(header(shape="(2, 3)") + FOUR), "takes 48 bytes by its header, and 32 are there"),
-    "less than is there": (packed(header(shape="(2,)") + FOUR), "takes 16 bytes by its header, and 32 are there"),
-    "more than any memory": (packed(header(shape="(4294967296, 4294967296)")), "no memory could hold"),
-    "a bomb": (packed(header(shape="(9000000,)") + bytes(72_000_000), zipfile.ZIP_DEFLATED), "64,000,000 bytes"),
-    "another compression": (packed(header() + FOUR, zipfile.ZIP_BZIP2), "compressed in a way that is not read here"),
-    "a NUL in a name": (packed(header() + FOUR, name="a\tb.npy").replace(b"a\tb", b"a\0b"), "has a NUL in its name"),
-}
-
-
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_one_sentence(tmp_path, npz, case):
     content, said = WRONG[case]
@@ -184,3 +150,29 @@ def test_no_mutant_raises_anything_else(tmp_path, npz, save):
         with contextlib.suppress(ww.SourceError):
             read += len(content(npz.open(tmp_path / "mutant.npz")))
     assert read > {"stored": 20, "compressed": 0}[save]
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_many_equal_texts_are_listed_whatever_they_pack_to(tmp_path, npz, save):
+    save(tmp_path / "net.npz", weight=np.eye(3), labels=np.array(["same"] * 150_000))
+    checkpoint = npz.open(tmp_path / "net.npz")
+    (labels,) = checkpoint.skipped
+    with checkpoint.read_bytes(labels) as content:
+        assert len(content) > 150_000
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_many_tiny_arrays_are_no_overlap(tmp_path, npz, save):
+    save(tmp_path / "net.npz", **{f"w{number}": np.ones(1) for number in range(2_000)})
+    assert len(npz.open(tmp_path / "net.npz").layers) == 2_000
+
+
+def test_an_archive_of_too_many_arrays_is_said_to_be_one(tmp_path, npz):
+    with zipfile.ZipFile(tmp_path / "net.npz", "w") as archive:
+        for number in range(60):
+            archive.writestr(f"{number:02}{'w' * 65_000}.npy", header() + FOUR)
+            archive.filelist[-1].extra = b"\xff\xff" + struct.pack("<H", 65_000) + bytes(65_000)
+            archive.filelist[-1].comment = b" " * 65_000
+    with pytest.raises(ww.SourceError, match="its directory of 60 entries has more than 8,388,608 bytes") as caught:
+        npz.open(tmp_path / "net.npz")
+    assert "damaged" not in str(caught.value)

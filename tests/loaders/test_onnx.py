@@ -351,6 +351,48 @@ def test_modules_are_told_by_nodes_and_biases():
     assert layer_of_bias("b") == ""
 
 
+def test_batch_norms_that_pytorch_folded_are_told(tmp_path):
+    """Where all names are made up, or a norm stands by itself, nothing tells it."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    folded = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    alone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4))
+    said = []
+    for number, net in enumerate([nn.Sequential(*folded, nn.Conv2d(4, 2, 1)), alone, folded]):
+        path = tmp_path / f"{number}.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(net.eval(), torch.zeros(1, 3, 8, 8), path, dynamo=False)
+        with LOADER.open(path) as checkpoint:
+            said.append(list(checkpoint.warnings))
+    (told,) = said[0]
+    assert told == (
+        f"{tmp_path / '0.onnx'}: it seems that 2 kernels, '0' and '2', hold a batch norm that the exporter folded into "
+        "them: their spectra are those of the folded weights"
+    )
+    assert said[1:] == [[], []]
+
+
+def test_batch_norms_that_names_tell_are_told(tmp_path):
+    arrays = {
+        "ConvBnFusion_W_features.0.weight": normal(4, 3, 1), "net/stem/Conv2D_weights_fused_bn": normal(4, 3, 1),
+        "const_fold_opt__9": normal(4, 3, 1), "conv_batchnorm.weight": normal(4, 3, 1),
+    }  # fmt: skip
+    outputs = ["a", "b", "net/bn/FusedBatchNormV3:0", "/conv_batchnorm/Conv_output_0"]
+    nodes = [node("Conv", f"x {name}", output) for name, output in zip(arrays, outputs, strict=True)]
+    path = saved(tmp_path / "net.onnx", nodes, arrays)
+    with LOADER.open(path) as checkpoint:
+        known, likely = checkpoint.warnings
+    assert known == (
+        f"{path}: 2 kernels, 'ConvBnFusion_W_features.0' and 'net/stem/Conv2D_weights_fused_bn', hold a batch norm "
+        "that the exporter folded into them: their spectra are those of the folded weights"
+    )
+    assert likely == (
+        f"{path}: it seems that 1 kernel, 'const_fold_opt__9', holds a batch norm "
+        "that the exporter folded into it: its spectrum is that of the folded weights"
+    )
+
+
 def test_norms_that_are_spelled_out_are_norms(tmp_path):
     path = saved(
         tmp_path / "net.onnx",
@@ -405,6 +447,18 @@ def test_quantized_weights_are_what_the_library_makes_of_them(case, tmp_path):
     canonical["per last axis"] = canonical["per axis 1"]
     told = ww.Rounding.of_steps(canonical.get(case, steps) if steps.ndim else steps)
     assert layer.weight.rounding == ww.ROUNDINGS["float32"].with_at_least(told)
+
+
+def test_the_largest_of_very_many_scales_tells_the_rounding(tmp_path):
+    rows, cols = 1100, 8000
+    scale = np.full((rows, cols // 8), 0.25, np.float32)
+    scale[7, 9] = 0.5
+    arrays = {"q": np.ones((rows, cols), np.int8), "s": scale}
+    nodes = [node("DequantizeLinear", "q s", "w", axis=1, block_size=8), node("Gemm", "x w", transB=1)]
+    with LOADER.open(saved(tmp_path / "net.onnx", nodes, arrays)) as checkpoint:
+        (layer,) = checkpoint.layers
+        told = ww.Rounding.of_steps(0.5)
+        assert layer.weight.rounding == ww.ROUNDINGS["float32"].with_at_least(told)
 
 
 @pytest.mark.parametrize("code", ["INT4", "UINT4", "FLOAT8E4M3FN", "FLOAT8E5M2"])
@@ -526,12 +580,130 @@ def test_operators_with_scales_of_their_own(tmp_path):
     assert {"k_scale", "m_scale", "fc.weight_scale"} <= {buffer.name for buffer in checkpoint.buffers}
 
 
+def test_the_scale_of_a_product_of_whole_numbers_may_follow_alone(tmp_path):
+    """It is the one with the name of the weight, if there is such a one, else the first one that fits."""
+    arrays = {
+        "a_quantized": whole(4, 6), "a_scale": abs(normal(6)), "x_scale": np.float32(9), "b": whole(6, 5),
+        "b_s": np.float32(0.5), "c": whole(5, 4), "gamma": normal(4), "other": normal(3), "a_bias": normal(6),
+    }  # fmt: skip
+    nodes = [
+        node("MatMulInteger", "x a_quantized", "a1"), node("Cast", "a1", "a2", to=1), node("Mul", "a2 x_scale", "a3"),
+        node("Mul", "a_scale a3", "a4"), node("Add", "a4 a_bias", "a5"),
+        node("MatMulInteger", "a5 b", "b1"), node("Cast", "b1", "b2", to=1), node("Mul", "b2 b_s", "b3"),
+        node("MatMulInteger", "b3 c", "c1"), node("Mul", "c1 other", "c2"),
+    ]  # fmt: skip
+    layers, numbers, checkpoint = read(saved(tmp_path / "net.onnx", nodes, arrays))
+    assert list(layers) == ["a", "b"]
+    assert layers["a"].bias.name == "a_bias"
+    assert np.array_equal(numbers["a_quantized"], (arrays["a_quantized"] * arrays["a_scale"]).T)
+    assert np.array_equal(numbers["b"], (arrays["b"] * np.float32(0.5)).T)
+    assert [skipped.name for skipped in checkpoint.skipped] == ["c"]
+    assert checkpoint.warnings == ()
+
+
+WITHOUT_ALPHA = "a node multiplies a weight by its alpha; the weight is read as it is stored, without the factor"
+FIRST_SCALES = "a quantized weight is used with different scales; it is read with those of its first use"
+OTHERS = {
+    "two scales": (
+        {"q": whole(4, 4), "s": np.float32(1), "t": np.float32(2)},
+        [
+            node("DequantizeLinear", "q s", "a"), node("MatMul", "x a"),
+            node("DequantizeLinear", "q t", "b"), node("MatMul", "x b"),
+        ],
+        f"{FIRST_SCALES}: 'q'",
+    ),
+    "two zero points": (
+        {"q": whole(4, 4), "s": np.float32(1), "z": np.int8(0), "y": np.int8(1)},
+        [
+            node("DequantizeLinear", "q s z", "a"), node("MatMul", "x a"),
+            node("DequantizeLinear", "q s y", "b"), node("MatMul", "x b"),
+        ],
+        f"{FIRST_SCALES}: 'q'",
+    ),
+    "two axes": (
+        {"q": whole(4, 4), "s": abs(normal(4))},
+        [
+            node("DequantizeLinear", "q s", "a", axis=0), node("MatMul", "x a"),
+            node("DequantizeLinear", "q s", "b", axis=1), node("MatMul", "x b"),
+        ],
+        f"{FIRST_SCALES}: 'q'",
+    ),
+    "two scales behind products": (
+        {"q": whole(4, 4), "s": np.float32(1), "t": np.float32(2)},
+        [
+            node("MatMulInteger", "x q", "a"), node("Mul", "a s", "b"),
+            node("MatMulInteger", "x q", "c"), node("Mul", "c t", "d"),
+        ],
+        f"{FIRST_SCALES}: 'q'",
+    ),
+    "equal scales": (
+        {"q": whole(4, 4), "s": np.float32(1), "t": np.ones(1, "f4"), "z": np.int8(0)},
+        [
+            node("DequantizeLinear", "q s", "a"), node("MatMul", "x a"),
+            node("DequantizeLinear", "q t z", "b"), node("MatMul", "x b"),
+        ],
+        "",
+    ),
+    "whole numbers on the way": (
+        {"fc.weight": normal(4, 4)},
+        [node("Cast", "fc.weight", "a", to=3), node("Cast", "a", "b", to=1), node("MatMul", "x b")],
+        "a Cast turns a floating-point weight into whole numbers; the weight is read as it was before: 'fc.weight'",
+    ),
+    "half precision on the way": (
+        {"fc.weight": normal(4, 4)}, [node("Cast", "fc.weight", "a", to=10), node("MatMul", "x a")], "",
+    ),
+    "groups": (
+        {"k": normal(6, 1, 3), "l": normal(6, 2, 3)},
+        [node("Conv", "x k", group=4), node("Conv", "x l", group=3)],
+        "a convolution has groups that do not fit its kernel; the kernel is read as one group: 'k' (4 groups)",
+    ),
+    "alpha": (
+        {name: normal(4, 4) for name in "abcde"},
+        [node("Gemm", f"x {name}", alpha=0.5) for name in "abcd"] + [node("Gemm", "x e", alpha=1.0)],
+        f"{WITHOUT_ALPHA}: 'a' (alpha 0.5), 'b' (alpha 0.5), 'c' (alpha 0.5), and 1 more",
+    ),
+    "alpha of a product": (
+        {"w": normal(4, 4)},
+        [node("FusedMatMul", "w x", domain="com.microsoft", alpha=2.0)],
+        f"{WITHOUT_ALPHA}: 'w' (alpha 2)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_the_graph_does_to_a_weight_besides_is_told(case, tmp_path):
+    arrays, nodes, said = OTHERS[case]
+    path = saved(tmp_path / "net.onnx", nodes, arrays)
+    with LOADER.open(path) as checkpoint:
+        assert list(checkpoint.warnings) == ([f"{path}: {said}"] if said else [])
+
+
 def test_a_bias_whose_weight_cannot_be_read_is_a_layer_of_its_own(tmp_path):
     arrays = {"fc.weight": whole(5, 4), "fc.bias": normal(4), "s": whole(1)}
     nodes = [node("DequantizeLinear", "fc.weight s", "w"), node("MatMul", "x w", "y"), node("Add", "y fc.bias")]
     path = saved(tmp_path / "net.onnx", nodes, arrays)
     assert told(path) == {"fc.bias": ("other", (4,), 1, "")}
     assert {skipped.name for skipped in read(path)[2].skipped} == {"fc.weight", "s"}
+
+
+@pytest.mark.parametrize(("kind", "order"), [("LSTM", [0, 3, 1, 2]), ("GRU", [1, 0, 2]), ("RNN", [0])])
+def test_gates_are_stacked_along_the_first_axis_of_each_matrix(kind, order, tmp_path):
+    """ONNX has the gates i, o, f, c and z, r, h; PyTorch i, f, g, o and r, z, n: ww changes no order."""
+    torch = pytest.importorskip("torch")
+    net = getattr(torch.nn, kind)(3, 5, bidirectional=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(net, torch.zeros(2, 1, 3), tmp_path / "net.onnx", dynamo=False)
+    layers, numbers, _ = read(tmp_path / "net.onnx")
+    assert [(layer.kind, layer.shape) for layer in layers.values()] == [
+        (ww.LayerKind.RECURRENT, (5 * len(order), cols)) for cols in (3, 3, 5, 5)
+    ]
+    theirs = {name: parameter.detach().numpy() for name, parameter in net.named_parameters() if "bias" not in name}
+    matrices = [numbers[layer.weight.name] for layer in layers.values()]
+    names = ["weight_ih_l0", "weight_ih_l0_reverse", "weight_hh_l0", "weight_hh_l0_reverse"]
+    for ours, name in zip(matrices, names, strict=True):
+        gates = theirs[name].reshape(len(order), 5, -1)
+        assert np.array_equal(ours, gates[order].reshape(ours.shape))
 
 
 def test_pieces_take_no_name_of_another_tensor(tmp_path):

@@ -7,9 +7,10 @@ import time
 
 import numpy as np
 import pytest
+from hostile.tensorflow import DATA, GOOD, INDEX, NODE, REFUSED, TABLES
 from naming import ByName
 from protobuf_files import message, varint
-from tensorflow_files import GRAPH, Lie, checkpoint, graph, normal, table, write_checkpoint
+from tensorflow_files import GRAPH, Lie, graph, in_layout_of_ww, normal, table, write_checkpoint
 
 import ww_core as ww
 from ww_plugins.loaders.tensorflow.loader import TensorFlowLoader
@@ -40,41 +41,6 @@ def read(checkpoint, spec):
 
 def layers(checkpoint):
     return {layer.name: layer for layer in checkpoint.layers}
-
-
-def turned(array):
-    """A kernel with its channels before its axes."""
-    return array.transpose(array.ndim - 1, array.ndim - 2, *range(array.ndim - 2))
-
-
-def deep(array):
-    return array.reshape(*array.shape[:2], -1).transpose(2, 0, 1)[:, None]
-
-
-def in_layout_of_ww(arrays):
-    """The layers of the network: weight, bias, kind and groups."""
-    found = {
-        "grouped": (turned(arrays["grouped/kernel"]), "grouped/bias", "conv2d", 1),
-        "deep": (deep(arrays["deep/kernel"]), "deep/bias", "conv2d", 16),
-        "apart/depthwise_kernel": (deep(arrays["apart/depthwise_kernel"]), None, "conv2d", 32),
-        "apart/pointwise_kernel": (turned(arrays["apart/pointwise_kernel"]), "apart/bias", "conv2d", 1),
-        "norm": (arrays["norm/gamma"], "norm/beta", "norm", 1),
-        "up": (turned(arrays["up/kernel"]), "up/bias", "conv2d", 1),
-        "line": (turned(arrays["line/kernel"]), "line/bias", "conv1d", 1),
-        "table": (arrays["table/embeddings"], None, "embedding", 1),
-        "heads/attention_output": (
-            arrays["heads/attention_output/kernel"].reshape(10, 10).T, "heads/attention_output/bias", "dense", 1,
-        ),
-        "out": (arrays["out/kernel"].T, "out/bias", "dense", 1),
-    }  # fmt: skip
-    for name in ("query", "key", "value"):
-        kernel = arrays[f"heads/{name}/kernel"].reshape(10, 10).T
-        found[f"heads/{name}"] = (kernel, f"heads/{name}/bias", "dense", 1)
-    for cell in ("both/forward_lstm/lstm_cell", "both/backward_lstm/lstm_cell", "gru/gru_cell"):
-        bias = None if cell.startswith("gru") else f"{cell}/bias"
-        found[f"{cell}/kernel"] = (arrays[f"{cell}/kernel"].T, bias, "recurrent", 1)
-        found[f"{cell}/recurrent_kernel"] = (arrays[f"{cell}/recurrent_kernel"].T, None, "recurrent", 1)
-    return found
 
 
 @pytest.mark.stress
@@ -112,6 +78,22 @@ def test_a_checkpoint_of_tensorflow_1_has_its_layers_and_the_newest_of_a_folder_
     (saved / "old" / "checkpoint").unlink()
     with pytest.raises(ww.SourceError, match=r"holds 2 checkpoints; name one: 'model\.ckpt-3\.index', 'model\.ckpt-4"):
         loader.open(saved / "old")
+
+
+@pytest.mark.parametrize("told", ["../outside/net-2", "/outside/net-2", "/outside/other-3", "a/../../net-2", "..", ""])
+def test_what_is_told_of_the_newest_checkpoint_leads_to_no_other_folder(told, loader, tmp_path):
+    for folder in ("outside", "inside"):
+        (tmp_path / folder).mkdir()
+        for step in (1, 2, 3):
+            stem = "other" if (folder, step) == ("outside", 3) else "net"
+            write_checkpoint(tmp_path / folder / f"{stem}-{step}", {f"{folder}/kernel": normal(step, 8)})
+    (tmp_path / "inside" / "checkpoint").write_text(f'model_checkpoint_path: "{told}"\n')
+    if told.endswith("net-2"):  # a folder that was moved: its checkpoints still lie beside the file that names them
+        with loader.open(tmp_path / "inside") as opened:
+            assert [(layer.name, layer.weight.shape) for layer in opened.layers] == [("inside", (8, 2))]
+    else:
+        with pytest.raises(ww.SourceError, match="holds 3 checkpoints; name one"):
+            loader.open(tmp_path / "inside")
 
 
 def test_results_and_digest_are_those_of_the_arrays(tmp_path):
@@ -195,6 +177,17 @@ KINDS = {
         {"c/kernel": (3, 2, 4, 2), "c/bias": (8,)}, {"c": ("conv2d", (8, 1, 3, 2), 4, "c/bias")}, None,
     ),
     "depthwise by name": ({"c/depthwise_kernel": (3, 4, 2)}, {"c": ("conv1d", (8, 1, 3), 4, None)}, None),
+    "depthwise, with a bias": (
+        {"c/depthwise_kernel": (3, 4, 2), "c/bias": (8,)}, {"c": ("conv1d", (8, 1, 3), 4, "c/bias")}, None,
+    ),
+    "in two steps": (
+        {"c/depthwise_kernel": (3, 4, 2), "c/pointwise_kernel": (1, 8, 5), "c/bias": (5,)},
+        {
+            "c/depthwise_kernel": ("conv1d", (8, 1, 3), 4, None),
+            "c/pointwise_kernel": ("conv1d", (5, 8, 1), 1, "c/bias"),
+        },
+        None,
+    ),
     "depthwise by its module": (
         {"depthwise/weights": (3, 2, 4, 1)}, {"depthwise": ("conv2d", (4, 1, 3, 2), 4, None)}, None,
     ),
@@ -215,6 +208,10 @@ KINDS = {
     "3-D": ({"c/kernel": (3, 3, 2, 4, 6), "c/bias": (6,)}, {"c": ("conv3d", (6, 4, 3, 3, 2), 1, "c/bias")}, None),
     "unknown": ({"c/mixing": (3, 4, 6)}, {"c": ("other", (3, 4, 6), 1, None)}, "nothing tells the order"),
     "six axes": ({"c/kernel": (1, 2, 3, 1, 2, 2)}, {"c": ("other", (1, 2, 3, 1, 2, 2), 1, None)}, "nothing tells"),
+    "matrices with names of statistics": (
+        {"a/mean": (4, 8), "b/total": (3, 4), "c/scale": (4, 4), "d/count": (1, 4), "d/beta": (4,)}, {},
+        "names of statistics and scales, though they are matrices: 'a/mean', 'b/total', 'c/scale'",
+    ),
     "a norm": ({"n/gamma": (4,), "n/beta": (4,)}, {"n": ("norm", (4,), 1, "n/beta")}, None),
     "a module that is a tensor": (
         {"a": (3, 4), "a/kernel": (4, 8)}, {"a": ("dense", (4, 3), 1, None), "a/kernel": ("dense", (8, 4), 1, None)},
@@ -283,28 +280,6 @@ def test_it_is_known_by_its_content(loader, tmp_path):
     assert [layer.name for layer in ww.describe(tmp_path).layers] == ["fc"]
 
 
-GOOD = {"fc/kernel": normal(4, 8), "fc/bias": normal(8)}
-NODE = ({}, [("w", "fc/kernel")])
-
-REFUSED = {
-    "a shape too large": ({"a": Lie(shape=(2**40, 2**40))}, "is not a shape"),
-    "a negative length": ({"a": Lie(shape=(-2, -3))}, "is not a shape"),
-    "65 axes": ({"a": Lie(shape=(1,) * 65)}, "is not a shape"),
-    "too few bytes": ({"a": Lie(nbytes=20)}, "takes 24 bytes, and 20 are told"),
-    "beyond the shard": ({"a": Lie(offset=400), "b": normal(9)}, "cut short"),
-    "a negative offset": ({"a": Lie(offset=-8)}, "24 bytes at -8"),
-    "a shard that is not there": ({"a": Lie(shard=3)}, "shard 3, and there are 1"),
-    "a shard before the first": ({"a": Lie(shard=-1)}, "shard -1"),
-    "no text as a graph": ({**GOOD, GRAPH: normal(3)}, "is no text"),
-    "no graph": ({**GOOD, GRAPH: b"\xff\xff"}, "longer than numbers are, or than its message"),
-    "half a graph": ({**GOOD, GRAPH: graph(NODE)[:-3]}, "does not fit into its message"),
-    "an object that is not there": ({**GOOD, GRAPH: graph(({"a": 7}, []))}, "names object 7, and has 1"),
-    "a name that is no text": ({b"\xff\xfe": normal(3)}, "not UTF-8"),
-    "a NUL in a name": ({"a\0b": normal(3)}, "holds a NUL"),
-    "a NUL in a graph": ({**GOOD, GRAPH: graph(({}, [("a\0", "fc/kernel")]))}, "holds a NUL"),
-}
-
-
 def refusal(loader, path):
     began = time.monotonic()
     with pytest.raises(ww.SourceError) as caught:
@@ -321,22 +296,6 @@ def refusal(loader, path):
 def test_what_a_checkpoint_says_is_checked(case, loader, tmp_path):
     tensors, says = REFUSED[case]
     assert says in refusal(loader, write_checkpoint(tmp_path / "net", tensors))
-
-
-INDEX, DATA = checkpoint(GOOD)
-TABLES = {
-    "empty": (b"", "the file is empty"),
-    "another format": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
-    "zeros": (bytes(999), "no table ends"),
-    "only the end": (INDEX[-8:], "no table ends"),
-    "only the footer": (INDEX[-48:], "ends behind it"),
-    "compressed": (table([(b"", message((1, 1)))], compression=1), "compressed"),
-    "no header": (table([(b"a", Lie().entry)]), "no header"),
-    "no shards": (checkpoint(GOOD, header=((1, 0),))[0], "tells of 0 shards"),
-    "a million shards": (checkpoint(GOOD, header=((1, 10**6),))[0], "tells of 1000000 shards"),
-    "a key twice": (table([(b"", message((1, 1))), (b"a", Lie().entry), (b"a", Lie().entry)]), "stands twice"),
-    "a number as a shape": (table([(b"", message((1, 1))), (b"a", message((1, 1), (2, 3)))]), "the wrong wire type"),
-}
 
 
 @pytest.mark.parametrize("case", TABLES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 import tracemalloc
 
@@ -14,14 +13,10 @@ import ww_core as ww
 from ww_plugins.loaders.tflite.loader import TFLiteLoader
 
 pytest.importorskip("flatbuffers")
-from tflite_files import Graph, Op, Sparse, T, Writer, model, of_weights
+from hostile.tflite import FOUR, LISTED, NIBBLES, REFUSED, SCALES, SPARSE, WHOLE, packed
+from tflite_files import RANDOM, Graph, Op, Sparse, T, Writer, X, model, normal, of_weights
 
-RANDOM = np.random.Generator(np.random.Philox(5))
 KIND = ww.LayerKind
-
-
-def normal(*shape, dtype="f4"):
-    return RANDOM.standard_normal(shape).astype(dtype)
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +135,6 @@ def test_equal_content_has_one_digest(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------ layouts and kinds
-
-X = T("x", shape=(1, 6, 6, 8))
 
 
 CONV = normal(12, 3, 2, 8)
@@ -294,18 +287,6 @@ def test_numbers_in_another_file_are_listed(opened):
 
 # ------------------------------------------------------------------------------------------------ quantised and sparse
 
-WHOLE = RANDOM.integers(-128, 128, (6, 8)).astype(np.int8)
-SCALES = RANDOM.random(8).astype("f4") + np.float32(0.5)
-
-
-def packed(numbers, bits):
-    """Numbers of a few bits in bytes, the first one lowest."""
-    numbers = np.concatenate([numbers.reshape(-1), np.zeros(-numbers.size % (8 // bits), numbers.dtype)])
-    parts = (numbers.astype(np.int64) & (2**bits - 1)).reshape(-1, 8 // bits)
-    return (parts << np.arange(0, 8, bits)).sum(1).astype(np.uint8).tobytes()
-
-
-NIBBLES = RANDOM.integers(-8, 8, (5, 3)).astype(np.int8)
 
 # name: (tensor, numbers that it stands for, steps)
 QUANTISED = {
@@ -364,25 +345,6 @@ def test_half_and_quantised_kernels_are_known_behind_their_dequantisation(opened
         assert np.array_equal(read(checkpoint, told["h"].weight), half)
 
 
-# name: (tensor, the reason)
-LISTED = {
-    "blocks of its own": (T("w", WHOLE, scale=[1.0], details=2), "quantised block by block"),
-    "too few scales": (T("w", WHOLE, scale=SCALES[:5]), "5 scales, and its axis has 6 places"),
-    "no such axis": (T("w", WHOLE, scale=SCALES, axis=7), "8 scales, and its axis has no places"),
-    "a negative axis": (T("w", WHOLE, scale=SCALES, axis=-1), "8 scales, and its axis has no places"),
-    "too many zero points": (T("w", WHOLE, scale=SCALES[:6], zero=[1, 2]), "2 zero points and 6 scales"),
-    "a scale of 0": (T("w", WHOLE, scale=[0.0], zero=[0]), "no positive number"),
-    "a negative scale": (T("w", WHOLE, scale=[-1.0]), "no positive number"),
-    "NaN as a scale": (T("w", WHOLE, scale=[np.nan]), "no positive number"),
-    "an infinite scale": (T("w", WHOLE, scale=[np.inf]), "no positive number"),
-    "int4 without a scale": (T("w", packed(NIBBLES, 4), (5, 3), "int4"), "not floating point"),
-    "int8 without a scale": (T("w", WHOLE), "not floating point"),
-    "texts": (T("w", b"\1\0\0\0\x08\0\0\0\x09\0\0\0a", (1,), "string"), "no type of numbers"),
-    "a type to come": (T("w", b"abcd", (4,), 77), "no type of numbers"),
-    "complex": (T("w", normal(3, 4).astype("c8")), "complex64 is not supported"),
-}
-
-
 @pytest.mark.parametrize("case", LISTED)
 def test_what_cannot_be_told_is_listed_and_has_its_bytes(case, opened):
     tensor, reason = LISTED[case]
@@ -436,6 +398,29 @@ def test_a_file_whose_tensors_become_much_more_than_it_holds_is_refused(opened):
         opened(model(*(of_one_number(f"w{n}", 600) for n in range(200))))
 
 
+def test_batch_norms_that_names_suggest_are_told(opened):
+    """By the name of the kernel, of its bias or of what the operator makes; a norm alone is no kernel with one."""
+    joined = "net/bn_1/batchnorm/mul_1;net/deep/depthwise;net/bn_1/batchnorm/Rsqrt1"
+    fused = "net/Relu6;net/norm/FusedBatchNormV3;net/first/Conv2D"
+    tensors = [
+        X, T(joined, normal(12, 3, 2, 8)), T("k", normal(12, 3, 2, 8)), T("plain", normal(12, 3, 2, 8)),
+        T("d", normal(5, 8)), T(f"{fused}1", normal(5)), T("net/norm/FusedBatchNormV31", normal(1, 1, 8)),
+        T(fused, shape=(1, 4, 5, 12)), T("y", shape=(1, 4, 5, 12)), T("batchnorms/MatMul", shape=(1, 5)),
+    ]  # fmt: skip
+    ops = [
+        Op("CONV_2D", ("x", joined, -1), ("y",)), Op("CONV_2D", ("x", "k", -1), (fused,)),
+        Op("CONV_2D", ("x", "plain", -1), ("y",)), Op("FULLY_CONNECTED", ("x", "d", f"{fused}1"), ("y",)),
+        Op("FULLY_CONNECTED", ("x", "plain", -1), ("batchnorms/MatMul",)),
+        Op("MUL", ("x", "net/norm/FusedBatchNormV31")),
+    ]  # fmt: skip
+    with opened(model(*tensors, ops=ops)) as checkpoint:
+        (said,) = checkpoint.warnings
+    assert said.endswith(
+        f": it seems that 3 kernels, '{joined}' and 'k' among them, hold a batch norm that the exporter folded into "
+        "them: their spectra are those of the folded weights"
+    )
+
+
 def rows_of(dense):
     """The rows of a matrix as lists of places, and their numbers."""
     where = [np.flatnonzero(row) for row in dense]
@@ -466,26 +451,6 @@ def test_sparse_kernels_in_blocks_along_turned_axes_are_made_dense(opened):
         assert np.array_equal(array, dense * np.float32(0.5))
 
 
-FOUR = normal(4)
-# name: (where the numbers stand, the reason)
-SPARSE = {
-    "no axes": (Sparse([], [], []), "axes contradict"),
-    "an axis twice": (Sparse([0, 0], [], [(6,), (8,)]), "axes contradict"),
-    "too few levels": (Sparse([0, 1], [], [(6,)]), "axes contradict"),
-    "blocks of no axis": (Sparse([0, 1, 2], [5], [(6,), (8,), (2,)]), "blocks contradict"),
-    "blocks that do not fill": (Sparse([0, 1, 2], [0], [(6,), (8,), (4,)]), "blocks of 4 do not fill"),
-    "blocks of nothing": (Sparse([0, 1, 2], [0], [(6,), (8,), (0,)]), "blocks of 0 do not fill"),
-    "another length": (Sparse([0, 1], [], [(5,), (8,)]), "5 places instead of 6"),
-    "too many numbers": (Sparse([0, 1], [], [(6,), (8,)]), "4 numbers for 48 places"),
-    "ends that go back": (Sparse([0, 1], [], [(6,), ([0, 3, 2, 4, 4, 4, 4], [0, 1, 2, 3])]), "do not follow"),
-    "ends of others": (Sparse([0, 1], [], [(6,), ([0, 4], [0, 1, 2, 3])]), "do not follow"),
-    "ends too early": (Sparse([0, 1], [], [(6,), ([0, 0, 0, 0, 0, 0, 3], [0, 1, 2, 3])]), "end too early"),
-    "a place outside": (Sparse([0, 1], [], [(6,), ([0, 0, 0, 0, 0, 0, 4], [0, 1, 2, 8])]), "outside of its axis"),
-    "nothing in the lists": (Sparse([0, 1], [], [(6,), ([], [])]), "do not follow"),
-    "twenty axes": (Sparse(range(20), [], [(1,)] * 20), "sparse along 20 axes"),
-}
-
-
 @pytest.mark.parametrize("case", SPARSE)
 def test_sparse_kernels_that_contradict_themselves_are_listed(case, opened):
     spread, reason = SPARSE[case]
@@ -510,43 +475,6 @@ def test_it_is_known_by_its_content_and_a_damaged_one_by_its_name(loader, tmp_pa
         assert loader.probe(tmp_path / name) == sure
     assert loader.probe(tmp_path) == loader.probe(object()) == loader.probe(tmp_path / "none") == 0
     assert [layer.name for layer in ww.describe(tmp_path / "net.bin").layers] == ["fc.weight"]
-
-
-WEIGHTS = {"fc.weight": normal(4, 8), "fc.bias": normal(4)}
-GOOD = of_weights(WEIGHTS)
-
-
-def lying(**lies):
-    """A model with one tensor that lies."""
-    return model(T(**{"name": "w", "data": normal(4, 8), **lies}))
-
-
-def with_index(index):
-    return model(X, T("w", normal(4, 8)), ops=[Op("FULLY_CONNECTED", ("x", index, -1))])
-
-
-REFUSED = {
-    "empty": (b"", "the file is empty"),
-    "another format": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
-    "zeros": (bytes(999), "it has no TFL3"),
-    "only the identifier": (b"\x1c\0\0\0TFL3", "lies beyond its end"),
-    "a root beyond the end": (struct.pack("<I", 2**31) + GOOD[4:], "lies beyond its end"),
-    "a root on itself": (struct.pack("<I", 0) + GOOD[4:], "cut short or damaged"),
-    "a shape too large": (lying(shape=(2**30, 2**30)), "takes 4,611,686,018,427,387,904 bytes"),
-    "a shape too small": (lying(shape=(4, 7)), "takes 112 bytes, and its buffer has 128"),
-    "a negative length": (lying(shape=(-4, -8)), "is not a shape"),
-    "65 axes": (lying(shape=(1,) * 63 + (4, 8)), "is not a shape"),
-    "a buffer that is not there": (lying(data=9, shape=(4, 8)), "the buffer 9, and 1 are listed"),
-    "a name that is no text": (lying(name=b"\xff"), "not UTF-8"),
-    "a NUL in a name": (lying(name="a\0b"), "holds a NUL"),
-    "a long name": (lying(name="a" * 3000), "2000 are the most"),
-    "an operator's tensor that is not there": (with_index(7), "takes tensor 7, and 2 are listed"),
-    "sparse, with too many numbers": (lying(shape=(2, 2), sparse=Sparse([0, 1], [], [(2,), (2,)])), "takes 16 bytes"),
-    "sparse, with half a number": (
-        lying(data=b"abc", shape=(2, 2), sparse=Sparse([0, 1], [], [(2,), (2,)])),
-        "takes 16 bytes",
-    ),
-}
 
 
 def refused(loader, path, content):

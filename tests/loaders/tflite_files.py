@@ -215,3 +215,13 @@ def of_weights(weights: Any) -> bytes:
         else:
             ops.append(Op({1: "MUL", 2: "FULLY_CONNECTED"}[weight.ndim], inputs))
     return model(*tensors, ops=ops)
+
+
+RANDOM = np.random.Generator(np.random.Philox(5))
+X = T("x", shape=(1, 6, 6, 8))
+"""The input of the models."""
+
+
+def normal(*shape: int, dtype: str = "f4") -> Any:
+    """Draw an array."""
+    return RANDOM.standard_normal(shape).astype(dtype)

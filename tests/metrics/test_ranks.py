@@ -79,6 +79,28 @@ def test_the_entropy_needs_two_values(rank):
         ranks.entropy(np.array([1.0, 0.0]), rank)
 
 
+@pytest.mark.parametrize("rank", [1, 5, 40])
+def test_the_effective_rank_of_equal_values_is_their_number(rank):
+    values = np.append(np.full(rank, 3e300), [1e280] * 3)
+    entropy = ranks.spectral_entropy(values, rank)
+    assert entropy == pytest.approx(math.log(rank), abs=1e-14)
+    assert ranks.effective_rank(entropy) == pytest.approx(rank, rel=1e-13)
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=40))
+def test_the_effective_rank_is_that_of_roy_and_vetterli(values):
+    values = np.sort(values)[::-1]
+    shares = values / math.fsum(values)
+    entropy = -math.fsum(shares * np.log(shares))
+    assert ranks.spectral_entropy(values, values.size) == pytest.approx(entropy, abs=1e-13)
+    assert 1 - 1e-12 <= ranks.effective_rank(entropy) <= values.size * (1 + 1e-12)
+
+
+def test_without_rank_there_is_no_spectral_entropy():
+    with pytest.raises(NotApplicable, match="the rank is 0"):
+        ranks.spectral_entropy(np.zeros(3), 0)
+
+
 def test_the_smallest_singular_value_asks_for_full_resolution():
     assert ranks.smallest_singular_value.resolution == "full"
     assert ranks.smallest_singular_value.on_request

@@ -37,6 +37,7 @@ SHAPES = [
     (["zoo/llama-3.1"], "zoo/llama-3.1", "llama-3.1", "", None, "zoo"),
     (["zoo/resnet.pth.tar"], "zoo/resnet.pth.tar", "resnet", "", None, "zoo"),
     (["zoo/net.weights.h5"], "zoo/net.weights.h5", "net", "", None, "zoo"),
+    (["zoo/net.weights.json"], "zoo/net.weights.json", "net", "", None, "zoo"),
     (["zoo/model-2.safetensors"], "zoo/model-2.safetensors", "model-2", "", None, "zoo"),
     (["zoo/.safetensors"], "zoo/.safetensors", ".safetensors", "", None, "zoo"),
     (["bert/model.safetensors"], "bert", "bert", "", None, "bert"),

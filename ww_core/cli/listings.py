@@ -58,11 +58,11 @@ def loaders(
 def importers(
     ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
 ) -> None:
-    """List the forms of tables of results that can be imported."""
+    """List the forms of tables of results that can be imported, and what to install for those that need more."""
     from ww_core.use_cases.listings import list_importers
 
     session: Session = ctx.obj
-    _print(list_importers(session.registry()), Output(as_json=as_json, as_csv=as_csv, raw=raw))
+    _print(list_importers(session.registry()), Output(as_json=as_json, as_csv=as_csv, raw=raw), if_any=["install"])
 
 
 def plugins(

@@ -74,6 +74,7 @@ class SpectrumAtHand:
         self.singular_values = read_only(spectrum.singular_values)
         self.noise_floor = spectrum.noise_floor
         self.precision = spectrum.precision
+        self.randomized = spectrum.randomized
 
     @functools.cached_property
     def eigenvalues(self) -> npt.NDArray[np.float64]:

@@ -57,6 +57,10 @@ def _eigenvalues(spectrum: Any, _: Any) -> Any:
     return spectrum.eigenvalues
 
 
+def _seed(spectrum: Any, _: Any) -> Any:
+    return spectrum.randomized.seed
+
+
 MATRIX, LAYER, MODEL = Scope.MATRIX, Scope.LAYER, Scope.MODEL
 
 CORE_INPUTS: Mapping[str, CoreInput] = {
@@ -73,6 +77,7 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
         CoreInput("epsilon", MATRIX, "spectrum", lambda spectrum, _: ROUNDINGS[spectrum.precision].epsilon),
         CoreInput("randomized_singular_values", MATRIX, "spectrum", _singular_values, randomized=0, is_seeded=True),
         CoreInput("randomized_eigenvalues", MATRIX, "spectrum", _eigenvalues, randomized=0, is_seeded=True),
+        CoreInput("randomized_seed", MATRIX, "spectrum", _seed, randomized=0, is_seeded=True),
         CoreInput(
             "matrix", MATRIX, "weights", lambda at, node: at.matrix(node.quantity.batched), by_batch=True, copies=2
         ),

@@ -19,6 +19,7 @@ and what a shape and a bias tell of a kernel, stand here too.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +29,8 @@ from ww_core.loading.mapped import contiguous_strides, with_strides
 from ww_core.loading.state_dict import Part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from ww_core.loading.mapped import StoredTensor
@@ -47,6 +50,7 @@ SCALES = frozenset({"gamma", "scale"})
 SHIFTS = frozenset({"beta", "offset"})
 STATISTICS = frozenset({"moving_mean", "moving_variance", "moving_var", "mean", "variance", "var"})
 
+_LONGEST_EQUATION = 200
 _TABLES = ("embedding", "embeddings", "embedding_table", "lookup_table")
 _INTO_HEADS = frozenset({"query", "key", "value", "query_dense", "key_dense", "value_dense"})
 _OUT_OF_HEADS = frozenset({"attention_output", "output_dense", "out"})
@@ -125,6 +129,22 @@ def depthwise(shape: Shape, layer: str = "") -> Placed:
     return Placed(((last - 1, last), (), *kernel), part)
 
 
+def matrices(batch: Sequence[int], inward: Sequence[int], count: int, layer: str = "") -> Placed | None:
+    """Place a kernel of many axes as (out, in), or as (matrices, out, in); None if it is no such thing.
+
+    Args:
+        batch: The axes along which there is a matrix for each of what is given.
+        inward: Those that are summed over.
+        count: How many axes the kernel has. Those that go together must be neighbours.
+        layer: The layer.
+    """
+    outward = [axis for axis in range(count) if axis not in {*batch, *inward}]
+    sides = tuple(tuple(axes) for axes in (batch, outward, inward) if axes and axes[-1] - axes[0] == len(axes) - 1)
+    if len(sides) < (3 if batch else 2):
+        return None
+    return Placed(sides, Part("weight", layer, LayerKind.EXPERT if batch else LayerKind.DENSE))
+
+
 # --- what names, shapes and biases tell ---
 
 
@@ -151,6 +171,29 @@ def of_attention(holder: str, shape: Shape, layer: str = "") -> Placed | None:
     if holder in _OUT_OF_HEADS and (holder != "out" or shape[0] * shape[1] == shape[2]):
         return Placed(((2,), (0, 1)), Part("weight", layer, LayerKind.DENSE))
     return None
+
+
+def axes_in_einsum(equation: object, count: int, operand: int = 1) -> tuple[list[int], list[int]] | None:
+    """Return the axes of a kernel along which there are several matrices, and those that are summed over.
+
+    Args:
+        equation: That of a product of two arrays, as NumPy's ``einsum`` takes it.
+        count: How many axes the kernel has.
+        operand: Which of the two the kernel is.
+
+    Returns:
+        None if the equation does not tell.
+    """
+    if not isinstance(equation, str) or len(equation) > _LONGEST_EQUATION:
+        return None
+    found = re.fullmatch(r"([a-zA-Z.]*),([a-zA-Z.]*)->([a-zA-Z.]*)", equation.replace(" ", ""))
+    if found is None:
+        return None
+    kernel, given, result = found[1 + operand], found[2 - operand], found[3]
+    if not kernel.isalpha() or len(kernel) != count or len(set(kernel)) != count:
+        return None
+    batch = [axis for axis, letter in enumerate(kernel) if letter in given and letter in result]
+    return batch, [axis for axis, letter in enumerate(kernel) if letter not in result]
 
 
 class Told(NamedTuple):

@@ -12,6 +12,7 @@ from ww_core.domain.layer import ITEM_SIZES, SkippedTensor, TensorSpec
 from ww_core.domain.rounding import Rounding
 from ww_core.errors import CorruptFileError, SourceError
 from ww_core.loading.contents import BITS, as_bytes, description_of, joined, raw_dtype, told_of
+from ww_core.loading.excess import refuse_excess
 from ww_core.loading.names import natural_order, quoted
 from ww_core.loading.parametrized import Parametrized, acting
 from ww_core.loading.state_dict import FoundTensor, Module, Part, plain_names, sort_state_dict
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.contracts.source import Source
-
-
-_MOST_READINGS = 16  # of each byte of a file: tensors may share storages
-_MOST_MADE = 64  # bytes that may be made of each byte that is stored: sparse tensors have more than what is stored
-_SMALL_FILE = 1 << 20  # bytes that may be read of any file, and made of any tensor
-_SMALL_MADE = 64_000_000  # bytes that may be made of any file
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +233,7 @@ class MappedCheckpoint(Checkpoint):
         modules: dict[str, Module] = {}
         said = list(warnings)
         for content in files:
-            _refuse_overlaps(content)
+            refuse_excess(content)
             for tensor in content.tensors:
                 if tensor.name in found:
                     other = found[tensor.name].file.label
@@ -284,46 +279,6 @@ class MappedCheckpoint(Checkpoint):
     def locate(self, tensor: TensorSpec | SkippedTensor) -> FileRange | None:
         """Tell file, offset and length, if that is one range; the path is absolute and without symbolic links."""
         return self._places[tensor.name].range
-
-
-def excess_over_parts(tensor: StoredTensor) -> str:
-    """Return why a tensor must not be made that would be many times as large as its parts; empty where it may be."""
-    most = _SMALL_FILE + _MOST_MADE * tensor.nbytes_stored
-    if tensor.nbytes <= most:
-        return ""
-    return (
-        f"it would take {tensor.nbytes:,} bytes as {tensor.dtype}, and {most:,} are the most for the "
-        f"{tensor.nbytes_stored:,} that are stored of it"
-    )
-
-
-def _refuse_overlaps(content: MappedFile) -> None:
-    """Refuse a file of which each byte is read many times, as views of one storage make it, or that becomes huge.
-
-    What is held in memory may be more than the file: it was limited when it was made, and may be read once besides.
-
-    Raises:
-        CorruptFileError: It is one.
-    """
-    read = {tensor.content_key: tensor.nbytes_stored for tensor in content.tensors}
-    held = {id(tensor.content): len(tensor.content) for tensor in content.tensors if tensor.content is not None}
-    total = sum(read.values())
-    # A file may say that its numbers lie in others beside it.
-    files = {content.file.location: content.file, **{tensor.file.location: tensor.file for tensor in content.tensors}}
-    size = sum(file.size for file in files.values())
-    most = _SMALL_FILE + _MOST_READINGS * size + sum(held.values())
-    if total > most:
-        raise CorruptFileError(
-            f"{content.file.label}: its tensors overlap: reading them takes {total:,} bytes, and {most:,} are the most "
-            f"for a file of {size:,}: save copies of them"
-        )
-    made = sum({tensor.content_key: tensor.nbytes for tensor in content.tensors if tensor.make is not None}.values())
-    most_made = _SMALL_MADE + _MOST_MADE * size
-    if made > most_made:
-        raise CorruptFileError(
-            f"{content.file.label}: its tensors become {made:,} bytes when they are read, and {most_made:,} are the "
-            f"most for a file of {size:,}: save them as they are, not sparse or quantized"
-        )
 
 
 def _is_numeric(tensor: StoredTensor) -> bool:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import reprlib
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ww_core.domain.address import looks_like_address
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 LONGEST_NAME = 2000
 """Characters of a tensor's name."""
 
+_SHORTENED = 1000  # of one that gets a number
+_LISTED = 5  # names in a message
 _NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxstring, _BRIEF.maxlong, _BRIEF.maxother = 1, 8, 80, 40, 80
@@ -39,6 +45,32 @@ def fault_of_name(name: str) -> str:
     if _NO_TEXT.search(name):
         return f"the tensor name {quoted(name)} holds a NUL or half a character: such stand in no text"
     return ""
+
+
+class FreeNames:
+    """Gives each thing a name that no other one has."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._doubles = 0
+
+    def first_free(self, wished: Iterable[str]) -> str:
+        """Return the first name that is sound and free; where none is, the last one with a number behind it."""
+        name = ""
+        for name in wished:
+            if name not in self._taken and not fault_of_name(name):
+                break
+        while name in self._taken:
+            self._doubles += 1
+            name = f"{name[:_SHORTENED]} ({self._doubles})"
+        self._taken.add(name)
+        return name
+
+
+def listing(names: Sequence[str]) -> str:
+    """Return names for a message: the first ones, and how many more there are."""
+    shown = ", ".join(quoted(name) for name in names[:_LISTED])
+    return f"{shown} and {len(names) - _LISTED} more" if len(names) > _LISTED else shown
 
 
 def quoted(content: object) -> str:

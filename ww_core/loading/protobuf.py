@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from ww_core.errors import CorruptFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
 
     from ww_core.contracts.budget import Budget
     from ww_core.contracts.source import Source
@@ -31,6 +34,7 @@ _WIRES = {
 
 _LONGEST_VARINT = 10
 _SMALL, _LARGE = 1 << 12, 1 << 18  # bytes read at once: after a leap, and in a row
+_CHUNK = 1 << 20  # bytes of varints that are decoded at once
 _VISITS = 4  # of the budget for each field: so many fields take seconds, and no more
 _AT_ONCE = 64  # fields for which the budget is asked together
 
@@ -267,6 +271,57 @@ def _varint_of_head(head: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             break
     return value, at
+
+
+def varints_of(file: Source, places: Sequence[Field], where: str) -> Iterator[npt.NDArray[np.uint64]]:
+    """Give the numbers of fields of varints, packed or not, as arrays of unsigned ones with 64 bits.
+
+    Args:
+        file: Where they lie.
+        places: The fields.
+        where: What they are of, for messages.
+
+    Raises:
+        CorruptFileError: They are no numbers, or some are packed and others are not.
+    """
+    import numpy as np
+
+    loose = [place.start for place in places if place.wire == VARINT]
+    if loose:
+        if len(loose) < len(places):
+            raise CorruptFileError(f"{where}: its numbers are stored in two ways")
+        yield np.array(loose, np.uint64)
+        return
+    for place in places:
+        at = place.start
+        while at < place.stop:
+            content = np.frombuffer(file.bytes_at(at, min(_CHUNK, place.stop - at)), np.uint8)
+            ends = np.flatnonzero(content < 0x80)
+            if not len(ends):
+                raise CorruptFileError(f"{where}: a number in it does not end")
+            yield _values(content, ends, where)
+            at += int(ends[-1]) + 1
+
+
+def _values(content: npt.NDArray[np.uint8], ends: npt.NDArray[np.intp], where: str) -> npt.NDArray[np.uint64]:
+    import numpy as np
+
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    longest = int(lengths.max())
+    if longest > _LONGEST_VARINT:
+        raise CorruptFileError(f"{where}: a number in it is longer than numbers are")
+    values = np.zeros(len(ends), np.uint64)
+    for place in range(longest):
+        has = lengths > place
+        digits = content[starts[has] + place].astype(np.uint64) & np.uint64(0x7F)
+        values[has] |= digits << np.uint64(7 * place)
+    return values
+
+
+def may_hold(places: Sequence[Field], count: int) -> bool:
+    """Whether fields are long enough for so many varints: no memory is taken for what is not there."""
+    return sum(1 if place.wire == VARINT else place.stop - place.start for place in places) >= count
 
 
 def signed(value: int) -> int:

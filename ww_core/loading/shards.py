@@ -109,10 +109,10 @@ class FileFormat:
         indices = [name for name in names if name.endswith(self.index_suffix)]
         files = [name for name in names if name.endswith(self.suffixes)]
         if len(indices) > 1:
-            raise SourceError(f"{label}: the folder holds several indices; name one of them: {_list(indices)}")
+            raise SourceError(f"{label}: the folder holds several indices; name one of them: {listed(indices)}")
         if indices:
             beside = [name for name in files if name.endswith(self.suffixes[0])]
-            return self._open_index(_part(folder, indices[0]), folder, beside)
+            return self._open_index(part_of_folder(folder, indices[0]), folder, beside)
         files = [name for name in files if name in self.preferred] or files
         if not files:
             raise SourceError(f"{label}: the folder holds no {self.suffixes[0]} file")
@@ -122,9 +122,9 @@ class FileFormat:
         elif len(files) > 1:
             raise SourceError(
                 f"{label}: the folder holds several {' '.join(self.suffixes)} files and no index that joins them; "
-                f"name one: {_list(files)}"
+                f"name one: {listed(files)}"
             )
-        opened = [self.read(_part(folder, name)) for name in files]
+        opened = [self.read(part_of_folder(folder, name)) for name in files]
         return MappedCheckpoint(self.name, opened, ordered=self.ordered)
 
     def _check_complete(self, label: str, shards: list[re.Match[str]]) -> None:
@@ -135,15 +135,15 @@ class FileFormat:
         suffix = self.suffixes[0]
         missing = [f"{stem}-{number:0{width}}-of-{count}{suffix}" for number in itertools.islice(lacking, _LISTED + 1)]
         if missing:
-            raise SourceError(f"{label}: shards are missing: {_list(missing)}")
+            raise SourceError(f"{label}: shards are missing: {listed(missing)}")
         if surplus := [shard[0] for shard in shards if not 1 <= int(shard[2]) <= int(count)]:
-            raise SourceError(f"{label}: the number of a shard is not within its count: {_list(surplus)}")
+            raise SourceError(f"{label}: the number of a shard is not within its count: {listed(surplus)}")
 
     def _open_index(self, index: Source, folder: Source, files: Iterable[str] = ()) -> MappedCheckpoint:
         weight_map = _read_index(index)
         shards = sorted(set(weight_map.values()), key=natural_order)
         for shard in shards:
-            if not _is_plain_name(shard):
+            if not is_plain_name(shard):
                 raise CorruptFileError(
                     f"{index.label}: the index names the file {quoted(shard)}, which is no plain name of a file "
                     "beside it"
@@ -151,8 +151,8 @@ class FileFormat:
         there = set(folder.names())
         missing = [shard for shard in shards if shard not in there]
         if missing:
-            raise SourceError(f"{index.label}: shards that the index names are missing: {_list(missing)}")
-        opened = {shard: self.read(_part(folder, shard)) for shard in shards}
+            raise SourceError(f"{index.label}: shards that the index names are missing: {listed(missing)}")
+        opened = {shard: self.read(part_of_folder(folder, shard)) for shard in shards}
         held = {shard: {tensor.name for tensor in content.tensors} for shard, content in opened.items()}
         for tensor, shard in weight_map.items():
             if tensor not in held[shard]:
@@ -162,14 +162,14 @@ class FileFormat:
         warnings = []
         if unnamed := sorted(set().union(*held.values()) - set(weight_map), key=natural_order):
             warnings.append(
-                f"{index.label}: the index does not name these tensors of its shards, which are read: {_list(unnamed)}"
+                f"{index.label}: the index does not name these tensors of its shards, which are read: {listed(unnamed)}"
             )
         if apart := [name for name in files if name not in held]:
-            warnings.append(f"{index.label}: the index does not name these files, which are not read: {_list(apart)}")
+            warnings.append(f"{index.label}: the index does not name these files, which are not read: {listed(apart)}")
         return MappedCheckpoint(self.name, opened.values(), warnings, ordered=self.ordered)
 
 
-def _part(folder: Source, name: str) -> Source:
+def part_of_folder(folder: Source, name: str) -> Source:
     """Return a file of a folder, which draws on the folder's budget."""
     file = folder.entry(name)
     file.budget = folder.budget.part(file.label)
@@ -211,7 +211,8 @@ def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not a JSON number")
 
 
-def _is_plain_name(name: str) -> bool:
+def is_plain_name(name: str) -> bool:
+    """Tell whether a name is that of a file, and no way out of its folder."""
     # Both flavours on every system: a model that is read here is also read elsewhere.
     return (
         name not in {"", ".", ".."}
@@ -221,7 +222,8 @@ def _is_plain_name(name: str) -> bool:
     )
 
 
-def _list(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Show the first few names of files or tensors."""
     shown = ", ".join(name if len(name) <= 80 and name.isprintable() else quoted(name) for name in names[:_LISTED])
     return f"{shown}, ..." if len(names) > _LISTED else shown
 

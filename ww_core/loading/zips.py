@@ -106,7 +106,10 @@ class Directory:
         try:
             count, size, self.begin = self._end()
             if size > _MOST_DIRECTORY:
-                raise _Fault(f"its directory has more than {_MOST_DIRECTORY} bytes")
+                raise SourceError(
+                    f"{file.label}: its directory of {count:,} entries has more than {_MOST_DIRECTORY:,} bytes: "
+                    "save the weights alone, in several files if they are so many"
+                )
             self._add(_headers(self._bytes(self.begin, size), count))
         except _Fault as fault:
             raise CorruptFileError(f"{file.label}: a zip archive that is cut short or damaged: {fault}") from None

@@ -228,7 +228,7 @@ _WORD = re.compile(
 
 _INDEX = re.compile(r"(?P<stem>.+)\.[a-z]+\.index(?:\.[a-z0-9_]+)?\.json", re.DOTALL | re.I)
 
-_SUFFIXED = re.compile(r"(?P<stem>.+?)(?:\.pth?\.tar|\.weights\.h5|\.[a-z][a-z0-9_]*)", re.DOTALL | re.I)
+_SUFFIXED = re.compile(r"(?P<stem>.+?)(?:\.pth?\.tar|\.weights\.(?:h5|json)|\.[a-z][a-z0-9_]*)", re.DOTALL | re.I)
 """A suffix begins with a letter: that of ``llama-3.1`` is none."""
 
 _SHARD = re.compile(r"-[0-9]{1,9}-of-[0-9]{1,9}(?=\Z|\.(?:fp|bf)[0-9]+\Z)")

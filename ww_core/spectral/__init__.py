@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from ww_core.spectral.blocks import float64_blocks
 from ww_core.spectral.cpu import CPU
+from ww_core.spectral.marchenko_pastur import (
+    MarchenkoPasturFit,
+    fit_marchenko_pastur,
+    marchenko_pastur_cdf,
+    marchenko_pastur_edges,
+    tracy_widom_quantile,
+)
 from ww_core.spectral.permutation import permutation, permuted
 from ww_core.spectral.power_law import PowerLawFit, fit_power_law
 from ww_core.spectral.scaling import NotFiniteError, exponents_of, unscaled, widened
@@ -12,17 +19,22 @@ from ww_core.spectral.statistics import Moments, moments, quantiles
 
 __all__ = [
     "CPU",
+    "MarchenkoPasturFit",
     "Moments",
     "NotFiniteError",
     "PowerLawFit",
     "exponents_of",
+    "fit_marchenko_pastur",
     "fit_power_law",
     "float64_blocks",
+    "marchenko_pastur_cdf",
+    "marchenko_pastur_edges",
     "moments",
     "permutation",
     "permuted",
     "quantiles",
     "spectrum_of",
+    "tracy_widom_quantile",
     "unscaled",
     "widened",
 ]

@@ -78,12 +78,13 @@ def list_loaders(registry: Registry) -> list[dict[str, Any]]:
 
 
 def list_importers(registry: Registry) -> list[dict[str, Any]]:
-    """Return one row per importer."""
+    """Return one row per importer, with the command that installs what it lacks."""
     return [
         {
             "importer": registry.importers.display(owned, owned.name),
             "plugin": owned.plugin,
             "extra": f"{OWN_DISTRIBUTION}[{owned.object.extra}]" if owned.object.extra else "",
+            "install": to_install(owned.object.extra),
             "options": _parameters(owned.object.parameters()),
             "doc": owned.object.description,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ww_core as ww
-from ww_plugins.metrics import model, norms, ranks, statistics, tails
+from ww_plugins.metrics import determinant, model, norms, random_matrices, randomization, ranks, statistics, tails
 
 
 @ww.hookimpl
@@ -19,12 +19,27 @@ def ww_register_metrics() -> list[ww.Quantity]:
         ranks.stable_rank,
         ranks.hard_rank,
         ranks.entropy,
+        ranks.spectral_entropy,
+        ranks.effective_rank,
         ranks.smallest_singular_value,
         tails.power_law,
         tails.alpha_weighted,
         tails.num_pl_spikes,
         tails.warning,
         tails.short_tail,
+        random_matrices.marchenko_pastur,
+        random_matrices.sigma_mp,
+        random_matrices.W_scale,
+        random_matrices.bulk_max,
+        random_matrices.bulk_min,
+        random_matrices.spectrum_snr,
+        random_matrices.level_spacing,
+        randomization.randomization,
+        randomization.randomization_means,
+        randomization.randomized_bulk,
+        randomization.correlation_traps,
+        determinant.determinant_condition,
+        determinant.ERG_gap,
         statistics.weight_moments,
         statistics.weight_quantiles,
         statistics.bias_moments,

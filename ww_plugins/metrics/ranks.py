@@ -53,6 +53,37 @@ def entropy(singular_values: SingularValues, hard_rank: int) -> float:
     return -float(logs.sum()) / math.log(rank)
 
 
+@ww.metric(version="1", unit="nats", on_request=True)
+def spectral_entropy(singular_values: SingularValues, hard_rank: int) -> float:
+    """Entropy of the singular values, -sum p_i ln p_i, p_i = sigma_i / sum sigma; in nats, from 0 to ln(rank).
+
+    It is of shares of singular values, not of eigenvalues as ``entropy``, and not normalised. The sum goes over the
+    ``hard_rank`` singular values above the noise floor.
+
+    O. Roy, M. Vetterli, The effective rank: a measure of effective dimensionality, EUSIPCO 2007.
+
+    Raises:
+        NotApplicable: The rank is 0.
+    """
+    rank = int(hard_rank)
+    if rank < 1:
+        raise ww.NotApplicable("the rank is 0: there are no shares")
+    p = singular_values[:rank] / float(singular_values[0])
+    p /= float(p.sum())
+    logs = np.log(p)
+    logs *= p
+    return abs(float(logs.sum()))
+
+
+@ww.metric(version="1", on_request=True)
+def effective_rank(spectral_entropy: float) -> float:
+    """Exponential of the entropy of the singular values, exp(spectral_entropy), from 1 to the rank.
+
+    O. Roy, M. Vetterli, The effective rank: a measure of effective dimensionality, EUSIPCO 2007.
+    """
+    return math.exp(spectral_entropy)
+
+
 @ww.metric(version="1", unit="weight", resolution="full")
 def smallest_singular_value(singular_values: SingularValues) -> float:
     """Smallest singular value, sigma_min, in the unit of the weights; exact at the small end, so it takes an SVD."""

@@ -64,6 +64,48 @@ WEIGHTWATCHER = ww.Profile(
     ),
 )
 
+WEIGHTWATCHER_FULL = ww.Profile(
+    name="weightwatcher-full",
+    description="Profile weightwatcher and what mp_fit, randomize and detX add to its frame, computed our way.",
+    extractor=WEIGHTWATCHER.extractor,
+    convolution_extractor=WEIGHTWATCHER.convolution_extractor,
+    metrics=(
+        *(WEIGHTWATCHER.metrics or ()),
+        "num_spikes",
+        "sigma_mp",
+        "mp_softrank",
+        "bulk_max",
+        "bulk_min",
+        "W_scale",
+        "rand_num_spikes",
+        "rand_sigma_mp",
+        "rand_mp_softrank",
+        "rand_bulk_max",
+        "rand_bulk_min",
+        "max_rand_eval",
+        "rand_distance",
+        "ww_softrank",
+        "ww_maxdist",
+        "detX_num",
+        "detX_val",
+        "ERG_gap",
+    ),
+    parameters=WEIGHTWATCHER.parameters,
+    headline=(
+        "alpha",
+        "D",
+        "num_pl_spikes",
+        "num_spikes",
+        "sigma_mp",
+        "mp_softrank",
+        "rand_num_spikes",
+        "rand_distance",
+        "ww_softrank",
+        "detX_num",
+        "warning",
+    ),
+)
+
 TRENDS_2020 = ww.Profile(
     name="trends-2020",
     description="The rule behind the tables of Martin, Peng and Mahoney (2021): kernel slices with M >= 50.",
@@ -106,4 +148,4 @@ TRENDS_2020 = ww.Profile(
 @ww.hookimpl
 def ww_register_profiles() -> list[ww.Profile]:
     """The built-in profiles."""
-    return [DEFAULT, WEIGHTWATCHER, TRENDS_2020]
+    return [DEFAULT, WEIGHTWATCHER, WEIGHTWATCHER_FULL, TRENDS_2020]

@@ -61,7 +61,7 @@ def read_parquet(source: Source) -> CellTable:
         import pyarrow.parquet
     except ImportError:
         raise MissingExtraError(
-            f"{source.label}: Parquet files need two packages more: pip install pandas pyarrow"
+            f"{source.label}: Parquet files need two packages more: pip install 'ww-core[pandas,parquet]'"
         ) from None
     if source.path is None:
         raise SourceError(f"{source.label}: Parquet files are read from this machine only: download it")

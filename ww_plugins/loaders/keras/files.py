@@ -14,7 +14,7 @@ from ww_core.loading.zips import ZIP_MAGIC, Directory, shown
 from ww_plugins.loaders.keras.bytes_of import Extent
 from ww_plugins.loaders.keras.configs import ModelConfig, read_config
 from ww_plugins.loaders.keras.hdf5 import MAGIC, Group, read_groups
-from ww_plugins.loaders.keras.layouts import View, views_of
+from ww_plugins.loaders.keras.layouts import View, is_kernel_of_untold_groups, views_of
 from ww_plugins.loaders.keras.weights import (
     ATTRIBUTES,
     MODEL_CONFIG,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 WEIGHTS_ENTRY = b"model.weights.h5"
 _CONFIG_ENTRY = b"config.json"
 _SHOWN = 3
+_LISTED = 5
 
 
 def read_file(file: ww.Source) -> MappedFile:
@@ -72,10 +73,24 @@ def _in_archive(file: ww.Source) -> tuple[Extent, bytes | None]:
 
 
 def _read(extent: Extent, config: bytes | None) -> MappedFile:
-    file = extent.file
     root = read_groups(extent, ATTRIBUTES, OPTIMIZERS)
     if config is None and (told := root.texts.get(MODEL_CONFIG)):
         config = told[0].encode()
+    return file_of_groups(root, config, extent.file)
+
+
+def file_of_groups(root: Group, config: bytes | None, file: ww.Source) -> MappedFile:
+    """Return the tensors of a model.
+
+    Args:
+        root: Its groups, which may come from several files.
+        config: Its configuration; None if there is none.
+        file: The file that tells of them.
+
+    Raises:
+        CorruptFileError: The groups are no such model, or the configuration or a name is damaged.
+        SourceError: They take more than the budget.
+    """
     model = read_config(config, file) if config is not None else ModelConfig()
     if is_numbered(root):
         layers = numbered_layers(root, model, file)
@@ -84,17 +99,28 @@ def _read(extent: Extent, config: bytes | None) -> MappedFile:
     else:
         raise ww.CorruptFileError(f"{file.label}: an HDF5 file, but none with the weights of a model of Keras")
     tensors = tuple(_with_layers_apart(_tensors(layers, file), file))
-    return MappedFile(file, tensors, warnings=_warnings(root, layers, file))
+    warnings = [*_warnings(root, layers), *(_untold_groups(layers) if config is not None else ())]
+    return MappedFile(file, tensors, warnings=tuple(f"{file.label}: {said}" for said in warnings))
 
 
-def _warnings(root: Group, layers: Iterable[HeldLayer], file: ww.Source) -> tuple[str, ...]:
+def _warnings(root: Group, layers: Iterable[HeldLayer]) -> Iterator[str]:
     """Name datasets that stand where Keras keeps no variables."""
-    read = {tensor.name for held in layers for tensor in held.tensors.values()}
-    apart = [quoted(tensor.name) for tensor in root.all_tensors() if tensor.name not in read]
-    if not apart:
-        return ()
-    shown = ", ".join([*apart[:_SHOWN], *(["..."] if len(apart) > _SHOWN else [])])
-    return (f"{file.label}: it holds datasets that are no variables of a layer, which are not read: {shown}",)
+    read = {(tensor.file.location, tensor.name) for held in layers for tensor in held.tensors.values()}
+    apart = [quoted(own.name) for own in root.all_tensors() if (own.file.location, own.name) not in read]
+    if apart:
+        shown = ", ".join([*apart[:_SHOWN], *(["..."] if len(apart) > _SHOWN else [])])
+        yield f"it holds datasets that are no variables of a layer, which are not read: {shown}"
+
+
+def _untold_groups(layers: Iterable[HeldLayer]) -> Iterator[str]:
+    """Name convolutions of which the configuration says nothing, as that of a subclassed model does not."""
+    kernels = [held.layer.path for held in layers if is_kernel_of_untold_groups(held.layer)]
+    if kernels:
+        more = f" and {len(kernels) - _LISTED} more" if len(kernels) > _LISTED else ""
+        yield (
+            f"the configuration of the model does not tell the groups of {', '.join(map(quoted, kernels[:_LISTED]))}"
+            f"{more}: they are 1 unless --groups says more"
+        )
 
 
 def _tensors(layers: Iterable[HeldLayer], file: ww.Source) -> Iterator[StoredTensor]:

@@ -15,11 +15,13 @@ from ww_core.loading.channels_last import (
     CONVOLUTIONS,
     Placed,
     as_stored,
+    axes_in_einsum,
     convolution,
     dense,
     depthwise,
     in_a_row,
     is_table,
+    matrices,
     table,
     told_by_bias,
 )
@@ -90,6 +92,14 @@ def views_of(layer: KerasLayer) -> list[View]:
         if name not in found:
             found[name] = [_other(layer, name, shape)]
     return [view for name in layer.variables for view in found[name]]
+
+
+def is_kernel_of_untold_groups(layer: KerasLayer) -> bool:
+    """Tell whether a layer is taken for a convolution in one group because nothing says in how many it is."""
+    if layer.settings or "recurrent_kernel" in layer.variables or layer.class_name.endswith("Transpose"):
+        return False
+    parts = [view.part for view in _kernel(layer) if view.variable == "kernel"]
+    return any(part.kind.is_convolution and part.groups == 1 for part in parts)
 
 
 def _other(layer: KerasLayer, name: str, shape: Shape) -> View:
@@ -188,39 +198,17 @@ def _view_of_kernel(layer: KerasLayer, shape: Shape, bias: Shape | None) -> View
 
 
 def _einsum(layer: KerasLayer, shape: Shape, bias: Shape | None) -> View:
-    """A kernel of many axes becomes (out, in), or (matrices, out, in), where those that go together are neighbours."""
-    batch, inward = _axes_of(layer.settings.get("equation"), shape, bias)
-    outward = [axis for axis in range(len(shape)) if axis not in {*batch, *inward}]
-    sides = [tuple(axes) for axes in (batch, outward, inward) if axes and axes[-1] - axes[0] == len(axes) - 1]
-    if len(sides) < (3 if batch else 2):
-        return _of_no_kind("kernel", shape, layer.path)
-    kind = ww.LayerKind.EXPERT if batch else ww.LayerKind.DENSE
-    return _view("kernel", shape, Placed(tuple(sides), Part("weight", layer.path, kind)))
+    told = axes_in_einsum(layer.settings.get("equation"), len(shape))
+    batch, inward = told or ([], _summed(shape, bias))
+    placed = matrices(batch, inward, len(shape), layer.path)
+    return _view("kernel", shape, placed) if placed else _of_no_kind("kernel", shape, layer.path)
 
 
-def _axes_of(equation: Any, shape: Shape, bias: Shape | None) -> tuple[list[int], list[int]]:
-    """Return the axes along which there is a matrix for each of what is given, and those that are summed over.
-
-    Where the equation does not tell, the last axes are those of the bias, and the others are summed over.
-    """
-    letters = _parted(equation, len(shape))
-    if letters is not None:
-        given, kernel, result = letters
-        batch = [axis for axis, letter in enumerate(kernel) if letter in given and letter in result]
-        return batch, [axis for axis, letter in enumerate(kernel) if letter not in result]
+def _summed(shape: Shape, bias: Shape | None) -> list[int]:
+    """Return the axes that are summed over where no equation tells them: the last ones are those of the bias."""
     known = bias is not None and shape[len(shape) - len(bias) :] == bias
     count = len(bias or ()) if known else 1 if len(shape) == 2 else 0
-    return [], list(range(len(shape) - count)) if count else []
-
-
-def _parted(equation: Any, axes: int) -> tuple[str, str, str] | None:
-    """Return the letters of what is given, of a kernel with so many axes, and of the result; None if it tells none."""
-    if not isinstance(equation, str) or len(equation) > 200:
-        return None
-    found = re.fullmatch(r"([a-zA-Z.]*),([a-zA-Z]*)->([a-zA-Z.]*)", equation.replace(" ", ""))
-    if found is None or len(found[2]) != axes or len(set(found[2])) != axes:
-        return None
-    return found[1], found[2], found[3]
+    return list(range(len(shape) - count)) if count else []
 
 
 def _embeddings(layer: KerasLayer) -> Iterator[View]:

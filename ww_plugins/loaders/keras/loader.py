@@ -21,6 +21,7 @@ def _read(file: ww.Source) -> MappedFile:
     return read_file(file)
 
 
+_HEAD = 4096  # enough to recognise an index
 _FORMAT = FileFormat(
     "keras",
     (".keras", ".h5", ".hdf5"),
@@ -31,7 +32,7 @@ _FORMAT = FileFormat(
 
 
 class KerasLoader(ww.Loader):
-    """Reads ``.keras``, ``.weights.h5`` and the ``.h5`` of Keras 1 and 2, or a folder with one of them."""
+    """Reads ``.keras``, ``.weights.h5``, alone or in shards, and the ``.h5`` of Keras 1 and 2, or a folder of these."""
 
     name = "keras"
     description = "Keras files (.keras .weights.h5 .h5): read without Keras and HDF5's library, no model is built"
@@ -44,11 +45,13 @@ class KerasLoader(ww.Loader):
         try:
             if source.is_folder:
                 return _FORMAT.sureness(source, 0.7)
-            head = source.head(len(_MAGIC))
+            head = source.head(_HEAD)
         except ww.SourceError:
             return named
-        if head == _MAGIC:
+        if head.startswith(_MAGIC):
             return 0.9
+        if _is_index(head):
+            return 1.0
         return 1.0 if head.startswith(ZIP_MAGIC) and _holds_weights(source) else named
 
     def open(self, source: ww.Source) -> MappedCheckpoint:
@@ -60,7 +63,21 @@ class KerasLoader(ww.Loader):
         """
         if source.is_object:
             raise ww.SourceError(f"Keras's files are read from a path, not from an object of type {source.name}")
-        return _FORMAT.open(source, len(_MAGIC))
+        from ww_plugins.loaders.keras.sharded import index_in, open_shards, warnings_of_shard
+
+        if source.is_folder:
+            index = index_in(source)
+            return _FORMAT.open(source, _HEAD) if index is None else open_shards(index, source)
+        if _is_index(source.head(_HEAD)):
+            return open_shards(source, source.folder)
+        checkpoint = _FORMAT.open(source, _HEAD)
+        checkpoint.warnings = (*warnings_of_shard(source), *checkpoint.warnings)
+        return checkpoint
+
+
+def _is_index(head: bytes) -> bool:
+    """Tell whether a file that begins so names shards of Keras."""
+    return head.lstrip().startswith(b"{") and b'"weight_map"' in head and b'.weights.h5"' in head
 
 
 def _holds_weights(archive: ww.Source) -> bool:

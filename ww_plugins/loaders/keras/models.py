@@ -12,6 +12,7 @@ import ww_core as ww
 from ww_core.loading.in_memory import HeldCheckpoint, Slot
 from ww_plugins.loaders.keras.classes import projection_of_attention
 from ww_plugins.loaders.keras.layouts import KerasLayer, View, views_of
+from ww_plugins.loaders.keras.weights import named_in_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from ww_core.loading.state_dict import Part
 
-_HOME = "keras."
+_PACKAGES = ("keras", "tf_keras")
+_HOMES = tuple(f"{package}." for package in _PACKAGES)
 _SETTINGS = ("groups", "equation")
 
 
@@ -28,7 +30,7 @@ class KerasModelLoader(ww.Loader):
     """Reads a ``keras.Model``: names are the paths of its variables, kinds and groups come from its layers."""
 
     name = "keras-model"
-    description = "a keras.Model of Keras 3 in memory"
+    description = "a keras.Model in memory, of Keras 3 or of the older tf_keras"
 
     def probe(self, source: ww.Source) -> float:
         """Tell by the class, if Keras is imported: else there can be no model."""
@@ -41,9 +43,14 @@ class KerasModelLoader(ww.Loader):
             SourceError: ``source`` is no model, or has not been built.
         """
         if not _is_model(source.value):
-            raise ww.SourceError(f"an object of type {source.name} is no keras.Model of Keras 3")
+            raise ww.SourceError(f"an object of type {source.name} is no keras.Model")
         model: Any = source.value
-        owners = _owners(model)
+        try:
+            owners = _owners(model)
+        except ValueError as error:  # so tf_keras says it; Keras 3 has no variables then
+            raise ww.SourceError(
+                f"a model of type {source.name} has no weights yet: call it once, or build it"
+            ) from error
         variables: dict[str, dict[str, Any]] = defaultdict(dict)
         for variable, name in _named(model, owners):
             layer, _, own = name.rpartition("/")
@@ -60,9 +67,10 @@ class KerasModelLoader(ww.Loader):
 
 
 def _is_model(source: object) -> bool:
-    keras = sys.modules.get("keras")
-    model = getattr(keras, "Model", None)  # keras may be imported at this very moment
-    return isinstance(model, type) and isinstance(source, model) and hasattr(source, "_flatten_layers")
+    # A package may be imported at this very moment.
+    models = (getattr(sys.modules.get(package), "Model", None) for package in _PACKAGES)
+    is_one = any(isinstance(model, type) and isinstance(source, model) for model in models)
+    return is_one and hasattr(source, "_flatten_layers")
 
 
 def _owners(model: Any) -> dict[int, Any]:
@@ -76,12 +84,12 @@ def _named(model: Any, owners: Mapping[int, Any]) -> Iterator[tuple[Any, str]]:
 
     Layers of nested models may have one path: the later ones get a number, with all of their variables.
     """
-    paths = [str(variable.path) for variable in model.variables]
-    before = f"{model.name}/" if all(path.startswith(f"{model.name}/") for path in paths) else ""
-    metrics = {id(variable) for variable in model.metrics_variables}
+    pairs = _with_paths(model)
+    before = f"{model.name}/" if all(path.startswith(f"{model.name}/") for _, path in pairs) else ""
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
     holders: dict[str, int] = {}
     taken: set[str] = set()
-    for variable, path in zip(model.variables, paths, strict=True):
+    for variable, path in pairs:
         if id(variable) in metrics:
             continue
         folder, _, last = path.removeprefix(before).rpartition("/")
@@ -92,6 +100,24 @@ def _named(model: Any, owners: Mapping[int, Any]) -> Iterator[tuple[Any, str]]:
         yield variable, name
 
 
+def _with_paths(model: Any) -> list[tuple[Any, str]]:
+    """Return the variables of a model with their paths, which are those of its files.
+
+    In tf_keras a variable knows its name in its own layer only: ``conv/kernel:0``.
+    """
+    if all(hasattr(variable, "path") for variable in model.variables):
+        return [(variable, str(variable.path)) for variable in model.variables]
+    above = f"{model.name}/"
+    held = [(variable, layer.name) for layer in model.layers for variable in layer.variables]
+    paths: dict[int, tuple[Any, str]] = {}
+    for variable, layer in held:
+        folder, name = named_in_layer(layer, str(variable.name).removeprefix(above))
+        paths.setdefault(id(variable), (variable, f"{folder}/{name}"))
+    for variable in model.variables:
+        paths.setdefault(id(variable), (variable, str(variable.name).removeprefix(above).removesuffix(":0")))
+    return list(paths.values())
+
+
 def _numbered(name: str) -> Iterator[str]:
     yield name
     yield from (f"{name}_{number}" for number in itertools.count(2))
@@ -99,7 +125,7 @@ def _numbered(name: str) -> Iterator[str]:
 
 def _layer(path: str, variables: Mapping[str, Any], owners: Mapping[int, Any]) -> KerasLayer:
     owner = next((owners[id(variable)] for variable in variables.values() if id(variable) in owners), None)
-    class_name = next((base.__name__ for base in type(owner).__mro__ if base.__module__.startswith(_HOME)), "")
+    class_name = next((base.__name__ for base in type(owner).__mro__ if base.__module__.startswith(_HOMES)), "")
     settings = {name: getattr(owner, name) for name in _SETTINGS if hasattr(owner, name)}
     if not class_name and (equation := projection_of_attention(path.rpartition("/")[2])):
         class_name, settings = "EinsumDense", {"equation": equation}

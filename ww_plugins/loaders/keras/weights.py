@@ -74,9 +74,9 @@ def numbered_layers(root: Group, config: ModelConfig, file: ww.Source) -> list[H
     return [layer.held(layer.path if counts[layer.path] == 1 else layer.group.path, config) for layer in found]
 
 
-def _first(variables: Iterable[Placed]) -> int:
-    """Return where the first variable of a layer lies: whoever writes a file writes the layers in their order."""
-    return min(placed.tensor.offset or placed.address for placed in variables)
+def _first(variables: Iterable[Placed]) -> tuple[str, int]:
+    """Return where the first variable of a layer lies: whoever writes files writes the layers in their order."""
+    return min((placed.tensor.file.name, placed.tensor.offset or placed.address) for placed in variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def named_layers(root: Group, config: ModelConfig) -> list[HeldLayer]:
         variables: dict[str, dict[str, StoredTensor]] = defaultdict(dict)
         told = {name: place for place, name in enumerate(group.texts.get(WEIGHT_NAMES, ()))}
         for path in sorted(placed, key=lambda path: (told.get(path, math.inf), _first([placed[path]]))):
-            layer, name = _named(group.name, path)
+            layer, name = named_in_layer(group.name, path)
             names = variables[layer]
             names[name if name not in names else path] = placed[path].tensor
         found += [_held_by_name(path, tensors, config) for path, tensors in variables.items()]
@@ -164,7 +164,7 @@ def _beneath(group: Group, path: str) -> Iterator[tuple[str, Placed]]:
         yield from _beneath(inner, f"{path}{name}/")
 
 
-def _named(layer: str, path: str) -> tuple[str, str]:
+def named_in_layer(layer: str, path: str) -> tuple[str, str]:
     """Return the layer that a variable belongs to, and its name in it.
 
     Args:

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import ww_core as ww
-from ww_plugins.loaders.onnx.values import Value
+from ww_plugins.loaders.onnx.remarks import Remark, Remarks
+from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from ww_plugins.loaders.onnx.messages import Node, Tensor
 
 _CONVOLUTIONS = {3: ww.LayerKind.CONV1D, 4: ww.LayerKind.CONV2D, 5: ww.LayerKind.CONV3D}
@@ -60,9 +63,17 @@ class Claim:
 
 @dataclass(slots=True)
 class Claims:
-    """What is known of all tensors, in the order in which nodes use them."""
+    """What is known of all tensors, in the order in which nodes use them.
+
+    Attributes:
+        made: What is known of each.
+        remarks: What the user should know of them besides.
+        rescaled: How quantized ones are meant where they are used again.
+    """
 
     made: dict[Tensor, Claim] = field(default_factory=dict)
+    remarks: Remarks = field(default_factory=Remarks)
+    rescaled: dict[Tensor, dict[Hashable, Quantization | Packed]] = field(default_factory=dict)
     _biased: set[Tensor] = field(default_factory=set)
     _biased_pieces: set[tuple[Tensor, str] | None] = field(default_factory=set)
 
@@ -72,7 +83,18 @@ class Claims:
         """Take a tensor for the weight of a layer, if no node took it before; tell whether it is a weight now."""
         order = order or tuple(range(len(value.axes)))
         claim = self.made.setdefault(value.tensor, Claim(value, node, kind, groups, order))
+        self.meant_again(claim, value.quantization)
+        if value.is_cut:
+            self.remarks.add(Remark.CUT, value.tensor)
         return claim.kind is not None and not claim.pieces
+
+    def meant_again(self, claim: Claim, other: Quantization | Packed | None) -> None:
+        """Note how a quantized tensor is meant where a node uses it that is known already."""
+        known, tensor = claim.value.quantization, claim.value.tensor
+        if known is None or other is None or tensor in {known.scale.tensor, other.scale.tensor}:
+            return
+        zero = None if other.zero is None else other.zero.tensor
+        self.rescaled.setdefault(tensor, {}).setdefault((other.layout, other.scale.tensor, zero), other)
 
     def dense(self, value: Value, node: Node, *order: int, kind: ww.LayerKind = ww.LayerKind.DENSE) -> bool:
         """Take a matrix for the weight of a layer; ``order`` names the axis of its outputs, and the other."""
@@ -84,6 +106,8 @@ class Claims:
         if len(shape) < 3:
             return False
         fits = 1 <= groups <= max(1, shape[0]) and shape[0] % groups == 0
+        if not fits:
+            self.remarks.add(Remark.GROUPS, value.tensor, f"{groups} groups")
         kind = _CONVOLUTIONS.get(len(shape), ww.LayerKind.OTHER)
         return self.weight(value, node, kind, groups=groups if fits else 1)
 

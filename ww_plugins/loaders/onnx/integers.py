@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,23 +19,55 @@ def product_of_integers(use: Use, known: list[Known | None]) -> Product | None:
     """Take the scale that follows a product of whole numbers for that of its weight, and return the product."""
     for product, scale in (known, known[::-1]):
         if isinstance(product, Product) and isinstance(scale, ScaledBy):
-            claim = use.claims.made.get(product.weight.tensor)
-            meant = claim.value.quantization if claim is not None else None
-            if claim is not None and isinstance(meant, Quantization) and meant.scale.tensor is product.weight.tensor:
-                found = _scale_of(product.weight, scale)
-                if found is not None:
-                    claim.value = replace(claim.value, quantization=replace(meant, scale=found))
-                    use.claims.buffer(found, use.node)
+            found = _scale_of(product.weight, scale)
+            if found is not None:
+                _scale(use, product, found)
             return product
     return None
+
+
+def scaled_product(use: Use, product: Product, scale: Value) -> Product | None:
+    """Take a tensor that follows a product of whole numbers for the scale of its weight; return the product then.
+
+    It is not where another one has the name of that scale: then it is the scale of what the weight is multiplied by.
+    """
+    if math.prod(scale.shape) not in {1, product.length} or _meant(use, product) is None:
+        return None
+    named = use.scope.find(_name_of_scale(product.weight))
+    if not isinstance(named, Value) or named.tensor is scale.tensor:
+        _scale(use, product, scale)
+    return product
+
+
+def _scale(use: Use, product: Product, scale: Value) -> None:
+    """Say what the scale of a weight is; another one than is known of it is noted."""
+    claim, meant = use.claims.made.get(product.weight.tensor), _meant(use, product)
+    if claim is None or meant is None:
+        return
+    if meant.scale.tensor is product.weight.tensor:
+        claim.value = replace(claim.value, quantization=replace(meant, scale=scale))
+        use.claims.buffer(scale, use.node)
+    else:
+        use.claims.meant_again(claim, replace(meant, scale=scale))
+
+
+def _meant(use: Use, product: Product) -> Quantization | None:
+    """Return how the weight of a product of whole numbers is meant, which has no scale of its own there."""
+    claim = use.claims.made.get(product.weight.tensor)
+    meant = claim.value.quantization if claim is not None else None
+    is_whole = product.weight.quantization is None and not product.weight.is_float
+    return meant if is_whole and isinstance(meant, Quantization) else None
 
 
 def _scale_of(weight: Value, product: ScaledBy) -> Value | None:
     """Return the scale of a weight out of a product of scales; where both are known, the names must tell it."""
     if len(product.scales) == 1:
         return product.scales[0]
-    wanted = f"{weight.tensor.name.removesuffix('_quantized')}_scale"
-    return next((scale for scale in product.scales if scale.tensor.name == wanted), None)
+    return next((scale for scale in product.scales if scale.tensor.name == _name_of_scale(weight)), None)
+
+
+def _name_of_scale(weight: Value) -> str:
+    return f"{weight.tensor.name.removesuffix('_quantized')}_scale"
 
 
 def _weight_with_scale(weight_at: int, scale_at: int, zero_at: int, *buffers: int) -> Callable[[Use], Value | None]:

@@ -7,19 +7,23 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import ww_core as ww
+from ww_core.loading.folded import names_batch_norm, sentences_of_folded
 from ww_core.loading.mapped import StoredTensor, transposed
+from ww_core.loading.names import FreeNames
 from ww_core.loading.state_dict import Part, is_named_buffer, is_named_recurrent, plain_names
 from ww_plugins.loaders.onnx.claims import Claim, Piece
 from ww_plugins.loaders.onnx.messages import Node
 from ww_plugins.loaders.onnx.naming import (
-    LayerNames,
     is_made_up,
     layer_of,
     layer_of_bias,
     module_of_node,
     module_of_scopes,
+    suggests_folding,
+    tells_folding,
 )
-from ww_plugins.loaders.onnx.quantized import dequantized
+from ww_plugins.loaders.onnx.quantized import are_equal, dequantized
+from ww_plugins.loaders.onnx.remarks import Remark
 from ww_plugins.loaders.onnx.tensors import Tensors, slice_of
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
@@ -44,7 +48,7 @@ class Layers:
     _names: dict[Tensor, str] = field(default_factory=dict)
     _of: dict[tuple[Tensor, str], str] = field(default_factory=dict)
     _bias_of: dict[Tensor, str] = field(default_factory=dict)
-    _layer_names: LayerNames = field(default_factory=LayerNames)
+    _layer_names: FreeNames = field(default_factory=FreeNames)
     _tensor_names: set[str] = field(default_factory=set)
     _not_analysed: set[Tensor] = field(default_factory=set)
 
@@ -68,6 +72,32 @@ class Layers:
         for tensor, claim in claims.items():
             found += self._placed(tensor, claim)
         return tuple(found)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what the user should know of the tensors; ask for them before."""
+        claims = self.walk.claims
+        for tensor, others in claims.rescaled.items():
+            meant = claims.made[tensor].value.quantization
+            if meant is not None and not all(are_equal(meant, other, self._stored) for other in others.values()):
+                claims.remarks.add(Remark.RESCALED, tensor)
+        label = self.walk.reader.file.label
+        said = claims.remarks.sentences(lambda tensor: self._names.get(tensor, tensor.name))
+        return tuple(f"{label}: {sentence}" for sentence in [*said, *self._folded()])
+
+    def _folded(self) -> list[str]:
+        """Say which kernels hold batch norms, as far as names tell it: the graph is the same as without them."""
+        some_are_named = not all(map(is_made_up, self._tensor_names))
+        known, likely = [], []
+        for tensor, claim in self.walk.claims.made.items():
+            if claim.kind not in _MAY_HOLD_NORMS or tensor in self._not_analysed:
+                continue
+            kernel, bias, node = self._names.get(tensor, ""), self._bias_of.get(tensor, ""), claim.node
+            is_torchs = some_are_named and node.op == "Conv" and suggests_folding(kernel, bias)
+            if tells_folding(kernel):
+                known.append(self._of[tensor, ""])
+            elif is_torchs or any(map(names_batch_norm, (kernel, bias, node.name, *node.outputs[:1]))):
+                likely.append(self._of[tensor, ""])
+        return sentences_of_folded(known, likely)
 
     def _stored(self, value: Value) -> StoredTensor:
         return self.tensors.stored(value.tensor, self._names.get(value.tensor, value.tensor.name))
@@ -139,6 +169,8 @@ class Layers:
             return replace(part, part=Part("weight", layer, claim.kind or ww.LayerKind.RECURRENT))
         return replace(part, part=self._part_of_bias(part.name, piece.of))
 
+
+_MAY_HOLD_NORMS = frozenset({ww.LayerKind.CONV1D, ww.LayerKind.CONV2D, ww.LayerKind.CONV3D, ww.LayerKind.DENSE})
 
 _NOT_TURNED = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn"})
 """Dtypes whose numbers do not lie in bytes of their own."""

@@ -59,10 +59,11 @@ def _read(file: ww.Source) -> MappedFile:
     reader = Reader(file, "no model of ONNX")
     walk = Walk(reader, read_model(reader))
     walk.go()
-    tensors = Layers(walk, Tensors(reader)).all()
+    layers = Layers(walk, Tensors(reader))
+    tensors = layers.all()
     if not tensors:
         raise ww.SourceError(f"{file.label}: no tensor is in its graph")
-    return MappedFile(file, tensors)
+    return MappedFile(file, tensors, warnings=layers.warnings())
 
 
 _FORMAT = FileFormat("onnx", (".onnx",), _read, ordered=True, preferred=("model.onnx",))

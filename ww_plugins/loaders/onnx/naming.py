@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from ww_core.loading.names import fault_of_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _MADE_UP = re.compile(
     r"[0-9]*|onnx::\w+|_?val_[0-9]+|(.*/)?_?Constant(_[0-9]+)?_output_[0-9]+|(.*/)?\w+_output_[0-9]+", re.DOTALL
 )
 """Names that exporters make up for tensors that no module holds as they are."""
+
+_OF_CONVOLUTION = re.compile(r"(onnx::Conv_)?[0-9]+")
 
 _SUFFIXES = ("_quantized", "_Q4", "_Q8", "_Transposed", ".weight")
 """What follows the name of a module in that of its weight; programs that quantize models add theirs."""
@@ -27,6 +22,16 @@ _OF_BIAS = re.compile(r"(.+)([._])bias(_quantized)?", re.DOTALL)
 def is_made_up(name: str) -> bool:
     """Whether the name of a tensor is an exporter's own."""
     return _MADE_UP.fullmatch(name) is not None
+
+
+def tells_folding(kernel: str) -> bool:
+    """Whether the name of a kernel is one that ONNX Runtime and tf2onnx give it when they fold a batch norm into it."""
+    return kernel.startswith("ConvBnFusion_W_") or "_weights_fused_bn" in kernel
+
+
+def suggests_folding(kernel: str, bias: str) -> bool:
+    """Whether both names are such as PyTorch's exporter makes up when it folds a batch norm into a convolution."""
+    return all(_OF_CONVOLUTION.fullmatch(name) is not None for name in (kernel, bias))
 
 
 def layer_of(tensor: str) -> str:
@@ -69,23 +74,3 @@ def module_of_scopes(scopes: str) -> str:
     """
     told = _SCOPE.findall(scopes[:_LONGEST_SCOPES])
     return told[-2] if len(told) > 1 else ""
-
-
-@dataclass(slots=True)
-class LayerNames:
-    """Gives each layer a name that no other one has."""
-
-    _taken: set[str] = field(default_factory=set)
-    _doubles: int = 0
-
-    def first_free(self, wished: Iterable[str]) -> str:
-        """Return the first name that is sound and free; where none is, the last one with a number behind it."""
-        name = ""
-        for name in wished:
-            if name not in self._taken and not fault_of_name(name):
-                break
-        while name in self._taken:
-            self._doubles += 1
-            name = f"{name[:1000]} ({self._doubles})"
-        self._taken.add(name)
-        return name

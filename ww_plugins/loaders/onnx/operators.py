@@ -11,14 +11,26 @@ from ww_plugins.loaders.onnx.integers import (
     product_of_integers,
     quantized_convolution,
     quantized_product,
+    scaled_product,
 )
 from ww_plugins.loaders.onnx.recurrent import quantized_recurrent, recurrent
+from ww_plugins.loaders.onnx.remarks import Remark
 from ww_plugins.loaders.onnx.use import Use
-from ww_plugins.loaders.onnx.values import Looked, Product, Quantization, Ratio, ScaledBy, Value
+from ww_plugins.loaders.onnx.values import Looked, Product, Quantization, Ratio, ScaledBy, Spread, Value
+
+_WHOLE = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13, 21, 22, 25, 26})
+"""The format's numbers of dtypes that hold no fractions."""
 
 
 def _identity(use: Use) -> None:
     use.makes(use.known(0))
+
+
+def _cast(use: Use) -> None:
+    known = use.known(0)
+    if isinstance(known, Value) and known.is_float and use.integer("to", 1) in _WHOLE:
+        known = replace(known, is_cut=True)
+    use.makes(known)
 
 
 def _transpose(use: Use) -> None:
@@ -26,6 +38,11 @@ def _transpose(use: Use) -> None:
     if value is not None:
         order = use.integers("perm") or tuple(reversed(range(len(value.axes))))
         use.makes(value.permuted(order))
+
+
+def _expand(use: Use) -> None:
+    value = use.value(0)
+    use.makes(None if value is None else Spread(value))
 
 
 def _quantize(use: Use) -> None:
@@ -68,27 +85,30 @@ def _transposed_convolution(use: Use) -> None:
 
 
 def _gemm(use: Use) -> None:
-    left, right = use.value(0), use.value(1)
-    if right is not None:
-        rows = 0 if use.integer("transB", 0) else 1
-        if use.claims.dense(right, use.node, rows, 1 - rows):
-            use.bias(2, right, right.shape[rows])
-            if use.known(2) is None:
-                use.makes(Product(right, right.shape[rows]))
-    elif left is not None:
-        rows = 1 if use.integer("transA", 0) else 0
-        use.claims.dense(left, use.node, rows, 1 - rows)
+    weight = _product(use)
+    if weight is not None:
+        use.bias(2, weight.weight, weight.length)
+        if use.known(2) is None:
+            use.makes(weight)
 
 
-def _product(use: Use) -> None:
+def _matmul(use: Use) -> None:
+    use.makes(_product(use))
+
+
+def _product(use: Use) -> Product | None:
+    """Take a factor for the weight of a layer; return what the right one makes, to which a bias may be added."""
     left, right = use.value(0), use.value(1)
-    if right is not None:
-        rows = 0 if use.integer("transB", 0) else 1
-        if use.claims.dense(right, use.node, rows, 1 - rows):
-            use.makes(Product(right, right.shape[rows]))
-    elif left is not None:
-        rows = 1 if use.integer("transA", 0) else 0
-        use.claims.dense(left, use.node, rows, 1 - rows)
+    value = left if right is None else right
+    if value is None:
+        return None
+    is_turned = use.integer("transA" if right is None else "transB", 0) != 0
+    rows = int(is_turned is (right is None))
+    if not use.claims.dense(value, use.node, rows, 1 - rows):
+        return None
+    if (alpha := use.number("alpha", 1.0)) != 1.0:
+        use.claims.remarks.add(Remark.SCALED, value.tensor, f"alpha {alpha:g}")
+    return None if right is None else Product(right, right.shape[rows])
 
 
 def _sum(use: Use) -> None:
@@ -106,7 +126,9 @@ def _times(use: Use) -> None:
         use.makes(product_of_integers(use, known) or Ratio())
     elif len(values) == 1:
         value, other = values[0], others[0]
-        if isinstance(other, Ratio) and value.is_float and len(value.axes) == 1 and value.shape[0] > 1:
+        if isinstance(other, Product) and value.is_float:
+            use.makes(scaled_product(use, other, value))
+        elif isinstance(other, Ratio) and value.is_float and len(value.axes) == 1 and value.shape[0] > 1:
             if use.claims.norm(value, use.node):
                 use.makes(Product(value, value.shape[0]))
         elif other is None and value.is_float:
@@ -155,14 +177,15 @@ def _norm(scale_at: int, bias_at: int, *buffers: int) -> Callable[[Use], None]:
 
 _STANDARD: Mapping[str, Callable[[Use], None]] = {
     "Identity": _identity,
-    "Cast": _identity,
+    "Cast": _cast,
     "Transpose": _transpose,
+    "Expand": _expand,
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
     "Conv": _convolution,
     "ConvTranspose": _transposed_convolution,
     "Gemm": _gemm,
-    "MatMul": _product,
+    "MatMul": _matmul,
     "Add": _sum,
     "Mul": _times,
     "Div": _ratio,
@@ -185,8 +208,8 @@ _STANDARD: Mapping[str, Callable[[Use], None]] = {
 _OF_ONNX_RUNTIME: Mapping[str, Callable[[Use], None]] = {
     "FusedConv": _convolution,
     "FusedGemm": _gemm,
-    "FusedMatMul": _product,
-    "TransposeMatMul": _product,
+    "FusedMatMul": _matmul,
+    "TransposeMatMul": _matmul,
     "Attention": _attention,
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,

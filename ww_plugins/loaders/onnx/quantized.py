@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_core.loading.contents import BITS, description_of
-from ww_core.loading.mapped import excess_over_parts
+from ww_core.loading.excess import excess_over_parts
+from ww_plugins.loaders.onnx.numbers import FLOAT8, SHORT, largest_of, numbers_of, split
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
 if TYPE_CHECKING:
@@ -24,13 +25,11 @@ if TYPE_CHECKING:
 
 _FEW = 1 << 16  # scales that any weight may have; else each is shared by some numbers
 _PADDING = 1 << 20  # bytes: blocks are filled up
-_AT_ONCE = 1 << 18  # bytes that are turned into numbers together
+_AT_ONCE = 1 << 18  # numbers that are made together
+_MOST_STEPS = 1 << 20  # scales of which each one tells the rounding: of more, the largest one does
+_OF_A_VISIT, _OF_A_GLANCE = 64, 256  # scales that are read at opening for a visit of the budget: each, and the largest
 
-_FLOAT8 = {"float8_e4m3fn": 3, "float8_e4m3fnuz": 3, "float8_e5m2": 2, "float8_e5m2fnuz": 2}
-"""Bits of the fraction of a number."""
-
-_SHORT = frozenset({"int4", "uint4", "int2", "uint2"})
-_STEPS = frozenset({*_SHORT, *_FLOAT8, "int8", "uint8", "int16", "uint16", "int32"})
+_STEPS = frozenset({*SHORT, *FLOAT8, "int8", "uint8", "int16", "uint16", "int32"})
 _SCALES = frozenset({"float32", "float16", "bfloat16", "float64"})
 
 
@@ -64,6 +63,35 @@ def dequantized(value: Value, axes: tuple[int, ...], stored: Callable[[Value], S
     return replace(made, rounding=_rounding(whole, axes))
 
 
+def are_equal(
+    one: Quantization | Packed, other: Quantization | Packed, stored: Callable[[Value], StoredTensor]
+) -> bool:
+    """Whether two ways in which the same whole numbers are meant have equal scales and zero points."""
+    pairs = ((one.scale, other.scale), (one.zero, other.zero))
+    return one.layout == other.layout and all(_hold_the_same(*pair, stored) for pair in pairs)
+
+
+def _hold_the_same(one: Value | None, other: Value | None, stored: Callable[[Value], StoredTensor]) -> bool:
+    """Whether two tensors have the same numbers, if those are few; one that is not there has none but zeros."""
+    if one is None or other is None:
+        return not any(_few(part, stored).any() for part in (one, other) if part is not None)
+    if one.tensor is other.tensor:
+        return True
+    left, right = _few(one, stored), _few(other, stored)
+    return len(left) == len(right) and bool((left == right).all())
+
+
+def _few(value: Value, stored: Callable[[Value], StoredTensor]) -> npt.NDArray[Any]:
+    """Return the numbers of a tensor in a row; NaN, which equals nothing, where they are many or no numbers."""
+    import numpy as np
+
+    part = stored(value)
+    if part.fault or part.dtype not in _STEPS | _SCALES or math.prod(part.shape) > _FEW:
+        return np.full(1, np.nan)
+    part.file.budget.take("visits", math.prod(part.shape) // _OF_A_VISIT)
+    return numbers_of(part, "f8").reshape(-1)
+
+
 class _UnfitError(Exception):
     """Scales that do not fit the tensor; the message says why."""
 
@@ -86,10 +114,16 @@ def _refused(found: StoredTensor, made: StoredTensor, why: str) -> StoredTensor:
 
 
 def _rounding(whole: _Whole, axes: tuple[int, ...]) -> ww.Rounding:
-    fraction = _FLOAT8.get(whole.found.dtype)
+    fraction = FLOAT8.get(whole.found.dtype)
     if fraction is not None:
         return ww.Rounding(2.0**-fraction)
-    steps = whole.steps()
+    count, budget = math.prod(whole.scale.shape), whole.found.file.budget
+    if count <= _MOST_STEPS:
+        budget.take("visits", count // _OF_A_VISIT)
+        steps = whole.steps()
+    else:
+        budget.take("visits", count // _OF_A_GLANCE)
+        steps = largest_of(whole.scale)
     try:
         return ww.Rounding.of_steps(steps.transpose(axes) if steps.ndim == len(axes) else steps)
     except ValueError:  # nor are the numbers finite, and so they are refused where they are analysed
@@ -122,14 +156,14 @@ class _Scaled:
             raise _UnfitError("it has another count of zero points than of scales")
 
     def steps(self) -> npt.NDArray[Any]:
-        return abs(_numbers(self.scale, "f8").reshape(self._along(self.scale.shape)))
+        return abs(numbers_of(self.scale, "f8").reshape(self._along(self.scale.shape)))
 
     def numbers(self) -> npt.NDArray[Any]:
         import numpy as np
 
         exact = "<f8" if BITS[self.found.dtype] > 16 else "<f4"  # that holds each whole number
-        with np.errstate(all="ignore"):  # numbers that are not finite are told where they are analysed
-            numbers = _numbers(self.found, exact)
+        with np.errstate(all="ignore"):
+            numbers = numbers_of(self.found, exact)
             if self.zero is not None:
                 self._combine(np.subtract, numbers, self.zero)
             self._combine(np.multiply, numbers, self.scale)
@@ -137,7 +171,7 @@ class _Scaled:
 
     def _combine(self, operation: np.ufunc, numbers: npt.NDArray[Any], part: StoredTensor) -> None:
         """Change numbers in place by the zero points or scales that belong to them."""
-        own = _numbers(part, numbers.dtype).reshape(self._along(part.shape))
+        own = numbers_of(part, numbers.dtype).reshape(self._along(part.shape))
         if not self.meant.block or own.size == 1:
             operation(numbers, own, out=numbers)
             return
@@ -204,20 +238,20 @@ class _Blocks:
                 raise _UnfitError("its zero points are not as many as its blocks")
 
     def steps(self) -> npt.NDArray[Any]:
-        return abs(_numbers(self.scale, "f8").reshape(self.shape[0], -1))
+        return abs(numbers_of(self.scale, "f8").reshape(self.shape[0], -1))
 
     def numbers(self) -> npt.NDArray[Any]:
         import numpy as np
 
         (rows, cols), block = self.shape, self.meant.block
         made = np.empty(self.shape, "<f4")
-        scales, zeros = _numbers(self.scale, "f4").reshape(rows, -1, 1), self._zeros()
+        scales, zeros = numbers_of(self.scale, "f4").reshape(rows, -1, 1), self._zeros()
         at_once = max(1, _AT_ONCE // (self._blocks * block))
         with self.found.read_bytes() as content, np.errstate(all="ignore"):
             packed = content.reshape(rows, -1)
             for first in range(0, rows, at_once):
                 these = slice(first, first + at_once)
-                numbers = _split(packed[these], self.meant.bits).reshape(-1, self._blocks, block).astype("f4")
+                numbers = split(packed[these], self.meant.bits).reshape(-1, self._blocks, block).astype("f4")
                 numbers -= zeros[these]
                 numbers *= scales[these]
                 made[these] = numbers.reshape(len(numbers), -1)[:, :cols]
@@ -234,9 +268,9 @@ class _Blocks:
         if self.zero is None:
             return np.full((rows, 1, 1), 1 << (bits - 1), "f4")
         if self.zero.dtype != "uint8":
-            return _numbers(self.zero, "f4").reshape(rows, blocks, 1)
+            return numbers_of(self.zero, "f4").reshape(rows, blocks, 1)
         with self.zero.read_bytes() as content:
-            return _split(content.reshape(rows, -1), bits)[:, :blocks, None].astype("f4")
+            return split(content.reshape(rows, -1), bits)[:, :blocks, None].astype("f4")
 
 
 _Whole = _Scaled | _Blocks
@@ -256,40 +290,3 @@ def _check_parts(whole: _Whole) -> None:
         raise _UnfitError("it has more bytes than its numbers take")
     if any(math.prod(part.shape) > _FEW + numbers // 8 for part in (scale, zero) if part is not None):
         raise _UnfitError("it has too many scales for its numbers")
-
-
-def _numbers(tensor: StoredTensor, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return the numbers of a tensor in another dtype, those of less than a byte too."""
-    import numpy as np
-
-    numbers = np.empty(math.prod(tensor.shape), dtype)
-    with tensor.read_bytes() as content:
-        for first in range(0, len(content), _AT_ONCE):
-            place = first * 8 // BITS[tensor.dtype]
-            some = _as_stored(content[first : first + _AT_ONCE], tensor.dtype)
-            numbers[place : place + len(some)] = some[: len(numbers) - place]
-    return numbers.reshape(tensor.shape)
-
-
-def _as_stored(content: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[Any]:
-    """Return bytes as the numbers that they are; the last byte may hold some too many."""
-    import ml_dtypes
-    import numpy as np
-
-    if dtype not in _SHORT:
-        is_special = dtype in _FLOAT8 or dtype == "bfloat16"
-        return content.view(getattr(ml_dtypes, dtype) if is_special else np.dtype(dtype).newbyteorder("<"))
-    numbers = _split(content, BITS[dtype])
-    if dtype.startswith("u"):
-        return numbers
-    half = np.int8(1 << (BITS[dtype] - 1))
-    return (numbers.view(np.int8) ^ half) - half
-
-
-def _split(packed: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
-    """Return the numbers of bytes, along the last axis."""
-    import numpy as np
-
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    parts = (packed[..., None] >> shifts) & np.uint8((1 << bits) - 1)
-    return parts.reshape(*packed.shape[:-1], -1)

@@ -11,13 +11,10 @@ import ww_core as ww
 from ww_core.loading.contents import BITS, description_of
 from ww_core.loading.mapped import StoredTensor
 from ww_core.loading.names import legible, quoted
-from ww_core.loading.protobuf import VARINT, Field, Reader
+from ww_core.loading.protobuf import Field, Reader, may_hold, varints_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    import numpy as np
-    import numpy.typing as npt
+    from collections.abc import Mapping, Sequence
 
     from ww_plugins.loaders.onnx.messages import Tensor
 
@@ -38,7 +35,6 @@ _AS_VARINTS = {7: 7, 12: 11, 13: 11}
 """The field of numbers that protobuf writes as varints, by the dtype; those of every other one are in field 5."""
 
 _MAX_SIZE = 2**63 - 1
-_CHUNK = 1 << 20  # of varints that are decoded at once
 
 
 class Tensors:
@@ -144,9 +140,9 @@ class Tensors:
         count = math.prod(found.shape) if BITS[found.dtype] >= 8 else found.nbytes
         self._file.budget.take("decoded", found.nbytes)
         item = np.dtype(f"u{max(1, BITS[found.dtype] // 8)}")
-        content = np.empty(count, item) if _may_hold(pieces, count) else np.empty(0, item)
+        content = np.empty(count, item) if may_hold(pieces, count) else np.empty(0, item)
         filled = 0
-        for numbers in self._varints(pieces, where):
+        for numbers in varints_of(self._file, pieces, where):
             if filled + len(numbers) > len(content):
                 raise ww.CorruptFileError(f"{where}: its numbers do not fit its shape {quoted(found.shape)}")
             content[filled : filled + len(numbers)] = numbers.astype(item)
@@ -156,47 +152,6 @@ class Tensors:
                 f"{where}: it has {filled} numbers, and shape {quoted(found.shape)} of {found.dtype} takes {count}"
             )
         return replace(found, content=content.tobytes())
-
-    def _varints(self, pieces: Sequence[Field], where: str) -> Iterator[npt.NDArray[np.uint64]]:
-        """Give the numbers of fields, as arrays of unsigned ones with 64 bits."""
-        import numpy as np
-
-        loose = [piece.start for piece in pieces if piece.wire == VARINT]
-        if loose:
-            if len(loose) < len(pieces):
-                raise ww.CorruptFileError(f"{where}: its numbers are stored in two ways")
-            yield np.array(loose, np.uint64)
-            return
-        for piece in pieces:
-            at = piece.start
-            while at < piece.stop:
-                content = np.frombuffer(self._file.bytes_at(at, min(_CHUNK, piece.stop - at)), np.uint8)
-                ends = np.flatnonzero(content < 0x80)
-                if not len(ends):
-                    raise ww.CorruptFileError(f"{where}: a number in it does not end")
-                yield _values(content, ends, where)
-                at += int(ends[-1]) + 1
-
-
-def _values(content: npt.NDArray[np.uint8], ends: npt.NDArray[np.intp], where: str) -> npt.NDArray[np.uint64]:
-    import numpy as np
-
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    lengths = ends - starts + 1
-    longest = int(lengths.max())
-    if longest > 10:
-        raise ww.CorruptFileError(f"{where}: a number in it is longer than numbers are")
-    values = np.zeros(len(ends), np.uint64)
-    for place in range(longest):
-        has = lengths > place
-        digits = content[starts[has] + place].astype(np.uint64) & np.uint64(0x7F)
-        values[has] |= digits << np.uint64(7 * place)
-    return values
-
-
-def _may_hold(pieces: Sequence[Field], count: int) -> bool:
-    """Whether fields are long enough for so many varints: no memory is taken for what is not there."""
-    return sum(1 if piece.wire == VARINT else piece.stop - piece.start for piece in pieces) >= count
 
 
 def _check_length(found: StoredTensor, nbytes: int, where: str) -> None:

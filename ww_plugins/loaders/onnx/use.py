@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ww_plugins.loaders.onnx.claims import Claims
 from ww_plugins.loaders.onnx.messages import integers_of
-from ww_plugins.loaders.onnx.values import Value
+from ww_plugins.loaders.onnx.values import Spread, Value
 
 if TYPE_CHECKING:
     from ww_core.loading.protobuf import Reader
@@ -55,6 +56,13 @@ class Use:
         """Return an attribute that is a list of whole numbers."""
         return integers_of(self.reader, self.attribute(name))
 
+    def number(self, name: str, default: float) -> float:
+        """Return an attribute that is a floating-point number."""
+        found = self.attribute(name)
+        if found is None or found.number_at is None:
+            return default
+        return float(struct.unpack("<f", self.reader.bytes_of(found.number_at))[0])
+
     def makes(self, known: Known | None) -> None:
         """Say what is known of the first output."""
         if known is not None and self.node.outputs:
@@ -63,8 +71,9 @@ class Use:
     def buffers(self, *places: int) -> None:
         """Take inputs for tensors of no layer."""
         for place in places:
-            value = self.value(place)
-            if value is not None:
+            known = self.known(place)
+            value = known.value if isinstance(known, Spread) else known
+            if isinstance(value, Value):
                 self.claims.buffer(value, self.node)
 
     def bias(self, place: int, weight: Value, length: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from ww_plugins.loaders.onnx.messages import Attribute, Tensor
 
@@ -27,6 +27,11 @@ class Quantization:
     axis: int = 1
     block: int = 0
 
+    @property
+    def layout(self) -> Hashable:
+        """How scales lie on the tensor."""
+        return (0 if self.scale.shape in {(), (1,)} else self.axis, self.block)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
@@ -46,6 +51,11 @@ class Packed:
     scale: Value
     zero: Value | None
 
+    @property
+    def layout(self) -> Hashable:
+        """How numbers and scales lie."""
+        return (self.shape, self.bits, self.block)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Value:
@@ -55,11 +65,13 @@ class Value:
         tensor: The tensor.
         axes: Axis ``i`` of the value is axis ``axes[i]`` of the tensor.
         quantization: How its numbers are meant, if they are not meant as they are.
+        is_cut: Whether its floating-point numbers became whole ones on the way.
     """
 
     tensor: Tensor
     axes: tuple[int, ...]
     quantization: Quantization | Packed | None = None
+    is_cut: bool = False
 
     @classmethod
     def of(cls, tensor: Tensor) -> Value:
@@ -109,6 +121,13 @@ class ScaledBy:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Spread:
+    """A tensor that is repeated along its axes, as the state is with which a recurrent layer begins."""
+
+    value: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Looked:
     """Rows that were looked up in a table of whole numbers, before they get their scale."""
 
@@ -120,7 +139,7 @@ class Ratio:
     """What a division or a product made: where a norm is spelled out, its scale is what comes next."""
 
 
-Known = Value | Product | ScaledBy | Looked | Ratio
+Known = Value | Product | ScaledBy | Spread | Looked | Ratio
 
 
 @dataclass(slots=True)

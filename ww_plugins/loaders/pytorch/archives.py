@@ -210,7 +210,7 @@ class _Zip(Archive):
         archive.big_endian = _is_big_endian(directory, folder, reader.file, file)
         constants = directory.find(folder + _CONSTANTS)
         archive.is_scripted = constants is not None
-        if constants is not None and not constants.method:
+        if constants is not None:
             archive.constants = cls._read(file, reader, directory, folder, _CONSTANTS, b"constants/")
             archive.constants.big_endian = archive.big_endian
         return archive

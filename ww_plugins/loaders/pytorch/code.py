@@ -36,10 +36,12 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_LINE = re.compile(r"[^\n]+")
 _TARGET = re.compile(r" *+(\w++) = ")
 _HEADER = re.compile(r" *+def \w++\((\w++)")
 _NAME = re.compile(r"[A-Za-z_]")
 _ELEMENT = "[]"  # stands for a function that takes something out of a list
+_TOLD_APART = 2  # of more, none is the only one either
 _LONGEST_PATH = 1000
 _DEEPEST = 64
 
@@ -78,6 +80,7 @@ class Uses:
 
     Attributes:
         weights: What each tensor is the weight of.
+        computed: Convolutions with a kernel that is computed, or given by whoever calls: two of them at most.
         biases: The weight that each bias stands beside: the first one.
         buffers: Statistics.
         recurrent: The tensors that recurrent layers get in one list, weights and biases.
@@ -86,6 +89,7 @@ class Uses:
     """
 
     weights: dict[str, dict[Use, None]] = field(default_factory=dict)
+    computed: dict[Use, None] = field(default_factory=dict)
     biases: dict[str, str] = field(default_factory=dict)
     buffers: dict[str, None] = field(default_factory=dict)
     recurrent: list[tuple[str, ...]] = field(default_factory=list)
@@ -127,10 +131,10 @@ class CodeReader:
     def uses(self, code: str) -> Uses:
         """Return what the functions of a type do with its tensors and with constants."""
         reading = _Reading()
-        for line in code.split("\n"):
+        for line in _LINE.finditer(code):  # a list of them might take much more memory than the code
             if self._left < 0:
                 break
-            self._left -= reading.line(line)
+            self._left -= reading.line(line[0])
         return reading.uses
 
 
@@ -240,14 +244,15 @@ class _Reading:
     def _note_call(self, function: str, given: list[Value]) -> None:
         for place, bias, named in CALLS.get(function, ()):
             weight, kind = _at(given, place), kind_of(named, _at(given, 3))
+            if kind is None:
+                continue
+            use = Use(kind, _groups(function, given), isinstance(weight, Tensor) and weight.turned)
             # The axes of a kernel that was transposed are others than those that the call gets.
-            if isinstance(weight, Tensor) and kind is not None and not (weight.turned and kind.is_convolution):
-                told = _at(given, GROUPS[function], 1) if function in GROUPS else 1
-                groups = told.path if isinstance(told, Tensor) else told
-                self._note_weight(
-                    weight.path, Use(kind, groups if isinstance(groups, (int, str)) else 0, weight.turned)
-                )
+            if isinstance(weight, Tensor) and not (weight.turned and kind.is_convolution):
+                self._note_weight(weight.path, use)
                 self._note_bias(_at(given, bias), weight.path)
+            elif kind.is_convolution and len(self.uses.computed) < _TOLD_APART:
+                self.uses.computed[use] = None
         if function in WITH_STATISTICS:
             self.uses.has_batch_norm = self.uses.has_batch_norm or function.endswith("batch_norm")
             for place in WITH_STATISTICS[function]:
@@ -297,3 +302,10 @@ def _at(values: list[Value], place: int, default: Value = None) -> Value:
 def _turned(given: list[Value]) -> Value:
     matrix = _at(given, 0)
     return Tensor(matrix.path, not matrix.turned) if isinstance(matrix, Tensor) else None
+
+
+def _groups(function: str, given: list[Value]) -> int | str:
+    """Return the groups of a convolution, as `Use` has them."""
+    told = _at(given, GROUPS[function], 1) if function in GROUPS else 1
+    groups = told.path if isinstance(told, Tensor) else told
+    return groups if isinstance(groups, (int, str)) else 0

@@ -244,16 +244,16 @@ class _PickleTree(Tree):
         return ((name, node) for name, node in zip(names, entries.values(), strict=True) if _holds(node))
 
     def module(self, node: Any) -> Module | None:
-        if not (isinstance(node, Call) and isinstance(node.state, dict)):
+        if not isinstance(node, Call):
             return None
+        held = _module_state(node)
+        state = node.state if held is None else held
         made = _class_of(node)
-        if made is None:
+        if made is None or not isinstance(state, dict):
             return None
         if is_scripted(made):
-            return self._types.told(made, node.state)
-        buffers = node.state.get("_buffers")
-        names = [key for key, _ in self._held(buffers)] if _module_state(node) is not None else []
-        state = node.state
+            return self._types.told(made, state)
+        names = [] if held is None else [key for key, _ in self._held(held.get("_buffers"))]
         convolution = convolution_of(state.get("kernel_size")) if "groups" in state else None
         return told_by([(made.module, made.name)], state.get("groups"), names, convolution)
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import ww_core as ww
-from ww_core.domain.layer import ITEM_SIZES
 from ww_core.loading.mapped import StoredTensor, transposed
 from ww_core.loading.state_dict import Part, fits
 from ww_plugins.loaders.pytorch.code import CONSTANTS
 from ww_plugins.loaders.pytorch.scripted import listed, several_groups
+from ww_plugins.loaders.pytorch.storages import FLOATING
 from ww_plugins.loaders.pytorch.tensors import is_tensor, stored_tensor
 
 if TYPE_CHECKING:
@@ -147,14 +147,15 @@ def _warnings(
     kernels = [weight for weight in biases.values() if weights[weight][0].kind.is_convolution]
     if kernels and not any(uses.has_batch_norm for uses in told):
         holds = "1 kernel holds" if len(kernels) == 1 else f"{len(kernels)} kernels hold"
+        them, have = ("it", "it has") if len(kernels) == 1 else ("them", "they have")
         yield (
-            f"{holds} a batch norm that was folded into {'it' if len(kernels) == 1 else 'them'}, it seems: "
-            "freezing does so, and no batch norm is left in the code"
+            f"{holds} a batch norm that was folded into {them}, it seems: {have} a bias, and no batch norm is left in "
+            "the code; a network that never had one looks the same"
         )
     untold = [
         name
         for name, tensor in tensors.items()
-        if len(tensor.shape) >= 3 and name not in weights and tensor.dtype in ITEM_SIZES and not tensor.fault
+        if len(tensor.shape) >= 3 and name not in weights and tensor.dtype in FLOATING and not tensor.fault
     ]
     if untold:
         yield f"no call tells what {listed(untold)} {'is' if len(untold) == 1 else 'are'}: taken for kind other"

@@ -13,12 +13,12 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ww_core as ww
-from ww_core.domain.layer import ITEM_SIZES
 from ww_core.loading.names import quoted
-from ww_core.loading.state_dict import Module, fits
+from ww_core.loading.state_dict import Module, fits, is_kernel
 from ww_plugins.loaders.pytorch.calls import NUMBERED, Use
 from ww_plugins.loaders.pytorch.code import CodeReader, Uses
 from ww_plugins.loaders.pytorch.modules import convolution_of, told_by
+from ww_plugins.loaders.pytorch.storages import FLOATING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +34,7 @@ _CONSTANT = re.compile(r"^  groups : Final\[int\] = ([0-9]{1,9})$", re.MULTILINE
 _KERNEL = re.compile(r"^  kernel_size : Final\[Tuple\[((?:int(?:, )?){1,3})\]\] = ", re.MULTILINE)
 _BUFFERS = re.compile(r"^  __buffers__ = \[([^\]\n]*)\]$", re.MULTILINE)
 _QUOTED = re.compile(r'"(\w+)"')
+_MAKES_A_WEIGHT = re.compile(r"((?:.*\.)?)(?:weight_(?:g|v|orig)|parametrizations\.weight\.original[01]?)", re.DOTALL)
 _NO_USES = Uses()
 _LISTED = 5
 
@@ -131,35 +132,42 @@ def settled(
     """
     called = _called(modules, {tensor.name: tensor for tensor in tensors}, budget)
     known: dict[str, dict[str, tuple[ww.LayerKind, int]]] = {}
-    untold: list[str] = []
-    alone: list[str] = []
+    untold: dict[str, None] = {}
+    alone: dict[str, None] = {}
     for tensor in tensors:
-        path, _, last = tensor.name.rpartition(".")
+        path, last = _weight_of(tensor.name)
         module = modules.get(path)
-        if (
-            not isinstance(module, _Scripted)
-            or last in module.buffers
-            or tensor.fault
-            or tensor.dtype not in ITEM_SIZES
-        ):
+        if not isinstance(module, _Scripted) or last in module.buffers or tensor.fault or tensor.dtype not in FLOATING:
             continue
-        use = next(iter(called.get(tensor.name, ())), None)
+        name = f"{path}.{last}" if path else last
+        use = next(iter(called.get(name, ())), _only_convolution(module) if last == "weight" else None)
         if module.kind is not None and last == "weight":
             kind, groups = module.kind, module.groups
-            if kind.is_convolution and not groups and (use is None or use.kind.is_convolution):
-                groups = _groups(use)
-                alone += [] if groups else [tensor.name]
-            known.setdefault(path, {})[last] = kind, groups or 1
+            if kind.is_convolution and not groups:
+                groups = _groups(use) if use is not None and use.kind.is_convolution else 0
         elif use is not None:
-            alone += [] if _groups(use) else [tensor.name]
-            known.setdefault(path, {})[last] = use.kind, _groups(use) or 1
-        elif len(tensor.shape) >= 3:
-            untold.append(tensor.name)
+            kind, groups = use.kind, _groups(use)
+        else:
+            untold |= {name: None} if is_kernel(name, tensor.shape) else {}
+            continue
+        known.setdefault(path, {})[last] = kind, groups or 1
+        alone |= {name: None} if kind.is_convolution and not groups else {}
     several = [name for name, used in called.items() if len({use.groups for use in used}) > 1]
-    settled = {
-        path: Module(own.kind, own.groups or 1, own.buffers, known.get(path, {})) for path, own in modules.items()
-    }
-    return settled, [*_sentences(untold, alone), *several_groups(several)]
+    final = {path: Module(own.kind, own.groups or 1, own.buffers, known.get(path, {})) for path, own in modules.items()}
+    return final, [*_sentences(list(untold), list(alone)), *several_groups(several)]
+
+
+def _weight_of(name: str) -> tuple[str, str]:
+    """Return the path of a module and the name of its tensor; of what makes a weight, that of the weight."""
+    made = _MAKES_A_WEIGHT.fullmatch(name)
+    path, _, last = name.rpartition(".")
+    return (made[1].removesuffix("."), "weight") if made else (path, last)
+
+
+def _only_convolution(module: _Scripted) -> Use | None:
+    """Return the one convolution whose kernel a type computes, or is given: it has no other than its weight."""
+    uses = {_of_object(use, module.attributes) for use in module.uses.computed}
+    return uses.pop() if len(uses) == 1 else None
 
 
 def _called(modules: Mapping[str, Module], tensors: Mapping[str, StoredTensor], budget: Budget) -> dict[str, list[Use]]:
@@ -199,9 +207,12 @@ def several_groups(names: Iterable[str]) -> Iterator[str]:
 
 def _sentences(untold: Sequence[str], alone: Sequence[str]) -> Iterator[str]:
     if untold:
+        are, taken = ("is", "it is taken for the kernel of a convolution")
+        if len(untold) > 1:
+            are, taken = ("are", "they are taken for kernels of convolutions")
         yield (
-            f"nothing tells what {listed(untold)} {'is' if len(untold) == 1 else 'are'}: neither a class nor a call; "
-            f"kinds are guessed from names and shapes, and groups are 1 unless --groups says more"
+            f"nothing tells what {listed(untold)} {are}, neither a class nor a call: {taken}, "
+            "and groups are 1 unless --groups says more"
         )
     if alone:
         yield f"nothing tells the groups of {listed(alone)}: they are 1 unless --groups says more"

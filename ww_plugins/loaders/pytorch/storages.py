@@ -22,6 +22,9 @@ STORAGE_TYPES = {
 ITEM_SIZES = {name: bits // 8 for name, bits in BITS.items() if bits % 8 == 0}
 """Bytes of one number."""
 
+FLOATING = frozenset({"float16", "bfloat16", "float32", "float64"})
+"""What weights are of that are analysed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Storage:

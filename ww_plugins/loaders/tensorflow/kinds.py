@@ -30,7 +30,7 @@ from ww_core.loading.channels_last import (
     table,
     told_by_bias,
 )
-from ww_core.loading.names import quoted
+from ww_core.loading.names import listing
 from ww_core.loading.state_dict import Part
 
 if TYPE_CHECKING:
@@ -38,10 +38,9 @@ if TYPE_CHECKING:
 
     from ww_core.loading.mapped import StoredTensor
 
-_KERNELS = frozenset({"kernel", "weights", "weight", "w"})
+KERNELS = frozenset({"kernel", "weights", "weight", "w"})
 _MEASURED = frozenset({"total", "count"})  # by metrics
 _CELL = re.compile(r"(^|[/_])(lstm|gru|rnn)", re.IGNORECASE)
-_LISTED = 5
 
 
 class Meaning(NamedTuple):
@@ -63,6 +62,7 @@ _TAKEN_FOR_DEPTHWISE = (
     "taken for kernels of depthwise convolutions, though nothing tells them apart from those of transposed ones"
 )
 _TAKEN_FOR_MATRICES = "taken for matrices (in, out), as layers of TensorFlow have them, though no name tells it"
+_TAKEN_FOR_STATISTICS = "not analysed, because they have names of statistics and scales, though they are matrices"
 _TAKEN_AS_THEY_ARE = "read as they are stored, because nothing tells the order of their axes"
 
 _DOUBTS = {"": "", "transposed or depthwise": _TAKEN_FOR_CONVOLUTIONS, "transposed": _TAKEN_FOR_DEPTHWISE}
@@ -86,10 +86,18 @@ def with_parts(tensors: Sequence[StoredTensor]) -> tuple[list[StoredTensor], lis
         layers = _layers(path, meanings, module, names)
         for last, tensor in module.items():
             made[tensor.name] = _made(tensor, path, last, meanings, layers)
-        for last, meaning in meanings.items():
-            if meaning.doubt:
-                doubts.setdefault(meaning.doubt, []).append(module[last].name)
-    return [made[tensor.name] for tensor in tensors], [_sentence(doubt, told) for doubt, told in doubts.items()]
+        for last, tensor in module.items():
+            doubt = meanings[last].doubt if last in meanings else _doubt_of_buffer(last, tensor)
+            if doubt:
+                doubts.setdefault(doubt, []).append(tensor.name)
+    return [made[tensor.name] for tensor in tensors], [f"{doubt}: {listing(told)}" for doubt, told in doubts.items()]
+
+
+def _doubt_of_buffer(last: str, tensor: StoredTensor) -> str:
+    """Tell whether a variable has the name of a row, though it has two axes or more: it may be a weight."""
+    axes = sum(length > 1 for length in tensor.shape)
+    named = last in STATISTICS | _MEASURED | SCALES | SHIFTS
+    return _TAKEN_FOR_STATISTICS if named and axes > 1 and _is_float(tensor) else ""
 
 
 def _layers(
@@ -109,19 +117,23 @@ def _made(
         return replace(made, part=made.part and made.part._replace(layer=layers[last]))
     axes = len(tensor.shape)
     if axes == 1 or (axes == 2 and is_of_heads(_last(path))):
-        owners = SCALES if last in SHIFTS else _KERNELS | POINTWISE if last in BIASES else ()
-        owner = next((layers[own] for own in layers if own in owners), "")
+        owner = _owner(last, layers)
         if owner:
-            return in_a_row(tensor.shape, Part("bias", owner)).of_file(tensor)
+            return in_a_row(tensor.shape, Part("bias", layers[owner])).of_file(tensor)
     return replace(tensor, part=Part("buffer"))
+
+
+def _owner(last: str, layers: Mapping[str, str]) -> str:
+    """Return the weight that a bias or a shift belongs to; empty if there is none."""
+    ranked = [SCALES] if last in SHIFTS else [KERNELS | POINTWISE, DEPTHWISE] if last in BIASES else []
+    return next((own for owners in ranked for own in layers if own in owners), "")
 
 
 def _meaning(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meaning | None:
     """Tell what a variable is; None if it is no weight."""
     tensor = module[last]
     shape = tensor.shape
-    is_float = tensor.dtype.startswith(("float", "bfloat"))
-    if tensor.fault or not is_float or last in STATISTICS | _MEASURED | BIASES | SHIFTS:
+    if tensor.fault or not _is_float(tensor) or last in STATISTICS | _MEASURED | BIASES | SHIFTS:
         return None
     if last in SCALES:
         norm = Part("weight", kind=ww.LayerKind.NORM)
@@ -136,6 +148,10 @@ def _meaning(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meanin
     return _of_no_kind(shape)
 
 
+def _is_float(tensor: StoredTensor) -> bool:
+    return tensor.dtype.startswith(("float", "bfloat"))
+
+
 def _of_no_kind(shape: tuple[int, ...]) -> Meaning:
     return Meaning(as_stored(shape, Part("weight")), _TAKEN_AS_THEY_ARE)
 
@@ -143,9 +159,9 @@ def _of_no_kind(shape: tuple[int, ...]) -> Meaning:
 def _matrix(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meaning:
     if is_table(_last(path), last):
         return Meaning(table())
-    if last == "recurrent_kernel" or (last in _KERNELS and ("recurrent_kernel" in module or _CELL.search(path))):
+    if last == "recurrent_kernel" or (last in KERNELS and ("recurrent_kernel" in module or is_cell(path))):
         return Meaning(dense(kind=ww.LayerKind.RECURRENT))
-    return Meaning(dense(), "" if last in _KERNELS else _TAKEN_FOR_MATRICES)
+    return Meaning(dense(), "" if last in KERNELS else _TAKEN_FOR_MATRICES)
 
 
 def _kernel(path: str, last: str, shape: tuple[int, ...], module: Mapping[str, StoredTensor]) -> Meaning:
@@ -153,7 +169,7 @@ def _kernel(path: str, last: str, shape: tuple[int, ...], module: Mapping[str, S
         return Meaning(depthwise(shape))
     if last in POINTWISE or last == "recurrent_kernel" or "recurrent_kernel" in module:
         return Meaning(convolution(shape))
-    if last not in _KERNELS:
+    if last not in KERNELS:
         return _of_no_kind(shape)
     if matrix := of_attention(_last(path), shape):
         return Meaning(matrix)
@@ -166,11 +182,10 @@ def _kernel(path: str, last: str, shape: tuple[int, ...], module: Mapping[str, S
     return Meaning(placed, _DOUBTS[doubt])
 
 
+def is_cell(path: str) -> bool:
+    """Tell whether a path names a recurrent layer."""
+    return _CELL.search(path) is not None
+
+
 def _last(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _sentence(doubt: str, names: Sequence[str]) -> str:
-    shown = ", ".join(quoted(name) for name in names[:_LISTED])
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"{doubt}: {shown}{more}"

@@ -1,7 +1,8 @@
-"""The loader of TensorFlow's checkpoints."""
+"""The loader of TensorFlow's checkpoints and graphs."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ww_core.loading.mapped import StoredTensor
 
 _SAVED_MODEL = "saved_model.pb"
+_GRAPH_SUFFIX = ".pb"
+_HEAD = 4096  # enough to recognise a graph
 _STATE = "checkpoint"  # a small file that names the newest checkpoint of a folder
 _LARGEST_STATE = 100_000
 _NEWEST = re.compile(rb'^\s*model_checkpoint_path:\s*"([^"\\\n]+)"', re.MULTILINE)
@@ -37,21 +40,23 @@ _COUNTERS = re.compile(r"(.*/)?(beta[12]_power(_[0-9]+)?|global_step|save_counte
 
 
 class TensorFlowLoader(ww.Loader):
-    """Reads the index of a checkpoint with its shards, a folder with one, or a SavedModel."""
+    """Reads the index of a checkpoint with its shards, a folder with one, a SavedModel, or a frozen graph."""
 
     name = "tensorflow"
-    description = "TensorFlow's checkpoints (.index and .data-...), and SavedModels"
+    description = "TensorFlow's checkpoints (.index and .data-...), SavedModels, and frozen graphs (.pb)"
 
     def probe(self, source: ww.Source) -> float:
-        """Judge an index by its end, a folder by the names in it."""
+        """Judge an index by its end, a graph by its beginning, a folder by the names in it."""
         if source.is_object:
             return 0.0
         try:
             if source.is_folder:
                 names = source.names()
-                return _FOLDER if (_SAVED_MODEL in names and "variables" in names) or _indices(names) else 0.0
-            named = source.name.endswith(SUFFIX)
-            if not named and source.path is None:
+                return _FOLDER if _SAVED_MODEL in names or _indices(names) else 0.0
+            named = source.name.endswith((SUFFIX, _GRAPH_SUFFIX))
+            if _begins_as_graph(source):
+                return 1.0 if named else 0.7
+            if not source.name.endswith(SUFFIX) and source.path is None:
                 return 0.0  # to ask another machine for its last bytes takes longer than all other loaders
             is_table = source.size > len(MAGIC) and source.bytes_at(source.size - len(MAGIC), len(MAGIC)) == MAGIC
         except ww.SourceError:
@@ -59,28 +64,67 @@ class TensorFlowLoader(ww.Loader):
         return (1.0 if named else 0.5) if is_table else 0.1 if named else 0.0
 
     def open(self, source: ww.Source) -> MappedCheckpoint:
-        """Read the index and the graph of objects, and check where the numbers lie.
+        """Read the index and the graph of objects, or the graph with its constants, and check where the numbers lie.
 
         Raises:
-            SourceError: What was named is no checkpoint that can be read, takes more than the budget, or lacks a shard.
-            CorruptFileError: The index contradicts itself or the shards.
+            SourceError: What was named is nothing of this that can be read, takes more than the budget, or lacks a
+                shard.
+            CorruptFileError: It contradicts itself.
         """
         if source.is_object:
             raise ww.SourceError(f"checkpoints are read from a path, not from an object of type {source.name}")
-        index = _index_in(source) if source.is_folder else source
-        if shard := _SHARD.fullmatch(index.name):
-            raise ww.SourceError(
-                f"{index.label}: this is a shard of a checkpoint: name {quoted(shard[1] + SUFFIX)} beside it"
-            )
-        refuse_impostor(index)
-        bundle = Bundle(index)
-        tensors, warnings = with_parts(_variables(bundle))
-        return MappedCheckpoint(
-            "TensorFlow",
-            [MappedFile(index, ())] if not tensors else _by_file(tensors),
-            [f"{index.label}: {warning}" for warning in warnings],
-            ordered=True,
+        if source.is_folder:
+            return _of_folder(source)
+        if source.name == _SAVED_MODEL and _has_variables(source.folder):
+            return _of_folder(source.folder)
+        return _of_graph(source) if _is_graph(source) else _of_index(source)
+
+
+def _of_folder(folder: ww.Source) -> MappedCheckpoint:
+    """Open what lies in a folder: of a SavedModel the variables, or the graph if they hold no layer."""
+    is_saved_model = _SAVED_MODEL in folder.names()
+    if is_saved_model and not _has_variables(folder):
+        return _of_graph(_drawing_on(folder, folder.entry(_SAVED_MODEL)))
+    checkpoint = _of_index(_index_in(folder))
+    if is_saved_model and not checkpoint.layers:
+        return _of_graph(_drawing_on(folder, folder.entry(_SAVED_MODEL)))
+    return checkpoint
+
+
+def _of_graph(file: ww.Source) -> MappedCheckpoint:
+    # What reads graphs is only loaded where there is one.
+    from ww_plugins.loaders.tensorflow.frozen.model import open_graph
+
+    if not _begins_as_graph(file):
+        refuse_impostor(file)
+    return open_graph(file)
+
+
+def _of_index(index: ww.Source) -> MappedCheckpoint:
+    if shard := _SHARD.fullmatch(index.name):
+        raise ww.SourceError(
+            f"{index.label}: this is a shard of a checkpoint: name {quoted(shard[1] + SUFFIX)} beside it"
         )
+    refuse_impostor(index)
+    bundle = Bundle(index)
+    tensors, warnings = with_parts(_variables(bundle))
+    return MappedCheckpoint(
+        "TensorFlow",
+        [MappedFile(index, ())] if not tensors else _by_file(tensors),
+        [f"{index.label}: {warning}" for warning in warnings],
+        ordered=True,
+    )
+
+
+def _is_graph(file: ww.Source) -> bool:
+    return file.name.endswith(_GRAPH_SUFFIX) or (not file.name.endswith(SUFFIX) and _begins_as_graph(file))
+
+
+def _begins_as_graph(file: ww.Source) -> bool:
+    from ww_plugins.loaders.tensorflow.frozen.messages import is_graph, is_saved_model
+
+    head = file.head(_HEAD)
+    return is_graph(head) or is_saved_model(head)
 
 
 def _by_file(tensors: Sequence[StoredTensor]) -> list[MappedFile]:
@@ -133,9 +177,19 @@ def _indices(names: Sequence[str]) -> list[str]:
     return sorted(found, key=natural_order)
 
 
+def _has_variables(folder: ww.Source) -> bool:
+    """Whether a SavedModel has the index of its variables; a server that lists no folders does not tell it."""
+    if folder.path is not None:
+        return os.path.lexists(folder.path / "variables" / f"variables{SUFFIX}")
+    try:
+        return "variables" in folder.names() and f"variables{SUFFIX}" in folder.entry("variables").names()
+    except ww.SourceError:
+        return False
+
+
 def _index_in(folder: ww.Source) -> ww.Source:
     names = folder.names()
-    if _SAVED_MODEL in names and "variables" in names:
+    if _SAVED_MODEL in names:
         if folder.path is not None:  # entries of a folder of this machine are files
             return _drawing_on(folder, folder.entry(f"variables/variables{SUFFIX}"))
         return _drawing_on(folder, folder.entry("variables").entry(f"variables{SUFFIX}"))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ww_core.loading.protobuf import BytesReader, Field
 
+_OF_AN_OBJECT = 8  # visits of the budget for each object: it takes more memory than a field
 _GRAPH = {1: "messages"}
 _NODE = {1: "messages", 2: "messages", 3: "messages"}
 _PARTS = {
@@ -81,6 +82,7 @@ def _walk(nodes: Sequence[_Node], reader: BytesReader) -> list[tuple[int, str]]:
 
 
 def _node(reader: BytesReader, place: Field) -> _Node:
+    reader.budget.take("visits", _OF_AN_OBJECT)
     children, tensors, slots = [], [], []
     for part in reader.fields(place.start, place.stop, _NODE):
         parts = {inner.number: inner for inner in reader.fields(part.start, part.stop, _PARTS[part.number])}

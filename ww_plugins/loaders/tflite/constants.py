@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_core.loading.contents import BITS, description_of, raw_dtype
-from ww_core.loading.mapped import StoredTensor, excess_over_parts, transposed
+from ww_core.loading.excess import excess_over_parts
+from ww_core.loading.folded import names_batch_norm, sentences_of_folded
+from ww_core.loading.mapped import MappedFile, StoredTensor, transposed
 from ww_core.loading.names import fault_of_name, quoted
 from ww_core.loading.state_dict import Part
 from ww_plugins.loaders.tflite.model import Place
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ww_plugins.loaders.tflite.model import Model, Operator, Subgraph, Tensor
 
 _ELSEWHERE = "its numbers lie in another file, and they are not read from there"
+_MAY_HOLD_NORMS = frozenset({ww.LayerKind.CONV2D, ww.LayerKind.CONV3D, ww.LayerKind.DENSE})
 _MOST_AXES = 64  # NumPy's limit
 
 
@@ -43,6 +46,7 @@ class Constant:
         sparsity: Where its numbers stand; None if it has all of them.
         meaning: What an operator takes it for; None if that is nothing with a name.
         layer: The layer whose bias it is; empty if it is none.
+        is_folded: Whether names suggest that it holds a batch norm.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Constant:
     sparsity: Sparsity | None
     meaning: Meaning | None = None
     layer: str = ""
+    is_folded: bool = False
 
     @property
     def part(self) -> Part:
@@ -64,7 +69,7 @@ class Constant:
         return Part("buffer")
 
 
-def read_constants(model: Model) -> tuple[StoredTensor, ...]:
+def read_constants(model: Model) -> MappedFile:
     """Find the constants of a model; those that are quantised or sparse are made when they are read.
 
     Raises:
@@ -74,7 +79,10 @@ def read_constants(model: Model) -> tuple[StoredTensor, ...]:
     gathering = _Gathering(model)
     for graph in model.subgraphs():
         gathering.add(graph)
-    return tuple(_stored(model, constant) for constant in gathering.constants)
+    file, constants = model.content.file, gathering.constants
+    said = sentences_of_folded([], [constant.name for constant in constants if constant.is_folded])
+    warnings = tuple(f"{file.label}: {sentence}" for sentence in said)
+    return MappedFile(file, tuple(_stored(model, constant) for constant in constants), warnings=warnings)
 
 
 class _Gathering:
@@ -109,6 +117,9 @@ class _Gathering:
                     self._hold(held, tensors, origins.get(index, index))
             for meaning in meanings(operator, tensors):
                 self._tell(held, meaning, origins)
+                self._note_norm(
+                    held, meaning, origins, [tensors[index] for index in operator.outputs[:1] if index >= 0]
+                )
         for index in range(len(graph.tensors)):
             self._hold(held, graph.tensors, index)
 
@@ -137,6 +148,17 @@ class _Gathering:
         if bias.meaning is None and not bias.layer and len(bias.tensor.shape) == 1:
             bias.layer = constant.name
             self._biased.add(constant.name)
+
+    def _note_norm(
+        self, held: Mapping[int, Constant], meaning: Meaning, origins: Mapping[int, int], made: Sequence[Tensor]
+    ) -> None:
+        """Note a kernel if it, its bias or what the operator makes of it is named after a batch norm."""
+        kernel = held.get(origins.get(meaning.weight, meaning.weight))
+        if kernel is None or kernel.meaning is None or meaning.kind not in _MAY_HOLD_NORMS or kernel.is_folded:
+            return
+        bias = held.get(origins.get(meaning.bias, meaning.bias))
+        told = [kernel.name, *([bias.name] if bias else [])]
+        kernel.is_folded = any(map(names_batch_norm, told)) or any(names_batch_norm(tensor.name) for tensor in made)
 
     def _name(self, tensor: Tensor, index: int) -> str:
         self._file.budget.take("tensors")

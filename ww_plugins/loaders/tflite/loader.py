@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ww_core as ww
 from ww_core.loading.impostors import refuse_impostor
-from ww_core.loading.mapped import MappedCheckpoint, MappedFile
+from ww_core.loading.mapped import MappedCheckpoint
 from ww_plugins.loaders.tflite.constants import read_constants
 from ww_plugins.loaders.tflite.flatbuffer import Flatbuffer
 from ww_plugins.loaders.tflite.model import Model
@@ -48,8 +48,7 @@ class TFLiteLoader(ww.Loader):
                 f"{source.label}: not a model of TensorFlow Lite, or damaged: it has no {_IDENTIFIER.decode()} at its "
                 "fifth byte"
             )
-        file = MappedFile(source, read_constants(Model(Flatbuffer(source))))
-        return MappedCheckpoint("TensorFlow Lite", [file], ordered=True)
+        return MappedCheckpoint("TensorFlow Lite", [read_constants(Model(Flatbuffer(source)))], ordered=True)
 
 
 def _is_identified(file: ww.Source) -> bool:
