@@ -92,6 +92,8 @@ def _draw(axes: Axes, layer: Sequence[FittedSpectrum], scale: str) -> None:
             own.tail,
             scale="log" if scale == "log" else "linear",
             floor=_floor(own),
+            randomized=own.permuted.eigenvalues if own.permuted is not None and len(layer) == 1 else None,
+            edge=own.edge if len(layer) == 1 else None,
             color=COLORS[number % len(COLORS)],
             label=_name(own) if len(layer) > 1 else "",
         )

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatrixSpectrum:
-    """The spectrum of one matrix of a layer: its position among them, and the sides of an entry."""
+    """The spectrum of one matrix of a layer: its position among them, and the sides of an entry.
+
+    ``permuted`` is that of the matrix with all its elements permuted, where a metric asked for it; else None.
+    """
 
     index: int
     rows: int
     cols: int
     spectrum: Spectrum
+    permuted: Spectrum | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

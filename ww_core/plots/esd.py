@@ -89,9 +89,9 @@ def draw_esd(
         told = f"alpha {tail.alpha:.2f} $\\pm$ {tail.sigma:.2f}, D {tail.D:.3f}"
         axes.plot(x, tail.density(x, kept.size), color=color, linewidth=1.6, linestyle="--", label=told)
         axes.axvline(tail.xmin, color=color, linewidth=0.9, linestyle=":")
-        _name_line(axes, tail.xmin, "xmin", "right")
+        _name_line(axes, tail.xmin, "xmin", "right", color)
     axes.axvline(largest, color=color, linewidth=0.9)
-    _name_line(axes, largest, "$\\lambda_{max}$", "left")
+    _name_line(axes, largest, "$\\lambda_{max}$", "left", color)
     if edge is not None:
         axes.axvline(edge, color="#000000", linewidth=0.9, linestyle="-.", label="edge of the bulk (MP)")
     if scale == "log":
@@ -123,7 +123,9 @@ def draw_starts(
     right: Axes = axes.twinx()
     axes.plot(xmin, distance, color=color, linewidth=1.4)
     right.plot(xmin, alpha, color=COLORS[1], linewidth=1.0)
-    right.set_ylim(1.0, max(2.0, min(float(np.median(alpha)) * 3.0, float(alpha.max()) * 1.05)))
+    chosen = 1.0 if tail is None else tail.alpha
+    # Of few eigenvalues alpha may be anything: the axis shows what most starts give, and what was chosen.
+    right.set_ylim(1.0, max(2.0, 1.1 * chosen, min(float(np.median(alpha)) * 3.0, float(alpha.max()) * 1.05)))
     if tail is not None:
         axes.axvline(tail.xmin, color="#000000", linewidth=0.9, linestyle=":")
         axes.plot([tail.xmin], [tail.D], "o", color=color, markersize=5)
@@ -166,7 +168,7 @@ def _bins(kept: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:
     return np.asarray(edges)
 
 
-def _name_line(axes: Axes, x: float, text: str, side: Literal["left", "right"]) -> None:
+def _name_line(axes: Axes, x: float, text: str, side: Literal["left", "right"], color: str) -> None:
     """Name a line above the panel, on one side of it: two lines may be near each other."""
     place: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-    axes.annotate(text, (x, 1.0), xytext=(1 if side == "left" else -1, 2), ha=side, fontsize=7, **place)
+    axes.annotate(text, (x, 1.0), xytext=(1 if side == "left" else -1, 2), ha=side, fontsize=7, color=color, **place)

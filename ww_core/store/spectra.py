@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, bindparam, select
 
 from ww_core.domain.identity import PRECISION, spectrum_identity
 from ww_core.domain.layer_spectrum import LayerSpectrum, MatrixSpectrum
-from ww_core.domain.spectrum import PRECISIONS, Spectrum, SpectrumKind
+from ww_core.domain.spectrum import PRECISIONS, Randomized, Spectrum, SpectrumKind
 from ww_core.errors import NotStoredError, UnknownNameError
 from ww_core.store import tables as t
 from ww_core.store.encoding import check_lengths, decode_spectrum
@@ -54,9 +55,10 @@ def layer_spectrum(
         "matrices": own.matrices,
     }
     # What the run itself made or found, before the SVD, before what another precision gave.
-    usual = SpectrumKind("standard", json.loads(own.request).get("precision", PRECISION))
+    request = json.loads(own.request)
+    usual = SpectrumKind("standard", request.get("precision", PRECISION))
     best: dict[int, Any] = {}
-    for row in connection.execute(_SPECTRA, place):
+    for row in connection.execute(_SPECTRA, place | {"identities": list(_BY_IDENTITY)}):
         rank = (row.singular_values is None, _BY_IDENTITY[row.identity] != usual, row.identity != _SVD)
         if row.matrix_index not in best or rank < best[row.matrix_index][0]:
             best[row.matrix_index] = (rank, row)
@@ -66,7 +68,13 @@ def layer_spectrum(
         raise NotStoredError(
             f"the spectra of {name.name} were not kept: analyse the weights again without --no-spectra"
         )
-    check_lengths((row.singular_values, row.length) for _, row in best.values())
+    permuted = replace(usual, randomized=Randomized(0, request.get("seed", 0)))
+    beside = {
+        row.matrix_index: row
+        for row in connection.execute(_SPECTRA, place | {"identities": [spectrum_identity(permuted)]})
+        if row.singular_values is not None
+    }
+    check_lengths((row.singular_values, row.length) for row in [*(row for _, row in best.values()), *beside.values()])
     return LayerSpectrum(
         model=name.model,
         version=name.version,
@@ -76,18 +84,32 @@ def layer_spectrum(
         layer=layer,
         extractor=own.extractor,
         extractor_identity=own.extractor_identity,
-        matrices=tuple(_matrix_spectrum(row) for _, (_, row) in sorted(best.items())),
+        matrices=tuple(
+            MatrixSpectrum(
+                index,
+                row.rows,
+                row.cols,
+                _decoded(row, _BY_IDENTITY[row.identity]),
+                _decoded(beside[index], permuted) if index in beside else None,
+            )
+            for index, (_, row) in sorted(best.items())
+        ),
     )
 
 
 _SVD = spectrum_identity(SpectrumKind("full"))
 
 
-def _matrix_spectrum(row: Row[Any]) -> MatrixSpectrum:
-    values = decode_spectrum(row.encoding, row.singular_values, row.length)
-    kind = _BY_IDENTITY[row.identity]
-    spectrum = Spectrum(values, float(row.noise_floor), kind.resolution, kind.precision, row.route, row.seconds)
-    return MatrixSpectrum(row.matrix_index, row.rows, row.cols, spectrum)
+def _decoded(row: Row[Any], kind: SpectrumKind) -> Spectrum:
+    return Spectrum(
+        singular_values=decode_spectrum(row.encoding, row.singular_values, row.length),
+        noise_floor=float(row.noise_floor),
+        resolution=kind.resolution,
+        precision=kind.precision,
+        route=row.route,
+        seconds=row.seconds,
+        randomized=kind.randomized,
+    )
 
 
 def _chosen(covered: Sequence[Any], ref: CheckpointRef, layer: str, extractor: str | None) -> Any:
@@ -149,6 +171,6 @@ _SPECTRA = (
         _matrix.rounding == bindparam("rounding"),
         _matrix.context_id.is_(None),
         _matrix.matrix_index < bindparam("matrices"),
-        t.identity.c.digest.in_(_BY_IDENTITY),
+        t.identity.c.digest.in_(bindparam("identities", expanding=True)),
     )
 )

@@ -28,6 +28,7 @@ class FittedSpectrum:
         profile: Name of the profile.
         row: The matrix, with its metrics.
         spectrum: Its spectrum.
+        permuted: That of the matrix with its elements permuted; None where it is not stored.
         tail: The tail that was fitted; None if there is none.
         reason: Why there is none.
     """
@@ -37,8 +38,15 @@ class FittedSpectrum:
     profile: str
     row: MatrixRow
     spectrum: Spectrum
+    permuted: Spectrum | None
     tail: Tail | None
     reason: str = ""
+
+    @property
+    def edge(self) -> float | None:
+        """Upper edge of the Marchenko-Pastur bulk that was fitted; None where none was."""
+        outcome = self.row.metrics.get("lambda_plus") or self.row.metrics.get("bulk_max")
+        return None if outcome is None or outcome.number is None else float(outcome.number)
 
     @property
     def title(self) -> str:
@@ -88,7 +96,9 @@ def spectra_of_layers(
             own = next(matrix for matrix in spectra[row.name].matrices if matrix.index == row.index)
             tail, reason = _tail(row)
             found.append(
-                FittedSpectrum(report.model, report.version, report.run.profile, row, own.spectrum, tail, reason)
+                FittedSpectrum(
+                    report.model, report.version, report.run.profile, row, own.spectrum, own.permuted, tail, reason
+                )
             )
     return found
 
