@@ -176,5 +176,3 @@ def _moments(start: float) -> tuple[float, float, float]:
     # The spread from the mean, so that a narrow peak far from 0 keeps its digits.
     spread = float(weights.dot((nodes - mean) ** 2)) / total
     return math.log(total) + highest, mean, 1.0 + spread / mean**2
-
-

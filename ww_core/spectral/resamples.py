@@ -29,9 +29,10 @@ def resampled_alphas(
     groups = np.repeat(np.arange(data.values.size), data.counts.astype(np.intp))
     alphas = np.empty(replicas)
     for number in range(replicas):
-        counts = np.zeros(0)
-        while np.count_nonzero(counts) < 2:
-            counts = np.bincount(groups[rng.integers(size, size=size)], minlength=data.values.size)
+        drawn = groups[rng.integers(size, size=size)]
+        while (drawn == drawn[0]).all():
+            drawn = groups[rng.integers(size, size=size)]
+        counts = np.bincount(drawn, minlength=data.values.size)
         alphas[number] = fit_power_law_to(Distinct.counted(data.values, counts), ks=ks).alpha
     return alphas
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from ww_core.errors import Refused
+from ww_core.spectral.cut_off import CHUNK, integral_nodes, largest_likelihood, log_integrals_from_1
 from ww_core.spectral.distinct import Distinct
 from ww_core.spectral.quadrature import gauss_legendre
 
@@ -18,13 +19,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Indices = npt.NDArray[np.intp]
 
-DEPTH = 46.0  # what is below exp(-46) = 1e-20 of the largest counts for nothing in an integral
-KNEES = (12.0, 4.0)  # panels of the integral end so far before its end, in ln x
-CHUNK = 256  # tails that are fitted at once: their nodes stay in the cache
 BATCH = 10  # tails whose D is computed in a round of the scan, before others are passed over
 SLACK = 1e-10  # more than D by one way of integration can differ from D by the other
-STEPS = 200  # of Newton's method; rarely more than 20 are made
-NARROW = 1e-8  # tails with a mean of x / xmin - 1 below this tell no curvature: rounding has taken it
 SPAN = 1e150  # squares of ratios of eigenvalues must not overflow
 
 
@@ -147,151 +143,8 @@ def _fits(data: Distinct, first: int, end: int, min_alpha: float) -> _Fits:
     alphas, rates, losses = np.empty((3, end - first))
     for low in range(0, end - first, CHUNK):
         part = slice(low, low + CHUNK)
-        alphas[part], rates[part], losses[part] = _maximum(logs[part], excesses[part], min_alpha)
+        alphas[part], rates[part], losses[part] = largest_likelihood(logs[part], excesses[part], min_alpha)
     return _Fits(first, alphas, rates, logs, excesses, losses)
-
-
-def _maximum(logs: Floats, excesses: Floats, min_alpha: float) -> tuple[Floats, Floats, Floats]:
-    """The alpha, Lambda * xmin and loss of largest likelihood, of tails by their means."""
-    # Without a cut-off: its derivative by Lambda is mean(x) - E(x), and E(x) is infinite up to alpha = 2.
-    alphas, rates = 1.0 + 1.0 / logs, np.zeros_like(logs)
-    losses = alphas * logs + np.log(logs)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        expected = np.where(alphas > 2.0, 1.0 / (alphas - 2.0), math.inf)
-    cut_off = (excesses < expected).nonzero()[0]
-    if cut_off.size:
-        logs, excesses = logs[cut_off], excesses[cut_off]
-        # The best at the bound of alpha, from a rate that is too large; then, where more alpha is better, the best.
-        at_bound = np.full_like(logs, min_alpha)
-        found = _newton(at_bound, 1.0 / excesses, logs, excesses, min_alpha, pinned=True)
-        better = ((logs < found.mean_log) & (excesses > NARROW)).nonzero()[0]
-        alphas[cut_off], rates[cut_off], losses[cut_off] = found.alphas, found.rates, found.losses
-        if better.size:
-            inside = cut_off[better]
-            found = _newton(
-                found.alphas[better], found.rates[better], logs[better], excesses[better], min_alpha, pinned=False
-            )
-            alphas[inside], rates[inside], losses[inside] = found.alphas, found.rates, found.losses
-    return alphas, rates, losses
-
-
-class _Point(NamedTuple):
-    """Tails at some parameters: the loss, and moments of the fitted distribution."""
-
-    alphas: Floats
-    rates: Floats
-    losses: Floats
-    mean_log: Floats
-    slopes: Floats  # derivatives of the loss by ln(rate), and by alpha at a given weighted mean of rate * (x - 1)
-    slopes_across: Floats
-    variances: Floats
-    variances_across: Floats
-    shares: Floats  # how much of alpha goes into ln(rate)
-
-
-def _newton(
-    alphas: Floats, rates: Floats, logs: Floats, excesses: Floats, min_alpha: float, *, pinned: bool
-) -> _Point:
-    """Minimise the loss alpha * mean(ln x) + rate * mean(x - 1) + ln Z by rate, and by alpha unless it is pinned.
-
-    Damped: a step stays nine tenths of the way off the bounds, and is quartered until the loss falls.
-    """
-    result = _Point(*np.empty((9, alphas.size)))
-    indices = np.arange(alphas.size)
-    point, steps = _at(alphas, rates, logs, excesses), np.ones(alphas.size)
-    for _ in range(STEPS):
-        upward = 0.0 if pinned else -point.slopes_across / point.variances_across
-        along = -point.slopes / point.variances - point.shares * upward
-        decrement = point.slopes**2 / point.variances
-        if not pinned:
-            decrement += point.slopes_across**2 / point.variances_across
-        with np.errstate(divide="ignore", invalid="ignore"):
-            allowed = np.where(along < 0.0, -0.9 / along, math.inf)
-            if not pinned:
-                allowed = np.minimum(
-                    allowed, np.where(upward < 0.0, -0.9 * (point.alphas - min_alpha) / upward, math.inf)
-                )
-        lengths = np.minimum(steps, allowed)
-        # A step so short that the loss cannot tell is the last one, and so is one that would need too many quarters.
-        last = (decrement < 1e-13) | (steps < 1e-6)
-        lengths = np.where(decrement < 1e-26, 0.0, lengths)
-        tried = _at(point.alphas + lengths * upward, point.rates * (1.0 + lengths * along), logs, excesses)
-        falls = tried.losses <= point.losses - 1e-4 * lengths * decrement
-        taken = falls | (last & (tried.losses <= point.losses + 1e-13))
-        point = _Point(*(np.where(taken, new, old) for new, old in zip(tried, point, strict=True)))
-        steps = np.where(falls, 1.0, 0.25 * lengths)
-        for target, values in zip(result, point, strict=True):
-            target[indices] = values
-        go_on = (~last).nonzero()[0]
-        if not go_on.size:
-            break
-        indices, steps, logs, excesses = indices[go_on], steps[go_on], logs[go_on], excesses[go_on]
-        point = _Point(*(values[go_on] for values in point))
-    return result
-
-
-def _at(alphas: Floats, rates: Floats, logs: Floats, excesses: Floats) -> _Point:
-    nodes, weights = _nodes(alphas, rates)
-    growth = np.expm1(nodes)
-    growth *= rates[:, None]  # rate * (x - 1): bounded, whatever the rate
-    exponents = (1.0 - alphas)[:, None] * nodes
-    exponents -= growth
-    highest = exponents.max(axis=1)
-    exponents -= highest[:, None]
-    weights *= np.exp(exponents, out=exponents)
-    total = weights.sum(axis=1)
-    weights /= total[:, None]
-    mean_growth = np.einsum("ij,ij->i", weights, growth)
-    mean_log = np.einsum("ij,ij->i", weights, nodes)
-    growth -= mean_growth[:, None]
-    variances = np.einsum("ij,ij,ij->i", weights, growth, growth)
-    shares = np.einsum("ij,ij,ij->i", weights, growth, nodes) / variances
-    # ln x and x are nearly one and the same in a narrow tail: what is left of ln x says what alpha is.
-    across = nodes - mean_log[:, None]
-    growth *= shares[:, None]
-    across -= growth
-    slopes = rates * excesses - mean_growth
-    return _Point(
-        alphas=alphas,
-        rates=rates,
-        losses=alphas * logs + rates * excesses + np.log(total) + highest,
-        mean_log=mean_log,
-        slopes=slopes,
-        slopes_across=(logs - mean_log) - shares * slopes,
-        variances=variances,
-        variances_across=np.einsum("ij,ij,ij->i", weights, across, across),
-        shares=shares,
-    )
-
-
-def _nodes(alphas: Floats, rates: Floats) -> tuple[Floats, Floats]:
-    """Nodes and weights in v = ln x of integrals of exp((1 - alpha) v - rate * expm1(v)) from 0 on, a row a tail.
-
-    Three panels of 32 nodes; the last two hold the fall of the exponential, which is steep in v. ln of the integral is
-    within 2e-14 of the exact one for rates from 1e-30 to 1e8 and alpha from -2 to 300.
-    """
-    ends = np.log1p(DEPTH / rates)
-    ends = np.log1p((DEPTH + np.maximum(1.0 - alphas, 0.0) * ends) / rates)
-    with np.errstate(divide="ignore"):
-        last = np.minimum(ends, np.where(alphas > 1.0, DEPTH / (alphas - 1.0), math.inf))
-    edges = np.stack([np.zeros_like(ends), *(np.clip(ends - knee, 0.0, last) for knee in KNEES), last], axis=1)
-    places, weights = gauss_legendre(32)
-    widths = np.diff(edges, axis=1)[:, :, None]
-    nodes = edges[:, :-1, None] + widths * places
-    shape = (alphas.size, 3 * places.size)
-    return nodes.reshape(shape), (widths * weights).reshape(shape)
-
-
-def _log_integrals(alphas: Floats, rates: Floats) -> Floats:
-    """ln of the integral of x**-alpha * exp(-rate * (x - 1)) over x >= 1."""
-    found = np.empty(alphas.size)
-    for low in range(0, alphas.size, CHUNK):
-        part = slice(low, low + CHUNK)
-        nodes, weights = _nodes(alphas[part], rates[part])
-        exponents = (1.0 - alphas[part])[:, None] * nodes - rates[part][:, None] * np.expm1(nodes)
-        highest = exponents.max(axis=1)
-        found[part] = np.log((weights * np.exp(exponents - highest[:, None])).sum(axis=1)) + highest
-    return found
 
 
 def _smallest_distances(data: Distinct, fits: _Fits, *, two_sided: bool) -> dict[int, float]:
@@ -333,7 +186,7 @@ def _misfits(
     cut_off = rates > 0.0
     with np.errstate(over="ignore", under="ignore"):
         lower = rates[cut_off] * np.exp(heights[cut_off])
-        above[cut_off] += _log_integrals(alphas[cut_off], lower) - log_integrals[tails][cut_off]
+        above[cut_off] += log_integrals_from_1(alphas[cut_off], lower) - log_integrals[tails][cut_off]
         fitted = np.exp(above)
     left = np.where(sides == 1, data.n_tail[points] - data.counts[points], data.n_tail[points]) / data.n_tail[starts]
     return np.where(beyond, np.abs(left - fitted), 0.0)
@@ -362,7 +215,7 @@ def _share_above(tail: Floats, alpha: float, rate: float) -> Floats:
         share: Floats = np.exp((1.0 - alpha) * heights)
         return share
     # From the far end on, sums of integrals between neighbours, in pieces over which the integrand changes little.
-    end = float(_nodes(np.array([alpha]), np.array([rate]))[0][0, -1])
+    end = float(integral_nodes(np.array([alpha]), np.array([rate]))[0][0, -1])
     inside = min(int(heights.searchsorted(end)), heights.size)
     edges = np.append(heights[:inside], max(end, float(heights[inside - 1])))
     falls = abs(alpha - 1.0) * np.diff(edges) + rate * np.diff(np.expm1(edges))

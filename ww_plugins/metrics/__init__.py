@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ww_core as ww
-from ww_plugins.metrics import model, norms, ranks, statistics, tails
+from ww_plugins.metrics import estimators, model, norms, ranks, statistics, tail_shapes, tails, uncertainty
 
 
 @ww.hookimpl
@@ -25,6 +25,14 @@ def ww_register_metrics() -> list[ww.Quantity]:
         tails.num_pl_spikes,
         tails.warning,
         tails.short_tail,
+        tail_shapes.truncated_power_law,
+        tail_shapes.tail_alternatives,
+        estimators.alpha_mid,
+        estimators.power_law_at_peak,
+        estimators.clipped_power_law,
+        estimators.farms,
+        uncertainty.alpha_resamples,
+        uncertainty.power_law_p,
         statistics.weight_moments,
         statistics.weight_quantiles,
         statistics.bias_moments,
