@@ -62,7 +62,7 @@ class Distinct(NamedTuple):
     def counted(cls, values: Floats, counts: Floats) -> Distinct:
         """Of ascending values with counts, of which some may be 0; at least two must not be."""
         present = counts.nonzero()[0]
-        values, counts = values[present], counts[present].astype(np.float64)
+        values, counts = values[present], counts[present]
         return cls(values, counts[::-1].cumsum()[::-1], counts, float(values[-1]))
 
     def starts_within(self, low: float, high: float) -> tuple[int, int]:

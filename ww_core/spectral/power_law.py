@@ -190,7 +190,7 @@ class _Tails:
         self._margin = EPS * (512.0 * float(reaches[reaches.argmax()]) + 4.0 * n_tail.size)
 
     def shortlist(self, first: int, end: int) -> list[int]:
-        """Of starts from ``first`` to before ``end`` some, ascending, with all whose D is smallest: almost always one."""
+        """Starts from ``first`` to before ``end``, ascending, with all whose D is the smallest: almost always one."""
         tails = self._tails[:, first:end]
         starts = np.arange(first, end)
         limit = math.inf

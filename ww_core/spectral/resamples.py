@@ -1,4 +1,4 @@
-"""Power-law fits of resampled spectra, xmin searched again in each: how far alpha scatters, how large D gets by chance."""
+"""Power-law fits of resampled spectra, with xmin searched for again: how far alpha scatters, and D by chance."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def resampled_alphas(
         drawn = groups[rng.integers(size, size=size)]
         while (drawn == drawn[0]).all():
             drawn = groups[rng.integers(size, size=size)]
-        counts = np.bincount(drawn, minlength=data.values.size)
+        counts = np.bincount(drawn, minlength=data.values.size).astype(np.float64)
         alphas[number] = fit_power_law_to(Distinct.counted(data.values, counts), ks=ks).alpha
     return alphas
 

@@ -120,7 +120,8 @@ def clipped_power_law(
     With alpha_f the fit without the f largest eigenvalues, num_fingers is the smallest f for which alpha_f is less
     than the threshold above the smallest alpha_g, f <= g <= min(max_fingers, n // 2): leaving out still more would
     lower alpha by less than the threshold. It is 0 where nothing stands apart. WeightWatcher's ``clip_xmax`` never
-    leaves out exactly one, reports one fewer than it leaves out, and stops at the first fit that is low enough.
+    leaves out exactly one, reports one fewer than it leaves out, and stops at the first fit that is low enough. Where
+    two tails fit a spectrum about equally well, leaving out one value may turn the choice: that counts as fingers too.
 
     Args:
         singular_values: Descending; unit of the weights.

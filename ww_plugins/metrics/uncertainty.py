@@ -23,7 +23,7 @@ class AlphaSpread:
 
     alpha_q16: float = ww.column(doc="15.87 % quantile of alpha over resamples of the eigenvalues")
     alpha_q84: float = ww.column(doc="84.13 % quantile of alpha over resamples of the eigenvalues")
-    alpha_spread: float = ww.column(doc="Standard deviation of alpha over resamples of the eigenvalues")
+    alpha_spread: float = ww.column(doc="Half of the range from alpha_q16 to alpha_q84")
 
 
 @ww.metric(version="1", on_request=True)
@@ -40,11 +40,12 @@ def alpha_resamples(
 ) -> AlphaSpread:
     """Bootstrap of alpha: eigenvalues drawn with replacement, and xmin searched for again in each replica.
 
-    The fit is that of ``power_law``. Each replica draws as many eigenvalues as are above the noise floor, seeded by the weights. For independent Pareto
-    samples the range from ``alpha_q16`` to ``alpha_q84`` holds the true alpha about as often as a one-sigma interval
-    should. The eigenvalues of a matrix are not independent, and there it does not: it tells how much the fit depends
-    on single eigenvalues, and is no confidence interval. Ties are those of ``power_law``, and stay together in no
-    replica. Pooled entries are drawn as one sample; the two of a conjugate pair are drawn apart.
+    The fit is that of ``power_law``. Each replica draws as many eigenvalues as are above the noise floor, seeded by the
+    weights. For independent Pareto samples the range from ``alpha_q16`` to ``alpha_q84`` holds the true alpha about as
+    often as a one-sigma interval should. The eigenvalues of a matrix are not independent, and there it does not: it
+    tells how much the fit depends on single eigenvalues, and is no confidence interval. Ties are those of
+    ``power_law``. Pooled entries are drawn from as one sample, the two of a conjugate pair each for itself.
+    ``alpha_spread`` is half of the range: alpha of a tail of two has no standard deviation.
 
     B. Efron, Annals of Statistics 7 (1979).
 
@@ -66,8 +67,8 @@ def alpha_resamples(
         raise ww.Refused(f"{replicas} replicas have no spread: ask for two or more")
     data = _sample(ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols))
     alphas = resampled_alphas(data, rng, replicas=replicas, ks=ks)
-    low, high = np.quantile(alphas, ONE_SIGMA).tolist()
-    return AlphaSpread(alpha_q16=low, alpha_q84=high, alpha_spread=float(alphas.std(ddof=1)))
+    low, high = (float(quantile) for quantile in np.quantile(alphas, ONE_SIGMA))
+    return AlphaSpread(alpha_q16=low, alpha_q84=high, alpha_spread=(high - low) / 2.0)
 
 
 @ww.metric(version="1", on_request=True)
