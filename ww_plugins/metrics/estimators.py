@@ -135,8 +135,13 @@ def clipped_power_law(
 
     Raises:
         NotApplicable: Fewer than two distinct eigenvalues are left.
-        Refused: The spectrum has no width, or the best tail is no wider than the noise floor.
+        Refused: The spectrum has no width, the best tail is no wider than the noise floor, or max_fingers or threshold
+            is out of range.
     """
+    if not (threshold > 0.0 and max_fingers >= 0):
+        raise ww.Refused(
+            f"threshold is {threshold:g}, max_fingers {max_fingers}: the one is above 0, the other not below"
+        )
     scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
     distinct = scaled.distinct()
     counts = distinct.counts.copy()
