@@ -108,7 +108,16 @@ def test_alternatives_speak_of_the_tail_of_the_power_law():
     assert found.lognormal_sigma == pytest.approx(direct.lognormal.sigma, rel=1e-8)
     assert found.cut_off_alpha == pytest.approx(direct.truncated.alpha, rel=1e-8)
     assert found.cut_off_Lambda == pytest.approx(direct.truncated.Lambda, rel=1e-8)
-    assert found.preferred_tail == direct.preferred(0.1)
+    assert found.preferred_tail == (direct.preferred(0.1) or "power_law")
+
+
+def test_the_preferred_tail_has_the_name_of_its_metric():
+    random = np.random.default_rng(1)
+    x = (1 - random.random(30000)) ** -2.0
+    cut_off = np.sort(x[random.random(x.size) < np.exp(-0.02 * (x - 1))])[::-1]
+    assert tail_shapes.tail_alternatives(np.sqrt(cut_off), cut_off.size).preferred_tail == "truncated_power_law"
+    power_law = np.sort(x[:500])[::-1]
+    assert tail_shapes.tail_alternatives(np.sqrt(power_law), 500).preferred_tail == "power_law"
 
 
 def test_a_lognormal_that_there_is_not_has_its_reason():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ww_core.spectral.alternatives import TailAlternatives, compare_alternatives
 from ww_core.spectral.blocks import float64_blocks
 from ww_core.spectral.cpu import CPU
 from ww_core.spectral.permutation import permutation, permuted
@@ -9,14 +10,19 @@ from ww_core.spectral.power_law import PowerLawFit, fit_power_law
 from ww_core.spectral.scaling import NotFiniteError, exponents_of, unscaled, widened
 from ww_core.spectral.singular_values import spectrum_of
 from ww_core.spectral.statistics import Moments, moments, quantiles
+from ww_core.spectral.truncated_power_law import TruncatedPowerLawFit, fit_truncated_power_law
 
 __all__ = [
     "CPU",
     "Moments",
     "NotFiniteError",
     "PowerLawFit",
+    "TailAlternatives",
+    "TruncatedPowerLawFit",
+    "compare_alternatives",
     "exponents_of",
     "fit_power_law",
+    "fit_truncated_power_law",
     "float64_blocks",
     "moments",
     "permutation",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -68,15 +68,18 @@ class TailAlternatives:
     lognormal_over: Comparison
     truncated_over: Comparison
 
-    def preferred(self, level: float) -> str:
-        """Name the most likely of those that are preferred to the power law at this level, else ``power_law``."""
-        compared = {
-            "exponential": self.exponential_over,
-            "lognormal": self.lognormal_over,
-            "truncated_power_law": self.truncated_over,
-        }
-        better = {name: of.R for name, of in compared.items() if of.R < 0.0 and of.p < level}
-        return min(better, key=better.__getitem__) if better else "power_law"
+    def preferred(self, level: float) -> Literal["exponential", "lognormal", "truncated"] | None:
+        """Return the most likely of those that are preferred to the power law at this level; None for the power law."""
+        better = [
+            (compared.R, name)
+            for name, compared in (
+                ("exponential", self.exponential_over),
+                ("lognormal", self.lognormal_over),
+                ("truncated", self.truncated_over),
+            )
+            if compared.R < 0.0 and compared.p < level
+        ]
+        return min(better)[1] if better else None  # type: ignore[return-value]
 
 
 def compare_alternatives(tail: Floats) -> TailAlternatives:

@@ -12,6 +12,14 @@ from ww_core.spectral.alternatives import compare_alternatives
 from ww_core.spectral.truncated_power_law import fit_truncated_power_law_to
 from ww_plugins.metrics.scaled import Floats, ScaledEigenvalues
 
+NAMES = {
+    None: "power_law",
+    "exponential": "exponential",
+    "lognormal": "lognormal",
+    "truncated": "truncated_power_law",
+}
+"""What ``preferred_tail`` says."""
+
 
 @dataclass(frozen=True)
 class TruncatedPowerLaw:
@@ -133,7 +141,7 @@ def tail_alternatives(singular_values: Floats, n_tail: int, *, level: float = 0.
         cut_off_Lambda=scaled.restored(cut_off.Lambda, power=-1) if cut_off.Lambda else 0.0,
         cut_off_R=found.truncated_over.R,
         cut_off_p=found.truncated_over.p,
-        preferred_tail=found.preferred(level),
+        preferred_tail=NAMES[found.preferred(level)],
     )
 
 
