@@ -48,6 +48,7 @@ SPECTRA = {
     "tied": RANDOM.integers(1, 9, 70).astype(float),
     "narrow": 1 + 1e-3 * RANDOM.random(40),
     "almost equal": 1 + 1e-11 * RANDOM.random(40),
+    "alpha just below 2": (1 - np.random.default_rng(51).random(80)) ** (-1 / 0.97),
     "two": np.array([1.0, 3.0]),
     "two, tied": np.array([1.0, 1.0, 3.0, 3.0, 3.0]),
 }
@@ -60,23 +61,27 @@ def test_the_integral_is_that_of_mpmath(alpha, rate):
     assert abs(found - float(log_integral(alpha, rate))) < 3e-14 * max(1.0, abs(found))
 
 
+def assert_most_likely(data, fits, start):
+    ratios = np.repeat(data.values, data.counts.astype(int))
+    ratios = ratios[ratios >= data.values[start]] / data.values[start]
+    alpha, rate = float(fits.alphas[start]), float(fits.rates[start])
+    assert alpha >= 1.0
+    assert rate >= 0.0
+    least = loss(alpha, rate, ratios)
+    assert fits.losses[start] == pytest.approx(least, abs=1e-9 * max(1.0, abs(least)))
+    for alpha_step, rate_step in itertools.product([-1e-4, 0.0, 1e-4], repeat=2):
+        near = max(1.0, alpha * (1 + alpha_step)), (rate or 1e-4) * (1 + rate_step)
+        if near[0] > 1.0 or near[1] > 0.0:
+            assert loss(*near, ratios) >= least - 1e-12 * max(1.0, abs(least))
+
+
 @pytest.mark.parametrize("name", SPECTRA)
 def test_every_fit_is_the_most_likely(name):
     """The likelihood is concave, so no neighbour within the bounds may be better."""
     data = Distinct.of(SPECTRA[name])
     fits = tpl._fits(data, 0, data.values.size - 1, 1.0)
     for start in range(0, data.values.size - 1, 5):
-        ratios = np.repeat(data.values, data.counts.astype(int))
-        ratios = ratios[ratios >= data.values[start]] / data.values[start]
-        alpha, rate = float(fits.alphas[start]), float(fits.rates[start])
-        assert alpha >= 1.0
-        assert rate >= 0.0
-        least = loss(alpha, rate, ratios)
-        assert fits.losses[start] == pytest.approx(least, abs=1e-9 * max(1.0, abs(least)))
-        for alpha_step, rate_step in itertools.product([-1e-4, 0.0, 1e-4], repeat=2):
-            near = max(1.0, alpha * (1 + alpha_step)), (rate or 1e-4) * (1 + rate_step)
-            if near[0] > 1.0 or near[1] > 0.0:
-                assert loss(*near, ratios) >= least - 1e-12 * max(1.0, abs(least))
+        assert_most_likely(data, fits, start)
 
 
 @pytest.mark.parametrize("ks", ["lower", "two-sided"])
@@ -193,5 +198,7 @@ def test_passing_over_starts_changes_nothing_on_many_spectra(seed):
     ][seed % 5]()
     data = Distinct.of(values)
     fits = tpl._fits(data, 0, data.values.size - 1, 1.0)
+    for start in range(0, fits.alphas.size, 40):
+        assert_most_likely(data, fits, start)
     distances = [tpl._distance(data, fits, tail, two_sided=False)[0] for tail in range(fits.alphas.size)]
     assert min(distances) == fit_truncated_power_law(values).D

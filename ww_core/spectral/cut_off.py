@@ -18,6 +18,7 @@ DEPTH = 46.0  # what is below exp(-46) = 1e-20 of the largest counts for nothing
 KNEES = (12.0, 4.0)  # panels of the integral end so far before its end, in ln x
 STEPS = 200  # of Newton's method; rarely more than 20 are made
 NARROW = 1e-8  # tails with a mean of x / xmin - 1 below this tell no curvature: rounding has taken it
+NEGLIGIBLE = 1e-14  # cut-offs with rate * mean(x - 1) below this change no digit of a likelihood: they are none
 CHUNK = 256  # tails that are integrated at once: their nodes stay in the cache
 
 
@@ -41,7 +42,11 @@ def largest_likelihood(logs: Floats, excesses: Floats, min_alpha: float) -> tupl
             found = _newton(
                 found.alphas[better], found.rates[better], logs[better], excesses[better], min_alpha, pinned=False
             )
-            alphas[inside], rates[inside], losses[inside] = found.alphas, found.rates, found.losses
+            # Just below alpha = 2 without a cut-off, the best cut-off may lie many orders of magnitude beyond the data.
+            is_none = found.rates * excesses[better] < NEGLIGIBLE
+            alphas[inside] = np.where(is_none, 1.0 + 1.0 / logs[better], found.alphas)
+            rates[inside] = np.where(is_none, 0.0, found.rates)
+            losses[inside] = np.where(is_none, alphas[inside] * logs[better] + np.log(logs[better]), found.losses)
     return alphas, rates, losses
 
 
@@ -81,7 +86,7 @@ def _newton(alphas: Floats, rates: Floats, logs: Floats, excesses: Floats, min_a
                 )
         lengths = np.minimum(steps, allowed)
         # A step so short that the loss cannot tell is the last one, and so is one that would need too many quarters.
-        last = (decrement < 1e-13) | (steps < 1e-6)
+        last = (decrement < 1e-13) | (steps < 1e-6) | (point.rates * excesses < NEGLIGIBLE)
         lengths = np.where(decrement < 1e-26, 0.0, lengths)
         tried = _at(point.alphas + lengths * upward, point.rates * (1.0 + lengths * along), logs, excesses)
         falls = tried.losses <= point.losses - 1e-4 * lengths * decrement
@@ -135,18 +140,24 @@ def _at(alphas: Floats, rates: Floats, logs: Floats, excesses: Floats) -> _Point
 def integral_nodes(alphas: Floats, rates: Floats) -> tuple[Floats, Floats]:
     """Nodes and weights in v = ln x of integrals of exp((1 - alpha) v - rate * expm1(v)) from 0 on, a row a tail.
 
-    Three panels of 32 nodes; the last two hold the fall of the exponential, which is steep in v. ln of the integral is
-    within 2e-14 of the exact one for rates from 1e-30 to 1e8 and alpha from -2 to 300.
+    They reach far enough for the mean and the variance of x too. There are up to four panels of 32 nodes, without those
+    that are empty in all rows: the fall of the power law, where that is steep; what is left of it; and two that hold
+    the fall of the exponential, which is steep in v. The logarithm of the integral is within 3e-14 of the exact one for
+    rates from 1e-25 to 1e6 and alpha from -2 to 30.
     """
     ends = np.log1p(DEPTH / rates)
     ends = np.log1p((DEPTH + np.maximum(1.0 - alphas, 0.0) * ends) / rates)
     with np.errstate(divide="ignore"):
-        last = np.minimum(ends, np.where(alphas > 1.0, DEPTH / (alphas - 1.0), math.inf))
-    edges = np.stack([np.zeros_like(ends), *(np.clip(ends - knee, 0.0, last) for knee in KNEES), last], axis=1)
+        last = np.minimum(ends, np.where(alphas > 3.0, DEPTH / (alphas - 3.0), math.inf))
+        fall = np.where(alphas > 1.0, DEPTH / (alphas - 1.0), math.inf)
+    first_knee, second_knee = (np.clip(ends - knee, 0.0, last) for knee in KNEES)
+    edges = np.stack([np.zeros_like(ends), np.minimum(fall, first_knee), first_knee, second_knee, last])
+    widths = np.diff(edges, axis=0)
+    used = widths.any(axis=1).nonzero()[0]
     places, weights = gauss_legendre(32)
-    widths = np.diff(edges, axis=1)[:, :, None]
-    nodes = edges[:, :-1, None] + widths * places
-    shape = (alphas.size, 3 * places.size)
+    widths = widths[used].T[:, :, np.newaxis]
+    nodes = edges[used].T[:, :, np.newaxis] + widths * places
+    shape = (alphas.size, used.size * places.size)
     return nodes.reshape(shape), (widths * weights).reshape(shape)
 
 

@@ -59,9 +59,9 @@ def fit_truncated_power_law(
     Each distinct value x_i but the largest is tried as xmin, with k values x_j >= x_i. The density is
     x**-alpha * exp(-Lambda * x) / Z, Z its integral from x_i on, with alpha >= ``min_alpha`` and Lambda >= 0. It is an
     exponential family in -ln x and -x, so that the likelihood has one maximum, which Newton's method finds for all
-    starts at once. Where it lies on a bound, alpha is ``min_alpha`` or Lambda is 0 exactly. The start with the smallest
-    Kolmogorov-Smirnov distance wins, the longer tail where two are equal; starts whose distance has a lower bound above
-    the smallest are passed over.
+    starts at once. Where it lies on a bound, alpha is ``min_alpha`` or Lambda is 0 exactly, 0 also where Lambda is so
+    small that no digit of the likelihood tells it from 0. The start with the smallest Kolmogorov-Smirnov distance wins,
+    the longer tail where two are equal; starts whose distance has a lower bound above the smallest are passed over.
 
     Args:
         eigenvalues: 1-D, float64, any order and scale, not negative.
