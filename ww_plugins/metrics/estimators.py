@@ -187,7 +187,7 @@ def farms(
     and columns, whose order in a layer is arbitrary, and Hill's estimate. Of a batch every entry gives parts, so that
     there are at least ``samples`` in all; complex entries give those of complex matrices, conjugate pairs count twice.
 
-    T. Hu et al., Eigenspectrum analysis of neural networks without aspect ratio bias, ICML 2025, arXiv 2506.06280.
+    Y. Hu et al., Eigenspectrum analysis of neural networks without aspect ratio bias, ICML 2025, arXiv 2506.06280.
 
     Args:
         matrix: Shape (B, rows, cols); unit of the weights.
