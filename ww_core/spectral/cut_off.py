@@ -153,7 +153,7 @@ def integral_nodes(alphas: Floats, rates: Floats) -> tuple[Floats, Floats]:
     first_knee, second_knee = (np.clip(ends - knee, 0.0, last) for knee in KNEES)
     edges = np.stack([np.zeros_like(ends), np.minimum(fall, first_knee), first_knee, second_knee, last])
     widths = np.diff(edges, axis=0)
-    used = widths.any(axis=1).nonzero()[0]
+    used = np.flatnonzero(widths.max(axis=1))
     places, weights = gauss_legendre(32)
     widths = widths[used].T[:, :, np.newaxis]
     nodes = edges[used].T[:, :, np.newaxis] + widths * places
