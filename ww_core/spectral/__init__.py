@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ww_core.spectral.alternatives import TailAlternatives, compare_alternatives
 from ww_core.spectral.blocks import float64_blocks
 from ww_core.spectral.cpu import CPU
 from ww_core.spectral.marchenko_pastur import (
@@ -16,6 +17,7 @@ from ww_core.spectral.power_law import PowerLawFit, fit_power_law
 from ww_core.spectral.scaling import NotFiniteError, exponents_of, unscaled, widened
 from ww_core.spectral.singular_values import spectrum_of
 from ww_core.spectral.statistics import Moments, moments, quantiles
+from ww_core.spectral.truncated_power_law import TruncatedPowerLawFit, fit_truncated_power_law
 
 __all__ = [
     "CPU",
@@ -23,9 +25,13 @@ __all__ = [
     "Moments",
     "NotFiniteError",
     "PowerLawFit",
+    "TailAlternatives",
+    "TruncatedPowerLawFit",
+    "compare_alternatives",
     "exponents_of",
     "fit_marchenko_pastur",
     "fit_power_law",
+    "fit_truncated_power_law",
     "float64_blocks",
     "marchenko_pastur_cdf",
     "marchenko_pastur_edges",

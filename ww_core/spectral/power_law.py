@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ww_core.errors import NotApplicable, Refused
+from ww_core.spectral.distinct import Distinct
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -52,6 +52,7 @@ def fit_power_law(
     tie_tolerance: float = 0.0,
     ks: Literal["lower", "two-sided"] = "lower",
     xmax: Literal["none", "largest"] = "none",
+    between: tuple[float, float] | None = None,
 ) -> PowerLawFit:
     """Fit the tail of ``eigenvalues`` by maximum likelihood, scanning every start of the tail.
 
@@ -69,24 +70,41 @@ def fit_power_law(
         xmax: ``largest`` compares with F(x) / F(largest value) instead, the fit cut off at the largest value, as
             powerlaw 1.5 does when told its xmax. Only D and with it the choice of xmin are different: alpha_i stays the
             estimate for the unbounded tail. F(largest value) is at least 1 - 1/e, as no logarithm is above the largest.
+        between: Smallest and largest value that may be xmin, both included; None for any.
 
     Returns:
         The fit. Multiplying the data, floor and tolerance by a power of two changes xmin and xmax only.
 
     Raises:
-        NotApplicable: There are fewer than two distinct values.
+        NotApplicable: There are fewer than two distinct values, or no start lies within ``between``.
         Refused: A value is NaN or infinite.
 
     Reference:
         A. Clauset, C. R. Shalizi, M. E. J. Newman, Power-law distributions in empirical data, SIAM Review 51 (2009).
     """
-    distinct, n_tail, counts, largest = _distinct(eigenvalues, floor, tie_tolerance)
+    data = Distinct.of(eigenvalues, floor=floor, tie_tolerance=tie_tolerance)
+    return fit_power_law_to(data, ks=ks, xmax=xmax, between=between)
 
+
+def fit_power_law_to(
+    data: Distinct,
+    *,
+    ks: Literal["lower", "two-sided"] = "lower",
+    xmax: Literal["none", "largest"] = "none",
+    between: tuple[float, float] | None = None,
+) -> PowerLawFit:
+    """Fit the tail of values that are sorted and counted: what ``fit_power_law`` does after that.
+
+    Raises:
+        NotApplicable: No start lies within ``between``.
+    """
+    distinct, n_tail, counts, largest = data
+    starts = (0, distinct.size - 1) if between is None else data.starts_within(*between)
     two_sided, bounded = ks == "two-sided", xmax == "largest"
     with np.errstate(over="ignore", under="ignore"):
         fits = [
             _fit_tail(distinct[start:], n_tail[start:], counts[start:], largest, two_sided=two_sided, bounded=bounded)
-            for start in _Tails(distinct, n_tail, counts, two_sided=two_sided, bounded=bounded).shortlist()
+            for start in _Tails(distinct, n_tail, counts, two_sided=two_sided, bounded=bounded).shortlist(*starts)
         ]
     return min(fits, key=lambda fit: fit.D)  # of equal ones the first, which has the longer tail
 
@@ -103,7 +121,7 @@ def fits_by_start(eigenvalues: Floats, *, floor: float = 0.0, most: int = 0) -> 
         NotApplicable: There are fewer than two distinct values.
         Refused: A value is NaN or infinite.
     """
-    distinct, n_tail, counts, largest = _distinct(eigenvalues, floor, 0.0)
+    distinct, n_tail, counts, largest = Distinct.of(eigenvalues, floor=floor)
     starts = np.arange(distinct.size - 1)
     if most and starts.size > most:
         starts = np.unique(np.linspace(0, starts[-1], most).round().astype(np.intp))
@@ -112,32 +130,6 @@ def fits_by_start(eigenvalues: Floats, *, floor: float = 0.0, most: int = 0) -> 
             _fit_tail(distinct[start:], n_tail[start:], counts[start:], largest, two_sided=False, bounded=False)
             for start in starts.tolist()
         ]
-
-
-def _distinct(eigenvalues: Floats, floor: float, tie_tolerance: float) -> tuple[Floats, Floats, Floats, float]:
-    """Return the distinct values, ascending, how many are not below each and equal to each, and the largest value.
-
-    Raises:
-        NotApplicable: There are fewer than two.
-        Refused: A value is NaN or infinite.
-    """
-    kept = np.array(eigenvalues, dtype=np.float64)
-    kept.sort()
-    if kept.size and not (math.isfinite(kept[0]) and math.isfinite(kept[-1])):  # NaN are sorted to the end
-        bad = kept.size - np.count_nonzero(np.isfinite(kept))
-        raise Refused(f"{bad} of {kept.size} eigenvalues are NaN or infinite")
-    kept = kept[kept.searchsorted(max(floor, 0.0), side="right") :]
-    distinct, n_tail = kept, np.arange(kept.size, 0.0, -1.0)
-    apart = np.greater(kept[1:] - kept[:-1], tie_tolerance)
-    if np.count_nonzero(apart) < apart.size:
-        leads = np.append(True, apart)
-        distinct, n_tail = distinct[leads], n_tail[leads]
-    if distinct.size < 2:
-        found = "all eigenvalues above the floor are equal" if distinct.size else "no eigenvalue is above the floor"
-        raise NotApplicable(f"{found}: a tail needs two distinct ones")
-    counts = n_tail.copy()
-    np.subtract(n_tail[:-1], n_tail[1:], out=counts[:-1])
-    return distinct, n_tail, counts, float(kept[-1])
 
 
 def _fit_tail(
@@ -220,10 +212,10 @@ class _Tails:
         # found: twice what they differ by, 13 a h_i + 38. As the largest a h_i is at least 1, all this is covered.
         self._margin = EPS * (512.0 * float(reaches[reaches.argmax()]) + 4.0 * n_tail.size)
 
-    def shortlist(self) -> list[int]:
-        """Starts, ascending, among which are all whose D is the smallest: almost always one."""
-        tails = self._tails
-        starts = np.arange(tails.shape[1])
+    def shortlist(self, first: int, end: int) -> list[int]:
+        """Starts from ``first`` to before ``end``, ascending, with all whose D is the smallest: almost always one."""
+        tails = self._tails[:, first:end]
+        starts = np.arange(first, end)
         limit = math.inf
         while True:
             step = -(-starts.size // BATCH)

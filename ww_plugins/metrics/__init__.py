@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import ww_core as ww
-from ww_plugins.metrics import determinant, model, norms, random_matrices, randomization, ranks, statistics, tails
+from ww_plugins.metrics import (
+    determinant,
+    estimators,
+    model,
+    norms,
+    random_matrices,
+    randomization,
+    ranks,
+    statistics,
+    tail_shapes,
+    tails,
+    uncertainty,
+)
 
 
 @ww.hookimpl
@@ -27,6 +39,14 @@ def ww_register_metrics() -> list[ww.Quantity]:
         tails.num_pl_spikes,
         tails.warning,
         tails.short_tail,
+        tail_shapes.truncated_power_law,
+        tail_shapes.tail_alternatives,
+        estimators.alpha_mid,
+        estimators.power_law_at_peak,
+        estimators.clipped_power_law,
+        estimators.farms,
+        uncertainty.alpha_resamples,
+        uncertainty.power_law_p,
         random_matrices.marchenko_pastur,
         random_matrices.sigma_mp,
         random_matrices.W_scale,

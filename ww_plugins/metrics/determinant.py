@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import ww_core as ww
-from ww_plugins.metrics.scales import in_weight2, scaled_eigenvalues, scaled_floor
+from ww_plugins.metrics.scaled import in_weight2, scaled_eigenvalues, scaled_floor
 
 SingularValues = npt.NDArray[np.float64]
 

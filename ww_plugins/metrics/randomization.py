@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 import ww_core as ww
 from ww_core.spectral import fit_marchenko_pastur
-from ww_plugins.metrics.scales import in_weight2, scaled_eigenvalues, scaled_floor
+from ww_plugins.metrics.scaled import in_weight2, scaled_eigenvalues, scaled_floor
 
 SingularValues = npt.NDArray[np.float64]
 

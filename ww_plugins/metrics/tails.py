@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +10,7 @@ import numpy.typing as npt
 
 import ww_core as ww
 from ww_core.spectral.power_law import fit_power_law
+from ww_plugins.metrics.scaled import ScaledEigenvalues, without_width
 
 SingularValues = npt.NDArray[np.float64]
 
@@ -80,53 +79,29 @@ def power_law(
         Refused: The spectrum has no width, as that of an orthogonal matrix that was rounded or moved a little; or the
             best tail is no wider than the noise floor.
     """
-    # Scaled by a power of two, which changes no digit, squares do not overflow.
-    exponent = math.frexp(float(singular_values[0]))[1]
-    eigenvalues = np.ldexp(singular_values, -exponent)
-    eigenvalues *= eigenvalues
-    floor = math.ldexp(noise_floor, -exponent) ** 2 if cut is None else _ldexp(cut, -2 * exponent)
-    # In single precision the bound would join what is apart: the error measured there is below 10 units.
-    units = max(n_rows, n_cols) if epsilon == sys.float_info.epsilon else 16
-    rounding = units * epsilon * float(eigenvalues[0])
-    eigenvalues = eigenvalues[: max(0, eigenvalues.size - drop_smallest)]
+    scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
+    floor = scaled.floor if cut is None else scaled.scaled(cut)
+    eigenvalues = scaled.values[: max(0, scaled.values.size - drop_smallest)]
     fit = fit_power_law(
         eigenvalues,
         floor=floor,
-        tie_tolerance=rounding if ties == "rounding" else 0.0,
+        tie_tolerance=scaled.rounding if ties == "rounding" else 0.0,
         ks=ks,
         xmax=xmax,
     )
     # The smallest above the floor is looked for only if the tail alone is too narrow.
     if fit.xmax < min_span * fit.xmin and fit.xmax < min_span * float(eigenvalues[eigenvalues > max(floor, 0.0)][-1]):
-        raise ww.Refused(
-            f"the largest eigenvalue is less than {min_span:g} times the smallest one above the floor: "
-            "a spectrum without width has no tail"
-        )
-    if cut is None and math.sqrt(fit.xmax) - math.sqrt(fit.xmin) <= math.ldexp(noise_floor, -exponent):
-        raise ww.Refused("the tail is no wider than the rounding of the weights")
+        raise without_width(min_span)
+    if cut is None:
+        scaled.refuse_narrow(fit.xmin, fit.xmax)
     return PowerLaw(
         alpha=fit.alpha,
         D=fit.D,
         sigma=fit.sigma,
-        xmin=_unscaled(fit.xmin, 2 * exponent),
-        xmax=_unscaled(fit.xmax, 2 * exponent),
+        xmin=scaled.restored(fit.xmin),
+        xmax=scaled.restored(fit.xmax),
         n_tail=fit.n_tail,
     )
-
-
-def _unscaled(eigenvalue: float, exponent: int) -> float:
-    value = _ldexp(eigenvalue, exponent)
-    if not sys.float_info.min <= value <= sys.float_info.max:
-        # A column of its own state: alpha and D are sound, as they do not depend on the scale.
-        return ww.Refused("the eigenvalue is outside the range of float64")  # type: ignore[return-value]
-    return value
-
-
-def _ldexp(number: float, exponent: int) -> float:
-    try:
-        return math.ldexp(number, exponent)
-    except OverflowError:
-        return math.copysign(math.inf, number)
 
 
 @ww.metric(version="1", better="lower", unit="log10 weight^(2 alpha)")
