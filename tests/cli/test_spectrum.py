@@ -58,3 +58,14 @@ def test_what_is_asked_wrongly_is_one_sentence(ww_here, model_file, arguments, c
     assert (result.returncode, result.stdout) == (code, "")
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_spectrum_of_permuted_weights_stands_beside_it_where_it_is_stored(ww_here, model_file):
+    ww_here("analyze", model_file)
+    content = json.loads(ww_here("spectrum", "net", "second", "--json").stdout)
+    assert content["matrices"][0]["permuted"] is None
+    ww_here("analyze", model_file, "--metrics", "max_rand_eval", "--name", "permuted")
+    content = json.loads(ww_here("spectrum", "permuted", "second", "--json").stdout)
+    value = json.loads(ww_here("show", "permuted", "--json").stdout)["layers"]
+    largest = next(row for row in value if row["name"] == "second")["metrics"]["max_rand_eval"]
+    assert content["matrices"][0]["permuted"][0] ** 2 == pytest.approx(largest, rel=1e-12)

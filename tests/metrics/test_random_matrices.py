@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 import ww_core as ww
 from ww_core.errors import NotApplicable, Refused
@@ -173,7 +174,7 @@ def test_levels_that_cannot_be_told_apart(values, options, kind, reason):
         spacing(values, **options)
 
 
-@given(st.lists(st.floats(0.01, 1.0), min_size=30, max_size=50, unique=True))
+@given(arrays(np.float64, st.integers(30, 50), elements=st.floats(0.01, 1.0)))
 def test_the_mean_ratio_is_a_share(values):
     values = np.sort(np.array(values))[::-1]
     try:

@@ -72,6 +72,7 @@ class LayerSpectrum:
                     "resolution": own.spectrum.resolution,
                     "precision": own.spectrum.precision,
                     "singular_values": own.spectrum.singular_values.tolist(),
+                    "permuted": None if own.permuted is None else own.permuted.singular_values.tolist(),
                 }
                 for own in self.matrices
             ],
