@@ -13,7 +13,7 @@ from ww_core.store.store import Store, open_store
 
 
 def test_no_change_of_a_store_is_more_than_one_sentence():
-    assert stores.run(500, seed=15, quick=0.4, slow=0.02) == []
+    assert stores.run(250, seed=15, quick=0.4, slow=0.02) == []
 
 
 @pytest.mark.fuzz

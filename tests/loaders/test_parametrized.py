@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -219,6 +219,7 @@ def test_a_tensor_that_acts_and_is_stored_is_the_one_that_counts():
 FLOATS = st.floats(-4, 4, width=32).map(lambda value: value if abs(value) > 0.01 else 1.0)
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=4, max_side=5), elements=FLOATS),
     st.floats(0.1, 9),
