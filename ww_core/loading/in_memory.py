@@ -39,11 +39,13 @@ class Slot:
         mapping: The mapping.
         key: The key of the value.
         placed: How it becomes a tensor of ww's layout; None if it is one.
+        place: Equal for slots of the same value, where a mapping makes it anew each time; None if that is not known.
     """
 
     mapping: Mapping[Any, Any]
     key: Any
     placed: Placed | None = None
+    place: Hashable = None
 
     def value(self) -> Any:
         """Look the value up."""
@@ -78,7 +80,7 @@ class HeldCheckpoint(Checkpoint):
         told = acting(slots, {name: own.shape for name, own in found.items() if _is_numeric(own)}, _made)
         plain = plain_names(list(told.tensors))
         self._slots = {plain[name]: slot for name, slot in told.tensors.items()}
-        makes = {name: (plain[made], what) for name, (made, what) in told.makes.items()}
+        makes = {name: own._replace(tensor=plain[own.tensor]) for name, own in told.makes.items()}
         state = sort_state_dict(
             [
                 (found.get(name) or _found(name, slot))._replace(name=plain[name], makes=makes.get(name))
@@ -165,7 +167,8 @@ class _Made(Mapping[str, Any]):
 
 
 def _made(own: Parametrized, parts: Sequence[Slot]) -> Slot:
-    return Slot(_Made(own, parts), own.name)
+    places = tuple(_found(name, slot).place for name, slot in zip(own.parts, parts, strict=True))
+    return Slot(_Made(own, parts), own.name, place=None if None in places else (own.what, places))
 
 
 def _found(name: str, slot: Slot) -> FoundTensor:
@@ -177,7 +180,7 @@ def _found(name: str, slot: Slot) -> FoundTensor:
         except Exception as error:  # noqa: BLE001 - a class of somebody's own may raise whatever is asked of it
             return FoundTensor(name, "unknown", (), fault=f"the tensor cannot be looked at: {_said(error)}")
     array = _array(name, slot)
-    return FoundTensor(name, _name_of(array.dtype), array.shape, readable=not array.dtype.hasobject)
+    return FoundTensor(name, _name_of(array.dtype), array.shape, slot.place, readable=not array.dtype.hasobject)
 
 
 def _found_of_torch(torch: Any, name: str, slot: Slot, value: Any) -> FoundTensor:
@@ -230,6 +233,8 @@ def _said(error: Exception) -> str:
 def _place(slot: Slot, value: Any) -> Hashable:
     # Of tensors only: PyTorch ties weights by sharing them, and in a dict of arrays one may well stand twice. And only
     # of those that stay: what a mapping makes anew each time leaves its address to the next one.
+    if slot.place is not None:
+        return slot.place
     if not (value.numel() and value.data_ptr() and slot.value() is value):
         return None
     return (value.data_ptr(), str(value.dtype), tuple(value.shape), value.stride())

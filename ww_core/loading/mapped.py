@@ -68,8 +68,12 @@ class StoredTensor:
     @property
     def place(self) -> tuple[object, ...] | None:
         """Equal for tensors that are the same numbers; None if that cannot be."""
-        if self.content is not None or self.parts or self.fault or 0 in self.shape:
+        if self.content is not None or self.fault or 0 in self.shape:
             return None
+        if self.parts:
+            places = tuple(part.place for part in self.parts)
+            is_known = self.make is not None and None not in places
+            return (self.described, self.offset, self.shape, self.strides, places) if is_known else None
         return (self.file.location, self.offset, self.dtype, self.shape, self.strides)
 
     @property
@@ -246,7 +250,7 @@ class MappedCheckpoint(Checkpoint):
         told = acting(found, {name: tensor.shape for name, tensor in found.items() if _is_numeric(tensor)}, _made)
         plain = plain_names(list(told.tensors))
         self._places = {plain[name]: tensor for name, tensor in told.tensors.items()}
-        makes = {plain[name]: (plain[made], what) for name, (made, what) in told.makes.items()}
+        makes = {plain[name]: own._replace(tensor=plain[own.tensor]) for name, own in told.makes.items()}
         state = sort_state_dict(
             [_found(name, tensor)._replace(makes=makes.get(name)) for name, tensor in self._places.items()],
             {_path(plain[name]): modules[_path(name)] for name in plain if _path(name) in modules},

@@ -3,7 +3,7 @@ r"""Weights that a state dict holds as what they are made of: which tensors belo
 ================= ================================================================ =====================================
 what makes it     names, of a tensor ``X`` such as ``conv.weight``                 the tensor that acts
 ================= ================================================================ =====================================
-weight norm       ``X_g``, ``X_v``, where "weight" is in the last part of the name g v / \|v\|
+weight norm       ``X_g``, ``X_v``; "weight" is in the last part of the name       g v / \|v\|
 spectral norm     ``X_orig``, ``X_u``, ``X_v``                                     W / (u^T W v)
 pruning           ``X_orig``, ``X_mask``                                           W * mask
 weight norm       ``parametrizations.weight.original0``, ``.original1``            g v / \|v\|
@@ -13,11 +13,12 @@ anything else     ``parametrizations.weight.original``, and others              
 
 The norm of v is taken over the axes along which g has length 1 (T. Salimans and D. Kingma, 2016). u and v are the
 vectors of a power iteration, as they are stored, and W is a matrix whose rows lie along the first axis, or along the
-second one where only that fits (T. Miyato et al., 2018). Each is a product of v or W with a factor; it is formed in
-float64, a block at a time, and has the dtype of v or W.
+second one, as those of transposed convolutions do (T. Miyato et al., 2018): where both fit, along that whose product
+is larger, because u and v are near its largest singular vectors. Each is a product of v or W with a factor; it is
+formed in float64, a block at a time, and has the dtype of v or W.
 
-Where the tensor that acts is there as well, it is the one that counts. What it is made of is no layer in any case, and
-its numbers are counted as those of the tensor.
+Where the tensor that acts is there as well, it is the one that counts. What it is made of is no layer in any case; v
+and W have the numbers of the tensor, which are counted once.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from ww_core.loading.names import quoted
+from ww_core.loading.state_dict import Makes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,12 +84,12 @@ class Acting(Generic[Held]):
 
     Attributes:
         tensors: All of them, by name.
-        makes: Of each part, the tensor that is made of it, and what makes it.
+        makes: Of each part, what is made of it.
         warnings: Sentences the user should see.
     """
 
-    tensors: dict[str, Held] = field(default_factory=dict)
-    makes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    tensors: dict[str, Held]
+    makes: dict[str, Makes] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -96,36 +98,69 @@ def acting(
 ) -> Acting[Held]:
     """Add the tensors that act to those that a model holds, each before the first one that it is made of.
 
+    What was pruned may be a part of a norm: it is made first, and not listed.
+
     Args:
         tensors: What the model holds, by name.
         shapes: Shapes of those among them that are rows of numbers.
         make: Makes a tensor of its parts.
     """
-    found = {own.parts[0]: own for own in parametrized(shapes)}
-    result: Acting[Held] = Acting()
-    untold = []
-    for name, tensor in tensors.items():
-        own = found.get(name)
-        if own is not None and own.name not in tensors and own.factor is None:
-            untold.append(own.name)
-            result.tensors[own.name] = tensor
-            continue
-        if own is not None and own.name not in tensors:
-            result.tensors[own.name] = make(own, [tensors[part] for part in own.parts])
-        result.tensors[name] = tensor
-    for own in found.values():
-        result.makes |= {part: (own.name, own.what) for part in own.parts if part in result.tensors}
-    if untold:
-        more = f", and {len(untold) - _LISTED} more" if len(untold) > _LISTED else ""
-        listed = ", ".join(map(quoted, untold[:_LISTED]))
-        result.warnings = (
-            f"parametrized in a way that is not told, and read as they are stored, not as they act: {listed}{more}",
-        )
+    pruned = _pruned(shapes)
+    result = _with_made(Acting(dict(tensors)), pruned, make)
+    left = {name: shape for name, shape in shapes.items() if name not in result.makes}
+    left |= {own.name: shapes[own.parts[0]] for own in pruned}
+    result = _with_made(result, _normed(left), make)
+    inner = {own.name for own in pruned if own.name in result.makes and own.name not in tensors}
+    result.tensors = {name: tensor for name, tensor in result.tensors.items() if name not in inner}
+    outer = {name: result.makes[name].tensor for name in inner}
+    result.makes = {
+        name: own._replace(tensor=outer.get(own.tensor, own.tensor))
+        for name, own in result.makes.items()
+        if name not in inner
+    }
     return result
 
 
-def parametrized(shapes: Shapes) -> list[Parametrized]:
-    """Find the tensors that others make, in the order of their first parts."""
+def _with_made(
+    model: Acting[Held], found: Sequence[Parametrized], make: Callable[[Parametrized, Sequence[Held]], Held]
+) -> Acting[Held]:
+    """Add what is made of others. What nothing tells how to make is its first part."""
+    by_first = {own.parts[0]: own for own in found}
+    tensors: dict[str, Held] = {}
+    untold = []
+    for name, tensor in model.tensors.items():
+        own = by_first.get(name)
+        if own is not None and own.name not in model.tensors:
+            if own.factor is None:
+                untold.append(own.name)
+                tensors[own.name] = tensor
+                continue
+            tensors[own.name] = make(own, [model.tensors[part] for part in own.parts])
+        tensors[name] = tensor
+    makes = {
+        part: Makes(own.name, own.what, stands=part == own.parts[0])
+        for own in found
+        for part in own.parts
+        if part in tensors
+    }
+    warnings = model.warnings
+    if untold:
+        more = f", and {len(untold) - _LISTED} more" if len(untold) > _LISTED else ""
+        listed = ", ".join(map(quoted, untold[:_LISTED]))
+        warnings += (
+            f"parametrized in a way that is not told, and read as they are stored, not as they act: {listed}{more}",
+        )
+    return Acting(tensors, model.makes | makes, warnings)
+
+
+def _pruned(shapes: Shapes) -> list[Parametrized]:
+    """Find the tensors that are pruned, in the order of their first parts."""
+    found = (_known(name, shapes, _PRUNING) for name in shapes if name.endswith("_orig"))
+    return [_unless_there(own, shapes) for own in found if own is not None]
+
+
+def _normed(shapes: Shapes) -> list[Parametrized]:
+    """Find the tensors that norms make, and those that are registered, in the order of their first parts."""
     registered: dict[str, list[str]] = defaultdict(list)
     for name in shapes:
         if (place := _REGISTERED.match(name)) is not None:
@@ -133,39 +168,44 @@ def parametrized(shapes: Shapes) -> list[Parametrized]:
     made: dict[str, Parametrized] = {}
     for name in shapes:
         place = _REGISTERED.match(name)
-        own = _known(name, shapes) if place is None else _registered(registered.pop(place[0], []), place, shapes)
+        own = _known(name, shapes, _NORMS)
+        if place is not None:
+            own = _registered(registered.pop(place[0], []), place, shapes)
         if own is not None and own.name not in made:
-            made[own.name] = own._replace(factor=None) if own.name in shapes else own
+            made[own.name] = _unless_there(own, shapes)
     return list(made.values())
+
+
+def _unless_there(own: Parametrized, shapes: Shapes) -> Parametrized:
+    return own._replace(factor=None) if own.name in shapes else own
 
 
 _REGISTERED = re.compile(r"((?:[^.]+\.)*?)parametrizations\.([^.]+)\.")
 """How the names of registered tensors begin: the module, then the tensor that acts."""
 
 
-def _known(base: str, shapes: Shapes) -> Parametrized | None:
+def _known(base: str, shapes: Shapes, rules: Mapping[str, _Rule]) -> Parametrized | None:
     """Return what a tensor makes with others, by the rule that their names and shapes fit; None if there is none."""
-    for suffix, rules in _RULES.items():
-        if not base.endswith(suffix):
-            continue
+    for suffix, rule in rules.items():
         stem = base.removesuffix(suffix)
-        for rule in rules:
-            others = [stem + own for own in rule.others]
-            if all(name in shapes for name in others) and rule.fits(shapes[base], *(shapes[name] for name in others)):
-                place = _REGISTERED.match(base)
-                if suffix == "_v" and "weight" not in stem.rpartition(".")[2]:
-                    continue  # the matrices of attention, and of gates, have such names too
-                return Parametrized(_acting(place) if place else stem, (base, *others), rule.what, rule.factor)
+        others = [stem + own for own in rule.others]
+        if stem == base or not all(name in shapes for name in others):
+            continue
+        if suffix == "_v" and "weight" not in stem.rpartition(".")[2]:
+            continue  # the matrices of attention, and of gates, have such names too
+        if rule.fits(shapes[base], *(shapes[name] for name in others)):
+            place = _REGISTERED.match(base) if suffix.startswith(".") else None
+            return Parametrized(_acting(place) if place else stem, (base, *others), rule.what, rule.factor)
     return None
 
 
 def _registered(names: Sequence[str], place: re.Match[str], shapes: Shapes) -> Parametrized | None:
     """Return what is registered in one place of a module; None if nothing is there that could act."""
-    known = next((own for name in names if (own := _known(name, shapes)) is not None), None)
+    known = next((own for name in names if (own := _known(name, shapes, _NORMS)) is not None), None)
     if known is not None and len(known.parts) == len(names):
         return known
     originals = [name for name in names if name.startswith(f"{place[0]}original")]
-    others = [name for name in names if name not in originals]
+    others = [name for name in names if not name.startswith(f"{place[0]}original")]
     return Parametrized(_acting(place), (*originals, *others), "", None) if originals else None
 
 
@@ -209,12 +249,14 @@ def _of_weight_norm(direction: npt.NDArray[Any], gain: npt.NDArray[Any]) -> npt.
 
 
 def _of_spectral_norm(weight: npt.NDArray[Any], left: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return 1 / (u^T W v). Where two axes fit, the vectors are those of the one whose product is larger."""
     import numpy as np
 
-    axis = next(_axes_of_rows(weight.shape, left.shape, right.shape))
-    matrix = np.moveaxis(weight, axis, 0).reshape(len(left), -1)
-    product = np.einsum("i,ij,j", left, matrix, right, dtype=np.float64, casting="unsafe")
-    return np.asarray(1.0 / product)
+    products = []
+    for axis in _axes_of_rows(weight.shape, left.shape, right.shape):
+        matrix = np.moveaxis(weight, axis, 0).reshape(len(left), -1)
+        products.append(float(np.einsum("i,ij,j", left, matrix, right, dtype=np.float64, casting="unsafe")))
+    return np.asarray(np.divide(1.0, max(products, key=abs)))
 
 
 def _of_pruning(_: npt.NDArray[Any], mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -237,13 +279,11 @@ class _Rule(NamedTuple):
     factor: Callable[..., npt.NDArray[Any]]
 
 
-_RULES: Mapping[str, tuple[_Rule, ...]] = {
-    "_v": (_Rule("weight norm", ("_g",), _is_gain, _of_weight_norm),),
-    "_orig": (
-        _Rule("pruning", ("_mask",), _is_mask, _of_pruning),
-        _Rule("spectral norm", ("_u", "_v"), _are_vectors, _of_spectral_norm),
-    ),
-    ".original1": (_Rule("weight norm", (".original0",), _is_gain, _of_weight_norm),),
-    ".original": (_Rule("spectral norm", (".0._u", ".0._v"), _are_vectors, _of_spectral_norm),),
+_PRUNING: Mapping[str, _Rule] = {"_orig": _Rule("pruning", ("_mask",), _is_mask, _of_pruning)}
+_NORMS: Mapping[str, _Rule] = {
+    "_v": _Rule("weight norm", ("_g",), _is_gain, _of_weight_norm),
+    "_orig": _Rule("spectral norm", ("_u", "_v"), _are_vectors, _of_spectral_norm),
+    ".original1": _Rule("weight norm", (".original0",), _is_gain, _of_weight_norm),
+    ".original": _Rule("spectral norm", (".0._u", ".0._v"), _are_vectors, _of_spectral_norm),
 }
 """By the end of the first tensor's name."""

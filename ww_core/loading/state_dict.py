@@ -95,6 +95,20 @@ class Part(NamedTuple):
     groups: int = 1
 
 
+class Makes(NamedTuple):
+    """What is made of a tensor.
+
+    Attributes:
+        tensor: The name of what is made.
+        what: What makes it: ``weight norm``, ``pruning``; empty where nothing tells.
+        stands: Whether the numbers of the one are those of the other, which count once.
+    """
+
+    tensor: str
+    what: str
+    stands: bool
+
+
 class FoundTensor(NamedTuple):
     """A tensor that a source holds.
 
@@ -107,7 +121,7 @@ class FoundTensor(NamedTuple):
         readable: Whether its content can be had as bytes.
         rounding: How precisely its numbers were stored, where its dtype does not say it.
         part: What the source says that it is; None if only names and shapes can tell.
-        makes: The tensor that is made of it, and what makes that; None if there is none.
+        makes: What is made of it, and so is no layer; None for nothing.
     """
 
     name: str
@@ -118,7 +132,7 @@ class FoundTensor(NamedTuple):
     readable: bool = False
     rounding: Rounding = Rounding()
     part: Part | None = None
-    makes: tuple[str, str] | None = None
+    makes: Makes | None = None
 
 
 class Module(NamedTuple):
@@ -167,13 +181,15 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
     beside = _beside_quantized(tensors)
     for name, dtype, shape, place, fault, readable, rounding, part, makes in tensors:
         names.add(name)
-        if makes is not None:
-            made, what = makes
-            reason = f"{what} makes {made} of it" if what else f"{made} is made of it"
-            skipped.append(SkippedTensor(name, dtype, shape, reason, made))
-        elif not fault and place is not None and first_at.setdefault(place, name) != name:
+        if not fault and place is not None and first_at.setdefault(place, name) != name:
             tied_to = first_at[place]
             skipped.append(SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
+        elif makes is not None:
+            made, what, stands = makes
+            reason = f"{what} makes {made} of it" if what else f"{made} is made of it"
+            skipped.append(
+                SkippedTensor(name, dtype, shape, reason, made if stands else "", readable=readable and not stands)
+            )
         elif fault or dtype not in ITEM_SIZES:
             skipped.append(SkippedTensor(name, dtype, shape, fault or _reason(dtype), readable=readable))
         elif part.role == "buffer" if part else _is_buffer(name, shape, beside, modules):

@@ -62,20 +62,24 @@ class ModuleLoader(ww.Loader):
             parameters = dict(inner.named_parameters(recurse=False, remove_duplicate=False))
             buffers = dict(inner.named_buffers(recurse=False, remove_duplicate=False))
             modules[path] = told_by(classes, getattr(inner, "groups", 1), buffers)
-            held: list[tuple[Mapping[str, Any], str]] = [(parameters, key) for key in parameters]
-            held += [(buffers, key) for key in buffers if key not in transient]
-            held += _acting(inner)
-            slots |= {f"{path}.{key}" if path else key: Slot(mapping, key) for mapping, key in held}
+            held = {key: Slot(parameters, key) for key in parameters}
+            held |= {key: Slot(buffers, key) for key in buffers if key not in transient}
+            held |= _acting(inner)
+            slots |= {f"{path}.{key}" if path else key: slot for key, slot in held.items()}
         return HeldCheckpoint("torch-module", slots, modules)
 
 
-def _acting(module: Any) -> list[tuple[Mapping[str, Any], str]]:
+def _acting(module: Any) -> dict[str, Slot]:
     """Return the tensors that parametrizations make which a state dict does not tell of."""
     registered = getattr(module, "parametrizations", None) or {}
     if type(registered).__module__ != "torch.nn.modules.container":
-        return []
+        return {}
     made = _Acting(registered)
-    return [(made, key) for key, steps in registered.items() if [type(own).__name__ for own in steps] not in _TOLD]
+    return {
+        key: Slot(made, key, place=("parametrized", id(steps)))
+        for key, steps in registered.items()
+        if hasattr(steps, "original_orig") or [type(own).__name__ for own in steps] not in _TOLD
+    }
 
 
 _TOLD = (["_WeightNorm"], ["_SpectralNorm"])
