@@ -121,3 +121,32 @@ def test_describe_and_analyze_count_the_same_parameters(state):
     report = ww.analyze(state)
     counted = (report.coverage.parameters, report.coverage.parameters_analyzed)
     assert (described.parameters, described.parameters_analyzed) == counted
+
+
+def test_weights_with_and_without_buffers_are_not_compared_as_wholes(tmp_path):
+    store = tmp_path / "s.db"
+    for version, asked in (("1", False), ("2", True), ("3", True)):
+        ww.analyze(FOURIER, store=store, name="net", version=version, include_buffers=asked)
+    difference = ww.diff("net@1", "net@2", store=store)
+    assert "is a buffer in net@1, and a layer in net@2" in difference.summary["log_spectral_norm"].not_comparable
+    assert ww.diff("net@2", "net@3", store=store).summary["log_spectral_norm"].not_comparable == ""
+    with ww.open_store(store) as opened:
+        track = opened.history("net", ["log_spectral_norm"]).tracks["log_spectral_norm"]
+    assert np.isnan(track.means).tolist() == [True, False, False]
+    assert track.not_comparable == {"1": "buffers are none there, and layers in the newest version"}
+
+
+def test_means_over_gates_and_over_wholes_are_not_compared(tmp_path):
+    store = tmp_path / "s.db"
+    weights = {**LSTM, "fc.weight": RNG.standard_normal((12, 9)).astype(np.float32)}
+    for version, splits in (("1", {}), ("2", {"lstm.*": 4})):
+        ww.analyze(weights, store=store, name="net", version=version, splits=splits)
+    with ww.open_store(store) as opened:
+        history = opened.history("net", ["log_spectral_norm"])
+    track = history.tracks["log_spectral_norm"]
+    assert np.isnan(track.means).tolist() == [True, False]
+    assert np.isnan(track.mean_changes).all()
+    assert "has split none there, and rows/4 in the newest version" in track.not_comparable["1"]
+    lasting = track.lasting()
+    assert [str(place) for place in lasting.places] == ["fc"]
+    assert np.isfinite(lasting.means).all()

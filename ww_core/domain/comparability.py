@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from ww_core.domain.layer import OF_NO_LAYER
+
 if TYPE_CHECKING:
     from ww_core.domain.report import AnalysisReport, MatrixRow, ReportColumn
 
@@ -71,6 +73,8 @@ class Comparability:
             return "over the matrices of other extractors"
         if self._first.report.chosen_layers != self._second.report.chosen_layers:
             return "over other layers"
+        if reason := self._why_not_layers():
+            return reason
         return self._made_otherwise if self.second_columns[label].scope != "layer" else ""
 
     def _why_not(self, label: str) -> str:
@@ -87,6 +91,15 @@ class Comparability:
         if old.type != new.type:
             return f"{old.type} in {first}, {new.type} in {second}"
         return "other parameters, or another definition of what it needs"
+
+    def _why_not_layers(self) -> str:
+        """Say of a buffer that it is a layer on one side only."""
+        for one, other in ((self._first, self._second), (self._second, self._first)):
+            buffers = {own.name for own in one.report.coverage.reasons if own.reason == OF_NO_LAYER}
+            names = [*(row.name for row in other.report.layers), *(row.name for row in other.report.layer_metrics)]
+            if shared := next((name for name in names if name in buffers), ""):
+                return f"{shared} is a buffer in {one.name}, and a layer in {other.name}"
+        return ""
 
     def _why_not_matrices(self) -> str:
         """Say of a layer why its matrices are not made in one way on both sides."""

@@ -97,6 +97,7 @@ class Track:
         errors: Standard errors of the values, of the same shape, NaN where there is none; None if the column has none.
         missing: How many values of each version should be there and are not stored, shape (versions,).
         not_comparable: By version, why its values under this label are another column's.
+        other_matrices: Versions, by their row, whose means are over other matrices than those of the newest one.
     """
 
     column: HistoryColumn
@@ -105,16 +106,19 @@ class Track:
     errors: Numbers | None
     missing: npt.NDArray[np.int64]
     not_comparable: Mapping[str, str]
+    other_matrices: tuple[int, ...] = ()
 
     @property
     def means(self) -> Numbers:
-        """Mean over the places that have a value, shape (versions,); NaN where none has."""
+        """Mean over the places that have a value, shape (versions,); NaN where none has, or other matrices do."""
         import numpy as np
 
         count = self.present
         # Divided before they are added, so that no sum overflows.
         total = np.nansum(self.values / np.maximum(count, 1)[:, None], axis=1)
-        return np.where(count > 0, total, np.nan)
+        means = np.where(count > 0, total, np.nan)
+        means[list(self.other_matrices)] = np.nan
+        return means
 
     @property
     def present(self) -> npt.NDArray[np.int64]:
@@ -152,7 +156,7 @@ class Track:
 
         known = np.isfinite(self.values)
         everywhere: npt.NDArray[np.bool_] = np.logical_and(known[known.any(axis=1)].all(axis=0), known.any(axis=0))
-        return self.at(everywhere)
+        return replace(self.at(everywhere), other_matrices=())
 
     def at(self, keep: npt.NDArray[np.bool_]) -> Track:
         """Return the track of some of its places.

@@ -71,6 +71,10 @@ class TensorSpec:
         return self.size * ITEM_SIZES[self.dtype]
 
 
+OF_NO_LAYER = "a buffer, no weight of a layer"
+"""Why a buffer is not analysed."""
+
+
 @dataclass(frozen=True, slots=True)
 class SkippedTensor:
     """A tensor that is not analysed, and why.

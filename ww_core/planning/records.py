@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.domain.column import Scope
 from ww_core.domain.identity import NUMERICS_VERSION, spectrum_identity
-from ww_core.domain.layer import LayerKind, SkippedTensor
+from ww_core.domain.layer import OF_NO_LAYER, LayerKind, SkippedTensor
 from ww_core.planning.layers import PlannedLayer
 from ww_core.store.records import ColumnRecord, CoverageRecord, IdentityRecord, Maker, SelectionRecord
 
@@ -63,10 +63,7 @@ def coverage_of(
 
 def skipped_tensors(checkpoint: Checkpoint) -> list[SkippedTensor]:
     """Return the tensors that belong to no layer, with their reasons."""
-    buffers = [
-        SkippedTensor(spec.name, spec.dtype, spec.shape, "a buffer, no weight of a layer")
-        for spec in checkpoint.buffers
-    ]
+    buffers = [SkippedTensor(spec.name, spec.dtype, spec.shape, OF_NO_LAYER) for spec in checkpoint.buffers]
     return [*checkpoint.skipped, *buffers]
 
 

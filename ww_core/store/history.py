@@ -81,11 +81,12 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
         scope: _Grid.of(connection, rows, scope) for scope in scopes | ({"matrix"} if "model" in scopes else set())
     }
     otherwise = grids["matrix"].made_otherwise if "matrix" in grids else {}
+    with_buffers = _with_other_buffers(rows)
     comparable = {
         label: np.array(
             [
                 own.variant in variants.get(row.selection_id, ())
-                and not (own.told.scope == "model" and at in otherwise)
+                and not (own.told.scope == "model" and (at in otherwise or at in with_buffers))
                 for at, row in enumerate(rows)
             ],
             dtype=bool,
@@ -108,18 +109,36 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
             errors=values[own.told.standard_error][0] if own.told.standard_error else None,
             missing=missing,
             not_comparable={
-                row.version: otherwise[at]
-                if own.variant in variants[row.selection_id]
-                else _why_not(columns[row.selection_id].get(label), own)
+                row.version: reason
                 for at, row in enumerate(rows)
                 if row.analysis_id is not None
-                and not (comparable[label][at] and (own.told.scope == "layer" or at not in otherwise))
+                and (
+                    reason := _why_not(columns[row.selection_id].get(label), own)
+                    if own.variant not in variants[row.selection_id]
+                    else with_buffers.get(at, "" if own.told.scope == "layer" else otherwise.get(at, ""))
+                )
             },
+            other_matrices=tuple(sorted({*with_buffers, *(otherwise if own.told.scope == "matrix" else ())})),
         )
     versions = tuple(
         HistoryVersion(row.version, row.step, row.created_at, row.digest, row.analysis_id is not None) for row in rows
     )
     return History(model, profile, versions, tracks)
+
+
+def _with_other_buffers(rows: Sequence[Any]) -> dict[int, str]:
+    """Tell of versions whose buffers are layers where those of the newest analysed one are none, or the other way."""
+    told = {at: _BUFFERS in row.options for at, row in enumerate(rows) if row.analysis_id is not None}
+    newest = told[max(told)]
+    here, there = ("layers", "none") if newest else ("none", "layers")
+    return {
+        at: f"buffers are {there} there, and {here} in the newest version"
+        for at, own in told.items()
+        if own is not newest
+    }
+
+
+_BUFFERS = '"include_buffers":true'
 
 
 def layer_contents(connection: Connection, model: str, layer: str) -> list[LayerContent]:
@@ -206,6 +225,7 @@ _VERSIONS = (
         t.label.c.name.label("version"),
         t.label.c.step,
         t.label.c.created_at,
+        t.label.c.options,
         t.checkpoint.c.digest,
         _of_profile.c.analysis_id,
         t.analysis.c.selection_id,
