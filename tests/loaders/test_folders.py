@@ -63,6 +63,8 @@ def folder(tmp_path):
         (["pytorch_model.bin", "model.onnx"], "pytorch"),
         (["model.safetensors", "other.safetensors"], "safetensors"),
         (["net.safetensors", "optimizer.pt", "rng_state.pt"], "safetensors"),
+        (["net.pt", "optimizer.pt", "scheduler.pt"], "pytorch"),
+        (["optimizer.pt"], "pytorch"),
     ],
 )
 def test_the_one_model_of_a_folder_is_read(folder, names, wanted):

@@ -39,6 +39,7 @@ class FileFormat:
         shard: Matches the names of shards: their stem, number and count.
         ordered: Whether the order of the tensors in a file is that of the model.
         preferred: Names that a folder's one model goes by; where it holds one of them, other files are not meant.
+        beside: Matches the names of files that stand beside a model, as the state of an optimizer does.
     """
 
     name: str
@@ -46,6 +47,7 @@ class FileFormat:
     read: Callable[[Source], MappedFile]
     ordered: bool = False
     preferred: tuple[str, ...] = ()
+    beside: re.Pattern[str] | None = None
     index_suffix: str = field(init=False)
     shard: re.Pattern[str] = field(init=False)
 
@@ -114,6 +116,8 @@ class FileFormat:
             beside = [name for name in files if name.endswith(self.suffixes[0])]
             return self._open_index(part_of_folder(folder, indices[0]), folder, beside)
         files = [name for name in files if name in self.preferred] or files
+        if self.beside is not None:
+            files = [name for name in files if not self.beside.match(name)] or files
         if not files:
             raise SourceError(f"{label}: the folder holds no {self.suffixes[0]} file")
         shards = [shard for name in files if (shard := self.shard.fullmatch(name))]

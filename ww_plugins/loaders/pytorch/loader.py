@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _HEAD = 4096  # enough to recognise a format
+_BESIDE_MODELS = re.compile("optimizer|scheduler|scaler|rng_state|random_states|training_args")
 
 
 def _format(under: str = "") -> FileFormat:
@@ -30,12 +31,11 @@ def _format(under: str = "") -> FileFormat:
         read=read,
         ordered=True,
         preferred=("pytorch_model.bin", "adapter_model.bin", "diffusion_pytorch_model.bin"),
+        beside=_BESIDE_MODELS,
     )
 
 
 _FORMAT = _format()
-_BESIDE_MODELS = re.compile(r"^(optimizer|scheduler|scaler|rng_state|random_states|training_args)|\.bin$")
-"""Names of files that need not be a model where another format has one."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class PyTorchLoader(ww.Loader):
 def _of_folder(folder: ww.Source) -> float:
     """Judge a folder by names. ``.bin`` may be the data of something else, and a training leaves more than a model."""
     sure = _FORMAT.sureness(folder, 0.8)
-    models = [name for name in folder.names() if _FORMAT.claims(name) and not _BESIDE_MODELS.search(name)]
-    return min(sure, 0.3) if sure == 0.5 and not models else sure
+    names = [name for name in folder.names() if _FORMAT.claims(name) and not _BESIDE_MODELS.match(name)]
+    return min(sure, 0.3) if sure == 0.5 and all(name.endswith(".bin") for name in names) else sure
 
 
 def _holds_a_pickle(archive: ww.Source) -> bool:
