@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _NO_PARTS: Mapping[str, Part] = {}
+_NO_MAKES: Mapping[str, tuple[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +61,7 @@ class HeldCheckpoint(Checkpoint):
         modules: Mapping[str, Module],
         warnings: Iterable[str] = (),
         parts: Mapping[str, Part] = _NO_PARTS,
+        makes: Mapping[str, tuple[str, str]] = _NO_MAKES,
     ) -> None:
         """Look at every value.
 
@@ -69,6 +71,7 @@ class HeldCheckpoint(Checkpoint):
             modules: What is known of the modules that hold them, by path.
             warnings: Sentences the user should see.
             parts: What is known of single tensors, by name.
+            makes: Of tensors that another one among them is made of, that one and what makes it.
 
         Raises:
             SourceError: A value is not to be had.
@@ -78,10 +81,10 @@ class HeldCheckpoint(Checkpoint):
         told = acting(slots, {name: own.shape for name, own in found.items() if _is_numeric(own)}, _made)
         plain = plain_names(list(told.tensors))
         self._slots = {plain[name]: slot for name, slot in told.tensors.items()}
-        makes = {name: (plain[made], what) for name, (made, what) in told.makes.items()}
+        made_of = {name: (plain[made], what) for name, (made, what) in {**makes, **told.makes}.items()}
         state = sort_state_dict(
             [
-                (found.get(name) or _found(name, slot))._replace(name=plain[name], makes=makes.get(name))
+                (found.get(name) or _found(name, slot))._replace(name=plain[name], makes=made_of.get(name))
                 for name, slot in told.tensors.items()
             ],
             {_path(plain[name]): modules[_path(name)] for name in plain if _path(name) in modules},
