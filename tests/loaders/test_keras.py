@@ -506,6 +506,20 @@ def test_a_layer_with_a_wrapper_s_shapes_that_is_none_is_read_as_it_is(tmp_path,
         assert {layer.name for layer in checkpoint.layers} == {"sn", "sn/inner/0"}
 
 
+def test_the_name_of_the_model_before_those_of_layers_is_left_out(tmp_path, loader):
+    """So Keras 3 writes a Sequential to ``.h5``; a model in it may have been named before it was in there."""
+    layers = {
+        "block": {"block/fc/kernel": numbers(6, 4)},
+        "head": {"net/head/kernel": numbers(4, 3)},
+        "own": {"net/own/inner/kernel": numbers(4, 3)},
+    }
+    with loader.open(old_file(tmp_path / "n.h5", layers)) as checkpoint:
+        assert [layer.name for layer in checkpoint.layers] == ["block/fc", "head", "own/inner"]
+    layers["other"] = {"net2/other/kernel": numbers(4, 3)}
+    with loader.open(old_file(tmp_path / "n.h5", layers)) as checkpoint:
+        assert "head/net/head" in {layer.name for layer in checkpoint.layers}
+
+
 def test_updates_by_lora_that_lie_apart_are_a_warning(tmp_path, loader):
     held = {"kernel": numbers(6, 4), "bias": numbers(4), "lora_kernel_a": numbers(6, 2), "lora_kernel_b": numbers(2, 4)}
     layers = {"fc": {f"fc/{name}": array for name, array in held.items()}}

@@ -144,11 +144,11 @@ def _with_updates(variables: Mapping[str, Any], owners: Mapping[int, Any]) -> di
 
     Keras adds no update to integers before it makes a file.
     """
-    updated = {
-        made: _Updated(variables[made], owners[id(variables[made])], made)
-        for name, made in LORA.items()
-        if name in variables and made in variables and "float" in str(variables[made].dtype)
-    }
+    updated = {}
+    for made in {LORA[name] for name in LORA.keys() & variables.keys()} & variables.keys():
+        layer = owners.get(id(variables[made]))
+        if getattr(layer, "lora_enabled", False) is True and "float" in str(variables[made].dtype):
+            updated[made] = _Updated(variables[made], layer, made)
     return {**variables, **updated}
 
 

@@ -179,7 +179,10 @@ def _model_above(paths: Sequence[tuple[str, str]]) -> str:
         paths: The outermost layer of each variable, and its name in there.
     """
     layers = {layer for layer, _ in paths}
-    above = {parts[0] for layer, path in paths if (parts := path.split("/", 2))[1:2] == [layer]} - layers
+    above = {
+        model for layer, path in paths if (model := path.partition("/")[0]) and path.startswith(f"{model}/{layer}/")
+    }
+    above -= layers
     return above.pop() if len(above) == 1 else ""
 
 
