@@ -17,6 +17,7 @@ import numpy as np
 from keras import layers
 from keras.src.legacy.saving import legacy_h5_format
 
+import ww_core as ww
 from ww_core.contracts.source import ObjectSource
 from ww_plugins.loaders.keras.models import KerasModelLoader
 
@@ -107,8 +108,35 @@ def others(folder):
     (folder / "others_in_memory.json").write_text(json.dumps(told))
 
 
+def wrapped(folder):
+    """Write a model of whose variables some are in no file, some twice, and some put together."""
+    normed = layers.SpectralNormalization(layers.Dense(6, name="inner"), name="sn")
+    block = keras.Sequential([keras.Input((5, 8)), layers.TimeDistributed(normed, name="td")], name="block")
+    both = layers.Bidirectional(layers.GRU(4, name="gru"), name="bi")
+    adapted = layers.Dense(3, name="adapted")
+    model = keras.Sequential([keras.Input((5, 8)), block, both, layers.Dropout(0.3), adapted])
+    model.save(folder / "wrapped.h5")
+    told = {"h5": digest_of(model)}
+    adapted.enable_lora(2)
+    adapted.lora_kernel_b.assign(np.ones((2, 3)))
+    with KerasModelLoader().open(ObjectSource(model)) as held:
+        told["made"] = {own.name: [own.reason, own.tied_to] for own in held.skipped}
+        [layer] = (own for own in held.layers if own.name == "adapted")
+        with held.read(layer.weight) as array:
+            assert np.array_equal(array.T, keras.ops.convert_to_numpy(adapted.kernel))
+    told["keras"] = digest_of(model)
+    model.save(folder / "wrapped.keras")
+    model.save_weights(folder / "wrapped.weights.h5")
+    (folder / "wrapped.json").write_text(json.dumps(told))
+
+
+def digest_of(model):
+    return ww.analyze(model, metrics=["spectral_norm"]).digest
+
+
 def main(folder):
     others(folder)
+    wrapped(folder)
     keras.utils.set_random_seed(1)
     net = network()
     random = np.random.default_rng(0)

@@ -123,6 +123,11 @@ def test_statistics_are_buffers(name):
     assert [own.name for own in checkpoint.buffers] == [f"n/{name}"]
 
 
+def test_a_shift_without_a_scale_is_a_layer_of_its_own():
+    checkpoint = ByName(ArraysLoader(layout="keras")).open({"bn/beta": np.ones(4), "bn/moving_mean": np.ones(4)})
+    assert [(own.name, own.kind) for own in checkpoint.layers] == [("bn/beta", "other")]
+
+
 def test_keras_parts_of_a_layer():
     depthwise, pointwise = RNG.standard_normal((3, 3, 5, 2)), RNG.standard_normal((1, 1, 10, 7))
     arrays = {

@@ -17,7 +17,7 @@ from ww_core.loading import torch_tensors
 from ww_core.loading.contents import as_bytes, description_of, joined, told_of
 from ww_core.loading.names import legible, quoted
 from ww_core.loading.parametrized import Parametrized, acting
-from ww_core.loading.state_dict import FoundTensor, Module, Part, plain_names, sort_state_dict
+from ww_core.loading.state_dict import FoundTensor, Makes, Module, Part, plain_names, sort_state_dict
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _NO_PARTS: Mapping[str, Part] = {}
+_NO_MAKES: Mapping[str, Makes] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +63,7 @@ class HeldCheckpoint(Checkpoint):
         modules: Mapping[str, Module],
         warnings: Iterable[str] = (),
         parts: Mapping[str, Part] = _NO_PARTS,
+        makes: Mapping[str, Makes] = _NO_MAKES,
     ) -> None:
         """Look at every value.
 
@@ -71,6 +73,7 @@ class HeldCheckpoint(Checkpoint):
             modules: What is known of the modules that hold them, by path.
             warnings: Sentences the user should see.
             parts: What is known of single tensors, by name.
+            makes: Of tensors that another one among them is made of, that one.
 
         Raises:
             SourceError: A value is not to be had.
@@ -80,10 +83,10 @@ class HeldCheckpoint(Checkpoint):
         told = acting(slots, {name: own.shape for name, own in found.items() if _is_numeric(own)}, _made)
         plain = plain_names(list(told.tensors))
         self._slots = {plain[name]: slot for name, slot in told.tensors.items()}
-        makes = {name: own._replace(tensor=plain[own.tensor]) for name, own in told.makes.items()}
+        made_of = {name: own._replace(tensor=plain[own.tensor]) for name, own in {**makes, **told.makes}.items()}
         state = sort_state_dict(
             [
-                (found.get(name) or _found(name, slot))._replace(name=plain[name], makes=makes.get(name))
+                (found.get(name) or _found(name, slot))._replace(name=plain[name], makes=made_of.get(name))
                 for name, slot in told.tensors.items()
             ],
             {_path(plain[name]): modules[_path(name)] for name in plain if _path(name) in modules},

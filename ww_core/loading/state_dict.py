@@ -206,7 +206,7 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
         if name in biases:
             continue
         told = parts.get(name) or _told_by_module(name, weight.shape, modules)
-        wished = told.layer if told and told.layer else _layer_name(name, floating)
+        wished = told.layer if told and told.layer and told.role == "weight" else _layer_name(name, floating)
         free = next(own for own in _names_for(wished, name) if own not in taken)
         taken.add(free)
         layers.append(

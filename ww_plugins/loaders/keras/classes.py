@@ -130,7 +130,7 @@ def _of_norm(settings: Mapping[str, Any], count: int) -> tuple[str, ...]:
         return ()
     if "scale" in settings or "center" in settings:
         return ("gamma",) if settings.get("scale", True) is not False else ("beta",)
-    return ("gamma",)
+    return ("0",)  # nothing tells which of the two it is
 
 
 def _guessed(shapes: Sequence[tuple[int, ...]], folder: str) -> tuple[str, ...]:

@@ -9,12 +9,12 @@ import ww_core as ww
 from ww_core.loading.contents import BITS
 from ww_core.loading.impostors import impostor_in_zip, refuse_impostor
 from ww_core.loading.mapped import MappedFile, StoredTensor, with_strides
-from ww_core.loading.names import fault_of_name, quoted
+from ww_core.loading.names import fault_of_name, listing, quoted
 from ww_core.loading.zips import ZIP_MAGIC, Directory, shown
 from ww_plugins.loaders.keras.bytes_of import Extent
 from ww_plugins.loaders.keras.configs import ModelConfig, read_config
 from ww_plugins.loaders.keras.hdf5 import MAGIC, Group, read_groups
-from ww_plugins.loaders.keras.layouts import View, is_kernel_of_untold_groups, views_of
+from ww_plugins.loaders.keras.layouts import LORA, View, is_kernel_of_untold_groups, untold_equations, views_of
 from ww_plugins.loaders.keras.weights import (
     ATTRIBUTES,
     MODEL_CONFIG,
@@ -100,6 +100,7 @@ def file_of_groups(root: Group, config: bytes | None, file: ww.Source) -> Mapped
         raise ww.CorruptFileError(f"{file.label}: an HDF5 file, but none with the weights of a model of Keras")
     tensors = tuple(_with_layers_apart(_tensors(layers, file), file))
     warnings = [*_warnings(root, layers), *(_untold_groups(layers) if config is not None else ())]
+    warnings += [*untold_equations(held.layer for held in layers), *_updates_apart(layers)]
     return MappedFile(file, tensors, warnings=tuple(f"{file.label}: {said}" for said in warnings))
 
 
@@ -120,6 +121,16 @@ def _untold_groups(layers: Iterable[HeldLayer]) -> Iterator[str]:
         yield (
             f"the configuration of the model does not tell the groups of {', '.join(map(quoted, kernels[:_LISTED]))}"
             f"{more}: they are 1 unless --groups says more"
+        )
+
+
+def _updates_apart(layers: Iterable[HeldLayer]) -> Iterator[str]:
+    """Name layers with an update by LoRA that is stored apart, as Keras's ``.h5`` has it."""
+    names = [held.layer.path for held in layers if held.layer.variables.keys() & LORA.keys()]
+    if names:
+        yield (
+            f"the updates by LoRA of {listing(names)} are not in their weights, and layers of their own: "
+            "save the model as .keras to have the weights that act"
         )
 
 

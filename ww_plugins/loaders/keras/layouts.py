@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
@@ -26,19 +27,27 @@ from ww_core.loading.channels_last import (
     told_by_bias,
 )
 from ww_core.loading.mapped import contiguous_strides
+from ww_core.loading.names import quoted
 from ww_core.loading.state_dict import Part
 from ww_plugins.loaders.keras.classes import KERNELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Shape = tuple[int, ...]
 
 _BUFFER = re.compile(
-    r"moving_.*|running_.*|renorm_.*|seed_generator_state|(real|imag)_kernel|vector_u|.*_amax_history"
+    r"moving_.*|running_.*|renorm_.*|(real|imag)_kernel|vector_u|.*_amax_history"
     r"|(kernel|embeddings|reverse_embeddings|inputs|outputs_grad|awq)_(scales?|zero)|zero_point|g_idx"
 )
-_BUFFER_CLASSES = frozenset({"Normalization", "SeedGenerator", "Metric"})
+_BUFFER_CLASSES = frozenset({"Normalization", "Metric"})
+_SEED = "seed_generator_state"
+LORA: Mapping[str, str] = MappingProxyType(
+    {f"lora_{weight}_{side}": weight for weight in ("kernel", "embeddings") for side in "ab"}
+)
+"""The variables of an update by LoRA, and the weight that it is added to, by their names."""
+
+_LISTED = 5
 _NORM_CLASSES = frozenset({"BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"})
 
 
@@ -81,7 +90,7 @@ class View:
 
 
 def views_of(layer: KerasLayer) -> list[View]:
-    """Return the tensors that the variables of a layer are, in the order of the variables."""
+    """Return the tensors that the variables of a layer are, in the order of the variables. States of seeds are none."""
     found: dict[str, list[View]] = {}
     for rule in (_recurrent, _gates, _separable, _kernel, _embeddings, _norm):
         earlier = set(found)
@@ -89,9 +98,24 @@ def views_of(layer: KerasLayer) -> list[View]:
             if view.variable not in earlier:
                 found.setdefault(view.variable, []).append(view)
     for name, shape in layer.variables.items():
-        if name not in found:
+        if name not in found and not is_state_of_seed(name):
             found[name] = [_other(layer, name, shape)]
-    return [view for name in layer.variables for view in found[name]]
+    return [view for name in layer.variables for view in found.get(name, ())]
+
+
+def untold_equations(layers: Iterable[KerasLayer]) -> Iterator[str]:
+    """Name layers that are an EinsumDense of which nothing tells the equation, and say what each is taken for."""
+    said = []
+    for layer in layers:
+        shape, bias = layer.variables.get("kernel", ()), layer.variables.get("bias")
+        if "recurrent_kernel" in layer.variables or len(shape) < 2 or not _is_einsum(layer, bias):
+            continue
+        if axes_in_einsum(layer.settings.get("equation"), len(shape)) is None:
+            taken = "taken for a matrix (in, out)" if _is_told_by_bias(shape, bias) else "left as it is stored"
+            said.append(f"{quoted(layer.path)} is {taken}")
+    if said:
+        more = f", and {len(said) - _LISTED} more" if len(said) > _LISTED else ""
+        yield f"no equation tells the axes of the kernels of EinsumDense: {', '.join(said[:_LISTED])}{more}"
 
 
 def is_kernel_of_untold_groups(layer: KerasLayer) -> bool:
@@ -102,11 +126,16 @@ def is_kernel_of_untold_groups(layer: KerasLayer) -> bool:
     return any(part.kind.is_convolution and part.groups == 1 for part in parts)
 
 
+def is_state_of_seed(path: str) -> bool:
+    """Tell whether a variable is the state of a generator of random numbers, which is no part of a model's weights."""
+    return path.rpartition("/")[2] == _SEED
+
+
 def _other(layer: KerasLayer, name: str, shape: Shape) -> View:
     quantized = layer.class_name in KERNELS and name.isdecimal()
     if _BUFFER.fullmatch(name) or layer.class_name in _BUFFER_CLASSES or quantized:
         return _view(name, shape, as_stored(shape, Part("buffer")))
-    if name in {"lora_kernel_a", "lora_kernel_b"} and len(shape) == 2:
+    if name in LORA and len(shape) == 2:
         return _view(name, shape, dense(f"{layer.path}/{name}"))
     return _of_no_kind(name, shape, f"{layer.path}/{name}" if layer.path else name)
 
@@ -182,7 +211,7 @@ def _kernel(layer: KerasLayer) -> Iterator[View]:
 def _view_of_kernel(layer: KerasLayer, shape: Shape, bias: Shape | None) -> View:
     if layer.settings.get("dim_ordering") == "th" and len(shape) in CONVOLUTIONS:  # Keras 1 over Theano
         return _view("kernel", shape, as_stored(shape, Part("weight", layer.path, CONVOLUTIONS[len(shape)])))
-    if layer.class_name == "EinsumDense" or (bias is not None and len(bias) > 1):
+    if _is_einsum(layer, bias):
         return _einsum(layer, shape, bias)
     if len(shape) == 2:
         return _view("kernel", shape, dense(layer.path))
@@ -199,16 +228,23 @@ def _view_of_kernel(layer: KerasLayer, shape: Shape, bias: Shape | None) -> View
 
 def _einsum(layer: KerasLayer, shape: Shape, bias: Shape | None) -> View:
     told = axes_in_einsum(layer.settings.get("equation"), len(shape))
-    batch, inward = told or ([], _summed(shape, bias))
-    placed = matrices(batch, inward, len(shape), layer.path)
+    if told is None and _is_told_by_bias(shape, bias):
+        return _view("kernel", shape, dense(layer.path))
+    placed = matrices(*told, len(shape), layer.path) if told is not None else None
     return _view("kernel", shape, placed) if placed else _of_no_kind("kernel", shape, layer.path)
 
 
-def _summed(shape: Shape, bias: Shape | None) -> list[int]:
-    """Return the axes that are summed over where no equation tells them: the last ones are those of the bias."""
-    known = bias is not None and shape[len(shape) - len(bias) :] == bias
-    count = len(bias or ()) if known else 1 if len(shape) == 2 else 0
-    return list(range(len(shape) - count)) if count else []
+def _is_einsum(layer: KerasLayer, bias: Shape | None) -> bool:
+    """Tell whether a layer is an EinsumDense: no other has a kernel and a bias of several axes."""
+    return layer.class_name == "EinsumDense" or (bias is not None and len(bias) > 1)
+
+
+def _is_told_by_bias(shape: Shape, bias: Shape | None) -> bool:
+    """Tell whether a kernel has two axes, and a bias for each place along the last one, and surely not the first.
+
+    Of more axes, some may be summed over and some stand for a matrix each, whatever the bias is.
+    """
+    return len(shape) == 2 and bias == shape[1:] and shape[0] != shape[1]
 
 
 def _embeddings(layer: KerasLayer) -> Iterator[View]:
@@ -227,6 +263,5 @@ def _norm(layer: KerasLayer) -> Iterator[View]:
     if scale in shapes:
         part = Part("weight", layer.path, ww.LayerKind.NORM)
         yield _view(scale, shapes[scale], in_a_row(shapes[scale], part))
-    if "beta" in shapes and (scale in shapes or layer.class_name in _NORM_CLASSES or "moving_mean" in shapes):
-        part = Part("bias", layer.path, ww.LayerKind.NORM)
-        yield _view("beta", shapes["beta"], in_a_row(shapes["beta"], part))
+        if "beta" in shapes:
+            yield _view("beta", shapes["beta"], in_a_row(shapes["beta"], Part("bias", layer.path)))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_core.loading.in_memory import HeldCheckpoint, Slot
+from ww_core.loading.state_dict import Makes, Part
 from ww_plugins.loaders.keras.classes import projection_of_attention
-from ww_plugins.loaders.keras.layouts import KerasLayer, View, views_of
+from ww_plugins.loaders.keras.layouts import LORA, KerasLayer, View, is_state_of_seed, untold_equations, views_of
 from ww_plugins.loaders.keras.weights import named_in_layer
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ww_core.loading.state_dict import Part
 
 _PACKAGES = ("keras", "tf_keras")
 _HOMES = tuple(f"{package}." for package in _PACKAGES)
@@ -57,13 +57,19 @@ class KerasModelLoader(ww.Loader):
             variables[layer or model.name][own] = variable
         slots: dict[str, Slot] = {}
         parts: dict[str, Part] = {}
+        makes: dict[str, Makes] = {}
+        layers = []
         for path, held in variables.items():
-            views = _Views(held)
-            for view in views_of(_layer(path, held, owners)):
+            views = _Views(_with_updates(held, owners))
+            layers.append(_layer(path, held, owners))
+            for view in views_of(layers[-1]):
                 name = f"{path}/{view.name}"
                 views.views[name] = view
                 slots[name], parts[name] = Slot(views, name), view.part
-        return HeldCheckpoint("keras-model", slots, {}, parts=parts)
+            makes |= {
+                f"{path}/{name}": Makes(f"{path}/{made}", "LoRA", stands=True) for name, made in views.makes.items()
+            }
+        return HeldCheckpoint("keras-model", slots, {}, untold_equations(layers), parts, makes)
 
 
 def _is_model(source: object) -> bool:
@@ -80,19 +86,21 @@ def _owners(model: Any) -> dict[int, Any]:
 
 
 def _named(model: Any, owners: Mapping[int, Any]) -> Iterator[tuple[Any, str]]:
-    """Give the variables of a model with their names, without its own where that stands before all of them.
+    """Give the variables of a model with their names, without its own where that stands before its layers or all.
 
     Layers of nested models may have one path: the later ones get a number, with all of their variables.
     """
-    pairs = _with_paths(model)
-    before = f"{model.name}/" if all(path.startswith(f"{model.name}/") for _, path in pairs) else ""
     metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    pairs = [(own, path) for own, path in _with_paths(model) if id(own) not in metrics and not is_state_of_seed(path)]
+    before = f"{model.name}/"
+    layers = {layer.name for layer in model.layers}
+    is_before_all = all(path.startswith(before) for _, path in pairs)
     holders: dict[str, int] = {}
     taken: set[str] = set()
     for variable, path in pairs:
-        if id(variable) in metrics:
-            continue
-        folder, _, last = path.removeprefix(before).rpartition("/")
+        inner = path.removeprefix(before)
+        is_before = is_before_all or (inner.partition("/")[0] in layers and model.name not in layers)
+        folder, _, last = (inner if is_before else path).rpartition("/")
         holder = id(owners.get(id(variable)))
         own = next(each for each in _numbered(folder) if holders.setdefault(each, holder) == holder)
         name = next(each for each in _numbered(f"{own}/{last}" if own else last) if each not in taken)
@@ -133,12 +141,45 @@ def _layer(path: str, variables: Mapping[str, Any], owners: Mapping[int, Any]) -
     return KerasLayer(path, shapes, class_name, settings)
 
 
+def _with_updates(variables: Mapping[str, Any], owners: Mapping[int, Any]) -> dict[str, Any]:
+    """Return the variables of a layer, with the weights that act for those that LoRA updates.
+
+    Keras adds no update to integers before it makes a file.
+    """
+    updated = {}
+    for made in {LORA[name] for name in LORA.keys() & variables.keys()} & variables.keys():
+        layer = owners.get(id(variables[made]))
+        if getattr(layer, "lora_enabled", False) is True and "float" in str(variables[made].dtype):
+            updated[made] = _Updated(variables[made], layer, made)
+    return {**variables, **updated}
+
+
+class _Updated:
+    """A weight with its update by LoRA, put together by its layer each time that it is read."""
+
+    def __init__(self, variable: Any, layer: Any, name: str) -> None:
+        self.shape = variable.shape
+        self.dtype = layer.compute_dtype
+        self._layer = layer
+        self._name = name
+
+    def numpy(self) -> npt.NDArray[Any]:
+        numbers: npt.NDArray[Any] = sys.modules["keras"].ops.convert_to_numpy(getattr(self._layer, self._name))
+        return numbers
+
+
 class _Views(Mapping[str, Any]):
     """The tensors that the variables of a layer are, each made when it is asked for."""
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
         self.views: dict[str, View] = {}
         self._variables = variables
+
+    @property
+    def makes(self) -> dict[str, str]:
+        """The variables that are in the weight that acts, and this one."""
+        updated = {name for name, variable in self._variables.items() if isinstance(variable, _Updated)}
+        return {name: made for name, made in LORA.items() if name in self._variables and made in updated}
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         import numpy as np

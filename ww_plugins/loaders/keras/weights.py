@@ -25,11 +25,12 @@ from ww_plugins.loaders.keras.classes import (
 from ww_plugins.loaders.keras.layouts import KerasLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ww_core.loading.mapped import StoredTensor
     from ww_plugins.loaders.keras.configs import ModelConfig
     from ww_plugins.loaders.keras.hdf5 import Group, Placed
+    from ww_plugins.loaders.keras.layouts import Shape
 
 VARIABLES = "vars"
 LAYER_NAMES, WEIGHT_NAMES, MODEL_CONFIG = "layer_names", "weight_names", "model_config"
@@ -38,6 +39,7 @@ OPTIMIZERS = frozenset({"optimizer", "_optimizer", "optimizer_weights"})
 
 _LISTED = re.compile(r"(^|/)(layers|_layer_checkpoint_dependencies)/[^/]+$")  # the layers of a model
 _MODEL_WEIGHTS = "model_weights"
+_WRAPPED, _SHARED = "layer", "kernel"
 _KERAS_1 = {"W": "kernel", "b": "bias"}
 
 
@@ -104,8 +106,21 @@ class _Numbered:
         else:  # a class that saves its variables itself may name them
             names = own
         shapes = {name: tensor.shape for name, tensor in zip(names, tensors, strict=True)}
+        if _is_spectral_norm(self.group, list(shapes.values())):
+            names = [_SHARED, "vector_u"]
+            shapes = {"vector_u": tensors[1].shape}  # the kernel is that of the layer within
         layer = KerasLayer(path, shapes, class_name, settings)
         return HeldLayer(layer, dict(zip(names, tensors, strict=True)))
+
+
+def _is_spectral_norm(group: Group, shapes: Sequence[Shape]) -> bool:
+    """Tell whether a group is a SpectralNormalization: it has a kernel that the layer in it has too, and a vector."""
+    inner = group.groups.get(_WRAPPED)
+    variables = inner.groups.get(VARIABLES) if inner is not None else None
+    if variables is None or len(shapes) != 2 or not variables.tensors:
+        return False
+    kernel = variables.tensors[min(variables.tensors, key=natural_order)].tensor.shape
+    return len(kernel) > 1 and list(shapes) == [kernel, (1, kernel[-1])]
 
 
 def _gather(group: Group, above: str, found: list[_Numbered], config: ModelConfig, file: ww.Source) -> None:
@@ -144,16 +159,35 @@ def named_layers(root: Group, config: ModelConfig) -> list[HeldLayer]:
     told_layers = {name: place for place, name in enumerate(weights.texts.get(LAYER_NAMES, ()))}
     held = [(group, dict(_beneath(group, ""))) for group in weights.groups.values()]
     held = [(group, placed) for group, placed in held if placed]
+    above = _model_above([(group.name, path) for group, placed in held for path in placed])
     held.sort(key=lambda of: (told_layers.get(of[0].name, math.inf), config.place(of[0].name), _first(of[1].values())))
     for group, placed in held:
         variables: dict[str, dict[str, StoredTensor]] = defaultdict(dict)
         told = {name: place for place, name in enumerate(group.texts.get(WEIGHT_NAMES, ()))}
         for path in sorted(placed, key=lambda path: (told.get(path, math.inf), _first([placed[path]]))):
-            layer, name = named_in_layer(group.name, path)
+            layer, name = named_in_layer(group.name, _without_model(path, group.name, above))
             names = variables[layer]
             names[name if name not in names else path] = placed[path].tensor
         found += [_held_by_name(path, tensors, config) for path, tensors in variables.items()]
     return found
+
+
+def _model_above(paths: Sequence[tuple[str, str]]) -> str:
+    """Return the model whose name stands before that of layers: Keras 3 has ``net/head/kernel`` in ``head``.
+
+    Args:
+        paths: The outermost layer of each variable, and its name in there.
+    """
+    layers = {layer for layer, _ in paths}
+    above = {
+        model for layer, path in paths if (model := path.partition("/")[0]) and path.startswith(f"{model}/{layer}/")
+    }
+    above -= layers
+    return above.pop() if len(above) == 1 else ""
+
+
+def _without_model(path: str, layer: str, model: str) -> str:
+    return path.removeprefix(f"{model}/") if path.startswith(f"{model}/{layer}/") else path
 
 
 def _beneath(group: Group, path: str) -> Iterator[tuple[str, Placed]]:
