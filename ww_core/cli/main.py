@@ -23,7 +23,6 @@ from ww_core.cli import (
     label,
     leaderboard,
     listings,
-    plot,
     regressions,
     rename,
     scores,
@@ -288,7 +287,6 @@ app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)
 app.command("importers")(listings.importers)
 app.command("plugins")(listings.plugins)
-app.add_typer(plot.app, name="plot")
 app.add_typer(scores.app, name="scores")
 app.add_typer(series.app, name="series")
 app.add_typer(db.app, name="db")

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ww_core.domain.globs import choose_layers
-from ww_core.domain.name import texts_of
-from ww_core.domain.outcome import State
-from ww_core.errors import NotStoredError, UsageError
-from ww_core.plots.esd import Tail
-
-if TYPE_CHECKING:
-    from ww_core.domain.report import MatrixRow
-    from ww_core.domain.spectrum import Spectrum
-    from ww_core.store.store import Store
+import ww_core as ww
+from ww_plugins.commands.plot.esd import Tail
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,9 +27,9 @@ class FittedSpectrum:
     model: str
     version: str
     profile: str
-    row: MatrixRow
-    spectrum: Spectrum
-    permuted: Spectrum | None
+    row: ww.MatrixRow
+    spectrum: ww.Spectrum
+    permuted: ww.Spectrum | None
     tail: Tail | None
     reason: str = ""
 
@@ -55,7 +46,7 @@ class FittedSpectrum:
 
 
 def spectra_of_layers(
-    store: Store,
+    store: ww.Store,
     models: Sequence[str],
     layers: Sequence[str] = (),
     *,
@@ -78,14 +69,14 @@ def spectra_of_layers(
         StoreError: The database could not be read.
     """
     if not models:
-        raise UsageError("name one model or more")
+        raise ww.UsageError("name one model or more")
     found: list[FittedSpectrum] = []
-    for name in texts_of(models, "models"):
+    for name in models:
         report = store.report(name, profile)
         rows = [row for row in report.layers if (row.is_primary if extractor is None else row.extractor == extractor)]
-        chosen = choose_layers(rows, layers)
+        chosen = ww.choose_layers(rows, layers)
         if not chosen:
-            raise NotStoredError(
+            raise ww.NotStoredError(
                 f"{name}: no layer has a spectrum of extractor {extractor or 'that summaries speak of'}"
             )
         spectra = {
@@ -106,7 +97,7 @@ def spectra_of_layers(
 _NEEDED = ("alpha", "xmin", "D", "sigma", "n_tail")
 
 
-def _tail(row: MatrixRow) -> tuple[Tail | None, str]:
+def _tail(row: ww.MatrixRow) -> tuple[Tail | None, str]:
     """Return the tail that was fitted to a matrix, or why there is none."""
     outcomes = {name: row.metrics.get(name) for name in _NEEDED}
     if outcomes["n_tail"] is None:  # as the peer calls it
@@ -115,7 +106,7 @@ def _tail(row: MatrixRow) -> tuple[Tail | None, str]:
     for name, outcome in outcomes.items():
         if outcome is None:
             return None, f"no {name} is stored"
-        if outcome.state is not State.OK or outcome.number is None:
+        if outcome.state is not ww.State.OK or outcome.number is None:
             return None, outcome.reason or str(outcome.state)
         numbers[name] = float(outcome.number)
     n_tail = int(numbers.pop("n_tail"))

@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ww_core.domain.globs import choose_layers
-from ww_core.domain.name import texts_of
-from ww_core.errors import NotStoredError, UnknownNameError, UsageError
+import ww_core as ww
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from ww_core.domain.report import AnalysisReport
-    from ww_core.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +34,7 @@ class MetricByLayer:
 
 
 def metric_by_layer(
-    store: Store, models: Sequence[str], metric: str, layers: Sequence[str] = (), *, profile: str | None = None
+    store: ww.Store, models: Sequence[str], metric: str, layers: Sequence[str] = (), *, profile: str | None = None
 ) -> list[MetricByLayer]:
     """Return a metric of every matrix of models, one model after the other.
 
@@ -57,28 +52,28 @@ def metric_by_layer(
         StoreError: The database could not be read.
     """
     if not models or not metric:
-        raise UsageError("name one model or more, and a metric")
+        raise ww.UsageError("name one model or more, and a metric")
     found = []
-    for name in texts_of(models, "models"):
+    for name in models:
         try:
             report = store.report(name, profile)
-        except NotStoredError:
+        except ww.NotStoredError:
             own = _of_tables(store, name, metric)
             if own is None:
                 raise
         else:
             own = _of_report(report, metric, layers)
         if not np.isfinite(own.values).any():
-            raise NotStoredError(f"{name}: no layer has a value of {metric}")
+            raise ww.NotStoredError(f"{name}: no layer has a value of {metric}")
         found.append(own)
     return found
 
 
-def _of_report(report: AnalysisReport, metric: str, layers: Sequence[str]) -> MetricByLayer:
+def _of_report(report: ww.AnalysisReport, metric: str, layers: Sequence[str]) -> MetricByLayer:
     columns = {own.name: own for own in report.columns if own.scope == "matrix" and own.type != "text"}
     if metric not in columns:
-        raise UnknownNameError("column of matrices", metric, columns, "ww metrics")
-    rows = choose_layers([row for row in report.layers if row.is_primary], layers)
+        raise ww.UnknownNameError("column of matrices", metric, columns, "ww metrics")
+    rows = ww.choose_layers([row for row in report.layers if row.is_primary], layers)
     numbers = [own.number if (own := row.metrics.get(metric)) is not None else None for row in rows]
     return MetricByLayer(
         name=f"{report.model}@{report.version}" if report.model else report.digest[:12],
@@ -89,13 +84,13 @@ def _of_report(report: AnalysisReport, metric: str, layers: Sequence[str]) -> Me
     )
 
 
-def _of_tables(store: Store, name: str, metric: str) -> MetricByLayer | None:
+def _of_tables(store: ww.Store, name: str, metric: str) -> MetricByLayer | None:
     """Return what imported tables say of the layers of a model; None if none speaks of them."""
     model, _, version = name.partition("@")
     for table in store.reported_tables():
         try:
             values = store.reported_table(table.source, [metric])
-        except UnknownNameError:
+        except ww.UnknownNameError:
             continue
         own = [
             at

@@ -1,4 +1,4 @@
-"""``ww plot``: pictures of what is stored. They need the extra ``plot``."""
+"""Draw what is stored: spectra with their tails, and metrics over the layers of models."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import ww_core as ww
 from ww_core.command import Output, options, store_location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ww_core.use_cases.metric_by_layer import MetricByLayer
+    from ww_plugins.commands.plot.by_layer import MetricByLayer
 
-app = typer.Typer(help="Pictures of what is stored.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Pictures of what is stored.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 Models = Annotated[
     list[str],
@@ -50,13 +51,12 @@ def esd(
     One layer has a panel with logarithmic axes, one with linear axes, and one with D and alpha for each start of the
     tail; several have a panel each.
     """
-    from ww_core.cli.esd_plot import draw
     from ww_core.command.picture import check_plot
-    from ww_core.store.store import open_store
-    from ww_core.use_cases.spectra_of_layers import spectra_of_layers
+    from ww_plugins.commands.plot.esd_pictures import draw
+    from ww_plugins.commands.plot.spectra import spectra_of_layers
 
     check_plot(output, "--output")
-    with open_store(store_location(store), mode="read") as opened:
+    with ww.open_store(store_location(store), mode="read") as opened:
         found = spectra_of_layers(
             opened, models, options.listed(layers, "--layers"), extractor=extractor, profile=profile
         )
@@ -76,7 +76,7 @@ def depth(
     store: options.Store = None,
 ) -> None:
     """Draw a metric over the depth of a network: a point for each matrix, in the order of the layers."""
-    from ww_core.cli.metric_plot import draw_depth
+    from ww_plugins.commands.plot.metric_pictures import draw_depth
 
     _draw_metric(draw_depth, models, metric, output, options.listed(layers, "--layers"), profile, store)
 
@@ -93,7 +93,7 @@ def histogram(
     store: options.Store = None,
 ) -> None:
     """Draw how a metric is spread over the layers of a network: a histogram for each model."""
-    from ww_core.cli.metric_plot import draw_histogram
+    from ww_plugins.commands.plot.metric_pictures import draw_histogram
 
     _draw_metric(draw_histogram, models, metric, output, options.listed(layers, "--layers"), profile, store)
 
@@ -108,11 +108,10 @@ def _draw_metric(
     store: str | None,
 ) -> None:
     from ww_core.command.picture import check_plot
-    from ww_core.store.store import open_store
-    from ww_core.use_cases.metric_by_layer import metric_by_layer
+    from ww_plugins.commands.plot.by_layer import metric_by_layer
 
     check_plot(output, "--output")
-    with open_store(store_location(store), mode="read") as opened:
+    with ww.open_store(store_location(store), mode="read") as opened:
         found = metric_by_layer(opened, models, metric, layers, profile=profile)
     draw(found, metric, output)
     count = sum(own.values.size for own in found)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import ww_core as ww
 from ww_core.command import printable
 from ww_core.command.picture import save_plot
-from ww_core.errors import NotStoredError, NoValue, UsageError
-from ww_core.plots.esd import COLORS, draw_esd, draw_starts
+from ww_plugins.commands.plot.esd import COLORS, draw_esd, draw_starts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ww_core.use_cases.spectra_of_layers import FittedSpectrum
+    from ww_plugins.commands.plot.spectra import FittedSpectrum
 
 MOST_PANELS = 64
 LONGEST_NAME = 44
@@ -34,12 +34,14 @@ def draw(found: Sequence[FittedSpectrum], file: Path) -> None:
     """
     drawable = [own for own in found if _floor(own) < float(own.spectrum.eigenvalues[0])]
     if not drawable:
-        raise NotStoredError("none of the spectra has an eigenvalue above its noise floor: there is nothing to draw")
+        raise ww.NotStoredError("none of the spectra has an eigenvalue above its noise floor: there is nothing to draw")
     panels: dict[str, list[FittedSpectrum]] = {}
     for own in drawable:
         panels.setdefault(own.title, []).append(own)
     if len(panels) > MOST_PANELS:
-        raise UsageError(f"there would be {len(panels)} panels, and {MOST_PANELS} can be looked at: choose by --layers")
+        raise ww.UsageError(
+            f"there would be {len(panels)} panels, and {MOST_PANELS} can be looked at: choose by --layers"
+        )
     save_plot(_one(*panels.values()) if len(panels) == 1 else _several(panels), file, "--output")
 
 
@@ -56,7 +58,7 @@ def _one(layer: Sequence[FittedSpectrum]) -> Figure:
         starts.set_title(
             f"each start of the tail, {_name(own)}" if len(layer) > 1 else "each start of the tail", fontsize=9
         )
-    except NoValue as missing:
+    except ww.NoValue as missing:
         starts.set_axis_off()
         starts.text(0.5, 0.5, str(missing), ha="center", wrap=True, fontsize=8, parse_math=False)
     figure.suptitle(_title(layer), parse_math=False, fontsize=11)

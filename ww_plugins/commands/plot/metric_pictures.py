@@ -8,7 +8,7 @@ import numpy as np
 
 from ww_core.command import printable
 from ww_core.command.picture import save_plot
-from ww_core.plots.esd import COLORS
+from ww_plugins.commands.plot.esd import COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from ww_core.use_cases.metric_by_layer import MetricByLayer
+    from ww_plugins.commands.plot.by_layer import MetricByLayer
 
 MARKERS = "osD^vP*X"
 LONGEST_NAME = 40

@@ -11,8 +11,8 @@ pytest.importorskip("matplotlib")
 from matplotlib.figure import Figure
 
 from ww_core.errors import NotApplicable
-from ww_core.plots.esd import Tail, draw_esd, draw_starts
 from ww_core.spectral.power_law import fit_power_law
+from ww_plugins.commands.plot.esd import Tail, draw_esd, draw_starts
 
 RANDOM = np.random.Generator(np.random.Philox(11))
 PARETO = RANDOM.pareto(1.5, 600) + 1.0

@@ -1,1 +1,0 @@
-"""Pictures, drawn on matplotlib's axes: they need the extra ``plot``."""
