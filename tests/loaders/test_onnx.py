@@ -581,7 +581,7 @@ ACTING = {
         {"W": normal(6, 4, dtype=np.float16), "s": np.float16(0.3), "z": np.int8(1)}, quantized(), "s",
     ),
     "blocks": (
-        {"W": normal(6, 4), "s": abs(normal(3, 4)), "z": whole(3, 4)}, quantized(axis=0, block_size=2), None,
+        {"W": normal(6, 4), "s": abs(normal(3, 4)), "z": whole(3, 4)}, quantized(axis=0, block_size=2), "s",
     ),
     "turned between": (
         {"W": normal(4, 6), "s": abs(normal(4)), "z": np.zeros(4, np.int8)},
@@ -590,6 +590,14 @@ ACTING = {
             node("DequantizeLinear", "wt s z", "w", axis=1),
         ],
         "s1",
+    ),
+    "a zero point that is cast": (
+        {"W": normal(6, 4), "s": np.float32(0.5), "z": np.int64(-3)},
+        [node("Cast", "z", "zc", to=3), *quantized("s zc", "s zc")], "s",
+    ),
+    "rounded, and the scale of a product": (
+        {"W": normal(6, 4), "s": np.float32(0.5), "z": np.int8(0), "t": abs(normal(4))},
+        [*quantized()[:1], node("DequantizeLinear", "wq s z", "d"), node("Mul", "t d", "w")], "s t1",
     ),
     "twice the same": (
         {"W": normal(6, 4), "s": np.float32(0.5), "z": np.int8(0)},
@@ -626,11 +634,11 @@ ACTING = {
     ),
     "a scale and a factor": (
         {"q": whole(6, 4), "t": np.float32(0.1), "s": abs(normal(6, 1))},
-        [node("DequantizeLinear", "q t", "d"), node("Mul", "d s", "w")], "st0",
+        [node("DequantizeLinear", "q t", "d"), node("Mul", "d s", "w")], "t s0",
     ),
     "scales and factors along different axes": (
         {"q": whole(6, 4), "t": abs(normal(4)), "s": abs(normal(6, 1))},
-        [node("DequantizeLinear", "q t", "d"), node("Mul", "d s", "w")], "st0",
+        [node("DequantizeLinear", "q t", "d"), node("Mul", "d s", "w")], "t1 s0",
     ),
     "turned before the scale": (
         {"q": whole(4, 6), "s": abs(normal(6, 1))},
@@ -657,14 +665,12 @@ def test_weights_are_those_that_act(case, is_turned, tmp_path):
     assert np.allclose(numbers[name], expected if is_turned else expected.T, rtol=1e-3 if kind == 10 else 1e-6)
     assert list(layers) == [name]
     assert checkpoint.warnings == ()
-    if which is not None:
-        steps = np.float64(1)
-        for each in which.rstrip("01"):
-            axis = which[-1] if each == which[0] or len(which) == 2 else "1"
-            shape = {"0": (-1, 1), "1": (1, -1)}[axis if axis in "01" else "1"]
-            steps = steps * arrays[each].astype("f8").reshape(shape)
-        told = ww.Rounding.of_steps(steps if is_turned else steps.T)
-        assert layers[name].weight.rounding == ww.ROUNDINGS[str(np.dtype("f4"))].with_at_least(told)
+    steps = np.float64(1)
+    for each in which.split():
+        scale = arrays[each[0]].astype("f8")
+        steps = steps * scale.reshape({"0": (-1, 1), "1": (1, -1)}.get(each[1:], scale.shape))
+    known = ww.Rounding.of_steps(steps if is_turned else steps.T)
+    assert layers[name].weight.rounding == ww.ROUNDINGS["float32"].with_at_least(known)
 
 
 def test_kernels_tables_and_biases_get_the_scales_that_multiply_them(tmp_path):
@@ -734,7 +740,8 @@ NOT_READ = {
         "its scale is not known before the model runs",
     ),
     "no layer behind the scale": (
-        {"s": np.float32(1), "shape": np.array([4, 6])}, [*multiplied(("Mul", "s")), node("Reshape", "w shape", "r")],
+        {"s": np.float32(1), "shape": np.array([4, 6])},
+        [node("Cast", "q", "f", to=1), node("Mul", "f s", "r"), node("Reshape", "r shape", "w")],
         "no operator of a layer takes what its scale makes of it",
     ),
     "a scale behind the product": (
@@ -875,6 +882,16 @@ OTHERS = {
     ),
     "a zero point that is computed": (
         {"W": normal(6, 4), "s": np.float32(1)}, [*quantized("s computed", "s computed"), node("MatMul", "x w")],
+        f"{ROUNDED}: 'W'",
+    ),
+    "rounded, and clipped": (
+        {"W": normal(6, 4), "s": np.float32(1)},
+        [*quantized("s", "s")[:1], node("Clip", "wq", "c"), node("DequantizeLinear", "c s", "w")],
+        f"{ROUNDED}: 'W'",
+    ),
+    "products of what was rounded": (
+        {"W": normal(6, 4), "s": np.float32(1), "x_scale": np.float32(2), "W_scale": np.float32(3)},
+        [*quantized("s", "s")[:1], node("MatMulInteger", "x wq", "y"), node("Mul", "x_scale W_scale", "t")],
         f"{ROUNDED}: 'W'",
     ),
     "rounded twice": (

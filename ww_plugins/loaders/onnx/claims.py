@@ -69,7 +69,7 @@ class Claims:
         made: What is known of each.
         remarks: What the user should know of them besides.
         rescaled: How quantized ones are meant where they are used again.
-        rounded: What becomes of those that are rounded on the way.
+        rounded: What becomes of those that are rounded on the way, with a scale if they get one.
         unread: Why whole numbers that have a scale are not read with it.
     """
 

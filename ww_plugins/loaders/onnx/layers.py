@@ -128,8 +128,8 @@ class Layers:
         value = claim.value
         if isinstance(value.quantization, Quantization) and value.quantization.scale.tensor is tensor:
             value = value.without_scale  # it was not found
-            if value.rounded is not None:
-                self.walk.claims.remarks.add(Remark.ROUNDED, tensor)
+        if value.rounded is not None:
+            self.walk.claims.remarks.add(Remark.ROUNDED, tensor)
         order = claim.order or tuple(range(len(value.axes)))
         axes = order if isinstance(value.quantization, Packed) else tuple(value.axes[axis] for axis in order)
         found = dequantized(value, axes, self._stored)
@@ -185,6 +185,6 @@ def _unclaimed(tensor: Tensor, rounded: Value | None) -> Claim:
     """Say what a tensor is that no operator of a layer uses: a weight of no special kind, unless it is small."""
     value = Value.of(tensor)
     if value.is_float and (len(tensor.shape) > 1 or math.prod(tensor.shape) > _SMALL):
-        meant = value if rounded is None else replace(value, quantization=rounded.quantization)
+        meant = value if rounded is None else replace(rounded, axes=value.axes)
         return Claim(meant, Node(), ww.LayerKind.OTHER)
     return Claim(value, Node())

@@ -18,11 +18,12 @@ from ww_plugins.loaders.onnx.tensors import DTYPES
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from ww_core.loading.mapped import StoredTensor
+    from ww_plugins.loaders.onnx.messages import Tensor
 
 _FEW = 1 << 16  # scales that any weight may have; else each is shared by some numbers
 _PADDING = 1 << 20  # bytes: blocks are filled up
@@ -32,6 +33,7 @@ _OF_A_VISIT, _OF_A_GLANCE = 64, 256  # scales that are read at opening for a vis
 
 _STEPS = frozenset({*SHORT, *FLOAT8, "int8", "uint8", "int16", "uint16", "int32"})
 _SCALES = frozenset({"float32", "float16", "bfloat16", "float64"})
+_ZEROS = _STEPS | _SCALES | {"int64"}
 
 
 def dequantized(value: Value, axes: tuple[int, ...], stored: Callable[[Value], StoredTensor]) -> StoredTensor:
@@ -46,13 +48,9 @@ def dequantized(value: Value, axes: tuple[int, ...], stored: Callable[[Value], S
     found = stored(value)
     if meant is None or found.fault:
         return found
-    others = [None if part is None else stored(part) for part in meant.parts]
-    parts = tuple(replace(part, part=None) for part in (found, *others) if part is not None)
-    whole: _Whole
-    if isinstance(meant, Packed):
-        whole = _Blocks(found, stored(meant.scale), None if meant.zero is None else stored(meant.zero), meant)
-    else:
-        whole = _scaled(found, meant, stored)
+    others = {part.tensor: stored(part) for part in meant.parts if part is not None}
+    parts = (replace(found, part=None), *(replace(others[part.tensor], part=None) for part in meant.parts if part))
+    whole = _blocks(found, meant, others) if isinstance(meant, Packed) else _scaled(found, meant, others)
     made = replace(
         found, dtype="float32", shape=whole.shape, offset=0, content=None, parts=parts,
         described=_description(value, parts), make=whole.numbers,
@@ -90,7 +88,7 @@ def _few(value: Value, stored: Callable[[Value], StoredTensor]) -> npt.NDArray[A
     import numpy as np
 
     part = stored(value)
-    if part.fault or part.dtype not in _STEPS | _SCALES or math.prod(part.shape) > _FEW:
+    if part.fault or part.dtype not in _ZEROS or math.prod(part.shape) > _FEW:
         return np.full(1, np.nan)
     part.file.budget.take("visits", math.prod(part.shape) // _OF_A_VISIT)
     return numbers_of(part, "f8").reshape(-1)
@@ -143,23 +141,18 @@ def _rounding(whole: _Whole, axes: tuple[int, ...]) -> ww.Rounding:
         return ww.Rounding()
 
 
-def _scaled(found: StoredTensor, meant: Quantization, stored: Callable[[Value], StoredTensor]) -> _Scaled:
+def _scaled(found: StoredTensor, meant: Quantization, others: Mapping[Tensor, StoredTensor]) -> _Scaled:
     def shared(value: Value | None, axis: int, block: int = 0) -> Shared | None:
-        return None if value is None else Shared(stored(value), axis, block)
+        return None if value is None else Shared(others[value.tensor], axis, block)
 
     rounding = None
     if meant.rounded is not None:
-        by, dtypes = meant.rounded.by, (DTYPES.get(meant.rounded.code, ""), DTYPES.get(meant.rounded.precision, ""))
-        rounding = Quantizer(Shared(stored(by.scale), by.axis, by.block), shared(by.zero, by.axis, by.block), *dtypes)
-    return _Scaled(
-        found,
-        (
-            Shared(stored(meant.scale), meant.axis, meant.block),
-            *(Shared(stored(factor.value), factor.axis) for factor in meant.factors),
-        ),
-        shared(meant.zero, meant.axis, meant.block),
-        rounding,
-    )
+        by, dtypes = meant.rounded.by, (DTYPES.get(code, "") for code in (meant.rounded.code, meant.rounded.precision))
+        own = Shared(others[by.scale.tensor], by.axis, by.block)
+        rounding = Quantizer(own, shared(by.zero, by.axis, by.block), *dtypes)
+    scale = Shared(others[meant.scale.tensor], meant.axis, meant.block)
+    factors = (Shared(others[factor.value.tensor], factor.axis) for factor in meant.factors)
+    return _Scaled(found, (scale, *factors), shared(meant.zero, meant.axis, meant.block), rounding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +222,10 @@ class _Scaled:
             for factor in self.factors:
                 factor.combine(np.multiply, numbers)
             return numbers.astype("<f4", copy=False)
+
+
+def _blocks(found: StoredTensor, meant: Packed, others: Mapping[Tensor, StoredTensor]) -> _Blocks:
+    return _Blocks(found, others[meant.scale.tensor], None if meant.zero is None else others[meant.zero.tensor], meant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +321,7 @@ def _check_parts(whole: _Whole, scales: Sequence[StoredTensor], zeros: Sequence[
     if whole.dtype not in _STEPS:
         raise UnfitError(f"numbers of dtype {whole.dtype} with scales are not read")
     for zero in known:
-        if zero.dtype not in _STEPS | _SCALES:
+        if zero.dtype not in _ZEROS:
             raise UnfitError(f"numbers of dtype {zero.dtype} with scales are not read")
     if whole.found.nbytes > 16 * numbers + _PADDING:
         raise UnfitError("it has more bytes than its numbers take")

@@ -25,8 +25,9 @@ _MOST_FACTORS = 4
 def cast(use: Use) -> None:
     """Pass a tensor on in another dtype."""
     known = use.known(0)
-    if isinstance(known, Value) and known.is_float and use.integer("to", 1) in _WHOLE:
-        known = replace(known, remark=Remark.CUT)
+    if isinstance(known, Value):
+        code = use.integer("to", 1)
+        known = replace(known, cast_to=code, remark=Remark.CUT if known.is_float and code in _WHOLE else known.remark)
     use.makes(known)
 
 
@@ -43,7 +44,9 @@ def quantize(use: Use) -> None:
     use.buffers(1, 2)
     rounded = _rounded(use, known)
     if rounded is not None and known.quantization is None:
-        use.makes(replace(known, rounded=rounded))
+        made = replace(known, rounded=rounded)
+        use.claims.rounded.setdefault(known.tensor, made)
+        use.makes(made)
     elif rounded is not None and _is_the_same(known.quantization, rounded):
         use.makes(known)  # which is so already
     else:
@@ -54,7 +57,9 @@ def _rounded(use: Use, value: Value) -> Rounded | None:
     by = _quantization(use, value)
     if by is None:
         return None
-    code = by.zero.tensor.code if by.zero is not None else use.integer("output_dtype", 0) or _UINT8
+    code = use.integer("output_dtype", 0) or _UINT8
+    if by.zero is not None:
+        code = by.zero.cast_to or by.zero.tensor.code
     is_known = code in _MADE and (code not in _FLOAT8 or use.integer("saturate", 1) != 0)
     return Rounded(by, code, use.integer("precision", 0) or by.scale.tensor.code) if is_known else None
 
@@ -166,7 +171,7 @@ def _look_up(use: Use, rows: Looked, meant: Quantization) -> None:
 def _give(use: Use, value: Value, meant: Quantization) -> None:
     made = value.meant_by(meant) if value.quantization is None else replace(value, quantization=meant)
     if isinstance(made.quantization, Quantization) and made.quantization.rounded is not None:
-        use.claims.rounded.setdefault(value.tensor, made)
+        use.claims.rounded[value.tensor] = made
     _list(use, value, "no operator of a layer takes what its scale makes of it")
     use.makes(made)
 

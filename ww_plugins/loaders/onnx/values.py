@@ -125,6 +125,7 @@ class Value:
         rounded: How they became whole ones on the way, which have no scale yet.
         zero: What was subtracted from whole numbers on the way, which have no scale yet.
         remark: What the user should know where it is a weight.
+        cast_to: The dtype that it got last, as the format's number; 0 for that in which it is stored.
     """
 
     tensor: Tensor
@@ -133,6 +134,7 @@ class Value:
     rounded: Rounded | None = None
     zero: Along | None = None
     remark: Remark | None = None
+    cast_to: int = 0
 
     @classmethod
     def of(cls, tensor: Tensor) -> Value:
