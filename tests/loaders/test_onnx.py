@@ -607,6 +607,22 @@ ACTING = {
         ],
         "s",
     ),
+    "twice, and another scale then": (
+        {"W": normal(6, 4), "s": np.float32(0.5), "t": np.float32(2), "z": np.int8(0)},
+        [
+            *quantized()[:1], node("DequantizeLinear", "wq s z", "wd"), node("QuantizeLinear", "wd s z", "we"),
+            node("DequantizeLinear", "we t z", "w"),
+        ],
+        "t",
+    ),
+    "whole numbers, and another scale then": (
+        {"q": whole(6, 4), "s": np.float32(0.5), "t": np.float32(2), "z": np.int8(0)},
+        [
+            node("DequantizeLinear", "q s z", "wd"), node("QuantizeLinear", "wd s z", "we"),
+            node("DequantizeLinear", "we t z", "w"),
+        ],
+        "t",
+    ),
     "a product with one scale": ({"q": whole(6, 4), "s": np.float32(0.5)}, multiplied(("Mul", "s")), "s"),
     "a product with a row": ({"q": whole(6, 4), "s": abs(normal(4))}, multiplied(("Mul", "s")), "s1"),
     "a product with a matrix of one row": ({"q": whole(6, 4), "s": abs(normal(1, 4))}, multiplied(("Mul", "s")), "s1"),

@@ -12,6 +12,7 @@ from ww_core.loading.mapped import StoredTensor, transposed
 from ww_core.loading.names import FreeNames
 from ww_core.loading.state_dict import Part, is_named_buffer, is_named_recurrent, plain_names
 from ww_plugins.loaders.onnx.claims import Claim, Piece
+from ww_plugins.loaders.onnx.equal import are_equal
 from ww_plugins.loaders.onnx.messages import Node
 from ww_plugins.loaders.onnx.naming import (
     is_made_up,
@@ -22,7 +23,7 @@ from ww_plugins.loaders.onnx.naming import (
     suggests_folding,
     tells_folding,
 )
-from ww_plugins.loaders.onnx.quantized import are_equal, dequantized, listed
+from ww_plugins.loaders.onnx.quantized import dequantized, listed
 from ww_plugins.loaders.onnx.remarks import Remark
 from ww_plugins.loaders.onnx.tensors import Tensors, slice_of
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value

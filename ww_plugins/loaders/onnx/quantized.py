@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import ww_core as ww
 from ww_core.loading.contents import BITS, description_of
 from ww_core.loading.excess import excess_over_parts
-from ww_plugins.loaders.onnx.numbers import FLOAT8, SHORT, largest_of, numbers_of, split
-from ww_plugins.loaders.onnx.shared import Quantizer, Shared, UnfitError
+from ww_plugins.loaders.onnx.numbers import FLOAT8, largest_of, numbers_of, split
+from ww_plugins.loaders.onnx.shared import FEW, OF_A_VISIT, SCALES, STEPS, ZEROS, Quantizer, Shared, UnfitError
 from ww_plugins.loaders.onnx.tensors import DTYPES
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
@@ -25,15 +25,10 @@ if TYPE_CHECKING:
     from ww_core.loading.mapped import StoredTensor
     from ww_plugins.loaders.onnx.messages import Tensor
 
-_FEW = 1 << 16  # scales that any weight may have; else each is shared by some numbers
 _PADDING = 1 << 20  # bytes: blocks are filled up
 _AT_ONCE = 1 << 18  # numbers that are made together
 _MOST_STEPS = 1 << 20  # scales of which each one tells the rounding: of more, the largest one does
-_OF_A_VISIT, _OF_A_GLANCE = 64, 256  # scales that are read at opening for a visit of the budget: each, and the largest
-
-_STEPS = frozenset({*SHORT, *FLOAT8, "int8", "uint8", "int16", "uint16", "int32"})
-_SCALES = frozenset({"float32", "float16", "bfloat16", "float64"})
-_ZEROS = _STEPS | _SCALES | {"int64"}
+_OF_A_GLANCE = 256  # scales that are read at opening for a visit of the budget, where only the largest one counts
 
 
 def dequantized(value: Value, axes: tuple[int, ...], stored: Callable[[Value], StoredTensor]) -> StoredTensor:
@@ -62,36 +57,6 @@ def dequantized(value: Value, axes: tuple[int, ...], stored: Callable[[Value], S
     if why := excess_over_parts(made):
         return _refused(found, made, why)
     return replace(made, rounding=_rounding(whole, axes))
-
-
-def are_equal(
-    one: Quantization | Packed, other: Quantization | Packed, stored: Callable[[Value], StoredTensor]
-) -> bool:
-    """Whether two ways in which the same whole numbers are meant have equal scales and zero points."""
-    if one.layout != other.layout:
-        return False
-    return all(_hold_the_same(*pair, stored) for pair in zip(one.parts, other.parts, strict=True))
-
-
-def _hold_the_same(one: Value | None, other: Value | None, stored: Callable[[Value], StoredTensor]) -> bool:
-    """Whether two tensors have the same numbers, if those are few; one that is not there has none but zeros."""
-    if one is None or other is None:
-        return not any(_few(part, stored).any() for part in (one, other) if part is not None)
-    if one.tensor is other.tensor:
-        return True
-    left, right = _few(one, stored), _few(other, stored)
-    return len(left) == len(right) and bool((left == right).all())
-
-
-def _few(value: Value, stored: Callable[[Value], StoredTensor]) -> npt.NDArray[Any]:
-    """Return the numbers of a tensor in a row; NaN, which equals nothing, where they are many or no numbers."""
-    import numpy as np
-
-    part = stored(value)
-    if part.fault or part.dtype not in _ZEROS or math.prod(part.shape) > _FEW:
-        return np.full(1, np.nan)
-    part.file.budget.take("visits", math.prod(part.shape) // _OF_A_VISIT)
-    return numbers_of(part, "f8").reshape(-1)
 
 
 def listed(value: Value, found: StoredTensor, why: str) -> StoredTensor:
@@ -129,7 +94,7 @@ def _rounding(whole: _Whole, axes: tuple[int, ...]) -> ww.Rounding:
         return ww.Rounding(2.0**-fraction)
     counts, budget = [math.prod(part.shape) for part in whole.scales], whole.found.file.budget
     if math.prod(counts) <= _MOST_STEPS:
-        budget.take("visits", math.prod(counts) // _OF_A_VISIT)
+        budget.take("visits", math.prod(counts) // OF_A_VISIT)
         steps = whole.steps()
     else:
         budget.take("visits", sum(counts) // _OF_A_GLANCE)
@@ -195,7 +160,7 @@ class _Scaled:
             own, zero = self.rounding.scale, self.rounding.zero
             _check_parts(self, [own.part], [None if zero is None else zero.part])
             _check_counts(own, zero, self.shape)
-            if self.found.dtype not in _SCALES:
+            if self.found.dtype not in SCALES:
                 raise UnfitError(f"numbers of dtype {self.found.dtype} are not rounded")
 
     def steps(self) -> npt.NDArray[Any]:
@@ -316,14 +281,14 @@ def _check_counts(scale: Shared, zero: Shared | None, shape: tuple[int, ...]) ->
 def _check_parts(whole: _Whole, scales: Sequence[StoredTensor], zeros: Sequence[StoredTensor | None]) -> None:
     """Compare what both kinds have in common."""
     numbers, known = math.prod(whole.shape), [zero for zero in zeros if zero is not None]
-    if any(scale.dtype not in _SCALES or scale.fault for scale in scales) or any(zero.fault for zero in known):
+    if any(scale.dtype not in SCALES or scale.fault for scale in scales) or any(zero.fault for zero in known):
         raise UnfitError("its scales are no floating-point numbers")
-    if whole.dtype not in _STEPS:
+    if whole.dtype not in STEPS:
         raise UnfitError(f"numbers of dtype {whole.dtype} with scales are not read")
     for zero in known:
-        if zero.dtype not in _ZEROS:
+        if zero.dtype not in ZEROS:
             raise UnfitError(f"numbers of dtype {zero.dtype} with scales are not read")
     if whole.found.nbytes > 16 * numbers + _PADDING:
         raise UnfitError("it has more bytes than its numbers take")
-    if any(math.prod(part.shape) > _FEW + numbers // 8 for part in (*scales, *known)):
+    if any(math.prod(part.shape) > FEW + numbers // 8 for part in (*scales, *known)):
         raise UnfitError("it has too many scales for its numbers")

@@ -47,8 +47,8 @@ def quantize(use: Use) -> None:
         made = replace(known, rounded=rounded)
         use.claims.rounded.setdefault(known.tensor, made)
         use.makes(made)
-    elif rounded is not None and _is_the_same(known.quantization, rounded):
-        use.makes(known)  # which is so already
+    elif rounded is not None and _undoes(rounded, known):
+        use.makes(known.without_scale)
     else:
         use.makes(replace(known, remark=Remark.ROUNDED))
 
@@ -64,12 +64,15 @@ def _rounded(use: Use, value: Value) -> Rounded | None:
     return Rounded(by, code, use.integer("precision", 0) or by.scale.tensor.code) if is_known else None
 
 
-def _is_the_same(known: object, rounded: Rounded) -> bool:
-    """Whether a tensor has the scale by which it is rounded again."""
-    if not isinstance(known, Quantization) or known.factors:
+def _undoes(rounded: Rounded, value: Value) -> bool:
+    """Whether rounding gives the whole numbers again of which a value was made."""
+    meant = value.quantization
+    if not isinstance(meant, Quantization) or meant.factors:
         return False
-    tensors = [[part and part.tensor for part in (each.scale, each.zero)] for each in (known, rounded.by)]
-    return tensors[0] == tensors[1] and known.layout == replace(rounded.by, rounded=known.rounded).layout
+    code = meant.rounded.code if meant.rounded is not None else value.tensor.code
+    tensors = [[part and part.tensor for part in (each.scale, each.zero)] for each in (meant, rounded.by)]
+    is_laid_so = meant.layout == replace(rounded.by, rounded=meant.rounded).layout
+    return code == rounded.code and tensors[0] == tensors[1] and is_laid_so
 
 
 def dequantize(use: Use) -> None:

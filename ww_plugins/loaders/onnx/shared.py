@@ -7,13 +7,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ww_core.loading.contents import BITS
-from ww_plugins.loaders.onnx.numbers import numbers_of
+from ww_plugins.loaders.onnx.numbers import FLOAT8, SHORT, numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from ww_core.loading.mapped import StoredTensor
+
+
+STEPS = frozenset({*SHORT, *FLOAT8, "int8", "uint8", "int16", "uint16", "int32"})
+"""Dtypes of numbers that have scales."""
+
+SCALES = frozenset({"float32", "float16", "bfloat16", "float64"})
+"""Dtypes of scales."""
+
+ZEROS = STEPS | SCALES | {"int64"}
+"""Dtypes of zero points."""
+
+FEW = 1 << 16
+"""Scales that any weight may have; else each is shared by some numbers."""
+
+OF_A_VISIT = 64
+"""Scales that are read at opening for a visit of the budget."""
 
 
 class UnfitError(Exception):
@@ -103,7 +119,8 @@ class Quantizer:
         if self.dtype.startswith("float8"):
             kind = getattr(ml_dtypes, self.dtype)
             most = _MOST[self.dtype]
-            numbers[...] = np.clip(numbers, -most, most).astype(kind)
+            np.clip(numbers, -most, most, out=numbers)
+            numbers[...] = numbers.astype(kind)
             return
         np.rint(numbers, out=numbers)  # half to even
         if self.zero is not None:
