@@ -733,6 +733,26 @@ def test_weights_may_be_rounded_to_few_bits(code, tmp_path):
     assert layers["W"].weight.told_rounding
 
 
+def test_kernels_and_matrices_of_recurrent_layers_may_be_rounded(tmp_path):
+    arrays = {
+        "K": normal(4, 3, 3, 3), "s": abs(normal(4)), "z": np.zeros(4, np.int8), "W": normal(2, 16, 5),
+        "t": np.float32(1.5), "R": normal(2, 16, 4),
+    }  # fmt: skip
+    nodes = [
+        node("QuantizeLinear", "K s z", "k1", axis=0), node("DequantizeLinear", "k1 s z", "k2", axis=0),
+        node("Conv", "x k2"), *quantized("t", "t"), node("LSTM", "x w R", direction="bidirectional", hidden_size=4),
+    ]  # fmt: skip
+    layers, numbers, _ = read(saved(tmp_path / "net.onnx", nodes, arrays))
+    scale = arrays["s"].reshape(4, 1, 1, 1)
+    assert np.allclose(numbers["K"], np.clip(np.rint(arrays["K"] / scale), -128, 127) * scale, rtol=1e-6)
+    steps = ww.ROUNDINGS["float32"].with_at_least(ww.Rounding.of_steps(scale.astype("f8")))
+    assert layers["K"].weight.rounding == steps
+    rounded = np.clip(np.rint(arrays["W"] / np.float32(1.5)), 0, 255) * np.float32(1.5)
+    assert np.array_equal(numbers["W.forward"], rounded[0])
+    assert np.array_equal(numbers["W.reverse"], rounded[1])
+    assert np.array_equal(numbers["R.reverse"], arrays["R"][1])
+
+
 def test_a_rounded_weight_that_no_operator_takes_is_what_acts_too(tmp_path):
     arrays = {"W": normal(6, 4), "s": np.float32(1.5), "z": np.int8(0), "shape": np.array([4, 6])}
     path = saved(tmp_path / "net.onnx", [*quantized(), node("Reshape", "w shape", "r"), node("MatMul", "x r")], arrays)
