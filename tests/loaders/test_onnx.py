@@ -534,10 +534,273 @@ def test_what_is_quantized_on_the_way_is_looked_through(tmp_path):
     )
     assert told(path) == {"fc": ("dense", (4, 5), 1, "b"), "c": ("dense", (6, 4), 1, "")}
     _, numbers, checkpoint = read(path)
-    assert np.array_equal(numbers["fc.weight"], arrays["fc.weight"].T)
+    rounded = np.clip(np.rint(arrays["fc.weight"] / 0.5) + 3, 0, 255)
+    assert np.array_equal(numbers["fc.weight"], ((rounded - 3) * 0.5).T.astype("f4"))
     assert np.array_equal(numbers["b"], (arrays["b"] * 0.5).astype("f4"))
     assert np.array_equal(numbers["c_quantized"], arrays["c_quantized"].T * np.float32(0.25))
     assert "m_quantized" in {skipped.name for skipped in checkpoint.skipped}
+
+
+def quantized(q="s z", dq="s z", **attributes):
+    """Nodes that round ``W``, and give it a scale again, under the name ``w``."""
+    return [
+        node("QuantizeLinear", f"W {q}", "wq", **attributes),
+        node("DequantizeLinear", f"wq {dq}", "w", **attributes),
+    ]
+
+
+def multiplied(*steps, q="q", to=1):
+    """Nodes that spell out what whole numbers mean, under the name ``w``."""
+    names = [f"step{place}" for place in range(len(steps))] + ["w"]
+    nodes = [node("Cast", q, names[0], to=to)]
+    for place, (op, other) in enumerate(steps):
+        nodes.append(node(op, f"{names[place]} {other}", names[place + 1]))
+    return nodes
+
+
+TIES = np.float32([[0.75, 2.25, -0.75, 3.75], [-2.25, 500, -500, 0.1], [1, 2, 3, 4]])
+ACTING = {
+    "few levels": ({"W": normal(6, 4), "s": np.float32(1.5), "z": np.int8(0)}, quantized(), "s"),
+    "halves are rounded to even, and clipped": ({"W": TIES, "s": np.float32(1.5), "z": np.int8(3)}, quantized(), "s"),
+    "another scale": (
+        {"W": normal(6, 4), "s": np.float32(0.01), "t": np.float32(0.1), "z": np.int8(0)}, quantized(dq="t z"), "t",
+    ),
+    "another zero point": (
+        {"W": normal(6, 4), "s": np.float32(0.5), "z": np.int8(0), "y": np.int8(2)}, quantized(dq="s y"), "s",
+    ),
+    "per axis 0": ({"W": normal(6, 4), "s": abs(normal(6)), "z": whole(6)}, quantized(axis=0), "s0"),
+    "per axis 1, other scales": (
+        {"W": normal(6, 4), "s": abs(normal(4)), "t": abs(normal(4)), "z": whole(4)}, quantized(dq="t z", axis=1), "t1",
+    ),
+    "bytes without a zero point": ({"W": normal(6, 4), "s": np.float32(0.25)}, quantized("s", "s"), "s"),
+    "bytes with a zero point": (
+        {"W": normal(6, 4), "s": np.float32(0.25), "z": np.uint8(128)}, quantized(), "s",
+    ),
+    "sixteen bits": ({"W": normal(6, 4), "s": np.float32(1e-4), "z": np.int16(9)}, quantized(), "s"),
+    "half precision": (
+        {"W": normal(6, 4, dtype=np.float16), "s": np.float16(0.3), "z": np.int8(1)}, quantized(), "s",
+    ),
+    "blocks": (
+        {"W": normal(6, 4), "s": abs(normal(3, 4)), "z": whole(3, 4)}, quantized(axis=0, block_size=2), "s",
+    ),
+    "turned between": (
+        {"W": normal(4, 6), "s": abs(normal(4)), "z": np.zeros(4, np.int8)},
+        [
+            node("QuantizeLinear", "W s z", "wq", axis=0), node("Transpose", "wq", "wt", perm=[1, 0]),
+            node("DequantizeLinear", "wt s z", "w", axis=1),
+        ],
+        "s1",
+    ),
+    "a zero point that is cast": (
+        {"W": normal(6, 4), "s": np.float32(0.5), "z": np.int64(-3)},
+        [node("Cast", "z", "zc", to=3), *quantized("s zc", "s zc")], "s",
+    ),
+    "rounded, and the scale of a product": (
+        {"W": normal(6, 4), "s": np.float32(0.5), "z": np.int8(0), "t": abs(normal(4))},
+        [*quantized()[:1], node("DequantizeLinear", "wq s z", "d"), node("Mul", "t d", "w")], "s t1",
+    ),
+    "twice the same": (
+        {"W": normal(6, 4), "s": np.float32(0.5), "z": np.int8(0)},
+        [
+            *quantized()[:1], node("DequantizeLinear", "wq s z", "wd"), node("QuantizeLinear", "wd s z", "we"),
+            node("DequantizeLinear", "we s z", "w"),
+        ],
+        "s",
+    ),
+    "twice, and another scale then": (
+        {"W": normal(6, 4), "s": np.float32(0.5), "t": np.float32(2), "z": np.int8(0)},
+        [
+            *quantized()[:1], node("DequantizeLinear", "wq s z", "wd"), node("QuantizeLinear", "wd s z", "we"),
+            node("DequantizeLinear", "we t z", "w"),
+        ],
+        "t",
+    ),
+    "whole numbers, and another scale then": (
+        {"q": whole(6, 4), "s": np.float32(0.5), "t": np.float32(2), "z": np.int8(0)},
+        [
+            node("DequantizeLinear", "q s z", "wd"), node("QuantizeLinear", "wd s z", "we"),
+            node("DequantizeLinear", "we t z", "w"),
+        ],
+        "t",
+    ),
+    "a product with one scale": ({"q": whole(6, 4), "s": np.float32(0.5)}, multiplied(("Mul", "s")), "s"),
+    "a product with a row": ({"q": whole(6, 4), "s": abs(normal(4))}, multiplied(("Mul", "s")), "s1"),
+    "a product with a matrix of one row": ({"q": whole(6, 4), "s": abs(normal(1, 4))}, multiplied(("Mul", "s")), "s1"),
+    "a product with a matrix of one column": (
+        {"q": whole(6, 4), "s": abs(normal(6, 1))}, multiplied(("Mul", "s")), "s0",
+    ),
+    "a scale that comes first": (
+        {"q": whole(6, 4), "s": abs(normal(6, 1))},
+        [node("Cast", "q", "f", to=1), node("Mul", "s f", "w")],
+        "s0",
+    ),
+    "a zero point before": (
+        {"q": whole(6, 4, dtype=np.uint8), "z": np.float32(128), "s": abs(normal(6, 1))},
+        multiplied(("Sub", "z"), ("Mul", "s")), "s0",
+    ),
+    "zero points before": (
+        {"q": whole(6, 4), "z": normal(6, 1), "s": abs(normal(6, 1))}, multiplied(("Sub", "z"), ("Mul", "s")), "s0",
+    ),
+    "zero points that are whole": (
+        {"q": whole(6, 4, dtype=np.uint8), "z": whole(4, dtype=np.uint8), "s": np.float32(0.5)},
+        [node("Cast", "z", "zf", to=1), *multiplied(("Sub", "zf"), ("Mul", "s"))], "s",
+    ),
+    "scales of half precision": (
+        {"q": np.int8([[1, -2], [3, 4]]), "s": np.float16([0.5, 0.25])}, multiplied(("Mul", "s"), to=10), "s1",
+    ),
+    "a scale and a factor": (
+        {"q": whole(6, 4), "t": np.float32(0.1), "s": abs(normal(6, 1))},
+        [node("DequantizeLinear", "q t", "d"), node("Mul", "d s", "w")], "t s0",
+    ),
+    "scales and factors along different axes": (
+        {"q": whole(6, 4), "t": abs(normal(4)), "s": abs(normal(6, 1))},
+        [node("DequantizeLinear", "q t", "d"), node("Mul", "d s", "w")], "t1 s0",
+    ),
+    "turned before the scale": (
+        {"q": whole(4, 6), "s": abs(normal(6, 1))},
+        [node("Transpose", "q", "t", perm=[1, 0]), *multiplied(("Mul", "s"), q="t")], "s0",
+    ),
+    "rounded, and then spelled out": (
+        {"W": normal(6, 4), "s": np.float32(0.5), "z": np.int8(1), "zero": np.float32(1)},
+        [*quantized()[:1], *multiplied(("Sub", "zero"), ("Mul", "s"), q="wq")], "s",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+@pytest.mark.parametrize("case", ACTING)
+def test_weights_are_those_that_act(case, is_turned, tmp_path):
+    arrays, nodes, which = ACTING[case]
+    kind = 10 if arrays["s"].dtype == np.float16 else 1
+    output = onnx.helper.make_tensor_value_info("w", kind, None)
+    expected = evaluated(saved(tmp_path / "oracle.onnx", nodes, arrays, graph=([], [output]))).astype(np.float32)
+    layer = [node("Transpose", "w", "v", perm=[1, 0]), node("MatMul", "x v")] if is_turned else [node("MatMul", "x w")]
+    path = saved(tmp_path / "net.onnx", [*nodes, *layer], arrays)
+    layers, numbers, checkpoint = read(path)
+    (name,) = {"q", "W"} & set(arrays)
+    assert np.allclose(numbers[name], expected if is_turned else expected.T, rtol=1e-3 if kind == 10 else 1e-6)
+    assert list(layers) == [name]
+    assert checkpoint.warnings == ()
+    steps = np.float64(1)
+    for each in which.split():
+        scale = arrays[each[0]].astype("f8")
+        steps = steps * scale.reshape({"0": (-1, 1), "1": (1, -1)}.get(each[1:], scale.shape))
+    known = ww.Rounding.of_steps(steps if is_turned else steps.T)
+    assert layers[name].weight.rounding == ww.ROUNDINGS["float32"].with_at_least(known)
+
+
+def test_kernels_tables_and_biases_get_the_scales_that_multiply_them(tmp_path):
+    arrays = {
+        "k": whole(4, 3, 3, 3), "ks": abs(normal(4, 1, 1, 1)), "t": whole(9, 4), "ts": np.float32(0.5),
+        "r": whole(9, 4), "rs": abs(normal(4)), "g": whole(5, 4), "gs": abs(normal(5, 1)),
+        "b": whole(5), "bs": np.float32(0.25), "R": normal(9, 4), "Rs": np.float32(0.5),
+    }  # fmt: skip
+    nodes = [
+        node("Cast", "k", "k1", to=1), node("Mul", "k1 ks", "k2"), node("Conv", "x k2"),
+        node("Cast", "t", "t1", to=1), node("Mul", "t1 ts", "t2"), node("Gather", "t2 x"),
+        node("Gather", "r x", "r1"), node("Cast", "r1", "r2", to=1), node("Mul", "r2 rs", "r3"),
+        node("Cast", "g", "g1", to=1), node("Mul", "g1 gs", "g2"),
+        node("Cast", "b", "b1", to=1), node("Mul", "b1 bs", "b2"), node("Gemm", "x g2 b2", transB=1),
+        node("QuantizeLinear", "R Rs", "R1"), node("Gather", "R1 x", "R2"), node("DequantizeLinear", "R2 Rs", "R3"),
+    ]  # fmt: skip
+    path = saved(tmp_path / "net.onnx", nodes, arrays)
+    assert told(path) == {
+        "k": ("conv2d", (4, 3, 3, 3), 1, ""),
+        "t": ("embedding", (9, 4), 1, ""),
+        "r": ("embedding", (9, 4), 1, ""),
+        "g": ("dense", (5, 4), 1, "b"),
+        "R": ("embedding", (9, 4), 1, ""),
+    }
+    _, numbers, checkpoint = read(path)
+    for name in "ktrgb":
+        assert np.array_equal(numbers[name], (arrays[name] * arrays[f"{name}s"]).astype("f4"))
+    assert np.array_equal(numbers["R"], np.clip(np.rint(arrays["R"] / 0.5), 0, 255) * np.float32(0.5))
+    assert {"ks", "ts", "rs", "gs", "bs"} <= {buffer.name for buffer in checkpoint.buffers}
+    assert checkpoint.warnings == ()
+
+
+@pytest.mark.parametrize("code", [17, 18, 19, 20, 22, 21])
+def test_weights_may_be_rounded_to_few_bits(code, tmp_path):
+    weight = 40 * normal(6, 4)
+    weight[0, 0] = 1e6
+    arrays = {"W": weight, "s": np.float32(0.5)}
+    nodes = [node("QuantizeLinear", "W s", "wq", output_dtype=code), node("DequantizeLinear", "wq s", "w")]
+    output = onnx.helper.make_tensor_value_info("w", 1, None)
+    expected = evaluated(saved(tmp_path / "oracle.onnx", nodes, arrays, graph=([], [output]), opsets=(("", 23),)))
+    path = saved(tmp_path / "net.onnx", [*nodes, node("Gemm", "x w", transB=1)], arrays, opsets=(("", 23),))
+    layers, numbers, _ = read(path)
+    assert np.array_equal(numbers["W"], expected)
+    assert layers["W"].weight.told_rounding
+
+
+def test_kernels_and_matrices_of_recurrent_layers_may_be_rounded(tmp_path):
+    arrays = {
+        "K": normal(4, 3, 3, 3), "s": abs(normal(4)), "z": np.zeros(4, np.int8), "W": normal(2, 16, 5),
+        "t": np.float32(1.5), "R": normal(2, 16, 4),
+    }  # fmt: skip
+    nodes = [
+        node("QuantizeLinear", "K s z", "k1", axis=0), node("DequantizeLinear", "k1 s z", "k2", axis=0),
+        node("Conv", "x k2"), *quantized("t", "t"), node("LSTM", "x w R", direction="bidirectional", hidden_size=4),
+    ]  # fmt: skip
+    layers, numbers, _ = read(saved(tmp_path / "net.onnx", nodes, arrays))
+    scale = arrays["s"].reshape(4, 1, 1, 1)
+    assert np.allclose(numbers["K"], np.clip(np.rint(arrays["K"] / scale), -128, 127) * scale, rtol=1e-6)
+    steps = ww.ROUNDINGS["float32"].with_at_least(ww.Rounding.of_steps(scale.astype("f8")))
+    assert layers["K"].weight.rounding == steps
+    rounded = np.clip(np.rint(arrays["W"] / np.float32(1.5)), 0, 255) * np.float32(1.5)
+    assert np.array_equal(numbers["W.forward"], rounded[0])
+    assert np.array_equal(numbers["W.reverse"], rounded[1])
+    assert np.array_equal(numbers["R.reverse"], arrays["R"][1])
+
+
+def test_a_rounded_weight_that_no_operator_takes_is_what_acts_too(tmp_path):
+    arrays = {"W": normal(6, 4), "s": np.float32(1.5), "z": np.int8(0), "shape": np.array([4, 6])}
+    path = saved(tmp_path / "net.onnx", [*quantized(), node("Reshape", "w shape", "r"), node("MatMul", "x r")], arrays)
+    assert told(path) == {"W": ("other", (6, 4), 1, "")}
+    assert np.array_equal(read(path)[1]["W"], np.rint(arrays["W"] / np.float32(1.5)) * np.float32(1.5))
+
+
+NOT_READ = {
+    "scales along two axes": ({"s": normal(6, 4)}, multiplied(("Mul", "s")), "its scales do not lie along one axis"),
+    "scales of another length": ({"s": normal(3)}, multiplied(("Mul", "s")), "its scales do not lie along one axis"),
+    "more axes than it has": ({"s": normal(1, 1, 1)}, multiplied(("Mul", "s")), "its scales do not lie along one axis"),
+    "other axes for zero points": (
+        {"z": normal(6, 1), "s": normal(4)}, multiplied(("Sub", "z"), ("Mul", "s")),
+        "its scales lie along another axis than its zero points",
+    ),
+    "a scale that is computed": (
+        {}, [node("DequantizeLinear", "q computed", "w")], "its scale is not known before the model runs",
+    ),
+    "a zero point that is computed": (
+        {"s": np.float32(1)}, [node("DequantizeLinear", "q s computed", "w")],
+        "its scale is not known before the model runs",
+    ),
+    "no layer behind the scale": (
+        {"s": np.float32(1), "shape": np.array([4, 6])},
+        [node("Cast", "q", "f", to=1), node("Mul", "f s", "r"), node("Reshape", "r shape", "w")],
+        "no operator of a layer takes what its scale makes of it",
+    ),
+    "a scale behind the product": (
+        {"s": normal(4)}, [node("Cast", "q", "f", to=1), node("MatMul", "x f", "y"), node("Mul", "y s")],
+        "its scale follows the product, and may be that of the input",
+    ),
+    "a scale that divides": ({"s": normal(4)}, multiplied(("Div", "s")), "a scale divides it, which is not read"),
+    "many factors": (
+        {"s": normal(4)}, multiplied(*[("Mul", "s")] * 6), "too many factors multiply it",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_READ)
+def test_whole_numbers_whose_scales_do_not_fit_are_listed(case, tmp_path):
+    arrays, nodes, why = NOT_READ[case]
+    path = saved(tmp_path / "net.onnx", [*nodes, node("MatMul", "x w")], {"q": whole(6, 4), **arrays})
+    _, _, checkpoint = read(path)
+    (skipped,) = (skipped for skipped in checkpoint.skipped if skipped.name == "q")
+    assert skipped.reason == f"it is quantized: {why}"
+    assert skipped.readable
+    with checkpoint.read_bytes(skipped) as content:
+        assert len(content) > 24
 
 
 def test_operators_with_scales_of_their_own(tmp_path):
@@ -603,6 +866,7 @@ def test_the_scale_of_a_product_of_whole_numbers_may_follow_alone(tmp_path):
 
 WITHOUT_ALPHA = "a node multiplies a weight by its alpha; the weight is read as it is stored, without the factor"
 FIRST_SCALES = "a quantized weight is used with different scales; it is read with those of its first use"
+ROUNDED = "a QuantizeLinear rounds a weight in a way that is not known; the weight is read as it was before"
 OTHERS = {
     "two scales": (
         {"q": whole(4, 4), "s": np.float32(1), "t": np.float32(2)},
@@ -643,6 +907,57 @@ OTHERS = {
             node("DequantizeLinear", "q t z", "b"), node("MatMul", "x b"),
         ],
         "",
+    ),
+    "a scale that is computed": (
+        {"W": normal(6, 4), "z": np.int8(0)}, [*quantized("computed z", "computed z"), node("MatMul", "x w")],
+        f"{ROUNDED}: 'W'",
+    ),
+    "a computed scale of what was rounded": (
+        {"W": normal(6, 4), "s": np.float32(1)}, [*quantized("s", "computed"), node("MatMul", "x w")],
+        f"{ROUNDED}: 'W'",
+    ),
+    "a zero point that is computed": (
+        {"W": normal(6, 4), "s": np.float32(1)}, [*quantized("s computed", "s computed"), node("MatMul", "x w")],
+        f"{ROUNDED}: 'W'",
+    ),
+    "rounded, and clipped": (
+        {"W": normal(6, 4), "s": np.float32(1)},
+        [*quantized("s", "s")[:1], node("Clip", "wq", "c"), node("DequantizeLinear", "c s", "w")],
+        f"{ROUNDED}: 'W'",
+    ),
+    "products of what was rounded": (
+        {"W": normal(6, 4), "s": np.float32(1), "x_scale": np.float32(2), "W_scale": np.float32(3)},
+        [*quantized("s", "s")[:1], node("MatMulInteger", "x wq", "y"), node("Mul", "x_scale W_scale", "t")],
+        f"{ROUNDED}: 'W'",
+    ),
+    "rounded twice": (
+        {"W": normal(6, 4), "s": np.float32(1), "t": np.float32(1.5)},
+        [*quantized("s", "s"), node("QuantizeLinear", "w t", "v"), node("DequantizeLinear", "v t", "u"),
+         node("MatMul", "x u")],
+        f"{ROUNDED}: 'W'",
+    ),
+    "rounded and not": (
+        {"W": normal(6, 4), "s": np.float32(1)}, [*quantized("s", "s"), node("MatMul", "x w"), node("MatMul", "y W")],
+        "a weight is used as it is stored, and rounded by a QuantizeLinear; it is read as in its first use: 'W'",
+    ),
+    "rounded in two ways": (
+        {"W": normal(6, 4), "s": np.float32(1), "t": np.float32(2)},
+        [*quantized("s", "t"), node("MatMul", "x w"), node("QuantizeLinear", "W t", "u"),
+         node("DequantizeLinear", "u t", "v"), node("MatMul", "x v")],
+        f"{FIRST_SCALES}: 'W'",
+    ),
+    "rounded in equal ways": (
+        {"W": normal(6, 4), "s": np.float32(2), "t": np.float32([2])},
+        [*quantized("s", "s"), node("MatMul", "x w"), node("QuantizeLinear", "W t", "u"),
+         node("DequantizeLinear", "u t", "v"), node("MatMul", "x v")],
+        "",
+    ),
+    "two factors": (
+        {"q": whole(4, 4), "s": np.float32(1), "t": np.float32(2)},
+        [
+            node("DequantizeLinear", "q s", "a"), node("MatMul", "x a"), node("Mul", "a t", "b"), node("MatMul", "x b"),
+        ],
+        f"{FIRST_SCALES}: 'q'",
     ),
     "whole numbers on the way": (
         {"fc.weight": normal(4, 4)},

@@ -69,11 +69,15 @@ class Claims:
         made: What is known of each.
         remarks: What the user should know of them besides.
         rescaled: How quantized ones are meant where they are used again.
+        rounded: What becomes of those that are rounded on the way, with a scale if they get one.
+        unread: Why whole numbers that have a scale are not read with it.
     """
 
     made: dict[Tensor, Claim] = field(default_factory=dict)
     remarks: Remarks = field(default_factory=Remarks)
     rescaled: dict[Tensor, dict[Hashable, Quantization | Packed]] = field(default_factory=dict)
+    rounded: dict[Tensor, Value] = field(default_factory=dict)
+    unread: dict[Tensor, str] = field(default_factory=dict)
     _biased: set[Tensor] = field(default_factory=set)
     _biased_pieces: set[tuple[Tensor, str] | None] = field(default_factory=set)
 
@@ -84,17 +88,18 @@ class Claims:
         order = order or tuple(range(len(value.axes)))
         claim = self.made.setdefault(value.tensor, Claim(value, node, kind, groups, order))
         self.meant_again(claim, value.quantization)
-        if value.is_cut:
-            self.remarks.add(Remark.CUT, value.tensor)
+        self._remark(value)
         return claim.kind is not None and not claim.pieces
 
     def meant_again(self, claim: Claim, other: Quantization | Packed | None) -> None:
         """Note how a quantized tensor is meant where a node uses it that is known already."""
         known, tensor = claim.value.quantization, claim.value.tensor
+        if (known is None) != (other is None) and Value.of(tensor).is_float:
+            self.remarks.add(Remark.PLAIN_TOO, tensor)
         if known is None or other is None or tensor in {known.scale.tensor, other.scale.tensor}:
             return
-        zero = None if other.zero is None else other.zero.tensor
-        self.rescaled.setdefault(tensor, {}).setdefault((other.layout, other.scale.tensor, zero), other)
+        key = (other.layout, *(part and part.tensor for part in other.parts))
+        self.rescaled.setdefault(tensor, {}).setdefault(key, other)
 
     def dense(self, value: Value, node: Node, *order: int, kind: ww.LayerKind = ww.LayerKind.DENSE) -> bool:
         """Take a matrix for the weight of a layer; ``order`` names the axis of its outputs, and the other."""
@@ -129,6 +134,7 @@ class Claims:
     def recurrent(self, value: Value, node: Node, letter: str, pieces: tuple[Piece, ...]) -> None:
         """Take a tensor for the matrices of a recurrent layer, one for each direction."""
         kind = ww.LayerKind.RECURRENT
+        self._remark(value)
         self.made.setdefault(value.tensor, Claim(value, node, kind, pieces=pieces, letter=letter))
 
     def biases(self, value: Value, node: Node, pieces: tuple[Piece, ...]) -> None:
@@ -136,3 +142,9 @@ class Claims:
         if not any(piece.of in self._biased_pieces for piece in pieces):
             self.made.setdefault(value.tensor, Claim(value, node, pieces=pieces))
             self._biased_pieces.update(piece.of for piece in pieces)
+
+    def _remark(self, value: Value) -> None:
+        if value.rounded is not None:
+            self.remarks.add(Remark.ROUNDED, value.tensor)
+        elif value.remark is not None:
+            self.remarks.add(value.remark, value.tensor)

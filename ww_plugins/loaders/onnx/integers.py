@@ -31,7 +31,11 @@ def scaled_product(use: Use, product: Product, scale: Value) -> Product | None:
 
     It is not where another one has the name of that scale: then it is the scale of what the weight is multiplied by.
     """
-    if math.prod(scale.shape) not in {1, product.length} or _meant(use, product) is None:
+    if math.prod(scale.shape) not in {1, product.length}:
+        return None
+    if _meant(use, product) is None:
+        if not product.weight.is_float:
+            use.claims.unread[product.weight.tensor] = "its scale follows the product, and may be that of the input"
         return None
     named = use.scope.find(_name_of_scale(product.weight))
     if not isinstance(named, Value) or named.tensor is scale.tensor:
@@ -84,7 +88,7 @@ def _weight_with_scale(weight_at: int, scale_at: int, zero_at: int, *buffers: in
             return None
         scale = use.value(scale_at) if scale_at else weight
         zero = use.value(zero_at) if zero_at else None
-        return None if scale is None else replace(weight, quantization=Quantization(scale, zero, weight.axes[-1]))
+        return None if scale is None else weight.meant_by(Quantization(scale, zero, weight.axes[-1]))
 
     return find
 
@@ -100,7 +104,7 @@ def quantized_convolution(weight_at: int, scale_at: int, zero_at: int, *buffers:
         meant = replace(kernel.quantization, axis=kernel.axes[0])
         kernel = replace(kernel, quantization=meant)
         if use.claims.convolution(kernel, use.node, use.integer("group", 1)) and not scale_at:
-            use.makes(Product(replace(kernel, quantization=None), kernel.shape[0]))
+            use.makes(Product(kernel.without_scale, kernel.shape[0]))
 
     return convolution
 
@@ -120,7 +124,7 @@ def quantized_product(
             meant = replace(weight.quantization, axis=weight.axes[rows])
             weight = replace(weight, quantization=meant)
         if use.claims.dense(weight, use.node, rows, 1 - rows):
-            plain = weight if scale_at else replace(weight, quantization=None)
+            plain = weight if scale_at else weight.without_scale
             if bias_at:
                 use.bias(bias_at, weight, weight.shape[rows])
             use.makes(Product(plain, weight.shape[rows]))

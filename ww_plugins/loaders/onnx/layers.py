@@ -12,6 +12,7 @@ from ww_core.loading.mapped import StoredTensor, transposed
 from ww_core.loading.names import FreeNames
 from ww_core.loading.state_dict import Part, is_named_buffer, is_named_recurrent, plain_names
 from ww_plugins.loaders.onnx.claims import Claim, Piece
+from ww_plugins.loaders.onnx.equal import are_equal
 from ww_plugins.loaders.onnx.messages import Node
 from ww_plugins.loaders.onnx.naming import (
     is_made_up,
@@ -22,7 +23,7 @@ from ww_plugins.loaders.onnx.naming import (
     suggests_folding,
     tells_folding,
 )
-from ww_plugins.loaders.onnx.quantized import are_equal, dequantized
+from ww_plugins.loaders.onnx.quantized import dequantized, listed
 from ww_plugins.loaders.onnx.remarks import Remark
 from ww_plugins.loaders.onnx.tensors import Tensors, slice_of
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
@@ -65,7 +66,7 @@ class Layers:
         claims = {tensor: claim for tensor, claim in self.walk.claims.made.items() if tensor in self._names}
         for tensor in self._names:
             if tensor not in claims:
-                claims[tensor] = _unclaimed(tensor)
+                claims[tensor] = _unclaimed(tensor, self.walk.claims.rounded.get(tensor))
         self._bias_of = {claim.of: self._names[tensor] for tensor, claim in claims.items() if claim.of is not None}
         self._name_layers(claims)
         found: list[StoredTensor] = []
@@ -127,10 +128,15 @@ class Layers:
     def _placed(self, tensor: Tensor, claim: Claim) -> list[StoredTensor]:
         value = claim.value
         if isinstance(value.quantization, Quantization) and value.quantization.scale.tensor is tensor:
-            value = replace(value, quantization=None)  # its scale was not found
+            value = value.without_scale  # it was not found
+        if value.rounded is not None:
+            self.walk.claims.remarks.add(Remark.ROUNDED, tensor)
         order = claim.order or tuple(range(len(value.axes)))
         axes = order if isinstance(value.quantization, Packed) else tuple(value.axes[axis] for axis in order)
         found = dequantized(value, axes, self._stored)
+        why = self.walk.claims.unread.get(tensor)
+        if why and value.quantization is None and not found.fault:
+            found = listed(value, found, why)
         if found.fault or found.dtype not in ww.ITEM_SIZES:
             self._not_analysed.add(tensor)
         if found.fault:
@@ -176,9 +182,10 @@ _NOT_TURNED = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn"})
 """Dtypes whose numbers do not lie in bytes of their own."""
 
 
-def _unclaimed(tensor: Tensor) -> Claim:
+def _unclaimed(tensor: Tensor, rounded: Value | None) -> Claim:
     """Say what a tensor is that no operator of a layer uses: a weight of no special kind, unless it is small."""
     value = Value.of(tensor)
     if value.is_float and (len(tensor.shape) > 1 or math.prod(tensor.shape) > _SMALL):
-        return Claim(value, Node(), ww.LayerKind.OTHER)
+        meant = value if rounded is None else replace(rounded, axes=value.axes)
+        return Claim(meant, Node(), ww.LayerKind.OTHER)
     return Claim(value, Node())

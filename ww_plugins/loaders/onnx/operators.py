@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import ww_core as ww
 from ww_plugins.loaders.onnx.integers import (
@@ -15,22 +14,22 @@ from ww_plugins.loaders.onnx.integers import (
 )
 from ww_plugins.loaders.onnx.recurrent import quantized_recurrent, recurrent
 from ww_plugins.loaders.onnx.remarks import Remark
+from ww_plugins.loaders.onnx.scales import (
+    cast,
+    dequantize,
+    divide,
+    has_scale,
+    multiply,
+    multiply_rows,
+    quantize,
+    subtract,
+)
 from ww_plugins.loaders.onnx.use import Use
-from ww_plugins.loaders.onnx.values import Looked, Product, Quantization, Ratio, ScaledBy, Spread, Value
-
-_WHOLE = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13, 21, 22, 25, 26})
-"""The format's numbers of dtypes that hold no fractions."""
+from ww_plugins.loaders.onnx.values import Looked, Product, Ratio, ScaledBy, Spread, Value
 
 
 def _identity(use: Use) -> None:
     use.makes(use.known(0))
-
-
-def _cast(use: Use) -> None:
-    known = use.known(0)
-    if isinstance(known, Value) and known.is_float and use.integer("to", 1) in _WHOLE:
-        known = replace(known, is_cut=True)
-    use.makes(known)
 
 
 def _transpose(use: Use) -> None:
@@ -43,32 +42,6 @@ def _transpose(use: Use) -> None:
 def _expand(use: Use) -> None:
     value = use.value(0)
     use.makes(None if value is None else Spread(value))
-
-
-def _quantize(use: Use) -> None:
-    """Pass on what is quantized while the model runs: the numbers of a tensor are in the file as they were before."""
-    use.makes(use.known(0))
-
-
-def _dequantize(use: Use) -> None:
-    known, scale, zero = use.known(0), use.value(1), use.value(2)
-    use.buffers(1, 2)
-    if isinstance(known, Product) or (isinstance(known, Value) and known.is_float):
-        use.makes(known)
-        return
-    if scale is None or any(value is not None and not value.is_as_stored for value in (scale, zero)):
-        return
-    if isinstance(known, Looked):
-        if scale.shape in {(), (1,)}:
-            table = replace(known.table, quantization=Quantization(scale, zero))
-            use.claims.dense(table, use.node, 0, 1, kind=ww.LayerKind.EMBEDDING)
-    elif isinstance(known, Value) and known.quantization is None:
-        axis = use.integer("axis", 1)
-        if -len(known.axes) <= axis < len(known.axes):
-            axis = known.axes[axis]
-        block = max(0, use.integer("block_size", 0))
-        if not block or known.is_as_stored:
-            use.makes(replace(known, quantization=Quantization(scale, zero, axis, block)))
 
 
 def _convolution(use: Use) -> None:
@@ -131,14 +104,16 @@ def _times(use: Use) -> None:
         elif isinstance(other, Ratio) and value.is_float and len(value.axes) == 1 and value.shape[0] > 1:
             if use.claims.norm(value, use.node):
                 use.makes(Product(value, value.shape[0]))
+        elif isinstance(other, Looked) and value.is_float:
+            multiply_rows(use, other, value)
         elif other is None and value.is_float:
             use.makes(ScaledBy((value,)))
+    elif has_scale(*values):
+        multiply(use, *values)
+    elif has_scale(*values[::-1]):
+        multiply(use, *values[::-1])
     elif all(value.is_float for value in values):
         use.makes(ScaledBy(tuple(values)))
-
-
-def _ratio(use: Use) -> None:
-    use.makes(Ratio())
 
 
 def _look_up(use: Use) -> None:
@@ -177,18 +152,19 @@ def _norm(scale_at: int, bias_at: int, *buffers: int) -> Callable[[Use], None]:
 
 _STANDARD: Mapping[str, Callable[[Use], None]] = {
     "Identity": _identity,
-    "Cast": _cast,
+    "Cast": cast,
     "Transpose": _transpose,
     "Expand": _expand,
-    "QuantizeLinear": _quantize,
-    "DequantizeLinear": _dequantize,
+    "QuantizeLinear": quantize,
+    "DequantizeLinear": dequantize,
     "Conv": _convolution,
     "ConvTranspose": _transposed_convolution,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Add": _sum,
+    "Sub": subtract,
     "Mul": _times,
-    "Div": _ratio,
+    "Div": divide,
     "Gather": _look_up,
     "LSTM": recurrent,
     "GRU": recurrent,
@@ -211,8 +187,8 @@ _OF_ONNX_RUNTIME: Mapping[str, Callable[[Use], None]] = {
     "FusedMatMul": _matmul,
     "TransposeMatMul": _matmul,
     "Attention": _attention,
-    "QuantizeLinear": _quantize,
-    "DequantizeLinear": _dequantize,
+    "QuantizeLinear": quantize,
+    "DequantizeLinear": dequantize,
     "QGemm": quantized_product(3, 4, 5, 0, 1, 2, 7, 8),
     "MatMulIntegerToFloat": quantized_product(1, 3, 5, 6, 2, 4),
     "DynamicQuantizeLSTM": quantized_recurrent,

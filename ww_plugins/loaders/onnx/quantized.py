@@ -12,25 +12,23 @@ from typing import TYPE_CHECKING, Any
 import ww_core as ww
 from ww_core.loading.contents import BITS, description_of
 from ww_core.loading.excess import excess_over_parts
-from ww_plugins.loaders.onnx.numbers import FLOAT8, SHORT, largest_of, numbers_of, split
+from ww_plugins.loaders.onnx.numbers import FLOAT8, largest_of, numbers_of, split
+from ww_plugins.loaders.onnx.shared import FEW, OF_A_VISIT, SCALES, STEPS, ZEROS, Quantizer, Shared, UnfitError
+from ww_plugins.loaders.onnx.tensors import DTYPES
 from ww_plugins.loaders.onnx.values import Packed, Quantization, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     from ww_core.loading.mapped import StoredTensor
+    from ww_plugins.loaders.onnx.messages import Tensor
 
-_FEW = 1 << 16  # scales that any weight may have; else each is shared by some numbers
 _PADDING = 1 << 20  # bytes: blocks are filled up
 _AT_ONCE = 1 << 18  # numbers that are made together
 _MOST_STEPS = 1 << 20  # scales of which each one tells the rounding: of more, the largest one does
-_OF_A_VISIT, _OF_A_GLANCE = 64, 256  # scales that are read at opening for a visit of the budget: each, and the largest
-
-_STEPS = frozenset({*SHORT, *FLOAT8, "int8", "uint8", "int16", "uint16", "int32"})
-_SCALES = frozenset({"float32", "float16", "bfloat16", "float64"})
+_OF_A_GLANCE = 256  # scales that are read at opening for a visit of the budget, where only the largest one counts
 
 
 def dequantized(value: Value, axes: tuple[int, ...], stored: Callable[[Value], StoredTensor]) -> StoredTensor:
@@ -45,55 +43,25 @@ def dequantized(value: Value, axes: tuple[int, ...], stored: Callable[[Value], S
     found = stored(value)
     if meant is None or found.fault:
         return found
-    scale, zero = stored(meant.scale), None if meant.zero is None else stored(meant.zero)
-    parts = tuple(replace(part, part=None) for part in (found, scale, zero) if part is not None)
-    whole: _Whole = (
-        _Blocks(found, scale, zero, meant) if isinstance(meant, Packed) else _Scaled(found, scale, zero, meant)
-    )
+    others = {part.tensor: stored(part) for part in meant.parts if part is not None}
+    parts = (replace(found, part=None), *(replace(others[part.tensor], part=None) for part in meant.parts if part))
+    whole = _blocks(found, meant, others) if isinstance(meant, Packed) else _scaled(found, meant, others)
     made = replace(
         found, dtype="float32", shape=whole.shape, offset=0, content=None, parts=parts,
         described=_description(value, parts), make=whole.numbers,
     )  # fmt: skip
     try:
         whole.check()
-    except _UnfitError as error:
+    except UnfitError as error:
         return _refused(found, made, str(error))
     if why := excess_over_parts(made):
         return _refused(found, made, why)
     return replace(made, rounding=_rounding(whole, axes))
 
 
-def are_equal(
-    one: Quantization | Packed, other: Quantization | Packed, stored: Callable[[Value], StoredTensor]
-) -> bool:
-    """Whether two ways in which the same whole numbers are meant have equal scales and zero points."""
-    pairs = ((one.scale, other.scale), (one.zero, other.zero))
-    return one.layout == other.layout and all(_hold_the_same(*pair, stored) for pair in pairs)
-
-
-def _hold_the_same(one: Value | None, other: Value | None, stored: Callable[[Value], StoredTensor]) -> bool:
-    """Whether two tensors have the same numbers, if those are few; one that is not there has none but zeros."""
-    if one is None or other is None:
-        return not any(_few(part, stored).any() for part in (one, other) if part is not None)
-    if one.tensor is other.tensor:
-        return True
-    left, right = _few(one, stored), _few(other, stored)
-    return len(left) == len(right) and bool((left == right).all())
-
-
-def _few(value: Value, stored: Callable[[Value], StoredTensor]) -> npt.NDArray[Any]:
-    """Return the numbers of a tensor in a row; NaN, which equals nothing, where they are many or no numbers."""
-    import numpy as np
-
-    part = stored(value)
-    if part.fault or part.dtype not in _STEPS | _SCALES or math.prod(part.shape) > _FEW:
-        return np.full(1, np.nan)
-    part.file.budget.take("visits", math.prod(part.shape) // _OF_A_VISIT)
-    return numbers_of(part, "f8").reshape(-1)
-
-
-class _UnfitError(Exception):
-    """Scales that do not fit the tensor; the message says why."""
+def listed(value: Value, found: StoredTensor, why: str) -> StoredTensor:
+    """Return whole numbers that have a scale with which they are not read."""
+    return _refused(found, replace(found, parts=(found,), described=_description(value, (found,))), why)
 
 
 def _description(value: Value, parts: tuple[StoredTensor, ...]) -> str:
@@ -103,6 +71,11 @@ def _description(value: Value, parts: tuple[StoredTensor, ...]) -> str:
         how |= {"shape": meant.shape, "bits": meant.bits, "block": meant.block}
     elif meant is not None:
         how |= {"axis": meant.axis, "block": meant.block}
+        if meant.factors:
+            how |= {"factors": [factor.axis for factor in meant.factors]}
+        if meant.rounded is not None:
+            by = meant.rounded.by
+            how |= {"rounded": [meant.rounded.code, meant.rounded.precision, by.axis, by.block]}
     return description_of(how)
 
 
@@ -114,97 +87,110 @@ def _refused(found: StoredTensor, made: StoredTensor, why: str) -> StoredTensor:
 
 
 def _rounding(whole: _Whole, axes: tuple[int, ...]) -> ww.Rounding:
-    fraction = FLOAT8.get(whole.found.dtype)
+    import numpy as np
+
+    fraction = FLOAT8.get(whole.dtype)
     if fraction is not None:
         return ww.Rounding(2.0**-fraction)
-    count, budget = math.prod(whole.scale.shape), whole.found.file.budget
-    if count <= _MOST_STEPS:
-        budget.take("visits", count // _OF_A_VISIT)
+    counts, budget = [math.prod(part.shape) for part in whole.scales], whole.found.file.budget
+    if math.prod(counts) <= _MOST_STEPS:
+        budget.take("visits", math.prod(counts) // OF_A_VISIT)
         steps = whole.steps()
     else:
-        budget.take("visits", count // _OF_A_GLANCE)
-        steps = largest_of(whole.scale)
+        budget.take("visits", sum(counts) // _OF_A_GLANCE)
+        with np.errstate(all="ignore"):
+            steps = np.prod([largest_of(part) for part in whole.scales], axis=0)
     try:
         return ww.Rounding.of_steps(steps.transpose(axes) if steps.ndim == len(axes) else steps)
     except ValueError:  # nor are the numbers finite, and so they are refused where they are analysed
         return ww.Rounding()
 
 
+def _scaled(found: StoredTensor, meant: Quantization, others: Mapping[Tensor, StoredTensor]) -> _Scaled:
+    def shared(value: Value | None, axis: int, block: int = 0) -> Shared | None:
+        return None if value is None else Shared(others[value.tensor], axis, block)
+
+    rounding = None
+    if meant.rounded is not None:
+        by, dtypes = meant.rounded.by, (DTYPES.get(code, "") for code in (meant.rounded.code, meant.rounded.precision))
+        own = Shared(others[by.scale.tensor], by.axis, by.block)
+        rounding = Quantizer(own, shared(by.zero, by.axis, by.block), *dtypes)
+    scale = Shared(others[meant.scale.tensor], meant.axis, meant.block)
+    factors = (Shared(others[factor.value.tensor], factor.axis) for factor in meant.factors)
+    return _Scaled(found, (scale, *factors), shared(meant.zero, meant.axis, meant.block), rounding)
+
+
 @dataclass(frozen=True, slots=True)
 class _Scaled:
-    """Whole numbers of one scale; of one for each place along an axis, or for each block along it."""
+    """Whole numbers of one scale; of one for each place along an axis, or for each block along it; and of factors."""
 
     found: StoredTensor
-    scale: StoredTensor
-    zero: StoredTensor | None
-    meant: Quantization
+    factors: tuple[Shared, ...]
+    zero_point: Shared | None
+    rounding: Quantizer | None
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.found.shape
 
+    @property
+    def dtype(self) -> str:
+        """That of the whole numbers."""
+        return self.found.dtype if self.rounding is None else self.rounding.dtype
+
+    @property
+    def scales(self) -> tuple[StoredTensor, ...]:
+        return tuple(factor.part for factor in self.factors)
+
+    @property
+    def zero(self) -> StoredTensor | None:
+        return None if self.zero_point is None else self.zero_point.part
+
     def check(self) -> None:
         """Compare dtypes and counts.
 
         Raises:
-            _UnfitError: They do not belong together.
+            UnfitError: They do not belong together.
         """
-        _check_parts(self)
-        scales = self._along(self.scale.shape)
-        zeros = scales if self.zero is None else self._along(self.zero.shape)
-        if math.prod(zeros) > 1 and zeros != scales:
-            raise _UnfitError("it has another count of zero points than of scales")
+        _check_parts(self, self.scales, [self.zero])
+        _check_counts(self.factors[0], self.zero_point, self.shape)
+        for factor in self.factors[1:]:
+            factor.along(self.shape)
+        if self.rounding is not None:
+            own, zero = self.rounding.scale, self.rounding.zero
+            _check_parts(self, [own.part], [None if zero is None else zero.part])
+            _check_counts(own, zero, self.shape)
+            if self.found.dtype not in SCALES:
+                raise UnfitError(f"numbers of dtype {self.found.dtype} are not rounded")
 
     def steps(self) -> npt.NDArray[Any]:
-        return abs(numbers_of(self.scale, "f8").reshape(self._along(self.scale.shape)))
+        scale, *factors = self.factors
+        steps = abs(numbers_of(scale.part, "f8").reshape(scale.along(self.shape)))
+        for factor in factors:
+            own = abs(numbers_of(factor.part, "f8").reshape(factor.along(self.shape)))
+            # Blocks of different factors within get the largest of these.
+            fits = all(1 in pair or len(set(pair)) == 1 for pair in zip(own.shape, steps.shape, strict=True))
+            steps = steps * (own if fits else own.max(initial=0.0))
+        return steps
 
     def numbers(self) -> npt.NDArray[Any]:
         import numpy as np
 
-        exact = "<f8" if BITS[self.found.dtype] > 16 else "<f4"  # that holds each whole number
+        is_long = self.rounding is None and BITS[self.found.dtype] > 16
+        exact = "<f8" if is_long else "<f4"  # that holds each whole number
         with np.errstate(all="ignore"):
             numbers = numbers_of(self.found, exact)
-            if self.zero is not None:
-                self._combine(np.subtract, numbers, self.zero)
-            self._combine(np.multiply, numbers, self.scale)
+            if self.rounding is not None:
+                self.rounding.apply(numbers)
+            if self.zero_point is not None:
+                self.zero_point.combine(np.subtract, numbers)
+            for factor in self.factors:
+                factor.combine(np.multiply, numbers)
             return numbers.astype("<f4", copy=False)
 
-    def _combine(self, operation: np.ufunc, numbers: npt.NDArray[Any], part: StoredTensor) -> None:
-        """Change numbers in place by the zero points or scales that belong to them."""
-        own = numbers_of(part, numbers.dtype).reshape(self._along(part.shape))
-        if not self.meant.block or own.size == 1:
-            operation(numbers, own, out=numbers)
-            return
-        axis = self._axis
-        length, before = numbers.shape[axis], (slice(None),) * axis
-        block = max(1, min(self.meant.block, length))
-        full = length // block
-        blocks = numbers[*before, : full * block]
-        blocks = blocks.reshape(*blocks.shape[:axis], full, block, *blocks.shape[axis + 1 :])  # a view
-        shared = own[*before, :full]
-        operation(blocks, shared[*before, :, None], out=blocks)
-        rest = numbers[*before, full * block :]
-        operation(rest, own[*before, full:], out=rest)
 
-    @property
-    def _axis(self) -> int:
-        return self.meant.axis + len(self.shape) if self.meant.axis < 0 else self.meant.axis
-
-    def _along(self, own: tuple[int, ...]) -> tuple[int, ...]:
-        """Return a shape of scales with the axes of the tensor."""
-        ones = (1,) * len(self.shape)
-        if math.prod(own) == 1:
-            return ones
-        axis = self._axis
-        if not 0 <= axis < len(self.shape):
-            raise _UnfitError("it has no axis along which its scales could lie")
-        if self.meant.block:
-            if own != (*self.shape[:axis], -(-self.shape[axis] // self.meant.block), *self.shape[axis + 1 :]):
-                raise _UnfitError("its scales are not as many as its blocks")
-            return own
-        if math.prod(own) != self.shape[axis]:
-            raise _UnfitError("its scales are not as many as its channels")
-        return (*ones[:axis], self.shape[axis], *ones[axis + 1 :])
+def _blocks(found: StoredTensor, meant: Packed, others: Mapping[Tensor, StoredTensor]) -> _Blocks:
+    return _Blocks(found, others[meant.scale.tensor], None if meant.zero is None else others[meant.zero.tensor], meant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,22 +206,30 @@ class _Blocks:
     def shape(self) -> tuple[int, ...]:
         return self.meant.shape
 
+    @property
+    def dtype(self) -> str:
+        return self.found.dtype
+
+    @property
+    def scales(self) -> tuple[StoredTensor, ...]:
+        return (self.scale,)
+
     def check(self) -> None:
         """Compare dtypes and counts.
 
         Raises:
-            _UnfitError: They do not belong together.
+            UnfitError: They do not belong together.
         """
-        _check_parts(self)
+        _check_parts(self, [self.scale], [self.zero])
         rows, blocks, bits = self.shape[0], self._blocks, self.meant.bits
         if self.found.dtype != "uint8" or math.prod(self.found.shape) != rows * blocks * (self.meant.block * bits // 8):
-            raise _UnfitError("it has not as many bytes as its numbers take")
+            raise UnfitError("it has not as many bytes as its numbers take")
         if math.prod(self.scale.shape) != rows * blocks:
-            raise _UnfitError("its scales are not as many as its blocks")
+            raise UnfitError("its scales are not as many as its blocks")
         if self.zero is not None:
             each = -(-blocks * bits // 8) if self.zero.dtype == "uint8" else blocks
             if math.prod(self.zero.shape) != rows * each:
-                raise _UnfitError("its zero points are not as many as its blocks")
+                raise UnfitError("its zero points are not as many as its blocks")
 
     def steps(self) -> npt.NDArray[Any]:
         return abs(numbers_of(self.scale, "f8").reshape(self.shape[0], -1))
@@ -276,17 +270,25 @@ class _Blocks:
 _Whole = _Scaled | _Blocks
 
 
-def _check_parts(whole: _Whole) -> None:
+def _check_counts(scale: Shared, zero: Shared | None, shape: tuple[int, ...]) -> None:
+    """Compare scales and zero points with the tensor, and with each other."""
+    scales = scale.along(shape)
+    zeros = scales if zero is None else zero.along(shape)
+    if math.prod(zeros) > 1 and zeros != scales and math.prod(scales) > 1:
+        raise UnfitError("it has another count of zero points than of scales")
+
+
+def _check_parts(whole: _Whole, scales: Sequence[StoredTensor], zeros: Sequence[StoredTensor | None]) -> None:
     """Compare what both kinds have in common."""
-    found, scale, zero = whole.found, whole.scale, whole.zero
-    numbers = math.prod(whole.shape)
-    if scale.dtype not in _SCALES or scale.fault or (zero is not None and zero.fault):
-        raise _UnfitError("its scales are no floating-point numbers")
-    if found.dtype not in _STEPS:
-        raise _UnfitError(f"numbers of dtype {found.dtype} with scales are not read")
-    if zero is not None and zero.dtype not in _STEPS | _SCALES:
-        raise _UnfitError(f"numbers of dtype {zero.dtype} with scales are not read")
-    if found.nbytes > 16 * numbers + _PADDING:
-        raise _UnfitError("it has more bytes than its numbers take")
-    if any(math.prod(part.shape) > _FEW + numbers // 8 for part in (scale, zero) if part is not None):
-        raise _UnfitError("it has too many scales for its numbers")
+    numbers, known = math.prod(whole.shape), [zero for zero in zeros if zero is not None]
+    if any(scale.dtype not in SCALES or scale.fault for scale in scales) or any(zero.fault for zero in known):
+        raise UnfitError("its scales are no floating-point numbers")
+    if whole.dtype not in STEPS:
+        raise UnfitError(f"numbers of dtype {whole.dtype} with scales are not read")
+    for zero in known:
+        if zero.dtype not in ZEROS:
+            raise UnfitError(f"numbers of dtype {zero.dtype} with scales are not read")
+    if whole.found.nbytes > 16 * numbers + _PADDING:
+        raise UnfitError("it has more bytes than its numbers take")
+    if any(math.prod(part.shape) > FEW + numbers // 8 for part in (*scales, *known)):
+        raise UnfitError("it has too many scales for its numbers")

@@ -22,6 +22,8 @@ class Remark(StrEnum):
     SCALED = "a node multiplies a weight by its alpha; the weight is read as it is stored, without the factor"
     CUT = "a Cast turns a floating-point weight into whole numbers; the weight is read as it was before"
     GROUPS = "a convolution has groups that do not fit its kernel; the kernel is read as one group"
+    ROUNDED = "a QuantizeLinear rounds a weight in a way that is not known; the weight is read as it was before"
+    PLAIN_TOO = "a weight is used as it is stored, and rounded by a QuantizeLinear; it is read as in its first use"
     RESCALED = "a quantized weight is used with different scales; it is read with those of its first use"
 
 

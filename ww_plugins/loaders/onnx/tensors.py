@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ww_plugins.loaders.onnx.messages import Tensor
 
-_DTYPES: Mapping[int, str] = {
+DTYPES: Mapping[int, str] = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
     11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16",
     17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4",
@@ -61,9 +61,9 @@ class Tensors:
         where = f"{self._file.label}: tensor {quoted(name)}"
         if tensor.code == _STRING:
             return StoredTensor(name, "string", tensor.shape, self._file, fault="it holds texts")
-        if tensor.code not in _DTYPES:
+        if tensor.code not in DTYPES:
             raise ww.CorruptFileError(f"{where}: unknown dtype {quoted(tensor.code)}")
-        dtype = _DTYPES[tensor.code]
+        dtype = DTYPES[tensor.code]
         bits = BITS[dtype]
         if math.prod(length for length in tensor.shape if length) * max(1, bits // 8) > _MAX_SIZE:
             raise ww.CorruptFileError(f"{where}: no memory could hold shape {quoted(tensor.shape)}")
