@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MOST_AXES = 64  # NumPy's limit
+_MOST_AXES = 8  # more than pictures have: of others it takes memory, and tells nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Shape:
 
     def of_rank(self, rank: int) -> Shape:
         """Return it as one of so many axes; nothing of it if it has others."""
+        if self.is_whole and len(self.last) == rank:
+            return self
         if len(self.last) > rank or (self.is_whole and len(self.last) < rank):
             return UNKNOWN
         return Shape.of((*[-1] * (rank - len(self.last)), *self.last))
@@ -97,6 +99,8 @@ UNKNOWN = Shape()
 
 def broadcast(one: Shape, other: Shape) -> Shape:
     """Return the shape of what an operation makes of two values, number by number."""
+    if one == other:
+        return one
     made = []
     for axis in range(-max(len(one.last), len(other.last)), 0):
         lengths = {_length(one, axis), _length(other, axis)}

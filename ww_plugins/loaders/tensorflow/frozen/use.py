@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ww_plugins.loaders.tensorflow.frozen.messages import Node
     from ww_plugins.loaders.tensorflow.frozen.values import Known
 
+_TELLS = frozenset({"shape", "_output_shapes"})  # attributes of nodes that tell shapes
+
 
 @dataclass(slots=True)
 class Scope:
@@ -30,11 +32,13 @@ class Scope:
         nodes: The nodes, by name.
         path: Where a function is called, for names; empty for the graph itself.
         known: What is known, by the name of a node, and of further outputs by ``name:number``.
+        told: Shapes that nodes tell of their outputs, so far as they were asked for.
     """
 
     nodes: Mapping[str, Node]
     path: str = ""
     known: dict[str, Known] = field(default_factory=dict)
+    told: dict[tuple[str, int], Shape] = field(default_factory=dict)
 
     def find(self, name: str) -> Known | None:
         """Return what is known of an input: ``node``, ``node:number``, and ``node:output:number`` in functions."""
@@ -105,7 +109,12 @@ class Use:
         if not 0 <= place < len(self.node.inputs):
             return UNKNOWN
         name, number = parted(self.node.inputs[place])
-        return self.told_shape(self.scope.nodes.get(name), number)
+        node = self.scope.nodes.get(name)
+        if node is None or not _TELLS & node.attributes.keys():
+            return UNKNOWN
+        if (name, number) not in self.scope.told:
+            self.scope.told[name, number] = self.told_shape(node, number)
+        return self.scope.told[name, number]
 
     def channels(self, place: int) -> int:
         """Return the channels of an input of a convolution; 0 if nothing tells them."""
@@ -120,9 +129,9 @@ class Use:
         """Return the axis along which the channels lie."""
         return 1 if self.text("data_format").startswith("NC") else -1
 
-    def told_shape(self, node: Node | None, number: int) -> Shape:
+    def told_shape(self, node: Node, number: int) -> Shape:
         """Return the shape that a node tells of one of its outputs; nothing if it tells none."""
-        told = messages.shape_places(self.reader, node).get(number) if node is not None else None
+        told = messages.shape_places(self.reader, node).get(number)
         lengths = shape_of(self.reader, told) if told is not None else ()
         return Shape.of(lengths) if lengths else UNKNOWN
 
