@@ -164,7 +164,8 @@ KINDS = {
         {"c": ("conv2d", (6, 4, 3, 2), 1, "c/bias")},
     ),
     "one in groups": (
-        [weight(3, 2, 2, 6, name="c/kernel"), node("p", "Pad", "x"), node("c", "Conv2D", "p", "c/kernel")],
+        [weight(3, 2, 2, 6, name="c/kernel"), ints("w", 0, 0, 1, 2, 1, 2, 0, 0), node("p", "Pad", "x", "w"),
+         node("c", "Conv2D", "p", "c/kernel")],
         {"c": ("conv2d", (6, 2, 3, 2), 2, None)},
     ),
     "one behind another": (
@@ -276,8 +277,154 @@ def test_groups_that_nothing_tells_are_a_warning(opened):
         assert "in one group, though nothing tells how many channels come in: 'c/kernel'" in warning
 
 
+def block(op, rank=4, out=8):
+    """A convolution of one pixel in ``out`` channels, whatever comes in: what it makes is ``b``."""
+    pictures = picture("y", *[-1] * (rank - 1), 4)
+    return [pictures, weight(*[1] * (rank - 2), 4, out, name="b/kernel"), node("b", op, "y", "b/kernel")]
+
+
+TWO = block("Conv2D")
+THREE = block("Conv3D", 5)
+FIRST = [picture("y", -1, 4, -1, -1), weight(1, 1, 4, 8, name="b/kernel"),
+         node("b", "Conv2D", "y", "b/kernel", data_format="NCHW")]  # fmt: skip
+LINE = [ints("low", -3), node("l", "Squeeze", "b", squeeze_dims=(-3,))]
+CHANNELS_FIRST = {"data_format": "NCHW"}
+
+# nodes that make t, channels of the kernel, attributes of the convolution, and groups; 0 where a warning names it
+GROUPS = {
+    "all that keep the last axis": (
+        [*TWO, constant("a/bias", normal(8)), node("p", "BiasAdd", "b", "a/bias"), node("q", "Relu", "p"),
+         ints("w", 0, 0, 1, 1, 1, 1, 0, 0), node("r", "Pad", "q", "w"), node("o", "MaxPool", "r", ksize=(1, 3, 3, 1)),
+         ints("block", 2, 2), node("u", "SpaceToBatchND", "o", "block", "w"), node("t", "ResizeBilinear", "u", "s")],
+        4, {}, 2,
+    ),
+    "a line": ([*TWO, *LINE, node("r", "Relu", "l"), node("t", "ExpandDims", "r", "low")], 4, {}, 2),
+    "a given line": ([picture("y", -1, 9, 8), ints("low", 1), node("t", "ExpandDims", "y", "low")], 4, {}, 2),
+    "a line as a picture": (
+        [*TWO, *LINE, ints("at", -1), node("t", "ExpandDims", "l", "at")], 1, {}, 1,
+    ),
+    "a given line as a picture": (
+        [picture("y", -1, 9, 8), ints("at", 3), node("t", "ExpandDims", "y", "at")], 1, {}, 1,
+    ),
+    "an axis that nothing tells": ([*TWO, *LINE, node("t", "ExpandDims", "l", "any")], 4, {}, 0),
+    "rows as a picture": (
+        [weight(4, 8, name="b/kernel"), node("b", "BatchMatMulV2", "x", "b/kernel"), ints("at", 2),
+         node("t", "ExpandDims", "b", "at")], 4, {}, 0,
+    ),
+    "axes in another order": ([*TWO, ints("order", 0, 1, 3, 2), node("t", "Transpose", "b", "order")], 4, {}, 0),
+    "axes in an order that keeps the last": (
+        [*TWO, ints("order", 0, 2, 1, 3), node("t", "Transpose", "b", "order")], 4, {}, 2,
+    ),
+    "an order that nothing tells": ([*TWO, node("t", "Transpose", "b", "order")], 4, {}, 0),
+    "channels that become the first": (
+        [*TWO, ints("order", 0, 3, 1, 2), node("t", "Transpose", "b", "order")], 4, CHANNELS_FIRST, 2,
+    ),
+    "channels that were the first": (
+        [*FIRST, ints("order", 0, 2, 3, 1), node("t", "Transpose", "b", "order")], 4, {}, 2,
+    ),
+    "channels that are the first": ([*FIRST, node("t", "Relu", "b")], 4, {}, 0),
+    "given ones in another order": (
+        [picture("y", -1, 8, 8, 3), ints("order", 0, 3, 1, 2), node("t", "Transpose", "y", "order")], 1,
+        CHANNELS_FIRST, 3,
+    ),
+    "pooled height as channels": (
+        [picture("y", -1, 8, 8, 3), node("p", "MaxPool", "y", ksize=(1, 2, 2, 1)), ints("order", 0, 3, 2, 1),
+         node("t", "Transpose", "p", "order")], 4, {}, 0,
+    ),
+    "pooled channels": ([*TWO, node("t", "MaxPool", "b", ksize=(1, 1, 1, 2))], 4, {}, 0),
+    "more channels by a pad": ([*TWO, ints("w", 0, 0, 0, 0, 0, 0, 4, 4), node("t", "Pad", "b", "w")], 8, {}, 2),
+    "a pad that nothing tells": ([*TWO, node("t", "Pad", "b", "w")], 4, {}, 0),
+    "another shape": ([*TWO, ints("s", -1, 16, 8, 4), node("t", "Reshape", "b", "s")], 4, {}, 1),
+    "another shape, which nothing tells": ([*TWO, node("t", "Reshape", "b", "s")], 4, {}, 0),
+    "another shape, of a product": (
+        [weight(4, 48, name="b/kernel"), node("b", "MatMul", "x", "b/kernel"), ints("s", -1, 4, 4, 3),
+         node("t", "Reshape", "b", "s")], 3, {}, 1,
+    ),
+    "behind each other": ([*TWO, ints("axis", 3), node("t", "ConcatV2", "b", "b", "axis")], 8, {}, 2),
+    "beside each other": ([*TWO, ints("axis", 2), node("t", "ConcatV2", "b", "b", "axis")], 4, {}, 2),
+    "one of unknown channels": ([*TWO, ints("axis", -1), node("t", "ConcatV2", "b", "z", "axis")], 4, {}, 0),
+    "one channel, and many": (
+        [*TWO, weight(1, 1, 4, 1, name="g/kernel"), node("g", "Conv2D", "y", "g/kernel"), node("t", "Mul", "g", "b")],
+        4, {}, 2,
+    ),
+    "one channel, and what nothing tells": (
+        [*block("Conv2D", out=1), node("t", "Mul", "b", "z")], 1, {}, 0,
+    ),
+    "a constant for each channel": (
+        [*block("Conv2D", out=1), constant("g", normal(8)), node("t", "Maximum", "b", "g")], 4, {}, 2,
+    ),
+    "an equation": (
+        [weight(4, 2, 8, name="b/kernel"), node("t", "Einsum", "x", "b/kernel", equation="xyc,cde->xyde")], 4, {}, 2,
+    ),
+    **{
+        op: ([*TWO, node("t", op, "b", "at", "more")], 4, {}, 0)
+        for op in ("Tile", "SpaceToDepth", "DepthToSpace", "Split", "Pack", "Unpack", "StridedSlice", "Mean", "MatMul")
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_groups_are_told_only_by_channels_that_are_sure(case, opened):
+    nodes, channels, attributes, groups = GROUPS[case]
+    kernel = [weight(3, 3, channels, 24, name="c/kernel"), node("c", "Conv2D", "t", "c/kernel", **attributes)]
+    with opened(picture(), *nodes, *kernel) as checkpoint:
+        assert told(checkpoint)["c"][2] == (groups or 1)
+        warned = [warning for warning in checkpoint.warnings if "in one group" in warning and "c/kernel" in warning]
+        assert bool(warned) is (groups == 0)
+
+
+@pytest.mark.parametrize(("axis", "groups"), [(3, 1), (4, 2), (-1, 2)])
+def test_of_pictures_in_3d_the_fourth_axis_is_a_width(axis, groups, opened):
+    nodes = [*THREE, ints("axis", axis), node("t", "ConcatV2", "b", "b", "axis")]
+    kernel = [weight(3, 3, 3, 8, 6, name="c/kernel"), node("c", "Conv3D", "t", "c/kernel")]
+    with opened(*nodes, *kernel) as checkpoint:
+        assert told(checkpoint)["c"][2] == groups
+        assert not checkpoint.warnings
+
+
+# name: nodes that make k of fc/kernel, and what a warning says
+CHANGES = {
+    "cut": ([node("i", "Cast", "fc/kernel", DstT=number(6, 3)), node("k", "Cast", "i", DstT=number(6, 1))],
+            "before a Cast turns them into whole numbers: 'fc/kernel'"),
+    "in another precision": (
+        [node("i", "Cast", "fc/kernel", DstT=number(6, 19)), node("k", "Cast", "i", DstT=number(6, 1))], None,
+    ),
+    **{
+        op: ([node("r", op, "fc/kernel", "low", "high"), node("k", "Identity", "r")],
+             "before a FakeQuant operator rounds them and cuts them off: 'fc/kernel'")
+        for op in ("FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_what_the_graph_makes_of_a_weight_besides_is_a_warning(case, opened):
+    nodes, says = CHANGES[case]
+    with opened(picture(), weight(4, 8), *nodes, node("m", "MatMul", "x", "k")) as checkpoint:
+        assert told(checkpoint) == {"fc": ("dense", (8, 4), 1, None)}
+        assert [says in warning for warning in checkpoint.warnings] == ([True] if says else [])
+
+
+@pytest.mark.parametrize("shape", [(48,), (6, 8), (4, 12), (2, 3, 8)])
+def test_a_constant_is_cut_into_the_matrix_that_acts(shape, opened):
+    array = normal(*shape)
+    nodes = [constant("fc/kernel", array), ints("s", 8, -1), node("r", "Reshape", "fc/kernel", "s")]
+    with opened(picture(), *nodes, node("m", "MatMul", "x", "r")) as checkpoint:
+        [layer] = checkpoint.layers
+        assert np.array_equal(read(checkpoint, layer.weight), array.reshape(8, 6).T)
+        assert not checkpoint.warnings
+
+
+def test_what_lies_in_another_order_is_not_cut(opened):
+    nodes = [weight(6, 8), ints("p", 1, 0), node("t", "Transpose", "fc/kernel", "p"), ints("s", 12, 4)]
+    nodes += [node("r", "Reshape", "t", "s"), node("m", "MatMul", "x", "r")]
+    with opened(picture(), *nodes) as checkpoint:
+        assert told(checkpoint) == {"fc": ("other", (6, 8), 1, None)}
+        assert len(checkpoint.warnings) == 1
+
+
 def test_an_attribute_may_tell_channels(opened):
-    shapes = part(1, part(7, message((2, message((1, 8))), (2, message((1, 8))), (2, message((1, 8))))))
+    shapes = part(1, part(7, message(*((2, message((1, 8))) for _ in range(4)))))
     nodes = [CONV, node("y", "Mystery", _output_shapes=shapes), node("c", "Conv2D", "y", "c/kernel")]
     with opened(*nodes) as checkpoint:
         assert told(checkpoint)["c"][2] == 2

@@ -62,7 +62,8 @@ def test_a_saved_network_has_its_layers(name, saved, loader):
             "norm/moving_mean", "norm/moving_variance", "gru/gru_cell/bias",
         }  # fmt: skip
         assert all("seed" in tensor.name for tensor in checkpoint.skipped)
-        assert not checkpoint.warnings
+        [warning] = checkpoint.warnings
+        assert warning.endswith("apart from those of an EinsumDense: 'line/kernel'")
 
 
 @pytest.mark.stress
@@ -196,11 +197,25 @@ KINDS = {
         "kernels of depthwise convolutions",
     ),
     "a convolution with a name of attention": (
-        {"c/key/kernel": (3, 8, 6), "c/key/bias": (6,)}, {"c/key": ("conv1d", (6, 8, 3), 1, "c/key/bias")}, None,
+        {"c/key/kernel": (3, 8, 6), "c/key/bias": (6,)}, {"c/key": ("conv1d", (6, 8, 3), 1, "c/key/bias")},
+        "taken for kernels of convolutions along one axis",
     ),
     "attention, by its attributes": (
         {"a/query_dense/kernel": (9, 2, 3), "a/query_dense/bias": (2, 3)},
         {"a/query_dense": ("dense", (6, 9), 1, "a/query_dense/bias")}, None,
+    ),
+    "a convolution along an axis, by its name": (
+        {"conv1d_2/kernel": (3, 8, 6), "conv1d_2/bias": (6,)}, {"conv1d_2": ("conv1d", (6, 8, 3), 1, "conv1d_2/bias")},
+        None,
+    ),
+    "three axes of any layer": (
+        {"mix/kernel": (8, 2, 5), "mix/bias": (5,)}, {"mix": ("conv1d", (5, 2, 8), 1, "mix/bias")},
+        "though nothing tells them apart from those of an EinsumDense: 'mix/kernel'",
+    ),
+    "an einsum": (
+        {"einsum_dense/kernel": (8, 2, 5), "einsum_dense/bias": (5,)},
+        {"einsum_dense": ("other", (8, 2, 5), 1, "einsum_dense/bias")},
+        "their module is called an einsum, and nothing tells its equation: 'einsum_dense/kernel'",
     ),
     "a table that is called a weight": (
         {"bert/word_embeddings/weight": (9, 4)}, {"bert/word_embeddings": ("embedding", (9, 4), 1, None)}, None,

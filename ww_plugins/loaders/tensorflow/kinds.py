@@ -58,11 +58,15 @@ class Meaning(NamedTuple):
 _TAKEN_FOR_CONVOLUTIONS = (
     "taken for kernels of convolutions, though nothing tells them apart from those of transposed and depthwise ones"
 )
+_TAKEN_FOR_LINES = (
+    "taken for kernels of convolutions along one axis, though nothing tells them apart from those of an EinsumDense"
+)
 _TAKEN_FOR_DEPTHWISE = (
     "taken for kernels of depthwise convolutions, though nothing tells them apart from those of transposed ones"
 )
 _TAKEN_FOR_MATRICES = "taken for matrices (in, out), as layers of TensorFlow have them, though no name tells it"
 _TAKEN_FOR_STATISTICS = "not analysed, because they have names of statistics and scales, though they are matrices"
+_OF_AN_EINSUM = "read as they are stored, because their module is called an einsum, and nothing tells its equation"
 _TAKEN_AS_THEY_ARE = "read as they are stored, because nothing tells the order of their axes"
 
 _DOUBTS = {"": "", "transposed or depthwise": _TAKEN_FOR_CONVOLUTIONS, "transposed": _TAKEN_FOR_DEPTHWISE}
@@ -145,15 +149,15 @@ def _meaning(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meanin
             return _matrix(path, last, module)
         case axes if axes in CONVOLUTIONS:
             return _kernel(path, last, shape, module)
-    return _of_no_kind(shape)
+    return _of_no_kind(shape, _TAKEN_AS_THEY_ARE)
 
 
 def _is_float(tensor: StoredTensor) -> bool:
     return tensor.dtype.startswith(("float", "bfloat"))
 
 
-def _of_no_kind(shape: tuple[int, ...]) -> Meaning:
-    return Meaning(as_stored(shape, Part("weight")), _TAKEN_AS_THEY_ARE)
+def _of_no_kind(shape: tuple[int, ...], doubt: str) -> Meaning:
+    return Meaning(as_stored(shape, Part("weight")), doubt)
 
 
 def _matrix(path: str, last: str, module: Mapping[str, StoredTensor]) -> Meaning:
@@ -170,16 +174,20 @@ def _kernel(path: str, last: str, shape: tuple[int, ...], module: Mapping[str, S
     if last in POINTWISE or last == "recurrent_kernel" or "recurrent_kernel" in module:
         return Meaning(convolution(shape))
     if last not in KERNELS:
-        return _of_no_kind(shape)
+        return _of_no_kind(shape, _TAKEN_AS_THEY_ARE)
     if matrix := of_attention(_last(path), shape):
         return Meaning(matrix)
+    named = _last(path).lower()
+    if "einsum" in path.lower() and "conv" not in named:
+        return _of_no_kind(shape, _OF_AN_EINSUM)
     if "depthwise" in path.lower():
         return Meaning(depthwise(shape))
     if "transpose" in path.lower():
         return Meaning(convolution(shape))
     biases = [module[name].shape for name in module if name in BIASES]
     placed, doubt = told_by_bias(shape, biases[0] if biases else ())
-    return Meaning(placed, _DOUBTS[doubt])
+    is_line = not doubt and len(shape) == 3 and "conv" not in named
+    return Meaning(placed, _TAKEN_FOR_LINES if is_line else _DOUBTS[doubt])
 
 
 def is_cell(path: str) -> bool:

@@ -19,13 +19,14 @@ _SIGNATURE = {1: "bytes", 2: "messages", 3: "messages"}
 _ARGUMENT = {1: "bytes"}
 _NODE = {1: "bytes", 2: "bytes", 3: "messages", 5: "messages"}
 _ENTRY = {1: "bytes", 2: "bytes"}
-_VALUE = {1: "bytes", 2: "bytes", 3: "varint", 5: "varint", 7: "bytes", 8: "bytes", 10: "bytes"}
+_VALUE = {1: "bytes", 2: "bytes", 3: "varint", 5: "varint", 6: "varint", 7: "bytes", 8: "bytes", 10: "bytes"}
 _LIST = {2: "messages", 3: "varints", 7: "messages", 9: "messages"}
 _FUNC = {1: "bytes"}
 
 _TOLD = frozenset({
     "value", "transpose_a", "transpose_b", "adj_x", "adj_y", "data_format", "equation", "squeeze_dims", "fused_ops",
     "f", "body", "cond", "then_branch", "else_branch", "branches", "shape", "_output_shapes",
+    "DstT", "ksize",
 })  # fmt: skip
 """Attributes that tell something of weights."""
 
@@ -199,6 +200,12 @@ def flag(reader: Reader, node: Node, name: str) -> bool:
     """Return an attribute that is true or false."""
     found = _value(reader, node, name, 5)
     return found is not None and found.start == 1
+
+
+def type_number(reader: Reader, node: Node, name: str) -> int:
+    """Return an attribute that is a type, by TensorFlow's number; 0 if there is none."""
+    found = _value(reader, node, name, 6)
+    return found.start if found is not None else 0
 
 
 def text(reader: Reader, node: Node, name: str) -> str:

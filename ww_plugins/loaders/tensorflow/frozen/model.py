@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import ww_core as ww
-from ww_core.loading.channels_last import as_stored
 from ww_core.loading.mapped import MappedCheckpoint, MappedFile
 from ww_core.loading.names import FreeNames, fault_of_name, listing
 from ww_core.loading.protobuf import Reader
 from ww_core.loading.state_dict import Part
-from ww_plugins.loaders.tensorflow.frozen.claims import Claim
+from ww_plugins.loaders.tensorflow.frozen.claims import as_it_is
 from ww_plugins.loaders.tensorflow.frozen.messages import read_graph
 from ww_plugins.loaders.tensorflow.frozen.naming import layer_names
 from ww_plugins.loaders.tensorflow.frozen.tensors import stored
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ww_core.loading.mapped import StoredTensor
+    from ww_plugins.loaders.tensorflow.frozen.claims import Claim
     from ww_plugins.loaders.tensorflow.frozen.values import Constant
 
 _TEXT = 7
@@ -50,7 +50,11 @@ def open_graph(file: ww.Source) -> MappedCheckpoint:
         )
     warnings = [
         f"{file.label}: {said}: {listing(names)}"
-        for said, constants in ((_OTHERS, model.others), (_NO_GROUPS, walk.claims.without_groups))
+        for said, constants in (
+            (_OTHERS, model.others),
+            (_NO_GROUPS, walk.claims.without_groups),
+            *walk.claims.changed.items(),
+        )
         if (names := [model.names[constant] for constant in constants if constant in model.names])
     ]
     variables = sum(node.op in _VARIABLES for node in graph.nodes)
@@ -114,9 +118,9 @@ class _Model:
         if constant.code == _TEXT or size <= (1 if constant.is_float else _SMALL):
             return None
         if not constant.is_float or len(constant.shape) < 2 or size <= _SMALL:
-            return Claim(as_stored(constant.shape, Part("buffer")))
+            return as_it_is(constant, Part("buffer"))
         self.others.append(constant)
-        return Claim(as_stored(constant.shape, Part("weight")))
+        return as_it_is(constant, Part("weight"))
 
     def _placed(self, found: dict[Constant, StoredTensor], constant: Constant, claim: Claim) -> StoredTensor:
         placed, part = claim.placed, claim.placed.part or Part("buffer")
@@ -127,7 +131,9 @@ class _Model:
         elif claim.of is not None:
             part = Part("weight", self._layer_names.first_free([self.names[constant]]))
         tensor = found[constant]
-        return tensor if tensor.fault else replace(placed.of_file(tensor), part=part)
+        if tensor.fault:
+            return tensor
+        return replace(placed.of_file(replace(tensor, shape=claim.stored)), part=part)
 
 
 def _is_analysed(tensor: StoredTensor) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ww_plugins.loaders.tensorflow.frozen.values import Ratio, Signal, Spread, Value, flowing
+from ww_plugins.loaders.tensorflow.frozen.lengths import broadcast
+from ww_plugins.loaders.tensorflow.frozen.values import Ratio, Signal, Spread, Value
 
 if TYPE_CHECKING:
     from ww_plugins.loaders.tensorflow.frozen.use import Use
@@ -21,7 +22,7 @@ def sum_of_norm(use: Use) -> bool:
         if isinstance(one, Ratio):
             if one.scale is not None and isinstance(other, Value) and _is_row(other, one.scale.shape):
                 use.claims.bias(other, one.scale)
-            use.makes(Signal(one.channels or (max(one.scale.shape, default=0) if one.scale is not None else 0)))
+            use.makes(Signal(broadcast(use.shape(0), use.shape(1))))
             return True
         if isinstance(one, Value) and one.size == 1 and (other is None or isinstance(other, Value)):
             use.makes(Spread(other))
@@ -35,35 +36,34 @@ def root(use: Use) -> None:
     if isinstance(known, Spread) and known.variance is not None:
         use.claims.buffer(known.variance)
     if use.node.op == "Rsqrt":
-        use.makes(Ratio())
+        use.makes(Ratio(shape=use.shape(0)))
     elif isinstance(known, Spread):
         use.makes(Spread())
 
 
-def divide(use: Use) -> None:
+def divide(use: Use) -> bool:
     """Tell whether what is divided by is the root of a variance."""
-    known = use.known(0)
-    if isinstance(use.known(1), Spread):
-        use.makes(Ratio(is_applied=True))
-    else:
-        use.makes(flowing(known))
+    if not isinstance(use.known(1), Spread):
+        return False
+    use.makes(Ratio(is_applied=True, shape=broadcast(use.shape(0), use.shape(1))))
+    return True
 
 
 def multiply(use: Use) -> bool:
     """Take the inputs of a product, if it is one of a norm; tell whether it is."""
     known = [use.known(0), use.known(1)]
+    shape = broadcast(use.shape(0), use.shape(1))
     for ratio, other in (known, known[::-1]):
         if not isinstance(ratio, Ratio):
             continue
         if not isinstance(other, Value):
-            channels = other.channels if isinstance(other, Signal) else 0
-            use.makes(Ratio(ratio.scale, is_applied=True, channels=channels))
+            use.makes(Ratio(ratio.scale, is_applied=True, shape=shape))
         elif ratio.scale is not None:  # the mean
             use.claims.buffer(other)
-            use.makes(Ratio(ratio.scale, is_applied=True))
+            use.makes(Ratio(ratio.scale, is_applied=True, shape=shape))
         else:
             scale = use.claims.norm(other) if other.size > 1 else None
-            use.makes(replace(ratio, scale=scale))
+            use.makes(replace(ratio, scale=scale, shape=shape))
         return True
     return False
 

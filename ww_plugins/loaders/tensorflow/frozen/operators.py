@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import ww_core as ww
@@ -15,85 +16,16 @@ from ww_core.loading.channels_last import (
     table,
 )
 from ww_core.loading.state_dict import Part
+from ww_plugins.loaders.tensorflow.frozen import flow
+from ww_plugins.loaders.tensorflow.frozen.lengths import UNKNOWN, Shape, broadcast
 from ww_plugins.loaders.tensorflow.frozen.norms import divide, multiply, root, subtract, sum_of_norm
-from ww_plugins.loaders.tensorflow.frozen.values import Given, Lengths, Signal, Value, flowing
+from ww_plugins.loaders.tensorflow.frozen.values import Signal, Value
 from ww_plugins.loaders.tensorflow.kinds import is_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ww_plugins.loaders.tensorflow.frozen.use import Use
-
-
-# --- what only passes values on ---
-
-
-def _same(use: Use) -> None:
-    use.makes(use.known(0))
-
-
-def _each(use: Use) -> None:
-    for place in range(len(use.node.inputs)):
-        use.makes(use.known(place), place)
-
-
-def _both(use: Use) -> None:
-    for output in (0, 1):
-        use.makes(use.known(0), output)
-
-
-def _given(use: Use) -> None:
-    shape = use.told_shape(use.node, 0)
-    use.makes(Given(shape) if shape else None)
-
-
-def _activation(use: Use) -> None:
-    use.makes(flowing(use.known(0)))
-
-
-def _reshape(use: Use) -> None:
-    known, shape, told = use.known(0), use.integers_in(1), use.known(1)
-    if isinstance(known, Value):
-        use.makes(known.reshaped(shape) if shape is not None else None)
-    elif isinstance(known, Signal) and known.weight is not None:
-        use.makes(Signal(0, known.weight, known.length))
-    elif shape is not None or isinstance(told, Lengths):
-        use.makes(Given(told.lengths if isinstance(told, Lengths) else shape or ()))
-
-
-def _pack(use: Use) -> None:
-    lengths = [use.integers_in(place) or () for place in range(len(use.node.inputs))]
-    use.makes(Lengths(tuple(one[0] if len(one) == 1 else -1 for one in lengths)))
-
-
-def _transpose(use: Use) -> None:
-    known, order = use.known(0), use.integers_in(1)
-    if isinstance(known, Signal):
-        use.makes(Signal(known.channels))
-    elif isinstance(known, Value) and order is not None:
-        use.makes(known.permuted(order))
-
-
-def _expand(use: Use) -> None:
-    known, at = use.known(0), use.integers_in(1)
-    if isinstance(known, Signal):
-        use.makes(known)
-    elif isinstance(known, Value) and at is not None and len(at) == 1:
-        use.makes(known.with_axis(at[0]))
-
-
-def _squeeze(use: Use) -> None:
-    known = use.known(0)
-    use.makes(known.squeezed(use.integers("squeeze_dims")) if isinstance(known, Value) else known)
-
-
-def _concatenate(use: Use) -> None:
-    axis = len(use.node.inputs) - 1
-    known = [use.known(place) for place in range(axis)]
-    channels = [part.channels for part in known if isinstance(part, Signal) and part.channels]
-    if len(channels) == len(known) and use.integers_in(axis) in {(3,), (-1,)}:
-        use.makes(Signal(sum(channels)))
-
 
 # --- layers ---
 
@@ -106,7 +38,12 @@ def _convolution(use: Use) -> None:
     groups = _groups(use, shape)
     if not groups and kernel.constant not in use.claims.made:
         use.claims.without_groups.append(kernel.constant)
-    use.layer(kernel, convolution(shape, groups=groups or 1), shape[-1])
+    use.layer(kernel, convolution(shape, groups=groups or 1), shape[-1], _picture(use, shape[-1]))
+
+
+def _picture(use: Use, channels: int) -> Shape:
+    """Return what is known of the shape of a picture that a convolution made."""
+    return UNKNOWN.of_rank(use.axes_of_picture()).with_length(use.channel_axis(), channels)
 
 
 def _groups(use: Use, shape: tuple[int, ...]) -> int:
@@ -121,13 +58,15 @@ def _groups(use: Use, shape: tuple[int, ...]) -> int:
 def _transposed_convolution(use: Use) -> None:
     kernel = use.kernel(1)
     if kernel is not None:
-        use.layer(kernel, convolution(kernel.shape), kernel.shape[-2])
+        channels = kernel.shape[-2]
+        use.layer(kernel, convolution(kernel.shape), channels, _picture(use, channels))
 
 
 def _depthwise(use: Use) -> None:
     kernel = use.kernel(1)
     if kernel is not None:
-        use.layer(kernel, depthwise(kernel.shape), kernel.shape[-2] * kernel.shape[-1])
+        channels = kernel.shape[-2] * kernel.shape[-1]
+        use.layer(kernel, depthwise(kernel.shape), channels, _picture(use, channels))
 
 
 def _product(left: str, right: str) -> Callable[[Use], None]:
@@ -138,8 +77,8 @@ def _product(left: str, right: str) -> Callable[[Use], None]:
             factor = use.value(place)
             if factor is not None and (placed := _matrix(factor, is_out_first)):
                 # Of a left factor the outputs lie along another axis than a bias.
-                outputs = placed.shape(factor.shape)[-2]
-                use.layer(factor, placed, outputs if place else 0)
+                outputs = placed.shape(factor.shape)[-2] if place else 0
+                use.layer(factor, placed, outputs, Shape((-1, outputs or -1), "Batch" not in use.node.op))
                 return
 
     return product
@@ -166,8 +105,15 @@ def _einsum(use: Use) -> None:
         kernel = use.value(place)
         axes = axes_in_einsum(equation, len(kernel.axes), place) if kernel is not None else None
         if kernel is not None and axes is not None and (placed := matrices(*axes, len(kernel.axes))):
-            use.layer(kernel, placed, placed.shape(kernel.shape)[-2])
+            use.layer(kernel, placed, placed.shape(kernel.shape)[-2], _result(equation, place, kernel.shape))
             return
+
+
+def _result(equation: str, operand: int, lengths: Sequence[int]) -> Shape:
+    """Return what is known of the shape of a result, where those of an operand of the equation are known."""
+    operands, _, result = equation.replace(" ", "").partition("->")
+    told = dict(zip(operands.split(",")[operand], lengths, strict=False))
+    return Shape(tuple(told.get(letter, -1) for letter in result.rpartition(".")[2]), "." not in result)
 
 
 def _gather(use: Use) -> None:
@@ -175,7 +121,7 @@ def _gather(use: Use) -> None:
     at = use.integers_in(2) if len(use.node.inputs) > 2 else (0,)
     if held is not None and len(held.axes) == 2 and at in {(0,), (-2,)}:
         use.claims.weight(held, table())
-        use.makes(Signal(held.shape[1]))
+        use.makes(Signal(Shape((held.shape[1],))))
 
 
 def _norm(use: Use) -> None:
@@ -184,7 +130,7 @@ def _norm(use: Use) -> None:
         weight = use.claims.norm(scale)
         if weight is not None and offset is not None and offset.size == scale.size:
             use.claims.bias(offset, weight)
-        use.makes(Signal(scale.size))
+        use.makes(Signal(use.shape(0).with_length(use.channel_axis(), scale.size)))
     for place in (3, 4):
         statistic = use.value(place)
         if statistic is not None:
@@ -198,7 +144,7 @@ def _recurrent(*places: tuple[int, int]) -> Callable[[Use], None]:
         for matrix, bias in places:
             weight = use.value(matrix)
             if weight is not None and len(weight.axes) == 2:
-                use.layer(weight, dense(kind=ww.LayerKind.RECURRENT), weight.shape[1])
+                use.layer(weight, dense(kind=ww.LayerKind.RECURRENT), weight.shape[1], UNKNOWN)
                 use.bias(bias)
                 use.makes(None)
 
@@ -222,38 +168,38 @@ def _rows(place: int) -> Callable[[Use], None]:
 def _bias(use: Use) -> None:
     use.makes(use.known(0))
     use.bias(1)
-    known, bias = use.known(0), use.value(1)
-    channels = bias.size if bias is not None else known.channels if isinstance(known, Signal) else 0
-    use.makes(Signal(channels))
+    bias, shape = use.value(1), use.shape(0)
+    use.makes(Signal(shape if bias is None else shape.with_length(use.channel_axis(), bias.size)))
 
 
 def _sum(use: Use) -> None:
     if sum_of_norm(use):
         return
-    for place in (0, 1):
-        known, other = use.known(place), use.known(1 - place)
-        if not isinstance(known, Signal):
-            continue
-        if isinstance(other, Value):
-            use.makes(known)
-            use.bias(1 - place)
-            use.makes(Signal(known.channels))
-        elif isinstance(other, Signal) and known.weight is not None and other.weight is not None:
-            use.makes(known)  # as in a recurrent cell: both products share a bias
-        else:
-            use.makes(Signal(known.channels))
+    shape = broadcast(use.shape(0), use.shape(1))
+    one, other = use.known(0), use.known(1)
+    if isinstance(one, Signal) and isinstance(other, Signal) and one.weight is not None and other.weight is not None:
+        use.makes(replace(one, shape=shape))  # as in a recurrent cell: both products share a bias
         return
-    use.makes(flowing(use.known(0)) or flowing(use.known(1)))
+    for place in (0, 1):
+        if isinstance(use.known(place), Signal) and isinstance(use.known(1 - place), Value):
+            use.makes(use.known(place))
+            use.bias(1 - place)
+    flow.both_flow(use)
 
 
 def _times(use: Use) -> None:
     if not multiply(use):
-        use.makes(flowing(use.known(0)) or flowing(use.known(1)))
+        flow.both_flow(use)
 
 
 def _difference(use: Use) -> None:
     if not subtract(use):
-        use.makes(flowing(use.known(0)) or flowing(use.known(1)))
+        flow.both_flow(use)
+
+
+def _quotient(use: Use) -> None:
+    if not divide(use):
+        flow.both_flow(use)
 
 
 def _fused(layer: Callable[[Use], None]) -> Callable[[Use], None]:
@@ -268,28 +214,32 @@ def _fused(layer: Callable[[Use], None]) -> Callable[[Use], None]:
 
 
 _PASSING = (
-    "Identity", "ReadVariableOp", "StopGradient", "PreventGradient", "CheckNumerics", "PlaceholderWithDefault",
-    "Snapshot", "Enter", "RefEnter", "Exit", "Cast", "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs",
-    "FakeQuantWithMinMaxVarsPerChannel", "BatchToSpaceND", "SpaceToBatchND", "EnsureShape",
+    "Identity", "ReadVariableOp", "StopGradient", "PreventGradient", "CheckNumerics",
+    "Snapshot", "Enter", "RefEnter", "Exit", "EnsureShape",
 )  # fmt: skip
+_ROUNDING = ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVarsPerChannel")
 _ACTIVATIONS = (
-    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Softsign", "Sigmoid", "Tanh", "Softmax", "Erf",
-    "MaxPool", "MaxPoolV2", "MaxPool3D", "AvgPool", "AvgPool3D", "Pad", "PadV2", "MirrorPad", "LRN", "ResizeBilinear",
-    "ResizeNearestNeighbor", "Maximum", "Minimum",
+    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Softsign", "Sigmoid", "Tanh", "Softmax", "Erf", "LRN",
 )  # fmt: skip
 
 OPERATORS: Mapping[str, Callable[[Use], None]] = {
-    **dict.fromkeys(_PASSING, _same),
-    **dict.fromkeys(_ACTIVATIONS, _activation),
-    **dict.fromkeys(("Switch", "RefSwitch"), _both),
-    "Placeholder": _given,
-    "IdentityN": _each,
-    "Reshape": _reshape,
-    "Pack": _pack,
-    "Transpose": _transpose,
-    "ExpandDims": _expand,
-    "Squeeze": _squeeze,
-    "ConcatV2": _concatenate,
+    **dict.fromkeys(_PASSING, flow.same),
+    "Cast": flow.cast,
+    **dict.fromkeys(_ROUNDING, flow.rounded),
+    **dict.fromkeys(_ACTIVATIONS, flow.activation),
+    **dict.fromkeys(("MaxPool", "MaxPoolV2", "MaxPool3D", "AvgPool", "AvgPool3D"), flow.pool),
+    **dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor"), flow.resized),
+    **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), flow.pad),
+    **dict.fromkeys(("BatchToSpaceND", "SpaceToBatchND"), flow.blocks),
+    **dict.fromkeys(("Switch", "RefSwitch"), flow.both),
+    **dict.fromkeys(("Placeholder", "PlaceholderWithDefault"), flow.given),
+    "IdentityN": flow.each,
+    "Reshape": flow.reshape,
+    "Pack": flow.pack,
+    "Transpose": flow.transpose,
+    "ExpandDims": flow.expand,
+    "Squeeze": flow.squeeze,
+    "ConcatV2": flow.concatenate,
     **dict.fromkeys(("Conv2D", "Conv3D"), _convolution),
     **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInput", "Conv3DBackpropInputV2"), _transposed_convolution),
     "DepthwiseConv2dNative": _depthwise,
@@ -310,7 +260,8 @@ OPERATORS: Mapping[str, Callable[[Use], None]] = {
     **dict.fromkeys(("Add", "AddV2"), _sum),
     "Mul": _times,
     "Sub": _difference,
+    **dict.fromkeys(("Maximum", "Minimum"), flow.both_flow),
     **dict.fromkeys(("Rsqrt", "Sqrt"), root),
-    **dict.fromkeys(("RealDiv", "Div"), divide),
+    **dict.fromkeys(("RealDiv", "Div"), _quotient),
 }
 """What an operator says of its inputs, by its name."""

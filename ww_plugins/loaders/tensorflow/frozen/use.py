@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ww_core.loading.channels_last import CONVOLUTIONS
 from ww_plugins.loaders.tensorflow.frozen import messages
+from ww_plugins.loaders.tensorflow.frozen.lengths import UNKNOWN, Shape
 from ww_plugins.loaders.tensorflow.frozen.tensors import few_integers
-from ww_plugins.loaders.tensorflow.frozen.values import Given, Signal, Value
+from ww_plugins.loaders.tensorflow.frozen.values import Ratio, Signal, Value
 from ww_plugins.loaders.tensorflow.shapes import shape_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ww_plugins.loaders.tensorflow.frozen.messages import Node
     from ww_plugins.loaders.tensorflow.frozen.values import Known
 
+_TELLS = frozenset({"shape", "_output_shapes"})  # attributes of nodes that tell shapes
+
 
 @dataclass(slots=True)
 class Scope:
@@ -29,11 +32,13 @@ class Scope:
         nodes: The nodes, by name.
         path: Where a function is called, for names; empty for the graph itself.
         known: What is known, by the name of a node, and of further outputs by ``name:number``.
+        told: Shapes that nodes tell of their outputs, so far as they were asked for.
     """
 
     nodes: Mapping[str, Node]
     path: str = ""
     known: dict[str, Known] = field(default_factory=dict)
+    told: dict[tuple[str, int], Shape] = field(default_factory=dict)
 
     def find(self, name: str) -> Known | None:
         """Return what is known of an input: ``node``, ``node:number``, and ``node:output:number`` in functions."""
@@ -88,20 +93,47 @@ class Use:
         value = self.value(place)
         return few_integers(self.reader, value.constant) if value is not None else None
 
-    def channels(self, place: int) -> int:
-        """Return the channels of an input; 0 if nothing tells them."""
+    def shape(self, place: int) -> Shape:
+        """Return so much of the shape of an input as is sure: as operators tell it, or else an attribute."""
         known = self.known(place)
-        if isinstance(known, Signal) and known.channels:
-            return known.channels
-        name, number = parted(self.node.inputs[place])
-        shape = known.shape if isinstance(known, Given) else self.told_shape(self.scope.nodes.get(name), number)
-        at = 1 if self.text("data_format").startswith("NC") else -1
-        return max(0, shape[at]) if len(shape) > 2 else 0
+        if isinstance(known, Value):
+            return Shape.of(known.shape)
+        own = known.shape if isinstance(known, Signal | Ratio) else UNKNOWN
+        if any(length > 0 for length in own.last):
+            return own
+        told = self._told_before(place)
+        return told if told.last else own
 
-    def told_shape(self, node: Node | None, number: int) -> tuple[int, ...]:
+    def _told_before(self, place: int) -> Shape:
+        """Return the shape of an input that the node before it tells of itself."""
+        if not 0 <= place < len(self.node.inputs):
+            return UNKNOWN
+        name, number = parted(self.node.inputs[place])
+        node = self.scope.nodes.get(name)
+        if node is None or not _TELLS & node.attributes.keys():
+            return UNKNOWN
+        if (name, number) not in self.scope.told:
+            self.scope.told[name, number] = self.told_shape(node, number)
+        return self.scope.told[name, number]
+
+    def channels(self, place: int) -> int:
+        """Return the channels of an input of a convolution; 0 if nothing tells them."""
+        axis, rank = self.channel_axis(), self.axes_of_picture()
+        return self.shape(place).of_rank(rank).at(axis) or self._told_before(place).of_rank(rank).at(axis)
+
+    def axes_of_picture(self) -> int:
+        """Return how many axes a picture has that the node takes."""
+        return 5 if "3D" in self.node.op else 4
+
+    def channel_axis(self) -> int:
+        """Return the axis along which the channels lie."""
+        return 1 if self.text("data_format").startswith("NC") else -1
+
+    def told_shape(self, node: Node, number: int) -> Shape:
         """Return the shape that a node tells of one of its outputs; nothing if it tells none."""
-        told = messages.shape_places(self.reader, node).get(number) if node is not None else None
-        return tuple(shape_of(self.reader, told)) if told is not None else ()
+        told = messages.shape_places(self.reader, node).get(number)
+        lengths = shape_of(self.reader, told) if told is not None else ()
+        return Shape.of(lengths) if lengths else UNKNOWN
 
     def flag(self, name: str) -> bool:
         """Return an attribute that is true or false."""
@@ -115,6 +147,10 @@ class Use:
         """Return an attribute that is a list of texts."""
         return messages.texts(self.reader, self.node, name)
 
+    def type_number(self, name: str) -> int:
+        """Return an attribute that is a type; 0 if it is not told."""
+        return messages.type_number(self.reader, self.node, name)
+
     def integers(self, name: str) -> tuple[int, ...]:
         """Return an attribute that is a list of whole numbers."""
         return messages.integers(self.reader, self.node, name)
@@ -127,10 +163,10 @@ class Use:
         else:
             self.scope.known.pop(name, None)
 
-    def layer(self, weight: Value, placed: Placed, outputs: int) -> None:
+    def layer(self, weight: Value, placed: Placed, outputs: int, shape: Shape) -> None:
         """Take a constant for the weight of a layer, which may get a bias with so many numbers next."""
         taken = self.claims.weight(weight, placed)
-        self.makes(Signal(outputs, taken if outputs else None, outputs))
+        self.makes(Signal(shape, taken if outputs else None, outputs))
 
     def bias(self, place: int) -> None:
         """Take an input for the bias of the layer that the node is, so far as it is known."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from ww_core.loading.channels_last import Placed
 from ww_core.loading.mapped import contiguous_strides
+from ww_plugins.loaders.tensorflow.frozen.lengths import UNKNOWN, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
     from ww_core.loading.protobuf import Field
 
 _MOST_AXES = 64  # NumPy's limit
+
+
+class Change(StrEnum):
+    """What a graph makes of a weight that is read as it is stored, as it is told before the names of such weights."""
+
+    CUT = "read as they were before a Cast turns them into whole numbers"
+    ROUNDED = "read as they were before a FakeQuant operator rounds them and cuts them off"
 
 
 @dataclass(slots=True, eq=False)
@@ -49,21 +58,30 @@ class Value:
 
     Attributes:
         constant: The constant.
-        axes: Of which axes of the constant each axis consists; of none where it was added, and has length 1.
+        stored: The shape in which its numbers are taken, in their order: its own, or one that cuts axes of it.
+        axes: Of which axes of this shape each axis consists; of none where it was added, and has length 1.
+        change: What the graph makes of its numbers besides.
     """
 
     constant: Constant
+    stored: tuple[int, ...]
     axes: Axes
+    change: Change | None = None
 
     @classmethod
     def of(cls, constant: Constant) -> Value:
         """Return a constant as it is."""
-        return cls(constant, tuple((axis,) for axis in range(len(constant.shape))))
+        return cls.within(constant, constant.shape)
+
+    @classmethod
+    def within(cls, constant: Constant, shape: Sequence[int]) -> Value:
+        """Return a constant in a shape of as many numbers, in their order."""
+        return cls(constant, tuple(shape), tuple((axis,) for axis in range(len(shape))))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Its shape."""
-        return Placed(self.axes).shape(self.constant.shape)
+        return Placed(self.axes).shape(self.stored)
 
     @property
     def size(self) -> int:
@@ -78,14 +96,14 @@ class Value:
         """Return it with its axes in another order; None if that is no order of its axes."""
         if sorted(order) != list(range(len(self.axes))):
             return None
-        return Value(self.constant, tuple(self.axes[axis] for axis in order))
+        return replace(self, axes=tuple(self.axes[axis] for axis in order))
 
     def with_axis(self, at: int) -> Value | None:
         """Return it with one more axis of length 1."""
         at += (len(self.axes) + 1) * (at < 0)
         if not 0 <= at <= len(self.axes) < _MOST_AXES:
             return None
-        return Value(self.constant, (*self.axes[:at], (), *self.axes[at:]))
+        return replace(self, axes=(*self.axes[:at], (), *self.axes[at:]))
 
     def squeezed(self, at: Sequence[int]) -> Value:
         """Return it without axes of length 1: without those, or without all."""
@@ -93,33 +111,41 @@ class Value:
         gone = {axis % count for axis in at} if at and count else set(range(count))
         shape = self.shape
         kept = tuple(own for axis, own in enumerate(self.axes) if axis not in gone or shape[axis] != 1)
-        return Value(self.constant, kept)
+        return replace(self, axes=kept)
 
     def without_added_axes(self) -> Value:
         """Return it without the axes that no axis of the constant is part of."""
-        return Value(self.constant, tuple(own for own in self.axes if own))
+        return replace(self, axes=tuple(own for own in self.axes if own))
 
     def reshaped(self, shape: Sequence[int]) -> Value | None:
-        """Return it in another shape; None where an axis would have to be cut, or numbers do not lie in a row."""
+        """Return it in another shape; None where its numbers do not lie in a row, and an axis would have to be cut."""
         lengths = self._completed(shape)
         if lengths is None:
             return None
-        steps = contiguous_strides(self.constant.shape)
-        left = [axis for own in self.axes for axis in own if self.constant.shape[axis] != 1]
+        axes = self._axes_of(lengths)
+        if axes is not None:
+            return replace(self, axes=axes)
+        order = [axis for own in self.axes for axis in own if self.stored[axis] != 1]
+        return replace(Value.within(self.constant, lengths), change=self.change) if order == sorted(order) else None
+
+    def _axes_of(self, lengths: Sequence[int]) -> Axes | None:
+        """Return of which axes those of another shape consist; None where one would have to be cut."""
+        steps = contiguous_strides(self.stored)
+        left = [axis for own in self.axes for axis in own if self.stored[axis] != 1]
         made: list[tuple[int, ...]] = []
         for length in lengths:
             own: list[int] = []
             reached = 1
             while reached < length and left:
                 axis = left.pop(0)
-                if own and steps[own[-1]] != steps[axis] * self.constant.shape[axis]:
+                if own and steps[own[-1]] != steps[axis] * self.stored[axis]:
                     return None
                 own.append(axis)
-                reached *= self.constant.shape[axis]
+                reached *= self.stored[axis]
             if reached != length:
                 return None
             made.append(tuple(own))
-        return None if left else Value(self.constant, tuple(made))
+        return None if left else tuple(made)
 
     def _completed(self, shape: Sequence[int]) -> list[int] | None:
         """Return a shape without the -1 that stands for what is left."""
@@ -132,24 +158,17 @@ class Value:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signal:
-    """What a layer made.
+    """What the graph computes when it runs: what a layer made, or what is given.
 
     Attributes:
-        channels: Of a picture or a row; 0 where that is not known.
+        shape: So much of its shape as is sure.
         weight: The weight that may still get a bias; None if it has one, or can get none.
         length: Numbers that such a bias has.
     """
 
-    channels: int
+    shape: Shape = UNKNOWN
     weight: Constant | None = None
     length: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Given:
-    """What no layer made, but has a shape that is told: -1 is the length of an axis that is not known."""
-
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,19 +192,12 @@ class Ratio:
     Attributes:
         scale: The scale; None where none came yet.
         is_applied: Whether it was multiplied already by numbers, or by their mean.
-        channels: Of these numbers; 0 where that is not known.
+        shape: So much of its own shape as is sure.
     """
 
     scale: Constant | None = None
     is_applied: bool = False
-    channels: int = 0
+    shape: Shape = UNKNOWN
 
 
-Known = Value | Signal | Given | Lengths | Spread | Ratio
-
-
-def flowing(known: Known | None) -> Signal | Given | None:
-    """Return what is known of numbers once an operation changed each of them alone: no bias can follow it."""
-    if isinstance(known, Signal):
-        return Signal(known.channels)
-    return known if isinstance(known, Given) else None
+Known = Value | Signal | Lengths | Spread | Ratio
