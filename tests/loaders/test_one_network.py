@@ -264,7 +264,9 @@ def test_graphs_groups_and_variables(name, tmp_path):
         pytest.importorskip(own.needs)
     with ByName(own.loader).open(own.write(tmp_path / name)) as checkpoint:
         is_the_network(checkpoint, own.layers())
-        assert not checkpoint.warnings
+        # Nothing in a checkpoint of TensorFlow tells a convolution along an axis from an EinsumDense.
+        lines = "an EinsumDense: 'line/kernel', 'up_line/kernel'"
+        assert [lines in said for said in checkpoint.warnings] == [True] * isinstance(own.loader, TensorFlowLoader)
 
 
 def exported_layers():
