@@ -5,6 +5,7 @@ from __future__ import annotations
 import ww_core as ww
 from ww_plugins.metrics import (
     determinant,
+    elements,
     estimators,
     model,
     norms,
@@ -64,5 +65,14 @@ def ww_register_metrics() -> list[ww.Quantity]:
         statistics.weight_quantiles,
         statistics.bias_moments,
         statistics.bias_quantiles,
+        elements.weibull,
+        elements.standardized_moments,
+        elements.sparsity,
+        elements.dead_units,
+        elements.row_norms,
         model.log_prod_spectral_norm,
+        model.alpha_mean,
+        model.correlation_flow,
+        model.scale_collapse,
+        model.share_large_alpha,
     ]
