@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 import ww_core as ww
-from ww_core.domain.rounding import ROUNDINGS
 from ww_core.spectral.blocks import BLOCK_BYTES, all_finite, float64_blocks, non_finite, stored_blocks
 from ww_core.spectral.weibull import fit_weibull
 
@@ -76,8 +75,9 @@ def weibull(stored_weight: Stored) -> Weibull:
         NotApplicable: All weights are zero, or those that are not have one magnitude.
         Refused: A weight is NaN or infinite, or the magnitudes differ by no more than rounding of the stored dtype.
     """
-    told = ROUNDINGS.get(str(stored_weight.dtype))
-    fit = fit_weibull(stored_weight, tolerance=told.epsilon if told else 0.0)
+    number = stored_weight.dtype.type
+    epsilon = float(np.nextafter(number(1), number(2))) - 1.0  # numpy's finfo does not know bfloat16
+    fit = fit_weibull(stored_weight, tolerance=epsilon)
     return Weibull(fit.shape, fit.scale, fit.n)
 
 

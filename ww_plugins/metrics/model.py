@@ -1,7 +1,8 @@
 """Metrics of a whole model, from the columns of its matrices.
 
 The matrices are those of each layer's primary extractor, in the order in which the source lists the layers. That order
-is the depth here: weights alone do not tell which layers work side by side, so each counts as one step.
+is the depth here: weights alone do not tell which layers work side by side, so each counts as one step. Files that keep
+no order, as safetensors, list layers by name.
 """
 
 from __future__ import annotations
@@ -97,9 +98,9 @@ def alpha_mean(
             weights = np.array([math.prod(place.shape) / counts[place.layer] for place in matrices])
         case "depth":
             weights = (_places(matrices) + 1.0) / np.array([counts[place.layer] for place in matrices])
-    counted = float(weights[present].sum())
-    mean = float((weights[present] * alpha.data[present]).sum()) / counted
-    return AlphaMean(mean, counted / float(weights.sum()))
+    counted = math.fsum(weights[present])  # exact: the order of the layers changes no digit
+    mean = math.fsum(weights[present] * alpha.data[present]) / counted
+    return AlphaMean(mean, counted / math.fsum(weights))
 
 
 @ww.metric(version="1", scope="model", on_request=True)
