@@ -179,7 +179,13 @@ def test_the_healthy_are_as_they_are_among_themselves(report, options):
 def test_a_file_gives_the_same_answers(report, options, tmp_path):
     path = tmp_path / "net.safetensors"
     save_file(HEALTHY | ILL, path)
-    assert outcomes(ww.analyze(path, store=tmp_path / "store.sqlite", name="net", **options)) == outcomes(report)
+    of_file = ww.analyze(path, store=tmp_path / "store.sqlite", name="net", **options)
+    assert but_flow(outcomes(of_file)) == but_flow(outcomes(report))
+
+
+def but_flow(outcomes):
+    """All but what depends on the order of the layers, which a file of this format does not keep."""
+    return {place: outcome for place, outcome in outcomes.items() if not place[3].startswith("alpha_flow")}
 
 
 def test_what_is_printed_is_strict_json(report):

@@ -7,6 +7,7 @@ from ww_core.spectral.blocks import float64_blocks
 from ww_core.spectral.cpu import CPU
 from ww_core.spectral.marchenko_pastur import (
     MarchenkoPasturFit,
+    distance_of_noise,
     fit_marchenko_pastur,
     marchenko_pastur_cdf,
     marchenko_pastur_edges,
@@ -28,6 +29,7 @@ __all__ = [
     "TailAlternatives",
     "TruncatedPowerLawFit",
     "compare_alternatives",
+    "distance_of_noise",
     "exponents_of",
     "fit_marchenko_pastur",
     "fit_power_law",

@@ -106,7 +106,7 @@ def fit_marchenko_pastur(
     if above.size < FEWEST:
         raise NotApplicable(f"of {kept.size} eigenvalues {above.size} are above the floor: a bulk needs {FEWEST}")
     splits = _Splits(above, N, M - (kept.size - above.size) / n_matrices, n_matrices, level)
-    noise = _distance_of_noise(M, n_matrices)
+    noise = distance_of_noise(M, n_matrices)
     best: MarchenkoPasturFit | None = None
     tried: set[int] = set()
     for start in splits.consistent():
@@ -268,6 +268,11 @@ def _distance(bulk: Floats, N: float, M: float, sigma: float) -> float:
     return max(float((steps - shares).max()), float((shares - steps).max()) + 1.0) / bulk.size
 
 
-def _distance_of_noise(M: int, n_matrices: float) -> float:
-    """What the distance of Gaussian noise rarely exceeds, as measured: eigenvalues are more regular than a sample."""
+def distance_of_noise(M: int, n_matrices: float) -> float:
+    """What the distance D of Gaussian noise rarely exceeds, as measured: eigenvalues are more regular than a sample.
+
+    Args:
+        M: Shorter side of a matrix.
+        n_matrices: Matrices that are pooled.
+    """
     return ((2.0 + 0.5 * math.log(M)) / math.sqrt(n_matrices) + 0.2) / M

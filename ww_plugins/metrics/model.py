@@ -1,14 +1,50 @@
-"""Metrics of a whole model, from the columns of its matrices."""
+"""Metrics of a whole model, from the columns of its matrices.
+
+The matrices are those of each layer's primary extractor, in the order in which the source lists the layers. That order
+is the depth here: weights alone do not tell which layers work side by side, so each counts as one step. Files that keep
+no order, as safetensors, list layers by name.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 import ww_core as ww
 
 ByMatrix = np.ma.MaskedArray[Any, np.dtype[np.float64]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+NORMAL_MAD = 1.4826
+FEWEST_MATRICES = 5
+
+
+@dataclass(frozen=True)
+class AlphaMean:
+    """Columns of the weighted mean of alpha."""
+
+    alpha_mean: float = ww.column(
+        better="lower",
+        doc="Mean of alpha over the matrices that have one, weighted by option",
+        caveat="as for alpha: over networks that differ in depth the mean of alpha over layers does not order models",
+    )
+    alpha_mean_share: float = ww.column(doc="Share of all weight in that mean that falls to matrices with an alpha")
+
+
+@dataclass(frozen=True)
+class CorrelationFlow:
+    """Columns of alpha against depth."""
+
+    alpha_flow_slope: float = ww.column(
+        unit="1/layer", standard_error="alpha_flow_slope_se", doc="Slope of alpha against the place of the layer"
+    )
+    alpha_flow_slope_se: float = ww.column(unit="1/layer", doc="Standard error of alpha_flow_slope")
+    alpha_flow_jump: float = ww.column(doc="Largest difference of alpha between a layer and the next one that has it")
 
 
 @ww.metric(version="2", scope="model", better="lower", unit="log10 weight^2")
@@ -30,3 +66,135 @@ def log_prod_spectral_norm(log_spectral_norm: ByMatrix) -> float:
     if missing:
         raise ww.Refused(f"{missing} of {log_spectral_norm.size} matrices have no log_spectral_norm")
     return float(log_spectral_norm.sum())
+
+
+@ww.metric(version="1", scope="model", on_request=True)
+def alpha_mean(
+    alpha: ByMatrix, matrices: Sequence[ww.MatrixPlace], *, by: Literal["equal", "size", "depth"] = "equal"
+) -> AlphaMean:
+    """Mean of alpha over the matrices of the model, sum(v_i alpha_i) / sum(v_i); matrices without alpha are left out.
+
+    v_i is 1 with ``equal``, so that a convolution taken slice by slice counts once a slice. With ``size`` it is the
+    number of weights of the layer, with ``depth`` the place of the layer, from 1, among those that have matrices: later
+    layers count more. Either is divided by the number of the layer's matrices. alpha_mean_share is the sum of v_i over
+    the matrices with an alpha, over that of all.
+
+    After C. H. Martin, T. Peng, M. W. Mahoney, Nature Communications 12, 4122 (2021), whose mean is ``equal``.
+
+    Args:
+        alpha: One value per matrix, masked where there is none.
+        matrices: Their places.
+        by: What a matrix counts.
+
+    Raises:
+        NotApplicable: No matrix has an alpha.
+    """
+    present = _present(alpha, "alpha")
+    counts = Counter(place.layer for place in matrices)
+    match by:
+        case "equal":
+            weights = np.ones(len(matrices))
+        case "size":
+            weights = np.array([math.prod(place.shape) / counts[place.layer] for place in matrices])
+        case "depth":
+            weights = (_places(matrices) + 1.0) / np.array([counts[place.layer] for place in matrices])
+    counted = math.fsum(weights[present])  # exact: the order of the layers changes no digit
+    mean = math.fsum(weights[present] * alpha.data[present]) / counted
+    return AlphaMean(mean, counted / math.fsum(weights))
+
+
+@ww.metric(version="1", scope="model", on_request=True)
+def correlation_flow(alpha: ByMatrix, matrices: Sequence[ww.MatrixPlace]) -> CorrelationFlow:
+    """How alpha changes with depth: the least-squares slope of alpha_l = a + b l, and the largest jump.
+
+    alpha_l is the mean over the matrices of layer l, l its place among all layers that have matrices; layers without
+    an alpha are left out. The standard error of b is sqrt(sum(r_l**2) / (n - 2) / sum((l - mean(l))**2)), of n layers
+    with residuals r_l, taken as independent. The jump is max(abs(alpha_l - alpha_m)), m the next layer after l with an
+    alpha.
+
+    C. H. Martin, T. Peng, M. W. Mahoney, Nature Communications 12, 4122 (2021), look at alpha against depth, and call
+    it correlation flow: in well-trained series it stays level, in others it grows or jumps.
+
+    Args:
+        alpha: One value per matrix, masked where there is none.
+        matrices: Their places.
+
+    Raises:
+        NotApplicable: Fewer than three layers have an alpha.
+    """
+    present = _present(alpha, "alpha")
+    at, inverse = np.unique(_places(matrices)[present], return_inverse=True)
+    if at.size < 3:
+        raise ww.NotApplicable(f"{at.size} layers have an alpha: a slope with an error needs three")
+    by_layer = np.bincount(inverse, weights=alpha.data[present]) / np.bincount(inverse)
+    depth, height = at - at.mean(), by_layer - by_layer.mean()
+    squares = float((depth * depth).sum())
+    slope = float((depth * height).sum()) / squares
+    residuals = height - slope * depth
+    error = math.sqrt(float((residuals * residuals).sum()) / (at.size - 2) / squares)
+    return CorrelationFlow(slope, error, float(np.abs(np.diff(by_layer)).max()))
+
+
+@ww.metric(version="1", scope="model", better="lower", unit="count", on_request=True)
+def scale_collapse(spectral_norm: ByMatrix, *, deviations: float = 3.0, factor: float = 10.0) -> int:
+    """Count of matrices with an anomalously small spectral norm s: those with log10 s below both of two limits.
+
+    The limits are m - 3 * 1.4826 * MAD and m - 1, m the median of log10 s over the matrices that are not zero, MAD the
+    median of abs(log10 s - m): far out for a normal distribution, and a tenth of the median at most. Matrices of zeros
+    are counted. Matrices of all sizes and kinds are compared with each other.
+
+    Layers of very small scale are what C. H. Martin, T. Peng, M. W. Mahoney, Nature Communications 12, 4122 (2021),
+    call scale collapse: they found it in distilled networks, and small spectral norms in the poorly trained GPT beside
+    GPT2, so that a mean of norms makes the worse network look better. The limits are ours.
+
+    Args:
+        spectral_norm: One value per matrix, in the unit of the weights, masked where there is none.
+        deviations: How many times 1.4826 MAD a matrix must lie below the median.
+        factor: How many times smaller than the median it must be.
+
+    Raises:
+        NotApplicable: Fewer than five matrices are not zero.
+        Refused: A matrix has no spectral norm: it might be one of them.
+    """
+    missing = int(np.ma.getmaskarray(spectral_norm).sum())
+    if missing:
+        raise ww.Refused(f"{missing} of {spectral_norm.size} matrices have no spectral_norm")
+    norms = spectral_norm.data
+    logs = np.log10(norms[norms > 0.0])
+    if logs.size < FEWEST_MATRICES:
+        raise ww.NotApplicable(f"{logs.size} matrices are not zero: an outlier among them needs {FEWEST_MATRICES}")
+    median = float(np.median(logs))
+    spread = NORMAL_MAD * float(np.median(np.abs(logs - median)))
+    limit = median - max(deviations * spread, math.log10(factor))
+    return int(np.count_nonzero(logs < limit)) + norms.size - logs.size
+
+
+@ww.metric(version="1", scope="model", better="lower", on_request=True)
+def share_large_alpha(alpha: ByMatrix, *, above: float = 6.0) -> float:
+    """Share of the matrices with an alpha whose alpha is above 6, from 0 to 1; sigma is not looked at.
+
+    Unusually large alphas are what sets the poorly trained GPT apart from GPT2 in C. H. Martin, T. Peng, M. W. Mahoney,
+    Nature Communications 12, 4122 (2021).
+
+    Args:
+        alpha: One value per matrix, masked where there is none.
+        above: What is unusually large.
+
+    Raises:
+        NotApplicable: No matrix has an alpha.
+    """
+    return float(np.mean(alpha.data[_present(alpha, "alpha")] > above))
+
+
+def _present(values: ByMatrix, name: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which matrices have a value."""
+    present = ~np.ma.getmaskarray(values)
+    if not present.any():
+        raise ww.NotApplicable(f"no matrix has an {name}")
+    return present
+
+
+def _places(matrices: Sequence[ww.MatrixPlace]) -> Floats:
+    """The place of each matrix's layer among those that have matrices, from 0."""
+    order = {layer: place for place, layer in enumerate(dict.fromkeys(own.layer for own in matrices))}
+    return np.array([order[own.layer] for own in matrices], dtype=np.float64)

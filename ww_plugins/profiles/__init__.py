@@ -144,8 +144,27 @@ TRENDS_2020 = ww.Profile(
     ),
 )
 
+FAST = ww.Profile(
+    name="fast",
+    description="Norms, ranks and entropy as in profile default; no tail is fitted.",
+    extractor=DEFAULT.extractor,
+    convolution_extractor=DEFAULT.convolution_extractor,
+    metrics=(
+        "frobenius_norm",
+        "log_norm",
+        "spectral_norm",
+        "log_spectral_norm",
+        "stable_rank",
+        "hard_rank",
+        "entropy",
+        "effective_rank",
+        "log_prod_spectral_norm",
+    ),
+    headline=("log_norm", "log_spectral_norm", "stable_rank", "hard_rank", "entropy", "effective_rank"),
+)
+
 
 @ww.hookimpl
 def ww_register_profiles() -> list[ww.Profile]:
     """The built-in profiles."""
-    return [DEFAULT, WEIGHTWATCHER, WEIGHTWATCHER_FULL, TRENDS_2020]
+    return [DEFAULT, WEIGHTWATCHER, WEIGHTWATCHER_FULL, TRENDS_2020, FAST]
