@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 AS_PEER: dict[str, Any] = {"profile": "weightwatcher"}
 """What makes our analysis that of the peer: its columns, under its rules."""
 
+AS_PEER_FULLY: dict[str, Any] = {"profile": "weightwatcher-full"}
+"""The same with what its ``mp_fit=True, randomize=True, detX=True`` add, of one permutation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:

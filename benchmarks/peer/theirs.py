@@ -8,6 +8,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -17,7 +18,6 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     import numpy.typing as npt
 
 
@@ -45,11 +45,22 @@ class Theirs:
         with contextlib.redirect_stdout(io.StringIO()):
             return weightwatcher.WeightWatcher(model=module).analyze()
 
-    def fit(self, eigenvalues: npt.NDArray[np.float64], package: str) -> Any:
+    def analyze_fully(self, module: torch.nn.Module) -> Any:
+        """Return its table with all that profile ``weightwatcher-full`` has; its permutations start from seed 0."""
+        np.random.seed(0)  # noqa: NPY002 - it permutes by the global stream
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return weightwatcher.WeightWatcher(model=module).analyze(mp_fit=True, randomize=True, detX=True)
+
+    def analyze_bulk(self, module: torch.nn.Module) -> Any:
+        """Return its table with the fits of the bulk."""
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return weightwatcher.WeightWatcher(model=module).analyze(mp_fit=True)
+
+    def fit(self, eigenvalues: npt.NDArray[np.float64], package: str, distribution: str = "power_law") -> Any:
         """Return the fit of its own (``ww``) or of the package powerlaw (``powerlaw``), called as its analysis does."""
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             return WW_powerlaw.pl_fit(
-                data=eigenvalues, xmax=None, verbose=False, distribution="power_law", pl_package=package
+                data=eigenvalues, xmax=None, verbose=False, distribution=distribution, pl_package=package
             )
 
 

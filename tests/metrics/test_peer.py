@@ -11,7 +11,7 @@ import pytest
 import ww_core as ww
 from ww_core.domain.rounding import ROUNDINGS
 from ww_core.spectral import spectrum_of
-from ww_plugins.metrics import ranks
+from ww_plugins.metrics import randomization, ranks
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "weightwatcher_0.7.7.json").read_text())["results"]
@@ -32,6 +32,13 @@ COLUMNS = [
     "alpha_weighted",
     "log_alpha_norm",
 ]
+
+
+def spectrum_of_slices(weights):
+    """Its singular values, of all kernel slices, with the peer's factor."""
+    slices = weights.reshape(*weights.shape[:2], -1).transpose(2, 0, 1)
+    values = spectrum_of(slices, rounding=ROUNDINGS["float64"]).singular_values
+    return values * np.sqrt(0.5) if weights.ndim > 2 else values
 
 
 SCALE_FREE = ["alpha", "D", "sigma", "stable_rank"]
@@ -61,9 +68,7 @@ def test_the_default_agrees_but_for_the_factor_of_convolutions(name):
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_entropy_differs_by_the_peers_shift_of_every_share_only(name):
-    weights = WEIGHTS(GOLDEN[name]["recipe"])
-    slices = weights.reshape(*weights.shape[:2], -1).transpose(2, 0, 1)
-    values = spectrum_of(slices, rounding=ROUNDINGS["float64"]).singular_values
+    values = spectrum_of_slices(WEIGHTS(GOLDEN[name]["recipe"]))
     shares = values**2 / np.sum(values**2) + 1e-10
     theirs = -math.fsum(shares * np.log(shares)) / math.log(values.size + 1e-10)
     assert theirs == pytest.approx(GOLDEN[name]["values"]["entropy"], rel=1e-9)
@@ -96,6 +101,31 @@ def test_the_randomised_columns_are_the_peers_but_for_the_permutation(name):
     for column in ("rand_sigma_mp", "rand_bulk_max", "max_rand_eval", "ww_softrank"):
         assert found[column] == pytest.approx(theirs[column], rel=0.1), column
     assert found["rand_distance"] == pytest.approx(theirs["rand_distance"], rel=0.6)
+
+
+def shuffled(weights, stream):
+    """The singular values of kernel slices, each shuffled by itself, as the peer shuffles and scales them."""
+    slices = weights.reshape(*weights.shape[:2], -1).transpose(2, 0, 1)
+    if weights.ndim > 2:
+        slices = slices * np.sqrt(0.5)
+    found = []
+    for own in slices:
+        flat = own.flatten()
+        stream.shuffle(flat)
+        found.append(np.linalg.svd(flat.reshape(own.shape), compute_uv=False))
+    return np.sort(np.concatenate(found))[::-1]
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_with_its_permutation_the_randomised_columns_are_the_peers(name):
+    theirs, weights = GOLDEN[name]["full"], WEIGHTS(GOLDEN[name]["recipe"])
+    stream = np.random.RandomState(0)
+    first = [shuffled(weights, stream) for _ in range(5 if GOLDEN[name]["values"]["num_evals"] < 100 else 1)]
+    assert max(values[0] for values in first) ** 2 == pytest.approx(theirs["max_rand_eval"], rel=1e-9)
+    values = spectrum_of_slices(weights)
+    found = randomization.randomization(values, shuffled(weights, stream))
+    for column in ("rand_distance", "ww_softrank", "ww_maxdist"):
+        assert getattr(found, column) == pytest.approx(theirs[column], rel=1e-9), column
 
 
 @pytest.mark.parametrize("strength", [6.0, 60.0])
