@@ -113,7 +113,7 @@ def correlation_flow(alpha: ByMatrix, matrices: Sequence[ww.MatrixPlace]) -> Cor
     alpha.
 
     C. H. Martin, T. Peng, M. W. Mahoney, Nature Communications 12, 4122 (2021), look at alpha against depth, and call
-    it correlation flow: in well-trained series it stays level, in others it grows or jumps.
+    it correlation flow. In the series they find better trained it stays level; elsewhere it grows or jumps.
 
     Args:
         alpha: One value per matrix, masked where there is none.
@@ -143,9 +143,9 @@ def scale_collapse(spectral_norm: ByMatrix, *, deviations: float = 3.0, factor: 
     median of abs(log10 s - m): far out for a normal distribution, and a tenth of the median at most. Matrices of zeros
     are counted. Matrices of all sizes and kinds are compared with each other.
 
-    Layers of very small scale are what C. H. Martin, T. Peng, M. W. Mahoney, Nature Communications 12, 4122 (2021),
-    call scale collapse: they found it in distilled networks, and small spectral norms in the poorly trained GPT beside
-    GPT2, so that a mean of norms makes the worse network look better. The limits are ours.
+    C. H. Martin, T. Peng, M. W. Mahoney, Nature Communications 12, 4122 (2021; preprint arXiv 2002.06716) find scale
+    collapse and unusually large alphas in poorly trained networks. The poorly trained GPT has smaller spectral norms
+    than GPT2, so that their mean makes the worse network look better. The limits are ours.
 
     Args:
         spectral_norm: One value per matrix, in the unit of the weights, masked where there is none.
