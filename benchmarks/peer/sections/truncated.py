@@ -62,4 +62,4 @@ def _fit(bench: Bench, n: int) -> Measured:
 
 def _layer(n: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     matrix = heavy_tailed((2 * n, n), rng).astype(np.float64)
-    return np.linalg.eigvalsh(matrix.T @ matrix)
+    return np.linalg.eigvalsh(matrix.T @ matrix).astype(np.float64)
