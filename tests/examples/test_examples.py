@@ -123,7 +123,7 @@ def test_training_learns_and_writes_the_network(tmp_path):
     assert {name: array.shape for name, array in load_file(out).items()} == SHAPES
 
 
-@pytest.mark.slow
+@pytest.mark.stress  # docs/how-to/follow-a-model.md runs it as well
 def test_the_history_of_the_digits_tells_what_went_wrong(tmp_path):
     pytest.importorskip("sklearn")
     store = tmp_path / "digits.sqlite"

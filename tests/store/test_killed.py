@@ -70,8 +70,8 @@ def is_sound(store):
 @pytest.mark.parametrize(
     ("new_store", "count"),
     [
-        ("WAL", 3),
-        ("rollback journal", 2),
+        ("WAL", 2),
+        ("rollback journal", 1),
         pytest.param("WAL", 20, marks=pytest.mark.stress),
         pytest.param("rollback journal", 10, marks=pytest.mark.stress),
     ],
