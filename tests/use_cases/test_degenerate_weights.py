@@ -108,7 +108,11 @@ ALL_METRICS = [row["column"] for row in list_metrics(load_plugins())]
 
 RUNS = {
     "default": {},
-    "all metrics": {"metrics": ALL_METRICS, "extractors": ["pool", "slice", "stack", "fft", "fft[n=3]"]},
+    "all metrics": {
+        "metrics": ALL_METRICS,
+        "extractors": ["pool", "stack", "fft[n=3]"],
+        "parameters": {"alpha_resamples.replicas": 20, "power_law_p.replicas": 10},
+    },
     "single precision": {"precision": "float32", "extractors": ["pool", "fft"]},
     "weightwatcher": {"profile": "weightwatcher"},
     "trends-2020": {"profile": "trends-2020"},

@@ -37,7 +37,8 @@ class PluginContract:
         Raises:
             AssertionError: It has none.
         """
-        found = [owned for owned in names if owned.plugin == self.info().name]
+        name = self.info().name
+        found = [owned for owned in names if owned.plugin == name]
         assert found, f"the plugin registers no {names.what}"
         return found
 
