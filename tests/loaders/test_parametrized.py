@@ -255,6 +255,18 @@ def test_a_parametrization_that_fails_is_named():
         opened(module)
 
 
+@pytest.mark.parametrize("kind", ["mapping", "file", "wrapped"])
+def test_a_pruned_weight_under_what_is_not_told_is_read_as_it_was_pruned(tmp_path, kind):
+    module = symmetric()
+    prune.l1_unstructured(module.parametrizations.weight, "original", 0.5)
+    whole = nn.ModuleDict({"fc": module})
+    checkpoint = opened(SOURCES[kind](whole, tmp_path))
+    ((name, (_, weight)),) = layers_of(checkpoint).items()
+    assert name == "fc"
+    assert np.count_nonzero(weight) == 72
+    assert "not as they act" in checkpoint.warnings[0]
+
+
 def test_many_originals_of_one_place_are_gone_through_once():
     shapes = {f"m.parametrizations.weight.original{number}": (1,) for number in range(40_000)}
     began = time.process_time()

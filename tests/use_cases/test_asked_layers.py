@@ -150,3 +150,36 @@ def test_means_over_gates_and_over_wholes_are_not_compared(tmp_path):
     lasting = track.lasting()
     assert [str(place) for place in lasting.places] == ["fc"]
     assert np.isfinite(lasting.means).all()
+
+
+def test_means_of_layers_that_are_the_same_everywhere_are_compared(tmp_path):
+    store = tmp_path / "s.db"
+    weights = {**LSTM, **FOURIER}
+    for version, asked in (("1", {}), ("2", {"splits": {"lstm.*": 4}, "include_buffers": True})):
+        ww.analyze(weights, store=store, name="net", version=version, **asked)
+    with ww.open_store(store) as opened:
+        fc, lstm = (
+            opened.history("net", ["log_spectral_norm"], layers=[glob]).tracks["log_spectral_norm"]
+            for glob in ("fc", "lstm*")
+        )
+    assert np.isfinite(fc.means).all()
+    assert np.isnan(lstm.means).tolist() == [True, False]
+
+
+def test_buffers_that_are_asked_for_and_are_not_there_change_nothing(tmp_path):
+    store = tmp_path / "s.db"
+    for version, asked in (("1", True), ("2", False)):
+        scaled = {name: array * float(version) for name, array in LSTM.items()}
+        ww.analyze(scaled, store=store, name="net", version=version, include_buffers=asked)
+    with ww.open_store(store) as opened:
+        track = opened.history("net", ["log_spectral_norm"]).tracks["log_spectral_norm"]
+    assert np.isfinite(track.means).all()
+    assert track.not_comparable == {}
+
+
+def test_a_buffer_with_the_name_of_a_layer_is_no_reason_against_a_comparison(tmp_path):
+    store = tmp_path / "s.db"
+    state = {"inv_freq.weight": RNG.standard_normal((12, 9)), "inv_freq": np.ones(4, np.float32)}
+    for version in ("1", "2"):
+        ww.analyze(state | {"a.weight": RNG.standard_normal((9, 8))}, store=store, name="net", version=version)
+    assert ww.diff("net@1", "net@2", store=store).summary["log_spectral_norm"].not_comparable == ""

@@ -96,8 +96,8 @@ class Comparability:
         """Say of a buffer that it is a layer on one side only."""
         for one, other in ((self._first, self._second), (self._second, self._first)):
             buffers = {own.name for own in one.report.coverage.reasons if own.reason == OF_NO_LAYER}
-            names = [*(row.name for row in other.report.layers), *(row.name for row in other.report.layer_metrics)]
-            if shared := next((name for name in names if name in buffers), ""):
+            buffers -= set(_layers(one.report))
+            if shared := next((name for name in _layers(other.report) if name in buffers), ""):
                 return f"{shared} is a buffer in {one.name}, and a layer in {other.name}"
         return ""
 
@@ -109,6 +109,11 @@ class Comparability:
                 if reason := self.why_not_rows(first.get(name, {}).get(place), row):
                     return f"{name} has {reason}"
         return ""
+
+
+def _layers(report: AnalysisReport) -> list[str]:
+    """Return the names of layers that have a matrix or a value."""
+    return [*(row.name for row in report.layers), *(row.name for row in report.layer_metrics)]
 
 
 def by_layer(rows: Iterable[MatrixRow]) -> dict[str, dict[MatrixPlace, MatrixRow]]:

@@ -156,7 +156,7 @@ class Track:
 
         known = np.isfinite(self.values)
         everywhere: npt.NDArray[np.bool_] = np.logical_and(known[known.any(axis=1)].all(axis=0), known.any(axis=0))
-        return replace(self.at(everywhere), other_matrices=())
+        return self.at(everywhere)
 
     def at(self, keep: npt.NDArray[np.bool_]) -> Track:
         """Return the track of some of its places.
@@ -164,8 +164,12 @@ class Track:
         Args:
             keep: Which ones, shape (places,).
         """
+        import numpy as np
+
+        known = np.isfinite(self.values[:, keep])
         return replace(
             self,
+            other_matrices=tuple(row for row in self.other_matrices if (known.any(axis=0) & ~known[row]).any()),
             places=tuple(place for place, kept in zip(self.places, keep, strict=True) if kept),
             values=self.values[:, keep],
             errors=None if self.errors is None else self.errors[:, keep],

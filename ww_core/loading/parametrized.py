@@ -109,12 +109,13 @@ def acting(
     result = _with_made(Acting(dict(tensors)), pruned, make)
     left = {name: shape for name, shape in shapes.items() if name not in result.makes}
     left |= {own.name: shapes[own.parts[0]] for own in pruned}
-    result = _with_made(result, _normed(left), make)
-    inner = {own.name for own in pruned if own.name in result.makes and own.name not in tensors}
+    normed = _normed(left)
+    result = _with_made(result, normed, make)
+    outer = {part: own.name for own in normed for part in own.parts}
+    inner = {own.name for own in pruned if own.name in outer and own.name not in tensors}
     result.tensors = {name: tensor for name, tensor in result.tensors.items() if name not in inner}
-    outer = {name: result.makes[name].tensor for name in inner}
     result.makes = {
-        name: own._replace(tensor=outer.get(own.tensor, own.tensor))
+        name: own._replace(tensor=outer[own.tensor] if own.tensor in inner else own.tensor)
         for name, own in result.makes.items()
         if name not in inner
     }

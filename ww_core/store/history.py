@@ -81,7 +81,7 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
         scope: _Grid.of(connection, rows, scope) for scope in scopes | ({"matrix"} if "model" in scopes else set())
     }
     otherwise = grids["matrix"].made_otherwise if "matrix" in grids else {}
-    with_buffers = _with_other_buffers(rows)
+    with_buffers = _with_other_buffers(rows, list(grids.values()))
     comparable = {
         label: np.array(
             [
@@ -126,15 +126,17 @@ def history(connection: Connection, model: str, profile: str, labels: Sequence[s
     return History(model, profile, versions, tracks)
 
 
-def _with_other_buffers(rows: Sequence[Any]) -> dict[int, str]:
+def _with_other_buffers(rows: Sequence[Any], grids: Sequence[_Grid]) -> dict[int, str]:
     """Tell of versions whose buffers are layers where those of the newest analysed one are none, or the other way."""
     told = {at: _BUFFERS in row.options for at, row in enumerate(rows) if row.analysis_id is not None}
-    newest = told[max(told)]
-    here, there = ("layers", "none") if newest else ("none", "layers")
+    newest = max(told)
+    here, there = ("layers", "none") if told[newest] else ("none", "layers")
     return {
         at: f"buffers are {there} there, and {here} in the newest version"
         for at, own in told.items()
-        if own is not newest
+        if own is not told[newest]
+        # A model may have no buffers.
+        and any(((grid.at[at] >= 0).any(axis=-1) != (grid.at[newest] >= 0).any(axis=-1)).any() for grid in grids)
     }
 
 

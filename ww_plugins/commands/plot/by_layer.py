@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def metric_by_layer(
         try:
             report = store.report(name, profile)
         except ww.NotStoredError:
-            own = _of_tables(store, name, metric)
+            own = _of_tables(store, name, metric, layers) if profile is None else None
             if own is None:
                 raise
         else:
@@ -84,25 +84,42 @@ def _of_report(report: ww.AnalysisReport, metric: str, layers: Sequence[str]) ->
     )
 
 
-def _of_tables(store: ww.Store, name: str, metric: str) -> MetricByLayer | None:
-    """Return what imported tables say of the layers of a model; None if none speaks of them."""
+class _Named(NamedTuple):
+    """A row of a table, with the name of its layer."""
+
+    name: str
+    at: int
+
+
+def _of_tables(store: ww.Store, name: str, metric: str, layers: Sequence[str]) -> MetricByLayer | None:
+    """Return what imported tables say of the layers of a model; None if none speaks of them.
+
+    Raises:
+        UsageError: A table has several versions of it, and none is named.
+    """
     model, _, version = name.partition("@")
     for table in store.reported_tables():
         try:
             values = store.reported_table(table.source, [metric])
         except ww.UnknownNameError:
             continue
-        own = [
-            at
-            for at, place in enumerate(zip(values.places["model"], values.places["version"], strict=True))
-            if place[0] == model and version in {"", place[1]} and values.places["layer"][at]
+        places = zip(*(values.places[what] for what in ("model", "version", "layer")), strict=True)
+        found = [
+            (own, _Named(str(layer), at))
+            for at, (named, own, layer) in enumerate(places)
+            if named == model and version in {"", own} and layer
         ]
-        if own and metric in values.numbers:
+        versions = dict.fromkeys(str(own) for own, _ in found)
+        if len(versions) > 1:
+            several = ", ".join(f"{model}@{own}" for own in versions)
+            raise ww.UsageError(f"table {table.source} has several versions of {model}: name one of {several}")
+        if found and metric in values.numbers:
+            rows = ww.choose_layers([row for _, row in found], layers)
             return MetricByLayer(
                 name=name,
                 origin=f"table {table.source}",
                 unit="",
-                places=tuple(str(values.places["layer"][at]) for at in own),
-                values=np.asarray(values.numbers[metric], np.float64)[own],
+                places=tuple(row.name for row in rows),
+                values=np.asarray(values.numbers[metric], np.float64)[[row.at for row in rows]],
             )
     return None
