@@ -133,6 +133,7 @@ def overwritten(store):
         file.write(os.urandom(store.stat().st_size))
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("event", [removed, folder_removed, replaced, overwritten], ids=lambda event: event.__name__)
 def test_a_store_that_is_taken_away_while_rows_are_written(forked_ww, many_layers, new_store, event):
     store = new_store()

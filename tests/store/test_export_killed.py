@@ -79,6 +79,7 @@ def fill(store):
     ww.analyze({"w.weight": np.eye(5)}, store=store, name="here")
 
 
+@pytest.mark.stress
 def test_an_import_that_is_killed(source, make_copy, forked_ww, tmp_path):
     ww.export_folder(tmp_path / "folder", store=source)
 

@@ -318,6 +318,7 @@ def live(arguments):
     return found
 
 
+@pytest.mark.stress
 @pytest.mark.slow
 def test_eight_processes_analyse_and_collect_garbage_at_once(tmp_path, eight_processes):
     eight_at_once(str(tmp_path / "store.sqlite"), eight_processes)
