@@ -71,7 +71,6 @@ def is_sound(store):
     ("new_store", "count"),
     [
         ("WAL", 2),
-        ("rollback journal", 1),
         pytest.param("WAL", 20, marks=pytest.mark.stress),
         pytest.param("rollback journal", 10, marks=pytest.mark.stress),
     ],

@@ -32,7 +32,7 @@ def rows(report):
     return {(row.name, row.extractor, row.index): dict(row.metrics) for row in report.layers}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     weights=networks(),
     jobs=st.integers(1, 3),
