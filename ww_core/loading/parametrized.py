@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from ww_core.loading.names import quoted
+from ww_core.loading.names import listing
 from ww_core.loading.state_dict import Makes
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Shape of each tensor, by name."""
 
 Held = TypeVar("Held")
-
-_LISTED = 5
 
 
 class Parametrized(NamedTuple):
@@ -146,11 +144,8 @@ def _with_made(
     }
     warnings = model.warnings
     if untold:
-        more = f", and {len(untold) - _LISTED} more" if len(untold) > _LISTED else ""
-        listed = ", ".join(map(quoted, untold[:_LISTED]))
-        warnings += (
-            f"parametrized in a way that is not told, and read as they are stored, not as they act: {listed}{more}",
-        )
+        said = "parametrized in a way that is not told, and read as they are stored, not as they act"
+        warnings += (f"{said}: {listing(untold)}",)
     return Acting(tensors, model.makes | makes, warnings)
 
 

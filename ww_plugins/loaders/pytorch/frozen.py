@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ww_core as ww
 from ww_core.loading.mapped import StoredTensor, transposed
+from ww_core.loading.names import listing
 from ww_core.loading.state_dict import Part, fits
 from ww_plugins.loaders.pytorch.code import CONSTANTS
-from ww_plugins.loaders.pytorch.scripted import listed, several_groups
+from ww_plugins.loaders.pytorch.scripted import several_groups
 from ww_plugins.loaders.pytorch.storages import FLOATING
 from ww_plugins.loaders.pytorch.tensors import is_tensor, stored_tensor
 
@@ -158,6 +159,6 @@ def _warnings(
         if len(tensor.shape) >= 3 and name not in weights and tensor.dtype in FLOATING and not tensor.fault
     ]
     if untold:
-        yield f"no call tells what {listed(untold)} {'is' if len(untold) == 1 else 'are'}: taken for kind other"
+        yield f"no call tells what {listing(untold)} {'is' if len(untold) == 1 else 'are'}: taken for kind other"
     several = (name for name, used in weights.items() if len({use.groups for use in used}) > 1)
     yield from several_groups(several)

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ww_core as ww
-from ww_core.loading.names import quoted
+from ww_core.loading.names import listing
 from ww_core.loading.state_dict import Module, fits, is_kernel
 from ww_plugins.loaders.pytorch.calls import NUMBERED, Use
 from ww_plugins.loaders.pytorch.code import CodeReader, Uses
@@ -36,7 +36,6 @@ _BUFFERS = re.compile(r"^  __buffers__ = \[([^\]\n]*)\]$", re.MULTILINE)
 _QUOTED = re.compile(r'"(\w+)"')
 _MAKES_A_WEIGHT = re.compile(r"((?:.*\.)?)(?:weight_(?:g|v|orig)|parametrizations\.weight\.original[01]?)", re.DOTALL)
 _NO_USES = Uses()
-_LISTED = 5
 
 
 class _Type(NamedTuple):
@@ -201,7 +200,7 @@ def _groups(use: Use | None) -> int:
 
 def several_groups(names: Iterable[str]) -> Iterator[str]:
     """Yield a sentence on kernels that calls use in different groups."""
-    if shown := listed(names):
+    if shown := listing(list(names)):
         yield f"calls use {shown} with different numbers of groups, of which the first is taken"
 
 
@@ -211,15 +210,8 @@ def _sentences(untold: Sequence[str], alone: Sequence[str]) -> Iterator[str]:
         if len(untold) > 1:
             are, taken = ("are", "they are taken for kernels of convolutions")
         yield (
-            f"nothing tells what {listed(untold)} {are}, neither a class nor a call: {taken}, "
+            f"nothing tells what {listing(untold)} {are}, neither a class nor a call: {taken}, "
             "and groups are 1 unless --groups says more"
         )
     if alone:
-        yield f"nothing tells the groups of {listed(alone)}: they are 1 unless --groups says more"
-
-
-def listed(names: Iterable[str]) -> str:
-    """Name a few tensors, and count the others."""
-    shown = list(names)
-    more = f" and {len(shown) - _LISTED} more" if len(shown) > _LISTED else ""
-    return ", ".join(map(quoted, shown[:_LISTED])) + more
+        yield f"nothing tells the groups of {listing(alone)}: they are 1 unless --groups says more"
