@@ -38,7 +38,7 @@ class FeatureSet(Variant):
         """
 
     @abstractmethod
-    def values(self, zoo: Zoo) -> npt.NDArray[np.float64]:
+    def features(self, zoo: Zoo) -> npt.NDArray[np.float64]:
         """Return the features, shape (len(zoo), len(names)); NaN where a checkpoint has no such number.
 
         Raises:
