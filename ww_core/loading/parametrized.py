@@ -183,9 +183,11 @@ _REGISTERED = re.compile(r"((?:[^.]+\.)*?)parametrizations\.([^.]+)\.")
 def _known(base: str, shapes: Shapes, rules: Mapping[str, _Rule]) -> Parametrized | None:
     """Return what a tensor makes with others, by the rule that their names and shapes fit; None if there is none."""
     for suffix, rule in rules.items():
+        if not base.endswith(suffix):
+            continue
         stem = base.removesuffix(suffix)
         others = [stem + own for own in rule.others]
-        if stem == base or not all(name in shapes for name in others):
+        if not all(name in shapes for name in others):
             continue
         if suffix == "_v" and "weight" not in stem.rpartition(".")[2]:
             continue  # the matrices of attention, and of gates, have such names too
