@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Entries, Extractor, Matrix, MatrixPlan
+    from ww_core.contracts.feature_set import FeatureSet
     from ww_core.contracts.importer import Importer
     from ww_core.contracts.loader import Checkpoint, Checksum, FileRange, Loader
     from ww_core.contracts.metric import Quantity, column, metric, quantity
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from ww_core.domain.sql_answer import SqlAnswer
     from ww_core.domain.subject import MatrixPlace
     from ww_core.domain.trend import Trend
+    from ww_core.domain.zoo import Zoo, ZooLayer, ZooTensor
     from ww_core.errors import (
         CommandFailedError,
         CorruptFileError,
@@ -94,6 +96,7 @@ _HOMES = {
     "ww_core.contracts.device": ["Device"],
     "ww_core.contracts.executor": ["Executor"],
     "ww_core.contracts.extractor": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
+    "ww_core.contracts.feature_set": ["FeatureSet"],
     "ww_core.contracts.importer": ["Importer"],
     "ww_core.contracts.loader": ["Checkpoint", "Checksum", "FileRange", "Loader"],
     "ww_core.contracts.metric": ["Quantity", "column", "metric", "quantity"],
@@ -120,6 +123,7 @@ _HOMES = {
     "ww_core.domain.sql_answer": ["SqlAnswer"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.domain.trend": ["Trend"],
+    "ww_core.domain.zoo": ["Zoo", "ZooLayer", "ZooTensor"],
     "ww_core.errors": [
         "CommandFailedError",
         "CorruptFileError",
@@ -187,6 +191,7 @@ __all__ = [
     "ExportedFile",
     "Extractor",
     "Failure",
+    "FeatureSet",
     "FileRange",
     "FolderExport",
     "FolderImport",
@@ -249,6 +254,9 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "WWError",
+    "Zoo",
+    "ZooLayer",
+    "ZooTensor",
     "analyze",
     "backfill",
     "blame",

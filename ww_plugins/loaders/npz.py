@@ -6,12 +6,9 @@ numbers; what `numpy.savez_compressed` packed is unpacked into memory, within th
 
 from __future__ import annotations
 
-import ast
 import math
-import re
-import struct
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 import ww_core as ww
 from ww_core.loading.contents import BITS, description_of
@@ -19,21 +16,14 @@ from ww_core.loading.impostors import refuse_impostor
 from ww_core.loading.layouts import laid_out, layout_named, suspicion
 from ww_core.loading.mapped import MappedCheckpoint, MappedFile, StoredTensor, contiguous_strides, with_strides
 from ww_core.loading.names import fault_of_name, quoted
+from ww_core.loading.npy import HEAD, MAGIC, NpyHeader, dtype_of, header_of
 from ww_core.loading.zips import ZIP_MAGIC, Directory, Entry, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MAGIC = b"\x93NUMPY"
 _SUFFIX = b".npy"
-_LONGEST_HEADER = 10_000  # bytes: NumPy's own limit
-_HEAD_LENGTHS = 12  # bytes before the header itself
-_HEAD = _HEAD_LENGTHS + _LONGEST_HEADER
-_MAX_AXES = 64
 _MAX_BYTES = 2**63 - 1
-_DTYPE = re.compile(r"([<>|=]?)([fiubc])([0-9]{1,2})")
-_KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex"}
-_SIZES = {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "b": (1,), "c": (8, 16)}
 
 
 @dataclass(frozen=True)
@@ -56,8 +46,8 @@ class NpzLoader(ww.Loader):
         try:
             if source.is_folder:
                 return 0.0
-            head = source.head(len(_MAGIC))
-            if head.startswith(_MAGIC):
+            head = source.head(len(MAGIC))
+            if head.startswith(MAGIC):
                 return 0.9
             if not head.startswith(ZIP_MAGIC):
                 return named
@@ -78,11 +68,11 @@ class NpzLoader(ww.Loader):
         layout = layout_named(self.layout)
         if source.is_object or source.is_folder:
             raise ww.SourceError(f"{source.label}: NumPy's arrays are read from a file")
-        head = source.head(len(_MAGIC))
-        if not head.startswith((_MAGIC, ZIP_MAGIC)):
+        head = source.head(len(MAGIC))
+        if not head.startswith((MAGIC, ZIP_MAGIC)):
             refuse_impostor(source)
         with source.open() as handle:
-            stored = [_array(source)] if head == _MAGIC else list(_arrays(source, handle))
+            stored = [_array(source)] if head == MAGIC else list(_arrays(source, handle))
         if not stored:
             raise ww.SourceError(f"{source.label}: no array is in it")
         told = [(tensor.name, tensor.shape) for tensor in stored]
@@ -107,11 +97,11 @@ def _arrays(file: ww.Source, handle: BinaryIO) -> Iterator[StoredTensor]:
 def _entry(file: ww.Source, handle: BinaryIO, directory: Directory, entry: Entry, name: str) -> StoredTensor:
     if entry.method:
         content = directory.unpacked(entry, "decoded")
-        header = _header(file, name, content[:_HEAD])
+        header = header_of(file, name, content[:HEAD])
         return _tensor(file, name, header, StoredTensor(name, "", (), file, content=content[header.nbytes :]))
     place = directory.content(entry)
     handle.seek(place.offset)
-    header = _header(file, name, handle.read(min(place.size, _HEAD)))
+    header = header_of(file, name, handle.read(min(place.size, HEAD)))
     told = ww.Checksum(
         ww.FileRange(file, place.offset, place.size), place.checksum, f"entry {quoted(shown(entry.name))}"
     )
@@ -126,53 +116,12 @@ def _array(file: ww.Source) -> StoredTensor:
     file.budget.take("tensors")
     if fault := fault_of_name(name):
         raise ww.CorruptFileError(f"{file.label}: {fault}")
-    header = _header(file, name, file.head(_HEAD))
+    header = header_of(file, name, file.head(HEAD))
     return _tensor(file, name, header, StoredTensor(name, "", (), file, header.nbytes), file.size - header.nbytes)
 
 
-class _Header(NamedTuple):
-    """What stands before the numbers of an array: its length, and their dtype, shape and order."""
-
-    nbytes: int
-    descr: object
-    shape: tuple[int, ...]
-    is_fortran: bool
-
-
-def _header(file: ww.Source, name: str, head: bytes) -> _Header:
-    """Read the header with which an array begins.
-
-    Raises:
-        CorruptFileError: It is damaged.
-    """
-    where = f"{file.label}: array {quoted(name)}"
-    if not head.startswith(_MAGIC) or len(head) < _HEAD_LENGTHS:
-        raise ww.CorruptFileError(f"{where} does not begin as NumPy's arrays do")
-    version = head[6]
-    if version not in {1, 2, 3}:
-        raise ww.CorruptFileError(f"{where} is of version {version} of NumPy's format: 1 to 3 are known")
-    begin, form = (10, "<H") if version == 1 else (12, "<I")
-    (length,) = struct.unpack_from(form, head, 8)
-    if length > _LONGEST_HEADER:
-        raise ww.CorruptFileError(f"{where} has a header of {length} bytes: the limit is {_LONGEST_HEADER}")
-    text = head[begin : begin + length]
-    if len(text) < length:
-        raise ww.CorruptFileError(f"{where} is cut short")
-    try:
-        told = ast.literal_eval(text.decode("utf-8" if version == 3 else "latin1").strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-        told = None
-    if not (isinstance(told, dict) and told.keys() == {"descr", "fortran_order", "shape"}):
-        raise ww.CorruptFileError(f"{where} has a header that cannot be read")
-    shape, is_fortran = told["shape"], told["fortran_order"]
-    are_lengths = isinstance(shape, tuple) and all(type(length) is int and 0 <= length < 2**62 for length in shape)
-    if not are_lengths or len(shape) > _MAX_AXES or type(is_fortran) is not bool:
-        raise ww.CorruptFileError(f"{where} has a header that cannot be: shape {quoted(shape)}")
-    return _Header(begin + length, told["descr"], shape, is_fortran)
-
-
 def _tensor(
-    file: ww.Source, name: str, header: _Header, place: StoredTensor, available: int | None = None
+    file: ww.Source, name: str, header: NpyHeader, place: StoredTensor, available: int | None = None
 ) -> StoredTensor:
     """Return an array that is ``place`` but for what its header says.
 
@@ -188,7 +137,7 @@ def _tensor(
     """
     where = f"{file.label}: array {quoted(name)}"
     there = len(place.content or b"") if available is None else available
-    dtype, big_endian = _dtype(header.descr)
+    dtype, big_endian = dtype_of(header.descr)
     if not dtype:
         what = "objects of Python, pickled" if header.descr == "|O" else f"of the dtype {quoted(header.descr)}"
         told = replace(place, dtype="unknown", shape=header.shape, content=None, fault=f"what it holds is {what}")
@@ -204,12 +153,3 @@ def _tensor(
         return tensor
     strides = contiguous_strides(header.shape[::-1])[::-1]
     return with_strides(tensor, header.shape, strides)
-
-
-def _dtype(descr: object) -> tuple[str, bool]:
-    """Return NumPy's name of a dtype, and whether the bytes of a number are big-endian; no name if it has none here."""
-    found = _DTYPE.fullmatch(descr) if isinstance(descr, str) else None
-    if found is None or int(found[3]) not in _SIZES[found[2]]:
-        return "", False
-    order, kind, size = found[1], found[2], int(found[3])
-    return "bool" if kind == "b" else f"{_KINDS[kind]}{8 * size}", order == ">"

@@ -1,0 +1,307 @@
+"""The folder of a zoo: the form in which the Small CNN Zoo is published, and what ww adds to it.
+
+``weights.npy`` has one row a checkpoint, ``metrics.csv`` (or ``metrics.csv.gz``) says of each row how the network was
+trained and how well it does, ``layout.csv`` says which columns of a row are which tensor. ``zoo.json`` is ours: the
+name of the zoo and how it was made; a published zoo has none. Files of strangers are read as data and nothing else.
+
+T. Unterthiner, D. Keysers, S. Gelly, O. Bousquet, I. Tolstikhin, "Predicting Neural Network Accuracy from Weights",
+arXiv:2002.11448.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+import ww_core as ww
+from ww_core.loading.files import FileSource
+from ww_core.loading.json_text import parse_json
+from ww_core.loading.names import fault_of_name, quoted
+from ww_core.loading.npy import HEAD, MAGIC, dtype_of, header_of
+from ww_core.loading.tables import is_missing, number_of, read_table, whole_number_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from ww_core.loading.tables import Cell, CellTable
+
+WEIGHTS = ("weights.npy", "all_weights.npy")
+METRICS = ("metrics.csv", "metrics.csv.gz", "all_metrics.csv")
+LAYOUT = "layout.csv"
+ABOUT = "zoo.json"
+
+CONFIG = "config."
+"""What the columns begin with that say how a network was trained."""
+
+RESULTS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+"""Columns of what was measured."""
+
+FORMAT = 1
+"""Version of ``zoo.json``."""
+
+_LARGEST_ABOUT = 2**24  # bytes of zoo.json
+_MOST_TENSORS = 10_000
+_NAMED = 3  # networks in one sentence
+
+
+def read_zoo(path: str | os.PathLike[str]) -> ww.Zoo:
+    """Read a zoo of a folder; of its weights the header alone, the rest lies in the file until it is asked for.
+
+    Checkpoints whose loss or accuracy is no finite number are left out, as in the paper, and ``notes`` say which.
+    A network is what ``modeldir`` names, or the ``network`` of ``zoo.json``'s own zoos; without that column, a new one
+    begins where ``step`` does not grow.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        SourceError: There is no such folder, or it holds no zoo.
+        CorruptFileError: Its files contradict themselves or each other; the message names the file and the place.
+    """
+    folder = FileSource(Path(path))
+    if not folder.is_folder:
+        folder.size  # noqa: B018 - it says that there is nothing
+        raise ww.SourceError(f"{folder.label}: this is a file: name the folder that holds {WEIGHTS[0]}")
+    names = set(folder.names())
+    files = {"weights": WEIGHTS, "metrics": METRICS, "layout": (LAYOUT,)}
+    found = {what: next((name for name in known if name in names), "") for what, known in files.items()}
+    missing = [known[0] for what, known in files.items() if not found[what]]
+    if missing:
+        raise ww.SourceError(f"{folder.label}: this is no zoo: {' and '.join(missing)} is not there")
+    about = read_about(folder) if ABOUT in names else {}
+    tensors = _tensors(folder.entry(found["layout"]))
+    metrics = _Metrics.of(read_table(folder.entry(found["metrics"])), is_ours=bool(about))
+    stored = _weights(folder.entry(found["weights"]), len(metrics.epochs), max(own.stop for own in tensors))
+    zoo = ww.Zoo(
+        name=about.get("name") or folder.path.resolve().name,
+        tensors=tensors,
+        layout=about.get("layout", "keras"),
+        stored=stored,
+        rows=np.arange(len(metrics.epochs)),
+        networks=metrics.networks,
+        epochs=metrics.epochs,
+        hyperparameters=metrics.hyperparameters,
+        results=metrics.results,
+    )
+    return without_diverged(zoo, about.get("diverged", ()))
+
+
+def without_diverged(zoo: ww.Zoo, told: Sequence[Mapping[str, Any]] = ()) -> ww.Zoo:
+    """Leave out the checkpoints of networks whose results are no finite numbers in any of them, with a note.
+
+    Args:
+        zoo: The zoo.
+        told: What ``zoo.json`` says of networks that diverged in training and have no rows.
+    """
+    from dataclasses import replace
+
+    measured = [own for own in zoo.results.values() if np.isfinite(own).any()]
+    is_bad = np.zeros(len(zoo), bool)
+    for own in measured:
+        is_bad |= ~np.isfinite(own)
+    diverged = np.unique(zoo.networks[is_bad])
+    left = zoo.chosen(~np.isin(zoo.networks, diverged)) if len(diverged) else zoo
+    numbers = sorted({*diverged.tolist(), *(int(own["network"]) for own in told)})
+    if not numbers:
+        return left
+    listed = ", ".join(map(str, numbers[:_NAMED])) + (", ..." if len(numbers) > _NAMED else "")
+    what = "network diverged and is" if len(numbers) == 1 else "networks diverged and are"
+    return replace(left, notes=(*left.notes, f"{len(numbers)} {what} left out ({listed})"))
+
+
+def read_about(folder: FileSource) -> dict[str, Any]:
+    """Return what ``zoo.json`` says of a zoo.
+
+    Raises:
+        CorruptFileError: It is damaged, or a newer program wrote it.
+    """
+    file = folder.entry(ABOUT)
+    if file.size > _LARGEST_ABOUT:
+        raise ww.CorruptFileError(f"{file.label}: it has {file.size:,} bytes: {_LARGEST_ABOUT:,} are read at most")
+    about = parse_json(file.head(file.size), file.label, "description of a zoo")
+    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
+        raise ww.CorruptFileError(f"{file.label} is no description of a zoo: it has no format")
+    if about["format"] != FORMAT:
+        raise ww.CorruptFileError(f"{file.label}: it is of format {about['format']}, {FORMAT} is read: upgrade ww")
+    if about.get("layout", "keras") not in {"keras", "pytorch"}:
+        raise ww.CorruptFileError(f"{file.label}: layout {quoted(about['layout'])} is neither keras nor pytorch")
+    name = about.get("name", "")
+    if not isinstance(name, str) or (name and fault_of_name(name)):
+        raise ww.CorruptFileError(f"{file.label}: {quoted(name)} cannot be the name of a zoo")
+    diverged = about.get("diverged", [])
+    if not isinstance(diverged, list) or not all(
+        isinstance(own, dict) and type(own.get("network")) is int for own in diverged
+    ):
+        raise ww.CorruptFileError(f"{file.label}: what it says of networks that diverged is no list of them")
+    return about
+
+
+def _tensors(file: FileSource) -> tuple[ww.ZooTensor, ...]:
+    """Read which columns are which tensor.
+
+    Raises:
+        CorruptFileError: They do not follow one another from 0, or a shape has another number of entries.
+    """
+    table = read_table(file)
+    places = _places(table, ("varname", "start_idx", "end_idx", "shape"))
+    tensors: list[ww.ZooTensor] = []
+    for row in table:
+        if len(tensors) == _MOST_TENSORS:
+            raise ww.CorruptFileError(f"{file.label}: it has more than {_MOST_TENSORS:,} tensors")
+        where = table.place(row.number)
+        name = str(row.cells[places["varname"]]).strip()
+        start, stop = (_whole(row.cells[places[what]], where) for what in ("start_idx", "end_idx"))
+        shape = _shape(row.cells[places["shape"]], where)
+        if start != (tensors[-1].stop if tensors else 0):
+            raise ww.CorruptFileError(
+                f"{where}: {quoted(name)} begins at column {start}, not where the one before ends"
+            )
+        if stop - start != math.prod(shape):
+            raise ww.CorruptFileError(f"{where}: {quoted(name)} has {stop - start} columns, and shape {list(shape)}")
+        if fault := fault_of_name(name):
+            raise ww.CorruptFileError(f"{where}: {fault}")
+        layer, _, last = name.rpartition("/")
+        role: Literal["weight", "bias"] = "bias" if last.partition(":")[0] == "bias" or len(shape) < 2 else "weight"
+        tensors.append(ww.ZooTensor(name, layer or name, role, start, stop, shape))
+    names = {(own.layer, own.role) for own in tensors}
+    if not tensors or len(names) < len(tensors):
+        what = "two tensors of one layer have one role" if tensors else "it lists no tensor"
+        raise ww.CorruptFileError(f"{file.label}: {what}")
+    return tuple(tensors)
+
+
+def _shape(cell: Cell, where: str) -> tuple[int, ...]:
+    text = str(cell).strip()
+    try:
+        shape = ast.literal_eval(text) if len(text) <= 200 else None
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        shape = None
+    shape = (shape,) if type(shape) is int else shape
+    if not (isinstance(shape, tuple) and shape and all(type(own) is int and 0 < own < 2**31 for own in shape)):
+        raise ww.CorruptFileError(f"{where}: {quoted(text)} is no shape, such as (3, 3, 1, 16)")
+    return shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Metrics:
+    """What the table says of each row."""
+
+    networks: npt.NDArray[np.int64]
+    epochs: npt.NDArray[np.int64]
+    hyperparameters: Mapping[str, npt.NDArray[Any]]
+    results: Mapping[str, npt.NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, table: CellTable, *, is_ours: bool) -> _Metrics:
+        """Read the table, column by column."""
+        places = _places(table, ("step",))
+        rows = list(table)
+        if not rows:
+            raise ww.CorruptFileError(f"{table.label}: it has no row")
+        columns = dict(zip(table.header, zip(*(row.cells for row in rows), strict=True), strict=True))
+        numbers = [row.number for row in rows]
+        steps = columns[table.header[places["step"]]]
+        epochs = np.array([_whole(cell, table.place(at)) for cell, at in zip(steps, numbers, strict=True)], np.int64)
+        told = {name.removeprefix(CONFIG): own for name, own in columns.items() if name.startswith(CONFIG)}
+        return cls(
+            networks=_networks(columns.get("modeldir"), epochs, table, numbers, is_ours=is_ours),
+            epochs=epochs,
+            hyperparameters={name: _column(own) for name, own in told.items()},
+            results={name: _measured(columns[name], table, numbers, name) for name in RESULTS if name in columns},
+        )
+
+
+def _networks(
+    folders: Sequence[Cell] | None,
+    epochs: npt.NDArray[np.int64],
+    table: CellTable,
+    numbers: Sequence[int],
+    *,
+    is_ours: bool,
+) -> npt.NDArray[np.int64]:
+    """Return the number of the network of each row."""
+    if folders is None:
+        return np.cumsum(np.append(False, np.diff(epochs) <= 0))
+    if is_ours:
+        return np.array([_whole(cell, table.place(at)) for cell, at in zip(folders, numbers, strict=True)], np.int64)
+    order = {folder: number for number, folder in enumerate(dict.fromkeys(folders))}
+    return np.array([order[folder] for folder in folders], np.int64)
+
+
+def _column(cells: Sequence[Cell]) -> npt.NDArray[Any]:
+    """Return numbers, if all that is there are numbers; else texts."""
+    known: dict[Cell, float] = {}  # of what a network was trained with there is a number for each checkpoint
+    try:
+        for cell in set(cells):
+            known[cell] = math.nan if is_missing(cell) else number_of(cell)
+    except ValueError:
+        return np.array(["" if cell is None else str(cell).strip() for cell in cells], dtype=object)
+    return np.array([known[cell] for cell in cells], np.float64)
+
+
+def _measured(cells: Sequence[Cell], table: CellTable, numbers: Sequence[int], name: str) -> npt.NDArray[np.float64]:
+    try:
+        return np.array(cells, np.float64)  # nearly always all are plain numbers
+    except ValueError:
+        found = np.empty(len(cells))
+    for at, cell in enumerate(cells):
+        try:
+            found[at] = math.nan if is_missing(cell) else number_of(cell)
+        except ValueError as error:
+            raise ww.CorruptFileError(f"{table.place(numbers[at], name)}: {error}") from None
+    return found
+
+
+def _places(table: CellTable, needed: Sequence[str]) -> dict[str, int]:
+    missing = [name for name in needed if name not in table.header]
+    if missing:
+        raise ww.CorruptFileError(f"{table.label}: it has no column {missing[0]}")
+    return {name: table.header.index(name) for name in needed}
+
+
+def _whole(cell: Cell, where: str) -> int:
+    try:
+        number = whole_number_of(cell)
+    except ValueError as error:
+        raise ww.CorruptFileError(f"{where}: {error}") from None
+    if not 0 <= number < 2**53:
+        raise ww.CorruptFileError(f"{where}: {quoted(cell)} is no place or count")
+    return int(number)
+
+
+def _weights(file: FileSource, rows: int, columns: int) -> npt.NDArray[np.float32]:
+    """Map the weights, once their header and the size of the file agree with the other files.
+
+    Raises:
+        CorruptFileError: They do not, or they are no floating-point numbers.
+    """
+    head = file.head(min(HEAD, file.size))
+    if not head.startswith(MAGIC):
+        raise ww.CorruptFileError(f"{file.label}: this is no array of NumPy's")
+    header = header_of(file, file.name, head)
+    dtype, is_big = dtype_of(header.descr)
+    if dtype not in {"float16", "float32", "float64"}:
+        raise ww.CorruptFileError(f"{file.label}: it holds {quoted(str(header.descr))}, and weights are floats")
+    if len(header.shape) != 2 or header.shape[1] != columns:
+        raise ww.CorruptFileError(
+            f"{file.label}: its shape is {list(header.shape)}, and {LAYOUT} speaks of {columns} columns"
+        )
+    if header.shape[0] != rows:
+        raise ww.CorruptFileError(f"{file.label}: it has {header.shape[0]} rows, and the metrics have {rows}")
+    kind = np.dtype(dtype).newbyteorder(">" if is_big else "<")
+    if file.size - header.nbytes != rows * columns * kind.itemsize:
+        raise ww.CorruptFileError(
+            f"{file.label}: {rows} x {columns} numbers take {rows * columns * kind.itemsize} bytes, "
+            f"and {file.size - header.nbytes} are there: it is cut short, or was changed"
+        )
+    order: Literal["F", "C"] = "F" if header.is_fortran else "C"
+    with file.open() as handle:
+        return np.memmap(handle, kind, "r", header.nbytes, (rows, columns), order)
