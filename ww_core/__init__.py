@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ww_core.domain.sql_answer import SqlAnswer
     from ww_core.domain.subject import MatrixPlace
     from ww_core.domain.trend import Trend
-    from ww_core.domain.zoo import Zoo, ZooLayer, ZooTensor
+    from ww_core.domain.zoo import Zoo, ZooFeatures, ZooLayer, ZooTensor
     from ww_core.errors import (
         CommandFailedError,
         CorruptFileError,
@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.scores import import_scores
     from ww_core.use_cases.sql import sql
     from ww_core.use_cases.trend import trend
+    from ww_core.use_cases.zoo_features import write_features, zoo_features
 
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
@@ -123,7 +124,7 @@ _HOMES = {
     "ww_core.domain.sql_answer": ["SqlAnswer"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.domain.trend": ["Trend"],
-    "ww_core.domain.zoo": ["Zoo", "ZooLayer", "ZooTensor"],
+    "ww_core.domain.zoo": ["Zoo", "ZooFeatures", "ZooLayer", "ZooTensor"],
     "ww_core.errors": [
         "CommandFailedError",
         "CorruptFileError",
@@ -168,6 +169,7 @@ _HOMES = {
     "ww_core.use_cases.sql": ["sql"],
     "ww_core.use_cases.scores": ["import_scores"],
     "ww_core.use_cases.trend": ["trend"],
+    "ww_core.use_cases.zoo_features": ["write_features", "zoo_features"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -255,6 +257,7 @@ __all__ = [
     "UsageError",
     "WWError",
     "Zoo",
+    "ZooFeatures",
     "ZooLayer",
     "ZooTensor",
     "analyze",
@@ -280,6 +283,8 @@ __all__ = [
     "regressions",
     "sql",
     "trend",
+    "write_features",
+    "zoo_features",
 ]
 __version__ = "0.1.0"
 

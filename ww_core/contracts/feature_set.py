@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ww_core.domain.zoo import Zoo
 
 
+PLUS = "+"
+"""What stands between feature sets where people put some together."""
+
+
 class FeatureSet(Variant):
     """Numbers of each checkpoint of a zoo, made for all of them at once.
 

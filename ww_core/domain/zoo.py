@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
 
 BLOCK_BYTES = 32 * 2**20
 """Bytes in double precision of the rows that are read together."""
@@ -161,3 +162,42 @@ class Zoo:
         if self.stored is None:
             raise UsageError(f"zoo {self.name}: its weights are not here: name the folder that has them")
         return self.stored
+
+
+@dataclass(frozen=True, eq=False)
+class ZooFeatures:
+    """Numbers of each checkpoint of a zoo, such as a predictor learns from.
+
+    Attributes:
+        zoo: The checkpoints, one for each row.
+        spec: The feature sets and columns they were asked by.
+        versions: Of each of them: its label and the version of its definition.
+        names: Names of the features, in order.
+        values: Shape (len(zoo), len(names)), float64, all of them finite.
+        left_out: Numbers of networks of which some feature is no finite number, as after they diverged.
+    """
+
+    zoo: Zoo
+    spec: str
+    versions: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+    left_out: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.zoo)
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Return ``network``, ``epoch``, the features, and what was measured, by name, shape (len(zoo),) each."""
+        features = {name: self.values[:, place] for place, name in enumerate(self.names)}
+        return {"network": self.zoo.networks, "epoch": self.zoo.epochs} | features | dict(self.zoo.results)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the same as a data frame. Needs the extra ``pandas``.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        from ww_core.domain.frames import data_frame
+
+        return data_frame(self.columns())

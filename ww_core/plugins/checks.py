@@ -11,6 +11,7 @@ from ww_core.contracts.core_input import CORE_INPUTS
 from ww_core.contracts.device import Device
 from ww_core.contracts.executor import Executor
 from ww_core.contracts.extractor import Extractor
+from ww_core.contracts.feature_set import PLUS, FeatureSet
 from ww_core.contracts.importer import Importer
 from ww_core.contracts.loader import Loader
 from ww_core.contracts.metric import Quantity, key_fault
@@ -34,6 +35,7 @@ INSTANCES: Mapping[str, type] = {
     "executors": Executor,
     "devices": Device,
     "importers": Importer,
+    "feature_sets": FeatureSet,
     "observers": RunObserver,
 }
 
@@ -45,10 +47,11 @@ ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
     "executors": {"description": str, "shares_memory": bool, "extra": str},
     "devices": {"description": str, "extra": str},
     "importers": {"description": str, "extra": str},
+    "feature_sets": {"version": str, "description": str},
 }
 """Attributes besides the name, by kind; of all other kinds it is the version."""
 
-WITH_OPTIONS = frozenset({"extractors", "openers", "loaders", "executors", "devices", "importers"})
+WITH_OPTIONS = frozenset({"extractors", "openers", "loaders", "executors", "devices", "importers", "feature_sets"})
 """Kinds of objects that take options, which are fields of a dataclass."""
 
 KEYED = frozenset({"extractors", "metrics", "profiles"})
@@ -87,6 +90,8 @@ def fault_of(thing: Any, kind: str) -> str:
         return _command_fault(thing)
     if kind == "executors":
         return _executor_fault(thing)
+    if kind == "feature_sets" and PLUS in thing.name:
+        return f"{thing.name!r}: its name has a {PLUS!r}, which stands between feature sets"
     return _profile_fault(thing) if kind == "profiles" else ""
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Extractor
+    from ww_core.contracts.feature_set import FeatureSet
     from ww_core.contracts.importer import Importer
     from ww_core.contracts.loader import Loader
     from ww_core.contracts.metric import Quantity
@@ -88,6 +89,12 @@ def ww_register_observers() -> Sequence[RunObserver]:
 @hookspec
 def ww_register_importers() -> Sequence[Importer]:
     """Forms of tables of results that others made. Each importer recognises a table by content and reads all of it."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_feature_sets() -> Sequence[FeatureSet]:
+    """What a predictor sees of a network: numbers of each checkpoint of a zoo, made for all of them at once."""
     raise AssertionError("a specification is never called")
 
 

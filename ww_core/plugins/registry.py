@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.device import Device
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Extractor
+    from ww_core.contracts.feature_set import FeatureSet
     from ww_core.contracts.importer import Importer
     from ww_core.contracts.loader import Loader
     from ww_core.contracts.metric import Quantity
@@ -276,6 +277,7 @@ class Registry:
         self.executors: Names[Executor] = Names("executor", "ww plugins", _own_name, self.blocked)
         self.devices: Names[Device] = Names("device", "ww plugins", _own_name, self.blocked)
         self.importers: Names[Importer] = Names("importer", "ww importers", _own_name, self.blocked)
+        self.feature_sets: Names[FeatureSet] = Names("feature set", "ww zoo feature-sets", _own_name, self.blocked)
         self.estimators: Names[Any] = Names("estimator", "ww plugins", _own_name, self.blocked)
         self.transforms: Names[Any] = Names("transform", "ww plugins", _own_name, self.blocked)
         self.observers: list[Owned[RunObserver]] = []

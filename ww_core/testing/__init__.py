@@ -17,6 +17,7 @@ from ww_core.testing.commands import CommandContract
 from ww_core.testing.devices import DeviceContract
 from ww_core.testing.execution import ExecutorContract, ObserverContract
 from ww_core.testing.extractors import ExtractorContract
+from ww_core.testing.feature_sets import FeatureSetContract
 from ww_core.testing.importers import ImporterContract
 from ww_core.testing.loaders import LoaderContract
 from ww_core.testing.metrics import MetricContract
@@ -29,6 +30,7 @@ __all__ = [
     "DeviceContract",
     "ExecutorContract",
     "ExtractorContract",
+    "FeatureSetContract",
     "ImporterContract",
     "LoaderContract",
     "MetricContract",

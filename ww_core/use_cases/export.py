@@ -6,17 +6,24 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ww_core.domain.csv_text import cell_of_value, raw_cell
 from ww_core.domain.exchange import VALUE_COLUMNS, TableExport
 from ww_core.domain.name import texts_of
 from ww_core.domain.report import RowScope
-from ww_core.errors import OutputError, UnknownNameError, UsageError
-from ww_core.store.new_files import new_file, place_of
+from ww_core.errors import UnknownNameError, UsageError
+from ww_core.store.new_files import place_of
 from ww_core.use_cases.naming import opened_store
-from ww_core.use_cases.value_files import SUFFIXES, Batches, check_parquet, write_csv, write_json, write_parquet
+from ww_core.use_cases.value_files import (
+    SUFFIXES,
+    Batches,
+    check_parquet,
+    new_table,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 
 if TYPE_CHECKING:
     from ww_core.domain.exchange import FolderExport
@@ -64,7 +71,7 @@ def export(
     writer = _writer(form, raw=raw)
     if form == ".parquet":
         check_parquet()
-    with _rows(store, models, profile, metrics, scope) as batches, _written(target, replace=replace) as file:
+    with _rows(store, models, profile, metrics, scope) as batches, new_table(target, replace=replace) as file:
         if form == ".parquet":
             rows = write_parquet(file, VALUE_COLUMNS, batches)
         else:
@@ -149,14 +156,3 @@ def _rows(
     names, labels = texts_of(models, "models"), texts_of(metrics, "metrics")
     with opened_store(store, mode="read") as opened, opened.reading() as reader:
         yield reader.metric_rows(names, profile, labels, (scope,) if scope else scopes)
-
-
-@contextmanager
-def _written(target: Path, *, replace: bool) -> Iterator[Path]:
-    try:
-        with new_file(target, replace=replace) as file:
-            yield file
-    except FileExistsError:
-        raise UsageError(f"{target} is there already: give another name, or --force to replace it") from None
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error

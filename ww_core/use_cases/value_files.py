@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ww_core.domain.csv_text import Cell, CsvLines, cell_of_value
 from ww_core.domain.text import json_escaped
-from ww_core.errors import MissingExtraError
+from ww_core.errors import MissingExtraError, UsageError
+from ww_core.store.new_files import new_file
 
 Batches = Iterator[Sequence[Sequence[Any]]]
 
@@ -18,6 +20,20 @@ SUFFIXES = (".csv", ".json", ".parquet")
 
 ROW_GROUP = 100_000
 """Rows of a group of a Parquet file, all of which are in memory at a time."""
+
+
+@contextmanager
+def new_table(target: Path, *, replace: bool) -> Iterator[Path]:
+    """Give the path of a file to write, which takes its place when the block has ended without an exception.
+
+    Raises:
+        UsageError: There is something already, and ``replace`` is not set.
+    """
+    try:
+        with new_file(target, replace=replace) as file:
+            yield file
+    except FileExistsError:
+        raise UsageError(f"{target} is there already: give another name, or --force to replace it") from None
 
 
 def write_csv(
