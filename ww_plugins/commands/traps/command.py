@@ -12,6 +12,8 @@ from ww_core.command import Output, options, say, store_location
 if TYPE_CHECKING:
     from ww_plugins.commands.traps.traps import Traps
 
+MOST_NAMES = 3
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -61,9 +63,8 @@ def traps(
         _print(found, output)
     if not found.traps and output.format != "table":
         say(_none(found))
-    for matrix in found.unknown:
-        name = f"{matrix.layer}[{matrix.index}]" if matrix.index else matrix.layer
-        say(f"not known of {name}: {matrix.reason}")
+    for reason in dict.fromkeys(matrix.reason for matrix in found.unknown):
+        say(f"not known of {_names(found, reason)}: {reason}")
     if any(trap.permutations == 1 for trap in found.traps):
         say("one permutation is stored, so there is no standard error: metric correlation_traps stores five")
 
@@ -79,6 +80,17 @@ def _print(found: Traps, output: Output) -> None:
     for row in rows:
         row["above"] = f"{row['above']} of {row.pop('permutations')}"
     output.table(rows, optional=("lambda_plus", "seed", "digest", "permutation", "margin", "index", "extractor"))
+
+
+def _names(found: Traps, reason: str) -> str:
+    """The first few matrices of which nothing is known for a reason, and how many more there are."""
+    names = [
+        f"{matrix.layer}[{matrix.index}]" if matrix.index else matrix.layer
+        for matrix in found.unknown
+        if matrix.reason == reason
+    ]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _none(found: Traps) -> str:

@@ -133,7 +133,9 @@ def correlation_traps_of(
     rows = [row for row in report.layers if (row.is_primary if extractor is None else row.extractor == extractor)]
     chosen = ww.choose_layers(rows, layers)
     if not chosen:
-        raise ww.NotStoredError(f"{model}: no layer has a spectrum of extractor {extractor or 'that summaries speak of'}")
+        raise ww.NotStoredError(
+            f"{model}: no layer has a spectrum of extractor {extractor or 'that summaries speak of'}"
+        )
     spectra = {
         layer: store.spectrum(model, layer, extractor, profile=report.run.profile)
         for layer in dict.fromkeys(row.name for row in chosen)
@@ -144,7 +146,9 @@ def correlation_traps_of(
     for row in chosen:
         matrix = next(each for each in spectra[row.name].matrices if each.index == row.index)
         if not matrix.permutations:
-            lacking.append(Unknown(row.name, row.index, _why_there_is_none(row) or "its permuted spectrum is not stored"))
+            lacking.append(
+                Unknown(row.name, row.index, _why_there_is_none(row) or "its permuted spectrum is not stored")
+            )
             continue
         try:
             traps += _traps_of(matrix, row, level)
