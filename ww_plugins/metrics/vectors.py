@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import ww_core as ww
+from ww_core.spectral.singular_vectors import Localization, VectorPairs
 
 Floats = npt.NDArray[np.float64]
 Vectors = npt.NDArray[Any]
+
+Number = Any
+"""A float, or the reason why there is none."""
 
 VECTORS = {"left": "left_singular_vectors", "right": "right_singular_vectors"}
 
@@ -85,7 +88,7 @@ def top_vector(left: Vectors, right: Vectors, matrix: Vectors, noise_floor: floa
             entry: rounding turns the vectors by an angle of about e / gap, with e the size of the rounding of a weight,
             and a gap of 4 e or less leaves them undefined.
     """
-    pairs = _Pairs.of(left, right, matrix, noise_floor)
+    pairs = VectorPairs.of(left, right, matrix, noise_floor)
     values = np.sort(pairs.values.ravel())[::-1]
     gap = float(values[0] - values[1]) if values.size > 1 else float(values[0])
     if values[0] <= pairs.floor:
@@ -97,14 +100,16 @@ def top_vector(left: Vectors, right: Vectors, matrix: Vectors, noise_floor: floa
     entry, column = np.unravel_index(int(pairs.values.argmax()), pairs.values.shape)
     is_real = pairs.is_real[entry : entry + 1]
     first = np.ones((1, 1), np.bool_)
-    one, other = (_Shape.of(side[entry : entry + 1, :, column : column + 1], first, is_real) for side in (left, right))
+    one, other = (
+        Localization.of(side[entry : entry + 1, :, column : column + 1], first, is_real) for side in (left, right)
+    )
     return TopVector(
         top_ipr_left=float(one.ipr[0, 0]),
         top_ipr_right=float(other.ipr[0, 0]),
         top_localization_left=float(one.localization[0, 0]),
         top_localization_right=float(other.localization[0, 0]),
-        top_vector_entropy_left=one.mean_entropy(np.ones((1, 1))),
-        top_vector_entropy_right=other.mean_entropy(np.ones((1, 1))),
+        top_vector_entropy_left=_mean_entropy(one, np.ones((1, 1))),
+        top_vector_entropy_right=_mean_entropy(other, np.ones((1, 1))),
         top_gap=gap / float(values[0]),
     )
 
@@ -141,18 +146,18 @@ def tail_vectors(
     Raises:
         NotApplicable: The matrix is zero. Of a bulk: there is no value between the noise floor and xmin.
     """
-    pairs = _Pairs.of(left, right, matrix, noise_floor)
+    pairs = VectorPairs.of(left, right, matrix, noise_floor)
     tail, bulk = pairs.split(multiplicities, int(n_tail), int(hard_rank))
-    one, other = (_Shape.of(side, pairs.is_first, pairs.is_real) for side in (left, right))
+    one, other = (Localization.of(side, pairs.is_first, pairs.is_real) for side in (left, right))
     return TailVectors(
         tail_localization_left=_mean(one.localization, tail),
         tail_localization_right=_mean(other.localization, tail),
         bulk_localization_left=_mean(one.localization, bulk),
         bulk_localization_right=_mean(other.localization, bulk),
-        tail_vector_entropy_left=one.mean_entropy(tail),
-        tail_vector_entropy_right=other.mean_entropy(tail),
-        bulk_vector_entropy_left=one.mean_entropy(bulk),
-        bulk_vector_entropy_right=other.mean_entropy(bulk),
+        tail_vector_entropy_left=_mean_entropy(one, tail),
+        tail_vector_entropy_right=_mean_entropy(other, tail),
+        bulk_vector_entropy_left=_mean_entropy(one, bulk),
+        bulk_vector_entropy_right=_mean_entropy(other, bulk),
     )
 
 
@@ -178,7 +183,7 @@ def vector_ratios(
         NotApplicable: As for ``tail_vectors``.
         Refused: Of a tail or a bulk: none of its singular values is apart from all others.
     """
-    pairs = _Pairs.of(left, right, matrix, noise_floor)
+    pairs = VectorPairs.of(left, right, matrix, noise_floor)
     parts = pairs.split(multiplicities, int(n_tail), int(hard_rank))
     sizes = np.abs(left if left.shape[1] <= right.shape[1] else right)
     localization = sizes.sum(axis=1) / sizes.max(axis=1)
@@ -197,129 +202,28 @@ def vector_ratios(
     )
 
 
-class _Pairs(NamedTuple):
-    """The singular values of each entry, over a power of two, and which of them have vectors of their own.
-
-    Attributes:
-        values: Shape (B, M).
-        floor: The noise floor, in their unit.
-        tolerance: Values that are no farther apart share a space.
-        is_first: Whether a value is not in the space of the one before, shape (B, M).
-        is_real: Whether an entry is real, shape (B,).
-    """
-
-    values: Floats
-    floor: float
-    tolerance: float
-    is_first: npt.NDArray[np.bool_]
-    is_real: npt.NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, left: Vectors, right: Vectors, matrix: Vectors, noise_floor: float) -> _Pairs:
-        """Find the values, ``|W v|``, of all pairs of vectors.
-
-        Raises:
-            NotApplicable: The matrix is zero.
-        """
-        parts = np.ascontiguousarray(matrix).view(np.float64)
-        exponent = math.frexp(float(np.abs(parts).max()))[1]
-        scaled = np.ldexp(parts, -exponent)
-        if not scaled.any():
-            raise ww.NotApplicable("the matrix is zero")
-        entries = scaled.view(matrix.dtype)
-        values: Floats = np.linalg.norm(entries @ right, axis=1)
-        # Rounding turns a vector into a neighbour by about the rounding of one weight over the gap between them.
-        floor = math.ldexp(noise_floor, -exponent)
-        of_weights = 4.0 * floor / (math.sqrt(left.shape[1]) + math.sqrt(right.shape[1]))
-        tolerance = max(of_weights, 16.0 * sys.float_info.epsilon * float(values.max()))
-        is_first = np.ones(values.shape, np.bool_)
-        is_first[:, 1:] = values[:, :-1] - values[:, 1:] > tolerance
-        is_real = np.ones(len(values), np.bool_)
-        if np.iscomplexobj(entries):  # those of frequencies that are their own conjugates are real
-            is_real = np.abs(entries.imag).max(axis=(1, 2)) <= 1e-12 * np.abs(entries.real).max(axis=(1, 2))
-        return cls(values, floor, tolerance, is_first, is_real)
-
-    @property
-    def is_alone(self) -> npt.NDArray[np.bool_]:
-        """Whether a value has a vector of its own, shape (B, M)."""
-        alone = self.is_first.copy()
-        alone[:, :-1] &= self.is_first[:, 1:]
-        return alone
-
-    def split(self, multiplicities: npt.NDArray[np.int64], n_tail: int, hard_rank: int) -> tuple[Floats, Floats]:
-        """Weights of the pairs in the tail and in the bulk, shape (B, M) each: how often they count, or 0."""
-        counts = np.repeat(multiplicities, self.values.shape[1])
-        order = np.argsort(-self.values, axis=None, kind="stable")
-        ranks = np.empty(counts.size, np.int64)
-        ranks[order] = np.cumsum(counts[order])
-        ranks = ranks.reshape(self.values.shape)
-        counts = counts.reshape(self.values.shape)
-        is_tail = ranks <= n_tail
-        return counts * is_tail.astype(np.float64), counts * (~is_tail & (ranks <= hard_rank)).astype(np.float64)
-
-
-class _Shape(NamedTuple):
-    """How localised vectors are; those of a common space all as its mean.
-
-    Attributes:
-        n: Length of the vectors.
-        ipr: Inverse participation ratios, shape (B, M).
-        localization: The same over those of random vectors.
-        entropy: In nats.
-    """
-
-    n: int
-    ipr: Floats
-    localization: Floats
-    entropy: Floats
-
-    @classmethod
-    def of(cls, vectors: Vectors, is_first: npt.NDArray[np.bool_], is_real: npt.NDArray[np.bool_]) -> _Shape:
-        """Average the moments of unit vectors, shape (B, n, M), over the spaces that they span."""
-        from scipy.special import digamma, xlogy
-
-        n = vectors.shape[1]
-        ipr, entropy = np.empty(is_first.shape), np.empty(is_first.shape)
-        for entry, squares in enumerate(_squares(vectors)):
-            starts = np.flatnonzero(is_first[entry])
-            d = np.diff(starts, append=is_first.shape[1])
-            projector = np.add.reduceat(squares, starts, axis=1)
-            h = 0.5 if is_real[entry] else 1.0  # of |c|**2, which has a beta distribution with h and h (d - 1)
-            fourth = np.square(projector).sum(axis=0) * (h + 1.0) / (d * (h * d + 1.0))
-            logs = -xlogy(projector, projector).sum(axis=0) / d - digamma(h + 1.0) + digamma(h * d + 1.0)
-            ipr[entry], entropy[entry] = np.repeat(fourth, d), np.repeat(logs, d)
-        random = np.where(is_real, 3.0 / (n + 2.0), 2.0 / (n + 1.0))
-        return cls(n, ipr, ipr / random[:, None], entropy)
-
-    def mean_entropy(self, weights: Floats) -> float:
-        """Mean of the entropy over ln(n)."""
-        if self.n < 2:
-            return ww.NotApplicable("a vector of one number has no entropy")  # type: ignore[return-value]
-        mean = _mean(self.entropy, weights)
-        return mean if isinstance(mean, ww.NoValue) else max(0.0, mean) / math.log(self.n)
-
-
-def _squares(vectors: Vectors) -> Floats:
-    squares: Floats = np.square(vectors.real)
-    if np.iscomplexobj(vectors):
-        squares += np.square(vectors.imag)
-    return squares
-
-
-def _mean(values: Floats, weights: Floats) -> float:
+def _mean(values: Floats, weights: Floats) -> Number:
     total = float(weights.sum())
     if not total:
-        return ww.NotApplicable("no eigenvalue is between the noise floor and xmin")  # type: ignore[return-value]
+        return ww.NotApplicable("no eigenvalue is between the noise floor and xmin")
     return float((values * weights).sum()) / total
 
 
-def _moments(weights: Floats, is_alone: npt.NDArray[np.bool_], *ratios: Floats) -> list[float]:
+def _mean_entropy(vectors: Localization, weights: Floats) -> Number:
+    """Mean of the entropy over ln(n)."""
+    if vectors.n < 2:
+        return ww.NotApplicable("a vector of one number has no entropy")
+    mean = _mean(vectors.entropy, weights)
+    return mean if isinstance(mean, ww.NoValue) else max(0.0, mean) / math.log(vectors.n)
+
+
+def _moments(weights: Floats, is_alone: npt.NDArray[np.bool_], *ratios: Floats) -> list[Number]:
     """Mean and variance of each ratio over the vectors that are defined."""
     defined = weights * is_alone
     if weights.any() and not defined.any():
         shared = ww.Refused("all its singular values are equal but for rounding: they have no vectors of their own")
-        return [shared] * (2 * len(ratios))  # type: ignore[list-item]
-    found = []
+        return [shared] * (2 * len(ratios))
+    found: list[Number] = []
     for ratio in ratios:
         mean = _mean(ratio, defined)
         found += [mean, mean if isinstance(mean, ww.NoValue) else _mean(np.square(ratio - mean), defined)]

@@ -7,7 +7,7 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,7 +64,8 @@ class Trap:
     digest: str
 
 
-class Unknown(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Unknown:
     """A matrix of which nothing can be said, and why."""
 
     layer: str
@@ -210,8 +211,8 @@ def _trap(
     )
 
 
-def _finite(value: float) -> float | None:
-    return None if isinstance(value, ww.NoValue) else value
+def _finite(value: Any) -> float | None:
+    return None if isinstance(value, ww.NoValue) else float(value)
 
 
 def _why_there_is_none(row: ww.MatrixRow) -> str:
