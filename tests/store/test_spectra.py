@@ -78,6 +78,44 @@ def test_a_digest_names_it_too_and_what_is_missing_is_said(store, weights):
         store.spectrum(digest, "")
 
 
+def permutations(store, name="net", layer="second"):
+    (matrix,) = store.spectrum(name, layer).matrices
+    return [
+        (each.number, each.seed, each.digest, each.spectrum.singular_values.tolist()) for each in matrix.permutations
+    ]
+
+
+def test_spectra_of_permuted_weights_travel_and_are_taken_back_with_the_rest(store_url, tmp_path, weights):
+    options = {"metrics": ["correlation_traps"], "seed": 3, "name": "net"}
+    ww.analyze({"second.weight": weights["second.weight"]}, store=store_url, **options)
+    with open_store(store_url) as store:
+        stored = permutations(store)
+        assert [own[:2] for own in stored] == [(number, 3) for number in range(5)]
+        assert not store.verify().faults
+    ww.export_folder(tmp_path / "folder", store=store_url)
+    ww.import_folder(tmp_path / "folder", store=tmp_path / "other.sqlite")
+    with open_store(tmp_path / "other.sqlite") as other:
+        assert permutations(other) == stored
+        assert not other.verify().faults
+        other.forget("net")
+        assert other.collect_garbage().removed["spectrum"] == 6
+        assert not other.verify().faults
+
+
+def test_permutations_are_those_of_the_seed_and_the_precision_of_the_run(tmp_path, weights):
+    path = tmp_path / "s.sqlite"
+    for number, options in enumerate(({}, {"seed": 1}, {"precision": "float32"})):
+        ww.analyze(weights, store=path, name=f"net-{number}", metrics=["correlation_traps"], **options)
+    with open_store(path) as store:
+        plain, seeded, single = (permutations(store, f"net-{number}") for number in range(3))
+    assert [own[1] for own in seeded] == [1] * 5
+    assert {own[2] for own in seeded}.isdisjoint(own[2] for own in plain)
+    assert [own[:3] for own in single] == [own[:3] for own in plain]
+    for one, other in zip(plain, single, strict=True):
+        assert one[3] != other[3]
+        assert one[3] == pytest.approx(other[3], rel=1e-4)
+
+
 def test_spectra_that_were_not_kept_are_not_there(tmp_path, weights):
     path = tmp_path / "s.sqlite"
     report = ww.analyze(weights, store=path, name="net", keep_spectra=False)

@@ -147,6 +147,30 @@ def test_the_first_randomized_spectrum_is_stored_and_filled_back(tmp_path, permu
     assert values(shown, "square") == values(fresh, "square")
 
 
+def test_every_randomized_spectrum_is_stored_and_filled_back(tmp_path, permutations):
+    store = tmp_path / "s.sqlite"
+    made = ww.analyze(WEIGHTS, store=store, name="net", plugins=[plugin(between)], metrics=["between", "spectral_norm"])
+    permutations.clear()
+
+    @ww.metric(version="1", on_request=True, needs={"one": "randomized_eigenvalues[2]", "key": "randomized_digest[2]"})
+    def told(one, key) -> str:
+        """The key of a permutation, and its largest eigenvalue."""
+        return f"{key} {one[0]:.12g}"
+
+    filled = ww.backfill(store, plugins=[plugin(told)], metrics=["told"])
+    again = ww.analyze(WEIGHTS, store=store, name="net", plugins=[plugin(between, told)], metrics=["told"])
+    assert permutations == []
+    assert (filled.needs_weights, again.run.computed) == ((), 0)
+    with ww.open_store(store) as opened:
+        for row in again.layers:
+            (matrix,) = opened.spectrum("net", row.name).matrices
+            assert [each.number for each in matrix.permutations] == [1, 2]
+            assert matrix.permuted is None
+            second = matrix.permutations[1]
+            assert row.metrics["told"].text == f"{second.digest} {second.spectrum.eigenvalues[0]:.12g}"
+    assert len(values(made, "between")) == 2
+
+
 def test_another_seed_is_another_spectrum(tmp_path, permutations):
     store = tmp_path / "s.sqlite"
     one = ww.analyze(WEIGHTS, store=store, name="net", plugins=[plugin(top)], metrics=["top"])

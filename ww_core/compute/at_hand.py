@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.evaluate import Lost, fresh
 from ww_core.domain.column import Scope
-from ww_core.domain.identity import digest_of
+from ww_core.domain.identity import random_key
 from ww_core.domain.read_only import read_only
 from ww_core.errors import NotApplicable, NoValue, Refused
 
@@ -69,12 +69,20 @@ class LayerAtHand:
 class SpectrumAtHand:
     """A spectrum as metrics see it. All of them see the same arrays, which are stored too: nobody can write to them."""
 
-    def __init__(self, spectrum: Spectrum) -> None:
+    def __init__(self, spectrum: Spectrum, subject: MatrixSubject) -> None:
         self._spectrum = spectrum
+        self._subject = subject
         self.singular_values = read_only(spectrum.singular_values)
         self.noise_floor = spectrum.noise_floor
         self.precision = spectrum.precision
         self.randomized = spectrum.randomized
+
+    @property
+    def permutation_digest(self) -> str:
+        """Key of the permutation before, 32 hex digits; empty for the matrix itself."""
+        if self.randomized is None:
+            return ""
+        return self.randomized.key(self._subject.tensor, self._subject.index).hex()
 
     @functools.cached_property
     def eigenvalues(self) -> npt.NDArray[np.float64]:
@@ -102,7 +110,7 @@ class MatrixAtHand:
         make: Makes the matrix; raises Lost where that cannot be.
 
     Attributes:
-        new_spectra: Those that were made, as far as they are stored.
+        new_spectra: Those that were made, which are stored.
         is_tried: Whether one of the matrix itself was made, or cannot be.
     """
 
@@ -141,13 +149,13 @@ class MatrixAtHand:
         if isinstance(spectrum, Exception):
             self._spectra[kind] = fresh(spectrum)
         else:
-            self._spectra[kind] = SpectrumAtHand(spectrum)
+            self._spectra[kind] = SpectrumAtHand(spectrum, self.subject)
 
     def take_new(self, kind: SpectrumKind, spectrum: Spectrum | NoValue) -> None:
         """Have at hand what came of making a spectrum."""
         self.is_tried |= kind.randomized is None
         self.take(kind, spectrum)
-        if not isinstance(spectrum, Exception) and kind.is_stored:
+        if not isinstance(spectrum, Exception):
             self.new_spectra.append(spectrum)
 
     def has(self, kind: SpectrumKind) -> bool:
@@ -263,17 +271,11 @@ class ModelAtHand:
         return generator(self._digest, 0, key, self._seed)
 
 
-def key_of(content: str, index: int, name: str, seed: int) -> bytes:
-    """Return the 16-byte key of the randomness of a metric on a piece of content."""
-    digest = digest_of("seed", {"content": content, "index": index, "name": name, "seed": seed})
-    return bytes.fromhex(digest)[:16]
-
-
 def generator(content: str, index: int, name: str, seed: int) -> np.random.Generator:
     """Return the generator of a metric on a piece of content: the same wherever and whenever it runs."""
     import numpy as np
 
-    key = np.frombuffer(key_of(content, index, name, seed), dtype="<u8")
+    key = np.frombuffer(random_key(content, index, name, seed), dtype="<u8")
     return np.random.Generator(np.random.Philox(key=key))
 
 

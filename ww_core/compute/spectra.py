@@ -8,7 +8,6 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ww_core.compute.at_hand import key_of
 from ww_core.compute.batches import parted
 from ww_core.compute.evaluate import Lost
 from ww_core.domain.report import Failure
@@ -137,10 +136,8 @@ def _permuted(own: Lacking, matrix: Matrix) -> Matrix:
     if not isinstance(matrix.entries, np.ndarray):
         # The numbers of what is made piece by piece are not the weights, and permuting them would mean nothing.
         raise NotApplicable("the entries are made of the weights one by one: they cannot be permuted in place")
-    number, seed = own.kind.randomized.number, own.kind.randomized.seed
-    name = f"randomized_eigenvalues[{number}]" if number else "randomized_eigenvalues"
-    subject = own.matrix.subject
-    return replace(matrix, entries=permuted(matrix.entries, key_of(subject.tensor, subject.index, name, seed)))
+    key = own.kind.randomized.key(own.matrix.subject.tensor, own.matrix.subject.index)
+    return replace(matrix, entries=permuted(matrix.entries, key))
 
 
 def _scaled(spectrum: Spectrum, own: Lacking) -> Spectrum:

@@ -61,6 +61,10 @@ def _seed(spectrum: Any, _: Any) -> Any:
     return spectrum.randomized.seed
 
 
+def _digest(spectrum: Any, _: Any) -> Any:
+    return spectrum.permutation_digest
+
+
 MATRIX, LAYER, MODEL = Scope.MATRIX, Scope.LAYER, Scope.MODEL
 
 CORE_INPUTS: Mapping[str, CoreInput] = {
@@ -78,6 +82,7 @@ CORE_INPUTS: Mapping[str, CoreInput] = {
         CoreInput("randomized_singular_values", MATRIX, "spectrum", _singular_values, randomized=0, is_seeded=True),
         CoreInput("randomized_eigenvalues", MATRIX, "spectrum", _eigenvalues, randomized=0, is_seeded=True),
         CoreInput("randomized_seed", MATRIX, "spectrum", _seed, randomized=0, is_seeded=True),
+        CoreInput("randomized_digest", MATRIX, "spectrum", _digest, randomized=0, is_seeded=True),
         CoreInput(
             "matrix", MATRIX, "weights", lambda at, node: at.matrix(node.quantity.batched), by_batch=True, copies=2
         ),

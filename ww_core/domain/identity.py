@@ -37,6 +37,12 @@ def digest_of(kind: str, content: Mapping[str, Any]) -> str:
     return blake3.blake3(f"ww:{kind}\0{canonical_json(content)}".encode()).hexdigest()
 
 
+def random_key(content: str, index: int, name: str, seed: int) -> bytes:
+    """Return the 16-byte key of the random numbers, or the permutation, of this name for a piece of content."""
+    digest = digest_of("seed", {"content": content, "index": index, "name": name, "seed": seed})
+    return bytes.fromhex(digest)[:16]
+
+
 @functools.cache
 def spectrum_identity(kind: SpectrumKind) -> str:
     """Return the identity of a kind of spectra. Route and device are provenance, and no part of it."""

@@ -12,17 +12,41 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PermutedSpectrum:
+    """The spectrum of a matrix with all its elements permuted.
+
+    Attributes:
+        number: Which permutation it is, from 0.
+        seed: Seed of the permutations.
+        digest: Key of the permutation, 32 hex digits: of n elements, over all entries and in the order of memory,
+            it is ``ww_core.spectral.permutation(n, bytes.fromhex(digest))``.
+        spectrum: The spectrum.
+    """
+
+    number: int
+    seed: int
+    digest: str
+    spectrum: Spectrum
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class MatrixSpectrum:
     """The spectrum of one matrix of a layer: its position among them, and the sides of an entry.
 
-    ``permuted`` is that of the matrix with all its elements permuted, where a metric asked for it; else None.
+    ``permutations`` are those of the matrix with all its elements permuted, as far as metrics asked for them, in the
+    order of their numbers.
     """
 
     index: int
     rows: int
     cols: int
     spectrum: Spectrum
-    permuted: Spectrum | None = None
+    permutations: tuple[PermutedSpectrum, ...] = ()
+
+    @property
+    def permuted(self) -> Spectrum | None:
+        """The spectrum of the first permutation, number 0; None where no metric asked for it."""
+        return next((own.spectrum for own in self.permutations if own.number == 0), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +97,15 @@ class LayerSpectrum:
                     "precision": own.spectrum.precision,
                     "singular_values": own.spectrum.singular_values.tolist(),
                     "permuted": None if own.permuted is None else own.permuted.singular_values.tolist(),
+                    "permutations": [
+                        {
+                            "number": each.number,
+                            "seed": each.seed,
+                            "digest": each.digest,
+                            "singular_values": each.spectrum.singular_values.tolist(),
+                        }
+                        for each in own.permutations
+                    ],
                 }
                 for own in self.matrices
             ],

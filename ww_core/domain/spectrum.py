@@ -33,6 +33,18 @@ class Randomized:
     number: int
     seed: int
 
+    def key(self, tensor: str, index: int) -> bytes:
+        """Return the 16 bytes from which ``ww_core.spectral.permutation`` draws it for a matrix.
+
+        Args:
+            tensor: Digest of the tensor.
+            index: Position of the matrix among those that an extractor makes of the tensor.
+        """
+        from ww_core.domain.identity import random_key
+
+        name = f"randomized_eigenvalues[{self.number}]" if self.number else "randomized_eigenvalues"
+        return random_key(tensor, index, name, self.seed)
+
 
 @dataclass(frozen=True, slots=True)
 class SpectrumKind:
@@ -47,11 +59,6 @@ class SpectrumKind:
     resolution: Resolution = "standard"
     precision: Precision = "float64"
     randomized: Randomized | None = None
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether spectra of this kind are kept: of randomized ones the first."""
-        return self.randomized is None or self.randomized.number == 0
 
     @property
     def parameters(self) -> dict[str, str | int]:

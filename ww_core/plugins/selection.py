@@ -79,7 +79,7 @@ class Selection:
     def spectra(self) -> tuple[SpectrumKind, ...]:
         """The kinds of spectra that are taken and stored, those of the matrices themselves first."""
         own = [SpectrumKind("standard", self.precision), SpectrumKind("full", PRECISION)]
-        asked = (kind for node in self.nodes.values() for kind in node.kinds.values() if kind.is_stored)
+        asked = (kind for node in self.nodes.values() for kind in node.kinds.values())
         return tuple(dict.fromkeys([*own, *asked]))
 
     @functools.cached_property

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from ww_core.domain.identity import PRECISION, spectrum_identity
-from ww_core.domain.layer_spectrum import LayerSpectrum, MatrixSpectrum
-from ww_core.domain.spectrum import PRECISIONS, Randomized, Spectrum, SpectrumKind
+from ww_core.domain.identity import NUMERICS_VERSION, PRECISION, spectrum_identity
+from ww_core.domain.layer_spectrum import LayerSpectrum, MatrixSpectrum, PermutedSpectrum
+from ww_core.domain.spectrum import PRECISIONS, Spectrum, SpectrumKind
 from ww_core.errors import NotStoredError, UnknownNameError
 from ww_core.store import tables as t
 from ww_core.store.encoding import check_lengths, decode_spectrum
@@ -19,6 +20,7 @@ from ww_core.store.labels import newest_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ww_core.domain.spectrum import Randomized
     from ww_core.store.records import CheckpointRef
 
 _KINDS = [*(SpectrumKind("standard", own) for own in PRECISIONS), SpectrumKind("full", PRECISION)]
@@ -68,13 +70,16 @@ def layer_spectrum(
         raise NotStoredError(
             f"the spectra of {name.name} were not kept: analyse the weights again without --no-spectra"
         )
-    permuted = replace(usual, randomized=Randomized(0, request.get("seed", 0)))
-    beside = {
-        row.matrix_index: row
-        for row in connection.execute(_SPECTRA, place | {"identities": [spectrum_identity(permuted)]})
+    kinds = _permutations(connection, usual, request.get("seed", 0))
+    beside = [
+        row
+        for row in connection.execute(_SPECTRA, place | {"identities": list(kinds)})
         if row.singular_values is not None
-    }
-    check_lengths((row.singular_values, row.length) for row in [*(row for _, row in best.values()), *beside.values()])
+    ]
+    check_lengths((row.singular_values, row.length) for row in [*(row for _, row in best.values()), *beside])
+    permuted: dict[int, list[PermutedSpectrum]] = defaultdict(list)
+    for row in sorted(beside, key=lambda row: _number(kinds[row.identity])):
+        permuted[row.matrix_index].append(_permuted(row, kinds[row.identity], own.tensor))
     return LayerSpectrum(
         model=name.model,
         version=name.version,
@@ -90,7 +95,7 @@ def layer_spectrum(
                 row.rows,
                 row.cols,
                 _decoded(row, _BY_IDENTITY[row.identity]),
-                _decoded(beside[index], permuted) if index in beside else None,
+                tuple(permuted[index]),
             )
             for index, (_, row) in sorted(best.items())
         ),
@@ -110,6 +115,27 @@ def _decoded(row: Row[Any], kind: SpectrumKind) -> Spectrum:
         seconds=row.seconds,
         randomized=kind.randomized,
     )
+
+
+def _permutations(connection: Connection, usual: SpectrumKind, seed: int) -> dict[str, SpectrumKind]:
+    """Return the kinds of permuted spectra of this seed that the store knows of, by identity."""
+    kinds = {}
+    for row in connection.execute(_OF_PERMUTATIONS, {"key": f"ww:{usual.resolution}"}):
+        kind = SpectrumKind.of(usual.resolution, json.loads(row.parameters))
+        is_usual = replace(kind, randomized=None) == usual
+        if is_usual and kind.randomized is not None and kind.randomized.seed == seed:
+            kinds[row.digest] = kind
+    return kinds
+
+
+def _number(kind: SpectrumKind) -> int:
+    return kind.randomized.number if kind.randomized is not None else -1
+
+
+def _permuted(row: Row[Any], kind: SpectrumKind, tensor: str) -> PermutedSpectrum:
+    randomized = cast("Randomized", kind.randomized)
+    key = randomized.key(tensor, row.matrix_index)
+    return PermutedSpectrum(randomized.number, randomized.seed, key.hex(), _decoded(row, kind))
 
 
 def _chosen(covered: Sequence[Any], ref: CheckpointRef, layer: str, extractor: str | None) -> Any:
@@ -138,6 +164,7 @@ _COVERED = (
         t.layer.c.split,
         t.layer.c.rounding,
         t.layer.c.weight_id,
+        t.tensor.c.digest.label("tensor"),
         t.coverage.c.extractor,
         t.coverage.c.extractor_id,
         t.coverage.c.is_primary,
@@ -153,10 +180,16 @@ _COVERED = (
     .join(t.coverage, t.coverage.c.analysis_id == t.run.c.analysis_id)
     .join(t.layer, t.layer.c.id == t.coverage.c.layer_id)
     .join(t.structure, t.structure.c.id == t.layer.c.structure_id)
+    .join(t.tensor, t.tensor.c.id == t.layer.c.weight_id)
     .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
     .outerjoin(t.identity, t.identity.c.id == t.coverage.c.extractor_id)
     .where(t.run.c.id == bindparam("run"))
     .order_by(t.coverage.c.position)
+)
+_OF_PERMUTATIONS = select(t.identity.c.digest, t.identity.c.parameters).where(
+    t.identity.c.kind == "spectrum",
+    t.identity.c.key == bindparam("key"),
+    t.identity.c.version == NUMERICS_VERSION,
 )
 _matrix = t.matrix_subject.c
 _SPECTRA = (

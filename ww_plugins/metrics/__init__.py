@@ -17,6 +17,7 @@ from ww_plugins.metrics import (
     tail_shapes,
     tails,
     uncertainty,
+    vectors,
 )
 
 
@@ -60,6 +61,9 @@ def ww_register_metrics() -> list[ww.Quantity]:
         randomization.randomization_means,
         randomization.randomized_bulk,
         randomization.correlation_traps,
+        vectors.top_vector,
+        vectors.tail_vectors,
+        vectors.vector_ratios,
         determinant.determinant_condition,
         determinant.ERG_gap,
         phases.phase,

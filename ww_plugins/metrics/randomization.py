@@ -16,6 +16,7 @@ from ww_plugins.metrics.scaled import in_weight2, scaled_eigenvalues, scaled_flo
 SingularValues = npt.NDArray[np.float64]
 
 PERMUTATIONS = {f"order_{k}": f"randomized_singular_values[{k}]" for k in range(5)}
+DIGESTS = {f"digest_{k}": f"randomized_digest[{k}]" for k in range(5)}
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class CorrelationTraps:
     )
     trap_permutation: int = ww.column(doc="Number of the permutation with that excess")
     trap_seed: int = ww.column(doc="Seed of the permutations")
+    trap_digest: str = ww.column(doc="Key of that permutation, 32 hex digits, from which it can be made again")
 
 
 @ww.metric(version="1", on_request=True, needs={"permuted": "randomized_singular_values"})
@@ -162,7 +164,7 @@ def randomized_bulk(
         NotApplicable: As for ``marchenko_pastur``; or the entries are made of the weights one by one, as in ``fft``.
         Refused: As for ``marchenko_pastur``.
     """
-    found = _Bulk.of(permuted, noise_floor, n_rows, n_cols, level)
+    found = PermutedBulk.of(permuted, noise_floor, n_rows, n_cols, level)
     return RandomizedBulk(
         rand_num_spikes=found.num_spikes,
         rand_sigma_mp=found.sigma_mp,
@@ -172,7 +174,7 @@ def randomized_bulk(
     )
 
 
-@ww.metric(version="1", on_request=True, needs={**PERMUTATIONS, "seed": "randomized_seed"})
+@ww.metric(version="1", on_request=True, needs={**PERMUTATIONS, **DIGESTS, "seed": "randomized_seed"})
 def correlation_traps(
     order_0: SingularValues,
     order_1: SingularValues,
@@ -183,14 +185,20 @@ def correlation_traps(
     n_rows: int,
     n_cols: int,
     seed: int,
+    digest_0: str,
+    digest_1: str,
+    digest_2: str,
+    digest_3: str,
+    digest_4: str,
     *,
     level: float = 0.01,
 ) -> CorrelationTraps:
     """Eigenvalues above the bulk of the weights in random order, over five permutations, and the bulk itself.
 
     Means, and standard deviations over sqrt(5), of the columns of ``randomized_bulk``, and the largest excess of an
-    eigenvalue over the edge of the bulk; what is within the margin of noise is no trap. Each permutation can be made
-    again from its number, the seed and the weights.
+    eigenvalue over the edge of the bulk; what is within the margin of noise is no trap. trap_digest pins the
+    permutation with that excess: it is the key from which it is drawn, a BLAKE3 digest of the content, the number and
+    the seed, so that ``ww_core.spectral.permuted(entries, bytes.fromhex(trap_digest))`` makes it again.
 
     C. H. Martin, M. W. Mahoney, Journal of Machine Learning Research 22 (2021), and WeightWatcher.
 
@@ -199,7 +207,7 @@ def correlation_traps(
         Refused: The same.
     """
     orders = (order_0, order_1, order_2, order_3, order_4)
-    found = [_Bulk.of(each, noise_floor, n_rows, n_cols, level) for each in orders]
+    found = [PermutedBulk.of(each, noise_floor, n_rows, n_cols, level) for each in orders]
     sigma, sigma_se = _mean([each.sigma_mp for each in found])
     softrank, softrank_se = _mean([each.softrank for each in found])
     traps, traps_se = _mean([each.num_spikes for each in found])
@@ -214,6 +222,7 @@ def correlation_traps(
         trap_excess=1.0 / found[farthest].softrank - 1.0,
         trap_permutation=farthest,
         trap_seed=int(seed),
+        trap_digest=(digest_0, digest_1, digest_2, digest_3, digest_4)[farthest],
     )
 
 
@@ -235,23 +244,51 @@ class _Comparison:
 
 
 @dataclass(frozen=True)
-class _Bulk:
-    """Edges are in units of 4**exponent."""
+class PermutedBulk:
+    """The Marchenko-Pastur fit of permuted weights. Eigenvalues and edges are in units of weight^2 times 4**exponent.
+
+    Attributes:
+        num_spikes: Eigenvalues above the threshold.
+        sigma_mp: Sigma of the bulk where the mean eigenvalue is 1.
+        softrank: Upper edge over the largest eigenvalue.
+        lambda_minus: Lower edge.
+        lambda_plus: Upper edge.
+        threshold: Upper edge with the Tracy-Widom margin.
+        eigenvalues: All of them, descending.
+        exponent: Of the unit.
+    """
 
     num_spikes: int
     sigma_mp: float
     softrank: float
     lambda_minus: float
     lambda_plus: float
+    threshold: float
+    eigenvalues: SingularValues
     exponent: int
 
     @classmethod
-    def of(cls, permuted: SingularValues, noise_floor: float, n_rows: int, n_cols: int, level: float) -> _Bulk:
+    def of(cls, permuted: SingularValues, noise_floor: float, n_rows: int, n_cols: int, level: float) -> PermutedBulk:
+        """Fit a bulk to descending singular values of permuted weights.
+
+        Raises:
+            NotApplicable: As for ``marchenko_pastur``.
+            Refused: The same.
+        """
         eigenvalues, exponent = scaled_eigenvalues(permuted)
         fit = fit_marchenko_pastur(eigenvalues, n_rows, n_cols, floor=scaled_floor(noise_floor, exponent), level=level)
         sigma_mp = fit.sigma * math.sqrt(max(n_rows, n_cols) / float(eigenvalues.mean()))
         softrank = fit.lambda_plus / float(eigenvalues[0])
-        return cls(fit.num_spikes, sigma_mp, softrank, fit.lambda_minus, fit.lambda_plus, exponent)
+        return cls(
+            fit.num_spikes,
+            sigma_mp,
+            softrank,
+            fit.lambda_minus,
+            fit.lambda_plus,
+            fit.threshold,
+            eigenvalues,
+            exponent,
+        )
 
 
 def _jensen_shannon(one: SingularValues, other: SingularValues) -> float:

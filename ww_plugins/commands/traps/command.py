@@ -1,0 +1,98 @@
+"""List the correlation traps of a stored model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import ww_core as ww
+from ww_core.command import Output, options, say, store_location
+
+if TYPE_CHECKING:
+    from ww_plugins.commands.traps.traps import Traps
+
+MOST_NAMES = 3
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def traps(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="MODEL, MODEL@VERSION or a digest prefix.", callback=options.not_empty),
+    ],
+    layers: options.Layers = None,
+    extractor: Annotated[
+        str | None,
+        typer.Option(
+            "--extractor",
+            metavar="E",
+            help="The extractor, as slice; default the one that summaries speak of.",
+            callback=options.not_empty,
+        ),
+    ] = None,
+    profile: options.StoredProfile = None,
+    level: Annotated[
+        float, typer.Option("--level", metavar="P", help="Probability that noise has a trap, of each permutation.")
+    ] = 0.01,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
+) -> None:
+    """List correlation traps: eigenvalues above the bulk although the weights are in random order.
+
+    Single weights that are far too large make them. Excess is eigenvalue / lambda_plus - 1, a mean over the stored
+    permutations; digest is that of the permutation in which it is the largest. `ww analyze SOURCE --metrics
+    correlation_traps` stores what this needs.
+    """
+    from ww_plugins.commands.traps.traps import correlation_traps_of
+
+    output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
+    with ww.open_store(store_location(store), mode="read") as opened:
+        found = correlation_traps_of(
+            opened, model, options.listed(layers, "--layers"), extractor=extractor, profile=profile, level=level
+        )
+    if output.format == "json":
+        output.json(found.rows())
+    elif output.format == "csv":
+        output.csv(found.rows())
+    else:
+        _print(found, output)
+    if not found.traps and output.format != "table":
+        say(_none(found))
+    for reason in dict.fromkeys(matrix.reason for matrix in found.unknown):
+        say(f"not known of {_names(found, reason)}: {reason}")
+    if any(trap.permutations == 1 for trap in found.traps):
+        say("one permutation is stored, so there is no standard error: metric correlation_traps stores five")
+
+
+def _print(found: Traps, output: Output) -> None:
+    name = f"{found.model}@{found.version}" if found.model else "weights without a name"
+    output.line(f"{name}  profile {found.profile}  level {found.level:g}")
+    output.line()
+    if not found.traps:
+        output.line(_none(found))
+        return
+    rows = found.rows()
+    for row in rows:
+        row["above"] = f"{row['above']} of {row.pop('permutations')}"
+    output.table(rows, optional=("lambda_plus", "seed", "digest", "permutation", "margin", "index", "extractor"))
+
+
+def _names(found: Traps, reason: str) -> str:
+    """The first few matrices of which nothing is known for a reason, and how many more there are."""
+    names = [
+        f"{matrix.layer}[{matrix.index}]" if matrix.index else matrix.layer
+        for matrix in found.unknown
+        if matrix.reason == reason
+    ]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def _none(found: Traps) -> str:
+    known = found.matrices - len(found.unknown)
+    return f"no trap in {known} matri{'x' if known == 1 else 'ces'}"
