@@ -11,7 +11,9 @@ arXiv:2002.11448.
 from __future__ import annotations
 
 import ast
+import itertools
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,14 +52,19 @@ FORMAT = 1
 _LARGEST_ABOUT = 2**24  # bytes of zoo.json
 _MOST_TENSORS = 10_000
 _NAMED = 3  # networks in one sentence
+_MOST = 2**53  # of a place or count
+_BLOCK = 1000  # rows of the table that are held as rows
+_NUMBER = re.compile("[0-9]{1,15}")
+_BIASES = frozenset({"bias", "beta"})
+_WEIGHTS = frozenset({"kernel", "weight", "gamma", "scale"})  # of a norm they have one axis
 
 
 def read_zoo(path: str | os.PathLike[str]) -> ww.Zoo:
     """Read a zoo of a folder; of its weights the header alone, the rest lies in the file until it is asked for.
 
     Checkpoints whose loss or accuracy is no finite number are left out, as in the paper, and ``notes`` say which.
-    A network is what ``modeldir`` names, or the ``network`` of ``zoo.json``'s own zoos; without that column, a new one
-    begins where ``step`` does not grow.
+    A network is what ``modeldir`` names: its number, where that is one in every row, else its place among those named.
+    Without that column, a new one begins where ``step`` does not grow.
 
     Args:
         path: The folder.
@@ -127,18 +134,19 @@ def read_about(folder: FileSource) -> dict[str, Any]:
     if file.size > _LARGEST_ABOUT:
         raise ww.CorruptFileError(f"{file.label}: it has {file.size:,} bytes: {_LARGEST_ABOUT:,} are read at most")
     about = parse_json(file.head(file.size), file.label, "description of a zoo")
-    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
+    if not isinstance(about, dict) or type(about.get("format")) is not int:
         raise ww.CorruptFileError(f"{file.label} is no description of a zoo: it has no format")
     if about["format"] != FORMAT:
-        raise ww.CorruptFileError(f"{file.label}: it is of format {about['format']}, {FORMAT} is read: upgrade ww")
-    if about.get("layout", "keras") not in {"keras", "pytorch"}:
+        told = f"it is of format {quoted(about['format'])}, {FORMAT} is read: upgrade ww"
+        raise ww.CorruptFileError(f"{file.label}: {told}")
+    if about.get("layout", "keras") not in ("keras", "pytorch"):
         raise ww.CorruptFileError(f"{file.label}: layout {quoted(about['layout'])} is neither keras nor pytorch")
     name = about.get("name", "")
     if not isinstance(name, str) or (name and fault_of_name(name)):
         raise ww.CorruptFileError(f"{file.label}: {quoted(name)} cannot be the name of a zoo")
     diverged = about.get("diverged", [])
     if not isinstance(diverged, list) or not all(
-        isinstance(own, dict) and type(own.get("network")) is int for own in diverged
+        isinstance(own, dict) and type(own.get("network")) is int and 0 <= own["network"] < _MOST for own in diverged
     ):
         raise ww.CorruptFileError(f"{file.label}: what it says of networks that diverged is no list of them")
     return about
@@ -168,14 +176,25 @@ def _tensors(file: FileSource) -> tuple[ww.ZooTensor, ...]:
             raise ww.CorruptFileError(f"{where}: {quoted(name)} has {stop - start} columns, and shape {list(shape)}")
         if fault := fault_of_name(name):
             raise ww.CorruptFileError(f"{where}: {fault}")
-        layer, _, last = name.rpartition("/")
-        role: Literal["weight", "bias"] = "bias" if last.partition(":")[0] == "bias" or len(shape) < 2 else "weight"
-        tensors.append(ww.ZooTensor(name, layer or name, role, start, stop, shape))
+        layer, last = _split(name)
+        tensors.append(ww.ZooTensor(name, layer, _role(last, shape), start, stop, shape))
     names = {(own.layer, own.role) for own in tensors}
     if not tensors or len(names) < len(tensors):
         what = "two tensors of one layer have one role" if tensors else "it lists no tensor"
         raise ww.CorruptFileError(f"{file.label}: {what}")
     return tuple(tensors)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the layer of a tensor, and what it is called there: ``dense`` and ``kernel`` of ``dense/kernel:0``."""
+    layer, _, last = name.rpartition("/" if "/" in name else ".")
+    return layer or name, last.partition(":")[0]
+
+
+def _role(last: str, shape: tuple[int, ...]) -> Literal["weight", "bias"]:
+    if last in _BIASES:
+        return "bias"
+    return "weight" if last in _WEIGHTS or len(shape) > 1 else "bias"
 
 
 def _shape(cell: Cell, where: str) -> tuple[int, ...]:
@@ -203,20 +222,34 @@ class _Metrics:
     def of(cls, table: CellTable, *, is_ours: bool) -> _Metrics:
         """Read the table, column by column."""
         places = _places(table, ("step",))
-        rows = list(table)
-        if not rows:
+        columns, numbers = _columns_of(table)
+        if not numbers:
             raise ww.CorruptFileError(f"{table.label}: it has no row")
-        columns = dict(zip(table.header, zip(*(row.cells for row in rows), strict=True), strict=True))
-        numbers = [row.number for row in rows]
-        steps = columns[table.header[places["step"]]]
-        epochs = np.array([_whole(cell, table.place(at)) for cell, at in zip(steps, numbers, strict=True)], np.int64)
+        epochs = _whole_numbers(columns[table.header[places["step"]]], table, numbers)
         told = {name.removeprefix(CONFIG): own for name, own in columns.items() if name.startswith(CONFIG)}
+        if "" in told:
+            raise ww.CorruptFileError(f"{table.label}: column {CONFIG} does not say of what")
         return cls(
             networks=_networks(columns.get("modeldir"), epochs, table, numbers, is_ours=is_ours),
             epochs=epochs,
             hyperparameters={name: _column(own) for name, own in told.items()},
             results={name: _measured(columns[name], table, numbers, name) for name in RESULTS if name in columns},
         )
+
+
+def _columns_of(table: CellTable) -> tuple[dict[str, list[Cell]], list[int]]:
+    """Return the cells of each column, and the numbers of the rows.
+
+    Rows are let go of in blocks: a million tuples at once would keep the garbage collector busy.
+    """
+    columns: dict[str, list[Cell]] = {name: [] for name in table.header}
+    numbers: list[int] = []
+    rows = iter(table)
+    while block := list(itertools.islice(rows, _BLOCK)):
+        numbers.extend(row.number for row in block)
+        for column, cells in zip(columns.values(), zip(*(row.cells for row in block), strict=True), strict=True):
+            column.extend(cells)
+    return columns, numbers
 
 
 def _networks(
@@ -227,13 +260,22 @@ def _networks(
     *,
     is_ours: bool,
 ) -> npt.NDArray[np.int64]:
-    """Return the number of the network of each row."""
+    """Return the number of the network of each row: what stands in ``modeldir``, if that is numbers; else its place."""
     if folders is None:
         return np.cumsum(np.append(False, np.diff(epochs) <= 0))
-    if is_ours:
-        return np.array([_whole(cell, table.place(at)) for cell, at in zip(folders, numbers, strict=True)], np.int64)
-    order = {folder: number for number, folder in enumerate(dict.fromkeys(folders))}
+    different = dict.fromkeys(folders)
+    if is_ours or all(isinstance(folder, str) and _NUMBER.fullmatch(folder) for folder in different):
+        return _whole_numbers(folders, table, numbers)
+    order = {folder: number for number, folder in enumerate(different)}
     return np.array([order[folder] for folder in folders], np.int64)
+
+
+def _whole_numbers(cells: Sequence[Cell], table: CellTable, numbers: Sequence[int]) -> npt.NDArray[np.int64]:
+    known: dict[Cell, int] = {}
+    for cell, number in zip(cells, numbers, strict=True):
+        if cell not in known:
+            known[cell] = _whole(cell, table.place(number))
+    return np.array([known[cell] for cell in cells], np.int64)
 
 
 def _column(cells: Sequence[Cell]) -> npt.NDArray[Any]:
@@ -272,7 +314,7 @@ def _whole(cell: Cell, where: str) -> int:
         number = whole_number_of(cell)
     except ValueError as error:
         raise ww.CorruptFileError(f"{where}: {error}") from None
-    if not 0 <= number < 2**53:
+    if not 0 <= number < _MOST:
         raise ww.CorruptFileError(f"{where}: {quoted(cell)} is no place or count")
     return int(number)
 
