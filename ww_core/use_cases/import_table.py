@@ -41,7 +41,7 @@ class ImportReport:
     Attributes:
         source: What tells the table from others.
         provider: The program that computed it, or the paper.
-        importer: The importer that read it, as ``plugin:name[options]``.
+        importer: The importer that read it, as ``plugin:name[options]``; empty where a program made the table.
         store: Where it is stored.
         models: How many models it speaks of, versions counted one by one.
         rows: How many rows it has.
@@ -91,7 +91,8 @@ def import_table(
     same table again adds nothing.
 
     Args:
-        file: A path, an address, or a data frame of pandas.
+        file: A path, an address, a data frame of pandas, or a ``ReportedTable`` that a program made: it is complete as
+            it is, and no importer is asked.
         store: An open store, a path or URL, or None for one in memory.
         importer: Name of the importer, with options, as ``"weightwatcher[version=0.2.7]"``; default the one that
             recognises the table.
@@ -122,8 +123,14 @@ def import_table(
     if registry is None:
         registry = load_plugins(files=plugin_files, objects=plugins)
     found = find_source(file, registry)
-    owned, warnings = _importer_for(found, registry, importer, None if mapping is None else os.fspath(mapping))
-    table = choices.applied(_read(owned, found), found)
+    if isinstance(file, ReportedTable):
+        if importer is not None or mapping is not None:
+            raise UsageError("a ReportedTable is read already: leave importer and mapping out")
+        made_by, warnings, read = "", [], file
+    else:
+        owned, warnings = _importer_for(found, registry, importer, None if mapping is None else os.fspath(mapping))
+        made_by, read = f"{owned.plugin}:{owned.object.label}", _read(owned, found)
+    table = choices.applied(read, found)
     _check(table, found)
     with opened_store(store, mode="write") as opened:
         with opened.writing() as writer:
@@ -131,7 +138,7 @@ def import_table(
         return ImportReport(
             source=stored.source,
             provider=stored.provider,
-            importer=f"{owned.plugin}:{owned.object.label}",
+            importer=made_by,
             store=opened.location,
             models=len(set(_subjects(table))),
             rows=stored.rows,

@@ -15,6 +15,7 @@ from ww_plugins.loaders.pytorch.modules import ModuleLoader
 from ww_plugins.loaders.safetensors import SafetensorsLoader
 from ww_plugins.loaders.tensorflow.loader import TensorFlowLoader
 from ww_plugins.loaders.tflite.loader import TFLiteLoader
+from ww_plugins.loaders.zoo import ZooLoader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ def ww_register_loaders() -> Sequence[ww.Loader]:
         TFLiteLoader(),
         TensorFlowLoader(),
         NpzLoader(),
+        ZooLoader(),
         ModuleLoader(),
         KerasModelLoader(),
         ArraysLoader(),

@@ -77,16 +77,11 @@ def read_zoo(path: str | os.PathLike[str]) -> ww.Zoo:
     if not folder.is_folder:
         folder.size  # noqa: B018 - it says that there is nothing
         raise ww.SourceError(f"{folder.label}: this is a file: name the folder that holds {WEIGHTS[0]}")
-    names = set(folder.names())
-    files = {"weights": WEIGHTS, "metrics": METRICS, "layout": (LAYOUT,)}
-    found = {what: next((name for name in known if name in names), "") for what, known in files.items()}
-    missing = [known[0] for what, known in files.items() if not found[what]]
-    if missing:
-        raise ww.SourceError(f"{folder.label}: this is no zoo: {' and '.join(missing)} is not there")
-    about = read_about(folder) if ABOUT in names else {}
-    tensors = _tensors(folder.entry(found["layout"]))
-    metrics = _Metrics.of(read_table(folder.entry(found["metrics"])), is_ours=bool(about))
-    stored = _weights(folder.entry(found["weights"]), len(metrics.epochs), max(own.stop for own in tensors))
+    files = zoo_files(folder)
+    about = read_about(folder) if ABOUT in files else {}
+    tensors = _tensors(files[LAYOUT])
+    metrics = _Metrics.of(read_table(files[METRICS[0]]), is_ours=bool(about))
+    stored = _weights(files[WEIGHTS[0]], len(metrics.epochs), max(own.stop for own in tensors))
     zoo = ww.Zoo(
         name=about.get("name") or folder.path.resolve().name,
         tensors=tensors,
@@ -99,6 +94,34 @@ def read_zoo(path: str | os.PathLike[str]) -> ww.Zoo:
         results=metrics.results,
     )
     return without_diverged(zoo, about.get("diverged", ()))
+
+
+def is_zoo(folder: ww.Source) -> bool:
+    """Tell whether a folder holds the files of a zoo.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    names = set(folder.names())
+    return all(names & set(known) for known in (WEIGHTS, METRICS, (LAYOUT,)))
+
+
+def zoo_files(folder: ww.Source) -> dict[str, ww.Source]:
+    """Return the files of a zoo: ``weights.npy``, ``metrics.csv`` (packed or not), ``layout.csv``, and ``zoo.json``.
+
+    The last one is ours, and need not be there.
+
+    Raises:
+        SourceError: One is missing, cannot be read, or is a link that leads out of the folder.
+    """
+    names = set(folder.names())
+    found = {known[0]: next((own for own in known if own in names), "") for known in (WEIGHTS, METRICS, (LAYOUT,))}
+    missing = [name for name, own in found.items() if not own]
+    if missing:
+        is_or_are = "is" if len(missing) == 1 else "are"
+        raise ww.SourceError(f"{folder.label}: this is no zoo: {' and '.join(missing)} {is_or_are} not there")
+    found |= {ABOUT: ABOUT} if ABOUT in names else {}
+    return {name: folder.entry(own) for name, own in found.items()}
 
 
 def without_diverged(zoo: ww.Zoo, told: Sequence[Mapping[str, Any]] = ()) -> ww.Zoo:
@@ -152,7 +175,7 @@ def read_about(folder: FileSource) -> dict[str, Any]:
     return about
 
 
-def _tensors(file: FileSource) -> tuple[ww.ZooTensor, ...]:
+def _tensors(file: ww.Source) -> tuple[ww.ZooTensor, ...]:
     """Read which columns are which tensor.
 
     Raises:
@@ -226,11 +249,13 @@ class _Metrics:
         if not numbers:
             raise ww.CorruptFileError(f"{table.label}: it has no row")
         epochs = _whole_numbers(columns[table.header[places["step"]]], table, numbers)
+        networks = _networks(columns.get("modeldir"), epochs, table, numbers, is_ours=is_ours)
+        _refuse_twice(networks, epochs, table, numbers)
         told = {name.removeprefix(CONFIG): own for name, own in columns.items() if name.startswith(CONFIG)}
         if "" in told:
             raise ww.CorruptFileError(f"{table.label}: column {CONFIG} does not say of what")
         return cls(
-            networks=_networks(columns.get("modeldir"), epochs, table, numbers, is_ours=is_ours),
+            networks=networks,
             epochs=epochs,
             hyperparameters={name: _column(own) for name, own in told.items()},
             results={name: _measured(columns[name], table, numbers, name) for name in RESULTS if name in columns},
@@ -268,6 +293,19 @@ def _networks(
         return _whole_numbers(folders, table, numbers)
     order = {folder: number for number, folder in enumerate(different)}
     return np.array([order[folder] for folder in folders], np.int64)
+
+
+def _refuse_twice(
+    networks: npt.NDArray[np.int64], epochs: npt.NDArray[np.int64], table: CellTable, numbers: Sequence[int]
+) -> None:
+    order = np.lexsort((epochs, networks))
+    same = (np.diff(networks[order]) == 0) & (np.diff(epochs[order]) == 0)
+    if same.any():
+        one, other = (int(order[int(np.argmax(same)) + further]) for further in (0, 1))
+        raise ww.CorruptFileError(
+            f"{table.place(numbers[max(one, other)])}: epoch {epochs[one]} of this network stands in {table.unit} "
+            f"{numbers[min(one, other)]} too"
+        )
 
 
 def _whole_numbers(cells: Sequence[Cell], table: CellTable, numbers: Sequence[int]) -> npt.NDArray[np.int64]:
@@ -319,7 +357,7 @@ def _whole(cell: Cell, where: str) -> int:
     return int(number)
 
 
-def _weights(file: FileSource, rows: int, columns: int) -> npt.NDArray[np.float32]:
+def _weights(file: ww.Source, rows: int, columns: int) -> npt.NDArray[np.float32]:
     """Map the weights, once their header and the size of the file agree with the other files.
 
     Raises:

@@ -1,0 +1,136 @@
+"""From what a person calls a zoo to the zoo: a folder, a zoo beside the store, or one that only the store knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import ww_core as ww
+from ww_core.loading.names import quoted
+from ww_plugins.zoos.folder import read_zoo
+from ww_plugins.zoos.places import zoo_place
+from ww_plugins.zoos.records import table_name
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+Place = ww.Store | str | Path | None
+"""An open store, its path or URL; None for none."""
+
+
+def find_zoo(zoo: str | os.PathLike[str], store: Place = None) -> ww.Zoo:
+    """Return a zoo that a person named.
+
+    A folder wins over a name; a store's zoo of the same name as a folder is asked for from elsewhere. Of a zoo in a
+    store all checkpoints of its files are there, those that are no models of the store too. Where its files are not on
+    this machine, ``stored`` is None, and the checkpoints are the models that the store has.
+
+    Args:
+        zoo: A folder, or the name of a zoo of the store.
+        store: The store; None if only a folder is meant.
+
+    Raises:
+        SourceError: There is neither such a folder nor such a zoo, or the folder holds none.
+        CorruptFileError: Its files contradict themselves.
+        StoreError: The store cannot be read.
+    """
+    folder = zoo_folder(zoo, store)
+    if isinstance(folder, Path):
+        found = read_zoo(folder)
+        is_named = folder.resolve() != Path(zoo).resolve()
+        return replace(found, name=str(zoo)) if is_named else found
+    return folder
+
+
+def zoo_folder(zoo: str | os.PathLike[str], store: Place = None) -> Path | ww.Zoo:
+    """Return the folder of a zoo that a person named; the zoo itself, where only the store knows it.
+
+    Raises:
+        SourceError: There is neither such a folder nor such a zoo.
+        StoreError: The store cannot be read.
+    """
+    text = str(zoo)
+    path = Path(text)
+    if text and _is_there(path):
+        return path
+    name = text.removesuffix("/")
+    if store is None:
+        raise ww.SourceError(f"{quoted(text)}: there is no such folder")
+    if isinstance(store, ww.Store):
+        return _in_store(name, store)
+    try:
+        with ww.open_store(store, mode="read") as opened:
+            return _in_store(name, opened)
+    except ww.NotAStoreError as error:
+        raise ww.SourceError(
+            f"{quoted(text)}: there is no such folder, and no store that could know it ({error})"
+        ) from None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _in_store(name: str, store: ww.Store) -> Path | ww.Zoo:
+    known = [own.source.removeprefix(table_name("")) for own in store.reported_tables() if _is_zoo(own.source)]
+    if name not in known:
+        there = f"the store has {', '.join(known[:8])}" if known else "`ww zoo import` takes one into a store"
+        raise ww.SourceError(f"{quoted(name)}: there is no such folder, and no such zoo in {store.location}: {there}")
+    if not store.in_memory and (place := zoo_place(store, name)).is_dir():
+        return place
+    return _known_to(store, name)
+
+
+def _is_zoo(source: str) -> bool:
+    return source.startswith(table_name(""))
+
+
+def _known_to(store: ww.Store, name: str) -> ww.Zoo:
+    """Return what a store knows of a zoo whose weights are not here."""
+    table = store.reported_table(table_name(name))
+    models, versions = table.places["model"].tolist(), table.places["version"].tolist()
+    place_of = {own: at for at, own in enumerate(zip(models, versions, strict=True))}
+    results: dict[str, npt.NDArray[np.float64]] = {}
+    for score in store.scores(sources=[table_name(name)]):
+        at = place_of.get((score.model or "", score.version or ""))
+        if at is not None:
+            results.setdefault(score.name, np.full(len(place_of), np.nan))[at] = score.value
+    return ww.Zoo(
+        name=name,
+        tensors=(),
+        layout="keras",
+        stored=None,
+        rows=np.zeros(len(place_of), np.int64),
+        networks=_numbers([own.rpartition("/")[2] for own in models], name),
+        epochs=_numbers(versions, name),
+        hyperparameters=_hyperparameters(table.numbers, table.texts),
+        results=dict(sorted(results.items())),
+        notes=("its weights are not here: what is told is what the store knows",),
+    )
+
+
+def _numbers(texts: Sequence[str], name: str) -> npt.NDArray[np.int64]:
+    """Read the numbers of networks and epochs, which are in the names of models and versions.
+
+    Raises:
+        SourceError: Another program stored something else under the name of a zoo.
+    """
+    if not all(text.isdecimal() and len(text) < 16 for text in texts):
+        raise ww.SourceError(f"what the store has as {table_name(name)} was not imported by `ww zoo import`")
+    return np.array(list(map(int, texts)), np.int64)
+
+
+def _hyperparameters(
+    numbers: Mapping[str, npt.NDArray[Any]], texts: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, npt.NDArray[Any]]:
+    told = {name: np.array(["" if own is None else own for own in column], object) for name, column in texts.items()}
+    return {**numbers, **told}

@@ -1,0 +1,154 @@
+"""Where the files of a store's zoos lie, and how they come there: whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ww_core as ww
+from ww_core.loading.files import FileSource
+from ww_core.loading.names import quoted
+from ww_core.loading.tables import name_of
+from ww_core.loading.unpacked import GZIP
+from ww_plugins.zoos.folder import METRICS, zoo_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LONGEST_NAME = 100  # characters: a name of a folder has 255 bytes, and a model's has five digits more
+_NOT_IN_A_FOLDERS_NAME = frozenset('/\\:*?"<>|')
+_OF_A_SERVER = 16  # digits of the digest that stands for a server
+
+
+def check_zoo_name(name: str) -> str:
+    """Return a name that a zoo may have in a store: it is that of a series, of models, and of a folder.
+
+    Raises:
+        UsageError: It cannot be.
+    """
+    try:
+        name_of(name, "the name of a zoo")
+    except ValueError as error:
+        raise ww.UsageError(f"{error}: choose another one by --name") from None
+    if name.startswith(".") or len(name.encode()) > _LONGEST_NAME or _NOT_IN_A_FOLDERS_NAME & set(name):
+        raise ww.UsageError(
+            f"{quoted(name)} cannot be the name of a zoo in a store, as it is that of a folder too: choose another one "
+            "by --name"
+        )
+    return name
+
+
+def zoo_place(store: ww.Store, name: str) -> Path:
+    """Return the folder that holds the files of a store's zoo: ``STORE.sqlite.zoos/NAME``.
+
+    A server has no place beside it: there it is ``zoos/DIGEST/NAME`` in the user's data directory, where ``DIGEST``
+    stands for the address of the server.
+
+    Raises:
+        UsageError: The store is in memory, or the name cannot be one.
+    """
+    check_zoo_name(name)
+    if store.in_memory:
+        raise ww.UsageError("a store in memory has no place for the files of a zoo: name a store by --store")
+    if "://" not in store.location:
+        return Path(f"{store.location}.zoos") / name
+    import platformdirs
+
+    digest = hashlib.blake2b(store.location.encode(), digest_size=_OF_A_SERVER // 2).hexdigest()
+    return Path(platformdirs.user_data_dir("ww", appauthor=False)) / "zoos" / digest / name
+
+
+def are_equal(folder: Path, other: Path) -> bool:
+    """Tell whether two folders hold the same zoo, byte for byte; a file that is linked is not read."""
+    try:
+        files, others = zoo_files(FileSource(folder)), zoo_files(FileSource(other))
+    except ww.SourceError:
+        return False
+    return files.keys() == others.keys() and all(
+        Path(own.location).samefile(others[name].location)
+        or filecmp.cmp(own.location, others[name].location, shallow=False)
+        for name, own in files.items()
+    )
+
+
+@contextlib.contextmanager
+def staged(folder: Path, place: Path) -> Iterator[Path]:
+    """Give a new folder beside ``place`` with the files of a zoo, as links where the file system can, else copies.
+
+    It goes with all that is in it at the end, unless it was moved.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with _room(place.parent) as room:
+        new = room / "new"
+        try:
+            new.mkdir()
+            for name, file in zoo_files(FileSource(folder)).items():
+                is_packed = name == METRICS[0] and file.head(2) == GZIP
+                _link_or_copy(Path(file.location), new / (METRICS[1] if is_packed else name))
+        except OSError as error:
+            raise _unwritten(place, error) from error
+        yield new
+
+
+def put(new: Path, place: Path) -> None:
+    """Move a folder to its place, where nothing is.
+
+    Raises:
+        OutputError: It cannot be moved.
+    """
+    try:
+        new.rename(place)
+    except OSError as error:
+        raise _unwritten(place, error) from error
+
+
+@contextlib.contextmanager
+def aside(place: Path) -> Iterator[None]:
+    """Move a folder away, if there is one: for good, unless the block raises, and then it comes back."""
+    if not os.path.lexists(place):
+        yield
+        return
+    with _room(place.parent) as room:
+        before = room / "before"
+        try:
+            place.rename(before)
+        except OSError as error:
+            raise _unwritten(place, error) from error
+        try:
+            yield
+        except BaseException:  # Ctrl-C too
+            if not os.path.lexists(place):
+                before.rename(place)
+            raise
+
+
+@contextlib.contextmanager
+def _room(parent: Path) -> Iterator[Path]:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        room = Path(tempfile.mkdtemp(prefix=".ww-new-", dir=parent))
+    except OSError as error:
+        raise _unwritten(parent, error) from error
+    try:
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def _link_or_copy(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:  # another disk, or a file system without links
+        shutil.copyfile(file, target)
+
+
+def _unwritten(place: Path, error: OSError) -> ww.OutputError:
+    return ww.OutputError(f"the files of the zoo cannot be put to {place}: {error.strerror or error}")
