@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ww_core.domain.sql_answer import SqlAnswer
     from ww_core.domain.subject import MatrixPlace
     from ww_core.domain.trend import Trend
+    from ww_core.domain.zoo import Zoo, ZooTensor
     from ww_core.errors import (
         CommandFailedError,
         CorruptFileError,
@@ -120,6 +121,7 @@ _HOMES = {
     "ww_core.domain.sql_answer": ["SqlAnswer"],
     "ww_core.domain.subject": ["MatrixPlace"],
     "ww_core.domain.trend": ["Trend"],
+    "ww_core.domain.zoo": ["Zoo", "ZooTensor"],
     "ww_core.errors": [
         "CommandFailedError",
         "CorruptFileError",
@@ -249,6 +251,8 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "WWError",
+    "Zoo",
+    "ZooTensor",
     "analyze",
     "backfill",
     "blame",

@@ -1,0 +1,1 @@
+"""Zoos: many small networks of one layout, trained here or read from folders."""
