@@ -67,7 +67,6 @@ class Engine:
         self.network, self.count = network, count
         self.device, self.dtype = torch.device(device), dtype or torch.float32
         self._activate, self._activate_back = _ACTIVATIONS[activation]
-        self._connections = [connection_of(layer) for layer in network.layers[1:]]
         self._arrays: dict[int, _Arrays] = {}
 
     def logits(
@@ -90,7 +89,7 @@ class Engine:
         reads = inputs.expand(self.count, -1, -1)
         for number, layer in enumerate(self.network.layers):
             if number:
-                self._connections[number - 1].forward(arrays.units(number - 1), arrays.inputs[number])
+                arrays.connections[number].forward()
                 reads = arrays.inputs[number]
             made = arrays.outputs[number]
             torch.bmm(reads, _matrix(weights, layer), out=made)
@@ -129,17 +128,16 @@ class Engine:
         for number in range(len(self.network.layers) - 1, -1, -1):
             layer = self.network.layers[number]
             reads = arrays.inputs[number] if number else inputs.expand(self.count, -1, -1)
-            torch.bmm(reads.transpose(1, 2), by_outputs, out=_matrix(out, layer))
+            matrix = arrays.by_matrices[number]  # in one piece: into parts of rows torch would multiply one by one
+            torch.bmm(reads.transpose(1, 2), by_outputs, out=matrix)
+            out[:, layer.start : layer.stop] = matrix.view(self.count, -1)
             if not number:
                 return
             kernel = _matrix(weights, layer)[:, 1:]
-            by_inputs, by_units = arrays.by_inputs(number), arrays.by_outputs(number - 1)
-            torch.bmm(by_outputs, kernel.transpose(1, 2), out=by_inputs)
-            self._connections[number - 1].backward(by_inputs, arrays.as_units(number - 1, by_units))
-            self._activate_back(by_units, arrays.outputs[number - 1])
-            if keep is not None:
-                by_units.view(self.count, -1).mul_(keep[number - 1])
-            by_outputs = by_units
+            torch.bmm(by_outputs, kernel.transpose(1, 2), out=arrays.by_inputs[number])
+            arrays.connections[number].backward()
+            by_outputs = arrays.by_outputs[number - 1]
+            self._activate_back(by_outputs, arrays.outputs[number - 1], keep and keep[number - 1])
 
     def kept(self, field: torch.Tensor, thresholds: torch.Tensor, images: int) -> list[torch.Tensor]:
         """Decide which units dropout keeps.
@@ -191,64 +189,50 @@ def _matrix(weights: torch.Tensor, layer: LayerForm) -> torch.Tensor:
 
 
 class _Arrays:
-    """The arrays that a batch of some size needs."""
+    """The arrays that a batch of some size needs, by number of the layer; what is never touched takes no memory.
+
+    Attributes:
+        outputs: What each layer makes, (count, images * positions, outputs).
+        inputs: What it reads, (count, images * positions, 1 + inputs); empty for the first layer, which gets its own.
+        by_outputs: The gradient by its outputs; empty for the last layer.
+        by_inputs: The gradient by its inputs without the 1; empty for the first layer.
+        by_matrices: The gradient by the layer itself, (count, 1 + inputs, outputs).
+        kept: For each hidden layer what dropout keeps, (count, images * units).
+        connections: What lies before it; None for the first layer.
+    """
 
     def __init__(self, engine: Engine, images: int) -> None:
         import torch
 
-        self._engine, self._images = engine, images
-        self._back: dict[tuple[str, int], torch.Tensor] = {}
-        layers = engine.network.layers
-        self.outputs = [self._new(images * layer.positions, layer.outputs) for layer in layers]
-        self.inputs = [
-            self._new(images * layer.positions, 1 + layer.inputs) if number else self.outputs[0]
-            for number, layer in enumerate(layers)
-        ]
+        def new(*shape: int) -> torch.Tensor:
+            return torch.empty((engine.count, *shape), dtype=engine.dtype, device=engine.device)
+
+        layers, hidden = engine.network.layers, engine.network.hidden
+        rows = [images * layer.positions for layer in layers]
+        self.outputs = [new(count, layer.outputs) for count, layer in zip(rows, layers, strict=True)]
+        self.inputs = [new(0)] + [new(rows[at], 1 + layers[at].inputs) for at in range(1, len(layers))]
         for own in self.inputs[1:]:
             own[:, :, 0] = 1
-        self._kept: list[torch.Tensor] = []
+        self.by_outputs = [new(count, layer.outputs) for count, layer in zip(rows, hidden, strict=False)]
+        self.by_inputs = [new(0)] + [new(rows[at], layers[at].inputs) for at in range(1, len(layers))]
+        self.by_matrices = [new(1 + layer.inputs, layer.outputs) for layer in layers]
+        self.kept = [new(images * layer.units) for layer in hidden]
 
-    @property
-    def kept(self) -> list[torch.Tensor]:
-        """For each hidden layer (count, images * units)."""
-        if not self._kept:
-            self._kept = [self._new(self._images * layer.units) for layer in self._engine.network.hidden]
-        return self._kept
+        def as_maps(number: int, values: torch.Tensor) -> torch.Tensor:
+            return values.view(engine.count, images, *layers[number].grid, layers[number].outputs)
 
-    def units(self, number: int) -> torch.Tensor:
-        """The outputs of a layer as maps, (count, images, height, width, channels)."""
-        return self.as_units(number, self.outputs[number])
-
-    def as_units(self, number: int, values: torch.Tensor) -> torch.Tensor:
-        """Numbers for each output of a layer as maps, (count, images, height, width, channels)."""
-        layer = self._engine.network.layers[number]
-        return values.view(len(values), self._images, *layer.grid, layer.outputs)
-
-    def by_inputs(self, number: int) -> torch.Tensor:
-        """Where a gradient by the inputs of a layer goes, without the 1."""
-        layer = self._engine.network.layers[number]
-        return self._backward("inputs", number, self._images * layer.positions, layer.inputs)
-
-    def by_outputs(self, number: int) -> torch.Tensor:
-        """Where a gradient by the outputs of a layer goes."""
-        return self._backward("outputs", number, *self.outputs[number].shape[1:])
-
-    def _backward(self, what: str, number: int, *shape: int) -> torch.Tensor:
-        if (what, number) not in self._back:
-            self._back[what, number] = self._new(*shape)
-        return self._back[what, number]
-
-    def _new(self, *shape: int) -> torch.Tensor:
-        import torch
-
-        return torch.empty((self._engine.count, *shape), dtype=self._engine.dtype, device=self._engine.device)
+        self.connections: list[Any] = [None]
+        for at in range(1, len(layers)):
+            units, by_units = (as_maps(at - 1, values[at - 1]) for values in (self.outputs, self.by_outputs))
+            self.connections.append(connection_of(layers[at], units, self.inputs[at], self.by_inputs[at], by_units))
 
 
 def _relu(values: torch.Tensor) -> None:
     values.relu_()
 
 
-def _relu_back(gradient: torch.Tensor, outputs: torch.Tensor) -> None:
+def _relu_back(gradient: torch.Tensor, outputs: torch.Tensor, keep: torch.Tensor | None) -> None:  # noqa: ARG001
+    """Dropped units are 0 as those are that the activation made 0, so they need no second look."""
     import torch
 
     torch.ops.aten.threshold_backward.grad_input(gradient, outputs, 0, grad_input=gradient)
@@ -262,10 +246,12 @@ def _tanh(values: torch.Tensor) -> None:
         values.tanh_()
 
 
-def _tanh_back(gradient: torch.Tensor, outputs: torch.Tensor) -> None:
+def _tanh_back(gradient: torch.Tensor, outputs: torch.Tensor, keep: torch.Tensor | None) -> None:
     import torch
 
     torch.ops.aten.tanh_backward.grad_input(gradient, outputs, grad_input=gradient)
+    if keep is not None:
+        gradient.view(len(gradient), -1).mul_(keep)
 
 
 _ACTIVATIONS: dict[str, Any] = {"relu": (_relu, _relu_back), "tanh": (_tanh, _tanh_back)}

@@ -223,7 +223,8 @@ class _Stack:
         """Keep the weights and measure the networks, as the checkpoint at a place."""
         self._kept[:, place] = self._weights.float().cpu().numpy()
         count = len(self._images.test)
-        test = ((self._images.test[a:b].flatten(0, 1)[None], self._images.test_labels[a:b][None]) for a, b in _pieces(count))
+        images, labels = self._images.test, self._images.test_labels[None]
+        test = ((images[a:b].flatten(0, 1)[None], labels[:, a:b]) for a, b in _pieces(count))
         train = (self._batch(self._subsets[:, a:b]) for a, b in _pieces(self._used))
         self._results[:, place] = np.concatenate([self._measured(test, count), self._measured(train, self._used)], 1)
         finite = np.isfinite(self._results[:, place]).all(1)
