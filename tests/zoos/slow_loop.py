@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from ww_plugins.zoos.training.initial import initial_weights
 from ww_plugins.zoos.training.stack import dropout_field, images_used, order_of, subset_of
@@ -31,7 +31,7 @@ class SlowNetwork(torch.nn.Module):
         for number, layer in enumerate(self.network.layers):
             bias, kernel = parameters[2 * number : 2 * number + 2]
             if kernel.ndim == 4:
-                maps = F.conv2d(maps, kernel.permute(3, 2, 0, 1), bias, stride=2)
+                maps = functional.conv2d(maps, kernel.permute(3, 2, 0, 1), bias, stride=2)
             else:
                 maps = (maps.mean((2, 3)) if maps.ndim == 4 else maps) @ kernel + bias
             if layer is self.network.layers[-1]:
@@ -75,7 +75,7 @@ def train_slowly(network, images, chosen, schedule, dtype=torch.float32, steps=N
         for start in range(0, used - schedule.batch + 1, schedule.batch):
             batch = order[start : start + schedule.batch]
             field = fields.bytes(schedule.batch * network.hidden_units) if chosen.dropout else None
-            loss = F.cross_entropy(model(x[batch], chosen.dropout, field), y[batch])
+            loss = functional.cross_entropy(model(x[batch], chosen.dropout, field), y[batch])
             loss = loss + chosen.l2reg * sum((own**2).sum() for own in model.kernels())
             optimizer.zero_grad()
             loss.backward()
@@ -93,5 +93,8 @@ def train_slowly(network, images, chosen, schedule, dtype=torch.float32, steps=N
         measured = []
         for own, labels in ((x_test, y_test), (x[subset], y[subset])):
             logits = model(own)
-            measured += [float((logits.argmax(1) == labels).double().mean()), float(F.cross_entropy(logits, labels))]
+            measured += [
+                float((logits.argmax(1) == labels).double().mean()),
+                float(functional.cross_entropy(logits, labels)),
+            ]
     return [kept[epoch] for epoch in schedule.checkpoints], measured

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from slow_loop import SlowNetwork, train_slowly
+from torch.nn import functional
 
 import ww_core as ww
 from ww_plugins.zoos.data import ImageSet, Origin, image_set
@@ -114,7 +114,7 @@ def test_gradients_are_those_of_autograd(network, activation, drops, own_images,
         model = SlowNetwork(network, activation, weights[number])
         own = torch.from_numpy(images[at * batch : (at + 1) * batch]).to(dtype)
         logits = model(own, rates[number], fields[at])
-        F.cross_entropy(logits, torch.from_numpy(labels[at])).backward()
+        functional.cross_entropy(logits, torch.from_numpy(labels[at])).backward()
         expected = torch.cat([parameter.grad.flatten() for parameter in model.tensors.values()])
         assert (gradients[number] - expected).abs().max() <= tolerance * expected.abs().max()
 

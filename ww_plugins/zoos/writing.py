@@ -39,6 +39,8 @@ def write_zoo(zoo: ww.Zoo, path: Path, about: Mapping[str, Any]) -> None:
         UsageError: Only a store knows the zoo.
         OutputError: A file cannot be written.
     """
+    if zoo.stored is None:
+        zoo.weights()  # raises, before anything is written
     text = json.dumps({"format": FORMAT, "name": zoo.name, "layout": zoo.layout, **about}, indent=2) + "\n"
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -58,11 +60,14 @@ def write_zoo(zoo: ww.Zoo, path: Path, about: Mapping[str, Any]) -> None:
 def _replaced(path: Path) -> Iterator[BinaryIO]:
     """Give a file that takes its name when it is whole."""
     unfinished = path.with_name(f"{path.name}.unfinished")
-    with unfinished.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _write_weights(zoo: ww.Zoo, file: BinaryIO) -> None:

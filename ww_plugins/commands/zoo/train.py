@@ -64,7 +64,9 @@ def train(
         ),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, metavar="B", help="Images of a step.")] = 32,
-    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Processes.  [default: one per core]", show_default=False)] = 0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=0, help="Processes.  [default: one per core]", show_default=False)
+    ] = 0,
     device: Annotated[
         str, typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:N.", callback=options.not_empty)
     ] = "cpu",

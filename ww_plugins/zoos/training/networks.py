@@ -125,8 +125,8 @@ def network_of(kind: Literal["cnn", "mlp"], image: tuple[int, int], classes: int
 def _cnn(image: tuple[int, int], classes: int) -> tuple[LayerForm, ...]:
     if min(image) < SMALLEST_SIDE:
         raise ww.UsageError(
-            f"images of {image[0]} x {image[1]} are too small for a cnn, which needs {SMALLEST_SIDE} x {SMALLEST_SIDE}: "
-            "take --network mlp"
+            f"images of {image[0]} x {image[1]} are too small for a cnn, which needs {SMALLEST_SIDE} x "
+            f"{SMALLEST_SIDE}: take --network mlp"
         )
     layers: list[LayerForm] = []
     grid, channels, start = image, 1, 0

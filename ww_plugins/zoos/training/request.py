@@ -168,9 +168,7 @@ def stacks_of(chosen: Sequence[Hyperparameters]) -> list[list[int]]:
     strata: dict[tuple[str, str, float], list[int]] = defaultdict(list)
     for number, own in enumerate(chosen):
         strata[own.stratum].append(number)
-    stacks = [
-        part.tolist() for own in strata.values() for part in np.array_split(np.array(own), -(-len(own) // STACK))
-    ]
+    stacks = [part.tolist() for own in strata.values() for part in np.array_split(np.array(own), -(-len(own) // STACK))]
     return sorted(stacks, key=lambda numbers: (-chosen[numbers[0]].train_fraction * len(numbers), numbers))
 
 

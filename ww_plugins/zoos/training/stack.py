@@ -53,7 +53,7 @@ class TrainedStack:
         weights: float32, (networks, checkpoints, parameters).
         results: float64, (networks, checkpoints, 4), as ``RESULTS`` names them: shares of images, and means of the
             cross entropy in nats without the L2 term, both without dropout.
-        diverged: Epoch after which a network's weights or losses were first not finite, and -1 if they always were,
+        diverged: Epoch after which a network's weights or losses were first not finite; -1 if they always are,
             int64, (networks,). What it has from then on means nothing.
     """
 
@@ -65,7 +65,9 @@ class TrainedStack:
 class Images:
     """An image set on a device, in the form that the first layer of a network reads."""
 
-    def __init__(self, images: ImageSet, network: Network, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self, images: ImageSet, network: Network, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> None:
         import torch
 
         def placed(array: npt.NDArray[Any]) -> torch.Tensor:
@@ -83,7 +85,7 @@ def images_used(chosen: Hyperparameters, images: int) -> int:
 
 
 def subset_of(seed: int, images: int, used: int) -> npt.NDArray[np.int64]:
-    """Return which training images a network of this seed sees; those of a smaller share are among those of a larger."""
+    """Return which training images a network of this seed sees: the first ones of one order of all."""
     return Draws(seed, "subset").permutation(images)[:used]
 
 

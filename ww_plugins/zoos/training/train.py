@@ -100,7 +100,9 @@ def train_zoo(
     finished = [parts.finished(at, shape) for at, shape in enumerate(shapes)]
     if None in finished:
         raise ww.LostResultsError(f"{folder}: a part that was written is damaged: repeat the command")
-    zoo, diverged = _assembled(request, images.name, network, chosen, stacks, [own for own in finished if own is not None])
+    zoo, diverged = _assembled(
+        request, images.name, network, chosen, stacks, [own for own in finished if own is not None]
+    )
     if not len(zoo):
         raise ww.LostResultsError(f"all {request.count} networks diverged: there is no zoo to write")
     write_zoo(zoo, folder, {**about, "diverged": diverged})
@@ -225,9 +227,7 @@ def _assembled(
     return zoo, diverged
 
 
-def _columns(
-    request: ZooRequest, dataset: str, chosen: Sequence[Hyperparameters]
-) -> dict[str, npt.NDArray[Any]]:
+def _columns(request: ZooRequest, dataset: str, chosen: Sequence[Hyperparameters]) -> dict[str, npt.NDArray[Any]]:
     """Return the published columns ``config.*``, one value a checkpoint."""
     checkpoints = request.schedule.checkpoints
     as_published = checkpoints == published_checkpoints(request.schedule.epochs)
