@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.import_folder import import_folder
     from ww_core.use_cases.import_table import ImportReport, import_table
     from ww_core.use_cases.leaderboard import leaderboard
+    from ww_core.use_cases.open_checkpoint import open_checkpoint
     from ww_core.use_cases.regressions import regressions
     from ww_core.use_cases.scores import import_scores
     from ww_core.use_cases.sql import sql
@@ -165,6 +166,7 @@ _HOMES = {
     "ww_core.use_cases.import_folder": ["import_folder"],
     "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
     "ww_core.use_cases.leaderboard": ["leaderboard"],
+    "ww_core.use_cases.open_checkpoint": ["open_checkpoint"],
     "ww_core.use_cases.regressions": ["regressions"],
     "ww_core.use_cases.sql": ["sql"],
     "ww_core.use_cases.scores": ["import_scores"],
@@ -278,6 +280,7 @@ __all__ = [
     "leaderboard",
     "load_plugins",
     "metric",
+    "open_checkpoint",
     "open_store",
     "quantity",
     "regressions",

@@ -123,10 +123,11 @@ def import_table(
     if registry is None:
         registry = load_plugins(files=plugin_files, objects=plugins)
     found = find_source(file, registry)
+    warnings: list[str] = []
     if isinstance(file, ReportedTable):
         if importer is not None or mapping is not None:
             raise UsageError("a ReportedTable is read already: leave importer and mapping out")
-        made_by, warnings, read = "", [], file
+        made_by, read = "", file
     else:
         owned, warnings = _importer_for(found, registry, importer, None if mapping is None else os.fspath(mapping))
         made_by, read = f"{owned.plugin}:{owned.object.label}", _read(owned, found)

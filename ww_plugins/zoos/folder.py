@@ -11,10 +11,8 @@ arXiv:2002.11448.
 from __future__ import annotations
 
 import ast
-import itertools
 import math
-import re
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +23,8 @@ from ww_core.loading.files import FileSource
 from ww_core.loading.json_text import parse_json
 from ww_core.loading.names import fault_of_name, quoted
 from ww_core.loading.npy import HEAD, MAGIC, dtype_of, header_of
-from ww_core.loading.tables import is_missing, number_of, read_table, whole_number_of
+from ww_core.loading.tables import read_table
+from ww_plugins.zoos.metrics_table import MOST, ZooMetrics, column_places, whole_of
 
 if TYPE_CHECKING:
     import os
@@ -33,18 +32,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ww_core.loading.tables import Cell, CellTable
+    from ww_core.loading.tables import Cell
 
 WEIGHTS = ("weights.npy", "all_weights.npy")
 METRICS = ("metrics.csv", "metrics.csv.gz", "all_metrics.csv")
 LAYOUT = "layout.csv"
 ABOUT = "zoo.json"
-
-CONFIG = "config."
-"""What the columns begin with that say how a network was trained."""
-
-RESULTS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-"""Columns of what was measured."""
 
 FORMAT = 1
 """Version of ``zoo.json``."""
@@ -52,9 +45,6 @@ FORMAT = 1
 _LARGEST_ABOUT = 2**24  # bytes of zoo.json
 _MOST_TENSORS = 10_000
 _NAMED = 3  # networks in one sentence
-_MOST = 2**53  # of a place or count
-_BLOCK = 1000  # rows of the table that are held as rows
-_NUMBER = re.compile("[0-9]{1,15}")
 _BIASES = frozenset({"bias", "beta"})
 _WEIGHTS = frozenset({"kernel", "weight", "gamma", "scale"})  # of a norm they have one axis
 
@@ -80,7 +70,7 @@ def read_zoo(path: str | os.PathLike[str]) -> ww.Zoo:
     files = zoo_files(folder)
     about = read_about(folder) if ABOUT in files else {}
     tensors = _tensors(files[LAYOUT])
-    metrics = _Metrics.of(read_table(files[METRICS[0]]), is_ours=bool(about))
+    metrics = ZooMetrics.of(read_table(files[METRICS[0]]), is_ours=bool(about))
     stored = _weights(files[WEIGHTS[0]], len(metrics.epochs), max(own.stop for own in tensors))
     zoo = ww.Zoo(
         name=about.get("name") or folder.path.resolve().name,
@@ -131,8 +121,6 @@ def without_diverged(zoo: ww.Zoo, told: Sequence[Mapping[str, Any]] = ()) -> ww.
         zoo: The zoo.
         told: What ``zoo.json`` says of networks that diverged in training and have no rows.
     """
-    from dataclasses import replace
-
     measured = [own for own in zoo.results.values() if np.isfinite(own).any()]
     is_bad = np.zeros(len(zoo), bool)
     for own in measured:
@@ -169,7 +157,7 @@ def read_about(folder: FileSource) -> dict[str, Any]:
         raise ww.CorruptFileError(f"{file.label}: {quoted(name)} cannot be the name of a zoo")
     diverged = about.get("diverged", [])
     if not isinstance(diverged, list) or not all(
-        isinstance(own, dict) and type(own.get("network")) is int and 0 <= own["network"] < _MOST for own in diverged
+        isinstance(own, dict) and type(own.get("network")) is int and 0 <= own["network"] < MOST for own in diverged
     ):
         raise ww.CorruptFileError(f"{file.label}: what it says of networks that diverged is no list of them")
     return about
@@ -182,14 +170,14 @@ def _tensors(file: ww.Source) -> tuple[ww.ZooTensor, ...]:
         CorruptFileError: They do not follow one another from 0, or a shape has another number of entries.
     """
     table = read_table(file)
-    places = _places(table, ("varname", "start_idx", "end_idx", "shape"))
+    places = column_places(table, ("varname", "start_idx", "end_idx", "shape"))
     tensors: list[ww.ZooTensor] = []
     for row in table:
         if len(tensors) == _MOST_TENSORS:
             raise ww.CorruptFileError(f"{file.label}: it has more than {_MOST_TENSORS:,} tensors")
         where = table.place(row.number)
         name = str(row.cells[places["varname"]]).strip()
-        start, stop = (_whole(row.cells[places[what]], where) for what in ("start_idx", "end_idx"))
+        start, stop = (whole_of(row.cells[places[what]], where) for what in ("start_idx", "end_idx"))
         shape = _shape(row.cells[places["shape"]], where)
         if start != (tensors[-1].stop if tensors else 0):
             raise ww.CorruptFileError(
@@ -230,131 +218,6 @@ def _shape(cell: Cell, where: str) -> tuple[int, ...]:
     if not (isinstance(shape, tuple) and shape and all(type(own) is int and 0 < own < 2**31 for own in shape)):
         raise ww.CorruptFileError(f"{where}: {quoted(text)} is no shape, such as (3, 3, 1, 16)")
     return shape
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Metrics:
-    """What the table says of each row."""
-
-    networks: npt.NDArray[np.int64]
-    epochs: npt.NDArray[np.int64]
-    hyperparameters: Mapping[str, npt.NDArray[Any]]
-    results: Mapping[str, npt.NDArray[np.float64]]
-
-    @classmethod
-    def of(cls, table: CellTable, *, is_ours: bool) -> _Metrics:
-        """Read the table, column by column."""
-        places = _places(table, ("step",))
-        columns, numbers = _columns_of(table)
-        if not numbers:
-            raise ww.CorruptFileError(f"{table.label}: it has no row")
-        epochs = _whole_numbers(columns[table.header[places["step"]]], table, numbers)
-        networks = _networks(columns.get("modeldir"), epochs, table, numbers, is_ours=is_ours)
-        _refuse_twice(networks, epochs, table, numbers)
-        told = {name.removeprefix(CONFIG): own for name, own in columns.items() if name.startswith(CONFIG)}
-        if "" in told:
-            raise ww.CorruptFileError(f"{table.label}: column {CONFIG} does not say of what")
-        return cls(
-            networks=networks,
-            epochs=epochs,
-            hyperparameters={name: _column(own) for name, own in told.items()},
-            results={name: _measured(columns[name], table, numbers, name) for name in RESULTS if name in columns},
-        )
-
-
-def _columns_of(table: CellTable) -> tuple[dict[str, list[Cell]], list[int]]:
-    """Return the cells of each column, and the numbers of the rows.
-
-    Rows are let go of in blocks: a million tuples at once would keep the garbage collector busy.
-    """
-    columns: dict[str, list[Cell]] = {name: [] for name in table.header}
-    numbers: list[int] = []
-    rows = iter(table)
-    while block := list(itertools.islice(rows, _BLOCK)):
-        numbers.extend(row.number for row in block)
-        for column, cells in zip(columns.values(), zip(*(row.cells for row in block), strict=True), strict=True):
-            column.extend(cells)
-    return columns, numbers
-
-
-def _networks(
-    folders: Sequence[Cell] | None,
-    epochs: npt.NDArray[np.int64],
-    table: CellTable,
-    numbers: Sequence[int],
-    *,
-    is_ours: bool,
-) -> npt.NDArray[np.int64]:
-    """Return the number of the network of each row: what stands in ``modeldir``, if that is numbers; else its place."""
-    if folders is None:
-        return np.cumsum(np.append(False, np.diff(epochs) <= 0))
-    different = dict.fromkeys(folders)
-    if is_ours or all(isinstance(folder, str) and _NUMBER.fullmatch(folder) for folder in different):
-        return _whole_numbers(folders, table, numbers)
-    order = {folder: number for number, folder in enumerate(different)}
-    return np.array([order[folder] for folder in folders], np.int64)
-
-
-def _refuse_twice(
-    networks: npt.NDArray[np.int64], epochs: npt.NDArray[np.int64], table: CellTable, numbers: Sequence[int]
-) -> None:
-    order = np.lexsort((epochs, networks))
-    same = (np.diff(networks[order]) == 0) & (np.diff(epochs[order]) == 0)
-    if same.any():
-        one, other = (int(order[int(np.argmax(same)) + further]) for further in (0, 1))
-        raise ww.CorruptFileError(
-            f"{table.place(numbers[max(one, other)])}: epoch {epochs[one]} of this network stands in {table.unit} "
-            f"{numbers[min(one, other)]} too"
-        )
-
-
-def _whole_numbers(cells: Sequence[Cell], table: CellTable, numbers: Sequence[int]) -> npt.NDArray[np.int64]:
-    known: dict[Cell, int] = {}
-    for cell, number in zip(cells, numbers, strict=True):
-        if cell not in known:
-            known[cell] = _whole(cell, table.place(number))
-    return np.array([known[cell] for cell in cells], np.int64)
-
-
-def _column(cells: Sequence[Cell]) -> npt.NDArray[Any]:
-    """Return numbers, if all that is there are numbers; else texts."""
-    known: dict[Cell, float] = {}  # of what a network was trained with there is a number for each checkpoint
-    try:
-        for cell in set(cells):
-            known[cell] = math.nan if is_missing(cell) else number_of(cell)
-    except ValueError:
-        return np.array(["" if cell is None else str(cell).strip() for cell in cells], dtype=object)
-    return np.array([known[cell] for cell in cells], np.float64)
-
-
-def _measured(cells: Sequence[Cell], table: CellTable, numbers: Sequence[int], name: str) -> npt.NDArray[np.float64]:
-    try:
-        return np.array(cells, np.float64)  # nearly always all are plain numbers
-    except ValueError:
-        found = np.empty(len(cells))
-    for at, cell in enumerate(cells):
-        try:
-            found[at] = math.nan if is_missing(cell) else number_of(cell)
-        except ValueError as error:
-            raise ww.CorruptFileError(f"{table.place(numbers[at], name)}: {error}") from None
-    return found
-
-
-def _places(table: CellTable, needed: Sequence[str]) -> dict[str, int]:
-    missing = [name for name in needed if name not in table.header]
-    if missing:
-        raise ww.CorruptFileError(f"{table.label}: it has no column {missing[0]}")
-    return {name: table.header.index(name) for name in needed}
-
-
-def _whole(cell: Cell, where: str) -> int:
-    try:
-        number = whole_number_of(cell)
-    except ValueError as error:
-        raise ww.CorruptFileError(f"{where}: {error}") from None
-    if not 0 <= number < _MOST:
-        raise ww.CorruptFileError(f"{where}: {quoted(cell)} is no place or count")
-    return int(number)
 
 
 def _weights(file: ww.Source, rows: int, columns: int) -> npt.NDArray[np.float32]:

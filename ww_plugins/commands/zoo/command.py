@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from ww_plugins.commands.zoo.analyze import analyze
+from ww_plugins.commands.zoo.export import export
+from ww_plugins.commands.zoo.import_zoo import import_zoo
+from ww_plugins.commands.zoo.show import show
 from ww_plugins.commands.zoo.train import train
 
 app = typer.Typer(
@@ -17,3 +21,7 @@ def _group() -> None:
 
 
 app.command("train")(train)
+app.command("import")(import_zoo)
+app.command("export")(export)
+app.command("show")(show)
+app.command("analyze")(analyze)

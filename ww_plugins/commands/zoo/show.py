@@ -66,7 +66,7 @@ def _print(zoo: ZooDescription, output: Output) -> None:
         output.table([_row(name, own, {}) for name, own in zoo.results.items()], if_any=("counts",))
         output.line()
     if zoo.chance is not None and zoo.at_chance is not None:
-        output.line(f"{100 * zoo.at_chance:.1f} % of the networks are at chance: test accuracy {zoo.chance:.3g} + 0.02 at most")
+        output.line(f"{100 * zoo.at_chance:.1f} % are at chance: test accuracy at most {zoo.chance:.3g} + 0.02")
     if zoo.overfitting is not None:
         low, median, high = (zoo.overfitting.percentiles[at] for at in (0, 2, 4))
         told = "" if zoo.correlation is None else f"; correlation {zoo.correlation:.3f}"
