@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
+from ww_core.loading.files import FileSource
 from ww_core.loading.names import quoted
-from ww_plugins.zoos.folder import read_zoo
+from ww_plugins.zoos.folder import is_zoo, read_zoo
 from ww_plugins.zoos.places import zoo_place
 from ww_plugins.zoos.records import table_name
 
@@ -27,7 +28,7 @@ Place = ww.Store | str | Path | None
 def find_zoo(zoo: str | os.PathLike[str], store: Place = None) -> ww.Zoo:
     """Return a zoo that a person named.
 
-    A folder wins over a name; a store's zoo of the same name as a folder is asked for from elsewhere. Of a zoo in a
+    A folder that holds a zoo wins over a name in the store. Of a zoo in a
     store all checkpoints of its files are there, those that are no models of the store too. Where its files are not on
     this machine, ``stored`` is None, and the checkpoints are the models that the store has.
 
@@ -57,26 +58,39 @@ def zoo_folder(zoo: str | os.PathLike[str], store: Place = None) -> Path | ww.Zo
     """
     text = str(zoo)
     path = Path(text)
-    if text and _is_there(path):
+    is_there = bool(text) and _is_there(path)
+    if is_there and (store is None or _holds_a_zoo(path)):
         return path
     name = text.removesuffix("/")
     if store is None:
         raise ww.SourceError(f"{quoted(text)}: there is no such folder")
-    if isinstance(store, ww.Store):
-        return _in_store(name, store)
     try:
+        if isinstance(store, ww.Store):
+            return _in_store(name, store)
         with ww.open_store(store, mode="read") as opened:
             return _in_store(name, opened)
     except ww.NotAStoreError as error:
-        raise ww.SourceError(
-            f"{quoted(text)}: there is no such folder, and no store that could know it ({error})"
-        ) from None
+        if is_there:
+            return path  # reading it says what is missing
+        told = f"{quoted(text)}: there is no such folder, and no store that could know it"
+        raise ww.SourceError(f"{told} ({error})") from None
+    except ww.SourceError:
+        if is_there:
+            return path
+        raise
 
 
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError):
+        return False
+
+
+def _holds_a_zoo(path: Path) -> bool:
+    try:
+        return is_zoo(FileSource(path))
+    except ww.SourceError:
         return False
 
 

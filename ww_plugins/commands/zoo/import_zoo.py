@@ -33,10 +33,11 @@ EpochsOption = Annotated[
 def import_zoo(
     ctx: typer.Context,
     path: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="PATH",
             help="A zoo's folder, a folder of checkpoints with a CSV of accuracies, or such a CSV.",
+            callback=options.not_empty,
         ),
     ],
     name: Annotated[
@@ -61,7 +62,7 @@ def import_zoo(
 
     output = Output(as_json=as_json)
     session: Session = ctx.obj
-    with _zoo_folder(path, session) as (folder, own_name), contextlib.redirect_stdout(sys.stderr):
+    with _zoo_folder(Path(path), session) as (folder, own_name), contextlib.redirect_stdout(sys.stderr):
         check_before_a_store_is_made(folder)
         with ww.open_store(store_location(store)) as opened:
             report = imported(folder, opened, name=name or own_name, epochs=epochs.value, replaces=replace)
