@@ -177,7 +177,7 @@ def test_listings(ww_here):
     }  # fmt: skip
     assert {row["loader"] for row in json.loads(ok(ww_here("loaders", "--json")))} == {
         "safetensors", "pytorch", "keras", "onnx", "tflite", "tensorflow", "npz",
-        "torch-module", "keras-model", "arrays",
+        "torch-module", "keras-model", "arrays", "zoo",
     }  # fmt: skip
     plugins = json.loads(ok(ww_here("plugins", "--json")))
     assert {row["name"] for row in plugins} >= {"ww.loaders", "ww.metrics"}

@@ -34,7 +34,11 @@ def metrics(networks, epochs=EPOCHS, seed=0):
                 name: repr(float(np.float32(random.uniform())))
                 for name in ("test_accuracy", "test_loss", "train_accuracy", "train_loss")
             }
-            own = {"laststep": str(epoch == epochs[-1]), "modeldir": f"/zoo/permanent/{network:05x}", "step": str(epoch)}
+            own = {
+                "laststep": str(epoch == epochs[-1]),
+                "modeldir": f"/zoo/permanent/{network:05x}",
+                "step": str(epoch),
+            }
             rows.append({"": str(len(rows)), **config, **own, **results})
     return rows
 

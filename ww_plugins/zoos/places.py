@@ -36,7 +36,12 @@ def check_zoo_name(name: str) -> str:
         is_as_it_stands = name_of(name, "the name of a zoo") == name
     except ValueError as error:
         raise ww.UsageError(f"{error}: choose another one by --name") from None
-    if not is_as_it_stands or name.startswith(".") or len(name.encode()) > _LONGEST_NAME or _NOT_IN_A_FOLDERS_NAME & set(name):
+    if (
+        not is_as_it_stands
+        or name.startswith(".")
+        or len(name.encode()) > _LONGEST_NAME
+        or _NOT_IN_A_FOLDERS_NAME & set(name)
+    ):
         raise ww.UsageError(
             f"{quoted(name)} cannot be the name of a zoo in a store, as it is that of a folder too: choose another one "
             "by --name"
