@@ -19,8 +19,8 @@ EXCEPTIONS = {
     "torch": ("loading", "the module of tensors that are handed over: it is looked for, and never imported"),
     "threads": ("", "the executor of who names none, and of what cannot leave this process"),
     "D": ("spectral", "LAPACK's letter for complex128"),
-    "pytorch": ("loading", "the layout of who names none: a loader is called so too"),
-    "keras": ("loading", "a layout: a loader is called so too"),
+    "pytorch": ("", "the layout of who names none, in files and in zoos: a loader is called so too"),
+    "keras": ("", "a layout, in files and in zoos: a loader is called so too"),
 }
 """Names that may stand in the core: below which folder, and why."""
 

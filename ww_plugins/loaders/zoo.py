@@ -68,8 +68,8 @@ class ZooLoader(ww.Loader):
         steps = (1, rows) if is_fortran else (columns, 1)
         tensors = []
         for tensor in zoo.tensors:
-            file.budget.take("tensors")
-            file.budget.take("names", len(tensor.name))
+            source.budget.take("tensors")
+            source.budget.take("names", len(tensor.name))
             first = StoredTensor(
                 _name_of(tensor, zoo.layout),
                 str(stored.dtype.newbyteorder("=")),

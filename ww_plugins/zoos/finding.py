@@ -45,7 +45,7 @@ def find_zoo(zoo: str | os.PathLike[str], store: Place = None) -> ww.Zoo:
     if isinstance(folder, Path):
         found = read_zoo(folder)
         is_named = folder.resolve() != Path(zoo).resolve()
-        return replace(found, name=str(zoo)) if is_named else found
+        return replace(found, name=folder.name) if is_named else found
     return folder
 
 

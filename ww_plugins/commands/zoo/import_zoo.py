@@ -96,6 +96,7 @@ def _zoo_folder(path: Path, session: Session) -> Iterator[tuple[Path, str | None
     Raises:
         SourceError: There is neither a zoo nor a table of checkpoints.
     """
+    from ww_core.command.progress import counter
     from ww_plugins.zoos.checkpoints import find_table, zoo_of_checkpoints
     from ww_plugins.zoos.writing import write_zoo
 
@@ -103,8 +104,8 @@ def _zoo_folder(path: Path, session: Session) -> Iterator[tuple[Path, str | None
     if table is None:
         yield path, None
         return
-    with contextlib.redirect_stdout(sys.stderr):
-        zoo, about = zoo_of_checkpoints(table, registry=session.registry())
+    with counter("checkpoints") as show, contextlib.redirect_stdout(sys.stderr):
+        zoo, about = zoo_of_checkpoints(table, registry=session.registry(), progress=show)
     with tempfile.TemporaryDirectory(prefix="ww-zoo-") as folder:
         write_zoo(zoo, Path(folder), about)
         yield Path(folder), zoo.name
