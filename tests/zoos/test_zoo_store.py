@@ -532,7 +532,22 @@ def test_an_analysis_that_is_ended_goes_on(ww_program, tmp_path):
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130, said
     assert "Traceback" not in said
-    done = ww_program("zoo", "analyze", "big", "--networks", "0:48", "--jobs", "2", "--json")
+    done = ww_program("zoo", "analyze", "big", "--networks", "0:12", "--jobs", "1", "--json")
     told = json.loads(done.stdout)
     assert told["stored"] >= 4
-    assert told["analyzed"] + told["stored"] == 48
+    assert told["analyzed"] + told["stored"] == 12
+
+
+@pytest.mark.stress
+def test_several_processes_store_what_one_does(ww_program, tmp_path):
+    folder = published_zoo.write(tmp_path / "big", rows=published_zoo.metrics(80, epochs=(0,)))[0]
+    found = []
+    for jobs in (1, 3):
+        place = tmp_path / f"{jobs}.sqlite"
+        done = ww_program("zoo", "analyze", folder, "--jobs", str(jobs), environ={"WW_STORE": str(place)})
+        assert done.returncode == 0, done.stderr
+        with ww.open_store(place, mode="read") as store:
+            found.append(store.features(["stable_rank", "log_norm"]))
+    one, several = found
+    assert one.models.tolist() == several.models.tolist()
+    np.testing.assert_array_equal(one.values, several.values)

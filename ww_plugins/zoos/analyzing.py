@@ -17,6 +17,9 @@ from ww_plugins.zoos.records import scores_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+WORTH_A_PROCESS = 400
+"""Networks that take longer than a process takes to begin."""
+
 MOST_MODELS = 10_000_000
 TASK = 16
 """Networks that a process analyses before it tells how far it is."""
@@ -85,7 +88,7 @@ def analyze_zoo(
         zoo: The checkpoints.
         asked: What is asked of each.
         about: What ``zoo.json`` says.
-        jobs: Processes; 0 for one per core.
+        jobs: Processes; 0 for one per core, and fewer for few networks.
         registry: Loaded plugins, for this process.
         progress: Is told how many checkpoints are done, of how many.
 
@@ -123,7 +126,7 @@ def _analyzed(
 ) -> Iterator[tuple[int, list[str]]]:
     """Analyse checkpoints; yield how many are done, and what was lost, after each part."""
     parts = [left[at : at + TASK] for at in range(0, len(left), TASK)]
-    workers = min(jobs or _cores(), len(parts))
+    workers = min(jobs or min(_cores(), 1 + len(left) // WORTH_A_PROCESS), len(parts))
     count = 0
     if workers < 2:
         for part in parts:
