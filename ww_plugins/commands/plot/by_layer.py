@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -87,20 +87,24 @@ def metric_by_layer(
         raise ww.UsageError("name one model or more, or a series, and a metric")
     tables = LayerTables(store, metric)
     families = series_of_models(store)
+    chosen = _Chosen(layers, without)
     found = []
     for name in chosen_models(store, tables, models, series):
         try:
             report = store.report(name, profile)
         except ww.NotStoredError:
-            own = _of_tables(tables, name, layers, without) if profile is None else None
+            own = _of_tables(tables, name, chosen) if profile is None else None
             if own is None:
                 raise
         else:
-            own = _of_report(report, metric, layers, without)
-        if not np.isfinite(own.values).any():
-            raise ww.NotStoredError(f"{name}: no layer has a value of {metric}")
+            own = _of_report(report, metric, chosen)
         family = next((each for each in families.get(name.partition("@")[0], ()) if each in series or not series), "")
-        found.append(MetricByLayer(own.name, own.origin, metric, own.unit, own.layers, own.values, family))
+        found.append(replace(own, series=family))
+    for unknown in chosen.unmatched.values():
+        raise unknown
+    for own in found:
+        if not np.isfinite(own.values).any():
+            raise ww.NotStoredError(f"{own.name}: no layer has a value of {metric}")
     return found
 
 
@@ -111,21 +115,40 @@ class _Named(NamedTuple):
     at: int
 
 
-def _places(names: Sequence[str], layers: Sequence[str], without: Sequence[str]) -> list[_Named]:
-    """Return the places of layers that are chosen and not left out."""
-    places = ww.choose_layers([_Named(name, at) for at, name in enumerate(names)], layers)
-    out = {place.at for place in ww.choose_layers(places, without)} if without else set()
-    return [place for place in places if place.at not in out]
+@dataclass
+class _Chosen:
+    """Globs of layers. One may match nothing in a model, if it matches in another."""
+
+    layers: Sequence[str]
+    without: Sequence[str]
+    unmatched: dict[str, ww.UnknownNameError] = field(default_factory=dict)
+    _matched: set[str] = field(default_factory=set)
+
+    def places(self, names: Sequence[str]) -> list[_Named]:
+        """Return the places of a model's layers that are chosen and not left out."""
+        places = [_Named(name, at) for at, name in enumerate(names)]
+        chosen = {at for glob in self.layers for at in self._matching(places, glob)}
+        out = {at for glob in self.without for at in self._matching(places, glob)}
+        return [place for place in places if (not self.layers or place.at in chosen) and place.at not in out]
+
+    def _matching(self, places: Sequence[_Named], glob: str) -> list[int]:
+        try:
+            found = [place.at for place in ww.choose_layers(places, [glob])]
+        except ww.UnknownNameError as unknown:
+            if glob not in self._matched:
+                self.unmatched.setdefault(glob, unknown)
+            return []
+        self._matched.add(glob)
+        self.unmatched.pop(glob, None)
+        return found
 
 
-def _of_report(
-    report: ww.AnalysisReport, metric: str, layers: Sequence[str], without: Sequence[str]
-) -> MetricByLayer:
+def _of_report(report: ww.AnalysisReport, metric: str, chosen: _Chosen) -> MetricByLayer:
     columns = {own.name: own for own in report.columns if own.scope == "matrix" and own.type != "text"}
     if metric not in columns:
         raise ww.UnknownNameError("column of matrices", metric, columns, "ww metrics")
     rows = [row for row in report.layers if row.is_primary]
-    places = _places([row.name for row in rows], layers, without)
+    places = chosen.places([row.name for row in rows])
     outcomes = [rows[place.at].metrics.get(metric) for place in places]
     numbers = [None if own is None else own.number for own in outcomes]
     return MetricByLayer(
@@ -138,9 +161,7 @@ def _of_report(
     )
 
 
-def _of_tables(
-    tables: LayerTables, name: str, layers: Sequence[str], without: Sequence[str]
-) -> MetricByLayer | None:
+def _of_tables(tables: LayerTables, name: str, chosen: _Chosen) -> MetricByLayer | None:
     """Return what imported tables say of the layers of a model; None if none speaks of them.
 
     Raises:
@@ -154,7 +175,7 @@ def _of_tables(
             several = ", ".join(f"{model}@{own}" for own in versions)
             raise ww.UsageError(f"table {table.source} has several versions of {model}: name one of {several}")
         if found:
-            places = _places([row.layer for row in found], layers, without)
+            places = chosen.places([row.layer for row in found])
             return MetricByLayer(
                 name=name,
                 origin=f"table {table.source}",

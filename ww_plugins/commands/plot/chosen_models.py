@@ -67,9 +67,7 @@ class LayerTables:
         return str(rows[0][0] or "") if rows else ""
 
 
-def chosen_models(
-    store: ww.Store, tables: LayerTables, models: Sequence[str], series: Sequence[str] = ()
-) -> list[str]:
+def chosen_models(store: ww.Store, tables: LayerTables, models: Sequence[str], series: Sequence[str] = ()) -> list[str]:
     """Return the names of models, those that globs and series stand for among them, each once.
 
     The models of a glob or a series come in the order of the store, and those of a table in the order of its rows.

@@ -80,9 +80,7 @@ SomeModels = Annotated[
         metavar="[MODEL...]", help="MODEL, MODEL@VERSION, a digest prefix, or a glob over models, as 'GPT2/*'."
     ),
 ]
-OfSeries = Annotated[
-    list[str] | None, typer.Option("--series", metavar="A,B", help="The models of these series too.")
-]
+OfSeries = Annotated[list[str] | None, typer.Option("--series", metavar="A,B", help="The models of these series too.")]
 PanelsBy = Annotated[Panels, typer.Option("--panels", help="What has a panel of its own: a series, or a model.")]
 Range = Annotated[
     str,
@@ -96,7 +94,9 @@ Range = Annotated[
 ]
 Mark = Annotated[
     float | None,
-    typer.Option("--mark", metavar="X", help="A line at this value of the first metric; the legend counts what is above."),
+    typer.Option(
+        "--mark", metavar="X", help="A line at this value of the first metric; the legend counts what is above."
+    ),
 ]
 Log = Annotated[bool, typer.Option("--log", help="Logarithmic axes of the metrics.")]
 

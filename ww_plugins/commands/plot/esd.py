@@ -24,6 +24,9 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#00
 FAR = 30.0
 """How far below the smallest 2 % an eigenvalue lies that is not shown on a logarithmic axis, but counted."""
 
+LONG = 5.0
+"""On linear axes a spectrum ends at twice its 95 % quantile, if its largest eigenvalue is so many times that one."""
+
 MOST_STARTS = 400
 """Starts of the tail at which alpha and D are drawn."""
 
@@ -84,20 +87,25 @@ def draw_esd(
     if not kept.size:
         raise ValueError("no eigenvalue is above the floor: there is nothing to draw")
     largest = float(kept[-1])
-    start = _start(kept) if scale == "log" else 0.0
+    start, end = (_start(kept), largest) if scale == "log" else (0.0, _end(kept))
     if randomized is not None and (others := _above(randomized, floor)).size:
-        _draw_density(axes, others[others >= start], others.size, scale, "#666666", "permuted weights", filled=False)
-    _draw_density(axes, kept[kept >= start], kept.size, scale, color, label, filled=True)
-    if left := int((kept < start).sum()):
-        axes.plot([], [], " ", label=f"{left} below {start:.1g} not shown")
+        shown = others[(others >= start) & ((others <= end) | (end == largest))]
+        _draw_density(axes, shown, others.size, scale, "#666666", "permuted weights", filled=False)
+    _draw_density(axes, kept[(kept >= start) & (kept <= end)], kept.size, scale, color, label, filled=True)
+    for left, where, bound in ((kept < start, "below", start), (kept > end, "beyond", end)):
+        if left.any():
+            axes.plot([], [], " ", label=f"{int(left.sum())} {where} {bound:.2g} not shown")
     if tail is not None and tail.xmin < largest:
-        x = np.geomspace(tail.xmin, largest, 100)
         told = f"alpha {tail.alpha:.2f} $\\pm$ {tail.sigma:.2f}, D {tail.D:.3f}"
+        # A tail that begins beyond the end of a linear axis is told, and not drawn.
+        x = np.geomspace(tail.xmin, end, 100) if tail.xmin < end else np.empty(0)
         axes.plot(x, tail.density(x, kept.size), color=color, linewidth=1.6, linestyle="--", label=told)
-        axes.axvline(tail.xmin, color=color, linewidth=0.9, linestyle=":")
-        _name_line(axes, tail.xmin, "xmin", "right", color)
-    axes.axvline(largest, color=color, linewidth=0.9)
-    _name_line(axes, largest, "$\\lambda_{max}$", "left", color)
+        if x.size:
+            axes.axvline(tail.xmin, color=color, linewidth=0.9, linestyle=":")
+            _name_line(axes, tail.xmin, "xmin", "right", color)
+    if largest <= end:
+        axes.axvline(largest, color=color, linewidth=0.9)
+        _name_line(axes, largest, "$\\lambda_{max}$", "left", color)
     if edge is not None:
         axes.axvline(edge, color="#000000", linewidth=0.9, linestyle="-.", label="edge of the bulk (MP)")
     if scale == "log":
@@ -154,6 +162,12 @@ def _start(kept: npt.NDArray[np.float64]) -> float:
     """Return where a logarithmic axis begins: a few eigenvalues far below all others would take most of it."""
     low = float(np.quantile(kept, 0.02)) / FAR
     return low if kept[0] < low else float(kept[0])
+
+
+def _end(kept: npt.NDArray[np.float64]) -> float:
+    """Return where a linear axis ends: a few eigenvalues far above all others would take most of it."""
+    high = float(np.quantile(kept, 0.95))
+    return 2.0 * high if kept[-1] > LONG * high else float(kept[-1])
 
 
 def _draw_density(

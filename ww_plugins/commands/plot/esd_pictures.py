@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def _draw(axes: Axes, layer: Sequence[FittedSpectrum], scale: str) -> None:
             low, high = axes.get_ylim()
             axes.set_ylim(low, high * (high / low) ** (0.1 * rows))
         # It ends left of the largest eigenvalue, whose line is 5 % from the edge.
-        place = {"loc": "upper right", "bbox_to_anchor": (0.95, 1.0), "borderaxespad": 0.3}
+        place: Any = {"loc": "upper right", "bbox_to_anchor": (0.95, 1.0), "borderaxespad": 0.3}
         legend = axes.legend(fontsize=7.5, framealpha=0.85, edgecolor="none", handlelength=1.6, **place)
         for text in legend.get_texts():
             text.set_parse_math("alpha" in text.get_text())

@@ -158,14 +158,14 @@ def subplots(
     panels = []
     for row, models in enumerate(groups.values()):
         for column, metric in enumerate(metrics):
-            own = [model for model in models if model.metric == metric]
+            shown = [model for model in models if model.metric == metric]
             axis = axes[row][column]
             axis.tick_params(labelsize=SMALL)
             axis.xaxis.label.set_size(FONT)
             axis.yaxis.label.set_size(FONT)
             axis.set_axisbelow(True)
-            styles = [style_of(at) for at in range(len(own))]
-            panels.append(Panel(axis, own, styles, look.of(metric, metrics), column == 0, row == rows - 1))
+            styles = [style_of(at) for at in range(len(shown))]
+            panels.append(Panel(axis, shown, styles, look.of(metric, metrics), column == 0, row == rows - 1))
     figure.suptitle(_title(found, metrics, what), fontsize=FONT + 1, parse_math=False)
     return Grid(figure, list(groups), metrics, panels)
 

@@ -63,7 +63,7 @@ def draw_depth(found: Sequence[MetricByLayer], file: Path, look: Look | None = N
         panel.axes.set_ylabel(quantity(panel.models[0], "\n" if len(grid.rows) > 1 else " "), parse_math=False)
         panel.axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         if not look.relative:
-            panel.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            panel.axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         if len(panel.models) == 1 and not look.relative and len(grid.rows) == 1:
             _name_layers(panel.axes, panel.models[0])
         if panel.is_lowest:
@@ -98,7 +98,13 @@ def _draw_line(axes: Axes, own: MetricByLayer, style: Style, look: Look) -> None
         if edge is not None and beyond.any():
             x = depths[beyond]
             axes.plot(
-                x, np.full(x.size, edge), marker, color=style.color, markersize=5, markerfacecolor="white", clip_on=False
+                x,
+                np.full(x.size, edge),
+                marker,
+                color=style.color,
+                markersize=5,
+                markerfacecolor="white",
+                clip_on=False,
             )
     axes.plot([], [], style.marker, color=style.color, linestyle=style.line, markersize=5, label=_legend(own, look))
 
