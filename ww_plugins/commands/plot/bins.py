@@ -29,7 +29,7 @@ def round_bins(values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.fl
         return np.linspace(low, high, count + 1)
     step = next((own * power for own in STEPS if own * power >= width), 10.0 * power)
     first, last = np.floor(low / step), np.ceil(high / step)
-    most = np.finfo(np.float64).max / step
+    most = np.finfo(np.float64).max / max(step, 1.0)  # an edge beyond the largest float is that one
     edges = np.clip(np.arange(first, max(last, first + 1) + 1), -most, most) * step
     edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)  # rounding must leave nothing out
     return np.asarray(edges)

@@ -61,7 +61,7 @@ def _one(layer: Sequence[FittedSpectrum]) -> Figure:
     except ww.NoValue as missing:
         starts.set_axis_off()
         starts.text(0.5, 0.5, str(missing), ha="center", wrap=True, fontsize=8, parse_math=False)
-    figure.suptitle(_title(layer), parse_math=False, fontsize=11)
+    figure.suptitle(_title(layer), parse_math=False, fontsize=11, wrap=True)
     return figure
 
 
@@ -82,7 +82,7 @@ def _several(panels: dict[str, list[FittedSpectrum]]) -> Figure:
         axis.set_axis_off()
     every = [own for layer in panels.values() for own in layer]
     versions = ", ".join(dict.fromkeys(_name(own) for own in every))
-    figure.suptitle(f"{versions}, profile {every[0].profile}", parse_math=False, fontsize=11)
+    figure.suptitle(f"{versions}, profile {every[0].profile}", parse_math=False, fontsize=11, wrap=True)
     return figure
 
 

@@ -26,8 +26,12 @@ LINES = ("-", "--", "-.", ":")
 LONGEST_NAME = 40
 MOST_ROWS, MOST_COLUMNS = 12, 4
 FONT, SMALL = 10, 8.5
-FEW, LONGEST_IN_TWO_COLUMNS = 3, 44
-"""Of more models than that the legend has two columns, if no line is longer."""
+FEW = 3
+"""Of more models than that the legend of a picture with one metric has two columns."""
+LONGEST_IN_TWO_COLUMNS = 20
+"""Letters that the name of a model may have for that, with what else the legend says of it."""
+LINE, FREE_LINES = 0.17, 2
+"""Height of a line of a legend in inches, and for how many of them each panel has room."""
 
 
 class Outside(NamedTuple):
@@ -146,7 +150,9 @@ def subplots(
         )
     rows, columns = len(groups), len(metrics)
     width = 6.2 if columns == 1 else 4.0 * columns
-    size = (width, 0.9 + (3.2 if rows == 1 else height * rows))
+    lines = [-(-len(own) // columns // _legend_columns(own, look, columns)) for own in groups.values()]
+    legends = sum(max(own - FREE_LINES, 0) for own in lines)
+    size = (width, 0.9 + (3.2 if rows == 1 else height * rows) + LINE * legends)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(
         rows,
@@ -166,7 +172,7 @@ def subplots(
             axis.set_axisbelow(True)
             styles = [style_of(at) for at in range(len(shown))]
             panels.append(Panel(axis, shown, styles, look.of(metric, metrics), column == 0, row == rows - 1))
-    figure.suptitle(_title(found, metrics, what), fontsize=FONT + 1, parse_math=False)
+    figure.suptitle(_title(found, metrics, what), fontsize=FONT + 1, parse_math=False, wrap=True)
     return Grid(figure, list(groups), metrics, panels)
 
 
@@ -174,7 +180,6 @@ def add_legend(grid: Grid) -> None:
     """Say above each panel what it shows, outside of the axes, where it hides nothing."""
     for panel in grid.panels:
         handles, labels = panel.axes.get_legend_handles_labels()
-        wide = len(grid.metrics) == 1 and len(labels) > FEW and max(map(len, labels)) <= LONGEST_IN_TWO_COLUMNS
         legend = panel.axes.legend(
             handles,
             labels,
@@ -187,10 +192,17 @@ def add_legend(grid: Grid) -> None:
             handlelength=2.6,
             frameon=False,
             fontsize=SMALL,
-            ncols=2 if wide else 1,
+            ncols=_legend_columns(panel.models, panel.look, len(grid.metrics)),
         )
         for text in legend.get_texts():
             text.set_parse_math(False)  # a name is no formula, whatever dollars it has
+
+
+def _legend_columns(models: Sequence[MetricByLayer], look: Look, metrics: int) -> int:
+    """Return 2 if many models have names so short that two columns fit above a panel, else 1."""
+    counts = 12 * ((look.mark is not None) + (look.low is not None or look.high is not None or look.log))
+    longest = max(len(short(own.name)) for own in models) + counts
+    return 2 if metrics == 1 and len(models) > FEW and longest <= LONGEST_IN_TWO_COLUMNS else 1
 
 
 def quantity(own: MetricByLayer, between: str = " ") -> str:
@@ -205,7 +217,7 @@ def short(text: str) -> str:
 
 
 def _group(own: MetricByLayer, panels: Panels) -> str:
-    return {Panels.all: "", Panels.series: own.series, Panels.model: f"{own.name}\0{own.origin}"}[panels]
+    return {Panels.all: "", Panels.series: own.series, Panels.model: own.name}[panels]
 
 
 def _title(found: Sequence[MetricByLayer], metrics: Sequence[str], what: str) -> str:
