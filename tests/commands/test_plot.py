@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from ww_plugins.commands.plot import metric_pictures
 from ww_plugins.commands.plot.bins import round_bins
 from ww_plugins.commands.plot.by_layer import MetricByLayer, metric_by_layer
 from ww_plugins.commands.plot.grid import Look, style_of
+from ww_plugins.commands.plot.panels import Panels
 
 RANDOM = np.random.Generator(np.random.Philox(7))
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -253,3 +256,23 @@ def test_round_bins_are_round():
 
 def test_styles_differ_up_to_as_many_as_can_be_told_apart():
     assert len({style_of(number) for number in range(24)}) == 24
+
+
+@pytest.mark.parametrize("look", [Look(), Look(mark=4.0, high=5.0), Look(panels=Panels.series)])
+def test_no_legend_and_no_title_is_cut(found, look, monkeypatch, tmp_path):
+    saved = []
+    monkeypatch.setattr(metric_pictures, "save_plot", lambda figure, *_: saved.append(figure))
+    models = [
+        replace(own, name=f"{own.name}-{number}", series=f"series {number % 2}")
+        for number in range(5)
+        for own in found("A/*", "net", "B/other")
+    ]
+    metric_pictures.draw_depth(models, tmp_path / "m.png", look)
+    (figure,) = saved
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        box = axes.get_legend().get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+        assert axes.get_window_extent().height > 100
