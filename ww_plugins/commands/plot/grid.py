@@ -159,7 +159,7 @@ def subplots(
         columns,
         squeeze=False,
         sharex="all" if share_depth else "col" if share_metric else "none",
-        sharey="none" if share_metric else "col",
+        sharey="col",
     )
     panels = []
     for row, models in enumerate(groups.values()):
