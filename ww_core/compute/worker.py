@@ -180,9 +180,10 @@ class Worker:
 
     def _making_bytes(self, header: Layer) -> int:
         """Return what is held while a tensor of a layer is made; where that cannot be told, reading it says why."""
+        most = 0
         with forgiven():
-            return max(self._checkpoint.making_bytes(spec) for spec in header.tensors)
-        return 0
+            most = max(self._checkpoint.making_bytes(spec) for spec in header.tensors)
+        return most
 
     def _changed(self, own: _Layer) -> bool:
         """Tell whether the file is no longer the one that was digested: its content would get a wrong address."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,14 +56,22 @@ class Control:
         """What made it, as plain data."""
         return {"kind": self.kind, "seed": self.seed}
 
+    @property
+    def mark(self) -> str:
+        """What the name of a control ends in."""
+        return f"{MARK}{self.label}"
+
+    def network_of(self, model: str) -> str:
+        """Return the name of the network of which a model is the control; a model without the mark is the network."""
+        return model.removesuffix(self.mark) or model
+
     def name_of(self, model: str) -> str:
         """Return the name of the control of a model; one that ends in its mark has it already."""
-        mark = f"{MARK}{self.label}"
-        return model if model.endswith(mark) and model != mark else f"{model}{mark}"
+        return self.network_of(model) + self.mark
 
     def default_name_of(self, model: str) -> str:
         """Return the name of the control of a model that nobody named: a long one is cut."""
-        return self.name_of(model[: LONGEST_NAME - len(MARK + self.label)].rstrip())
+        return self.name_of(model[: LONGEST_NAME - len(self.mark)].rstrip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ class ControlInfo:
 
     kind: str
     seed: int
-    of: Sequence[ControlledNetwork] = ()
+    of: tuple[ControlledNetwork, ...] = ()
 
     def __str__(self) -> str:
         names = [own.name for own in self.of[:LISTED]]

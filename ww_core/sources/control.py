@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 PERMUTING_BYTES = 24
 """Held for each element while a tensor is permuted: its random word, its place, and what sorting takes."""
 
-DRAWING_BYTES = 2**23
-"""Held while deviates are drawn, block by block."""
+DRAWING_BYTES = 32
+"""Held for each deviate of a block: its word, the same without its lower bits, the number, the rounded one."""
 
 
 def controlled(checkpoint: Checkpoint, loader: str, request: Request) -> Checkpoint:
@@ -62,7 +62,7 @@ class _ControlCheckpoint(Checkpoint):
         self.warnings = tuple(checkpoint.warnings)
 
     @contextmanager
-    def read_bytes(self, tensor: SkippedTensor) -> Iterator[npt.NDArray[np.uint8]]:
+    def read_bytes(self, tensor: SkippedTensor) -> Iterator[npt.NDArray[np.uint8]]:  # noqa: ARG002 - all alike
         """Give nothing."""
         import numpy as np
 
@@ -165,7 +165,7 @@ class RandomCheckpoint(_ControlCheckpoint):
         from ww_core.spectral import normal_blocks
 
         dtype = np.dtype(ml_dtypes.bfloat16 if tensor.dtype == "bfloat16" else tensor.dtype)
-        filling = self._fillings.get(tensor.name, _Filling())
+        filling = self._filling(tensor)
         row = np.full(tensor.size, filling.constant, dtype)
         if filling.deviation:
             at = 0
@@ -176,9 +176,18 @@ class RandomCheckpoint(_ControlCheckpoint):
                 at += block.size
         yield read_only(row.reshape(tensor.shape))
 
-    def making_bytes(self, tensor: TensorSpec) -> int:  # noqa: ARG002 - blocks are as large for each
-        """Return the bytes of a few blocks of deviates."""
-        return DRAWING_BYTES
+    def making_bytes(self, tensor: TensorSpec) -> int:
+        """Return the bytes of a block of deviates, with the words and the numbers that it is made of and becomes."""
+        return DRAWING_BYTES * min(tensor.size, _block()) if self._filling(tensor).deviation else 0
+
+    def _filling(self, tensor: TensorSpec) -> _Filling:
+        return self._fillings.get(tensor.name, _Filling())
+
+
+def _block() -> int:
+    from ww_core.spectral.normal import BLOCK  # it imports NumPy
+
+    return BLOCK
 
 
 def _plain(spec: TensorSpec) -> TensorSpec:

@@ -119,14 +119,14 @@ def _refuse_mixed(record: LabelRecord, labels: Sequence[Any]) -> None:
     others = {_what_it_is(json.loads(row.options or "{}")) for row in labels} - {what}
     if others:
         raise UsageError(
-            f"the versions of {record.model!r} are {' and '.join(sorted(others))}, and this is {what}: "
+            f"{record.model!r} is the name of {' and '.join(sorted(others))}, and this is {what}: "
             "give it another --name"
         )
 
 
 def _what_it_is(options: Mapping[str, Any]) -> str:
     control = options.get("control")
-    return f"controls ({control})" if control else "trained networks"
+    return f"a control ({control})" if control else "a network"
 
 
 def version_of_control(connection: Connection, network: str, control: str, digest: str) -> str:
@@ -144,11 +144,11 @@ def version_of_control(connection: Connection, network: str, control: str, diges
     rows = {model: connection.execute(_VERSIONS, {"model": clean(model)}).all() for model in (network, control)}
     same = [row.name for row in rows[network] if row.digest == digest]
     if same:
-        return same[-1]
+        return str(same[-1])
     made = set(connection.scalars(_MADE_OF, {"parent": digest}))
     stored = [row.name for row in rows[control] if row.digest in made]
     if stored:
-        return stored[0]
+        return str(stored[0])
     names = [row.name for own in rows.values() for row in own]
     return str(max((int(name) for name in names if name.isascii() and name.isdigit()), default=0) + 1)
 

@@ -289,7 +289,7 @@ def _control_label(writer: Writer, network: LabelRecord, control: Control, diges
     record = network._replace(model=model, options=options)
     if network.version:
         return record
-    version = writer.version_of_control(network.model, model, digest)
+    version = writer.version_of_control(control.network_of(network.model), model, digest)
     return record._replace(version=version, step=step_of(version), version_is_given=True)
 
 
