@@ -43,16 +43,15 @@ def analyze(
         str, typer.Option("--precision", metavar="NAME", help="Of the spectra: float64, or float32 (faster, coarser).")
     ] = "float64",
     control: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--control",
             metavar="permuted|random",
             help="Analyse, in place of the network, its control: all elements of each tensor permuted, or weights "
             "drawn at random in the same shapes. It is stored as NAME~permuted or NAME~random.",
-            show_default=False,
             callback=options.not_empty,
         ),
-    ] = "",
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
     spectra: Annotated[
         bool, typer.Option("--spectra/--no-spectra", help="Store spectra, so that metrics can be added later.")

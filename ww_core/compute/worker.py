@@ -19,7 +19,7 @@ from ww_core.compute.spectra import Lacking, SpectrumMaker
 from ww_core.compute.task import LayerResult, LayerTask, MatrixResult, MatrixTask
 from ww_core.domain.report import Failure
 from ww_core.errors import SourceError
-from ww_core.plugins.isolation import all_but_interrupts, forgiven, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -180,10 +180,10 @@ class Worker:
 
     def _making_bytes(self, header: Layer) -> int:
         """Return what is held while a tensor of a layer is made; where that cannot be told, reading it says why."""
-        most = 0
-        with forgiven():
-            most = max(self._checkpoint.making_bytes(spec) for spec in header.tensors)
-        return most
+        try:
+            return max(self._checkpoint.making_bytes(spec) for spec in header.tensors)
+        except all_but_interrupts():
+            return 0
 
     def _changed(self, own: _Layer) -> bool:
         """Tell whether the file is no longer the one that was digested: its content would get a wrong address."""

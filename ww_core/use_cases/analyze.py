@@ -66,7 +66,7 @@ def analyze(
     executor: str = "threads",
     device: str = "cpu",
     precision: Precision = "float64",
-    control: str = "",
+    control: str | None = None,
     loader: str | None = None,
     layout: str | None = None,
     keep_spectra: bool = True,
@@ -141,17 +141,23 @@ def analyze(
         include_buffers=bool(include_buffers),
         seed=int(seed),
         precision=precision,
-        control=str(control),
+        control="" if control is None else str(control),
     )
-    asked_control = Control(request.control, request.seed) if request.control else None
     for option, text in {"--name": name, "--version": version, "--series": series}.items():
         if text is not None:
             check_name(option, text)
             if not label:
                 raise UsageError(f"{option} {text} is a name, and label=False sets none: leave one of them out")
-    for option, text in {"profile": profile, "executor": executor, "loader": loader, "layout": layout}.items():
+    for option, text in {
+        "profile": profile,
+        "executor": executor,
+        "control": control,
+        "loader": loader,
+        "layout": layout,
+    }.items():
         if text == "":
             raise UsageError(f"{option} is empty: name one, or leave it out")
+    asked_control = None if control is None else Control(request.control, request.seed)
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", str(precision), PRECISIONS)
     if jobs < 0:
