@@ -98,10 +98,15 @@ class CostModel:
         """Return the bytes of the Python objects that so many matrices are."""
         return matrices * (MATRIX_BYTES + self.columns * VALUE_BYTES)
 
-    def layer(self, layer: Layer) -> Cost:
-        """Return what it takes to read a layer, and to widen its tensors where metrics want that."""
+    def layer(self, layer: Layer, making: int = 0) -> Cost:
+        """Return what it takes to read a layer, and to widen its tensors where metrics want that.
+
+        Args:
+            layer: The layer.
+            making: Bytes that are held while one of its tensors is made.
+        """
         copies = sum(own.copies for own in self.of_layer)
-        return Cost(sum(spec.nbytes for spec in layer.tensors), 8 * layer.size * copies, layer.size)
+        return Cost(sum(spec.nbytes for spec in layer.tensors), 8 * layer.size * copies + making, layer.size)
 
     def at_most(self, layer: Layer, plan: MatrixPlan) -> int:
         """Return the bytes that one worker takes for a layer and all matrices of a plan, on the CPU, at most."""

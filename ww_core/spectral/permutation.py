@@ -21,9 +21,13 @@ def permutation(n: int, key: bytes) -> npt.NDArray[np.int64]:
         n: Length.
         key: Any bytes; equal keys give equal permutations.
     """
-    seed = int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little")
-    words = np.random.Philox(key=seed).random_raw(n)
+    words = philox(key).random_raw(n)
     return np.argsort(words, kind="stable").astype(np.int64, copy=False)
+
+
+def philox(key: bytes) -> np.random.Philox:
+    """Return the counter-based generator of a key, at its first word."""
+    return np.random.Philox(key=int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little"))
 
 
 def permuted(entries: npt.NDArray[Any], key: bytes) -> npt.NDArray[Any]:
