@@ -157,5 +157,5 @@ def _spectrum_bytes(layer: Layer, plan: MatrixPlan, kind: SpectrumKind, piece_by
     pieces = math.ceil(plan.entries * size * item / piece)
     permuted = 0
     if kind.randomized is not None and not plan.is_complex:
-        permuted = plan.entries * size * (24 + layer.weight.nbytes // layer.weight.size)
+        permuted = plan.entries * size * (24 + 2 * (layer.weight.nbytes // layer.weight.size))
     return permuted + min(threads, pieces) * (held + THREAD_BYTES)
