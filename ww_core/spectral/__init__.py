@@ -1,4 +1,4 @@
-"""Pure functions on arrays: singular values, power-law fits, statistics, permutations. Public; NumPy, and of SciPy one way to sort."""
+"""Pure functions on arrays: singular values, power-law fits, statistics, permutations. Public; NumPy, SciPy to sort."""
 
 from __future__ import annotations
 
