@@ -23,6 +23,9 @@ FEW = 4096
 BUCKET = 2**18
 """Most words that are ordered together, on average: what passes move about stays in the cache."""
 
+BLOCK = 2**17
+"""Words that are dealt out to the buckets together."""
+
 LOW_HALF = np.uint64(2**32 - 1)
 
 COPIED_AS = {1: "u1", 2: "u2", 4: "u4", 8: "u8", 16: "c16"}
@@ -47,13 +50,13 @@ def permuted(entries: npt.NDArray[Any], key: bytes) -> npt.NDArray[Any]:
 
     In C order element i is that with the i-th number of ``permutation``.
 
-    Memory: the copy in the stored dtype, one more of it if the entries are no C-contiguous array, and on the way 24
-    bytes per element, 32 from 2**31 elements on, and 3 MB.
+    Memory: the copy in the stored dtype, one more of it if the entries are no C-contiguous array, and on the way one
+    more, 8 bytes per element, and at most 12 MB.
     """
     seed = int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little")
     flat = entries.reshape(-1).view(COPIED_AS[entries.dtype.itemsize])
     found, start = np.empty_like(flat), 0
-    for bits, words, values in _buckets(np.random.Philox(key=seed).random_raw(flat.size), flat):
+    for bits, words, values in _buckets(np.random.Philox(key=seed), flat):
         stop = start + values.size
         # No index is out of bounds, and this mode makes no copy for the case that one is.
         np.take(values, stable_order(words, bits), out=found[start:stop], mode="wrap")
@@ -61,22 +64,26 @@ def permuted(entries: npt.NDArray[Any], key: bytes) -> npt.NDArray[Any]:
     return found.view(entries.dtype).reshape(entries.shape)
 
 
-def _buckets(words: Words, values: npt.NDArray[Any]) -> Iterator[tuple[int, Words, npt.NDArray[Any]]]:
-    """Yield words and values by the first bits of the words, ascending: how many bits, the words, the values."""
-    bits = max(0, (words.size - 1) // BUCKET).bit_length()
+def _buckets(generator: np.random.Philox, values: npt.NDArray[Any]) -> Iterator[tuple[int, Words, npt.NDArray[Any]]]:
+    """Yield the next words and the values by the words' first bits, ascending: how many bits, the words, the values."""
+    bits = max(0, (values.size - 1) // BUCKET).bit_length()
     if not bits:
-        yield 0, words, values
+        yield 0, generator.random_raw(values.size), values
         return
-    digits = (words >> np.uint64(64 - bits)).astype(_index_type(words.size))
-    words, bounds = _by_digit(words, digits, 2**bits)
-    values, _ = _by_digit(values, digits, 2**bits)
-    del digits
-    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        yield bits, words[start:stop], values[start:stop]
+    blocks = []
+    for start in range(0, values.size, BLOCK):  # each stays in the cache until it is ordered by its first bits
+        block = values[start : start + BLOCK]
+        words = generator.random_raw(block.size)
+        digits = (words >> np.uint64(64 - bits)).astype(np.int32)
+        words, bounds = _by_digit(words, digits, 2**bits)
+        blocks.append((words, _by_digit(block, digits, 2**bits)[0], bounds.tolist()))
+    for digit in range(2**bits):
+        parts = [(words[b[digit] : b[digit + 1]], block[b[digit] : b[digit + 1]]) for words, block, b in blocks]
+        yield bits, np.concatenate([part for part, _ in parts]), np.concatenate([part for _, part in parts])
 
 
 def stable_order(words: Words, known: int = 0) -> npt.NDArray[np.int64]:
-    """Return the stable order of words, fewer than 2**32, by which they ascend: what a stable argsort gives, faster.
+    """Return the stable order of words, fewer than 2**31, by which they ascend: what a stable argsort gives, faster.
 
     Args:
         words: Shape (n,).
@@ -89,7 +96,7 @@ def stable_order(words: Words, known: int = 0) -> npt.NDArray[np.int64]:
     pairs &= ~LOW_HALF
     pairs |= np.arange(words.size, dtype=np.uint64)
     for place in (2, 3):
-        digits = pairs.astype("<u8", copy=False).view("<u2")[place::4].astype(_index_type(words.size))
+        digits = pairs.astype("<u8", copy=False).view("<u2")[place::4].astype(np.int32)
         pairs, _ = _by_digit(pairs, digits, 2**DIGIT_BITS)
     equal = np.flatnonzero((pairs[1:] ^ pairs[:-1]) <= LOW_HALF)
     pairs &= LOW_HALF
@@ -110,11 +117,6 @@ def _by_digit(
     """
     from scipy.sparse import csr_array
 
-    ends = np.array([0, values.size], digits.dtype)
+    ends = np.array([0, values.size], np.int32)
     columns = csr_array((values, digits, ends), shape=(1, base)).tocsc()
     return columns.data, columns.indptr
-
-
-def _index_type(n: int) -> type[np.signedinteger[Any]]:
-    """What SciPy wants of indices up to n, so that it makes no copy."""
-    return np.int32 if n < 2**31 else np.int64
