@@ -1,4 +1,4 @@
-"""Pure functions on arrays: singular values, power-law fits, statistics, permutations. Public; numpy and no more."""
+"""Pure functions on arrays: singular values, power-law fits, statistics, permutations. Public; NumPy, SciPy to sort."""
 
 from __future__ import annotations
 
