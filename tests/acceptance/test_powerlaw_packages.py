@@ -31,7 +31,7 @@ SIZES = (8, 16, 32, 64, 128, 256, 512)
 pytestmark = [pytest.mark.acceptance, pytest.mark.install]
 
 
-# --------------------------------------------------------------------------------------------------- what both are given
+# -------------------------------------------------------------------------------------------------- what both are given
 
 
 def samples():
@@ -182,7 +182,7 @@ def test_the_power_law_is_the_same(package):
         assert found["alpha"] == pytest.approx(at_theirs.alpha, rel=1e-12), name
         assert found["D"] == pytest.approx(at_theirs.D, abs=1e-14), name
         ours = fit_power_law(sample)
-        assert ours.D <= found["D"] + 1e-14, name
+        assert found["D"] >= ours.D - 1e-14, name
         if ours.xmin != found["xmin"]:
             assert ours.xmin == np.unique(sample)[-2]
             others.append(name)
@@ -219,24 +219,23 @@ def test_ww_never_finds_a_smaller_likelihood(package):
 
 
 def test_their_search_ends_near_the_largest_likelihood(package):
-    """Alpha and Lambda within 1e-3, unless the maximum is on a bound or the likelihood is flat there."""
-    short = {}
+    """Alpha within 1e-4 of it in most samples; in some it stops before, most often where a parameter is on its bound."""
+    short, differences = {}, []
     for name, found, tail, ratios in package.tails():
         ours = truncated_power_law_on(Distinct.of(tail), min_alpha=package.min_alpha)
         alpha, rate = found["truncated_power_law"]["numbers"]
         short[name] = ours.log_likelihood - of_truncated(ratios, alpha, rate * tail[0])
-        if short[name] < 1e-9 and ours.Lambda > 0:
-            assert alpha == pytest.approx(ours.alpha, abs=1e-3), name
-            assert rate == pytest.approx(ours.Lambda, rel=1e-3), name
+        differences.append(abs(alpha - ours.alpha))
+    assert np.median(differences) < 1e-4
     worst = {"1.5": ("weights 8", 0.0690), "2.0.0": ("pareto 2.8 512", 0.0538)}[package.version]
-    found = max(short, key=short.__getitem__)
-    assert (found, round(short[found], 4)) == pytest.approx(worst)
-    assert np.median(list(short.values())) < 1e-8
+    name = max(short, key=short.__getitem__)
+    assert (name, round(short[name], 4)) == worst
+    assert sum(lack > 1e-6 for lack in short.values()) == {"1.5": 20, "2.0.0": 15}[package.version]
 
 
 def test_ratios_agree_where_their_likelihoods_have_digits(package):
-    """Of a lognormal far below the tail they have none: it seems more likely than it is, by up to 4.6."""
-    wrong = {}
+    """Of a lognormal far below the tail they have none: it seems more likely than it is, and is preferred in vain."""
+    wrong, in_vain = {}, 0
     for name, found, tail, ratios in package.tails():
         others = compare_alternatives(tail)
         exponential = found["exponential"]
@@ -250,6 +249,9 @@ def test_ratios_agree_where_their_likelihoods_have_digits(package):
             assert told == pytest.approx(exact, abs=1e-6), name
             assert found["lognormal"]["R"] == pytest.approx(others.lognormal_over.R, abs=1e-2), name
         wrong[name] = told - exact
+        preferred = found["lognormal"]["R"] < 0 and found["lognormal"]["p"] < 0.1
+        in_vain += preferred and not (others.lognormal_over.R < 0 and others.lognormal_over.p < 0.1)
+    assert in_vain == {"1.5": 30, "2.0.0": 29}[package.version]
     assert max(wrong, key=wrong.__getitem__) == "clusters 256"
     assert 4 < wrong["clusters 256"] < 5
 
