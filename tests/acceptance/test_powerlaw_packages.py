@@ -219,7 +219,7 @@ def test_ww_never_finds_a_smaller_likelihood(package):
 
 
 def test_their_search_ends_near_the_largest_likelihood(package):
-    """Alpha within 1e-4 of it in most samples; in some it stops before, most often where a parameter is on its bound."""
+    """Alpha within 1e-4 of it in most samples; in some it stops before, as where a parameter is on its bound."""
     short, differences = {}, []
     for name, found, tail, ratios in package.tails():
         ours = truncated_power_law_on(Distinct.of(tail), min_alpha=package.min_alpha)
