@@ -95,7 +95,7 @@ def test_a_spectrum_without_width_is_refused():
 @pytest.mark.parametrize("sizes", [(2.0, 1.0), (3.0, 2.0, 1.0)])
 @pytest.mark.skipif(not IS_2, reason="version 1.5 fits them")
 def test_too_few_for_version_2_are_refused_with_a_reason(sizes):
-    with pytest.raises(ww.Refused, match="powerlaw 2.* found no fit"):
+    with pytest.raises(ww.Refused, match=r"powerlaw 2.* found no fit"):
         fitted(np.array(sizes))
 
 
