@@ -47,8 +47,8 @@ class PowerlawPackage:
         doc="Exponent of the density of eigenvalues in the tail, by the package powerlaw",
         standard_error="powerlaw_sigma",
         caveat=(
-            "as that of alpha does, the mean of powerlaw_alpha over layers does not order models of one architecture "
-            "that differ in depth; and it takes minutes where a layer has more than some thousand eigenvalues"
+            "over a series of one architecture that differ in depth, the mean over layers does not order models, as that "
+            "of alpha does not"
         ),
     )
     powerlaw_D: float = ww.column(better="lower", doc="Kolmogorov-Smirnov distance of the tail from this fit, 0 to 1")
