@@ -47,8 +47,8 @@ class PowerlawPackage:
         doc="Exponent of the density of eigenvalues in the tail, by the package powerlaw",
         standard_error="powerlaw_sigma",
         caveat=(
-            "over a series of one architecture that differ in depth, the mean over layers does not order models, as that "
-            "of alpha does not"
+            "over a series of one architecture that differ in depth, the mean over layers does not order models, as "
+            "that of alpha does not"
         ),
     )
     powerlaw_D: float = ww.column(better="lower", doc="Kolmogorov-Smirnov distance of the tail from this fit, 0 to 1")
