@@ -104,12 +104,15 @@ ILL = (
     | named({name: drawn(shape, 3) for name, shape in (SMALL | WITHOUT_SPECTRUM).items()})
     | named({"1 x 1 of NaN": np.full((1, 1), np.nan), "1 x 1 of zero": np.zeros((1, 1))})
 )
-ALL_METRICS = [row["column"] for row in list_metrics(load_plugins())]
+LISTED = list_metrics(load_plugins())
+ALL_METRICS = [row["column"] for row in LISTED if not row["install"]]
+QUICK_METRICS = [row["column"] for row in LISTED if not row["extra"]]
+"""Without those of packages, which take a second for the spectrum of a pooled kernel."""
 
 RUNS = {
     "default": {},
     "all metrics": {
-        "metrics": ALL_METRICS,
+        "metrics": QUICK_METRICS,
         "extractors": ["pool", "stack", "fft[n=3]"],
         "parameters": {"alpha_resamples.replicas": 20, "power_law_p.replicas": 10},
     },

@@ -62,6 +62,7 @@ class Quantity:
         resolution: ``full`` asks for a spectrum that is exact at the small end.
         batched: Whether ``matrix`` is given as (B, rows, cols).
         on_request: Whether a profile that selects everything leaves it out.
+        extra: The extra of ww that installs what it needs; empty if nothing is needed.
         key: Permanent key, ``plugin:name``; empty for its qualified name.
     """
 
@@ -75,6 +76,7 @@ class Quantity:
     resolution: Resolution = "standard"
     batched: bool = False
     on_request: bool = False
+    extra: str = ""
     result: type | None = None
     key: str = ""
 
@@ -177,6 +179,7 @@ def metric(
     resolution: Resolution = "standard",
     batched: bool = False,
     on_request: bool = False,
+    extra: str = "",
     key: str = "",
     caveat: str = "",
 ) -> Callable[[Decorated], Quantity]:
@@ -197,6 +200,8 @@ def metric(
         resolution: ``full`` for a spectrum that is exact at the small end (such a metric is on request).
         batched: ``matrix`` comes as (B, rows, cols).
         on_request: Left out unless selected by name.
+        extra: The extra of ww that installs what it imports, inside the function. Where that is not installed, it is
+            refused if selected by name, and else left out.
         key: The first qualified name, ``plugin:name``, of a metric that has moved to another plugin or has another name
             now: stored values and random numbers belong to it.
         caveat: One sentence that says why models must not be ranked by its plain mean; fields of a dataclass say it
@@ -221,6 +226,7 @@ def quantity(
     resolution: Resolution = "standard",
     batched: bool = False,
     on_request: bool = False,
+    extra: str = "",
     key: str = "",
 ) -> Callable[[Decorated], Quantity]:
     """Make a quantity: like a metric, computed once and shared, but not stored. Options as for ``metric``."""
@@ -260,6 +266,7 @@ def _declare(function: Any, *, stored: bool, options: Mapping[str, Any], unknown
         resolution=options["resolution"],
         batched=options["batched"],
         on_request=options["on_request"] or options["resolution"] == "full",
+        extra=options["extra"],
         result=result,
         key=options["key"],
     )
@@ -279,6 +286,8 @@ def _option_faults(name: Any, options: Mapping[str, Any]) -> Iterator[str]:
     for switch in ("batched", "on_request"):
         if not isinstance(options[switch], bool):
             yield f"{switch} is True or False, not {options[switch]!r}"
+    if not isinstance(options["extra"], str):
+        yield f"extra is a text, not {options['extra']!r}"
 
 
 def key_fault(key: object) -> str:
