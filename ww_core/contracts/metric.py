@@ -240,7 +240,8 @@ def _declare(function: Any, *, stored: bool, options: Mapping[str, Any], unknown
     name = options["name"] or function.__name__
     faults = [f"unknown option {option!r}" for option in unknown]
     faults += _option_faults(name, options)
-    needs, need_faults = _needs(function, options["needs"] or {})
+    signature = inspect.signature(function)
+    needs, need_faults = _needs(signature, options["needs"] or {})
     faults += need_faults
     parameters: tuple[Parameter, ...] = ()
     columns: tuple[Column, ...] = ()
@@ -248,8 +249,9 @@ def _declare(function: Any, *, stored: bool, options: Mapping[str, Any], unknown
     try:
         parameters = parameters_of_function(function)
         if stored:
-            result = _result_class(function)
-            columns = tuple(_columns_of(result)) if result else (_column_of(function, name, options),)
+            returned = _returned(function, signature)
+            result = returned if isinstance(returned, type) and dataclasses.is_dataclass(returned) else None
+            columns = tuple(_columns_of(result)) if result else (_column_of(function, returned, name, options),)
             faults += _column_faults(columns, result, options)
     except TypeError as error:
         faults.append(str(error))
@@ -296,11 +298,11 @@ def key_fault(key: object) -> str:
     return "" if plugin and name else f"key {key!r} is not of the form plugin:name"
 
 
-def _needs(function: Decorated, renamed: Any) -> tuple[dict[str, str], list[str]]:
+def _needs(signature: inspect.Signature, renamed: Any) -> tuple[dict[str, str], list[str]]:
     if not isinstance(renamed, Mapping):
         return {}, ["needs is no mapping of parameters to names"]
     needs, faults = {}, []
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in signature.parameters.values():
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
             faults.append(f"{parameter} is not allowed: every need and parameter has a name")
         elif parameter.kind is not parameter.KEYWORD_ONLY:
@@ -314,20 +316,15 @@ def _needs(function: Decorated, renamed: Any) -> tuple[dict[str, str], list[str]
     return needs, faults
 
 
-def _returned(function: Decorated) -> Any:
+def _returned(function: Decorated, signature: inspect.Signature) -> Any:
     """Return what the function's return annotation means; None if it has none, or none that can be resolved."""
-    annotation = inspect.signature(function).return_annotation
+    annotation = signature.return_annotation
     if annotation is inspect.Signature.empty:
         return None
     try:
         return resolved(annotation, namespace_of(function))
     except TypeError:
         return None
-
-
-def _result_class(function: Decorated) -> type | None:
-    returned = _returned(function)
-    return returned if isinstance(returned, type) and dataclasses.is_dataclass(returned) else None
 
 
 def _columns_of(result: type) -> Iterator[Column]:
@@ -339,12 +336,12 @@ def _columns_of(result: type) -> Iterator[Column]:
         yield Column(field.name, _column_type(hint), **field.metadata.get("ww", {}))
 
 
-def _column_of(function: Decorated, name: str, options: Mapping[str, Any]) -> Column:
+def _column_of(function: Decorated, returned: Any, name: str, options: Mapping[str, Any]) -> Column:
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
     # Renamed, it is found under the name that its key tells.
     key = str(options["key"]).rpartition(":")[2]
     described = {"better": options["better"], "unit": options["unit"], "caveat": options["caveat"]}
-    return Column(name, _column_type(_returned(function)), doc=doc, key=key, **described)
+    return Column(name, _column_type(returned), doc=doc, key=key, **described)
 
 
 def _column_faults(columns: tuple[Column, ...], result: type | None, options: Mapping[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from ww_plugins.metrics import (
     random_matrices,
     randomization,
     ranks,
+    scaled,
     statistics,
     tail_shapes,
     tails,
@@ -26,6 +27,7 @@ from ww_plugins.metrics import (
 def ww_register_metrics() -> list[ww.Quantity]:
     """The built-in metrics."""
     return [
+        scaled.scaled_spectrum,
         norms.frobenius_norm,
         norms.spectral_norm,
         norms.log_norm,
