@@ -8,7 +8,7 @@ import pytest
 
 import ww_core as ww
 from ww_plugins.metrics import powerlaw_package as plugin
-from ww_plugins.metrics.scaled import ScaledEigenvalues
+from ww_plugins.metrics.scaled import scaled_spectrum
 from ww_plugins.metrics.tail_shapes import tail_alternatives
 from ww_plugins.metrics.tails import power_law
 
@@ -21,11 +21,11 @@ SHAPE = (0.0, EPS, 80, 60)
 
 
 def fitted(values, floor=0.0):
-    return plugin.powerlaw_package(values, floor, *SHAPE[1:])
+    return plugin.powerlaw_package(scaled_spectrum(values, floor, *SHAPE[1:]))
 
 
 def truncated(values, n_tail):
-    return plugin.powerlaw_package_truncated(values, *SHAPE, n_tail)
+    return plugin.powerlaw_package_truncated(scaled_spectrum(values, *SHAPE), n_tail)
 
 
 def test_it_is_what_the_package_finds_and_what_ww_finds():
@@ -48,7 +48,8 @@ def test_alpha_may_be_above_3():
 
 def test_the_truncated_fit_is_that_of_the_same_tail():
     n_tail = fitted(SINGULAR_VALUES).powerlaw_n_tail
-    found, exact = truncated(SINGULAR_VALUES, n_tail), tail_alternatives(SINGULAR_VALUES, n_tail)
+    found = truncated(SINGULAR_VALUES, n_tail)
+    exact = tail_alternatives(scaled_spectrum(SINGULAR_VALUES, *SHAPE), n_tail)
     assert found.powerlaw_tpl_alpha == pytest.approx(exact.cut_off_alpha, abs=1e-3)
     assert found.powerlaw_tpl_Lambda == pytest.approx(exact.cut_off_Lambda, rel=1e-2)
 
@@ -136,5 +137,5 @@ def test_a_profile_leaves_it_out_and_a_name_asks_for_it():
 
 
 def test_ties_and_scales_are_ww_s():
-    scaled = ScaledEigenvalues.of(SINGULAR_VALUES, *SHAPE)
-    assert plugin._expanded(scaled.distinct()) == pytest.approx(scaled.values[::-1], rel=1e-14)
+    scaled = scaled_spectrum(SINGULAR_VALUES, *SHAPE)
+    assert plugin._expanded(scaled.distinct) == pytest.approx(scaled.eigenvalues[::-1], rel=1e-14)

@@ -19,7 +19,7 @@ import numpy as np
 
 import ww_core as ww
 from ww_core.spectral.distinct import Distinct
-from ww_plugins.metrics.scaled import Floats, ScaledEigenvalues
+from ww_plugins.metrics.scaled import Floats, ScaledSpectrum
 
 PACKAGE = "powerlaw"
 OWN_COPY = "_powerlaw_of_ww"
@@ -58,9 +58,7 @@ class PowerlawPackage:
 
 
 @ww.metric(version=f"1, {NAME}", on_request=True, extra=PACKAGE)
-def powerlaw_package(
-    singular_values: Floats, noise_floor: float, epsilon: float, n_rows: int, n_cols: int
-) -> PowerlawPackage:
+def powerlaw_package(scaled_spectrum: ScaledSpectrum) -> PowerlawPackage:
     """Power-law fit of the eigenvalues' tail by the package powerlaw, whose version is part of this metric's.
 
     ``powerlaw.Fit(eigenvalues)``, with alpha free above: p(lambda) ~ lambda**-alpha on lambda >= xmin,
@@ -75,30 +73,25 @@ def powerlaw_package(
     (2014); A. Clauset, C. R. Shalizi, M. E. J. Newman, SIAM Review 51 (2009).
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit.
-        epsilon: Of the arithmetic behind them, the distance from 1 to the next number.
-        n_rows: Rows of an entry.
-        n_cols: Columns of an entry.
+        scaled_spectrum: The spectrum over a power of two.
 
     Raises:
         NotApplicable: Fewer than two distinct eigenvalues are left.
         Refused: The spectrum has no width, the best tail is no wider than the noise floor, or the package raises an
             exception or tells no number.
     """
-    scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
-    distinct = scaled.distinct()
+    distinct = scaled_spectrum.distinct
     with _complaints():
         fit = _fit(_expanded(distinct))
         alpha, D, sigma, xmin = _numbers(fit.alpha, fit.D, fit.sigma, fit.xmin)
     if fit.noise_flag:
         raise ww.Refused(f"{NAME} found no valid fit")
-    scaled.refuse_narrow(xmin, distinct.largest)
+    scaled_spectrum.refuse_narrow(xmin, distinct.largest)
     return PowerlawPackage(
         powerlaw_alpha=alpha,
         powerlaw_D=D,
         powerlaw_sigma=sigma,
-        powerlaw_xmin=scaled.restored(xmin),
+        powerlaw_xmin=scaled_spectrum.restored(xmin),
         powerlaw_n_tail=int(fit.n_tail),
     )
 
@@ -112,9 +105,7 @@ class PowerlawPackageTruncated:
 
 
 @ww.metric(version=f"1, {NAME}", on_request=True, extra=PACKAGE)
-def powerlaw_package_truncated(
-    singular_values: Floats, noise_floor: float, epsilon: float, n_rows: int, n_cols: int, powerlaw_n_tail: int
-) -> PowerlawPackageTruncated:
+def powerlaw_package_truncated(scaled_spectrum: ScaledSpectrum, powerlaw_n_tail: int) -> PowerlawPackageTruncated:
     """Power law with an exponential cut-off, fitted by the package powerlaw to the tail of ``powerlaw_package``.
 
     p(lambda) ~ lambda**-alpha * exp(-Lambda * lambda) on lambda >= powerlaw_xmin, by maximum likelihood with
@@ -126,23 +117,18 @@ def powerlaw_package_truncated(
     J. Alstott, E. Bullmore, D. Plenz, PLoS ONE 9 (2014).
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit.
-        epsilon: Of the arithmetic behind them, the distance from 1 to the next number.
-        n_rows: Rows of an entry.
-        n_cols: Columns of an entry.
+        scaled_spectrum: The spectrum over a power of two.
         powerlaw_n_tail: Eigenvalues in the tail.
 
     Raises:
         Refused: The package raises an exception or tells no number.
     """
-    scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
-    tail = _expanded(scaled.distinct())[-powerlaw_n_tail:]
+    tail = _expanded(scaled_spectrum.distinct)[-powerlaw_n_tail:]
     with _complaints():
         fit = _fit(tail, xmin=float(tail[0])).truncated_power_law
         alpha, rate = _numbers(fit.alpha, fit.Lambda)
     return PowerlawPackageTruncated(
-        powerlaw_tpl_alpha=alpha, powerlaw_tpl_Lambda=scaled.restored(rate, power=-1) if rate else 0.0
+        powerlaw_tpl_alpha=alpha, powerlaw_tpl_Lambda=scaled_spectrum.restored(rate, power=-2) if rate else 0.0
     )
 
 
