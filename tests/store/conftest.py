@@ -76,7 +76,7 @@ def postgresql_server():
     if importlib.util.find_spec("psycopg") is None:
         pytest.skip("psycopg is not installed")
     identity = _unprivileged()
-    folder = Path(tempfile.mkdtemp(prefix="ww-pg-", dir=_in_memory()))  # short: a socket's path has about 100 characters
+    folder = Path(tempfile.mkdtemp(prefix="ww-pg-", dir=_in_memory()))  # short: a socket's path has 100 characters
     if identity:
         os.chown(folder, identity["user"], identity["group"])
 
