@@ -42,6 +42,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.stress)
 
 
+@pytest.fixture(autouse=True)
+def _new_stores_are_copied():
+    """They are made by migrations, as those of people are: that is what is tested here."""
+
+
 def _server_programs() -> Path | None:
     on_path = shutil.which("pg_ctl")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
