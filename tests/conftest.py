@@ -75,7 +75,7 @@ def _commands_made_once():
 
 @pytest.fixture(autouse=True, scope="session")
 def _entry_points_read_once():
-    """Read what is installed once for a path of Python's, not for each command: a process of the program does so too."""
+    """Read what is installed once for a path of Python's, not for each command: a process does so too."""
     with pytest.MonkeyPatch.context() as patched:
         found = importlib.metadata.entry_points
         cached = functools.cache(lambda path, group: found(group=group))
