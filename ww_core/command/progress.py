@@ -54,10 +54,21 @@ def progress_observers() -> Iterator[list[RunObserver]]:
 @contextmanager
 def version_counter() -> Iterator[Callable[[int, int], None] | None]:
     """Give what shows how many versions are done, of how many: nothing where stderr is no terminal."""
+    with counter("versions") as show:
+        yield show
+
+
+@contextmanager
+def counter(of: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Give what shows how many things are done, of how many: nothing where stderr is no terminal.
+
+    Args:
+        of: What they are, in the plural.
+    """
     if not sys.stderr.isatty():
         yield None
         return
-    progress = _progress("{task.completed} of {task.total} versions")
+    progress = _progress(f"{{task.completed}} of {{task.total}} {of}")
     task = progress.add_task("", total=None)
 
     def show(done: int, total: int) -> None:

@@ -1,0 +1,1 @@
+"""``ww zoo``: thousands of small networks, trained, imported and read in bulk."""

@@ -1,0 +1,19 @@
+"""Train zoos of small networks, and read them in bulk."""
+
+from __future__ import annotations
+
+import typer
+
+from ww_plugins.commands.zoo.train import train
+
+app = typer.Typer(
+    help="Zoos: many small networks of one layout.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Train zoos of small networks, and read them in bulk."""
+
+
+app.command("train")(train)

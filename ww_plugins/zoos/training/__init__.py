@@ -1,0 +1,1 @@
+"""Training of a zoo: many networks at once. It needs the extra ``zoo``."""

@@ -1,0 +1,143 @@
+"""Finished stacks of a zoo that is being trained, kept in its folder, so that a training goes on where it was ended."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from blake3 import blake3
+
+import ww_core as ww
+from ww_core.loading.json_text import parse_json
+from ww_plugins.zoos.training.stack import RESULTS, TrainedStack
+from ww_plugins.zoos.writing import ABOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PARTS, ASKED = "parts", "asked.json"
+DIGEST_BYTES = 32
+MOST_JSON = 2**24
+"""Bytes of ``zoo.json``."""
+
+
+class Parts:
+    """The folder ``parts`` of a zoo's folder.
+
+    Args:
+        folder: The zoo's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._parts = folder / PARTS
+
+    def begin(self, asked: Mapping[str, Any]) -> bool:
+        """Begin a zoo, or go on with it, and tell whether it is complete.
+
+        Args:
+            asked: What decides about the zoo.
+
+        Raises:
+            UsageError: The folder holds another zoo, or something else.
+            CorruptFileError: The note of what was asked is damaged.
+            OutputError: The folder cannot be written.
+        """
+        asked = json.loads(json.dumps(asked))  # lists for tuples, as they come back
+        try:
+            for note in (self.folder / ABOUT, self._parts / ASKED):
+                if note.is_file():
+                    self._compare(asked, noted(note))
+                    return note.name == ABOUT
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise ww.UsageError(f"{self.folder} holds other files and no zoo that was begun: name a new folder")
+            self._parts.mkdir(parents=True, exist_ok=True)
+            self._write(ASKED, json.dumps(asked, indent=2).encode())
+        except OSError as error:
+            raise ww.OutputError(f"{self.folder} cannot be written: {error.strerror or error}") from error
+        return False
+
+    def _compare(self, asked: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
+        for key, value in asked.items():
+            if noted.get(key) != value:
+                raise ww.UsageError(
+                    f"{self.folder} is a zoo with {key} {_shown(noted.get(key))}, and {_shown(value)} is asked now: "
+                    "repeat its arguments, or name a new folder"
+                )
+
+    def keep(self, number: int, stack: TrainedStack) -> None:
+        """Keep a finished stack.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        content = io.BytesIO()
+        np.savez(content, weights=stack.weights, results=stack.results, diverged=stack.diverged)
+        try:
+            self._write(_name(number), blake3(content.getvalue()).digest() + content.getvalue())
+        except OSError as error:
+            raise ww.OutputError(f"{self._parts} cannot be written: {error.strerror or error}") from error
+
+    def finished(self, number: int, shape: tuple[int, int, int]) -> TrainedStack | None:
+        """Return a finished stack, or nothing if it is missing or damaged.
+
+        Args:
+            number: Its number.
+            shape: Networks, checkpoints and parameters that it must have.
+        """
+        try:
+            content = (self._parts / _name(number)).read_bytes()
+        except OSError:
+            return None
+        if blake3(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+            return None
+        try:
+            with np.load(io.BytesIO(content[DIGEST_BYTES:]), allow_pickle=False) as arrays:
+                stack = TrainedStack(arrays["weights"], arrays["results"], arrays["diverged"])
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile):
+            return None
+        shapes = (stack.weights.shape, stack.results.shape, stack.diverged.shape)
+        return stack if shapes == (shape, (*shape[:2], len(RESULTS)), shape[:1]) else None
+
+    def remove(self) -> None:
+        """Remove the parts of a zoo that is written as a whole."""
+        shutil.rmtree(self._parts, ignore_errors=True)
+
+    def _write(self, name: str, content: bytes) -> None:
+        unfinished = self._parts / f"{name}.{os.getpid()}.unfinished"
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._parts / name)
+
+
+def _name(number: int) -> str:
+    return f"{number:05d}.part"
+
+
+def noted(path: Path) -> Mapping[str, Any]:
+    """Read a note about a zoo.
+
+    Raises:
+        CorruptFileError: It is damaged.
+    """
+    with path.open("rb") as file:
+        content = file.read(MOST_JSON + 1)
+    if len(content) > MOST_JSON:
+        raise ww.CorruptFileError(f"{path} has more than {MOST_JSON} bytes, as no note about a zoo has")
+    noted = parse_json(content, str(path), "note about a zoo")
+    if not isinstance(noted, dict):
+        raise ww.CorruptFileError(f"{path} is no note about a zoo")
+    return noted
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
