@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from ww_plugins.commands.zoo.features import feature_sets, features
 from ww_plugins.commands.zoo.train import train
 
 app = typer.Typer(
@@ -17,3 +18,5 @@ def _group() -> None:
 
 
 app.command("train")(train)
+app.command("features")(features)
+app.command("feature-sets")(feature_sets)
