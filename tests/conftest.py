@@ -88,11 +88,13 @@ def _entry_points_read_once():
 
 
 @pytest.fixture(autouse=True)
-def _new_stores_are_copied(monkeypatch):
+def _new_stores_are_copied(request, monkeypatch):
     """Make new stores in files by copying an empty one, as those in memory: ten times as fast as by migrations.
 
-    The tests of ``store`` make them by migrations, and so do all processes that tests start.
+    Tests with the mark ``migrations`` make them as people do, and so do all processes that tests start.
     """
+    if request.node.get_closest_marker("migrations"):
+        return
     step_by_step = migrate.upgrade
 
     def upgrade(engine, location):

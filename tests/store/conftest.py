@@ -19,13 +19,14 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from sqlalchemy import select
+from sqlalchemy import MetaData, select
 
 import ww_core as ww
 from ww_core.cli.main import main
 from ww_core.domain.column import Column
 from ww_core.domain.outcome import Outcome, State
 from ww_core.store import tables
+from ww_core.store.exchange import staging
 from ww_core.store.records import DerivationRecord, Maker, OriginRecord
 from ww_core.store.store import open_store
 
@@ -42,9 +43,22 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.stress)
 
 
-@pytest.fixture(autouse=True)
-def _new_stores_are_copied():
-    """They are made by migrations, as those of people are: that is what is tested here."""
+@pytest.fixture(autouse=True, scope="session")
+def _equal_schemas_are_reflected_once():
+    """Find out what tables a folder's store has once for all stores of one schema, not at each of 600 imports."""
+    known = {}
+
+    class Reflected(MetaData):
+        def reflect(self, connection):
+            schema = tuple(connection.exec_driver_sql("SELECT name, sql FROM sqlite_schema").all())
+            if schema not in known:
+                super().reflect(connection)
+                known[schema] = self.tables
+            self.tables = known[schema]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(staging, "MetaData", Reflected)
+        yield
 
 
 def _server_programs() -> Path | None:
