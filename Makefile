@@ -8,6 +8,9 @@ PIP_OPTIONS := --disable-pip-version-check --no-input
 PIP := $(BIN)/python -m pip $(PIP_OPTIONS)
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
+DIFFRACT := .venv-diffract
+PYTHON312 ?= python3.12
+
 PEER := .venv-peer
 PEER_INSTALL := $(PEER)/bin/python -m pip $(PIP_OPTIONS) install --quiet --constraint $(PEER)/constraints.txt
 
@@ -23,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE  # what is not compiled at install is compiled 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # installs share one environment, and the gates' output is read from top to bottom
-.PHONY: help demo test stress acceptance fuzz lint bench docs clean
+.PHONY: help demo test stress acceptance fuzz lint bench diffract docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -55,6 +58,9 @@ lint: $(TEST)  ## ruff, mypy and import-linter; stops at the first that fails
 
 bench: $(BENCH)  ## time ww beside WeightWatcher; OPTIONS="--help" lists what can be chosen (a quarter of an hour)
 	@$(PEER)/bin/python -m benchmarks.peer $(OPTIONS)
+
+diffract: $(DIFFRACT)/.ww-diffract  ## time ww's tail fits beside Diffract's, on Python 3.12 (three minutes)
+	@$(DIFFRACT)/bin/python -m benchmarks.diffract $(OPTIONS)
 
 docs: $(TEST)  ## write cli.md, architecture.svg and the tables of importers.md in docs anew from the code
 	@$(BIN)/python docs/make_cli_reference.py
@@ -93,6 +99,12 @@ $(BENCH): benchmarks/peer/requirements.txt $(PINS) | $(PEER)/bin/python
 	@$(PEER_INSTALL) pip
 	@$(PEER)/bin/python -m pip $(PIP_OPTIONS) $(FORGET_WW)
 	@$(PEER_INSTALL) --build-constraint constraints.txt --requirement benchmarks/peer/requirements.txt --editable .
+	@touch $@
+
+# Diffract needs Python 3.12 (make PYTHON312=/path/to/python3.12), and pins of its own. ww's fits run from the folder.
+$(DIFFRACT)/.ww-diffract: benchmarks/diffract/requirements.txt
+	@echo "== installing diffract-core into $(DIFFRACT)" && $(PYTHON312) -m venv $(DIFFRACT)
+	@$(DIFFRACT)/bin/python -m pip $(PIP_OPTIONS) install --quiet --requirement $<
 	@touch $@
 
 # The demo does without it where it cannot be had, so this never fails; it is tried again next time.

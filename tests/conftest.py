@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import importlib.metadata
 import os
 import signal
 import subprocess
@@ -14,11 +15,23 @@ import typer.main
 from safetensors.numpy import save_file
 
 from ww_core.cli.main import app, main
+from ww_core.store import migrate
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: then nobody could interrupt
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OWN_VARIABLES = ("WW_STORE", "WW_BLOCK_PLUGINS", "WW_ONLY_PLUGINS", "WW_DEBUG")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect without looking for garbage among ten thousand tests, then or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +71,43 @@ def _commands_made_once():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(typer.main, "get_command", lambda own: made(own) if own is app else anew(own))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _entry_points_read_once():
+    """Read what is installed once for a path of Python's, not for each command: a process does so too."""
+    with pytest.MonkeyPatch.context() as patched:
+        found = importlib.metadata.entry_points
+        cached = functools.cache(lambda path, group: found(group=group))
+
+        def entry_points(**chosen):
+            return cached(tuple(sys.path), chosen["group"]) if chosen.keys() == {"group"} else found(**chosen)
+
+        patched.setattr(importlib.metadata, "entry_points", entry_points)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _new_stores_are_copied(request, monkeypatch):
+    """Make new stores in files by copying an empty one, as those in memory: ten times as fast as by migrations.
+
+    Tests with the mark ``migrations`` make them as people do, and so do all processes that tests start.
+    """
+    if request.node.get_closest_marker("migrations"):
+        return
+    step_by_step = migrate.upgrade
+
+    def upgrade(engine, location):
+        if engine.dialect.name == "sqlite":
+            with engine.connect() as connection:
+                is_new = migrate.current_revision(connection, location) is None
+            if is_new:
+                migrate.copy_empty_store(engine)
+                return None
+        return step_by_step(engine, location)
+
+    migrate._empty_store()
+    monkeypatch.setattr(migrate, "upgrade", upgrade)
 
 
 class Program:
@@ -104,10 +154,10 @@ class ProgramHere:
         with self._monkeypatch.context() as patched:
             patched.chdir(self.folder)
             patched.setattr(sys, "argv", texts)
+            patched.setattr(gc, "freeze", lambda: None)  # the program's last act, when its process ends
             for name, value in variables.items():
                 patched.setenv(name, value)
             code = main()
-        gc.unfreeze()  # the program does not look for garbage at its end, which is not that of this process
         output = self._capsys.readouterr()
         return subprocess.CompletedProcess(texts, code, output.out, output.err)
 

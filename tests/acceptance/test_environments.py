@@ -2,7 +2,7 @@
 
 Each environment is made by ``python -m venv`` and pip, with the pinned versions: a quarter of a minute for the core and
 small extras, a minute for torch, three minutes in all, where pip has its packages at hand. The extras that no code of
-ww's reads need no environment: ``tensorflow``, ``onnx`` and ``powerlaw`` are for the tests.
+ww's reads need no environment: ``tensorflow`` and ``onnx`` are for the tests.
 """
 
 from __future__ import annotations
@@ -215,6 +215,10 @@ def with_dask(environment, models):
     return environment.run("ww", "analyze", models / "net.safetensors", "--executor", "dask", "--jobs", "1")
 
 
+def with_powerlaw(environment, models):
+    return environment.run("ww", "analyze", models / "net.safetensors", "--metrics", "powerlaw_alpha")
+
+
 EXTRAS = {
     "torch": with_torch,
     "pandas": with_pandas,
@@ -222,6 +226,7 @@ EXTRAS = {
     "plot": with_plot,
     "remote": with_remote,
     "dask": with_dask,
+    "powerlaw": with_powerlaw,
 }
 
 

@@ -30,7 +30,7 @@ def test_analyze_prints_the_table_and_the_name_of_its_source(ww_here, model_file
 def test_analyze_json_is_one_object_of_the_documented_form(ww_here, model_file):
     report = json.loads(ok(ww_here("analyze", model_file, "--json", "--name", "net", "--version", "v3")))
     assert (report["model"], report["version"], report["source"]) == ("net", "v3", str(model_file))
-    assert report["run"].keys() == {"id", "profile", "state", "computed", "reused", "seconds"}
+    assert report["run"].keys() == {"id", "profile", "state", "computed", "reused", "seconds", "control"}
     assert report["coverage"]["layers"] == {
         "analyzed": 3,
         "statistics_only": 1,

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import ww_core as ww
 
 pytest.importorskip("matplotlib")
+from ww_plugins.commands.plot import metric_pictures
+from ww_plugins.commands.plot.bins import round_bins
+from ww_plugins.commands.plot.by_layer import MetricByLayer, metric_by_layer
+from ww_plugins.commands.plot.grid import Look, style_of
+from ww_plugins.commands.plot.panels import Panels
 
 RANDOM = np.random.Generator(np.random.Philox(7))
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -113,3 +120,159 @@ def test_a_model_of_an_imported_table_is_drawn(run, store, tmp_path):
 def test_a_folder_that_is_missing_is_said(store, ww_program):
     done = ww_program("plot", "esd", "net", "-o", "no/x.png", "--store", store)
     assert (done.returncode, done.stderr) == (3, "error: --output no/x.png: there is no folder no\n")
+
+
+HEADER = "series,model,layer,part,alpha,norm"
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory):
+    """A store with a table of two families, whose layers have one to three matrices, and an analysed model."""
+    folder = tmp_path_factory.mktemp("families")
+    rows = [
+        f"{series},{model},{layer},{part},{alpha},{norm}"
+        for series, model, depth in (("A", "small", 3), ("A", "big", 6), ("B", "other", 4))
+        for layer in range(depth)
+        for part, alpha, norm in [(p, 2 + layer + p, 10.0 ** (layer - p)) for p in range(1 + layer % 3)]
+    ]
+    (folder / "t.csv").write_text("\n".join([HEADER, *rows, "B,empty,0,0,,"]) + "\n")
+    (folder / "t.toml").write_text(
+        'provider = "p"\nsource = "it\'s a table"\nmodel = "{series}/{model}"\nlayer = "l{layer}"\n'
+        'series = ["{series}"]\n'
+        '[[columns]]\ncolumn = "alpha"\n[[columns]]\ncolumn = "norm"\nunit = "weight"\n'
+    )
+    ww.import_table(folder / "t.csv", store=folder / "s.sqlite", importer=f"mapped[mapping={folder / 't.toml'}]")
+    ww.analyze(weights(), store=folder / "s.sqlite", name="net", version="1")
+    return folder / "s.sqlite"
+
+
+@pytest.fixture
+def found(families):
+    def found_(*models, metric="alpha", **options):
+        with ww.open_store(families, mode="read") as opened:
+            return metric_by_layer(opened, models, metric, **options)
+
+    return found_
+
+
+def test_globs_and_series_come_in_the_order_of_the_table(found):
+    assert [own.name for own in found("A/*")] == ["A/small", "A/big"]
+    assert [own.name for own in found(series=["A"])] == ["A/small", "A/big"]
+    assert [own.name for own in found("net", "A/big", "A/*")] == ["net@1", "A/big", "A/small"]
+    assert [own.series for own in found("B/other", "net", "A/big")] == ["B", "", "A"]
+
+
+def test_the_matrices_of_a_layer_share_its_depth(found):
+    (own,) = found("A/small")
+    assert own.depths.tolist() == [1, 2, 2, 3, 3, 3]
+    assert own.values.tolist() == [2, 3, 4, 4, 5, 6]
+    assert own.layer_means() == pytest.approx([2, 3.5, 5])
+    (norm,) = found("A/small", metric="norm")
+    assert (norm.unit, norm.origin) == ("weight", "table it's a table")
+
+
+def test_a_mean_is_of_what_is_there_and_does_not_overflow():
+    values = np.array([1.5e308, 1.5e308, np.nan, np.nan, 4.0])
+    own = MetricByLayer("m", "o", "x", "", ("a", "a", "b", "c", "c"), values)
+    means = own.layer_means()
+    assert means[[0, 2]].tolist() == [1.5e308, 4.0]
+    assert np.isnan(means[1])
+
+
+def test_a_glob_of_layers_may_match_in_one_model_alone(found):
+    both = found("A/small", "net", without=["fc*", "l0"])
+    assert [len(own.values) for own in both] == [5, 3]
+    with pytest.raises(ww.UnknownNameError, match="zz"):
+        found("A/small", "net", without=["zz*"])
+    with pytest.raises(ww.NotStoredError, match="net@1: no layer has a value"):
+        found("A/small", "net", layers=["l0"])
+
+
+@pytest.mark.parametrize("kind", ["depth", "histogram"])
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["A/small", "A/big", "net", "--metric", "alpha", "--mark", "4"], 22),
+        (["A/*", "B/other", "--metric", "alpha,norm", "--panels", "series", "--range", "2.5:"], 25),
+        (["A/*", "--metric", "norm", "--log", "--panels", "model", "--range", "0.5:100"], 18),
+        (["--series", "A", "--metric", "alpha", "--metric", "norm", "--without-layers", "l0"], 16),
+    ],
+)
+def test_looks(families, ww_here, tmp_path, kind, arguments, count):
+    done = ww_here("plot", kind, *arguments, "-o", tmp_path / "m.png", "--store", families)
+    assert done.returncode == 0, done.stderr
+    assert f" of {count} matrices drawn" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["zz*", "--metric", "alpha"], 3, "no model matches 'zz*'"),
+        (["--metric", "alpha"], 2, "name one model or more, or a series"),
+        (["--series", "C", "--metric", "alpha"], 2, "unknown series 'C'"),
+        (["A/small", "--metric", "alpha", "--range", "5:1"], 2, "--range 5:1: two numbers are expected"),
+        (["A/small", "--metric", "alpha", "--range", "5"], 2, "--range 5: two numbers"),
+        (["A/small", "--metric", "alpha", "--range", ":"], 2, "--range :: two numbers"),
+        (["A/small", "--metric", "alpha", "--range", "a:inf"], 2, "--range a:inf: two numbers"),
+        (["A/small", "--metric", "alpha", "--range", "100:"], 2, "A/small: no value of alpha is in the range"),
+        (["A/small", "--metric", "alpha", "--range", "-1:", "--log"], 2, "a logarithmic axis has positive numbers"),
+        (["B/empty", "--metric", "alpha"], 3, "B/empty: no layer has a value of alpha"),
+    ],
+)
+def test_what_is_asked_wrongly_is_said(families, ww_here, tmp_path, arguments, code, sentence):
+    done = ww_here("plot", "depth", *arguments, "-o", tmp_path / "m.png", "--store", families)
+    assert sentence in done.stderr
+    assert done.returncode == code
+    assert not (tmp_path / "m.png").exists()
+
+
+def test_what_is_outside_the_range_is_marked_and_counted(found):
+    from matplotlib.figure import Figure
+
+    own, look = found("A/small")[0], Look(low=3.0, high=5.0, mark=4.5)
+    axes = Figure().subplots()
+    metric_pictures._draw_line(axes, own, style_of(0), look)
+    by_marker = {line.get_marker(): line.get_xydata().tolist() for line in axes.lines if line.get_marker() in "^v"}
+    assert by_marker == {"^": [[3.0, 5.0]], "v": [[1.0, 3.0]]}
+    assert axes.lines[-1].get_label() == "A/small: mean 4.00, n 6, 2 above 4.5, 2 outside"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1.0], [0.0, 0.0], [3.02, 9.97], [-5.0, 1e300], [1e-320, 3e-320], [1.0, 1.0 + 1e-15], [1.7e308]],
+)
+def test_bins_hold_every_value_at_round_numbers(values):
+    edges = round_bins(np.array(values), 12)
+    assert edges[0] <= min(values)
+    assert edges[-1] >= max(values)
+    assert 2 <= edges.size <= 32
+    assert np.all(np.diff(edges) >= 0)
+    assert np.histogram(values, edges)[0].sum() == len(values)
+
+
+def test_round_bins_are_round():
+    assert round_bins(np.array([3.02, 9.97]), 12) == pytest.approx(np.arange(3.0, 10.1, 1.0))
+
+
+def test_styles_differ_up_to_as_many_as_can_be_told_apart():
+    assert len({style_of(number) for number in range(24)}) == 24
+
+
+@pytest.mark.parametrize("look", [Look(), Look(mark=4.0, high=5.0), Look(panels=Panels.series)])
+def test_no_legend_and_no_title_is_cut(found, look, monkeypatch, tmp_path):
+    saved = []
+    monkeypatch.setattr(metric_pictures, "save_plot", lambda figure, *_: saved.append(figure))
+    models = [
+        replace(own, name=f"{own.name}-{number}", series=f"series {number % 2}")
+        for number in range(5)
+        for own in found("A/*", "net", "B/other")
+    ]
+    metric_pictures.draw_depth(models, tmp_path / "m.png", look)
+    (figure,) = saved
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        box = axes.get_legend().get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+        assert axes.get_window_extent().height > 100

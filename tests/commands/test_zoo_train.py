@@ -117,6 +117,9 @@ def test_the_same_command_again_trains_nothing_and_changes_nothing(run, own_data
         assert result.stdout == f"own: 14 networks of 4851 parameters in zoo, {trained} trained now\n"
         before = content_of(tmp_path / "zoo")
     assert content_of(tmp_path / "zoo") == before
+    note = tmp_path / "zoo/zoo.json"
+    note.write_text(note.read_text().replace('"diverged": []', '"diverged": [3]'))
+    fails(run("--data", own_data, *ARGUMENTS, "--out", "zoo"), PLACE, "does not list the networks that diverged")
 
 
 def test_an_interrupted_training_goes_on_and_gives_the_same_bytes(run, own_data, tmp_path, monkeypatch):

@@ -157,6 +157,7 @@ class World:
             Path(folder, target).open("w", encoding="utf-8") if target else contextlib.nullcontext(printed) as output,
             patch.dict(os.environ, environ, clear=True),
             patch.object(sys, "argv", arguments),
+            patch.object(gc, "freeze"),  # the program's last act, when its process ends
             contextlib.chdir(folder),
             contextlib.redirect_stdout(output),
             contextlib.redirect_stderr(printed),
@@ -164,7 +165,6 @@ class World:
         ):
             warnings.simplefilter("default")
             code = main()
-        gc.unfreeze()
         return subprocess.CompletedProcess(arguments, code, printed.buffer.getvalue().decode())
 
 

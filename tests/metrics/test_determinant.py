@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from ww_core.errors import NotApplicable
 from ww_plugins.metrics import determinant
+from ww_plugins.metrics.scaled import scaled_spectrum
 
 
 def condition(eigenvalues, floor=0.0):
     values = np.sqrt(np.sort(np.asarray(eigenvalues, dtype=float))[::-1])
-    return determinant.determinant_condition(values, floor)
+    return determinant.determinant_condition(scaled_spectrum(values, floor, 2.0**-52, 1, values.size))
 
 
 def test_the_product_is_first_below_one():

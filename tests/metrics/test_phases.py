@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import ww_core as ww
 from ww_core.errors import NotApplicable, Refused
 from ww_plugins.metrics import phases
+from ww_plugins.metrics.scaled import scaled_spectrum
 
 EPSILON = float(np.finfo(np.float64).eps)
 SHAPE = (300, 150)
@@ -55,7 +56,7 @@ def planted_values(phase, seed):
 
 
 def phase_of(values, shape=SHAPE, floor=1e-12, **parameters):
-    return phases.phase(values, floor * values[0], EPSILON, *shape, **parameters)
+    return phases.phase(scaled_spectrum(values, floor * values[0], EPSILON, *shape), **parameters)
 
 
 @pytest.mark.parametrize("seed", range(3))

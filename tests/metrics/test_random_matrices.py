@@ -10,6 +10,7 @@ import ww_core as ww
 from ww_core.errors import NotApplicable, Refused
 from ww_core.spectral import fit_marchenko_pastur
 from ww_plugins.metrics import random_matrices
+from ww_plugins.metrics.scaled import scaled_spectrum
 
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -61,8 +62,8 @@ def test_the_entries_of_a_transform_have_the_law_too():
 
 
 def test_the_level_is_a_parameter():
-    values = values_of(drawn((60, 60), 3))
-    some = [random_matrices.marchenko_pastur(values, 0.0, 60, 60, level=p).num_spikes for p in (0.5, 1e-9)]
+    spectrum = scaled_spectrum(values_of(drawn((60, 60), 3)), 0.0, EPSILON, 60, 60)
+    some = [random_matrices.marchenko_pastur(spectrum, level=p).num_spikes for p in (0.5, 1e-9)]
     assert some[0] >= some[1] == 0
 
 

@@ -10,12 +10,14 @@ from ww_core.spectral.alternatives import compare_alternatives
 from ww_core.spectral.submatrices import singular_values_of_parts
 from ww_core.spectral.truncated_power_law import fit_truncated_power_law
 from ww_plugins.metrics import estimators, tail_shapes, tails, uncertainty
+from ww_plugins.metrics.scaled import scaled_spectrum
 
 EPS = 2.0**-52
 HEAVY = 0.1 * np.random.default_rng(0).standard_t(2, (80, 60))
 SINGULAR_VALUES = np.linalg.svd(HEAVY, compute_uv=False)
 EIGENVALUES = SINGULAR_VALUES**2
 SHAPE = (0.0, EPS, 80, 60)
+SPECTRUM = scaled_spectrum(SINGULAR_VALUES, *SHAPE)
 
 
 def rng():
@@ -23,16 +25,20 @@ def rng():
 
 
 METRICS = {
-    "truncated_power_law": lambda values: tail_shapes.truncated_power_law(values, *SHAPE),
-    "truncated_power_law[peak]": lambda values: tail_shapes.truncated_power_law(values, *SHAPE, xmin="peak"),
-    "tail_alternatives": lambda values: tail_shapes.tail_alternatives(values, 30),
-    "alpha_mid": lambda values: estimators.alpha_mid(values, *SHAPE),
-    "power_law_at_peak": lambda values: estimators.power_law_at_peak(values, *SHAPE),
-    "clipped_power_law": lambda values: estimators.clipped_power_law(values, *SHAPE),
-    "alpha_resamples": lambda values: uncertainty.alpha_resamples(values, *SHAPE, rng(), replicas=20),
-    "power_law_p": lambda values: uncertainty.power_law_p(values, *SHAPE, rng(), replicas=20),
+    "truncated_power_law": tail_shapes.truncated_power_law,
+    "truncated_power_law[peak]": lambda spectrum: tail_shapes.truncated_power_law(spectrum, xmin="peak"),
+    "tail_alternatives": lambda spectrum: tail_shapes.tail_alternatives(spectrum, 30),
+    "alpha_mid": estimators.alpha_mid,
+    "power_law_at_peak": estimators.power_law_at_peak,
+    "clipped_power_law": estimators.clipped_power_law,
+    "alpha_resamples": lambda spectrum: uncertainty.alpha_resamples(spectrum, rng(), replicas=20),
+    "power_law_p": lambda spectrum: uncertainty.power_law_p(spectrum, rng(), replicas=20),
 }
 UNITS = {"tpl_xmin": 2, "tpl_Lambda": -2, "xmin_peak": 2, "exponential_Lambda": -2, "cut_off_Lambda": -2}
+
+
+def of_values(name, values):
+    return METRICS[name](scaled_spectrum(values, *SHAPE))
 
 
 def columns(result):
@@ -43,7 +49,7 @@ def columns(result):
 @given(exponent=st.integers(-900, 900))
 @settings(deadline=None, max_examples=10)
 def test_what_has_no_unit_does_not_depend_on_the_scale(name, exponent):
-    base, scaled = (columns(METRICS[name](np.ldexp(SINGULAR_VALUES, e))) for e in (0, exponent))
+    base, scaled = (columns(of_values(name, np.ldexp(SINGULAR_VALUES, e))) for e in (0, exponent))
     for column, value in base.items():
         if column in UNITS and isinstance(scaled[column], ww.Refused):
             assert abs(exponent) > 400
@@ -59,20 +65,20 @@ def test_what_has_no_unit_does_not_depend_on_the_scale(name, exponent):
 @pytest.mark.parametrize("values", [np.zeros(12), np.full(12, 0.3), np.ones(1)], ids=["zeros", "equal", "one"])
 def test_no_tail_is_not_applicable(name, values):
     with pytest.raises(ww.NotApplicable):
-        METRICS[name](values)
+        of_values(name, values)
 
 
 def test_a_spectrum_without_width_is_refused():
     values = np.sqrt(np.linspace(1.0, 0.99, 30))
     for name in METRICS.keys() - {"tail_alternatives"}:
         with pytest.raises(ww.Refused, match="without width"):
-            METRICS[name](values)
+            of_values(name, values)
 
 
 @pytest.mark.parametrize("ks", ["lower", "two-sided"])
 def test_the_truncated_fit_is_that_of_the_eigenvalues(ks):
     fit = fit_truncated_power_law(EIGENVALUES, ks=ks)
-    found = tail_shapes.truncated_power_law(SINGULAR_VALUES, *SHAPE, ks=ks)
+    found = tail_shapes.truncated_power_law(SPECTRUM, ks=ks)
     assert found.tpl_alpha == pytest.approx(fit.alpha, rel=1e-9)
     assert found.tpl_Lambda == pytest.approx(fit.Lambda, rel=1e-9)
     assert found.tpl_D == pytest.approx(fit.D, abs=1e-11)
@@ -81,16 +87,17 @@ def test_the_truncated_fit_is_that_of_the_eigenvalues(ks):
 
 def test_the_noise_floor_cuts():
     floor = float(SINGULAR_VALUES[29] + SINGULAR_VALUES[30]) / 2
-    found = tail_shapes.truncated_power_law(SINGULAR_VALUES, floor, EPS, 80, 60)
+    cut = scaled_spectrum(SINGULAR_VALUES, floor, EPS, 80, 60)
+    found = tail_shapes.truncated_power_law(cut)
     fit = fit_truncated_power_law(EIGENVALUES[:30])
     assert (found.tpl_n_tail, found.tpl_D) == (fit.n_tail, pytest.approx(fit.D, abs=1e-11))
-    middle = estimators.alpha_mid(SINGULAR_VALUES, floor, EPS, 80, 60)
+    middle = estimators.alpha_mid(cut)
     assert middle == pytest.approx(1 + 15 / np.log(EIGENVALUES[:15] / EIGENVALUES[14]).sum(), rel=1e-12)
 
 
 def test_a_bound_above_one_is_refused():
     with pytest.raises(ww.Refused, match="at most 1"):
-        tail_shapes.truncated_power_law(SINGULAR_VALUES, *SHAPE, min_alpha=2.0)
+        tail_shapes.truncated_power_law(SPECTRUM, min_alpha=2.0)
 
 
 def test_alternatives_speak_of_the_tail_of_the_power_law():
@@ -99,7 +106,7 @@ def test_alternatives_speak_of_the_tail_of_the_power_law():
     tail = values[values**2 >= fit.xmin * (1 - 1e-12)] ** 2
     assert fit.n_tail == tail.size
     direct = compare_alternatives(tail)
-    found = tail_shapes.tail_alternatives(values, fit.n_tail)
+    found = tail_shapes.tail_alternatives(scaled_spectrum(values, *SHAPE), fit.n_tail)
     assert found.exponential_Lambda == pytest.approx(direct.rate, rel=1e-12)
     assert found.exponential_R == pytest.approx(direct.exponential_over.R, rel=1e-9)
     assert found.lognormal_mu == pytest.approx(direct.lognormal.mu, rel=1e-8)
@@ -109,18 +116,23 @@ def test_alternatives_speak_of_the_tail_of_the_power_law():
     assert found.preferred_tail == (direct.preferred(0.1) or "power_law")
 
 
+def alternatives(tail):
+    """Of descending eigenvalues that all are in the tail."""
+    return tail_shapes.tail_alternatives(scaled_spectrum(np.sqrt(tail), 0.0, EPS, 1, tail.size), tail.size)
+
+
 def test_the_preferred_tail_has_the_name_of_its_metric():
     random = np.random.default_rng(1)
     x = (1 - random.random(30000)) ** -2.0
     cut_off = np.sort(x[random.random(x.size) < np.exp(-0.02 * (x - 1))])[::-1]
-    assert tail_shapes.tail_alternatives(np.sqrt(cut_off), cut_off.size).preferred_tail == "truncated_power_law"
+    assert alternatives(cut_off).preferred_tail == "truncated_power_law"
     power_law = np.sort(x[:500])[::-1]
-    assert tail_shapes.tail_alternatives(np.sqrt(power_law), 500).preferred_tail == "power_law"
+    assert alternatives(power_law).preferred_tail == "power_law"
 
 
 def test_a_lognormal_that_there_is_not_has_its_reason():
     logs = (-np.log(1 - (np.arange(50) + 0.5) / 50)) ** 1.5
-    found = tail_shapes.tail_alternatives(np.sqrt(np.exp(np.append(logs[::-1], 0.0))), 51)
+    found = alternatives(np.exp(np.append(logs[::-1], 0.0)))
     assert isinstance(found.lognormal_mu, ww.NotApplicable)
     assert isinstance(found.lognormal_sigma, ww.NotApplicable)
     assert (found.lognormal_R, found.lognormal_p) == (0.0, 1.0)
@@ -132,14 +144,14 @@ def test_the_middle_is_hills_estimate_of_the_upper_half(n):
     upper = values[n // 2 :]
     if upper.size < 2:
         with pytest.raises(ww.NotApplicable, match="upper half"):
-            estimators.alpha_mid(SINGULAR_VALUES[:n], *SHAPE)
+            estimators.alpha_mid(scaled_spectrum(SINGULAR_VALUES[:n], *SHAPE))
     else:
         expected = 1 + upper.size / np.log(upper / upper[0]).sum()
-        assert estimators.alpha_mid(SINGULAR_VALUES[:n], *SHAPE) == pytest.approx(expected, rel=1e-12)
+        assert estimators.alpha_mid(scaled_spectrum(SINGULAR_VALUES[:n], *SHAPE)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_start_at_the_peak_is_near_the_peak():
-    found = estimators.power_law_at_peak(SINGULAR_VALUES, *SHAPE)
+    found = estimators.power_law_at_peak(SPECTRUM)
     heights, edges = np.histogram(np.log10(EIGENVALUES), bins=100)
     peak = 10 ** edges[np.argmax(heights)]
     assert 0.95 * peak <= found.xmin_peak <= 1.5 * peak
@@ -158,25 +170,25 @@ def test_fingers_are_as_few_as_lower_alpha_enough(seed, fingers):
     values = np.linalg.svd(np.random.default_rng(seed).standard_normal((60, 40)), compute_uv=False)
     alphas = [tails.power_law(values[left_out:], 0.0, EPS, 60, 40, min_span=1.0).alpha for left_out in range(11)]
     assert fingers == next(f for f in range(11) if alphas[f] - min(alphas[f:]) < 1.0)
-    found = estimators.clipped_power_law(values, 0.0, EPS, 60, 40)
+    found = estimators.clipped_power_law(scaled_spectrum(values, 0.0, EPS, 60, 40))
     assert found.num_fingers == fingers
     assert found.alpha_clipped == pytest.approx(alphas[fingers], rel=1e-12)
 
 
 def test_no_fingers_in_a_clean_tail():
-    found = estimators.clipped_power_law(np.sqrt(BODY), 0.0, EPS, 300, 200)
+    found = estimators.clipped_power_law(scaled_spectrum(np.sqrt(BODY), 0.0, EPS, 300, 200))
     assert found.num_fingers == 0
     assert found.alpha_clipped == pytest.approx(tails.power_law(np.sqrt(BODY), 0.0, EPS, 300, 200).alpha)
 
 
 def test_at_most_so_many_fingers_and_half_of_the_values():
-    most = estimators.clipped_power_law(SINGULAR_VALUES, *SHAPE, max_fingers=3, threshold=1e-9)
+    most = estimators.clipped_power_law(SPECTRUM, max_fingers=3, threshold=1e-9)
     assert most.num_fingers <= 3
-    few = estimators.clipped_power_law(SINGULAR_VALUES[:4], *SHAPE, threshold=1e-9)
+    few = estimators.clipped_power_law(scaled_spectrum(SINGULAR_VALUES[:4], *SHAPE), threshold=1e-9)
     assert few.num_fingers <= 2
     for parameters in ({"threshold": 0.0}, {"max_fingers": -1}):
         with pytest.raises(ww.Refused, match="above 0"):
-            estimators.clipped_power_law(SINGULAR_VALUES, *SHAPE, **parameters)
+            estimators.clipped_power_law(SPECTRUM, **parameters)
 
 
 def farms(matrix, **parameters):
@@ -222,9 +234,9 @@ def test_the_ratio_of_sides_does_not_enter():
     whole, parts = [], []
     for matrix in (square, tall):
         values = np.linalg.svd(matrix, compute_uv=False)
-        whole.append(estimators.alpha_mid(values, 0.0, EPS, *matrix.shape))
+        whole.append(estimators.alpha_mid(scaled_spectrum(values, 0.0, EPS, *matrix.shape)))
         values = singular_values_of_parts(matrix[np.newaxis], rng(), side=50, samples=16)[0].ravel()
-        parts.append(estimators.alpha_mid(np.sort(values)[::-1], 0.0, EPS, 50, 50))
+        parts.append(estimators.alpha_mid(scaled_spectrum(np.sort(values)[::-1], 0.0, EPS, 50, 50)))
     assert whole[1] > 1.5 * whole[0]
     assert parts[1] == pytest.approx(parts[0], rel=0.05)
 
@@ -236,10 +248,10 @@ def test_parts_out_of_range_are_refused(parameters):
 
 
 def test_resamples_lie_around_alpha():
-    found = uncertainty.alpha_resamples(SINGULAR_VALUES, *SHAPE, rng())
+    found = uncertainty.alpha_resamples(SPECTRUM, rng())
     assert found.alpha_q16 < tails.power_law(SINGULAR_VALUES, *SHAPE).alpha < found.alpha_q84
     assert found.alpha_spread == (found.alpha_q84 - found.alpha_q16) / 2
-    assert found == uncertainty.alpha_resamples(SINGULAR_VALUES, *SHAPE, rng())
+    assert found == uncertainty.alpha_resamples(SPECTRUM, rng())
 
 
 def test_a_power_law_is_plausible_and_a_uniform_distribution_is_not():
@@ -249,7 +261,8 @@ def test_a_power_law_is_plausible_and_a_uniform_distribution_is_not():
         ::-1
     ]
     plausible, implausible = (
-        uncertainty.power_law_p(np.sqrt(values), 0.0, EPS, values.size, values.size, rng()) for values in (heavy, comb)
+        uncertainty.power_law_p(scaled_spectrum(np.sqrt(values), 0.0, EPS, values.size, values.size), rng())
+        for values in (heavy, comb)
     )
     assert plausible > 0.1
     assert implausible < 0.05
@@ -258,6 +271,6 @@ def test_a_power_law_is_plausible_and_a_uniform_distribution_is_not():
 def test_few_eigenvalues_are_not_resampled():
     for metric in (uncertainty.alpha_resamples, uncertainty.power_law_p):
         with pytest.raises(ww.NotApplicable, match="resampling needs 10"):
-            metric(SINGULAR_VALUES[:9], *SHAPE, rng())
+            metric(scaled_spectrum(SINGULAR_VALUES[:9], *SHAPE), rng())
         with pytest.raises(ww.Refused, match="replicas have no"):
-            metric(SINGULAR_VALUES, *SHAPE, rng(), replicas=0)
+            metric(SPECTRUM, rng(), replicas=0)

@@ -125,6 +125,7 @@ def spoilt(matrix) -> Spoilt:
             "unit, doc, key, standard_error and caveat of column 'm' are texts",
         ),
         (lambda: ww.metric(version="1", batched="yes", name="m")(lambda matrix: 0), "batched is True or False"),
+        (lambda: ww.metric(version="1", extra=None, name="m")(lambda matrix: 0), "extra is a text, not None"),
         (lambda: ww.metric(version="1", needs=["x"], name="m")(lambda matrix: 0), "needs is no mapping"),
         (lambda: ww.metric(version="1", needs={"x": 3}, name="m")(lambda x: 0), "need 'x' is no text"),
         (lambda: ww.metric(version="1")(3), "a metric is made of a function, not of a int"),

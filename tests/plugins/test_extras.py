@@ -2,12 +2,15 @@
 
 from importlib import metadata
 
+import numpy as np
 import pytest
 
 import ww_core as ww
+from ww_core.domain.request import Request
 from ww_core.plugins import extras
 from ww_core.plugins.discovery import load_plugins
-from ww_core.use_cases.listings import list_importers, list_loaders
+from ww_core.plugins.selection import select
+from ww_core.use_cases.listings import list_importers, list_loaders, list_metrics
 
 REQUIREMENTS = [
     "numpy>=1.26",
@@ -70,7 +73,33 @@ class OddFile(ww.Loader):
         raise NotImplementedError
 
 
+@ww.metric(version="1", extra="keras")
+def odd(n_rows):
+    """Needs more than is installed."""
+    return n_rows
+
+
+@ww.metric(version="1")
+def after_odd(odd):
+    """Needs what needs more than is installed."""
+    return odd + 1
+
+
+@ww.metric(version="1")
+def even(n_rows):
+    """Needs nothing."""
+    return 2 * n_rows
+
+
 class Plugin:
+    @ww.hookimpl
+    def ww_register_metrics(self):
+        return [odd, after_odd, even]
+
+    @ww.hookimpl
+    def ww_register_profiles(self):
+        return [ww.Profile(name="all", description="All of it.", metrics=("odd", "after_odd", "even"))]
+
     @ww.hookimpl
     def ww_register_importers(self):
         return [OddTable()]
@@ -80,13 +109,46 @@ class Plugin:
         return [OddFile()]
 
 
-def test_lists_of_loaders_and_importers_tell_it(monkeypatch):
+@pytest.fixture
+def nothing_is_installed(monkeypatch):
     def version(name):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(extras, "version", version)
+
+
+COMMAND = "pip install 'ww-core[keras]'"
+
+
+def test_lists_tell_it(nothing_is_installed):
     registry = load_plugins(objects=[Plugin()])
     rows = {row.get("loader") or row["importer"]: row for row in list_loaders(registry) + list_importers(registry)}
-    for name in ("odd-file", "odd-table"):
-        assert (rows[name]["extra"], rows[name]["install"]) == ("ww-core[keras]", "pip install 'ww-core[keras]'")
-    assert rows["safetensors"]["install"] == rows["report"]["install"] == ""
+    rows |= {row["column"]: row for row in list_metrics(registry)}
+    for name in ("odd-file", "odd-table", "odd"):
+        assert (rows[name]["extra"], rows[name]["install"]) == ("ww-core[keras]", COMMAND)
+    assert rows["safetensors"]["install"] == rows["report"]["install"] == rows["alpha"]["install"] == ""
+
+
+@pytest.mark.parametrize("name", ["odd", "after_odd"])
+def test_a_metric_that_is_named_and_lacks_an_extra_is_refused_in_one_sentence(nothing_is_installed, name):
+    with pytest.raises(ww.UsageError) as raised:
+        select(load_plugins(objects=[Plugin()]), Request(metrics=("even", name)))
+    assert str(raised.value) == f"metric {name!r} needs more than is installed: {COMMAND}"
+    assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize("profile", ["default", "all"])
+def test_a_profile_goes_on_without_a_metric_that_lacks_an_extra(nothing_is_installed, profile):
+    report = ww.analyze({"fc.weight": np.eye(3)}, plugins=[Plugin()], profile=profile)
+    assert report.layers[0].metrics["even"].number == 6
+    assert not {"odd", "after_odd"} & report.layers[0].metrics.keys()
+    assert not report.failures
+    left_out = [f"metric {name!r} needs more than is installed: {COMMAND}" for name in ("odd", "after_odd")]
+    assert [warning for warning in report.warnings if "installed" in warning] == left_out
+
+
+def test_with_its_extra_it_is_a_metric_like_others(monkeypatch):
+    monkeypatch.setattr(extras, "version", lambda _: "1")
+    report = ww.analyze({"fc.weight": np.eye(3)}, plugins=[Plugin()], metrics=["after_odd"])
+    assert report.layers[0].metrics["after_odd"].number == 4
+    assert not report.warnings

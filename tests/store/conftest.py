@@ -19,13 +19,14 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from sqlalchemy import select
+from sqlalchemy import MetaData, select
 
 import ww_core as ww
 from ww_core.cli.main import main
 from ww_core.domain.column import Column
 from ww_core.domain.outcome import Outcome, State
 from ww_core.store import tables
+from ww_core.store.exchange import staging
 from ww_core.store.records import DerivationRecord, Maker, OriginRecord
 from ww_core.store.store import open_store
 
@@ -40,6 +41,24 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("long_on_a_server") and item.get_closest_marker("postgres"):
             item.add_marker(pytest.mark.stress)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _equal_schemas_are_reflected_once():
+    """Find out what tables a folder's store has once for all stores of one schema, not at each of 600 imports."""
+    known = {}
+
+    class Reflected(MetaData):
+        def reflect(self, connection):
+            schema = tuple(connection.exec_driver_sql("SELECT name, sql FROM sqlite_schema").all())
+            if schema not in known:
+                super().reflect(connection)
+                known[schema] = self.tables
+            self.tables = known[schema]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(staging, "MetaData", Reflected)
+        yield
 
 
 def _server_programs() -> Path | None:
@@ -60,6 +79,13 @@ def _unprivileged() -> dict:
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
+def _in_memory() -> Path | None:
+    """Return a folder whose files stay in memory, if there is one with room: a new database is 300 new files."""
+    folder = Path("/dev/shm")
+    has_room = folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 2**30
+    return folder if has_room else None
+
+
 @pytest.fixture(scope="session")
 def postgresql_server():
     """Folder of the socket of a server that lives as long as the session (each xdist worker has its own)."""
@@ -69,7 +95,7 @@ def postgresql_server():
     if importlib.util.find_spec("psycopg") is None:
         pytest.skip("psycopg is not installed")
     identity = _unprivileged()
-    folder = Path(tempfile.mkdtemp(prefix="ww-pg-"))  # short: the path of a socket has about 100 characters
+    folder = Path(tempfile.mkdtemp(prefix="ww-pg-", dir=_in_memory()))  # short: a socket's path has 100 characters
     if identity:
         os.chown(folder, identity["user"], identity["group"])
 
@@ -83,9 +109,8 @@ def postgresql_server():
 
     try:
         server("initdb", "-U", "ww", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-        server(
-            "pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", f"-k {folder} -c listen_addresses= -c fsync=off"
-        )
+        settings = f"-k {folder} -c listen_addresses= -c fsync=off -c max_wal_size=64MB"
+        server("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", settings)
         try:
             yield folder
         finally:
@@ -94,28 +119,32 @@ def postgresql_server():
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def make_database(postgresql_server):
-    """A function that makes an empty database, or a copy of another, and returns its URL."""
+@pytest.fixture(scope="session")
+def administration(postgresql_server):
+    """A connection that makes and drops databases."""
     import psycopg
 
-    def administer(statement: str) -> None:
-        with psycopg.connect(host=str(postgresql_server), user="ww", dbname="postgres", autocommit=True) as connection:
-            connection.execute(statement)
+    with psycopg.connect(host=str(postgresql_server), user="ww", dbname="postgres", autocommit=True) as connection:
+        yield connection
 
+
+@pytest.fixture
+def make_database(postgresql_server, administration):
+    """A function that makes an empty database, or a copy of another, and returns its URL."""
+    by_files = " STRATEGY file_copy" if administration.info.server_version >= 150_000 else ""  # the only one before
     made = []
 
     def make(original: str | None = None, *, keep: bool = False) -> str:
         name = f"ww_{next(_numbers)}"
         template = urlsplit(original).path[1:] if original else "template1"
-        administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+        administration.execute(f"CREATE DATABASE {name} TEMPLATE {template}{by_files}")
         if not keep:
             made.append(name)
         return f"postgresql://ww@/{name}?host={postgresql_server}"
 
     yield make
     for name in made:
-        administer(f"DROP DATABASE {name} WITH (FORCE)")
+        administration.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -13,7 +13,7 @@ import pytest
 import ww_core as ww
 from ww_core.store.store import open_store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.migrations]
 
 PLACE = 3
 

@@ -15,6 +15,8 @@ import ww_core as ww
 from ww_core.store import migrate
 from ww_core.store.store import open_store
 
+pytestmark = pytest.mark.migrations
+
 REVISIONS = Path(__file__).parent / "revisions"
 
 LATER = """

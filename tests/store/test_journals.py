@@ -15,6 +15,8 @@ import pytest
 import ww_core as ww
 from ww_core.store.store import open_existing_store, open_store, upgrade_store
 
+pytestmark = pytest.mark.migrations
+
 MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 

@@ -11,7 +11,7 @@ import pytest
 from ww_core.errors import StoreError
 from ww_core.store.store import open_store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.migrations]
 
 LAYERS = 60
 

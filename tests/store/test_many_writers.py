@@ -8,6 +8,8 @@ import pytest
 
 import ww_core as ww
 
+pytestmark = pytest.mark.migrations
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

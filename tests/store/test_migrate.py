@@ -19,6 +19,8 @@ from ww_core.store import migrate, tables
 from ww_core.store.engine import Location, connect
 from ww_core.store.store import open_store, upgrade_store
 
+pytestmark = pytest.mark.migrations
+
 CHECKOUT = Path(migrate.__file__).parents[2]
 
 GOOD = """

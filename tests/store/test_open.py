@@ -23,6 +23,8 @@ from ww_core.store import migrate, tables
 from ww_core.store.engine import Location
 from ww_core.store.store import default_location, open_store
 
+pytestmark = pytest.mark.migrations
+
 
 def add_model(store, name: str) -> None:
     with store._writing() as connection:

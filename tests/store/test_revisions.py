@@ -24,6 +24,8 @@ from ww_core.store import migrate
 from ww_core.store.engine import Location, connect
 from ww_core.store.store import open_store, upgrade_store
 
+pytestmark = pytest.mark.migrations
+
 FOLDER = Path(__file__).parent / "revisions"
 KEPT = sorted(path.name.partition(".")[0] for path in FOLDER.glob("*.sqlite.xz"))
 OLD = [revision for revision in KEPT if revision != migrate.SCHEMA_HEAD]

@@ -14,6 +14,8 @@ from ww_core.store import migrate, tables
 from ww_core.store.engine import Location, connect
 from ww_core.store.store import open_store
 
+pytestmark = pytest.mark.migrations
+
 DIGEST = "0" * 63
 
 

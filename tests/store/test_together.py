@@ -9,7 +9,7 @@ ROUNDS = 4
 
 PEOPLE = ("ann", "bob")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.migrations]
 
 
 def drawn(*seed):

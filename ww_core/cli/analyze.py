@@ -42,6 +42,16 @@ def analyze(
     precision: Annotated[
         str, typer.Option("--precision", metavar="NAME", help="Of the spectra: float64, or float32 (faster, coarser).")
     ] = "float64",
+    control: Annotated[
+        str | None,
+        typer.Option(
+            "--control",
+            metavar="permuted|random",
+            help="Analyse, in place of the network, its control: all elements of each tensor permuted, or weights "
+            "drawn at random in the same shapes. It is stored as NAME~permuted or NAME~random.",
+            callback=options.not_empty,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
     spectra: Annotated[
         bool, typer.Option("--spectra/--no-spectra", help="Store spectra, so that metrics can be added later.")
@@ -88,6 +98,7 @@ def analyze(
             executor=executor,
             device=device,
             precision=precision,  # type: ignore[arg-type]  # it is checked where it is used
+            control=control,
             loader=loader,
             keep_spectra=spectra,
             rehash=rehash,

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 def metrics(
     ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
 ) -> None:
-    """List every column of every metric: scope, direction, unit, version, needs, parameters."""
+    """List every column of every metric: scope, direction, unit, version, needs, parameters, what to install."""
     from ww_core.use_cases.listings import list_metrics
 
     session: Session = ctx.obj
-    optional = ("key", "needs", "metric", "type", "version", "parameters", "on_request", "unit")
+    optional = ("key", "needs", "metric", "type", "version", "parameters", "extra", "on_request", "unit")
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     rows = list_metrics(session.registry())
     if output.format != "table":
         _print(rows, output)
         return
     caveats = {row["column"]: row.pop("caveat") for row in rows}
-    _print(rows, output, optional=optional)
+    _print(rows, output, optional=optional, if_any=["install"])
     for column, caveat in caveats.items():
         if caveat:
             output.line()

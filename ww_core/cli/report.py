@@ -74,6 +74,8 @@ def print_report(report: AnalysisReport, output: Output, scope: RowScope) -> Non
 def _print_tables(report: AnalysisReport, output: Output, scope: RowScope) -> None:
     name = f"{report.model}@{report.version}" if report.model else "unnamed"
     output.line(f"{name}  {report.source}  digest {report.digest[:DIGEST_SHOWN]}  profile {report.run.profile}")
+    if report.run.control:
+        output.line(str(report.run.control))
     output.line()
     if scope == "matrix":
         printed = [_print_matrices(report, output), _print_layers(report, output, scope)]

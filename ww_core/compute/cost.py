@@ -29,6 +29,9 @@ store make."""
 THREAD_BYTES = 2**24
 """Blocks that are widened, and what BLAS and the allocator keep, for each thread."""
 
+ORDERING_BYTES, PERMUTING_BYTES = 28, 2**24
+"""Of each element that is permuted, while random words are ordered; and most of that, as it is done part by part."""
+
 CPU_PIECE_BYTES = 2**19
 """What the CPU decomposes at once, if one entry is not more."""
 
@@ -98,10 +101,15 @@ class CostModel:
         """Return the bytes of the Python objects that so many matrices are."""
         return matrices * (MATRIX_BYTES + self.columns * VALUE_BYTES)
 
-    def layer(self, layer: Layer) -> Cost:
-        """Return what it takes to read a layer, and to widen its tensors where metrics want that."""
+    def layer(self, layer: Layer, making: int = 0) -> Cost:
+        """Return what it takes to read a layer, and to widen its tensors where metrics want that.
+
+        Args:
+            layer: The layer.
+            making: Bytes that are held while one of its tensors is made.
+        """
         copies = sum(own.copies for own in self.of_layer)
-        return Cost(sum(spec.nbytes for spec in layer.tensors), 8 * layer.size * copies, layer.size)
+        return Cost(sum(spec.nbytes for spec in layer.tensors), 8 * layer.size * copies + making, layer.size)
 
     def at_most(self, layer: Layer, plan: MatrixPlan) -> int:
         """Return the bytes that one worker takes for a layer and all matrices of a plan, on the CPU, at most."""
@@ -157,5 +165,7 @@ def _spectrum_bytes(layer: Layer, plan: MatrixPlan, kind: SpectrumKind, piece_by
     pieces = math.ceil(plan.entries * size * item / piece)
     permuted = 0
     if kind.randomized is not None and not plan.is_complex:
-        permuted = plan.entries * size * (24 + layer.weight.nbytes // layer.weight.size)
+        elements = plan.entries * size
+        permuted = elements * (8 + 3 * (layer.weight.nbytes // layer.weight.size))
+        permuted += min(ORDERING_BYTES * elements, PERMUTING_BYTES)
     return permuted + min(threads, pieces) * (held + THREAD_BYTES)

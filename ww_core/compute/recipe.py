@@ -134,6 +134,7 @@ def _prepare(recipe: Recipe) -> _Ready:
     from ww_core.plugins.discovery import load_plugins
     from ww_core.plugins.selection import select
     from ww_core.plugins.variants import ready_device
+    from ww_core.sources.control import controlled
     from ww_core.sources.digests import tensors_of
     from ww_core.sources.opening import close_checkpoint, find_source, open_checkpoint
 
@@ -151,6 +152,7 @@ def _prepare(recipe: Recipe) -> _Ready:
         source = find_source(recipe.address, registry)
         checkpoint, loader = open_checkpoint(source, registry, recipe.loader)
         opened.callback(close_checkpoint, checkpoint)
+        checkpoint = controlled(checkpoint, loader, recipe.request)
         there = {spec.name: (spec.dtype, spec.shape) for spec in tensors_of(checkpoint)}
         reading = partial(ReadingByContent, checkpoint, loader, source.label, there)
     except MissingExtraError as error:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ww_core.compute.reading import Reading
     from ww_core.contracts.device import Device
     from ww_core.contracts.loader import Checkpoint
-    from ww_core.domain.layer import TensorSpec
+    from ww_core.domain.layer import Layer, TensorSpec
     from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import Selection
     from ww_core.spectral.sharing import Share
@@ -159,7 +159,7 @@ class Worker:
         costly = [own for own in layer.matrices if own.lacking or own.of_weights]
         if not costly and not layer.of_weights:
             return
-        cost = self._costs.layer(header)
+        cost = self._costs.layer(header, self._making_bytes(header))
         if excess := cost.excess(self._memory):
             layer.tensors.refuse(header.tensors, excess)
             return
@@ -177,6 +177,13 @@ class Worker:
                 sequence.lost(excess)
             else:
                 layer.costs.append(cost)
+
+    def _making_bytes(self, header: Layer) -> int:
+        """Return what is held while a tensor of a layer is made; where that cannot be told, reading it says why."""
+        try:
+            return max(self._checkpoint.making_bytes(spec) for spec in header.tensors)
+        except all_but_interrupts():
+            return 0
 
     def _changed(self, own: _Layer) -> bool:
         """Tell whether the file is no longer the one that was digested: its content would get a wrong address."""

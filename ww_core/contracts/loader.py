@@ -93,6 +93,10 @@ class Checkpoint(ABC):
         """Return the bytes that are read of a tensor: where this is not overridden, those of all its numbers."""
         return tensor.size * ITEM_SIZES.get(tensor.dtype, 8)
 
+    def making_bytes(self, tensor: TensorSpec) -> int:  # noqa: ARG002 - nothing is made
+        """Return the bytes that are held while a tensor is made, besides its numbers; 0 where it is only read."""
+        return 0
+
     def checksums(self, tensor: TensorSpec | SkippedTensor) -> tuple[Checksum, ...]:  # noqa: ARG002 - it knows none
         """Return what the container says of the bytes in which a tensor lies; nothing where it says nothing."""
         return ()

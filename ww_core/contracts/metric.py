@@ -62,6 +62,7 @@ class Quantity:
         resolution: ``full`` asks for a spectrum that is exact at the small end.
         batched: Whether ``matrix`` is given as (B, rows, cols).
         on_request: Whether a profile that selects everything leaves it out.
+        extra: The extra of ww that installs what it needs; empty if nothing is needed.
         key: Permanent key, ``plugin:name``; empty for its qualified name.
     """
 
@@ -75,6 +76,7 @@ class Quantity:
     resolution: Resolution = "standard"
     batched: bool = False
     on_request: bool = False
+    extra: str = ""
     result: type | None = None
     key: str = ""
 
@@ -177,6 +179,7 @@ def metric(
     resolution: Resolution = "standard",
     batched: bool = False,
     on_request: bool = False,
+    extra: str = "",
     key: str = "",
     caveat: str = "",
 ) -> Callable[[Decorated], Quantity]:
@@ -197,6 +200,8 @@ def metric(
         resolution: ``full`` for a spectrum that is exact at the small end (such a metric is on request).
         batched: ``matrix`` comes as (B, rows, cols).
         on_request: Left out unless selected by name.
+        extra: The extra of ww that installs what it imports, inside the function. Where that is not installed, it is
+            refused if selected by name, and else left out.
         key: The first qualified name, ``plugin:name``, of a metric that has moved to another plugin or has another name
             now: stored values and random numbers belong to it.
         caveat: One sentence that says why models must not be ranked by its plain mean; fields of a dataclass say it
@@ -221,6 +226,7 @@ def quantity(
     resolution: Resolution = "standard",
     batched: bool = False,
     on_request: bool = False,
+    extra: str = "",
     key: str = "",
 ) -> Callable[[Decorated], Quantity]:
     """Make a quantity: like a metric, computed once and shared, but not stored. Options as for ``metric``."""
@@ -234,7 +240,8 @@ def _declare(function: Any, *, stored: bool, options: Mapping[str, Any], unknown
     name = options["name"] or function.__name__
     faults = [f"unknown option {option!r}" for option in unknown]
     faults += _option_faults(name, options)
-    needs, need_faults = _needs(function, options["needs"] or {})
+    signature = inspect.signature(function)
+    needs, need_faults = _needs(signature, options["needs"] or {})
     faults += need_faults
     parameters: tuple[Parameter, ...] = ()
     columns: tuple[Column, ...] = ()
@@ -242,8 +249,9 @@ def _declare(function: Any, *, stored: bool, options: Mapping[str, Any], unknown
     try:
         parameters = parameters_of_function(function)
         if stored:
-            result = _result_class(function)
-            columns = tuple(_columns_of(result)) if result else (_column_of(function, name, options),)
+            returned = _returned(function, signature)
+            result = returned if isinstance(returned, type) and dataclasses.is_dataclass(returned) else None
+            columns = tuple(_columns_of(result)) if result else (_column_of(function, returned, name, options),)
             faults += _column_faults(columns, result, options)
     except TypeError as error:
         faults.append(str(error))
@@ -260,6 +268,7 @@ def _declare(function: Any, *, stored: bool, options: Mapping[str, Any], unknown
         resolution=options["resolution"],
         batched=options["batched"],
         on_request=options["on_request"] or options["resolution"] == "full",
+        extra=options["extra"],
         result=result,
         key=options["key"],
     )
@@ -279,6 +288,8 @@ def _option_faults(name: Any, options: Mapping[str, Any]) -> Iterator[str]:
     for switch in ("batched", "on_request"):
         if not isinstance(options[switch], bool):
             yield f"{switch} is True or False, not {options[switch]!r}"
+    if not isinstance(options["extra"], str):
+        yield f"extra is a text, not {options['extra']!r}"
 
 
 def key_fault(key: object) -> str:
@@ -287,11 +298,11 @@ def key_fault(key: object) -> str:
     return "" if plugin and name else f"key {key!r} is not of the form plugin:name"
 
 
-def _needs(function: Decorated, renamed: Any) -> tuple[dict[str, str], list[str]]:
+def _needs(signature: inspect.Signature, renamed: Any) -> tuple[dict[str, str], list[str]]:
     if not isinstance(renamed, Mapping):
         return {}, ["needs is no mapping of parameters to names"]
     needs, faults = {}, []
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in signature.parameters.values():
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
             faults.append(f"{parameter} is not allowed: every need and parameter has a name")
         elif parameter.kind is not parameter.KEYWORD_ONLY:
@@ -305,20 +316,15 @@ def _needs(function: Decorated, renamed: Any) -> tuple[dict[str, str], list[str]
     return needs, faults
 
 
-def _returned(function: Decorated) -> Any:
+def _returned(function: Decorated, signature: inspect.Signature) -> Any:
     """Return what the function's return annotation means; None if it has none, or none that can be resolved."""
-    annotation = inspect.signature(function).return_annotation
+    annotation = signature.return_annotation
     if annotation is inspect.Signature.empty:
         return None
     try:
         return resolved(annotation, namespace_of(function))
     except TypeError:
         return None
-
-
-def _result_class(function: Decorated) -> type | None:
-    returned = _returned(function)
-    return returned if isinstance(returned, type) and dataclasses.is_dataclass(returned) else None
 
 
 def _columns_of(result: type) -> Iterator[Column]:
@@ -330,12 +336,12 @@ def _columns_of(result: type) -> Iterator[Column]:
         yield Column(field.name, _column_type(hint), **field.metadata.get("ww", {}))
 
 
-def _column_of(function: Decorated, name: str, options: Mapping[str, Any]) -> Column:
+def _column_of(function: Decorated, returned: Any, name: str, options: Mapping[str, Any]) -> Column:
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
     # Renamed, it is found under the name that its key tells.
     key = str(options["key"]).rpartition(":")[2]
     described = {"better": options["better"], "unit": options["unit"], "caveat": options["caveat"]}
-    return Column(name, _column_type(_returned(function)), doc=doc, key=key, **described)
+    return Column(name, _column_type(returned), doc=doc, key=key, **described)
 
 
 def _column_faults(columns: tuple[Column, ...], result: type | None, options: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from ww_core.domain.control import ControlInfo
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.report import (
     Aggregate,
@@ -93,6 +94,7 @@ class StoredAnalysis(NamedTuple):
         profile: What its profile was called.
         source: Name of the source.
         digest: Content address of the checkpoint.
+        control: Which control it is, if it is one.
         provisional: Whether some tensor of it could not be read.
         parameters: Numbers in all its tensors.
         chosen_layers: Globs that chose layers; empty for all.
@@ -107,6 +109,7 @@ class StoredAnalysis(NamedTuple):
     profile: str
     source: str
     digest: str
+    control: ControlInfo | None
     provisional: bool
     parameters: int
     chosen_layers: tuple[str, ...]
@@ -155,7 +158,7 @@ def report_of(analysis: StoredAnalysis, model: str, version: str) -> AnalysisRep
         model=model,
         version=version,
         digest=analysis.digest,
-        run=RunInfo(analysis.run, analysis.profile, end.state, end.computed, end.reused, end.seconds),
+        run=RunInfo(analysis.run, analysis.profile, end.state, end.computed, end.reused, end.seconds, analysis.control),
         coverage=Coverage(
             parameters=analysis.parameters,
             parameters_analyzed=sum(weights.values()),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ww_core.domain.control import MARK
 from ww_core.domain.expressions.arithmetic import Summary, evaluate, holds, summaries_of
 from ww_core.domain.globs import matches
 from ww_core.errors import NotApplicable, NoValue, UnknownNameError, UsageError
@@ -50,6 +51,10 @@ class ModelChoice:
         for glob in (*self.models, *self.without):
             if not any(matches(name, glob) for name in known):
                 raise UnknownNameError("model", glob, known, "ww show")
+
+    def names_control(self, model: str) -> bool:
+        """Whether a control is meant though a network would be, too: by its name, or by a glob with its mark."""
+        return any(glob == model or (MARK in glob and matches(model, glob)) for glob in self.models)
 
     def keeps(self, model: str, series: Sequence[str]) -> bool:
         """Whether a model is meant."""

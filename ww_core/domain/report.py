@@ -15,6 +15,7 @@ from ww_core.errors import NotStoredError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ww_core.domain.control import ControlInfo
     from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.run import LayerCoverage
 
@@ -49,7 +50,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """The run that a report shows: ``done``, or ``interrupted``. ``computed`` and ``reused`` count spectra."""
+    """The run that a report shows: ``done``, or ``interrupted``. ``computed`` and ``reused`` count spectra.
+
+    ``control`` says which control of a network was analysed; None if it was the network itself.
+    """
 
     id: int
     profile: str
@@ -57,6 +61,7 @@ class RunInfo:
     computed: int
     reused: int
     seconds: float
+    control: ControlInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

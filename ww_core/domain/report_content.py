@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn, TypeVar
 
+from ww_core.domain.control import CONTROLS, ControlInfo, ControlledNetwork
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.report import (
     PLACES,
@@ -100,6 +101,10 @@ class _Field:
             self.refuse(f"the field {key!r} is missing: write it anew with `ww show MODEL --json`")
         return self._member(key, members[key])
 
+    def has(self, key: str) -> bool:
+        """Tell whether an object has something under a key that older programs do not write."""
+        return self._object().get(key) is not None
+
     def members(self) -> list[_Field]:
         """Return all members of an object."""
         return [self._member(key, value) for key, value in self._object().items()]
@@ -134,6 +139,12 @@ class _Field:
         if type(value) is not int or not least <= value <= LARGEST_INTEGER:
             self.refuse(f"a whole number from {least} on is expected, not {_kind(value)}")
         return value
+
+    def integer(self) -> int:
+        """Return a whole number, which may be negative, and as large as it likes."""
+        if type(self.value) is not int:
+            self.refuse(f"a whole number is expected, not {_kind(self.value)}")
+        return self.value
 
     def number(self) -> float:
         """Return a finite number, a whole one as it is."""
@@ -199,6 +210,19 @@ def _run(field: _Field) -> RunInfo:
         computed=field.at("computed").count(),
         reused=field.at("reused").count(),
         seconds=field.at("seconds").number(),
+        control=_control(field.at("control")) if field.has("control") else None,
+    )
+
+
+def _control(field: _Field) -> ControlInfo:
+    return ControlInfo(
+        kind=field.at("kind").one_of(CONTROLS),
+        seed=field.at("seed").integer(),
+        of=tuple(
+            field.at("of").each(
+                lambda own: ControlledNetwork(own.at("digest").text(), own.at("model").text(), own.at("version").text())
+            )
+        ),
     )
 
 

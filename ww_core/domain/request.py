@@ -28,6 +28,7 @@ class Request:
         include_buffers: Whether buffers are layers too.
         seed: Seed of everything random.
         precision: Of the arithmetic behind spectra of standard resolution.
+        control: The control that is analysed in place of the network, ``permuted`` or ``random``; empty for none.
     """
 
     profile: str = "default"
@@ -40,6 +41,7 @@ class Request:
     include_buffers: bool = False
     seed: int = 0
     precision: Precision = "float64"
+    control: str = ""
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Request:

@@ -16,7 +16,9 @@ from ww_core.domain.layer import LayerKind
 from ww_core.domain.request import Request
 from ww_core.domain.spectrum import SpectrumKind
 from ww_core.errors import PluginError, UsageError
+from ww_core.plugins.extras import to_install
 from ww_core.plugins.isolation import all_but_interrupts, kind_of, sentence_of
+from ww_core.plugins.links import needs_of
 from ww_core.plugins.resolver import Node, resolve
 from ww_core.plugins.variants import read_spec, value_of
 
@@ -60,6 +62,7 @@ class Selection:
         columns: Columns asked for, in the order of display.
         extractors: Variants by kind of layer, the primary one first.
         precision: Of the arithmetic behind spectra of standard resolution.
+        left_out: What the profile selects and is not computed, because an extra is not installed, a sentence each.
     """
 
     profile: Profile
@@ -69,6 +72,7 @@ class Selection:
     columns: tuple[SelectedColumn, ...]
     extractors: Mapping[LayerKind, tuple[ExtractorVariant, ...]]
     precision: Precision
+    left_out: tuple[str, ...]
 
     @functools.cached_property
     def by_identity(self) -> Mapping[str, Node]:
@@ -154,7 +158,8 @@ def select(registry: Registry, request: Request) -> Selection:
     """Bring a request to names, parameters and identities.
 
     Raises:
-        UsageError: A profile, metric, extractor or parameter is unknown, ambiguous, or has a value it cannot have.
+        UsageError: A profile, metric, extractor or parameter is unknown, ambiguous, or has a value it cannot have; or a
+            metric that the request names needs an extra that is not installed.
     """
     owned = registry.profiles.find(request.profile)
     profile = owned.object
@@ -164,6 +169,11 @@ def select(registry: Registry, request: Request) -> Selection:
         chosen = _chosen_columns(registry, request.metrics)
     else:
         chosen = _chosen_columns(registry, profile.metrics, owned.plugin)
+    quantities = dict.fromkeys(qualified for qualified, _ in chosen)
+    lacking = _lacking(registry, quantities)
+    if lacking and request.metrics:
+        raise UsageError(next(iter(lacking.values())))
+    chosen = [(qualified, column) for qualified, column in chosen if qualified not in lacking]
     quantities = dict.fromkeys(qualified for qualified, _ in chosen)
     variant = functools.cache(functools.partial(_variant, registry))  # most kinds of layers share one
     nodes = resolve(registry, quantities, profile_parameters, parameters, request.seed, request.precision)
@@ -189,7 +199,24 @@ def select(registry: Registry, request: Request) -> Selection:
         ),
         extractors=extractors,
         precision=request.precision,
+        left_out=tuple(lacking.values()),
     )
+
+
+def _lacking(registry: Registry, selected: Iterable[str]) -> dict[str, str]:
+    """Return those that lack an extra, or need something that lacks one, and a sentence on each."""
+
+    @functools.cache
+    def command(qualified: str) -> str:
+        owned = registry.quantities[qualified]
+        needed = (command(need.quantity) for need in needs_of(owned, registry) if need.quantity)
+        return to_install(owned.object.extra) or next(filter(None, needed), "")
+
+    return {
+        qualified: f"metric {registry.quantities[qualified].name!r} needs more than is installed: {command(qualified)}"
+        for qualified in selected
+        if command(qualified)
+    }
 
 
 def pinned(registry: Registry, request: Request) -> Request:

@@ -1,4 +1,4 @@
-"""Pure functions on arrays: singular values, power-law fits, statistics, permutations. Public; numpy and no more."""
+"""Pure functions on arrays: singular values, power-law fits, statistics, permutations. Public; NumPy, SciPy to sort."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ww_core.spectral.marchenko_pastur import (
     marchenko_pastur_edges,
     tracy_widom_quantile,
 )
+from ww_core.spectral.normal import normal_blocks
 from ww_core.spectral.permutation import permutation, permuted
 from ww_core.spectral.power_law import PowerLawFit, fit_power_law
 from ww_core.spectral.scaling import NotFiniteError, exponents_of, unscaled, widened
@@ -38,6 +39,7 @@ __all__ = [
     "marchenko_pastur_cdf",
     "marchenko_pastur_edges",
     "moments",
+    "normal_blocks",
     "permutation",
     "permuted",
     "quantiles",

@@ -11,6 +11,8 @@ import numpy as np
 from ww_core.errors import NotApplicable, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
@@ -19,7 +21,10 @@ FEWEST = 10
 """Eigenvalues in a bulk: with fewer, its shape says nothing."""
 
 ROUNDS = 100
-"""Rounds in which a corrected variance converges: a few, unless half of the eigenvalues are spikes near the bulk."""
+"""Rounds in which a corrected variance converges: a few, unless many spikes meet the bulk on the way."""
+
+TINY = 1e-200
+"""What counts as zero where something is divided by its root."""
 
 TAIL = np.array([0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02, 0.01, 0.005, 0.001, *(10.0**-k for k in range(4, 13))])
 QUANTILES = np.array(
@@ -108,12 +113,7 @@ def fit_marchenko_pastur(
     splits = _Splits(above, N, M - (kept.size - above.size) / n_matrices, n_matrices, level)
     noise = distance_of_noise(M, n_matrices)
     best: MarchenkoPasturFit | None = None
-    tried: set[int] = set()
-    for start in splits.consistent():
-        k, variance = splits.corrected(start)
-        if k in tried:
-            continue
-        tried.add(k)
+    for k, variance in splits.corrected():
         fit = splits.fit(k, variance)
         if fit.num_spikes == k and (best is None or fit.D < best.D):
             best = fit
@@ -150,26 +150,46 @@ class _Splits:
         found: list[int] = (counts == np.arange(counts.size)).nonzero()[0].tolist()
         return found
 
-    def corrected(self, k: int) -> tuple[int, float]:
-        """The split from k down that is consistent with its corrected variance, which is larger, and the variance."""
-        while True:
-            variance = self._corrected_variance(k)
-            counted = self._count(variance * float(self._largest[k]))
-            if counted >= k:
-                return k, variance
-            k = counted
+    def corrected(self) -> Iterator[tuple[int, float]]:
+        """From each consistent k down the split that is so with its corrected, larger variance; that variance."""
+        seen: set[int] = set()
+        for start in self.consistent():
+            k = start
+            while k not in seen:  # else it would go the same way once more
+                seen.add(k)
+                variance = self._corrected_variance(k)
+                counted = self._count(variance * float(self._largest[k]))
+                if counted >= k:
+                    yield k, variance
+                    break
+                k = counted
 
     def _corrected_variance(self, k: int) -> float:
+        """The smallest variance above the raw one that is what the formula makes of it: Newton's steps from below.
+
+        What a spike takes is a convex function of the variance up to where the spike meets the bulk, and a line from
+        there on. So no step goes too far that does not pass the next such point.
+        """
         N, M, raw = float(self._N[k]), float(self._M[k]), float(self._variances[k])
-        spikes, variance = self._above[:k], raw
+        centre, root = N + M, math.sqrt(N * M)
+        variance, above = raw, self._above[:k]
         for _ in range(ROUNDS):
-            centred = spikes / variance - (N + M)
-            at_edge = 2.0 * math.sqrt(N * M)
-            np.maximum(centred, at_edge, out=centred)
-            squares = 0.5 * (centred + np.sqrt((centred - at_edge) * (centred + at_edge)))  # theta_i**2 / sigma**2
-            last, variance = variance, raw + variance * float((1.0 / squares).sum()) / self._n_matrices
-            if variance - last <= 1e-12 * variance:
-                break
+            edge = variance * (centre + 2.0 * root)
+            spikes = above[: above.size - int(above[::-1].searchsorted(edge, side="right"))]
+            ratios = spikes / variance
+            centred = ratios - centre
+            products = (centred - 2.0 * root) * (centred + 2.0 * root)
+            roots = np.sqrt(np.maximum(products, TINY, out=products))
+            inverse = 2.0 / (centred + roots)  # sigma**2 / theta_i**2
+            taken = float(np.add.reduce(inverse)) + (k - spikes.size) / root
+            lost = variance * taken / self._n_matrices + raw - variance
+            if lost <= 1e-12 * variance:
+                return variance + lost
+            # By how much the formula rises with the variance.
+            slope = (taken + float((ratios / roots).dot(inverse))) / self._n_matrices
+            newton = lost / (1.0 - slope) if slope < 1.0 else math.inf
+            meeting = float(spikes[-1]) / (centre + 2.0 * root) if spikes.size else math.inf
+            variance = max(min(variance + newton, meeting), variance + lost)
         return variance
 
     def _count(self, threshold: float) -> int:

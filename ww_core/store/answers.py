@@ -10,12 +10,15 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, select
 
 from ww_core.domain.answer import CoveredLayer, PlannedColumn, RunEnd, StoredAnalysis
+from ww_core.domain.control import TRANSFORM, Control, ControlInfo, ControlledNetwork
 from ww_core.domain.identity import PRECISION, spectrum_identity
 from ww_core.domain.outcome import Outcome
 from ww_core.domain.report import Failure, ReportColumn, Skip
 from ww_core.domain.spectrum import SpectrumKind
 from ww_core.errors import StoreError
 from ww_core.store import tables as t
+from ww_core.store.families import parents_of
+from ww_core.store.labels import newest_label
 from ww_core.store.origins import origins_of
 from ww_core.store.records import ColumnOrigin
 from ww_core.store.rows import chunks, execute
@@ -83,6 +86,7 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
         profile=run.profile,
         source=run.source,
         digest=run.digest,
+        control=_control(connection, run),
         provisional=run.provisional,
         parameters=run.parameters,
         chosen_layers=tuple(json.loads(run.layers)),
@@ -92,6 +96,19 @@ def stored_analysis(connection: Connection, number: int, end: RunEnd | None = No
         skipped=[Skip(own.name, own.reason) for own in stored_tensors(connection, run.structure)],
         model=known(run.model_subject_id, "model"),
     )
+
+
+def _control(connection: Connection, run: Any) -> ControlInfo | None:
+    """Tell which control a run analysed, and of what; None if it analysed a network."""
+    asked = json.loads(run.request)
+    if not asked.get("control"):
+        return None
+    control = Control(asked["control"], asked.get("seed", 0))
+    found = []
+    for digest in parents_of(connection, run.digest, TRANSFORM, control.parameters):
+        named = newest_label(connection, digest)
+        found.append(ControlledNetwork(digest, named.model, named.version) if named else ControlledNetwork(digest))
+    return ControlInfo(control.kind, control.seed, tuple(found))
 
 
 def origins_of_run(connection: Connection, number: int) -> list[ColumnOrigin]:

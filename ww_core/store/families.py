@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, bindparam, select
 
 from ww_core.domain.identity import canonical_json, digest_of
 from ww_core.errors import NotStoredError
@@ -73,6 +73,25 @@ def record_derivation(connection: Connection, record: DerivationRecord) -> None:
         for position, parent in enumerate(record.parents)
     ]
     insert_missing(connection, t.derivation_parent, parents)
+
+
+def parents_of(connection: Connection, digest: str, transform: str, parameters: Mapping[str, Any]) -> list[str]:
+    """List the digests of all that a checkpoint was made from by a transform, in the order of recording."""
+    asked = {"digest": digest, "transform": transform, "parameters": canonical_json(dict(parameters))}
+    return list(dict.fromkeys(connection.scalars(_PARENTS, asked)))
+
+
+_PARENTS = (
+    select(t.derivation_parent.c.checkpoint)
+    .join(t.derivation, t.derivation.c.id == t.derivation_parent.c.derivation_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.derivation.c.checkpoint_id)
+    .where(
+        t.checkpoint.c.digest == bindparam("digest"),
+        t.derivation.c.transform == bindparam("transform"),
+        t.derivation.c.parameters == bindparam("parameters"),
+    )
+    .order_by(t.derivation.c.created_at, t.derivation.c.digest, t.derivation_parent.c.position)
+)
 
 
 def derivation_digest(record: DerivationRecord) -> str:

@@ -158,11 +158,9 @@ def _by_digest_prefix(connection: Connection, prefix: str) -> CheckpointRef | No
 
 def newest_name(connection: Connection, digest: str) -> CheckpointRef:
     """Return a checkpoint, named by its whole digest, under its newest label, if it has one."""
-    named = connection.execute(_LABELLED.where(t.checkpoint.c.digest == digest).add_columns(_label.created_at)).all()
+    named = newest_label(connection, digest)
     if named:
-        # By what is stored, not by keys, which are others where a store was imported.
-        *label, _ = max(named, key=lambda own: (own.created_at, own.name, own.version))
-        return StoredLabel(*label).ref
+        return named
     newest = (
         select(t.structure.c.digest)
         .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
@@ -173,6 +171,16 @@ def newest_name(connection: Connection, digest: str) -> CheckpointRef:
         .order_by(func.coalesce(func.max(t.run.c.started_at), "").desc(), t.structure.c.digest)
     )
     return CheckpointRef(digest, connection.execute(newest.limit(1)).scalar_one())
+
+
+def newest_label(connection: Connection, digest: str) -> CheckpointRef | None:
+    """Return a checkpoint under its newest label; None if it has none, or is not stored."""
+    named = connection.execute(_LABELLED.where(t.checkpoint.c.digest == digest).add_columns(_label.created_at)).all()
+    if not named:
+        return None
+    # By what is stored, not by keys, which are others where a store was imported.
+    *label, _ = max(named, key=lambda own: (own.created_at, own.name, own.version))
+    return StoredLabel(*label).ref
 
 
 def label_key(connection: Connection, ref: CheckpointRef) -> int | None:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
+from ww_core.domain.control import TRANSFORM
 from ww_core.domain.model_values import ModelColumn, ModelRow, ModelValues, Standing
 from ww_core.domain.report import Aggregate
 from ww_core.errors import NotStoredError, UnknownNameError, UsageError
@@ -126,15 +127,18 @@ def _versions(connection: Connection, profile: str, models: ModelChoice, *, ever
         raise NotStoredError("no model is stored here: `ww analyze` makes one")
     members = _series(connection, reported=False)
     models.check(by_model, {own for series in members.values() for own in series})
+    controls = set(connection.scalars(_CONTROLS, {"transform": TRANSFORM}))
+    left_out = {model for model in controls if not models.names_control(model)}
     labels: list[Any] = []
-    for model in sorted(by_model):
+    for model in sorted(by_model.keys() - left_out):
         if models.keeps(model, members.get(model, ())):
             rows = by_model[model]
             has_steps = all(row.step is not None for row in rows)
             rows.sort(key=lambda row: (row.step if has_steps else 0, row.position))
             labels += rows if every_version else rows[-1:]
     if not labels:
-        raise NotStoredError("no stored model is left by these names and series")
+        unless = "; controls are ranked where --models names them" if left_out else ""
+        raise NotStoredError(f"no stored model is left by these names and series{unless}")
     stands = _stands(connection, profile, [row.id for row in labels])
     return [_Version(row.model, row.version, members.get(row.model, ()), *stands[row.id][1:]) for row in labels]
 
@@ -168,6 +172,15 @@ _MEMBERS = text("SELECT series, model, is_reported FROM v_series").columns(serie
 _LABELS = select(
     t.label.c.id, t.model.c.name.label("model"), t.label.c.name.label("version"), t.label.c.step, t.label.c.position
 ).join(t.model, t.model.c.id == t.label.c.model_id)
+_CONTROLS = (
+    select(t.model.c.name)
+    .distinct()
+    .select_from(t.derivation)
+    .join(t.structure, t.structure.c.checkpoint_id == t.derivation.c.checkpoint_id)
+    .join(t.label, t.label.c.structure_id == t.structure.c.id)
+    .join(t.model, t.model.c.id == t.label.c.model_id)
+    .where(t.derivation.c.transform == bindparam("transform"))
+)
 _STANDS = (
     select(
         t.label.c.id,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, true, update
@@ -62,6 +63,7 @@ def record_label(
     ((model_id,),) = execute(connection, _LOCKED_MODEL, {"name": record.model})
     labels = execute(connection, _LABELS, {"model": model_id})
     layers = [layer for layer, _, _ in checkpoint.layers]
+    _refuse_mixed(record, labels)
     here = [row for row in labels if row.structure_id == keys.structure]
     if labels and not here and not record.model_is_given:
         _refuse_another_network(connection, record, model_id, labels, layers)
@@ -105,6 +107,50 @@ def record_label(
 _MORE_IS_KNOWN = "more is known now of kinds, groups or layers: {} stands on what this analysis was told"
 _ALL_IS_READ = "all of the weights could be read now: {} stands on the whole of them"
 _ANOTHER_VIEW = "{} stands on the same weights with other kinds, groups or layers: these are {}"
+
+
+def _refuse_mixed(record: LabelRecord, labels: Sequence[Any]) -> None:
+    """Raise if a control would stand among the versions of a network, or of other controls.
+
+    Raises:
+        UsageError: It would.
+    """
+    what = _what_it_is(record.options)
+    others = {_what_it_is(json.loads(row.options or "{}")) for row in labels} - {what}
+    if others:
+        raise UsageError(
+            f"{record.model!r} is the name of {' and '.join(sorted(others))}, and this is {what}: "
+            "give it another --name"
+        )
+
+
+def _what_it_is(options: Mapping[str, Any]) -> str:
+    control = options.get("control")
+    return f"a control ({control})" if control else "a network"
+
+
+def version_of_control(connection: Connection, network: str, control: str, digest: str) -> str:
+    """Return the version under which the control of a network stands, or is to stand.
+
+    That is the version of the network, if its weights are stored under its model; else the one that a control of these
+    weights has already; else the next integer of both models.
+
+    Args:
+        connection: An open transaction.
+        network: Name of the network's model.
+        control: Name of the control's model.
+        digest: Content address of the network's checkpoint.
+    """
+    rows = {model: connection.execute(_VERSIONS, {"model": clean(model)}).all() for model in (network, control)}
+    same = [row.name for row in rows[network] if row.digest == digest]
+    if same:
+        return str(same[-1])
+    made = set(connection.scalars(_MADE_OF, {"parent": digest}))
+    stored = [row.name for row in rows[control] if row.digest in made]
+    if stored:
+        return str(stored[0])
+    names = [row.name for own in rows.values() for row in own]
+    return str(max((int(name) for name in names if name.isascii() and name.isdigit()), default=0) + 1)
 
 
 def _refuse_another_network(
@@ -193,6 +239,20 @@ def _stance(record: LabelRecord, keys: Keys) -> dict[str, Any]:
     }
 
 
+_VERSIONS = (
+    select(t.label.c.name, t.checkpoint.c.digest)
+    .join(t.model, t.model.c.id == t.label.c.model_id)
+    .join(t.structure, t.structure.c.id == t.label.c.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .where(t.model.c.name == bindparam("model"))
+    .order_by(t.label.c.position)
+)
+_MADE_OF = (
+    select(t.checkpoint.c.digest)
+    .join(t.derivation, t.derivation.c.checkpoint_id == t.checkpoint.c.id)
+    .join(t.derivation_parent, t.derivation_parent.c.derivation_id == t.derivation.c.id)
+    .where(t.derivation_parent.c.checkpoint == bindparam("parent"))
+)
 _MODEL = select(t.model.c.id).where(t.model.c.name == bindparam("name"))
 _LOCKED_MODEL = _MODEL.with_for_update()
 _LABELS = (

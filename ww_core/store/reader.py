@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ww_core.domain import answering
 from ww_core.domain.answer import report_of
 from ww_core.domain.model_values import EVERY_MODEL, EVERY_ROW
-from ww_core.store import answers, files, labels, runs, selections, structures, values
+from ww_core.store import answers, files, labels, naming, runs, selections, structures, values
 from ww_core.store.records import EVERY_SCORE, Compared
 from ww_core.store.rows import readable
 
@@ -173,6 +173,17 @@ class Reader:
     def requests(self, ref: CheckpointRef) -> list[StoredRequest]:
         """List what was ever asked under a label, or of a checkpoint without one, each once, the newest first."""
         return runs.stored_requests(self._connection, ref)
+
+    @readable()
+    def version_of_control(self, network: str, control: str, digest: str) -> str:
+        """Return the version of the control of a network: that of its weights, or the next integer.
+
+        Args:
+            network: Name of the network's model.
+            control: Name of the control's model.
+            digest: Content address of the network's checkpoint.
+        """
+        return naming.version_of_control(self._connection, network, control, digest)
 
     @readable()
     def report(self, run: int, ref: CheckpointRef | None = None, end: RunEnd | None = None) -> AnalysisReport:

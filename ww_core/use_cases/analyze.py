@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from ww_core.compute.memory import Memory
 from ww_core.contracts.observer import RunObserver
 from ww_core.contracts.source import Source
 from ww_core.domain.column import Scope
+from ww_core.domain.control import TRANSFORM, VERSION, Control
 from ww_core.domain.globs import choose_layers
 from ww_core.domain.name import check_name, texts_of
 from ww_core.domain.report import AnalysisReport
@@ -27,10 +29,11 @@ from ww_core.planning.weights import checkpoint_record, opened_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, understood
 from ww_core.plugins.variants import ready_device, ready_executor
+from ww_core.sources.control import controlled
 from ww_core.sources.default_names import default_name, step_of
 from ww_core.sources.digests import digest_checkpoint
 from ww_core.sources.opening import close_checkpoint, find_source, open_checkpoint
-from ww_core.store.records import LabelRecord
+from ww_core.store.records import DerivationRecord, LabelRecord
 from ww_core.store.store import Store, open_store
 from ww_core.use_cases.run import Run, cores
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from ww_core.domain.layer import Layer
     from ww_core.domain.spectrum import Precision
     from ww_core.plugins.registry import Registry
+    from ww_core.store.writer import Writer
 
 
 def analyze(
@@ -62,6 +66,7 @@ def analyze(
     executor: str = "threads",
     device: str = "cpu",
     precision: Precision = "float64",
+    control: str | None = None,
     loader: str | None = None,
     layout: str | None = None,
     keep_spectra: bool = True,
@@ -102,6 +107,9 @@ def analyze(
             its own routines on the CPU. In float64 the numbers agree to 1e-10 of the largest eigenvalue.
         precision: ``"float32"`` for spectra in single precision: faster, results of their own, and nothing is told
             apart below about 3e-4 sqrt(N) of the largest singular value.
+        control: ``"permuted"`` or ``"random"``: analyse, in place of the network, the same with all elements of each
+            tensor permuted, or one of the same shapes with weights drawn anew. It is stored as ``NAME~permuted`` or
+            ``NAME~random``, under the version of the network; another ``seed`` gives another control.
         loader: Name of the loader; default the one that recognises the source.
         layout: In which order the axes of weights are stored, of a loader that has this option: ``pytorch``, ``mlx``,
             ``flax`` or ``keras``; default what the source tells.
@@ -133,15 +141,23 @@ def analyze(
         include_buffers=bool(include_buffers),
         seed=int(seed),
         precision=precision,
+        control="" if control is None else str(control),
     )
     for option, text in {"--name": name, "--version": version, "--series": series}.items():
         if text is not None:
             check_name(option, text)
             if not label:
                 raise UsageError(f"{option} {text} is a name, and label=False sets none: leave one of them out")
-    for option, text in {"profile": profile, "executor": executor, "loader": loader, "layout": layout}.items():
+    for option, text in {
+        "profile": profile,
+        "executor": executor,
+        "control": control,
+        "loader": loader,
+        "layout": layout,
+    }.items():
         if text == "":
             raise UsageError(f"{option} is empty: name one, or leave it out")
+    asked_control = None if control is None else Control(request.control, request.seed)
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", str(precision), PRECISIONS)
     if jobs < 0:
@@ -159,6 +175,7 @@ def analyze(
         found = find_source(source, registry)
         checkpoint, loader_name = open_checkpoint(found, registry, loader or "", layout or "")
         stack.callback(close_checkpoint, checkpoint)
+        network, checkpoint = checkpoint, controlled(checkpoint, loader_name, request)
         asked_for = asked_layers(checkpoint, request)
         chosen = choose_layers(asked_for, request.layers)
         _refuse_nothing(found, checkpoint, chosen, asked.selection)
@@ -169,14 +186,16 @@ def analyze(
         execution = stack.enter_context(Execution(jobs or cores(), workers, spectra_on, room))
         started = time.perf_counter()
         known_digests = StoredDigests(opened)
-        digests = digest_checkpoint(
-            checkpoint,
-            known_digests,
+        digested = functools.partial(
+            digest_checkpoint,
+            memory=known_digests,
             loader=loader_name,
             rehash=rehash,
             jobs=min(execution.jobs, cores()),
             most_bytes=room.limit,
         )
+        of_network = digested(network)
+        digests = digested(checkpoint) if asked_control else of_network
         weights = opened_weights(found, checkpoint, loader_name, asked_for, digests)
         run = Run(
             asked=asked,
@@ -187,19 +206,24 @@ def analyze(
             observers=observers_of(registry, observers),
             keep_spectra=keep_spectra,
             started=started,
-            warnings=[*warnings, *checkpoint.warnings, *digests.warnings],
+            warnings=[*warnings, *checkpoint.warnings, *dict.fromkeys([*of_network.warnings, *digests.warnings])],
         )
         record = checkpoint_record(weights, digests)
         options = _options(request, loader_name)
         with opened.writing() as writer:
             if label:
                 named = _label_record(found, checkpoint.format, options, name, version, move=move_label)
+                if asked_control:
+                    named = _control_label(writer, named, asked_control, of_network.checkpoint)
                 ref, notice = writer.record_checkpoint(record, named)
                 run.warnings += [notice] if notice else []
                 if series is not None:
                     writer.record_members(series, [named.model])
             else:
                 ref = writer.record_unlabelled(record)
+            if asked_control:
+                made = (TRANSFORM, VERSION, asked_control.parameters)
+                writer.record_derivation(DerivationRecord(weights.digest, (of_network.checkpoint,), *made))
             run.begin(writer, ref)
         try:
             with opened.reading() as reader:
@@ -251,6 +275,28 @@ def _label_record(
         options=options,
         move=move,
     )
+
+
+def _control_label(writer: Writer, network: LabelRecord, control: Control, digest: str) -> LabelRecord:
+    """Return the label of the control of a network: the network's own, after the mark of the control.
+
+    Args:
+        writer: Reads which version the network is.
+        network: The label that the network would get.
+        control: The control.
+        digest: Content address of the network.
+
+    Raises:
+        UsageError: The name is too long.
+    """
+    model = (control.name_of if network.model_is_given else control.default_name_of)(network.model)
+    check_name("the name of the control", model)
+    options = {**network.options, "control": control.label}
+    record = network._replace(model=model, options=options)
+    if network.version:
+        return record
+    version = writer.version_of_control(control.network_of(network.model), model, digest)
+    return record._replace(version=version, step=step_of(version), version_is_given=True)
 
 
 def _refuse_nothing(source: Source, checkpoint: Checkpoint, layers: Sequence[Layer], selection: Selection) -> None:

@@ -312,6 +312,7 @@ def _command(registry: Registry, store: Store, ref: CheckpointRef, request: Requ
     pairs += [("--groups", *pair) for pair in request.groups] + [("--split", *pair) for pair in request.splits]
     words += [word for option, key, value in pairs for word in (option, f"{key}={value}")]
     words += [word for glob in request.layers for word in ("--layers", glob)]
+    words += ["--control", request.control] if request.control else []
     words += ["--include-buffers"] if request.include_buffers else []
     if request.seed != plain.seed:
         words += ["--seed", str(request.seed)]

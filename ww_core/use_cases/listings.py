@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def list_metrics(registry: Registry) -> list[dict[str, Any]]:
-    """Return one row per column of every metric."""
+    """Return one row per column of every metric, with the command that installs what it lacks."""
     return [
         {
             "column": registry.quantities.display(owned, column.name),
@@ -40,6 +40,8 @@ def list_metrics(registry: Registry) -> list[dict[str, Any]]:
             "needs": list(owned.object.needs.values()),
             "parameters": _parameters(owned.object.parameters),
             "on_request": owned.object.on_request,
+            "extra": f"{OWN_DISTRIBUTION}[{owned.object.extra}]" if owned.object.extra else "",
+            "install": to_install(owned.object.extra),
             "doc": column.doc or owned.object.summary,
             "caveat": column.caveat,
         }

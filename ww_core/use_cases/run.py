@@ -83,6 +83,7 @@ class Run:
             loader=self._loader(),
         )
         self.opened = writer.begin_run(record, ref)
+        self.warnings += self.asked.selection.left_out
         self.warnings += [
             f"{metric}: its code changed and its version did not, so stored values stand; give it a new version"
             for metric in self.opened.changed

@@ -10,9 +10,11 @@ from ww_plugins.metrics import (
     model,
     norms,
     phases,
+    powerlaw_package,
     random_matrices,
     randomization,
     ranks,
+    scaled,
     statistics,
     tail_shapes,
     tails,
@@ -25,6 +27,7 @@ from ww_plugins.metrics import (
 def ww_register_metrics() -> list[ww.Quantity]:
     """The built-in metrics."""
     return [
+        scaled.scaled_spectrum,
         norms.frobenius_norm,
         norms.spectral_norm,
         norms.log_norm,
@@ -50,6 +53,8 @@ def ww_register_metrics() -> list[ww.Quantity]:
         estimators.farms,
         uncertainty.alpha_resamples,
         uncertainty.power_law_p,
+        powerlaw_package.powerlaw_package,
+        powerlaw_package.powerlaw_package_truncated,
         random_matrices.marchenko_pastur,
         random_matrices.sigma_mp,
         random_matrices.W_scale,

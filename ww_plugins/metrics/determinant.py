@@ -6,12 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 import ww_core as ww
-from ww_plugins.metrics.scaled import in_weight2, scaled_eigenvalues, scaled_floor
-
-SingularValues = npt.NDArray[np.float64]
+from ww_plugins.metrics.scaled import ScaledSpectrum
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Determinant:
 
 
 @ww.metric(version="1", on_request=True)
-def determinant_condition(singular_values: SingularValues, noise_floor: float) -> Determinant:
+def determinant_condition(scaled_spectrum: ScaledSpectrum) -> Determinant:
     """The ERG or detX condition: eigenvalues from the top down to that at which their product falls below 1.
 
     With lambda'_i = n lambda_i / sum(lambda), of mean 1 over all n, detX_num is 1 and the largest k with
@@ -35,20 +32,21 @@ def determinant_condition(singular_values: SingularValues, noise_floor: float) -
     C. H. Martin, C. Hinrichs, SETOL: A Semi-Empirical Theory of (Deep) Learning, arXiv 2507.17912 (2025).
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit.
+        scaled_spectrum: Of the matrix, over a power of two.
 
     Raises:
         NotApplicable: The matrix is zero, or all its singular values are equal, but for rounding: every product is 1.
     """
-    eigenvalues, exponent = scaled_eigenvalues(singular_values)
-    rank = max(1, int(np.count_nonzero(eigenvalues > scaled_floor(noise_floor, exponent))))
-    if rank == eigenvalues.size and singular_values[0] - singular_values[-1] <= noise_floor:
+    values, eigenvalues = scaled_spectrum.singular_values, scaled_spectrum.eigenvalues
+    if not values[0]:
+        raise ww.NotApplicable("the matrix is zero")
+    rank = max(1, int(np.count_nonzero(eigenvalues > scaled_spectrum.floor)))
+    if rank == values.size and values[0] - values[-1] <= scaled_spectrum.noise_floor:
         raise ww.NotApplicable("all singular values are equal, but for rounding: the product is 1 for any number")
     logs = np.log(eigenvalues[:rank])
     logs -= math.log(float(eigenvalues.mean()))
     number = min(rank, 1 + int(np.count_nonzero(logs.cumsum() >= 0.0)))  # it rises, then falls, and so is 0 once
-    return Determinant(number, in_weight2(float(eigenvalues[number - 1]), exponent))
+    return Determinant(number, scaled_spectrum.restored(float(eigenvalues[number - 1])))
 
 
 @ww.metric(version="1", unit="count", on_request=True)

@@ -13,11 +13,12 @@ import ww_core as ww
 from ww_core.spectral.distinct import Distinct
 from ww_core.spectral.power_law import fit_power_law_to
 from ww_core.spectral.submatrices import singular_values_of_parts
-from ww_plugins.metrics.scaled import Floats, ScaledEigenvalues
+from ww_plugins.metrics import scaled
+from ww_plugins.metrics.scaled import ScaledSpectrum
 
 
 @ww.metric(version="1", better="lower", on_request=True)
-def alpha_mid(singular_values: Floats, noise_floor: float, epsilon: float, n_rows: int, n_cols: int) -> float:
+def alpha_mid(scaled_spectrum: ScaledSpectrum) -> float:
     """Hill's estimate of the tail's exponent over the upper half of the eigenvalues, xmin being their median.
 
     1 + k / sum(ln(lambda_i / lambda_k)) over the k = ceil(n / 2) largest of the n eigenvalues above the noise floor:
@@ -28,24 +29,19 @@ def alpha_mid(singular_values: Floats, noise_floor: float, epsilon: float, n_row
     neural network training, NeurIPS 2023.
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit.
-        epsilon: Of the arithmetic behind them, the distance from 1 to the next number.
-        n_rows: Rows of an entry.
-        n_cols: Columns of an entry.
+        scaled_spectrum: Of the matrix, over a power of two.
 
     Raises:
         NotApplicable: Fewer than two distinct eigenvalues are left, or those of the upper half are equal.
         Refused: The spectrum has no width, or its upper half is no wider than the noise floor.
     """
-    scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
-    distinct = scaled.distinct()
+    distinct = scaled_spectrum.distinct
     upper = np.repeat(distinct.values, distinct.counts.astype(np.intp))[int(distinct.n_tail[0]) // 2 :]
     xmin = float(upper[0])
     total = float(np.log1p((upper - xmin) / xmin).sum())
     if total == 0.0:
         raise ww.NotApplicable("the eigenvalues of the upper half are equal")
-    scaled.refuse_narrow(xmin, distinct.largest)
+    scaled_spectrum.refuse_narrow(xmin, distinct.largest)
     return 1.0 + upper.size / total
 
 
@@ -60,15 +56,7 @@ class AlphaPeak:
 
 
 @ww.metric(version="1", on_request=True)
-def power_law_at_peak(
-    singular_values: Floats,
-    noise_floor: float,
-    epsilon: float,
-    n_rows: int,
-    n_cols: int,
-    *,
-    ks: Literal["lower", "two-sided"] = "lower",
-) -> AlphaPeak:
+def power_law_at_peak(scaled_spectrum: ScaledSpectrum, *, ks: Literal["lower", "two-sided"] = "lower") -> AlphaPeak:
     """Power-law fit of the tail with xmin near the highest bin of the histogram of log10 lambda.
 
     The histogram has 100 equal bins from the smallest to the largest eigenvalue above the noise floor, and the peak is
@@ -77,22 +65,18 @@ def power_law_at_peak(
     limit and compare it with eigenvalues, so that they have almost none: their alpha may differ.
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit.
-        epsilon: Of the arithmetic behind them, the distance from 1 to the next number.
-        n_rows: Rows of an entry.
-        n_cols: Columns of an entry.
+        scaled_spectrum: Of the matrix, over a power of two.
         ks: Which steps of the empirical distribution D looks at.
 
     Raises:
         NotApplicable: Fewer than two distinct eigenvalues are left, or none near the peak can be the start of a tail.
         Refused: The spectrum has no width, or the tail is no wider than the noise floor.
     """
-    scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
-    distinct = scaled.distinct()
+    distinct = scaled_spectrum.distinct
     fit = fit_power_law_to(distinct, ks=ks, between=distinct.around_peak())
-    scaled.refuse_narrow(fit.xmin, fit.xmax)
-    return AlphaPeak(alpha_peak=fit.alpha, D_peak=fit.D, xmin_peak=scaled.restored(fit.xmin), n_tail_peak=fit.n_tail)
+    scaled_spectrum.refuse_narrow(fit.xmin, fit.xmax)
+    xmin = scaled_spectrum.restored(fit.xmin)
+    return AlphaPeak(alpha_peak=fit.alpha, D_peak=fit.D, xmin_peak=xmin, n_tail_peak=fit.n_tail)
 
 
 @dataclass(frozen=True)
@@ -105,11 +89,7 @@ class Clipped:
 
 @ww.metric(version="1", on_request=True)
 def clipped_power_law(
-    singular_values: Floats,
-    noise_floor: float,
-    epsilon: float,
-    n_rows: int,
-    n_cols: int,
+    scaled_spectrum: ScaledSpectrum,
     *,
     ks: Literal["lower", "two-sided"] = "lower",
     max_fingers: int = 10,
@@ -124,11 +104,7 @@ def clipped_power_law(
     two tails fit a spectrum about equally well, leaving out one value may turn the choice: that counts as fingers too.
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit.
-        epsilon: Of the arithmetic behind them, the distance from 1 to the next number.
-        n_rows: Rows of an entry.
-        n_cols: Columns of an entry.
+        scaled_spectrum: Of the matrix, over a power of two.
         ks: Which steps of the empirical distribution the fits look at.
         max_fingers: Most eigenvalues that may be left out; n is the number above the noise floor.
         threshold: A smaller fall of alpha counts for nothing.
@@ -142,10 +118,9 @@ def clipped_power_law(
         raise ww.Refused(
             f"threshold is {threshold:g}, max_fingers {max_fingers}: the one is above 0, the other not below"
         )
-    scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
-    distinct = scaled.distinct()
+    distinct = scaled_spectrum.distinct
     counts = distinct.counts.copy()
-    fits = [fit_power_law_to(distinct, ks=ks)]
+    fits = [scaled_spectrum.power_law(ks)]
     for _ in range(min(max_fingers, int(distinct.n_tail[0]) // 2)):
         counts[counts.nonzero()[0][-1]] -= 1.0
         if np.count_nonzero(counts) < 2:
@@ -155,7 +130,7 @@ def clipped_power_law(
     lowest = np.minimum.accumulate(alphas[::-1])[::-1]
     fingers = int(np.argmax(alphas - lowest < threshold))
     fit = fits[fingers]
-    scaled.refuse_narrow(fit.xmin, fit.xmax)
+    scaled_spectrum.refuse_narrow(fit.xmin, fit.xmax)
     return Clipped(alpha_clipped=fit.alpha, num_fingers=fingers)
 
 
@@ -211,8 +186,7 @@ def farms(
     parts, exponent = singular_values_of_parts(matrix, rng, side=side, samples=-(-samples // count))
     pooled = np.sort(parts.repeat(multiplicities, axis=1), axis=None)[::-1]
     floor = math.ldexp(noise_floor, -exponent)
-    scaled = ScaledEigenvalues.of(pooled, floor, epsilon, side, side)
-    distinct = scaled.distinct()
-    fit = fit_power_law_to(distinct, ks=ks)
-    scaled.refuse_narrow(fit.xmin, fit.xmax)
-    return Farms(alpha_farms=fit.alpha, farms_n=int(distinct.n_tail[0]))
+    of_parts: ScaledSpectrum = scaled.scaled_spectrum(pooled, floor, epsilon, side, side)
+    fit = of_parts.power_law(ks)
+    of_parts.refuse_narrow(fit.xmin, fit.xmax)
+    return Farms(alpha_farms=fit.alpha, farms_n=int(of_parts.distinct.n_tail[0]))

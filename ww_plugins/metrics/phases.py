@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 import ww_core as ww
-from ww_core.spectral import MarchenkoPasturFit, distance_of_noise, fit_marchenko_pastur
-from ww_core.spectral.power_law import PowerLawFit, fit_power_law_to
-from ww_plugins.metrics.scaled import ScaledEigenvalues
-
-SingularValues = npt.NDArray[np.float64]
+from ww_core.spectral import MarchenkoPasturFit, distance_of_noise
+from ww_plugins.metrics.scaled import Floats, ScaledSpectrum
 
 FEWEST = 50
 COLLAPSED, FULL = 0.5, 0.9
@@ -36,16 +32,7 @@ class Phase:
 
 
 @ww.metric(version="1", on_request=True)
-def phase(
-    singular_values: SingularValues,
-    noise_floor: float,
-    epsilon: float,
-    n_rows: int,
-    n_cols: int,
-    *,
-    level: float = 0.01,
-    heavy: float = 4.0,
-) -> Phase:
+def phase(scaled_spectrum: ScaledSpectrum, *, level: float = 0.01, heavy: float = 4.0) -> Phase:
     """Which of the 5+1 phases of training the spectrum looks like; refused where it looks like none, or like two.
 
     The misfit is ``D_mp`` over its bound for Gaussian noise, ((2 + ln(M) / 2) / sqrt(entries) + 0.2) / M, the reach
@@ -66,11 +53,7 @@ def phase(
     entries are judged as ``marchenko_pastur`` does.
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit.
-        epsilon: Of the arithmetic behind them, the distance from 1 to the next number.
-        n_rows: Rows of an entry.
-        n_cols: Columns of an entry.
+        scaled_spectrum: Of the matrix, over a power of two.
         level: Probability that Gaussian noise has a spike.
         heavy: Tails with an alpha up to this one are heavy.
 
@@ -78,31 +61,30 @@ def phase(
         NotApplicable: The matrix is zero, has fewer than fifty eigenvalues, or an entry has one row or column.
         Refused: The spectrum fits no phase, or is between two; the reason says what was seen.
     """
-    if not singular_values[0]:
+    eigenvalues, M = scaled_spectrum.eigenvalues, min(scaled_spectrum.n_rows, scaled_spectrum.n_cols)
+    if not eigenvalues[0]:
         raise ww.NotApplicable("the matrix is zero")
-    if min(n_rows, n_cols) < 2:
+    if M < 2:
         raise ww.NotApplicable("a matrix with one row or one column has no bulk")
-    if singular_values.size < FEWEST:
-        raise ww.NotApplicable(f"{singular_values.size} eigenvalues have no shape: a phase needs {FEWEST}")
-    scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
-    rank = np.count_nonzero(scaled.values > scaled.floor) / singular_values.size
+    if eigenvalues.size < FEWEST:
+        raise ww.NotApplicable(f"{eigenvalues.size} eigenvalues have no shape: a phase needs {FEWEST}")
+    rank = np.count_nonzero(eigenvalues > scaled_spectrum.floor) / eigenvalues.size
     seen = f"{100.0 * rank:.3g} % of the eigenvalues are above the noise floor"
     if rank <= COLLAPSED:
         return Phase("rank-collapse", seen)
     if rank < FULL:
         raise ww.Refused(f"between rank-collapse and the other phases: {seen}")
     try:
-        bulk = fit_marchenko_pastur(scaled.values, n_rows, n_cols, floor=scaled.floor, level=level)
+        bulk = scaled_spectrum.bulk(level)
     except ww.Refused:
-        return _by_tail(scaled, heavy, "no bulk of noise")
-    M = min(n_rows, n_cols)
-    misfit = bulk.D / distance_of_noise(M, singular_values.size / M)
+        return _by_tail(scaled_spectrum, heavy, "no bulk of noise")
+    misfit = bulk.D / distance_of_noise(M, eigenvalues.size / M)
     if misfit > DECAYED:
-        return _by_tail(scaled, heavy, f"misfit {misfit:.3g}")
-    return _by_bulk(scaled.values, bulk, misfit)
+        return _by_tail(scaled_spectrum, heavy, f"misfit {misfit:.3g}")
+    return _by_bulk(eigenvalues, bulk, misfit)
 
 
-def _by_bulk(eigenvalues: SingularValues, bulk: MarchenkoPasturFit, misfit: float) -> Phase:
+def _by_bulk(eigenvalues: Floats, bulk: MarchenkoPasturFit, misfit: float) -> Phase:
     """The phase of a spectrum that has a bulk of noise, or nearly so."""
     seen, is_noise, k = f"misfit {misfit:.3g}, {bulk.num_spikes} spikes", misfit <= 1.0, bulk.num_spikes
     if not k:
@@ -120,10 +102,10 @@ def _by_bulk(eigenvalues: SingularValues, bulk: MarchenkoPasturFit, misfit: floa
     raise ww.Refused(f"between bleeding-out, bulk-and-spikes and bulk-decay: {seen}")
 
 
-def _by_tail(scaled: ScaledEigenvalues, heavy: float, bulk: str) -> Phase:
+def _by_tail(scaled_spectrum: ScaledSpectrum, heavy: float, bulk: str) -> Phase:
     """The phase of a spectrum without a bulk of noise."""
-    fit: PowerLawFit = fit_power_law_to(scaled.distinct())
-    scaled.refuse_narrow(fit.xmin, fit.xmax)
+    fit = scaled_spectrum.power_law("lower")
+    scaled_spectrum.refuse_narrow(fit.xmin, fit.xmax)
     seen = f"{bulk}, alpha {fit.alpha:.3g} +- {fit.sigma:.2g}, D {fit.D:.2g}, n_tail {fit.n_tail}"
     if fit.D > STRAIGHT:
         raise ww.Refused(f"neither a bulk of noise nor a power law: {seen}")

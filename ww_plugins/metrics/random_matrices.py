@@ -6,13 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 import ww_core as ww
-from ww_core.spectral import fit_marchenko_pastur
-from ww_plugins.metrics.scaled import in_weight2, scaled_eigenvalues, scaled_floor
-
-SingularValues = npt.NDArray[np.float64]
+from ww_plugins.metrics.scaled import Floats, ScaledSpectrum
 
 
 @dataclass(frozen=True)
@@ -38,9 +34,7 @@ class LevelSpacing:
 
 
 @ww.metric(version="1", on_request=True)
-def marchenko_pastur(
-    singular_values: SingularValues, noise_floor: float, n_rows: int, n_cols: int, *, level: float = 0.01
-) -> MarchenkoPastur:
+def marchenko_pastur(scaled_spectrum: ScaledSpectrum, *, level: float = 0.01) -> MarchenkoPastur:
     """Fit of the Marchenko-Pastur law to the bulk of the eigenvalues, and the spikes above it.
 
     lambda_plus and lambda_minus are bulk_sigma**2 (sqrt(N - k) +- sqrt(M - k))**2, with the longer and the shorter side
@@ -59,32 +53,27 @@ def marchenko_pastur(
     (2001); for weights C. H. Martin, M. W. Mahoney, Journal of Machine Learning Research 22 (2021).
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit. What is not above it is no part of the bulk, and makes the law that of fewer columns.
-        n_rows: Rows of an entry.
-        n_cols: Columns of an entry.
+        scaled_spectrum: Of the matrix, over a power of two. What is not above its noise floor is no part of the bulk,
+            and makes the law that of fewer columns.
         level: Probability that Gaussian noise has a spike.
 
     Raises:
         NotApplicable: Fewer than ten eigenvalues are above the noise floor, or an entry has one row or column.
         Refused: However many eigenvalues are taken for spikes, up to half of them, more are above the threshold.
     """
-    eigenvalues, exponent = scaled_eigenvalues(singular_values)
-    fit = fit_marchenko_pastur(eigenvalues, n_rows, n_cols, floor=scaled_floor(noise_floor, exponent), level=level)
+    fit = scaled_spectrum.bulk(level)
     return MarchenkoPastur(
-        bulk_sigma=math.ldexp(fit.sigma, exponent),
-        lambda_minus=in_weight2(fit.lambda_minus, exponent),
-        lambda_plus=in_weight2(fit.lambda_plus, exponent),
+        bulk_sigma=math.ldexp(fit.sigma, scaled_spectrum.exponent),
+        lambda_minus=scaled_spectrum.restored(fit.lambda_minus),
+        lambda_plus=scaled_spectrum.restored(fit.lambda_plus),
         num_spikes=fit.num_spikes,
-        mp_softrank=fit.lambda_plus / float(eigenvalues[0]),
+        mp_softrank=fit.lambda_plus / float(scaled_spectrum.eigenvalues[0]),
         D_mp=fit.D,
     )
 
 
 @ww.metric(version="1", on_request=True)
-def sigma_mp(
-    bulk_sigma: float, frobenius_norm: float, singular_values: SingularValues, n_rows: int, n_cols: int
-) -> float:
+def sigma_mp(bulk_sigma: float, frobenius_norm: float, singular_values: Floats, n_rows: int, n_cols: int) -> float:
     """Sigma of the bulk where the mean eigenvalue is 1, bulk_sigma sqrt(n N) / frobenius_norm; WeightWatcher's name.
 
     n counts all singular values, N is the longer side of an entry. For noise alone it is 1. The peer's is that of a
@@ -94,7 +83,7 @@ def sigma_mp(
 
 
 @ww.metric(version="1", unit="1/weight", on_request=True)
-def W_scale(frobenius_norm: float, singular_values: SingularValues) -> float:  # noqa: N802 - the peer's name
+def W_scale(frobenius_norm: float, singular_values: Floats) -> float:  # noqa: N802 - the peer's name
     """Factor that scales the weights so that the mean eigenvalue is 1, sqrt(n) / frobenius_norm; WeightWatcher's name.
 
     Raises:
@@ -123,7 +112,7 @@ def bulk_min(lambda_minus: float) -> float:
 
 
 @ww.metric(version="1", unit="1/weight", on_request=True)
-def spectrum_snr(singular_values: SingularValues, noise_floor: float, n_rows: int, n_cols: int) -> float:
+def spectrum_snr(singular_values: Floats, noise_floor: float, n_rows: int, n_cols: int) -> float:
     """Spectrum's signal-to-noise ratio, sum(sigma_i > t) / sum(sigma_i <= t) / sigma_max.
 
     The threshold is t = s (1 + sqrt(M / N)) with the longer and shorter side of an entry, s = IQR / 1.349 and the
@@ -153,7 +142,7 @@ def spectrum_snr(singular_values: SingularValues, noise_floor: float, n_rows: in
 
 @ww.metric(version="1", on_request=True)
 def level_spacing(
-    singular_values: SingularValues,
+    singular_values: Floats,
     noise_floor: float,
     epsilon: float,
     n_rows: int,

@@ -10,7 +10,7 @@ import ww_core as ww
 from ww_core.spectral.alternatives import TailAlternatives as Fitted
 from ww_core.spectral.alternatives import compare_alternatives
 from ww_core.spectral.truncated_power_law import fit_truncated_power_law_to
-from ww_plugins.metrics.scaled import Floats, ScaledEigenvalues
+from ww_plugins.metrics.scaled import ScaledSpectrum
 
 NAMES = {
     None: "power_law",
@@ -36,11 +36,7 @@ class TruncatedPowerLaw:
 
 @ww.metric(version="1", on_request=True)
 def truncated_power_law(
-    singular_values: Floats,
-    noise_floor: float,
-    epsilon: float,
-    n_rows: int,
-    n_cols: int,
+    scaled_spectrum: ScaledSpectrum,
     *,
     ks: Literal["lower", "two-sided"] = "lower",
     xmin: Literal["scan", "peak"] = "scan",
@@ -57,11 +53,7 @@ def truncated_power_law(
     of Machine Learning Research 22 (2021).
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit.
-        epsilon: Of the arithmetic behind them, the distance from 1 to the next number.
-        n_rows: Rows of an entry.
-        n_cols: Columns of an entry.
+        scaled_spectrum: Of the matrix, over a power of two.
         ks: Which steps of the empirical distribution D looks at.
         xmin: ``peak`` tries only eigenvalues from 0.95 to 1.5 times the peak of the histogram of log10 lambda, as in
             ``alpha_peak``: WeightWatcher's extended truncated power law, with a lower limit that is one.
@@ -73,16 +65,15 @@ def truncated_power_law(
     """
     if not min_alpha <= 1.0:
         raise ww.Refused(f"min_alpha is {min_alpha:g}: the bound of alpha is at most 1")
-    scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
-    distinct = scaled.distinct()
+    distinct = scaled_spectrum.distinct
     between = distinct.around_peak() if xmin == "peak" else None
     fit = fit_truncated_power_law_to(distinct, ks=ks, min_alpha=min_alpha, between=between)
-    scaled.refuse_narrow(fit.xmin, distinct.largest)
+    scaled_spectrum.refuse_narrow(fit.xmin, distinct.largest)
     return TruncatedPowerLaw(
         tpl_alpha=fit.alpha,
-        tpl_Lambda=scaled.restored(fit.Lambda, power=-1) if fit.Lambda else 0.0,
+        tpl_Lambda=scaled_spectrum.restored(fit.Lambda, power=-2),
         tpl_D=fit.D,
-        tpl_xmin=scaled.restored(fit.xmin),
+        tpl_xmin=scaled_spectrum.restored(fit.xmin),
         tpl_n_tail=fit.n_tail,
     )
 
@@ -106,7 +97,7 @@ class TailAlternatives:
 
 
 @ww.metric(version="1", on_request=True)
-def tail_alternatives(singular_values: Floats, n_tail: int, *, level: float = 0.1) -> TailAlternatives:
+def tail_alternatives(scaled_spectrum: ScaledSpectrum, n_tail: int, *, level: float = 0.1) -> TailAlternatives:
     """Exponential, lognormal and power law with a cut-off, fitted to the tail of ``power_law`` and compared with it.
 
     All by maximum likelihood on lambda >= xmin, the same eigenvalues for all. R is the sum over the tail of
@@ -118,7 +109,7 @@ def tail_alternatives(singular_values: Floats, n_tail: int, *, level: float = 0.
     Q. H. Vuong, Econometrica 57 (1989); A. Clauset, C. R. Shalizi, M. E. J. Newman, SIAM Review 51 (2009).
 
     Args:
-        singular_values: Descending; unit of the weights.
+        scaled_spectrum: Of the matrix, over a power of two.
         n_tail: Eigenvalues in the tail of ``power_law``.
         level: ``preferred_tail`` is the most likely of the distributions with R < 0 and p below this.
 
@@ -126,19 +117,18 @@ def tail_alternatives(singular_values: Floats, n_tail: int, *, level: float = 0.
         NotApplicable: The eigenvalues of the tail are all equal.
         Refused: They span more than 150 orders of magnitude.
     """
-    scaled = ScaledEigenvalues.of(singular_values[:n_tail], 0.0, 0.0, 1, 1)
-    found = compare_alternatives(scaled.values)
+    found = compare_alternatives(scaled_spectrum.eigenvalues[:n_tail])
     cut_off = found.truncated
     return TailAlternatives(
-        exponential_Lambda=scaled.restored(found.rate, power=-1),
+        exponential_Lambda=scaled_spectrum.restored(found.rate, power=-2),
         exponential_R=found.exponential_over.R,
         exponential_p=found.exponential_over.p,
-        lognormal_mu=_lognormal_mu(found, scaled.exponent),
+        lognormal_mu=_lognormal_mu(found, 2 * scaled_spectrum.exponent),
         lognormal_sigma=_no_lognormal() if found.lognormal is None else found.lognormal.sigma,
         lognormal_R=found.lognormal_over.R,
         lognormal_p=found.lognormal_over.p,
         cut_off_alpha=cut_off.alpha,
-        cut_off_Lambda=scaled.restored(cut_off.Lambda, power=-1) if cut_off.Lambda else 0.0,
+        cut_off_Lambda=scaled_spectrum.restored(cut_off.Lambda, power=-2),
         cut_off_R=found.truncated_over.R,
         cut_off_p=found.truncated_over.p,
         preferred_tail=NAMES[found.preferred(level)],

@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 import ww_core as ww
 from ww_core.spectral.power_law import fit_power_law
-from ww_plugins.metrics.scaled import ScaledEigenvalues, without_width
-
-SingularValues = npt.NDArray[np.float64]
+from ww_plugins.metrics.scaled import Floats, ScaledSpectrum, scaled_spectrum, without_width
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class PowerLaw:
 
 @ww.metric(version="1")
 def power_law(
-    singular_values: SingularValues,
+    singular_values: Floats,
     noise_floor: float,
     epsilon: float,
     n_rows: int,
@@ -79,9 +74,9 @@ def power_law(
         Refused: The spectrum has no width, as that of an orthogonal matrix that was rounded or moved a little; or the
             best tail is no wider than the noise floor.
     """
-    scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
+    scaled: ScaledSpectrum = scaled_spectrum(singular_values, noise_floor, epsilon, n_rows, n_cols)
     floor = scaled.floor if cut is None else scaled.scaled(cut)
-    eigenvalues = scaled.values[: max(0, scaled.values.size - drop_smallest)]
+    eigenvalues = scaled.eigenvalues[: max(0, scaled.eigenvalues.size - drop_smallest)]
     fit = fit_power_law(
         eigenvalues,
         floor=floor,

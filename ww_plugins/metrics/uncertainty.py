@@ -9,9 +9,8 @@ import numpy as np
 
 import ww_core as ww
 from ww_core.spectral.distinct import Distinct
-from ww_core.spectral.power_law import fit_power_law_to
 from ww_core.spectral.resamples import resampled_alphas, simulated_fits
-from ww_plugins.metrics.scaled import Floats, ScaledEigenvalues
+from ww_plugins.metrics.scaled import ScaledSpectrum
 
 FEWEST = 10
 ONE_SIGMA = (0.158655, 0.841345)
@@ -28,11 +27,7 @@ class AlphaSpread:
 
 @ww.metric(version="1", on_request=True)
 def alpha_resamples(
-    singular_values: Floats,
-    noise_floor: float,
-    epsilon: float,
-    n_rows: int,
-    n_cols: int,
+    scaled_spectrum: ScaledSpectrum,
     rng: np.random.Generator,
     *,
     replicas: int = 200,
@@ -50,11 +45,7 @@ def alpha_resamples(
     B. Efron, Annals of Statistics 7 (1979).
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit.
-        epsilon: Of the arithmetic behind them, the distance from 1 to the next number.
-        n_rows: Rows of an entry.
-        n_cols: Columns of an entry.
+        scaled_spectrum: Of the matrix, over a power of two.
         rng: Draws the replicas.
         replicas: How many.
         ks: Which steps of the empirical distribution the fits look at.
@@ -65,7 +56,7 @@ def alpha_resamples(
     """
     if replicas < 2:
         raise ww.Refused(f"{replicas} replicas have no spread: ask for two or more")
-    data = _sample(ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols))
+    data = _sample(scaled_spectrum)
     alphas = resampled_alphas(data, rng, replicas=replicas, ks=ks)
     low, high = (float(quantile) for quantile in np.quantile(alphas, ONE_SIGMA))
     return AlphaSpread(alpha_q16=low, alpha_q84=high, alpha_spread=(high - low) / 2.0)
@@ -73,11 +64,7 @@ def alpha_resamples(
 
 @ww.metric(version="1", on_request=True)
 def power_law_p(
-    singular_values: Floats,
-    noise_floor: float,
-    epsilon: float,
-    n_rows: int,
-    n_cols: int,
+    scaled_spectrum: ScaledSpectrum,
     rng: np.random.Generator,
     *,
     replicas: int = 100,
@@ -95,11 +82,7 @@ def power_law_p(
     A. Clauset, C. R. Shalizi, M. E. J. Newman, SIAM Review 51 (2009), section 4.
 
     Args:
-        singular_values: Descending; unit of the weights.
-        noise_floor: Same unit.
-        epsilon: Of the arithmetic behind them, the distance from 1 to the next number.
-        n_rows: Rows of an entry.
-        n_cols: Columns of an entry.
+        scaled_spectrum: Of the matrix, over a power of two.
         rng: Draws the samples.
         replicas: How many.
         ks: Which steps of the empirical distribution the fits look at.
@@ -110,16 +93,15 @@ def power_law_p(
     """
     if replicas < 1:
         raise ww.Refused(f"{replicas} replicas have no share: ask for one or more")
-    scaled = ScaledEigenvalues.of(singular_values, noise_floor, epsilon, n_rows, n_cols)
-    data = _sample(scaled)
-    fit = fit_power_law_to(data, ks=ks)
-    scaled.refuse_narrow(fit.xmin, fit.xmax)
+    data = _sample(scaled_spectrum)
+    fit = scaled_spectrum.power_law(ks)
+    scaled_spectrum.refuse_narrow(fit.xmin, fit.xmax)
     simulated = simulated_fits(data, fit, rng, replicas=replicas, ks=ks)
     return sum(one.D >= fit.D for one in simulated) / replicas
 
 
-def _sample(scaled: ScaledEigenvalues) -> Distinct:
-    data = scaled.distinct()
+def _sample(scaled_spectrum: ScaledSpectrum) -> Distinct:
+    data = scaled_spectrum.distinct
     if data.n_tail[0] < FEWEST:
         raise ww.NotApplicable(f"{int(data.n_tail[0])} eigenvalues are above the floor: resampling needs {FEWEST}")
     return data

@@ -63,10 +63,10 @@ def _calling(name: str, within: str) -> Callable[[Path], Path]:
 
 def _packed(content: bytes, claimed: int | None = None) -> Callable[[Path], Path]:
     """Write an archive whose code is deflated."""
-    stored = zlib.compress(content)[2:-4]
-    sizes = (len(stored), len(content) if claimed is None else claimed)
 
     def made() -> bytes:
+        stored = zlib.compress(content)[2:-4]
+        sizes = (len(stored), len(content) if claimed is None else claimed)
         *entries, code = scripted(content)
         return zip_of(*entries, code._replace(method=8, stored=stored, sizes=sizes))
 

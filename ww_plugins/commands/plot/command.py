@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 import ww_core as ww
 from ww_core.command import Output, options, store_location
+from ww_plugins.commands.plot.panels import Panels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from ww_plugins.commands.plot.by_layer import MetricByLayer
+    from ww_plugins.commands.plot.grid import Look
 
 app = typer.Typer(help="Pictures of what is stored.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -64,46 +68,134 @@ def esd(
     Output().line(f"{len(found)} spectr{'um' if len(found) == 1 else 'a'} drawn in {output}")
 
 
+Metric = Annotated[
+    list[str],
+    typer.Option(
+        "--metric", metavar="A,B", help="The column, as alpha; each of several has a panel.", callback=options.not_empty
+    ),
+]
+SomeModels = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL...]", help="MODEL, MODEL@VERSION, a digest prefix, or a glob over models, as 'GPT2/*'."
+    ),
+]
+OfSeries = Annotated[list[str] | None, typer.Option("--series", metavar="A,B", help="The models of these series too.")]
+PanelsBy = Annotated[Panels, typer.Option("--panels", help="What has a panel of its own: a series, or a model.")]
+Range = Annotated[
+    str,
+    typer.Option(
+        "--range",
+        metavar="LOW:HIGH",
+        help="Ends of the first metric's axis, one or both; what is outside is counted.",
+        show_default=False,
+        callback=options.not_empty,
+    ),
+]
+Mark = Annotated[
+    float | None,
+    typer.Option(
+        "--mark", metavar="X", help="A line at this value of the first metric; the legend counts what is above."
+    ),
+]
+Log = Annotated[bool, typer.Option("--log", help="Logarithmic axes of the metrics.")]
+
+
 @app.command("depth")
 def depth(
-    models: Models,
-    metric: Annotated[
-        str, typer.Option("--metric", metavar="M", help="The column, as alpha.", callback=options.not_empty)
-    ],
+    metric: Metric,
     output: File,
+    models: SomeModels = None,
+    series: OfSeries = None,
     layers: options.Layers = None,
+    without_layers: options.WithoutLayers = None,
+    panels: PanelsBy = Panels.all,
+    value_range: Range = "",
+    mark: Mark = None,
+    log: Log = False,
+    relative: Annotated[bool, typer.Option("--relative", help="Depth from 0 to 1 in each model.")] = False,
     profile: options.StoredProfile = None,
     store: options.Store = None,
 ) -> None:
-    """Draw a metric over the depth of a network: a point for each matrix, in the order of the layers."""
+    """Draw a metric over the depth of networks: a point for each matrix, in the order of the layers.
+
+    Where a layer has several matrices, the line leads through their mean. Models of imported tables with rows for
+    layers are drawn too.
+    """
     from ww_plugins.commands.plot.metric_pictures import draw_depth
 
-    _draw_metric(draw_depth, models, metric, output, options.listed(layers, "--layers"), profile, store)
+    look = _look(panels, value_range, mark, log=log, relative=relative)
+    asked = _Asked(models or (), options.listed(series, "--series"), options.listed(metric, "--metric"))
+    _draw_metrics(draw_depth, asked, output, look, (layers, without_layers), profile, store)
 
 
 @app.command("histogram")
 def histogram(
-    models: Models,
-    metric: Annotated[
-        str, typer.Option("--metric", metavar="M", help="The column, as alpha.", callback=options.not_empty)
-    ],
+    metric: Metric,
     output: File,
+    models: SomeModels = None,
+    series: OfSeries = None,
     layers: options.Layers = None,
+    without_layers: options.WithoutLayers = None,
+    panels: PanelsBy = Panels.all,
+    value_range: Range = "",
+    mark: Mark = None,
+    log: Log = False,
     profile: options.StoredProfile = None,
     store: options.Store = None,
 ) -> None:
-    """Draw how a metric is spread over the layers of a network: a histogram for each model."""
+    """Draw how a metric is spread over the matrices of networks: a histogram for each model, with the same bins.
+
+    Heights are shares of a model's matrices, so that models of any size can be compared.
+    """
     from ww_plugins.commands.plot.metric_pictures import draw_histogram
 
-    _draw_metric(draw_histogram, models, metric, output, options.listed(layers, "--layers"), profile, store)
+    look = _look(panels, value_range, mark, log=log)
+    asked = _Asked(models or (), options.listed(series, "--series"), options.listed(metric, "--metric"))
+    _draw_metrics(draw_histogram, asked, output, look, (layers, without_layers), profile, store)
 
 
-def _draw_metric(
-    draw: Callable[[Sequence[MetricByLayer], str, Path], None],
-    models: list[str],
-    metric: str,
+class _Asked(NamedTuple):
+    """What a picture of metrics shows."""
+
+    models: Sequence[str]
+    series: Sequence[str]
+    metrics: Sequence[str]
+
+
+def _look(panels: Panels, value_range: str, mark: float | None, *, log: bool, relative: bool = False) -> Look:
+    from ww_plugins.commands.plot.grid import Look
+
+    low, high = _ends(value_range)
+    if log and any(own is not None and own <= 0 for own in (low, high, mark)):
+        raise ww.UsageError("--log: a logarithmic axis has positive numbers only, and so must --range and --mark")
+    return Look(panels, low, high, mark, log, relative)
+
+
+def _ends(text: str) -> tuple[float | None, float | None]:
+    """Return the ends of a range, None for one that is left out.
+
+    Raises:
+        UsageError: It is no range.
+    """
+    low, colon, high = text.partition(":")
+    try:
+        ends = tuple(float(own) if own.strip() else None for own in (low, high))
+    except ValueError:
+        ends = ()
+    numbers = [own for own in ends if own is not None]
+    fits = colon and numbers and all(map(math.isfinite, numbers)) and sorted(set(numbers)) == numbers
+    if text and not fits:
+        raise ww.UsageError(f"--range {text}: two numbers are expected, the smaller first, as 1:8, or one, as :8")
+    return (ends[0], ends[1]) if text else (None, None)
+
+
+def _draw_metrics(
+    draw: Callable[[Sequence[MetricByLayer], Path, Look], None],
+    asked: _Asked,
     output: Path,
-    layers: Sequence[str],
+    look: Look,
+    layers: tuple[list[str] | None, list[str] | None],
     profile: str | None,
     store: str | None,
 ) -> None:
@@ -111,8 +203,13 @@ def _draw_metric(
     from ww_plugins.commands.plot.by_layer import metric_by_layer
 
     check_plot(output, "--output")
+    some, without = options.listed(layers[0], "--layers"), options.listed(layers[1], "--without-layers")
+    found: list[MetricByLayer] = []
     with ww.open_store(store_location(store), mode="read") as opened:
-        found = metric_by_layer(opened, models, metric, layers, profile=profile)
-    draw(found, metric, output)
-    count = sum(own.values.size for own in found)
-    Output().line(f"{metric} of {count} matri{'x' if count == 1 else 'ces'} drawn in {output}")
+        for metric in dict.fromkeys(asked.metrics):
+            found += metric_by_layer(
+                opened, asked.models, metric, some, without=without, series=asked.series, profile=profile
+            )
+    draw(found, output, look)
+    count = sum(own.values.size for own in found if own.metric == found[0].metric)
+    Output().line(f"{', '.join(asked.metrics)} of {count} matri{'x' if count == 1 else 'ces'} drawn in {output}")

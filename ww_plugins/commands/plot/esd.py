@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """They differ for the colour-blind too."""
+
+FAR = 30.0
+"""How far below the smallest 2 % an eigenvalue lies that is not shown on a logarithmic axis, but counted."""
+
+LONG = 5.0
+"""On linear axes a spectrum ends at twice its 95 % quantile, if its largest eigenvalue is so many times that one."""
 
 MOST_STARTS = 400
 """Starts of the tail at which alpha and D are drawn."""
@@ -80,18 +86,26 @@ def draw_esd(
     kept = _above(eigenvalues, floor)
     if not kept.size:
         raise ValueError("no eigenvalue is above the floor: there is nothing to draw")
-    if randomized is not None and (others := _above(randomized, floor)).size:
-        _draw_density(axes, others, scale, "#999999", "permuted weights", filled=False)
-    _draw_density(axes, kept, scale, color, label, filled=True)
     largest = float(kept[-1])
+    start, end = (_start(kept), largest) if scale == "log" else (0.0, _end(kept))
+    if randomized is not None and (others := _above(randomized, floor)).size:
+        shown = others[(others >= start) & ((others <= end) | (end == largest))]
+        _draw_density(axes, shown, others.size, scale, "#666666", "permuted weights", filled=False)
+    _draw_density(axes, kept[(kept >= start) & (kept <= end)], kept.size, scale, color, label, filled=True)
+    for left, where, bound in ((kept < start, "below", start), (kept > end, "beyond", end)):
+        if left.any():
+            axes.plot([], [], " ", label=f"{int(left.sum())} {where} {bound:.2g} not shown")
     if tail is not None and tail.xmin < largest:
-        x = np.geomspace(tail.xmin, largest, 100)
         told = f"alpha {tail.alpha:.2f} $\\pm$ {tail.sigma:.2f}, D {tail.D:.3f}"
+        # A tail that begins beyond the end of a linear axis is told, and not drawn.
+        x = np.geomspace(tail.xmin, end, 100) if tail.xmin < end else np.empty(0)
         axes.plot(x, tail.density(x, kept.size), color=color, linewidth=1.6, linestyle="--", label=told)
-        axes.axvline(tail.xmin, color=color, linewidth=0.9, linestyle=":")
-        _name_line(axes, tail.xmin, "xmin", "right", color)
-    axes.axvline(largest, color=color, linewidth=0.9)
-    _name_line(axes, largest, "$\\lambda_{max}$", "left", color)
+        if x.size:
+            axes.axvline(tail.xmin, color=color, linewidth=0.9, linestyle=":")
+            _name_line(axes, tail.xmin, "xmin", "right", color)
+    if largest <= end:
+        axes.axvline(largest, color=color, linewidth=0.9)
+        _name_line(axes, largest, "$\\lambda_{max}$", "left", color)
     if edge is not None:
         axes.axvline(edge, color="#000000", linewidth=0.9, linestyle="-.", label="edge of the bulk (MP)")
     if scale == "log":
@@ -144,22 +158,47 @@ def _above(eigenvalues: npt.ArrayLike, floor: float) -> npt.NDArray[np.float64]:
     return own[np.isfinite(own) & (own > max(floor, 0.0))]
 
 
+def _start(kept: npt.NDArray[np.float64]) -> float:
+    """Return where a logarithmic axis begins: a few eigenvalues far below all others would take most of it."""
+    low = float(np.quantile(kept, 0.02)) / FAR
+    return low if kept[0] < low else float(kept[0])
+
+
+def _end(kept: npt.NDArray[np.float64]) -> float:
+    """Return where a linear axis ends: a few eigenvalues far above all others would take most of it."""
+    high = float(np.quantile(kept, 0.95))
+    return 2.0 * high if kept[-1] > LONG * high else float(kept[-1])
+
+
 def _draw_density(
-    axes: Axes, kept: npt.NDArray[np.float64], scale: str, color: str, label: str, *, filled: bool
+    axes: Axes,
+    shown: npt.NDArray[np.float64],
+    count: int,
+    scale: str,
+    color: str,
+    label: str,
+    *,
+    filled: bool,
 ) -> None:
-    bins = _bins(kept, scale)
-    heights, edges = np.histogram(kept, bins, density=True)
+    if not shown.size:
+        return
+    edges = _bins(shown, scale)
+    numbers, _ = np.histogram(shown, edges)
+    heights = numbers / (count * np.diff(edges))  # all eigenvalues have the area 1, those not shown too
     style: dict[str, Any] = {"color": color, "label": label or None}
     if filled:
         # Bars with gaps where nothing is: on a logarithmic axis a height of 0 has no place.
         axes.stairs(np.where(heights > 0, heights, np.nan), edges, fill=True, alpha=0.35, **style)
     else:
-        axes.stairs(np.where(heights > 0, heights, np.nan), edges, linewidth=1.0, **style)
+        # A step at the middle of each bin that has something: no line falls to the edge of the panel.
+        some = heights > 0
+        middles = np.sqrt(edges[1:] * edges[:-1]) if scale == "log" else (edges[1:] + edges[:-1]) / 2
+        axes.plot(middles[some], heights[some], linewidth=1.3, drawstyle="steps-mid", **style)
 
 
 def _bins(kept: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:
     """Return edges of bins that are equally wide on the axis: as many as can be told apart, 10 to 100."""
-    count = int(np.clip(3.0 * np.sqrt(kept.size), 10, 100))
+    count = int(np.clip(2.0 * np.sqrt(kept.size), 10, 100))
     low, high = float(kept[0]), float(kept[-1])
     if not low < high:
         low, high = low * 0.9, high * 1.1

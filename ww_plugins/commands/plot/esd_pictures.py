@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def draw(found: Sequence[FittedSpectrum], file: Path) -> None:
 def _one(layer: Sequence[FittedSpectrum]) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12.0, 4.0), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.3), layout="constrained")
     log, linear, starts = figure.subplots(1, 3)
     _draw(log, layer, "log")
     _draw(linear, layer, "linear")
@@ -61,7 +61,7 @@ def _one(layer: Sequence[FittedSpectrum]) -> Figure:
     except ww.NoValue as missing:
         starts.set_axis_off()
         starts.text(0.5, 0.5, str(missing), ha="center", wrap=True, fontsize=8, parse_math=False)
-    figure.suptitle(_title(layer), parse_math=False, fontsize=11)
+    figure.suptitle(_title(layer), parse_math=False, fontsize=11, wrap=True)
     return figure
 
 
@@ -70,19 +70,19 @@ def _several(panels: dict[str, list[FittedSpectrum]]) -> Figure:
 
     columns = min(4, int(np.ceil(np.sqrt(len(panels)))))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(3.6 * columns, 2.9 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(max(3.1 * columns, 4.6), 2.5 * rows + 0.4), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis, (title, layer) in zip(axes, panels.items(), strict=False):
         _draw(axis, layer, "log")
-        axis.set_title(_short(title), fontsize=8, parse_math=False, pad=10)
-        axis.tick_params(labelsize=6)
-        axis.xaxis.label.set_size(7)
-        axis.yaxis.label.set_size(7)
+        axis.set_title(_short(title), fontsize=8.5, parse_math=False, pad=11)
+        axis.tick_params(labelsize=7.5)
+        axis.xaxis.label.set_size(8.5)
+        axis.yaxis.label.set_size(8.5)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     every = [own for layer in panels.values() for own in layer]
     versions = ", ".join(dict.fromkeys(_name(own) for own in every))
-    figure.suptitle(f"{versions}, profile {every[0].profile}", parse_math=False, fontsize=11)
+    figure.suptitle(f"{versions}, profile {every[0].profile}", parse_math=False, fontsize=11, wrap=True)
     return figure
 
 
@@ -102,9 +102,15 @@ def _draw(axes: Axes, layer: Sequence[FittedSpectrum], scale: str) -> None:
         if own.tail is None:
             axes.plot([], [], " ", label=f"no tail: {_short(own.reason)}")
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(
-            fontsize=7, framealpha=0.85, edgecolor="none", loc="lower left" if scale == "log" else "upper right"
-        )
+        rows = len(axes.get_legend_handles_labels()[1])
+        if scale == "log":  # room above the spectrum, where the legend hides nothing
+            low, high = axes.get_ylim()
+            axes.set_ylim(low, high * (high / low) ** (0.1 * rows))
+        # It ends left of the largest eigenvalue, whose line is 5 % from the edge.
+        place: Any = {"loc": "upper right", "bbox_to_anchor": (0.95, 1.0), "borderaxespad": 0.3}
+        legend = axes.legend(fontsize=7.5, framealpha=0.85, edgecolor="none", handlelength=1.6, **place)
+        for text in legend.get_texts():
+            text.set_parse_math("alpha" in text.get_text())
 
 
 def _title(layer: Sequence[FittedSpectrum]) -> str:

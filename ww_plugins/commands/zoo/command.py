@@ -6,6 +6,7 @@ import typer
 
 from ww_plugins.commands.zoo.analyze import analyze
 from ww_plugins.commands.zoo.export import export
+from ww_plugins.commands.zoo.features import feature_sets, features
 from ww_plugins.commands.zoo.import_zoo import import_zoo
 from ww_plugins.commands.zoo.show import show
 from ww_plugins.commands.zoo.train import train
@@ -25,3 +26,5 @@ app.command("import")(import_zoo)
 app.command("export")(export)
 app.command("show")(show)
 app.command("analyze")(analyze)
+app.command("features")(features)
+app.command("feature-sets")(feature_sets)

@@ -62,12 +62,12 @@ class Windows(Connection):
         high, wide = STRIDE * rows, STRIDE * columns
         windows = by_inputs.view(networks, images, rows, columns, KERNEL, KERNEL, channels)
         self._borders = [by_units[:, :, high:], by_units[:, :, :high, wide:]]
-        tiles = by_units[:, :, :high, :wide].unflatten(3, (columns, 2)).unflatten(2, (rows, 2))
+        tiles = by_units[:, :, :high, :wide].view(networks, images, rows, 2, columns, 2, channels)
         self._tiles = (tiles, windows[..., :2, :2, :].permute(0, 1, 2, 4, 3, 5, 6))
         third_rows = by_units[:, :, 2 : high + 1 : 2]
-        third_columns = by_units[:, :, :high, 2 : wide + 1 : 2].unflatten(2, (rows, 2))
+        third_columns = by_units[:, :, :high, 2 : wide + 1 : 2].view(networks, images, rows, 2, columns, channels)
         self._overlaps = [
-            (third_rows[:, :, :, :wide].unflatten(3, (columns, 2)), windows[..., 2, :2, :]),
+            (third_rows[:, :, :, :wide].view(networks, images, rows, columns, 2, channels), windows[..., 2, :2, :]),
             (third_rows[:, :, :, 2 : wide + 1 : 2], windows[..., 2, 2, :]),
             (third_columns, windows[..., :2, 2, :].permute(0, 1, 2, 4, 3, 5)),
         ]

@@ -7,7 +7,7 @@ layer is one batched product, and what makes the windows of a layer is a copy. E
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class Engine:
     def __init__(
         self,
         network: Network,
-        activation: Literal["relu", "tanh"],
+        activation: str,
         count: int,
         *,
         device: str = "cpu",

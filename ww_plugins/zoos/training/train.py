@@ -75,6 +75,7 @@ def train_zoo(
     Raises:
         UsageError: The images are too small, or the folder holds something else.
         SourceError: The image set changed meanwhile.
+        CorruptFileError: A note in the folder is damaged.
         OutputError: The folder cannot be written.
         LostResultsError: A process ended before its work, as by lack of memory, or all networks diverged.
     """
@@ -113,6 +114,9 @@ def train_zoo(
 
 def _complete(request: ZooRequest, folder: Path, network: Network) -> ZooTraining:
     diverged = noted(folder / ABOUT).get("diverged", [])
+    keys = {"network", "epoch", "reason"}
+    if not isinstance(diverged, list) or not all(isinstance(own, dict) and keys <= own.keys() for own in diverged):
+        raise ww.CorruptFileError(f"{folder / ABOUT} does not list the networks that diverged as ww does")
     return ZooTraining(folder, request.name, request.count - len(diverged), 0, network.parameters, tuple(diverged))
 
 
