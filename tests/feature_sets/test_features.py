@@ -236,8 +236,9 @@ def test_a_zoo_without_hyperparameters():
 
 
 def test_weights_that_are_not_here():
-    with pytest.raises(ww.UsageError, match="its weights are not here"):
-        features(sample_zoo(2, stored=None), "statistics")
+    for changes in ({"stored": None}, {"stored": None, "tensors": ()}):
+        with pytest.raises(ww.UsageError, match="its weights are not here"):
+            features(sample_zoo(2, **changes), "statistics")
 
 
 def plugin(**members):
@@ -288,6 +289,13 @@ def test_columns_of_the_store(stored):
     np.testing.assert_allclose(found.values[:, 2], expected, rtol=1e-6)
     with ww.open_store(path) as opened:
         assert np.array_equal(features(zoo, "log_spectral_norm", store=opened).values, found.values[:, :3])
+
+
+def test_networks_that_were_not_analysed_are_left_out(stored):
+    _, path = stored
+    found = features(sample_zoo(5), "log_spectral_norm", store=path)
+    assert found.left_out == (3, 4)
+    assert len(found) == 3
 
 
 def test_a_store_that_does_not_know_the_zoo(stored, tmp_path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ww_core.contracts.feature_set import PLUS
 from ww_core.domain.column import Scope
 from ww_core.domain.zoo import Zoo, ZooFeatures
-from ww_core.errors import PluginError, UsageError, WWError
+from ww_core.errors import NotStoredError, PluginError, UsageError, WWError
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 from ww_core.plugins.registry import unknown_name
@@ -58,11 +58,12 @@ def zoo_features(
         plugin_files: Python files with hooks.
 
     Returns:
-        The features. A network of which one is no finite number is left out, with all its checkpoints.
+        The features. A network of which one is no finite number, or was not analysed, is left out, with all its
+        checkpoints.
 
     Raises:
         UsageError: A name or an option is unknown, the zoo has not what a set needs, or nothing is left.
-        NotStoredError: The networks are not in the store, or were not analysed.
+        NotStoredError: No network was analysed into the store under this profile.
         PluginError: A feature set failed.
         StoreError: The store cannot be read.
     """
@@ -210,12 +211,14 @@ def _columns_of_store(
         raise UsageError(f"{column} is a metric, whose values are in a store: name the store that the zoo is in")
     quantity = registry.quantities.find(column).object
     scope: Any = {Scope.MATRIX: "matrix", Scope.LAYER: "layer", Scope.MODEL: "model"}[quantity.scope]
-    labels = list(zip(zoo.models, zoo.versions, strict=True))
+    row_of = {label: row for row, label in enumerate(zip(zoo.models, zoo.versions, strict=True))}
     with opened_store(store, mode="read") as opened:
-        table = opened.features([column], scope=scope, profile=profile, models=[f"{m}@{v}" for m, v in labels])
-    place_of_row = {own: at for at, own in enumerate(zip(table.models, table.versions, strict=True))}
+        there = [own for own in opened.versions() if (own.model, own.version) in row_of]
+        if not there:
+            raise NotStoredError(f"no network of zoo {zoo.name} is analysed in this store: `ww zoo analyze` does it")
+        names = [f"{own.model}@{own.version}" for own in there]
+        table = opened.features([column], names, scope=scope, profile=profile)
     values = np.full((len(zoo), len(table.names)), np.nan)
-    for row, own in enumerate(labels):
-        if own in place_of_row:
-            values[row] = table.values[place_of_row[own]]
+    rows = [row_of[label] for label in zip(table.models, table.versions, strict=True)]
+    values[rows] = table.values
     return quantity.version, (table.names, values)

@@ -32,6 +32,8 @@ def chosen_layers(zoo: ww.Zoo, layers: Layers) -> list[tuple[str, ww.ZooLayer]]:
         UsageError: The zoo has no layer.
     """
     own = zoo.layers
+    if not own and zoo.stored is None:
+        raise ww.UsageError(f"zoo {zoo.name}: its weights are not here: name the folder that has them")
     if not own:
         raise ww.UsageError(f"zoo {zoo.name}: no tensor of it is a weight of a layer")
     ends = {"first": own[0], "last": own[-1]}

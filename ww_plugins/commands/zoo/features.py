@@ -49,7 +49,8 @@ def features(
         say(note)
     if made.left_out:
         count = len(made.left_out)
-        say(f"{count} {'network has' if count == 1 else 'networks have'} features that are not finite and are left out")
+        what = "network is" if count == 1 else "networks are"
+        say(f"{count} {what} left out: a feature is no finite number, or they were not analysed")
     told = {
         "zoo": found.name,
         "features": len(made.names),
