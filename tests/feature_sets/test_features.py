@@ -128,6 +128,22 @@ def test_relative_statistics_do_not_depend_on_the_scale_of_layers():
     assert not np.allclose(features(zoo, "statistics").values, features(scaled, "statistics").values)
 
 
+def test_relative_statistics_of_weights_that_shrank_to_nothing():
+    zoo = sample_zoo(3)
+    own = tensors(zoo)
+    tiny = put(zoo, {name: own[name].astype(np.float64) * 1e-140 for name in own if "kernel" in name})
+    found = features(tiny, "relative-statistics")
+    assert len(found) == 3
+    assert np.abs(found.values).max() < 1100**2
+    q0 = found.values[:, found.names.index("relative.layer3.bias.q0")]
+    biases = own["dense/bias:0"].astype(np.float64)
+    logs = sum(
+        np.log(np.sqrt((own[f"{layer}/kernel:0"].astype(np.float64) ** 2).reshape(3, -1).mean(1))) for layer in LAYERS
+    )
+    expected = -np.log(2 * np.abs(biases.min(1))) + logs - 3 * 140 * np.log(10)
+    np.testing.assert_allclose(q0, expected, rtol=1e-9)
+
+
 def test_sorted_weights_compute_the_same():
     torch = pytest.importorskip("torch")
     zoo = sample_zoo(4)

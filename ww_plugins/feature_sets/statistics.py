@@ -56,7 +56,8 @@ class RelativeStatistics(ww.FeatureSet):
 
     The numbers of each weight are divided by their root mean square r_l, those of a bias by r_1 r_2 ... r_l. A network
     of ReLU units whose weight l is multiplied by c_l > 0, and bias l by c_1 ... c_l, computes the same up to a factor
-    and has the same features. A layer whose weight is zero has none.
+    and has the same features. Of biases it is the inverse hyperbolic sine, which keeps small numbers as they are: where
+    regularization has shrunk the weights to nothing, those would be of any size. A layer whose weight is zero has none.
 
     Attributes:
         layers: As for ``statistics``; the factors are those of all layers before, whichever are chosen.
@@ -88,7 +89,7 @@ class RelativeStatistics(ww.FeatureSet):
                 own.append(statistics_of(weight / size[:, None]))
                 if layer.bias is not None:
                     bias = weights[:, layer.bias.start : layer.bias.stop]
-                    own.append(statistics_of(bias * np.exp(-logarithm)[:, None]))
+                    own.append(statistics_of(_inverse_sinh(bias, logarithm)))
             parts.append(np.concatenate(own, axis=1))
         return np.concatenate(parts) if parts else np.empty((0, len(self.names(zoo))))
 
@@ -116,6 +117,10 @@ class GlobalStatistics(ww.FeatureSet):
         return found
 
 
+_LARGE = 300.0
+"""Logarithm from which on asinh(x) is ln(2 x) to the last digit."""
+
+
 def statistics_of(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return mean, variance and percentiles of each row.
 
@@ -138,6 +143,14 @@ def statistics_of(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         share = place - below
         found[is_finite, at] = own[:, below] * (1.0 - share) + own[:, above] * share
     return found
+
+
+def _inverse_sinh(numbers: npt.NDArray[np.float64], logarithm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return asinh of each row over the exponential of its logarithm, which may be of any size."""
+    with np.errstate(divide="ignore"):  # the logarithm of a bias of zero is minus infinity, and its asinh is zero
+        size = np.log(np.abs(numbers)) - logarithm[:, None]
+    beyond = np.maximum(size - _LARGE, 0.0)
+    return np.sign(numbers) * (np.arcsinh(np.exp(np.minimum(size, _LARGE))) + beyond)
 
 
 def _root_mean_square(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
