@@ -14,7 +14,7 @@ import ww_core as ww
 from ww_plugins.zoos.data import ImageSet, Origin, image_set
 from ww_plugins.zoos.training import hyperparameters as ranges
 from ww_plugins.zoos.training.draws import Draws
-from ww_plugins.zoos.training.engine import Engine, first_inputs, scales
+from ww_plugins.zoos.training.engine import Engine, Layers, first_inputs, scales
 from ww_plugins.zoos.training.hyperparameters import drawn
 from ww_plugins.zoos.training.initial import initial_weights
 from ww_plugins.zoos.training.networks import network_of
@@ -107,7 +107,8 @@ def test_gradients_are_those_of_autograd(network, activation, drops, own_images,
     inputs = torch.from_numpy(first_inputs(network, images)).to(dtype)
     inputs = inputs.view(many, -1, inputs.shape[-1])
     gradients = torch.empty_like(weights)
-    engine.gradients(weights * factors, inputs, torch.from_numpy(labels), keep, gradients)
+    cut = Layers(network, weights * factors), Layers(network, gradients)
+    engine.gradients(cut[0], inputs, torch.from_numpy(labels), keep, cut[1])
     gradients *= factors
 
     for number in range(count):
