@@ -111,11 +111,14 @@ class Parts:
 
     def _write(self, name: str, content: bytes) -> None:
         unfinished = self._parts / f"{name}.{os.getpid()}.unfinished"
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._parts / name)
+        try:
+            with unfinished.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._parts / name)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def _name(number: int) -> str:

@@ -105,7 +105,10 @@ def train_zoo(
         request, images.name, network, chosen, stacks, [own for own in finished if own is not None]
     )
     if not len(zoo):
-        raise ww.LostResultsError(f"all {request.count} networks diverged: there is no zoo to write")
+        raise ww.LostResultsError(
+            f"all {request.count} networks diverged, so there is no zoo to write: look at the images of {request.data}, "
+            "or take another --seed and a new folder"
+        )
     write_zoo(zoo, folder, {**about, "diverged": diverged})
     parts.remove()
     networks = request.count - len(diverged)
