@@ -146,7 +146,7 @@ def test_headers_are_not_believed(tmp_path):
     with pytest.raises(ww.CorruptFileError, match="x_train"):
         image_set(archive(tmp_path / "own.npz", members))
     members["x_train"] = b"no array"
-    with pytest.raises(ww.CorruptFileError, match="x_train. does not begin as"):
+    with pytest.raises(ww.CorruptFileError, match="does not begin as NumPy's arrays do"):
         image_set(archive(tmp_path / "own.npz", members))
 
 
@@ -183,7 +183,7 @@ def test_damage_in_packed_arrays(tmp_path, method):
     content = bytearray(path.read_bytes())
     content[60:300] = b"?" * 240
     path.write_bytes(content)
-    with pytest.raises(ww.SourceError, match="own.npz"):
+    with pytest.raises(ww.SourceError, match="own"):
         image_set(str(path))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-    from ww_plugins.zoos.training.networks import LayerForm, Network
+    from ww_plugins.zoos.training.networks import Network
 
 
 def first_inputs(network: Network, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
