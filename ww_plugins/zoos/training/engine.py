@@ -170,9 +170,12 @@ class Engine:
         """
         import torch
 
+        start = 0
         kept = self._arrays_of(images).kept
-        for own, part in zip(kept, field.split([own.shape[1] for own in kept], 1), strict=True):
-            torch.ge(part, thresholds, out=own)
+        for own in kept:
+            stop = start + own.shape[1]
+            torch.ge(field[:, start:stop], thresholds, out=own)
+            start = stop
         return kept
 
     def _arrays_of(self, images: int) -> _Arrays:

@@ -215,7 +215,7 @@ def _assembled(
         rows=(numbers[:, None] * kept + np.arange(kept)).ravel(),
         networks=np.repeat(numbers, kept),
         epochs=np.tile(np.array(checkpoints, np.int64), len(numbers)),
-        hyperparameters=_columns(request, dataset, [chosen[n] for n in numbers]),
+        hyperparameters=_columns(request, dataset, [chosen[n] for n in numbers.tolist()]),
         results={name: trained.results[numbers, :, at].ravel() for at, name in enumerate(RESULTS)},
     )
     return zoo, diverged
