@@ -4,11 +4,13 @@ import csv
 import gzip
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import pytest
 import ww_core as ww
 from ww_core.command import run_app
 from ww_plugins.commands.zoo.command import app
+from ww_plugins.zoos.training import hyperparameters, request
 from ww_plugins.zoos.training import train as training
 from ww_plugins.zoos.training.parts import Parts
 
@@ -32,12 +35,12 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):
         code = run_app(app, ["train", *map(str, arguments)], name="ww zoo")
-        output = capsys.readouterr()
+        output = capfd.readouterr()
         return subprocess.CompletedProcess(arguments, code, output.out, output.err)
 
     return call
@@ -239,6 +242,143 @@ def test_images_that_are_too_small_for_a_cnn(run, own_data):
     assert run("--data", own_data, *ARGUMENTS, "--network", "mlp", "--out", "zoo").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        (("--count", 0), ("--count",)),
+        (("--count", -1), ("--count",)),
+        (("--count", "1e9"), ("--count",)),
+        (("--count", 10**9), ("1 to 1000000 networks",)),
+        (("--count", 10**40), ("1 to 1000000 networks",)),
+        (("--epochs", 0), ("--epochs",)),
+        (("--epochs", -3), ("--epochs",)),
+        (("--checkpoints", "3"), ("--checkpoints 3", "0 (before the training) to 2")),
+        (("--checkpoints", "-1"), ("'-1' is no epoch",)),
+        (("--checkpoints", "1e0"), ("'1e0' is no epoch",)),
+        (("--checkpoints", "99999999999999999999"), ("is no epoch",)),
+        (("--checkpoints", ""), ("--checkpoints",)),
+        (("--width", 16), ("--width is for --network mlp",)),
+        (("--batch", 0), ("--batch",)),
+        (("--seed", -1), ("--seed",)),
+        (("--seed", 2**63), ("63 bits",)),
+        (("--network", "rnn"), ("--network",)),
+        (("--device", "cpu:1"), ("cpu, cuda or cuda:N",)),
+        (("--device", "cuda:-1"), ("cpu, cuda or cuda:N",)),
+        (("--name", ""), ("--name",)),
+        (("--name", " "), ("cannot name a zoo",)),
+        (("--name", ".."), ("cannot name a zoo",)),
+        (("--name", "a@b"), ("cannot name a zoo",)),
+        (("--name", "a\\b"), ("cannot name a zoo",)),
+        (("--name", "a\nb"), ("cannot name a zoo",)),
+        (("--name", "a" * 101), ("cannot name a zoo",)),
+    ],
+)
+def test_numbers_and_names_that_cannot_be(run, own_data, tmp_path, arguments, texts):
+    fails(run("--data", own_data, *ARGUMENTS, "--out", "zoo", *arguments), USAGE, *texts)
+    assert not (tmp_path / "zoo").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "text"),
+    [
+        (lambda own: own | {"x_train": own["x_train"].astype(object)}, PLACE, "images and labels are numbers"),
+        (lambda own: own | {"x_train": own["x_train"] * np.nan}, PLACE, "pixels go from nan"),
+        (lambda own: own | {"x_train": own["x_train"] * 1e30}, PLACE, "pixels go from"),
+        (lambda own: own | {"y_test": own["y_test"] - 1}, PLACE, "y_test has the label -1"),
+        (lambda own: own | {name: own[name] * 0 for name in ("y_train", "y_test")}, PLACE, "it has one class"),
+        (lambda _: {}, PLACE, "no array x_train is in it"),
+        (lambda own: {name: values[:9] for name, values in own.items()}, USAGE, "which are 0"),
+        (lambda own: {name: values[:0] for name, values in own.items()}, PLACE, "there are no images"),
+        (
+            lambda own: own | {name: own[name][:, :10, :10] for name in ("x_train", "x_test")},
+            USAGE,
+            "images of 10 x 10 are too small for a cnn",
+        ),
+    ],
+)
+def test_wrong_images(run, own_data, tmp_path, spoil, code, text):
+    np.savez(own_data, **spoil(dict(np.load(own_data))))
+    fails(run("--data", own_data, *ARGUMENTS, "--out", "zoo"), code, text)
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_colours_are_averaged(run, own_data, tmp_path):
+    arrays = dict(np.load(own_data))
+    arrays |= {name: np.stack([own, own / 2, own / 4], 3) for name, own in arrays.items() if name[0] == "x"}
+    np.savez(own_data, **arrays)
+    assert run("--data", own_data, *ARGUMENTS, "--count", 1, "--out", "zoo").returncode == 0
+    assert json.loads((tmp_path / "zoo/zoo.json").read_text())["data"]["image"] == [15, 15]
+
+
+def test_a_zoo_of_one_network_is_the_first_of_any(run, own_data, tmp_path):
+    for count in (1, 14):
+        assert run("--data", own_data, *ARGUMENTS, "--count", count, "--out", f"zoo{count}").returncode == 0
+    one, many = (np.load(tmp_path / f"zoo{count}/weights.npy") for count in (1, 14))
+    assert one.shape == (3, 4851)
+    np.testing.assert_allclose(many[:3], one, rtol=1e-3, atol=1e-5)  # beside others, products are rounded differently
+    first = metrics_of(tmp_path / "zoo14")[0]
+    assert {name: cell for name, cell in metrics_of(tmp_path / "zoo1")[0].items() if name.startswith("config.")} == {
+        name: cell for name, cell in first.items() if name.startswith("config.")
+    }
+
+
+def test_where_all_networks_diverge_there_is_no_zoo(run, own_data, tmp_path, monkeypatch):
+    draw = hyperparameters.drawn
+
+    def wild(*arguments, **named):
+        return replace(draw(*arguments, **named), optimizer="sgd", learning_rate=1e30, dropout=0.0)
+
+    monkeypatch.setattr(request, "drawn", wild)
+    for _ in range(2):  # nor does the same command make one
+        fails(run("--data", own_data, *ARGUMENTS, "--out", "zoo"), LOST, "all 14 networks diverged", "another --seed")
+    assert [path.name for path in (tmp_path / "zoo").iterdir()] == ["parts"]
+
+
+@pytest.mark.parametrize("package", ["torch", "sklearn.datasets"])
+def test_without_the_extra(run, own_data, tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    name, data = {"torch": ("torch", own_data), "sklearn.datasets": ("scikit-learn", "digits")}[package]
+    result = run("--data", data, *ARGUMENTS, "--out", "zoo")
+    fails(result, PLACE, f"error: {name} is not installed: pip install 'ww-core[zoo]'")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_places_that_cannot_be_written(run, own_data, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for out in ("file", "file/zoo", "/proc/zoo", "z" * 300):
+        result = fails(run("--data", own_data, *ARGUMENTS, "--out", out), PLACE, "cannot be written")
+        assert len(result.stderr.splitlines()) == 1
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_of_an_other_program_is_left_alone(run, own_data, tmp_path):
+    for name, content in (("zoo.json", "[1]"), ("zoo.json", "x"), ("parts/asked.json", "null"), ("parts/mine", "")):
+        folder = tmp_path / f"foreign{len(list(tmp_path.iterdir()))}"
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(content)
+        result = run("--data", own_data, *ARGUMENTS, "--out", folder)
+        fails(result, USAGE if name == "parts/mine" else PLACE)
+        assert content_of(folder) == {name: content.encode()}
+
+
+@pytest.mark.parametrize("limit", [2_000, 100_000, 300_000])
+def test_a_full_disk_is_named_and_the_training_goes_on(run, own_data, tmp_path, limit):
+    """At a part, and at the file of all weights; a limit of the size of files stands for the disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        result = run("--data", own_data, *ARGUMENTS, "--out", "zoo")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    fails(result, PLACE, "zoo", "cannot be written: File too large")
+    assert not list((tmp_path / "zoo").rglob("*.unfinished"))
+    for name in ("zoo", "whole"):
+        assert run("--data", own_data, *ARGUMENTS, "--out", name).returncode == 0
+    assert content_of(tmp_path / "zoo") == content_of(tmp_path / "whole")
+
+
 @pytest.mark.stress
 def test_two_processes_and_kill_9_give_the_same_bytes(own_data, tmp_path):
     script = tmp_path / "program.py"
@@ -264,3 +404,32 @@ def test_two_processes_and_kill_9_give_the_same_bytes(own_data, tmp_path):
     assert "of 48 networks are finished" in messages
     assert trained("two", "--jobs", "2").returncode == 0
     assert content_of(tmp_path / "two") == content_of(tmp_path / "one")
+
+
+@pytest.mark.stress
+def test_a_killed_process_is_told_and_the_same_command_goes_on(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    command = [sys.executable, script, "train", "--data", "textures", "--count", "36", "--epochs", "6", "--out"]
+    main = subprocess.Popen([*command, "zoo", "--jobs", "2"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while main.poll() is None and not list((tmp_path / "zoo").glob("parts/*.part")):
+        time.sleep(0.05)
+    children = [path.read_text().split() for path in Path(f"/proc/{main.pid}/task").glob("*/children")]
+    workers = [
+        int(pid) for pids in children for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(workers[0], signal.SIGKILL)
+    _, messages = main.communicate()
+    assert main.returncode == LOST, messages
+    assert "Traceback" not in messages
+    sentences = [line for line in messages.splitlines() if line.startswith("error: ")]
+    assert len(sentences) == 1
+    assert "a process ended before its work" in sentences[0]
+    assert "the same command goes on" in sentences[0]
+    for name in ("zoo", "whole"):
+        again = subprocess.run(
+            [*command, name, "--jobs", "1"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert again.returncode == 0, again.stderr
+    assert " 36 trained now" in again.stdout
+    assert content_of(tmp_path / "zoo") == content_of(tmp_path / "whole")

@@ -1,6 +1,7 @@
 """Image sets: the built-in ones, and arrays of a user, good and hostile."""
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -103,8 +104,18 @@ def with_nan(array):
         (changed("y_train", lambda own: own[:-1]), "there are 30 images, and each has a label"),
         (changed("y_train", lambda own: own.astype(float)), "classes are whole numbers"),
         (changed("y_train", lambda own: own - 1), "has the label -1"),
-        (changed("y_test", lambda own: own + 1000), "2 to 1000 are possible"),
-        (lambda own: own.update(y_train=own["y_train"] * 0, y_test=own["y_test"] * 0), "it has 1 classes"),
+        (changed("y_test", lambda own: own + 1000), "2 to 1000 classes are possible"),
+        (changed("y_train", lambda own: own.astype(np.uint64) + 2**63), "y_train has the label 9223372036854775810"),
+        (changed("y_train", lambda own: own[:, None, None]), "y_train has shape"),
+        (changed("x_test", lambda own: own[:, :0]), "no images for training, or none for test"),
+        (changed("x_train", lambda own: np.repeat(own[..., None], 4, 3)), "x_train has shape"),
+        (changed("x_train", lambda own: own[0, 0, 0]), "x_train has shape"),
+        (changed("x_train", lambda own: np.where(own > 9, np.inf, 0)), "pixels go from"),
+        (changed("x_train", lambda own: own.astype(complex)), "images and labels are numbers"),
+        (changed("x_train", lambda own: own > 0), "images and labels are numbers"),
+        (changed("x_train", lambda own: own.astype("datetime64[s]")), "images and labels are numbers"),
+        (changed("x_train", lambda own: own.view([("a", "u1")])), "images and labels are numbers"),
+        (lambda own: own.update(y_train=own["y_train"] * 0, y_test=own["y_test"] * 0), "it has one class"),
         (changed("y_train", lambda own: own.astype(object)), "images and labels are numbers"),
         (changed("y_train", lambda own: own.astype(str)), "images and labels are numbers"),
     ],
@@ -135,8 +146,65 @@ def test_headers_are_not_believed(tmp_path):
     with pytest.raises(ww.CorruptFileError, match="x_train"):
         image_set(archive(tmp_path / "own.npz", members))
     members["x_train"] = b"no array"
-    with pytest.raises(ww.CorruptFileError, match="x_train has a header that cannot be read"):
+    with pytest.raises(ww.CorruptFileError, match="does not begin as NumPy's arrays do"):
         image_set(archive(tmp_path / "own.npz", members))
+
+
+@pytest.mark.parametrize(
+    ("shape", "version"),
+    [
+        ("(-30, -6, 4)", 1),
+        ("(30, 6, 4.0)", 1),
+        ("(30, 6, True * 4)", 1),
+        ("(2**62, 2**62)", 1),
+        ("(0, 4611686018427387903)", 1),
+        ("{[]: 1}", 1),
+        ("(" * 3000, 1),
+        ("-" * 9000 + "1", 1),
+        ("(30,\\\n 6, 4", 1),
+        ("(30, 6, 4)", 9),
+        ("__import__('os').abort()", 1),
+    ],
+)
+def test_shapes_that_cannot_be(tmp_path, shape, version):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    members = {name: npy(own) for name, own in arrays().items()}
+    members["x_train"] = b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(2, "little") + header + bytes(720)
+    with pytest.raises(ww.CorruptFileError, match="x_train"):
+        image_set(archive(tmp_path / "own.npz", members))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED])
+def test_damage_in_packed_arrays(tmp_path, method):
+    path = tmp_path / "own.npz"
+    with zipfile.ZipFile(path, "w", method) as file:
+        for name, own in arrays().items():
+            file.writestr(f"{name}.npy", npy(own))
+    content = bytearray(path.read_bytes())
+    content[60:300] = b"?" * 240
+    path.write_bytes(content)
+    with pytest.raises(ww.SourceError, match="own"):
+        image_set(str(path))
+
+
+def test_order_and_byte_order_of_an_array_are_minded(tmp_path):
+    own = arrays(dtype=np.float64)
+    own |= {name: own[name] / 255 for name in ("x_train", "x_test")}
+    expected = image_set(saved(tmp_path, own))
+    own["x_train"] = np.asfortranarray(own["x_train"])
+    own["y_train"] = own["y_train"].astype(">i4")
+    assert image_set(saved(tmp_path, own)).digest == expected.digest
+
+
+def test_nothing_is_unpickled(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "sprung",)
+
+    own = arrays() | {"x_train": np.array([Trap()], dtype=object)}
+    with pytest.raises(ww.SourceError, match="images and labels are numbers"):
+        image_set(saved(tmp_path, own))
+    assert not (tmp_path / "sprung").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4", b"\x93NUMPY", b"nothing" * 100])
@@ -160,3 +228,9 @@ def test_names_that_nothing_carries(tmp_path):
         image_set("digit")
     with pytest.raises(ww.SourceError, match="cannot be read"):
         image_set(str(tmp_path / "missing.npz"))
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(ww.SourceError, match="this is a folder"):
+        image_set(str(tmp_path / "folder.npz"))
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(ww.SourceError, match="this is a named pipe"):
+        image_set(str(tmp_path / "pipe.npz"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
+from ww_core.loading.files import FileSource
+from ww_core.loading.npy import HEAD, dtype_of, header_of
 from ww_plugins.zoos.data.image_set import ImageSet, Origin
 
 if TYPE_CHECKING:
@@ -24,6 +28,18 @@ MOST_BYTES = 4 * 2**30
 
 MOST_CLASSES = 1000
 CHANNELS = (1, 3)
+
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    NotImplementedError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+)
+"""What ``zipfile`` raises at archives that it cannot read."""
 
 
 def image_set_of_file(path: Path) -> ImageSet:
@@ -47,46 +63,46 @@ def image_set_of_file(path: Path) -> ImageSet:
     y_train = _labels(path, "y_train", arrays["y_train"], len(x_train))
     y_test = _labels(path, "y_test", arrays["y_test"], len(x_test))
     classes = 1 + int(max(y_train.max(), y_test.max()))
-    if not 2 <= classes <= MOST_CLASSES:
-        raise ww.SourceError(f"{path}: it has {classes} classes by its largest label: 2 to {MOST_CLASSES} are possible")
+    if classes < 2:
+        raise ww.SourceError(f"{path}: it has one class by its largest label: 2 to {MOST_CLASSES} are possible")
     origin = Origin("file", str(path))
     return ImageSet(path.stem, origin, x_train, y_train, x_test, y_test, classes)
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            missing = [name for name in ARRAYS if f"{name}.npy" not in archive.namelist()]
-            if missing:
-                raise ww.SourceError(f"{path}: no array {missing[0]} is in it; {', '.join(ARRAYS)} are needed")
-            return {name: _array(path, archive, name) for name in ARRAYS}
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
-        raise ww.CorruptFileError(f"{path} is no archive of NumPy's that can be read: {error}") from None
-    except OSError as error:
-        raise ww.SourceError(f"{path} cannot be read: {error.strerror or error}") from None
+    file = FileSource(path)
+    with file.open() as handle:
+        try:
+            with zipfile.ZipFile(handle) as archive:
+                missing = [name for name in ARRAYS if f"{name}.npy" not in archive.namelist()]
+                if missing:
+                    raise ww.SourceError(f"{path}: no array {missing[0]} is in it; {', '.join(ARRAYS)} are needed")
+                return {name: _array(file, archive, name) for name in ARRAYS}
+        except _DAMAGES as error:
+            raise ww.CorruptFileError(f"{path} is no archive of NumPy's that can be read: {error}") from None
+        except OSError as error:
+            raise ww.SourceError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _array(path: Path, archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+def _array(file: FileSource, archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     """Read an array whose header agrees with the size of its entry, so that no header makes us allocate more."""
     entry = archive.getinfo(f"{name}.npy")
-    with archive.open(entry) as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-        except ValueError as error:
-            raise ww.CorruptFileError(f"{path}: array {name} has a header that cannot be read: {error}") from None
-        there = entry.file_size - file.tell()
-    if dtype.kind not in "uif":
-        raise ww.SourceError(f"{path}: array {name} is of dtype {dtype}: images and labels are numbers")
-    if math.prod(shape) * dtype.itemsize != there:
+    with archive.open(entry) as content:
+        header = header_of(file, name, content.read(HEAD))
+    if dtype_of(header.descr)[0].rstrip("0123456789") not in {"uint", "int", "float"}:
+        raise ww.SourceError(f"{file.label}: array {name} is of dtype {header.descr}: images and labels are numbers")
+    dtype, there = np.dtype(str(header.descr)), entry.file_size - header.nbytes
+    if math.prod(header.shape) * dtype.itemsize != there:
         raise ww.CorruptFileError(
-            f"{path}: array {name} takes {math.prod(shape) * dtype.itemsize} bytes by its header, and {there} are there"
+            f"{file.label}: array {name} takes {math.prod(header.shape) * dtype.itemsize} bytes by its header, and "
+            f"{there} are there"
         )
     if there > MOST_BYTES:
-        raise ww.SourceError(f"{path}: array {name} takes {there} bytes: the limit is {MOST_BYTES}")
-    with archive.open(entry) as file:
-        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+        raise ww.SourceError(f"{file.label}: array {name} takes {there} bytes: the limit is {MOST_BYTES}")
+    with archive.open(entry) as content:
+        content.read(header.nbytes)
+        numbers = np.frombuffer(content.read(there), dtype)
+    return numbers.reshape(header.shape, order="F" if header.is_fortran else "C")
 
 
 def _scaling(path: Path, *arrays: npt.NDArray[Any]) -> tuple[float, float]:
@@ -124,7 +140,9 @@ def _labels(path: Path, name: str, labels: npt.NDArray[Any], count: int) -> npt.
         raise ww.SourceError(f"{path}: {name} is of dtype {labels.dtype}: classes are whole numbers from 0 on")
     if labels.min() < 0:
         raise ww.SourceError(f"{path}: {name} has the label {labels.min()}: classes are whole numbers from 0 on")
-    return np.asarray(labels.reshape(count), dtype=np.int64)
+    if labels.max() >= MOST_CLASSES:
+        raise ww.SourceError(f"{path}: {name} has the label {labels.max()}: 2 to {MOST_CLASSES} classes are possible")
+    return np.array(labels.reshape(count), dtype=np.int64)
 
 
 def _times(shape: tuple[int, ...]) -> str:

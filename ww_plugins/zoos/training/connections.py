@@ -59,36 +59,28 @@ class Windows(Connection):
         )
         self._inputs = inputs[:, :, 1:].view(self._windows.shape)
 
-        high, wide = STRIDE * rows, STRIDE * columns
-        windows = by_inputs.view(networks, images, rows, columns, KERNEL, KERNEL, channels)
-        self._borders = [by_units[:, :, high:], by_units[:, :, :high, wide:]]
-        tiles = by_units[:, :, :high, :wide].view(networks, images, rows, 2, columns, 2, channels)
-        self._tiles = (tiles, windows[..., :2, :2, :].permute(0, 1, 2, 4, 3, 5, 6))
-        third_rows = by_units[:, :, 2 : high + 1 : 2]
-        third_columns = by_units[:, :, :high, 2 : wide + 1 : 2].view(networks, images, rows, 2, columns, channels)
-        self._overlaps = [
-            (third_rows[:, :, :, :wide].view(networks, images, rows, columns, 2, channels), windows[..., 2, :2, :]),
-            (third_rows[:, :, :, 2 : wide + 1 : 2], windows[..., 2, 2, :]),
-            (third_columns, windows[..., :2, 2, :].permute(0, 1, 2, 4, 3, 5)),
-        ]
-        if by_units.shape[2:4] == (KERNEL, KERNEL):  # one window, which is the map
-            self._borders, self._overlaps = [], []
-            self._tiles = (by_units.view(by_inputs.shape), by_inputs)
+        self._by_units = by_units
+        of_window = by_inputs.view(networks, images, rows, columns, KERNEL, KERNEL * channels)
+        self._overlaps = []
+        for one in range(2):  # every second window of a row: these do not overlap
+            for high in (slice(0, STRIDE), slice(STRIDE, KERNEL)):  # nor do these rows of them
+                part = of_window[:, :, :, one::2, high]
+                strides = (of_network, of_image, STRIDE * of_row, 2 * STRIDE * of_column, of_row, 1)
+                place = by_units[0, 0, high.start, STRIDE * one].storage_offset() if part.numel() else 0
+                self._overlaps.append((by_units.as_strided(part.shape, strides, place), part))
+        self._is_whole = by_units.shape[2:4] == (KERNEL, KERNEL)  # one window, which is the map
+        self._by_inputs = by_inputs.view(by_units.shape) if self._is_whole else by_inputs
 
     def forward(self) -> None:
         """Copy the windows."""
         self._inputs.copy_(self._windows)
 
     def backward(self) -> None:
-        """Add the windows where they overlap.
-
-        The first two rows and columns of the windows tile the maps, so they are copied in one go. The third row and
-        the third column, which lie on the next window's first, are then added.
-        """
-        for border in self._borders:
-            border.zero_()
-        to, of = self._tiles
-        to.copy_(of)
+        """Add the windows, which overlap, a row of each in one piece."""
+        if self._is_whole:
+            self._by_units.copy_(self._by_inputs)
+            return
+        self._by_units.zero_()
         for to, of in self._overlaps:
             to.add_(of)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-    from ww_plugins.zoos.training.networks import LayerForm, Network
+    from ww_plugins.zoos.training.networks import Network
 
 
 def first_inputs(network: Network, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -40,6 +40,26 @@ def first_inputs(network: Network, images: npt.NDArray[np.float32]) -> npt.NDArr
         windows = np.lib.stride_tricks.sliding_window_view(images, (KERNEL, KERNEL), axis=(1, 2))
         inputs[:, :, 1:] = windows[:, ::STRIDE, ::STRIDE].reshape(count, layer.positions, layer.inputs)
     return inputs
+
+
+class Layers:
+    """The layers of all networks where they lie in the rows of their weights, or of gradients; cut once for many steps.
+
+    Args:
+        network: The layout.
+        rows: (count, parameters).
+
+    Attributes:
+        matrices: Each layer, (count, 1 + inputs, outputs).
+        kernels_back: The same without biases, transposed: (count, outputs, inputs).
+    """
+
+    def __init__(self, network: Network, rows: torch.Tensor) -> None:
+        self.matrices = [
+            rows[:, layer.start : layer.stop].view(len(rows), 1 + layer.inputs, layer.outputs)
+            for layer in network.layers
+        ]
+        self.kernels_back = [matrix[:, 1:].transpose(1, 2) for matrix in self.matrices]
 
 
 class Engine:
@@ -66,16 +86,15 @@ class Engine:
 
         self.network, self.count = network, count
         self.device, self.dtype = torch.device(device), dtype or torch.float32
+        self._positions = network.layers[0].positions
         self._activate, self._activate_back = _ACTIVATIONS[activation]
         self._arrays: dict[int, _Arrays] = {}
 
-    def logits(
-        self, weights: torch.Tensor, inputs: torch.Tensor, keep: list[torch.Tensor] | None = None
-    ) -> torch.Tensor:
+    def logits(self, weights: Layers, inputs: torch.Tensor, keep: list[torch.Tensor] | None = None) -> torch.Tensor:
         """Compute the logits of a batch.
 
         Args:
-            weights: Of all networks, (count, parameters). With dropout, kernels behind it must be scaled: ``scales``.
+            weights: Of all networks. With dropout, kernels behind it must be scaled: ``scales``.
             inputs: As ``first_inputs`` gives them, with images and positions as one axis:
                 (count, images * positions, 1 + inputs), or (1, ...) if all networks see the same images.
             keep: For each hidden layer what dropout keeps (1) and drops (0), (count, images * units); None: no dropout.
@@ -85,27 +104,27 @@ class Engine:
         """
         import torch
 
-        arrays = self._arrays_of(inputs.shape[1] // self.network.layers[0].positions)
-        reads = inputs.expand(self.count, -1, -1)
-        for number, layer in enumerate(self.network.layers):
+        arrays = self._arrays_of(inputs.shape[1] // self._positions)
+        reads, last = inputs.expand(self.count, -1, -1), len(weights.matrices) - 1
+        for number, matrix in enumerate(weights.matrices):
             if number:
                 arrays.connections[number].forward()
                 reads = arrays.inputs[number]
             made = arrays.outputs[number]
-            torch.bmm(reads, _matrix(weights, layer), out=made)
-            if number < len(self.network.hidden):
+            torch.bmm(reads, matrix, out=made)
+            if number < last:
                 self._activate(made)
                 if keep is not None:
-                    made.view(self.count, -1).mul_(keep[number])
+                    arrays.flat_outputs[number].mul_(keep[number])
         return arrays.outputs[-1]
 
     def gradients(
         self,
-        weights: torch.Tensor,
+        weights: Layers,
         inputs: torch.Tensor,
         labels: torch.Tensor,
         keep: list[torch.Tensor] | None,
-        out: torch.Tensor,
+        out: Layers,
     ) -> None:
         """Compute the gradient of each network's mean cross entropy over a batch.
 
@@ -114,27 +133,25 @@ class Engine:
             inputs: As in ``logits``.
             labels: int64, (count, images), or (1, images).
             keep: As in ``logits``.
-            out: Where it goes, (count, parameters).
+            out: Where it goes.
         """
         import torch
 
         logits = self.logits(weights, inputs, keep)
         images = logits.shape[1]
         arrays = self._arrays_of(images)
-        by_outputs = torch.softmax(logits, 2)
+        by_outputs = torch.softmax(logits.transpose(1, 2), 1).transpose(1, 2)  # along the last axis torch is slower
         places = labels.expand(self.count, -1)[:, :, None]
         by_outputs.scatter_add_(2, places, by_outputs.new_full((1, 1, 1), -1.0).expand(places.shape))
         by_outputs.div_(images)
-        for number in range(len(self.network.layers) - 1, -1, -1):
-            layer = self.network.layers[number]
-            reads = arrays.inputs[number] if number else inputs.expand(self.count, -1, -1)
+        for number in range(len(weights.matrices) - 1, -1, -1):
+            columns = arrays.input_columns[number] if number else inputs.expand(self.count, -1, -1).transpose(1, 2)
             matrix = arrays.by_matrices[number]  # in one piece: into parts of rows torch would multiply one by one
-            torch.bmm(reads.transpose(1, 2), by_outputs, out=matrix)
-            out[:, layer.start : layer.stop] = matrix.view(self.count, -1)
+            torch.bmm(columns, by_outputs, out=matrix)
+            out.matrices[number].copy_(matrix)
             if not number:
                 return
-            kernel = _matrix(weights, layer)[:, 1:]
-            torch.bmm(by_outputs, kernel.transpose(1, 2), out=arrays.by_inputs[number])
+            torch.bmm(by_outputs, weights.kernels_back[number], out=arrays.by_inputs[number])
             arrays.connections[number].backward()
             by_outputs = arrays.by_outputs[number - 1]
             self._activate_back(by_outputs, arrays.outputs[number - 1], keep and keep[number - 1])
@@ -155,8 +172,8 @@ class Engine:
 
         start = 0
         kept = self._arrays_of(images).kept
-        for layer, own in zip(self.network.hidden, kept, strict=True):
-            stop = start + images * layer.units
+        for own in kept:
+            stop = start + own.shape[1]
             torch.ge(field[:, start:stop], thresholds, out=own)
             start = stop
         return kept
@@ -183,17 +200,14 @@ def scales(network: Network, dropout: npt.NDArray[np.float64]) -> npt.NDArray[np
     return factors
 
 
-def _matrix(weights: torch.Tensor, layer: LayerForm) -> torch.Tensor:
-    """A layer of all networks, (count, 1 + inputs, outputs), where it lies."""
-    return weights[:, layer.start : layer.stop].view(len(weights), 1 + layer.inputs, layer.outputs)
-
-
 class _Arrays:
     """The arrays that a batch of some size needs, by number of the layer; what is never touched takes no memory.
 
     Attributes:
         outputs: What each layer makes, (count, images * positions, outputs).
+        flat_outputs: The same as rows, (count, images * units).
         inputs: What it reads, (count, images * positions, 1 + inputs); empty for the first layer, which gets its own.
+        input_columns: The same, transposed.
         by_outputs: The gradient by its outputs; empty for the last layer.
         by_inputs: The gradient by its inputs without the 1; empty for the first layer.
         by_matrices: The gradient by the layer itself, (count, 1 + inputs, outputs).
@@ -210,9 +224,11 @@ class _Arrays:
         layers, hidden = engine.network.layers, engine.network.hidden
         rows = [images * layer.positions for layer in layers]
         self.outputs = [new(count, layer.outputs) for count, layer in zip(rows, layers, strict=True)]
-        self.inputs = [new(0)] + [new(rows[at], 1 + layers[at].inputs) for at in range(1, len(layers))]
+        self.inputs = [new(0, 0)] + [new(rows[at], 1 + layers[at].inputs) for at in range(1, len(layers))]
         for own in self.inputs[1:]:
             own[:, :, 0] = 1
+        self.flat_outputs = [own.view(engine.count, -1) for own in self.outputs]
+        self.input_columns = [own.transpose(1, 2) for own in self.inputs]
         self.by_outputs = [new(count, layer.outputs) for count, layer in zip(rows, hidden, strict=False)]
         self.by_inputs = [new(0)] + [new(rows[at], layers[at].inputs) for at in range(1, len(layers))]
         self.by_matrices = [new(1 + layer.inputs, layer.outputs) for layer in layers]

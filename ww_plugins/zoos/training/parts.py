@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import shutil
 import zipfile
@@ -18,10 +19,10 @@ from ww_plugins.zoos.training.stack import RESULTS, TrainedStack
 from ww_plugins.zoos.writing import ABOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-PARTS, ASKED = "parts", "asked.json"
+PARTS, ASKED, TOGETHER = "parts", "asked.json", "together.unfinished"
 DIGEST_BYTES = 32
 MOST_JSON = 2**24
 """Bytes of ``zoo.json``."""
@@ -105,17 +106,51 @@ class Parts:
         shapes = (stack.weights.shape, stack.results.shape, stack.diverged.shape)
         return stack if shapes == (shape, (*shape[:2], len(RESULTS)), shape[:1]) else None
 
+    def together(self, stacks: Sequence[Sequence[int]], shape: tuple[int, int]) -> TrainedStack | None:
+        """Put all stacks together by the numbers of their networks; one stack is in memory, the weights are in a file.
+
+        Args:
+            stacks: Numbers of the networks of each.
+            shape: Checkpoints and parameters.
+
+        Returns:
+            What became of all networks; nothing if a stack is missing or damaged.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        count = sum(map(len, stacks))
+        results, diverged = np.empty((count, shape[0], len(RESULTS))), np.empty(count, np.int64)
+        path = self._parts / TOGETHER
+        try:
+            with path.open("wb") as file:
+                for at, numbers in enumerate(stacks):
+                    stack = self.finished(at, (len(numbers), *shape))
+                    if stack is None:
+                        return None
+                    results[numbers], diverged[numbers] = stack.results, stack.diverged
+                    for number, own in zip(numbers, stack.weights, strict=True):
+                        file.seek(number * math.prod(shape) * 4)
+                        file.write(own.astype("<f4").tobytes())
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise ww.OutputError(f"{self._parts} cannot be written: {error.strerror or error}") from error
+        return TrainedStack(np.memmap(path, "<f4", "r", shape=(count, *shape)), results, diverged)
+
     def remove(self) -> None:
         """Remove the parts of a zoo that is written as a whole."""
         shutil.rmtree(self._parts, ignore_errors=True)
 
     def _write(self, name: str, content: bytes) -> None:
         unfinished = self._parts / f"{name}.{os.getpid()}.unfinished"
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._parts / name)
+        try:
+            with unfinished.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._parts / name)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def _name(number: int) -> str:

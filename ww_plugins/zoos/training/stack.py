@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ww_plugins.zoos.training.draws import Draws
-from ww_plugins.zoos.training.engine import Engine, first_inputs, scales
+from ww_plugins.zoos.training.engine import Engine, Layers, first_inputs, scales
 from ww_plugins.zoos.training.hyperparameters import DROPOUT_STEPS
 from ww_plugins.zoos.training.initial import initial_weights
 from ww_plugins.zoos.training.optimizers import BY_NAME
@@ -170,6 +170,9 @@ class _Stack:
         self._used = images_used(chosen[0], all_images)
         self._subsets = np.stack([subset_of(seed, all_images, self._used) for seed in self._seeds])
         self._scaled, self._gradients = torch.empty_like(self._weights), torch.empty_like(self._weights)
+        self._layers, self._scaled_layers = Layers(network, self._weights), Layers(network, self._scaled)
+        self._gradients_of_layers = Layers(network, self._gradients)
+        self._dropout_bytes = schedule.batch * network.hidden_units
         kept = len(schedule.checkpoints)
         self._kept = np.full((count, kept, network.parameters), np.nan, np.float32)
         self._results = np.full((count, kept, len(RESULTS)), np.nan)
@@ -194,7 +197,7 @@ class _Stack:
         inputs, labels = self._batch(places)
         keep = self._keep(fields) if self._drops else None
         torch.mul(self._weights, self._scales, out=self._scaled)
-        self._engine.gradients(self._scaled, inputs, labels, keep, self._gradients)
+        self._engine.gradients(self._scaled_layers, inputs, labels, keep, self._gradients_of_layers)
         self._gradients.mul_(self._scales).addcmul_(self._weights, self._decay)
         self._optimizer.step(self._gradients)
 
@@ -209,10 +212,9 @@ class _Stack:
     def _keep(self, fields: Sequence[Draws]) -> list[torch.Tensor]:
         import torch
 
-        batch = self._schedule.batch
-        drawn = np.stack([field.bytes(batch * self._network.hidden_units) for field in fields])
+        drawn = np.stack([field.bytes(self._dropout_bytes) for field in fields])
         field = torch.from_numpy(drawn).to(self._images.device).to(self._engine.dtype)
-        return self._engine.kept(field, self._thresholds, batch)
+        return self._engine.kept(field, self._thresholds, self._schedule.batch)
 
     def look(self, epoch: int) -> None:
         """Find the networks whose weights are not finite any more."""
@@ -239,9 +241,9 @@ class _Stack:
         right: Any = 0
         loss: Any = 0
         for inputs, labels in pieces:
-            logits = self._engine.logits(self._weights, inputs)
+            logits = self._engine.logits(self._layers, inputs)
             own = labels.expand(len(logits), -1)[:, :, None]
-            losses = torch.logsumexp(logits, 2) - logits.gather(2, own)[:, :, 0]
+            losses = torch.logsumexp(logits.transpose(1, 2).contiguous(), 1) - logits.gather(2, own)[:, :, 0]
             loss = loss + losses.double().sum(1)
             right = right + (logits.argmax(2) == own[:, :, 0]).sum(1)
         return np.stack([right.cpu().numpy() / count, loss.cpu().numpy() / count], 1)

@@ -98,14 +98,15 @@ def train_zoo(
     for count in _worked(tasks, 1 if request.device != "cpu" else jobs or os.cpu_count() or 1, images):
         done += count
         progress(done, request.count)
-    finished = [parts.finished(at, shape) for at, shape in enumerate(shapes)]
-    if None in finished:
+    trained_networks = parts.together(stacks, shapes[0][1:])
+    if trained_networks is None:
         raise ww.LostResultsError(f"{folder}: a part that was written is damaged: repeat the command")
-    zoo, diverged = _assembled(
-        request, images.name, network, chosen, stacks, [own for own in finished if own is not None]
-    )
+    zoo, diverged = _assembled(request, images.name, network, chosen, trained_networks)
     if not len(zoo):
-        raise ww.LostResultsError(f"all {request.count} networks diverged: there is no zoo to write")
+        raise ww.LostResultsError(
+            f"all {request.count} networks diverged, so there is no zoo to write: look at the images of "
+            f"{request.data}, or take another --seed and a new folder"
+        )
     write_zoo(zoo, folder, {**about, "diverged": diverged})
     parts.remove()
     networks = request.count - len(diverged)
@@ -193,40 +194,29 @@ def _train(task: _Task, network: Network, images: Images) -> int:
 
 
 def _assembled(
-    request: ZooRequest,
-    dataset: str,
-    network: Network,
-    chosen: Sequence[Hyperparameters],
-    stacks: Sequence[Sequence[int]],
-    finished: Sequence[TrainedStack],
+    request: ZooRequest, dataset: str, network: Network, chosen: Sequence[Hyperparameters], trained: TrainedStack
 ) -> tuple[ww.Zoo, list[dict[str, Any]]]:
-    """Put the stacks together: networks in order of their numbers, and of each its checkpoints.
+    """Make the zoo of all networks in order of their numbers, and of each its checkpoints.
 
     Returns:
         The zoo, and the networks that it leaves out because they diverged.
     """
     checkpoints = request.schedule.checkpoints
-    place = {number: (at, row) for at, numbers in enumerate(stacks) for row, number in enumerate(numbers)}
-    epoch_of = {number: int(finished[at].diverged[row]) for number, (at, row) in sorted(place.items())}
+    kept = len(checkpoints)
     reason = "weights or losses that are not finite"
+    epoch_of = dict(enumerate(trained.diverged.tolist()))
     diverged = [{"network": n, "epoch": epoch, "reason": reason} for n, epoch in epoch_of.items() if epoch >= 0]
-    numbers = [n for n, epoch in epoch_of.items() if epoch < 0]
-    stored = np.empty((len(numbers), len(checkpoints), network.parameters), np.float32)
-    results = np.empty((len(numbers), len(checkpoints), len(RESULTS)))
-    for at_zoo, number in enumerate(numbers):
-        at, row = place[number]
-        stored[at_zoo], results[at_zoo] = finished[at].weights[row], finished[at].results[row]
-    rows = len(numbers) * len(checkpoints)
+    numbers = np.flatnonzero(trained.diverged < 0)
     zoo = ww.Zoo(
         name=request.name,
         tensors=network.tensors,
         layout="keras",
-        stored=stored.reshape(rows, network.parameters),
-        rows=np.arange(rows),
-        networks=np.repeat(np.array(numbers, np.int64), len(checkpoints)),
+        stored=trained.weights.reshape(-1, network.parameters),
+        rows=(numbers[:, None] * kept + np.arange(kept)).ravel(),
+        networks=np.repeat(numbers, kept),
         epochs=np.tile(np.array(checkpoints, np.int64), len(numbers)),
-        hyperparameters=_columns(request, dataset, [chosen[n] for n in numbers]),
-        results={name: results[:, :, at].ravel() for at, name in enumerate(RESULTS)},
+        hyperparameters=_columns(request, dataset, [chosen[n] for n in numbers.tolist()]),
+        results={name: trained.results[numbers, :, at].ravel() for at, name in enumerate(RESULTS)},
     )
     return zoo, diverged
 
