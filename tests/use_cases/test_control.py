@@ -710,6 +710,8 @@ def test_a_part_of_a_control_gives_way_to_more_of_it(store, tmp_path):
     assert [own[:2] for own in found] == [("1", 0), ("1", 1), ("1", 2)]
     assert found[1][2] == ("more of the weights could be read now: mix~permuted@1 stands on these",)
     assert found[2][2] == ("all of the weights could be read now: mix~permuted@1 stands on the whole of them",)
+    with pytest.raises(ww.UsageError, match="@1 stands on these weights, of which more was read than now"):
+        ww.analyze(tmp_path / "mix.safetensors", store=store, control="permuted", memory=2**10)
 
 
 # --- other names ------------------------------------------------------------------------------------------------------

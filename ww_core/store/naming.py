@@ -38,7 +38,7 @@ def record_label(
     """Label the checkpoint of ``keys``, as its source presents it; model and label are made if they are new.
 
     A label stands on a checkpoint and its structure, and stays there. ``move`` lets it go to others. Without that it
-    goes in two cases only, and the notice says so: from weights that could not all be read to the whole of them, and to
+    goes in two cases only, and the notice says so: from weights that could not all be read to more of them, and to
     a structure that tells more of the same weights, read from the same source with the same options. Runs of what a
     label has left lose their link to it.
 
@@ -100,6 +100,7 @@ def record_label(
         return _stand_on(connection, standing, record, keys, _MORE_IS_KNOWN)
     same = standing.checkpoint_id == keys.checkpoint
     what = "the same weights with other kinds, groups or layers" if same else "other weights"
+    what = "these weights, of which more was read than now" if _is_whole(connection, standing, checkpoint) else what
     raise UsageError(
         f"{record.model}@{version} stands on {what} (from {standing.source}): "
         "take another --version, or --move-label to let it go"
@@ -199,11 +200,29 @@ def _is_part(connection: Connection, label: Any, checkpoint: CheckpointRecord) -
     """Tell whether a label stands on what could not be read whole, and here all that was read of it, and more, was."""
     if not label.provisional:
         return False
-    here: dict[str, str] = {clean(tensor.name): digest for tensor, digest in checkpoint.skipped}
+    here = _read(checkpoint)
+    return all(name in here and digest in {None, here[name]} for name, digest in _stored(connection, label))
+
+
+def _is_whole(connection: Connection, label: Any, checkpoint: CheckpointRecord) -> bool:
+    """Tell whether all that was read here is as a label stands on it, and the rest could not be read."""
+    if not checkpoint.provisional:
+        return False
+    stored = dict(_stored(connection, label))
+    return all(name in stored and digest in {"", stored[name]} for name, digest in _read(checkpoint).items())
+
+
+def _read(checkpoint: CheckpointRecord) -> dict[str, str]:
+    """Return the digests of tensors by name; empty of what could not be read."""
+    here: dict[str, str] = {clean(tensor.name): digest for tensor, digest in checkpoint.skipped if not tensor.tied_to}
     for layer, weight, bias in checkpoint.layers:
         here |= {clean(layer.weight.name): weight} | ({clean(layer.bias.name): bias} if layer.bias else {})
-    before = [row for query in _TENSORS for row in connection.execute(query, {"structure": label.structure_id})]
-    return all(name in here and digest in {None, here[name]} for name, digest in before if name)
+    return here
+
+
+def _stored(connection: Connection, label: Any) -> list[tuple[str, str | None]]:
+    rows = [row for query in _TENSORS for row in connection.execute(query, {"structure": label.structure_id})]
+    return [(name, digest) for name, digest in rows if name]
 
 
 def _stand_on(connection: Connection, label: Any, record: LabelRecord, keys: Keys, notice: str = "") -> tuple[str, str]:

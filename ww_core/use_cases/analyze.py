@@ -215,8 +215,8 @@ def analyze(
             if label:
                 named = _label_record(found, checkpoint.format, options, name, version, move=move_label)
                 if asked_control:
-                    layers = asked_layers(network, request)
-                    named = _control_label(writer, named, asked_control, of_network.checkpoint, layers)
+                    of_which = asked_layers(network, request)
+                    named = _control_label(writer, named, asked_control, of_network.checkpoint, of_which)
                 ref, notice = writer.record_checkpoint(record, named)
                 run.warnings += [notice] if notice else []
                 if series is not None:
