@@ -200,8 +200,9 @@ def _is_part(connection: Connection, label: Any, checkpoint: CheckpointRecord) -
     """Tell whether a label stands on what could not be read whole, and here all that was read of it, and more, was."""
     if not label.provisional:
         return False
-    here = _read(checkpoint)
-    return all(name in here and digest in {None, here[name]} for name, digest in _stored(connection, label))
+    here, before = _read(checkpoint), _stored(connection, label)
+    is_kept = all(name in here and digest in {None, here[name]} for name, digest in before)
+    return is_kept and any(digest is None and here[name] for name, digest in before)
 
 
 def _is_whole(connection: Connection, label: Any, checkpoint: CheckpointRecord) -> bool:
