@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Connection, bindparam, or_, select
 
-from ww_core.domain.control import TRANSFORM, is_control_of
+from ww_core.domain.control import MARK, TRANSFORM, is_control_of
 from ww_core.domain.name import LONGEST_NAME
 from ww_core.store import tables as t
 from ww_core.store.labels import StoredLabel, labels_of
@@ -44,8 +44,10 @@ def family_of(connection: Connection, network: str, *, lock: bool = False) -> li
         lock: Keep other processes on a server from numbering versions of them until the transaction ends.
     """
     network = clean(network)
-    # A control's name may be that of its network cut; which ones are, Python tells.
-    begins = t.model.c.name.startswith(network[: LONGEST_NAME // 2], autoescape=True)
+    # The name of a control is that of its network with a mark; a long one is cut. Which they are, Python tells.
+    half = LONGEST_NAME // 2
+    begin = network + MARK if len(network) <= half else network[:half]
+    begins = t.model.c.name.startswith(begin, autoescape=True)
     near = or_(t.model.c.name == network, begins)
     rows = connection.execute(_VERSIONS.where(near).order_by(t.model.c.name, t.label.c.position)).all()
     found = [Paired(*row[:3], _control_in(row.options), *row[4:]) for row in rows]
