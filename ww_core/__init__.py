@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from ww_core.plugins.markers import hookimpl
     from ww_core.plugins.registry import Registry
     from ww_core.store.store import Store, open_store
+    from ww_core.use_cases.analysis_command import analysis_command
     from ww_core.use_cases.analyze import analyze
     from ww_core.use_cases.backfill import backfill
     from ww_core.use_cases.blame import blame
@@ -155,6 +156,7 @@ _HOMES = {
     "ww_core.plugins.markers": ["hookimpl"],
     "ww_core.plugins.registry": ["Registry"],
     "ww_core.store.store": ["Store", "open_store"],
+    "ww_core.use_cases.analysis_command": ["analysis_command"],
     "ww_core.use_cases.analyze": ["analyze"],
     "ww_core.use_cases.backfill": ["backfill"],
     "ww_core.use_cases.blame": ["blame"],
@@ -262,6 +264,7 @@ __all__ = [
     "ZooFeatures",
     "ZooLayer",
     "ZooTensor",
+    "analysis_command",
     "analyze",
     "backfill",
     "blame",

@@ -66,6 +66,7 @@ def test_rename(stored):
         "old": "résnet@double",
         "new": "other@1",
         "versions": 1,
+        "controls": [],
     }
     assert versions(stored) == ["other@1", "résnet@first"]
 

@@ -6,9 +6,13 @@ import csv
 import io
 import json
 import math
+import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import ww_core as ww
 from ww_core.command import run_app
@@ -197,8 +201,12 @@ def test_one_permutation_has_no_error_bar(run):
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["never"], 3, "`ww analyze SOURCE --metrics correlation_traps --name never --version 1` makes them from"),
-        (["fourier", "--extractor", "fft[n=4]"], 3, "--name fourier --version 1 --extractor 'fft[n=4]'`"),
+        (["never"], 3, "`ww analyze FILE --name never --version 1 --metrics correlation_traps "),
+        (
+            ["fourier", "--extractor", "fft[n=4]"],
+            3,
+            "--version 1 --extractor 'fft[n=4]' --metrics correlation_traps ",
+        ),
         (["nobody"], 3, "no model 'nobody' in this store"),
         (["net", "--extractor", "slice"], 3, "no layer has a spectrum of extractor slice"),
         (["net", "--layers", "tow"], 2, "unknown layer 'tow'"),
@@ -213,6 +221,23 @@ def test_what_is_asked_wrongly_is_one_sentence(run, arguments, code, sentence):
     assert (found, out) == (code, "")
     assert sentence in told
     assert len(told.splitlines()) == 1 or code == 2
+
+
+@pytest.mark.parametrize("options", [{"control": "random"}, {"control": "permuted", "seed": 3}, {"groups": {"c*": 2}}])
+def test_the_command_that_is_proposed_makes_the_spectra(options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = np.random.default_rng(1).standard_normal((40, 20, 3, 3)).astype(np.float32)
+    save_file({"conv.weight": weights}, "net.safetensors")
+    first = ww.analyze("net.safetensors", store="s.sqlite", metrics=["stable_rank"], **options)
+    with ww.open_store("s.sqlite") as store:
+        name = f"{first.model}@{first.version}"
+        with pytest.raises(ww.NotStoredError) as error:
+            correlation_traps_of(store, name)
+        _, command, _ = str(error.value).split("`")
+        done = subprocess.run([sys.executable, "-m", "ww_core", *shlex.split(command)[1:]], capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert correlation_traps_of(store, name).matrices
+        assert len(store.versions()) == 1
 
 
 def test_what_is_made_frequency_by_frequency_can_have_none(tmp_path):

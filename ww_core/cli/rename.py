@@ -17,7 +17,10 @@ def rename(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Give a model or a version another name, or move a version to another model."""
+    """Give a model or a version another name, or move a version to another model.
+
+    A network takes its controls along; a control goes alone.
+    """
     from ww_core.store.store import open_existing_store
 
     output = Output(as_json=as_json)
@@ -28,3 +31,5 @@ def rename(
         return
     of = "" if "@" in new else f"  ({renamed.versions} version{'s' if renamed.versions != 1 else ''})"
     output.line(f"{renamed.old} > {renamed.new}{of}")
+    if renamed.controls:
+        output.line(f"its controls: {', '.join(renamed.controls)}")

@@ -29,9 +29,6 @@ store make."""
 THREAD_BYTES = 2**24
 """Blocks that are widened, and what BLAS and the allocator keep, for each thread."""
 
-ORDERING_BYTES, PERMUTING_BYTES = 28, 2**24
-"""Of each element that is permuted, while random words are ordered; and most of that, as it is done part by part."""
-
 CPU_PIECE_BYTES = 2**19
 """What the CPU decomposes at once, if one entry is not more."""
 
@@ -165,7 +162,7 @@ def _spectrum_bytes(layer: Layer, plan: MatrixPlan, kind: SpectrumKind, piece_by
     pieces = math.ceil(plan.entries * size * item / piece)
     permuted = 0
     if kind.randomized is not None and not plan.is_complex:
-        elements = plan.entries * size
-        permuted = elements * (8 + 3 * (layer.weight.nbytes // layer.weight.size))
-        permuted += min(ORDERING_BYTES * elements, PERMUTING_BYTES)
+        from ww_core.spectral import permuting_bytes  # it imports NumPy
+
+        permuted = permuting_bytes(plan.entries * size, layer.weight.nbytes // layer.weight.size)
     return permuted + min(threads, pieces) * (held + THREAD_BYTES)

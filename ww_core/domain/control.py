@@ -74,6 +74,23 @@ class Control:
         return self.name_of(model[: LONGEST_NAME - len(self.mark)].rstrip())
 
 
+def is_control_of(name: str, network: str, label: str) -> bool:
+    """Tell whether a control has the name that it got from its network, which is cut if nobody chose it.
+
+    Args:
+        name: Name of a model.
+        network: Name of the network's model.
+        label: Which control the model is, as ``random-seed1``; empty if it is none.
+    """
+    return bool(label) and name in {network + MARK + label, control_name(network, label)}
+
+
+def control_name(network: str, label: str) -> str:
+    """Return the name of a control of a network; that of a network with a long name is cut."""
+    mark = MARK + label
+    return network[: LONGEST_NAME - len(mark)].rstrip() + mark
+
+
 @dataclass(frozen=True, slots=True)
 class ControlledNetwork:
     """A network that a control was made from.

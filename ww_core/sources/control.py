@@ -1,7 +1,8 @@
 """The control of an opened checkpoint: the same layers, with numbers in which nothing was learnt.
 
-What a control holds depends on the control, and on names, shapes and dtypes of tensors; a permuted one on their numbers
-too. So every process makes the same one.
+What a random control holds depends on the seed, on names, shapes, dtypes and kinds of layers, and on how many groups,
+blocks of rows or experts they have, as the source tells or a person; a permuted one on the seed, and on names, shapes
+and numbers of tensors. So every process makes the same one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ww_core.domain.identity import canonical_json
 from ww_core.domain.layer import Layer, LayerKind, SkippedTensor, TensorSpec
 from ww_core.domain.read_only import read_only
 from ww_core.errors import SourceError
+from ww_core.sources.asked_layers import asked_layers
 from ww_core.sources.digests import stamp_of
 from ww_core.sources.reading import read_tensor
 
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.domain.request import Request
-
-PERMUTING_BYTES = 24
-"""Held for each element while a tensor is permuted: its random word, its place, and what sorting takes."""
 
 DRAWING_BYTES = 32
 """Held for each deviate of a block: its word, the same without its lower bits, the number, the rounded one."""
@@ -40,14 +39,15 @@ def controlled(checkpoint: Checkpoint, loader: str, request: Request) -> Checkpo
     Whoever opened the checkpoint closes it.
 
     Raises:
-        UnknownNameError: There is no such control.
+        UnknownNameError: There is no such control, or a glob of a random one's groups or blocks matches no layer.
+        UsageError: Groups or blocks of a random one do not fit a layer.
     """
     if not request.control:
         return checkpoint
     control = Control(request.control, request.seed)
     if control.kind == PERMUTED:
         return PermutedCheckpoint(checkpoint, control, loader)
-    return RandomCheckpoint(checkpoint, control)
+    return RandomCheckpoint(checkpoint, control, request)
 
 
 class _ControlCheckpoint(Checkpoint):
@@ -109,8 +109,10 @@ class PermutedCheckpoint(_ControlCheckpoint):
         yield read_only(shuffled)
 
     def making_bytes(self, tensor: TensorSpec) -> int:
-        """Return the bytes of the tensor as it is, of its permutation, and of what sorting takes."""
-        return tensor.nbytes + PERMUTING_BYTES * tensor.size
+        """Return the bytes of the tensor as it is, and of what permuting it takes besides."""
+        from ww_core.spectral import permuting_bytes  # it imports NumPy
+
+        return permuting_bytes(tensor.size, tensor.nbytes // max(tensor.size, 1))
 
     def _check(self, tensor: TensorSpec) -> None:
         try:
@@ -139,14 +141,15 @@ class RandomCheckpoint(_ControlCheckpoint):
     Args:
         checkpoint: The network, which is opened.
         control: How the weights are drawn.
+        request: Tells of groups and blocks of rows, besides the source.
     """
 
-    def __init__(self, checkpoint: Checkpoint, control: Control) -> None:
+    def __init__(self, checkpoint: Checkpoint, control: Control, request: Request) -> None:
         super().__init__(checkpoint, control)
         fillings: dict[str, _Filling] = {}
-        for layer in self.layers:
+        for layer in asked_layers(self, request)[: len(checkpoint.layers)]:  # those after them are buffers
             fillings.setdefault(layer.weight.name, _filling_of(layer))
-        for spec in self.buffers:
+        for spec in checkpoint.buffers:
             filled = _Filling(deviation=_deviation(spec.shape)) if len(spec.shape) > 1 else _Filling()
             fillings.setdefault(spec.name, filled)
         self._fillings = fillings

@@ -14,7 +14,7 @@ from ww_core.spectral.marchenko_pastur import (
     tracy_widom_quantile,
 )
 from ww_core.spectral.normal import normal_blocks
-from ww_core.spectral.permutation import permutation, permuted
+from ww_core.spectral.permutation import permutation, permuted, permuting_bytes
 from ww_core.spectral.power_law import PowerLawFit, fit_power_law
 from ww_core.spectral.scaling import NotFiniteError, exponents_of, unscaled, widened
 from ww_core.spectral.singular_values import spectrum_of
@@ -42,6 +42,7 @@ __all__ = [
     "normal_blocks",
     "permutation",
     "permuted",
+    "permuting_bytes",
     "quantiles",
     "spectrum_of",
     "tracy_widom_quantile",

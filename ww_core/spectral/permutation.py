@@ -26,6 +26,9 @@ BUCKET = 2**18
 BLOCK = 2**17
 """Words that are dealt out to the buckets together."""
 
+ORDERING_BYTES, MOST_ORDERING_BYTES = 28, 2**24
+"""Of each element while random words are ordered; and most of that, as it is done bucket by bucket."""
+
 LOW_HALF = np.uint64(2**32 - 1)
 
 COPIED_AS = {1: "u1", 2: "u2", 4: "u4", 8: "u8", 16: "c16"}
@@ -55,8 +58,7 @@ def permuted(entries: npt.NDArray[Any], key: bytes) -> npt.NDArray[Any]:
 
     In C order element i is that with the i-th number of ``permutation``.
 
-    Memory: the copy in the stored dtype, one more of it if the entries are no C-contiguous array, and on the way one
-    more, 8 bytes per element, and at most 12 MB.
+    Memory: ``permuting_bytes``.
     """
     flat = entries.reshape(-1).view(COPIED_AS[entries.dtype.itemsize])
     found, start = np.empty_like(flat), 0
@@ -66,6 +68,15 @@ def permuted(entries: npt.NDArray[Any], key: bytes) -> npt.NDArray[Any]:
         np.take(values, stable_order(words, bits), out=found[start:stop], mode="wrap")
         start = stop
     return found.view(entries.dtype).reshape(entries.shape)
+
+
+def permuting_bytes(elements: int, itemsize: int) -> int:
+    """Return the most bytes that ``permuted`` takes at any time, its result among them, besides the entries.
+
+    That is the copy in the stored dtype, one more of it if the entries are no C-contiguous array, and on the way one
+    more, 8 bytes per element, and what ordering the words of a bucket takes.
+    """
+    return elements * (8 + 3 * itemsize) + min(ORDERING_BYTES * elements, MOST_ORDERING_BYTES)
 
 
 def _buckets(generator: np.random.Philox, values: npt.NDArray[Any]) -> Iterator[tuple[int, Words, npt.NDArray[Any]]]:

@@ -18,8 +18,8 @@ from ww_core.domain.spectrum import SpectrumKind
 from ww_core.errors import StoreError
 from ww_core.store import tables as t
 from ww_core.store.families import parents_of
-from ww_core.store.labels import newest_label
 from ww_core.store.origins import origins_of
+from ww_core.store.pairing import network_of
 from ww_core.store.records import ColumnOrigin
 from ww_core.store.rows import chunks, execute
 from ww_core.store.structures import shape_of, stored_tensors
@@ -106,7 +106,7 @@ def _control(connection: Connection, run: Any) -> ControlInfo | None:
     control = Control(asked["control"], asked.get("seed", 0))
     found = []
     for digest in parents_of(connection, run.digest, TRANSFORM, control.parameters):
-        named = newest_label(connection, digest)
+        named = network_of(connection, digest, run.structure_id)
         found.append(ControlledNetwork(digest, named.model, named.version) if named else ControlledNetwork(digest))
     return ControlInfo(control.kind, control.seed, tuple(found))
 
@@ -130,6 +130,7 @@ _RUN = (
     select(
         t.run,
         t.analysis.c.selection_id,
+        t.analysis.c.structure_id,
         t.analysis.c.model_subject_id,
         t.structure.c.digest.label("structure"),
         t.structure.c.parameters,

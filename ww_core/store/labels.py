@@ -175,12 +175,15 @@ def newest_name(connection: Connection, digest: str) -> CheckpointRef:
 
 def newest_label(connection: Connection, digest: str) -> CheckpointRef | None:
     """Return a checkpoint under its newest label; None if it has none, or is not stored."""
+    named = labels_of(connection, digest)
+    return named[-1].ref if named else None
+
+
+def labels_of(connection: Connection, digest: str) -> list[StoredLabel]:
+    """List the labels of a checkpoint, the newest last."""
     named = connection.execute(_LABELLED.where(t.checkpoint.c.digest == digest).add_columns(_label.created_at)).all()
-    if not named:
-        return None
     # By what is stored, not by keys, which are others where a store was imported.
-    *label, _ = max(named, key=lambda own: (own.created_at, own.name, own.version))
-    return StoredLabel(*label).ref
+    return [StoredLabel(*own[:-1]) for own in sorted(named, key=lambda own: (own.created_at, own.name, own.version))]
 
 
 def label_key(connection: Connection, ref: CheckpointRef) -> int | None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, true, update
 
+from ww_core.domain.control import control_name
 from ww_core.domain.identity import canonical_json
 from ww_core.domain.layer import LayerKind
 from ww_core.domain.name import check_name
 from ww_core.errors import NotStoredError, UsageError
 from ww_core.store import tables as t
 from ww_core.store.labels import StoredLabel, find_checkpoint, stored_labels
+from ww_core.store.pairing import Paired, controls_of, family_of, next_integer, view_of
 from ww_core.store.records import CheckpointRef, LabelRecord, Renamed
 from ww_core.store.rows import chunks, clean, execute, insert_missing, insert_one, now
 from ww_core.store.series import drop_empty_series
@@ -36,7 +38,7 @@ def record_label(
     """Label the checkpoint of ``keys``, as its source presents it; model and label are made if they are new.
 
     A label stands on a checkpoint and its structure, and stays there. ``move`` lets it go to others. Without that it
-    goes in two cases only, and the notice says so: from weights that could not all be read to the whole of them, and to
+    goes in two cases only, and the notice says so: from weights that could not all be read to more of them, and to
     a structure that tells more of the same weights, read from the same source with the same options. Runs of what a
     label has left lose their link to it.
 
@@ -76,11 +78,11 @@ def record_label(
             return _stand_on(connection, outgrown[-1], record, keys, _MORE_IS_KNOWN)
     version, step = record.version, record.step
     if not version:
-        integers = [int(row.name) for row in labels if row.name.isascii() and row.name.isdigit()]
-        number = max(integers, default=0) + 1
+        version = _free_version(connection, record, checkpoint, {row.name for row in labels})
         # Counted on after versions that have told their steps; where none has, the order of recording is all there is.
         follows = bool(labels) and all(row.step is not None for row in labels)
-        version, step = str(number), number if follows and number <= MOST_STEPS else None
+        counts = follows and version.isascii() and version.isdigit() and int(version) <= MOST_STEPS
+        step = int(version) if counts else None
     standing = next((row for row in labels if row.name == version), None)
     if standing is None:
         place = {"model_id": model_id, "name": version, "position": labels[-1].position + 1 if labels else 1}
@@ -93,18 +95,34 @@ def record_label(
     if record.move:
         return _stand_on(connection, standing, record, keys)
     if _is_part(connection, standing, checkpoint):
-        return _stand_on(connection, standing, record, keys, _ALL_IS_READ)
+        return _stand_on(connection, standing, record, keys, _MORE_IS_READ if checkpoint.provisional else _ALL_IS_READ)
     if _tells_less(connection, standing, record, layers, keys):
         return _stand_on(connection, standing, record, keys, _MORE_IS_KNOWN)
     same = standing.checkpoint_id == keys.checkpoint
     what = "the same weights with other kinds, groups or layers" if same else "other weights"
+    what = "these weights, of which more was read than now" if _is_whole(connection, standing, checkpoint) else what
     raise UsageError(
         f"{record.model}@{version} stands on {what} (from {standing.source}): "
         "take another --version, or --move-label to let it go"
     )
 
 
+def _free_version(
+    connection: Connection, record: LabelRecord, checkpoint: CheckpointRecord, taken: Collection[str]
+) -> str:
+    """Return the version of a network that nobody named.
+
+    That is the version of a control of it which came first, if no other network has it; else the next integer of the
+    model and of all its controls.
+    """
+    family = family_of(connection, record.model, lock=True)
+    view = view_of(layer for layer, _, _ in checkpoint.layers)
+    paired = controls_of(connection, family, checkpoint.digest, view)
+    return next((own.version for own in paired if own.version not in taken), str(next_integer(family)))
+
+
 _MORE_IS_KNOWN = "more is known now of kinds, groups or layers: {} stands on what this analysis was told"
+_MORE_IS_READ = "more of the weights could be read now: {} stands on these"
 _ALL_IS_READ = "all of the weights could be read now: {} stands on the whole of them"
 _ANOTHER_VIEW = "{} stands on the same weights with other kinds, groups or layers: these are {}"
 
@@ -127,30 +145,6 @@ def _refuse_mixed(record: LabelRecord, labels: Sequence[Any]) -> None:
 def _what_it_is(options: Mapping[str, Any]) -> str:
     control = options.get("control")
     return f"a control ({control})" if control else "a network"
-
-
-def version_of_control(connection: Connection, network: str, control: str, digest: str) -> str:
-    """Return the version under which the control of a network stands, or is to stand.
-
-    That is the version of the network, if its weights are stored under its model; else the one that a control of these
-    weights has already; else the next integer of both models.
-
-    Args:
-        connection: An open transaction.
-        network: Name of the network's model.
-        control: Name of the control's model.
-        digest: Content address of the network's checkpoint.
-    """
-    rows = {model: connection.execute(_VERSIONS, {"model": clean(model)}).all() for model in (network, control)}
-    same = [row.name for row in rows[network] if row.digest == digest]
-    if same:
-        return str(same[-1])
-    made = set(connection.scalars(_MADE_OF, {"parent": digest}))
-    stored = [row.name for row in rows[control] if row.digest in made]
-    if stored:
-        return str(stored[0])
-    names = [row.name for own in rows.values() for row in own]
-    return str(max((int(name) for name in names if name.isascii() and name.isdigit()), default=0) + 1)
 
 
 def _refuse_another_network(
@@ -203,14 +197,33 @@ def _tells_less(connection: Connection, label: Any, record: LabelRecord, layers:
 
 
 def _is_part(connection: Connection, label: Any, checkpoint: CheckpointRecord) -> bool:
-    """Tell whether a label stands on what could not be read whole, and all of it was read here."""
+    """Tell whether a label stands on what could not be read whole, and here all that was read of it, and more, was."""
     if not label.provisional:
         return False
-    here: dict[str, str] = {clean(tensor.name): digest for tensor, digest in checkpoint.skipped}
+    here, before = _read(checkpoint), _stored(connection, label)
+    is_kept = all(name in here and digest in {None, here[name]} for name, digest in before)
+    return is_kept and any(digest is None and here[name] for name, digest in before)
+
+
+def _is_whole(connection: Connection, label: Any, checkpoint: CheckpointRecord) -> bool:
+    """Tell whether all that was read here is as a label stands on it, and the rest could not be read."""
+    if not checkpoint.provisional:
+        return False
+    stored = dict(_stored(connection, label))
+    return all(name in stored and digest in {"", stored[name]} for name, digest in _read(checkpoint).items())
+
+
+def _read(checkpoint: CheckpointRecord) -> dict[str, str]:
+    """Return the digests of tensors by name; empty of what could not be read."""
+    here: dict[str, str] = {clean(tensor.name): digest for tensor, digest in checkpoint.skipped if not tensor.tied_to}
     for layer, weight, bias in checkpoint.layers:
         here |= {clean(layer.weight.name): weight} | ({clean(layer.bias.name): bias} if layer.bias else {})
-    before = [row for query in _TENSORS for row in connection.execute(query, {"structure": label.structure_id})]
-    return all(here.get(name) and digest in {None, here[name]} for name, digest in before if name)
+    return here
+
+
+def _stored(connection: Connection, label: Any) -> list[tuple[str, str | None]]:
+    rows = [row for query in _TENSORS for row in connection.execute(query, {"structure": label.structure_id})]
+    return [(name, digest) for name, digest in rows if name]
 
 
 def _stand_on(connection: Connection, label: Any, record: LabelRecord, keys: Keys, notice: str = "") -> tuple[str, str]:
@@ -239,20 +252,6 @@ def _stance(record: LabelRecord, keys: Keys) -> dict[str, Any]:
     }
 
 
-_VERSIONS = (
-    select(t.label.c.name, t.checkpoint.c.digest)
-    .join(t.model, t.model.c.id == t.label.c.model_id)
-    .join(t.structure, t.structure.c.id == t.label.c.structure_id)
-    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
-    .where(t.model.c.name == bindparam("model"))
-    .order_by(t.label.c.position)
-)
-_MADE_OF = (
-    select(t.checkpoint.c.digest)
-    .join(t.derivation, t.derivation.c.checkpoint_id == t.checkpoint.c.id)
-    .join(t.derivation_parent, t.derivation_parent.c.derivation_id == t.derivation.c.id)
-    .where(t.derivation_parent.c.checkpoint == bindparam("parent"))
-)
 _MODEL = select(t.model.c.id).where(t.model.c.name == bindparam("name"))
 _LOCKED_MODEL = _MODEL.with_for_update()
 _LABELS = (
@@ -320,7 +319,8 @@ def forget(connection: Connection, names: Iterable[str]) -> list[CheckpointRef]:
 def rename(connection: Connection, old: str, new: str) -> Renamed:
     """Give a model or a version another name; a version may go to another model, and is recorded as its newest.
 
-    It keeps its step: where all versions have one, these tell the order.
+    It keeps its step: where all versions have one, these tell the order. A network takes its controls along, as far as
+    they have its name and version; a control goes alone, and has a name of its own from then on.
 
     Args:
         connection: A transaction that writes alone.
@@ -333,7 +333,30 @@ def rename(connection: Connection, old: str, new: str) -> Renamed:
     """
     if ("@" in old) != ("@" in new):
         raise UsageError(f"{old!r} and {new!r} are not both models or both versions: {FORMS}")
-    return _rename_version(connection, old, new) if "@" in old else _rename_model(connection, old, new)
+    named_labels(connection, old)
+    model, at, version = old.partition("@")
+    to_model, _, to_version = new.partition("@")
+    rename_one = _rename_version if at else _rename_model
+    controls = _own_controls(connection, model, version)
+    renamed = rename_one(connection, old, new)
+    carried = []
+    for control in controls:
+        name, to = control.model, control_name(to_model, control.control)
+        try:
+            rename_one(connection, f"{name}{at}{version}", f"{to}{at}{to_version}")
+        except UsageError as error:
+            raise UsageError(f"its control {name}{at}{version} cannot become {to}{at}{to_version}: {error}") from None
+        carried.append(f"{to}{at}{to_version}")
+    return renamed._replace(controls=tuple(carried))
+
+
+def _own_controls(connection: Connection, model: str, version: str) -> list[Paired]:
+    """List the controls of a network, each model of theirs once; with a version, those that have it."""
+    family = family_of(connection, model)
+    if any(own.control for own in family if own.model == clean(model)):
+        return []
+    controls = [own for own in family if own.control and version in {"", own.version}]
+    return list({own.model: own for own in controls}.values())
 
 
 def _rename_model(connection: Connection, old: str, new: str) -> Renamed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ww_core.domain import answering
 from ww_core.domain.answer import report_of
 from ww_core.domain.model_values import EVERY_MODEL, EVERY_ROW
-from ww_core.store import answers, files, labels, naming, runs, selections, structures, values
+from ww_core.store import answers, files, labels, pairing, runs, selections, structures, values
 from ww_core.store.records import EVERY_SCORE, Compared
 from ww_core.store.rows import readable
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ww_core.domain.columnar import ScoreTable, StoredScore, ValueTable
     from ww_core.domain.expressions.arithmetic import Summary
     from ww_core.domain.history import History, HistoryColumn, LayerContent
+    from ww_core.domain.layer import Layer
     from ww_core.domain.layer_spectrum import LayerSpectrum
     from ww_core.domain.model_values import ModelChoice, ModelRow, ModelValues, RowChoice
     from ww_core.domain.outcome import Outcome
@@ -175,15 +176,21 @@ class Reader:
         return runs.stored_requests(self._connection, ref)
 
     @readable()
-    def version_of_control(self, network: str, control: str, digest: str) -> str:
+    def version_of_control(self, network: str, control: str, digest: str, layers: Sequence[Layer]) -> str:
         """Return the version of the control of a network: that of its weights, or the next integer.
 
         Args:
             network: Name of the network's model.
             control: Name of the control's model.
             digest: Content address of the network's checkpoint.
+            layers: The layers of the network.
         """
-        return naming.version_of_control(self._connection, network, control, digest)
+        return pairing.version_of_control(self._connection, network, control, digest, layers)
+
+    @readable()
+    def control_of_model(self, model: str) -> str:
+        """Return which control a model is, as ``random-seed1``; empty if it is none, or is not stored."""
+        return pairing.control_of_model(self._connection, model)
 
     @readable()
     def report(self, run: int, ref: CheckpointRef | None = None, end: RunEnd | None = None) -> AnalysisReport:

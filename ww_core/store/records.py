@@ -97,11 +97,15 @@ class Labelled(NamedTuple):
 
 
 class Renamed(NamedTuple):
-    """A model or a version under its names before and after, and how many versions that concerns."""
+    """A model or a version under its names before and after, and how many versions that concerns.
+
+    ``controls`` are the names that the controls which it took along have now.
+    """
 
     old: str
     new: str
     versions: int
+    controls: tuple[str, ...] = ()
 
 
 class StoredVersion(NamedTuple):

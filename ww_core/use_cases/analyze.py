@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,6 @@ from ww_core.domain.report import AnalysisReport
 from ww_core.domain.request import Request
 from ww_core.domain.spectrum import PRECISIONS
 from ww_core.errors import NothingToAnalyzeError, UnknownNameError, UsageError
-from ww_core.planning.asked_layers import asked_layers
 from ww_core.planning.layers import NoPlan, plan_layers, plan_of
 from ww_core.planning.stored_digests import StoredDigests
 from ww_core.planning.tasks import plan_tasks
@@ -29,6 +29,7 @@ from ww_core.planning.weights import checkpoint_record, opened_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Selection, understood
 from ww_core.plugins.variants import ready_device, ready_executor
+from ww_core.sources.asked_layers import asked_layers
 from ww_core.sources.control import controlled
 from ww_core.sources.default_names import default_name, step_of
 from ww_core.sources.digests import digest_checkpoint
@@ -139,7 +140,7 @@ def analyze(
         groups=tuple((glob, int(count)) for glob, count in (groups or {}).items()),
         splits=tuple((glob, int(count)) for glob, count in (splits or {}).items()),
         include_buffers=bool(include_buffers),
-        seed=int(seed),
+        seed=_whole(seed),
         precision=precision,
         control="" if control is None else str(control),
     )
@@ -214,7 +215,8 @@ def analyze(
             if label:
                 named = _label_record(found, checkpoint.format, options, name, version, move=move_label)
                 if asked_control:
-                    named = _control_label(writer, named, asked_control, of_network.checkpoint)
+                    of_which = asked_layers(network, request)
+                    named = _control_label(writer, named, asked_control, of_network.checkpoint, of_which)
                 ref, notice = writer.record_checkpoint(record, named)
                 run.warnings += [notice] if notice else []
                 if series is not None:
@@ -244,6 +246,17 @@ def _options(request: Request, loader: str) -> dict[str, Any]:
     options: dict[str, Any] = {"groups": sorted(map(list, request.groups)), "loader": loader}
     options |= {"splits": sorted(map(list, request.splits))} if request.splits else {}
     return options | ({"include_buffers": True} if request.include_buffers else {})
+
+
+def _whole(seed: object) -> int:
+    """Return a seed as Python's integer.
+
+    Raises:
+        UsageError: It is no whole number.
+    """
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise UsageError(f"seed {seed!r} is no whole number")
+    return operator.index(seed)
 
 
 def _plain(value: Any) -> Any:
@@ -277,25 +290,33 @@ def _label_record(
     )
 
 
-def _control_label(writer: Writer, network: LabelRecord, control: Control, digest: str) -> LabelRecord:
+def _control_label(
+    writer: Writer, network: LabelRecord, control: Control, digest: str, layers: Sequence[Layer]
+) -> LabelRecord:
     """Return the label of the control of a network: the network's own, after the mark of the control.
+
+    A name that a person gives, and that this control has in the store, is the control's own.
 
     Args:
         writer: Reads which version the network is.
         network: The label that the network would get.
         control: The control.
         digest: Content address of the network.
+        layers: Layers of the network.
 
     Raises:
         UsageError: The name is too long.
     """
-    model = (control.name_of if network.model_is_given else control.default_name_of)(network.model)
+    if network.model_is_given and writer.control_of_model(network.model) == control.label:
+        model = network.model
+    else:
+        model = (control.name_of if network.model_is_given else control.default_name_of)(network.model)
     check_name("the name of the control", model)
     options = {**network.options, "control": control.label}
     record = network._replace(model=model, options=options)
     if network.version:
         return record
-    version = writer.version_of_control(control.network_of(network.model), model, digest)
+    version = writer.version_of_control(control.network_of(network.model), model, digest, layers)
     return record._replace(version=version, step=step_of(version), version_is_given=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,9 +26,8 @@ from ww_core.planning.weights import stored_weights
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import Asked, Selection, pinned, profile_name, select, shortened
 from ww_core.plugins.variants import find_device, ready_executor
-from ww_core.sources.opening import is_object_label
-from ww_core.store.engine import Location
-from ww_core.store.store import Store, default_location, open_existing_store
+from ww_core.store.store import Store, open_existing_store
+from ww_core.use_cases.analysis_command import command_of
 from ww_core.use_cases.analyze import observers_of
 from ww_core.use_cases.model_metrics import model_subject
 from ww_core.use_cases.run import Run, cores
@@ -244,7 +242,9 @@ class _Filler:
         if beyond:
             owners = {qualified: self.registry.quantities[qualified] for qualified in beyond}
             metrics = {self.registry.quantities.display(own, own.name): beyond[name] for name, own in owners.items()}
-            command = _command(self.registry, self.store, ref, shortened(self.registry, request), old)
+            command = command_of(
+                shortened(self.registry, request), old, ref, self.store.location, self.registry.plugin_files
+            )
             self.needed.append(WeightsNeeded(ref.model, ref.version, profile, metrics, command))
         run = Run(
             asked=Asked(self.registry, request, _cut(selection, reach, known), profile),
@@ -293,31 +293,3 @@ def _cut(selection: Selection, reach: Reach, known: Mapping[str, Known]) -> Sele
         there.update(task.missing, *(matrix.missing for matrix in task.matrices))
     kept = [own for own in selection.columns if own.qualified in there or own.qualified not in reach.beyond]
     return replace(selection, columns=tuple(kept))
-
-
-def _command(registry: Registry, store: Store, ref: CheckpointRef, request: Request, old: StoredRequest) -> str:
-    """The command that does the whole of a request again, from the weights."""
-    plain = Request()
-    words = ["ww", *(word for file in registry.plugin_files for word in ("--plugin", file)), "analyze"]
-    source = old.source
-    words.append("FILE" if is_object_label(source) else f"./{source}" if source.startswith("-") else source)
-    words += ["--loader", old.loader] if "[" in old.loader else []  # its options chose what was read
-    if ref.model:
-        words += ["--name", ref.model, "--version", ref.version]
-    if request.profile != plain.profile:
-        words += ["--profile", request.profile]
-    for option, names in (("--extractor", request.extractors), ("--metrics", request.metrics)):
-        words += [option, ",".join(names)] if names else []
-    pairs = [("--param", *pair) for pair in request.parameters]
-    pairs += [("--groups", *pair) for pair in request.groups] + [("--split", *pair) for pair in request.splits]
-    words += [word for option, key, value in pairs for word in (option, f"{key}={value}")]
-    words += [word for glob in request.layers for word in ("--layers", glob)]
-    words += ["--control", request.control] if request.control else []
-    words += ["--include-buffers"] if request.include_buffers else []
-    if request.seed != plain.seed:
-        words += ["--seed", str(request.seed)]
-    if request.precision != plain.precision:
-        words += ["--precision", request.precision]
-    if store.location not in {str(Location()), str(Location.of(default_location()))}:
-        words += ["--store", store.location]
-    return shlex.join(words)

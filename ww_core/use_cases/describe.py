@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ww_core.compute.cost import CostModel
 from ww_core.domain.globs import choose_layers
 from ww_core.domain.request import Request
-from ww_core.planning.asked_layers import asked_layers
 from ww_core.planning.layers import NoPlan, plan_of
 from ww_core.planning.records import skipped_tensors
 from ww_core.planning.weights import parameters_of
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.selection import select
+from ww_core.sources.asked_layers import asked_layers
 from ww_core.sources.opening import close_checkpoint, find_source, open_checkpoint
 
 if TYPE_CHECKING:

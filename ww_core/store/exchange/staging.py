@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, LargeBinary, MetaData, Table, delete, select, text
 from sqlalchemy.exc import DBAPIError
 
+from ww_core.domain.control import MARK
 from ww_core.domain.exchange import ExportedFile
 from ww_core.domain.name import check_name
 from ww_core.errors import CorruptFileError, NotStoredError, SourceError, StoreError, UsageError
@@ -87,7 +88,8 @@ def staged(path: str | os.PathLike[str], rename: Mapping[str, str] | None = None
             _upgrade(engine, manifest, folder)
             with engine.begin() as connection:
                 _check(connection, folder)
-                for old, new in (rename or {}).items():
+                # A network takes along what controls are not named themselves.
+                for old, new in sorted((rename or {}).items(), key=lambda own: MARK not in own[0]):
                     _rename(connection, old, new, folder)
         yield StagedFolder(folder, manifest, engine)
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -156,7 +155,7 @@ def correlation_traps_of(
         except ww.NoValue as missing:
             unknown.append(Unknown(row.name, row.index, str(missing)))
     if len(lacking) == len(chosen):
-        raise ww.NotStoredError(_none_stored(model, report, chosen, extractor))
+        raise ww.NotStoredError(_none_stored(store, model, report, chosen, extractor))
     return Traps(
         model=report.model,
         version=report.version,
@@ -221,18 +220,12 @@ def _why_there_is_none(row: ww.MatrixRow) -> str:
     return outcome.reason if outcome is not None else ""
 
 
-def _none_stored(model: str, report: ww.AnalysisReport, rows: Sequence[ww.MatrixRow], extractor: str | None) -> str:
+def _none_stored(
+    store: ww.Store, model: str, report: ww.AnalysisReport, rows: Sequence[ww.MatrixRow], extractor: str | None
+) -> str:
     reasons = dict.fromkeys(map(_why_there_is_none, rows))
     if all(reasons):
         return f"{model}: no spectrum of permuted weights can be made: {'; '.join(reasons)}"
-    choice = ["--metrics", METRIC]
-    if report.model:
-        choice += ["--name", report.model, "--version", report.version]
-    if extractor is not None and not any(row.is_primary for row in rows):
-        choice += ["--extractor", extractor]
-    if report.run.profile != "default":
-        choice += ["--profile", report.run.profile]
-    return (
-        f"{model}: no spectrum of permuted weights is stored: "
-        f"`ww analyze SOURCE {shlex.join(choice)}` makes them from the weights"
-    )
+    others = [extractor] if extractor is not None and not any(row.is_primary for row in rows) else None
+    command = ww.analysis_command(store, model, [METRIC], profile=report.run.profile, extractors=others)
+    return f"{model}: no spectrum of permuted weights is stored: `{command}` makes them from the weights"
