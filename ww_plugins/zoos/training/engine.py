@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ww_plugins.zoos.training.connections import connection_of
+from ww_plugins.zoos.training.passages import passage_of
 from ww_plugins.zoos.training.networks import KERNEL, STRIDE
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Engine:
         reads, last = inputs.expand(self.count, -1, -1), len(weights.matrices) - 1
         for number, matrix in enumerate(weights.matrices):
             if number:
-                arrays.connections[number].forward()
+                arrays.passages[number].forward()
                 reads = arrays.inputs[number]
             made = arrays.outputs[number]
             torch.bmm(reads, matrix, out=made)
@@ -152,7 +152,7 @@ class Engine:
             if not number:
                 return
             torch.bmm(by_outputs, weights.kernels_back[number], out=arrays.by_inputs[number])
-            arrays.connections[number].backward()
+            arrays.passages[number].backward()
             by_outputs = arrays.by_outputs[number - 1]
             self._activate_back(by_outputs, arrays.outputs[number - 1], keep and keep[number - 1])
 
@@ -212,7 +212,7 @@ class _Arrays:
         by_inputs: The gradient by its inputs without the 1; empty for the first layer.
         by_matrices: The gradient by the layer itself, (count, 1 + inputs, outputs).
         kept: For each hidden layer what dropout keeps, (count, images * units).
-        connections: What lies before it; None for the first layer.
+        passages: What lies before it; None for the first layer.
     """
 
     def __init__(self, engine: Engine, images: int) -> None:
@@ -237,10 +237,10 @@ class _Arrays:
         def as_maps(number: int, values: torch.Tensor) -> torch.Tensor:
             return values.view(engine.count, images, *layers[number].grid, layers[number].outputs)
 
-        self.connections: list[Any] = [None]
+        self.passages: list[Any] = [None]
         for at in range(1, len(layers)):
             units, by_units = (as_maps(at - 1, values[at - 1]) for values in (self.outputs, self.by_outputs))
-            self.connections.append(connection_of(layers[at], units, self.inputs[at], self.by_inputs[at], by_units))
+            self.passages.append(passage_of(layers[at], units, self.inputs[at], self.by_inputs[at], by_units))
 
 
 def _relu(values: torch.Tensor) -> None:

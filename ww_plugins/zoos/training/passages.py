@@ -1,7 +1,7 @@
 """How the units of a layer become the inputs of the next one, for many networks at once, and the way back.
 
 Units have the shape (networks, images, height, width, channels), inputs of a layer (networks, images * positions,
-1 + inputs), where the first of each is 1, for the bias, and is never written. A connection stands between arrays that
+1 + inputs), where the first of each is 1, for the bias, and is never written. A passage stands between arrays that
 are there already, and cuts them into its parts once: allocating and cutting in every step takes longer than the
 arithmetic.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ww_plugins.zoos.training.networks import LayerForm
 
 
-class Connection(ABC):
+class Passage(ABC):
     """What lies between two layers."""
 
     @abstractmethod
@@ -31,7 +31,7 @@ class Connection(ABC):
         """Write the gradient by the units from the gradient by the inputs."""
 
 
-class Windows(Connection):
+class Windows(Passage):
     """Windows of 3 x 3 at every second row and column, without padding; row, then column, then channel.
 
     Args:
@@ -85,7 +85,7 @@ class Windows(Connection):
             to.add_(of)
 
 
-class Mean(Connection):
+class Mean(Passage):
     """The mean over all positions. Arguments as for ``Windows``."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Mean(Connection):
         self._by_units.copy_(self._by_inputs / self._positions)
 
 
-class Flat(Connection):
+class Flat(Passage):
     """All units as they are, of layers that have one position. Arguments as for ``Windows``."""
 
     def __init__(
@@ -125,9 +125,9 @@ class Flat(Connection):
         self._by_units.copy_(self._by_inputs)
 
 
-def connection_of(
+def passage_of(
     layer: LayerForm, units: torch.Tensor, inputs: torch.Tensor, by_inputs: torch.Tensor, by_units: torch.Tensor
-) -> Connection:
+) -> Passage:
     """Return what lies before a layer that is not the first. Arguments as for ``Windows``."""
     match layer.before:
         case "windows":
