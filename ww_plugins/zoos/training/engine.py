@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ww_plugins.zoos.training.passages import passage_of
 from ww_plugins.zoos.training.networks import KERNEL, STRIDE
+from ww_plugins.zoos.training.passages import passage_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
