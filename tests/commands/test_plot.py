@@ -10,11 +10,12 @@ import pytest
 import ww_core as ww
 
 pytest.importorskip("matplotlib")
-from ww_plugins.commands.plot import metric_pictures
+from ww_plugins.commands.plot import esd_pictures, metric_pictures
 from ww_plugins.commands.plot.bins import round_bins
 from ww_plugins.commands.plot.by_layer import MetricByLayer, metric_by_layer
 from ww_plugins.commands.plot.grid import Look, style_of
 from ww_plugins.commands.plot.panels import Panels
+from ww_plugins.commands.plot.spectra import spectra_of_layers
 
 RANDOM = np.random.Generator(np.random.Philox(7))
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -60,7 +61,8 @@ def test_one_layer(run, tmp_path, suffix):
 @pytest.mark.parametrize(
     ("arguments", "count"),
     [
-        (["net@1", "net@2"], 8),
+        (["net@1", "net@2"], 6),
+        (["net", "net@2", "net"], 3),
         (["net@1", "net@2", "--layers", "fc*"], 2),
         (["full", "--layers", "conv"], 1),
         (["full", "--layers", "conv,fc*"], 2),
@@ -71,6 +73,70 @@ def test_several_layers_and_versions(run, tmp_path, arguments, count):
     code, said = run("esd", *arguments, "-o", tmp_path / "esd.png")
     assert code == 0, said
     assert said.startswith(f"{count} spectr")
+    assert ("not drawn: zero: no eigenvalue is above its noise floor" in said) == ("--layers" not in arguments)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are drawn, in place of files."""
+    saved = []
+    for module in (esd_pictures, metric_pictures):
+        monkeypatch.setattr(module, "save_plot", lambda figure, *_: saved.append(figure))
+    return saved
+
+
+def legends(figure):
+    return [text.get_text() for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
+
+
+def spectra(weights, *names, layers=()):
+    with ww.open_store() as opened:
+        for name in names:
+            ww.analyze(weights, store=opened, name=name)
+        return spectra_of_layers(opened, names, layers)
+
+
+def test_a_matrix_of_nan_hides_no_other():
+    broken = RANDOM.standard_normal((40, 30))
+    broken[3, 4] = np.nan
+    found, left_out = spectra({"a.weight": RANDOM.standard_normal((64, 48)), "nan.weight": broken}, "net")
+    assert [own.row.name for own in found] == ["a"]
+    assert left_out == [("nan", 0, "1 of 1200 weights are NaN or infinite")]
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend(figures, found, tmp_path):
+    weights = {"fc.weight": RANDOM.standard_normal((64, 48))}
+    esd_pictures.draw(spectra(weights, "_hidden", "alpha $x^2$").found, tmp_path / "x.png")
+    one = replace(found("A/small")[0], name="_hidden")
+    for draw in (metric_pictures.draw_depth, metric_pictures.draw_histogram):
+        draw([one, *found("A/big")], tmp_path / "x.png")
+    esd, depth, histogram = map(legends, figures)
+    assert [text for text in esd if "@" in text] == 2 * ["_hidden@1", "alpha $x^2$@1"]
+    assert [text.partition(":")[0] for text in depth + histogram] == 2 * ["_hidden", "A/big"]
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e153, 1e160])
+@pytest.mark.filterwarnings("error")
+def test_spectra_beyond_what_an_axis_can_hold_are_drawn_in_a_larger_unit(figures, tmp_path, scale):
+    weights = {"fc.weight": scale * RANDOM.standard_normal((40, 40))}
+    esd_pictures.draw(spectra(weights, "net").found, tmp_path / "x.png")
+    (figure,) = figures
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        (steps,) = axes.patches
+        heights, edges, _ = steps.get_data()
+        assert 0.9 < np.nansum(heights * np.diff(edges)) < 1.0 + 1e-9  # a few eigenvalues are counted, not shown
+        assert "$10^{" in axes.get_xlabel()
+
+
+def test_why_there_is_no_tail_stays_in_its_panel(figures, tmp_path):
+    weights = {f"{name}.weight": np.eye(12) for name in "abc"}
+    esd_pictures.draw(spectra(weights, "net").found, tmp_path / "x.png")
+    figure = figures[0]
+    figure.draw_without_rendering()
+    for axes in figure.axes[:3]:
+        assert axes.get_legend().get_texts()[0].get_text().startswith("no tail: ")
+        assert axes.get_legend().get_window_extent().x0 > axes.get_window_extent().x0
 
 
 @pytest.mark.parametrize("kind", ["depth", "histogram"])

@@ -120,7 +120,9 @@ def layer_spectrum(
 def _refusal(connection: Connection, place: dict[str, Any]) -> str:
     """Return why values of a layer were refused, as that its weights are NaN; empty for none or many reasons."""
     reasons = connection.scalars(_REFUSALS, {name: own for name, own in place.items() if name != "matrices"}).all()
-    return str(reasons[0]) if len(reasons) == 1 else ""
+    # A value that needs another one says its name before the reason.
+    shortest = min(map(str, reasons), key=len, default="")
+    return shortest if all(reason.endswith(shortest) for reason in reasons) else ""
 
 
 _SVD = spectrum_identity(SpectrumKind("full"))
@@ -243,5 +245,4 @@ _REFUSALS = (
         _matrix.rounding == bindparam("rounding"),
         t.value.c.state == "refused",
     )
-    .limit(2)
 )

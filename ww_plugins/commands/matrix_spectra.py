@@ -89,4 +89,6 @@ def names_of(matrices: Sequence[tuple[str, int]]) -> str:
 def _refusal(row: ww.MatrixRow) -> str:
     """Return why metrics of a matrix were refused, as that its weights are NaN; empty for none or many reasons."""
     reasons = {outcome.reason for outcome in row.metrics.values() if outcome.state is ww.State.REFUSED}
-    return reasons.pop() if len(reasons) == 1 else ""
+    # A value that needs another one says its name before the reason.
+    shortest = min(reasons, key=len, default="")
+    return shortest if all(reason.endswith(shortest) for reason in reasons) else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 import ww_core as ww
-from ww_core.command import Output, options, store_location
+from ww_core.command import Output, options, say, store_location
 from ww_plugins.commands.plot.panels import Panels
 
 if TYPE_CHECKING:
@@ -56,16 +56,20 @@ def esd(
     tail; several have a panel each.
     """
     from ww_core.command.picture import check_plot
+    from ww_plugins.commands.matrix_spectra import names_of
     from ww_plugins.commands.plot.esd_pictures import draw
     from ww_plugins.commands.plot.spectra import spectra_of_layers
 
     check_plot(output, "--output")
     with ww.open_store(store_location(store), mode="read") as opened:
-        found = spectra_of_layers(
+        found, left_out = spectra_of_layers(
             opened, models, options.listed(layers, "--layers"), extractor=extractor, profile=profile
         )
     draw(found, output)
     Output().line(f"{len(found)} spectr{'um' if len(found) == 1 else 'a'} drawn in {output}")
+    for reason in dict.fromkeys(own.reason for own in left_out):
+        names = names_of(list(dict.fromkeys((own.layer, own.index) for own in left_out if own.reason == reason)))
+        say(f"not drawn: {names}: {reason}")
 
 
 Metric = Annotated[

@@ -10,6 +10,7 @@ import numpy as np
 import ww_core as ww
 from ww_core.command import printable
 from ww_plugins.commands.plot.esd import COLORS
+from ww_plugins.commands.plot.legends import legend_of
 from ww_plugins.commands.plot.panels import Panels
 
 if TYPE_CHECKING:
@@ -179,10 +180,8 @@ def subplots(
 def add_legend(grid: Grid) -> None:
     """Say above each panel what it shows, outside of the axes, where it hides nothing."""
     for panel in grid.panels:
-        handles, labels = panel.axes.get_legend_handles_labels()
-        legend = panel.axes.legend(
-            handles,
-            labels,
+        legend_of(
+            panel.axes,
             loc="lower left",
             bbox_to_anchor=(0.0, 1.0),
             borderaxespad=0.2,
@@ -194,8 +193,6 @@ def add_legend(grid: Grid) -> None:
             fontsize=SMALL,
             ncols=_legend_columns(panel.models, panel.look, len(grid.metrics)),
         )
-        for text in legend.get_texts():
-            text.set_parse_math(False)  # a name is no formula, whatever dollars it has
 
 
 def _legend_columns(models: Sequence[MetricByLayer], look: Look, metrics: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from ww_core.command.picture import save_plot
 from ww_plugins.commands.plot.bins import round_bins
 from ww_plugins.commands.plot.grid import Look, add_legend, quantity, short, subplots
+from ww_plugins.commands.plot.legends import legend_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +107,15 @@ def _draw_line(axes: Axes, own: MetricByLayer, style: Style, look: Look) -> None
                 markerfacecolor="white",
                 clip_on=False,
             )
-    axes.plot([], [], style.marker, color=style.color, linestyle=style.line, markersize=5, label=_legend(own, look))
+    axes.plot(
+        [],
+        [],
+        style.marker,
+        color=style.color,
+        linestyle=style.line,
+        markersize=5,
+        label=legend_label(_legend(own, look)),
+    )
 
 
 def _name_layers(axes: Axes, own: MetricByLayer) -> None:
@@ -160,7 +169,7 @@ def _draw_stairs(
     if together == 1:
         axes.stairs(shares, edges, color=style.color, fill=True, alpha=0.35)
     line = "-" if together == 1 else style.line
-    axes.stairs(shares, edges, color=style.color, linewidth=1.5, linestyle=line, label=_legend(own, look))
+    axes.stairs(shares, edges, color=style.color, linewidth=1.5, linestyle=line, label=legend_label(_legend(own, look)))
     mean = float((values / values.size).sum())
     if not look.log or mean > 0:
         # Of many models the means are ticks at the upper edge: whole lines would hide the rest.
