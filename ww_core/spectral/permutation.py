@@ -57,7 +57,12 @@ def permuted(entries: npt.NDArray[Any], key: bytes) -> npt.NDArray[Any]:
 
     Memory: the copy in the stored dtype, one more of it if the entries are no C-contiguous array, and on the way one
     more, 8 bytes per element, and at most 12 MB.
+
+    Raises:
+        TypeError: An element has not 1, 2, 4, 8 or 16 bytes.
     """
+    if entries.dtype.itemsize not in COPIED_AS:
+        raise TypeError(f"elements of type {entries.dtype} cannot be permuted: those of 1, 2, 4, 8 or 16 bytes can")
     flat = entries.reshape(-1).view(COPIED_AS[entries.dtype.itemsize])
     found, start = np.empty_like(flat), 0
     for bits, words, values in _buckets(philox(key), flat):

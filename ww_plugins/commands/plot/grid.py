@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.", ":")
+MOST_TOGETHER = math.lcm(len(COLORS), len(LINES))
+"""Models in a panel: as many as differ in colour or line."""
 LONGEST_NAME = 40
 MOST_ROWS, MOST_COLUMNS = 12, 4
 FONT, SMALL = 10, 8.5
@@ -148,6 +151,12 @@ def subplots(
         raise ww.UsageError(
             f"there would be {len(groups)} rows and {len(metrics)} columns of panels, and {MOST_ROWS} and "
             f"{MOST_COLUMNS} can be looked at: name fewer models or metrics"
+        )
+    together = max(len({own.name for own in group}) for group in groups.values())
+    if together > MOST_TOGETHER:
+        raise ww.UsageError(
+            f"there would be {together} models in one panel, and {MOST_TOGETHER} can be told apart: name fewer models, "
+            "or give each series or model a panel by --panels"
         )
     rows, columns = len(groups), len(metrics)
     width = 6.2 if columns == 1 else 4.0 * columns

@@ -63,6 +63,8 @@ def draw_depth(found: Sequence[MetricByLayer], file: Path, look: Look | None = N
             panel.axes.set_ylim(look.low, look.high)
         panel.axes.set_ylabel(quantity(panel.models[0], "\n" if len(grid.rows) > 1 else " "), parse_math=False)
         panel.axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+        if not look.log:  # no power of ten above the axis, where the legend is
+            panel.axes.yaxis.set_major_formatter(_told)
         if not look.relative:
             panel.axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         if len(panel.models) == 1 and not look.relative and len(grid.rows) == 1:
@@ -72,6 +74,10 @@ def draw_depth(found: Sequence[MetricByLayer], file: Path, look: Look | None = N
             panel.axes.set_xlabel(whole)
     add_legend(grid)
     save_plot(grid.figure, file, "--output")
+
+
+def _told(value: float, _: int | None = None) -> str:
+    return f"{value:.10g}"
 
 
 def _draw_line(axes: Axes, own: MetricByLayer, style: Style, look: Look) -> None:
@@ -137,7 +143,8 @@ def draw_histogram(found: Sequence[MetricByLayer], file: Path, look: Look | None
         OutputError: The file cannot be written.
     """
     look = look or Look()
-    grid = subplots(found, look, "of matrices, dashes: mean", height=1.7, share_metric=True)
+    of = " and ".join(dict.fromkeys(_plural(own) for own in found))
+    grid = subplots(found, look, f"of {of}, dashes: mean", height=1.7, share_metric=True)
     bins = {
         metric: _bins([own for own in found if own.metric == metric], look.of(metric, grid.metrics))
         for metric in grid.metrics
@@ -153,11 +160,15 @@ def draw_histogram(found: Sequence[MetricByLayer], file: Path, look: Look | None
         panel.axes.set_xlim(edges[0] if look.low is None else look.low, edges[-1] if look.high is None else look.high)
         panel.axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         if panel.is_first:
-            panel.axes.set_ylabel("matrices (%)")
+            panel.axes.set_ylabel(f"{of} (%)")
         if panel.is_lowest:
             panel.axes.set_xlabel(quantity(panel.models[0]), parse_math=False)
     add_legend(grid)
     save_plot(grid.figure, file, "--output")
+
+
+def _plural(own: MetricByLayer) -> str:
+    return "layers" if own.scope == "layer" else "matrices"
 
 
 def _draw_stairs(

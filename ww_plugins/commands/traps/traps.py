@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.domain.layer_spectrum import MatrixSpectrum, PermutedSpectrum
+    from ww_core.domain.report import ReportColumn
 
     Floats = npt.NDArray[np.float64]
 
@@ -235,14 +236,14 @@ def _finite(value: Any) -> float | None:
     return None if isinstance(value, ww.NoValue) else float(value)
 
 
-def _level_of(store: ww.Store, counted: ww.ReportColumn) -> float:
+def _level_of(store: ww.Store, counted: ReportColumn) -> float:
     """Return the level at which the stored metric counts."""
     chosen = f"identity = '{counted.identity}' AND column_name = '{COLUMN}'"
     rows = store.sql(f"SELECT parameters FROM v_values WHERE {chosen} LIMIT 1").rows  # noqa: S608 - quoted
     return float(json.loads(str(rows[0][0])).get("level", LEVEL)) if rows else LEVEL
 
 
-def _why_there_is_none(row: ww.MatrixRow, counted: ww.ReportColumn | None) -> str:
+def _why_there_is_none(row: ww.MatrixRow, counted: ReportColumn | None) -> str:
     """What the metric said of a matrix whose permuted spectra are not stored; empty if it was not asked."""
     outcome = None if counted is None else row.metrics.get(counted.name)
     return outcome.reason if outcome is not None else ""
@@ -253,7 +254,7 @@ def _none_stored(
     report: ww.AnalysisReport,
     rows: Sequence[ww.MatrixRow],
     extractor: str | None,
-    counted: ww.ReportColumn | None,
+    counted: ReportColumn | None,
     seed: int | None,
     stored_seeds: Sequence[int],
 ) -> str:
