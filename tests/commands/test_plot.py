@@ -283,8 +283,8 @@ def test_looks(families, ww_here, tmp_path, kind, arguments, count):
         (["A/small", "--metric", "alpha", "--range", "100:"], 2, "A/small: no value of alpha is in the range"),
         (["A/small", "--metric", "alpha", "--range", "-1:", "--log"], 2, "a logarithmic axis has positive numbers"),
         (["B/empty", "--metric", "alpha"], 3, "B/empty: no layer has a value of alpha: table it's a table is empty"),
-        (["B/other", "--metric", "beauty"], 2, "unknown column of B/other in table it's a table 'beauty'"),
-        (["B/*", "--metric", "beauty"], 2, "unknown column of B/other in table it's a table 'beauty'"),
+        (["B/other", "--metric", "beauty"], 2, "unknown column of B/other 'beauty': known: alpha, norm"),
+        (["B/*", "--metric", "beauty"], 2, "unknown column of B/other 'beauty': known: alpha, norm"),
         (["A/small", "--without-layers", "*", "--metric", "alpha"], 2, "A/small: no layer is left by --without-layers"),
         (["A/small", "net", "--layers", "fc*", "--metric", "alpha"], 2, "A/small: no layer is left by --layers fc*"),
         (["net", "--metric", "norm"], 2, "`ww analyze SOURCE --metrics norm --name net --version 1` adds"),
@@ -355,8 +355,8 @@ def test_a_model_of_a_glob_that_lacks_a_metric_is_left_out(families, ww_here, tm
     arguments = ["*", "--metric", "alpha,norm,norm", "-o", tmp_path / "m.png", "--panels", "model"]
     done = ww_here("plot", "depth", *arguments, "--store", families)
     assert (done.returncode, done.stdout) == (0, f"alpha, norm of 25 matrices drawn in {tmp_path}/m.png\n")
-    assert "left out net: unknown column of net@1 'norm'" in done.stderr
-    assert "left out B/empty: B/empty: no layer has a value of alpha" in done.stderr
+    assert "left out net: its analysis has no column 'norm'\n" in done.stderr
+    assert "left out B/empty: no layer has a value of alpha" in done.stderr
 
 
 def test_a_table_is_drawn_where_the_analysis_lacks_the_column(tmp_path):

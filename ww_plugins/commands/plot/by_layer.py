@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 import ww_core as ww
-from ww_plugins.commands.plot.chosen_models import LayerTables, chosen_models, series_of_models
+from ww_plugins.commands.plot.chosen_models import LayerTables, NoColumnError, chosen_models, series_of_models
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -65,7 +65,16 @@ class LeftOut(NamedTuple):
     """A model of a glob or a series that cannot be drawn, and why."""
 
     name: str
-    reason: ww.WWError
+    error: ww.WWError
+
+    @property
+    def reason(self) -> str:
+        """The error, shorter."""
+        return (
+            self.error.brief
+            if isinstance(self.error, NoColumnError)
+            else str(self.error).removeprefix(f"{self.name}: ")
+        )
 
 
 class Metrics(NamedTuple):
@@ -100,8 +109,9 @@ def metrics_by_layer(
         profile: Name of the profile; None for the newest run's.
 
     Raises:
-        UsageError: No model is named, a name is empty, a column is no number of a layer or matrix, or no layer is left.
-        UnknownNameError: There is no such column or series, or a glob of layers matches nothing.
+        UsageError: No model is named, a name is empty, there is no such column, it has no numbers of layers or
+            matrices, or no layer is left.
+        UnknownNameError: There is no such series, or a glob of layers matches nothing.
         NotStoredError: Nothing carries a name, or none of its layers has a value.
         StoreError: The database could not be read.
     """
@@ -124,7 +134,7 @@ def metrics_by_layer(
             continue
         family = next((each for each in families.get(name.partition("@")[0], ()) if each in series or not series), "")
         found.setdefault(of_model[0].name, [replace(own, series=family) for own in of_model])
-    reasons = [*chosen.unmatched.values(), *refused, *(() if found else (own.reason for own in left_out))]
+    reasons = [*chosen.unmatched.values(), *refused, *(() if found else (own.error for own in left_out))]
     if reasons:
         raise reasons[0]
     return Metrics([of_model[at] for at in range(len(tables)) for of_model in found.values()], left_out)
@@ -209,9 +219,9 @@ def _column(report: ww.AnalysisReport, metric: str) -> ReportColumn:
     column = columns.get(metric)
     if column is None:
         known = [own.name for own in report.columns if own.scope != "model" and own.type != "text"]
-        unknown = ww.UnknownNameError(f"column of {_name(report)}", metric, known, "ww metrics")
         choice = ["--metrics", metric, *(("--name", report.model, "--version", report.version) if report.model else ())]
-        raise ww.UsageError(f"{unknown}; `ww analyze SOURCE {shlex.join(choice)}` adds one to an analysis")
+        next_step = f"; `ww analyze SOURCE {shlex.join(choice)}` adds a metric"
+        raise NoColumnError(_name(report), "its analysis", metric, known, next_step)
     if column.type == "text":
         raise ww.UsageError(f"{metric} is a text, and has no place on an axis: `ww show {_name(report)}` tells it")
     if column.scope == "model":
@@ -285,9 +295,9 @@ def _check_tables(tables: LayerTables, name: str) -> None:
     """Raise if a table speaks of a model and lacks the column.
 
     Raises:
-        UnknownNameError: One does.
+        NoColumnError: One does.
     """
     model, _, version = name.partition("@")
     for table in tables:
         if table.known and any(row.model == model and version in {"", row.version} for row in table.rows):
-            raise ww.UnknownNameError(f"column of {name} in table {table.source}", tables.metric, table.known)
+            raise NoColumnError(name, f"table {table.source}", tables.metric, table.known)

@@ -12,6 +12,15 @@ import numpy as np
 import ww_core as ww
 
 
+class NoColumnError(ww.UsageError):
+    """What is stored of a model lacks a column; ``brief`` says so in a few words."""
+
+    def __init__(self, model: str, where: str, column: str, known: Sequence[str], next_step: str = "") -> None:
+        unknown = ww.UnknownNameError(f"column of {model}", column, known, "ww metrics" if next_step else "")
+        super().__init__(f"{unknown}{next_step}")
+        self.brief = f"{where} has no column {column!r}"
+
+
 class LayerValue(NamedTuple):
     """What a row of an imported table says of a layer; the value is NaN for none."""
 

@@ -71,7 +71,7 @@ def esd(
     draw(found, output)
     Output().line(f"{len(found)} spectr{'um' if len(found) == 1 else 'a'} drawn in {output}")
     for reason in dict.fromkeys(own.reason for own in left_out):
-        names = names_of(list(dict.fromkeys((own.layer, own.index) for own in left_out if own.reason == reason)))
+        names = names_of(list(dict.fromkeys((own.layer, own.number) for own in left_out if own.reason == reason)))
         say(f"not drawn: {names}: {reason}")
 
 

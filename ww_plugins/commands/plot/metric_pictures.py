@@ -76,7 +76,7 @@ def draw_depth(found: Sequence[MetricByLayer], file: Path, look: Look | None = N
     save_plot(grid.figure, file, "--output")
 
 
-def _told(value: float, _: int | None = None) -> str:
+def _told(value: float, _: float) -> str:
     return f"{value:.10g}"
 
 

@@ -51,7 +51,7 @@ class LeftOut(NamedTuple):
     """A matrix that has nothing to draw, and why."""
 
     layer: str
-    index: int
+    number: int
     reason: str
 
 
