@@ -111,6 +111,7 @@ def test_a_name_that_begins_with_an_underscore_is_in_the_legend(figures, found, 
     for draw in (metric_pictures.draw_depth, metric_pictures.draw_histogram):
         draw([one, *found("A/big")], tmp_path / "x.png")
     esd, depth, histogram = map(legends, figures)
+    assert figures[0].axes[2].title.get_parse_math() is False
     assert [text for text in esd if "@" in text] == 2 * ["_hidden@1", "alpha $x^2$@1"]
     assert [text.partition(":")[0] for text in depth + histogram] == 2 * ["_hidden", "A/big"]
 

@@ -63,9 +63,8 @@ def _one(layer: Sequence[FittedSpectrum]) -> Figure:
         scaled = _Scaled.of(own, exponent)
         draw_starts(starts, scaled.eigenvalues, scaled.tail, floor=scaled.floor)
         _tell_unit(starts, exponent)
-        starts.set_title(
-            f"each start of the tail, {_name(own)}" if len(layer) > 1 else "each start of the tail", fontsize=9
-        )
+        of = f", {_name(own)}" if len(layer) > 1 else ""
+        starts.set_title(f"each start of the tail{of}", fontsize=9, parse_math=False)
     except ww.NoValue as missing:
         starts.set_axis_off()
         starts.text(0.5, 0.5, str(missing), ha="center", wrap=True, fontsize=8, parse_math=False)
