@@ -397,3 +397,9 @@ def test_huge_values_put_nothing_over_the_legend(figures, found, tmp_path):
     metric_pictures.draw_depth([replace(own, values=own.values * 1e154)], tmp_path / "m.png")
     figures[0].draw_without_rendering()
     assert figures[0].axes[0].yaxis.get_offset_text().get_text() == ""
+
+
+def test_letters_that_the_font_has_not_are_no_warning(tmp_path, ww_here):
+    ww.analyze({"层.weight": RANDOM.standard_normal((20, 15))}, store=tmp_path / "s.sqlite", name="$模型🎉$")
+    done = ww_here("plot", "esd", "$模型🎉$", "-o", tmp_path / "m.png", "--store", tmp_path / "s.sqlite")
+    assert (done.returncode, done.stderr) == (0, "")
