@@ -82,7 +82,7 @@ def traps(
     if seed is None and any(own != found.run_seed for own in found.seeds):
         used, others = (", ".join(map(str, own)) for own in (found.seeds, found.other_seeds))
         say(
-            f"the newest run has seed {found.run_seed}: the permutations are those of seed {used}"
+            f"the run that is shown has seed {found.run_seed}: the permutations are those of seed {used}"
             + (f", --seed chooses others: {others}" if others else "")
         )
     for reason in dict.fromkeys(matrix.reason for matrix in found.unknown):
