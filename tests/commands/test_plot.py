@@ -10,11 +10,12 @@ import pytest
 import ww_core as ww
 
 pytest.importorskip("matplotlib")
-from ww_plugins.commands.plot import metric_pictures
+from ww_plugins.commands.plot import esd_pictures, metric_pictures
 from ww_plugins.commands.plot.bins import round_bins
-from ww_plugins.commands.plot.by_layer import MetricByLayer, metric_by_layer
+from ww_plugins.commands.plot.by_layer import MetricByLayer, metrics_by_layer
 from ww_plugins.commands.plot.grid import Look, style_of
 from ww_plugins.commands.plot.panels import Panels
+from ww_plugins.commands.plot.spectra import spectra_of_layers
 
 RANDOM = np.random.Generator(np.random.Philox(7))
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -60,7 +61,8 @@ def test_one_layer(run, tmp_path, suffix):
 @pytest.mark.parametrize(
     ("arguments", "count"),
     [
-        (["net@1", "net@2"], 8),
+        (["net@1", "net@2"], 6),
+        (["net", "net@2", "net"], 3),
         (["net@1", "net@2", "--layers", "fc*"], 2),
         (["full", "--layers", "conv"], 1),
         (["full", "--layers", "conv,fc*"], 2),
@@ -71,6 +73,71 @@ def test_several_layers_and_versions(run, tmp_path, arguments, count):
     code, said = run("esd", *arguments, "-o", tmp_path / "esd.png")
     assert code == 0, said
     assert said.startswith(f"{count} spectr")
+    assert ("not drawn: zero: no eigenvalue is above its noise floor" in said) == ("--layers" not in arguments)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are drawn, in place of files."""
+    saved = []
+    for module in (esd_pictures, metric_pictures):
+        monkeypatch.setattr(module, "save_plot", lambda figure, *_: saved.append(figure))
+    return saved
+
+
+def legends(figure):
+    return [text.get_text() for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
+
+
+def spectra(weights, *names, layers=()):
+    with ww.open_store() as opened:
+        for name in names:
+            ww.analyze(weights, store=opened, name=name)
+        return spectra_of_layers(opened, names, layers)
+
+
+def test_a_matrix_of_nan_hides_no_other():
+    broken = RANDOM.standard_normal((40, 30))
+    broken[3, 4] = np.nan
+    found, left_out = spectra({"a.weight": RANDOM.standard_normal((64, 48)), "nan.weight": broken}, "net")
+    assert [own.row.name for own in found] == ["a"]
+    assert left_out == [("nan", 0, "1 of 1200 weights are NaN or infinite")]
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend(figures, found, tmp_path):
+    weights = {"fc.weight": RANDOM.standard_normal((64, 48))}
+    esd_pictures.draw(spectra(weights, "_hidden", "alpha $x^2$").found, tmp_path / "x.png")
+    one = replace(found("A/small")[0], name="_hidden")
+    for draw in (metric_pictures.draw_depth, metric_pictures.draw_histogram):
+        draw([one, *found("A/big")], tmp_path / "x.png")
+    esd, depth, histogram = map(legends, figures)
+    assert figures[0].axes[2].title.get_parse_math() is False
+    assert [text for text in esd if "@" in text] == 2 * ["_hidden@1", "alpha $x^2$@1"]
+    assert [text.partition(":")[0] for text in depth + histogram] == 2 * ["_hidden", "A/big"]
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e153, 1e160])
+@pytest.mark.filterwarnings("error")
+def test_spectra_beyond_what_an_axis_can_hold_are_drawn_in_a_larger_unit(figures, tmp_path, scale):
+    weights = {"fc.weight": scale * RANDOM.standard_normal((40, 40))}
+    esd_pictures.draw(spectra(weights, "net").found, tmp_path / "x.png")
+    (figure,) = figures
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        (steps,) = axes.patches
+        heights, edges, _ = steps.get_data()
+        assert 0.9 < np.nansum(heights * np.diff(edges)) < 1.0 + 1e-9  # a few eigenvalues are counted, not shown
+        assert "$10^{" in axes.get_xlabel()
+
+
+def test_why_there_is_no_tail_stays_in_its_panel(figures, tmp_path):
+    weights = {f"{name}.weight": np.eye(12) for name in "abc"}
+    esd_pictures.draw(spectra(weights, "net").found, tmp_path / "x.png")
+    figure = figures[0]
+    figure.draw_without_rendering()
+    for axes in figure.axes[:3]:
+        assert axes.get_legend().get_texts()[0].get_text().startswith("no tail: ")
+        assert axes.get_legend().get_window_extent().x0 > axes.get_window_extent().x0
 
 
 @pytest.mark.parametrize("kind", ["depth", "histogram"])
@@ -91,7 +158,7 @@ def test_a_metric_over_layers(run, tmp_path, kind, models):
         (["esd", "net", "--extractor", "slice", "-o", "x.png"], 3, "no layer has a spectrum of extractor slice"),
         (["esd", "nothing", "-o", "x.png"], 3, "there is nothing to draw"),
         (["esd", "net", "-o", "x.txt"], 2, "--output x.txt: a picture's name ends in .png, .svg, .pdf"),
-        (["depth", "net", "--metric", "beauty", "-o", "x.png"], 2, "unknown column of matrices 'beauty'"),
+        (["depth", "net", "--metric", "beauty", "-o", "x.png"], 2, "unknown column of net@2 'beauty'"),
         (["depth", "nobody", "--metric", "alpha", "-o", "x.png"], 3, "no model 'nobody'"),
         (["histogram", "nothing", "--metric", "alpha", "-o", "x.png"], 3, "no layer has a value of alpha"),
         (["histogram", "net", "-o", "x.png"], 2, "--metric"),
@@ -150,7 +217,7 @@ def families(tmp_path_factory):
 def found(families):
     def found_(*models, metric="alpha", **options):
         with ww.open_store(families, mode="read") as opened:
-            return metric_by_layer(opened, models, metric, **options)
+            return metrics_by_layer(opened, models, [metric], **options).found
 
     return found_
 
@@ -184,7 +251,7 @@ def test_a_glob_of_layers_may_match_in_one_model_alone(found):
     assert [len(own.values) for own in both] == [5, 3]
     with pytest.raises(ww.UnknownNameError, match="zz"):
         found("A/small", "net", without=["zz*"])
-    with pytest.raises(ww.NotStoredError, match="net@1: no layer has a value"):
+    with pytest.raises(ww.UsageError, match="net@1: no layer is left by --layers l0"):
         found("A/small", "net", layers=["l0"])
 
 
@@ -216,7 +283,14 @@ def test_looks(families, ww_here, tmp_path, kind, arguments, count):
         (["A/small", "--metric", "alpha", "--range", "a:inf"], 2, "--range a:inf: two numbers"),
         (["A/small", "--metric", "alpha", "--range", "100:"], 2, "A/small: no value of alpha is in the range"),
         (["A/small", "--metric", "alpha", "--range", "-1:", "--log"], 2, "a logarithmic axis has positive numbers"),
-        (["B/empty", "--metric", "alpha"], 3, "B/empty: no layer has a value of alpha"),
+        (["B/empty", "--metric", "alpha"], 3, "B/empty: no layer has a value of alpha: table it's a table is empty"),
+        (["B/other", "--metric", "beauty"], 2, "unknown column of B/other 'beauty': known: alpha, norm"),
+        (["B/*", "--metric", "beauty"], 2, "unknown column of B/other 'beauty': known: alpha, norm"),
+        (["A/small", "--without-layers", "*", "--metric", "alpha"], 2, "A/small: no layer is left by --without-layers"),
+        (["A/small", "net", "--layers", "fc*", "--metric", "alpha"], 2, "A/small: no layer is left by --layers fc*"),
+        (["net", "--metric", "norm"], 2, "`ww analyze SOURCE --metrics norm --name net --version 1` adds"),
+        (["A/small", "--metric", "alpha", "--mark", "nan"], 2, "--mark nan: a finite number is expected"),
+        (["A/small", "--metric", "alpha", "--mark", "inf"], 2, "--mark inf: a finite number is expected"),
     ],
 )
 def test_what_is_asked_wrongly_is_said(families, ww_here, tmp_path, arguments, code, sentence):
@@ -276,3 +350,56 @@ def test_no_legend_and_no_title_is_cut(found, look, monkeypatch, tmp_path):
         assert box.x1 <= figure.bbox.x1
         assert box.y1 <= figure.bbox.y1
         assert axes.get_window_extent().height > 100
+
+
+def test_a_model_of_a_glob_that_lacks_a_metric_is_left_out(families, ww_here, tmp_path):
+    arguments = ["*", "--metric", "alpha,norm,norm", "-o", tmp_path / "m.png", "--panels", "model"]
+    done = ww_here("plot", "depth", *arguments, "--store", families)
+    assert (done.returncode, done.stdout) == (0, f"alpha, norm of 25 matrices drawn in {tmp_path}/m.png\n")
+    assert "left out net: its analysis has no column 'norm'\n" in done.stderr
+    assert "left out B/empty: no layer has a value of alpha" in done.stderr
+
+
+def test_a_table_is_drawn_where_the_analysis_lacks_the_column(tmp_path):
+    folder = tmp_path
+    (folder / "t.csv").write_text("model,layer,alpha\nm,a,2\nm,b,3\n")
+    mapping = 'provider = "p"\nsource = "t"\nmodel = "{model}"\nlayer = "{layer}"\n[[columns]]\ncolumn = "alpha"\n'
+    (folder / "t.toml").write_text(mapping)
+    ww.import_table(folder / "t.csv", store=folder / "s.sqlite", importer=f"mapped[mapping={folder / 't.toml'}]")
+    ww.analyze(weights(), store=folder / "s.sqlite", name="m", metrics=["log_norm"])
+    with ww.open_store(folder / "s.sqlite", mode="read") as opened:
+        by_metric = {own: metrics_by_layer(opened, ["m*"], [own]).found[0] for own in ("alpha", "log_norm")}
+    assert {own: drawn.origin for own, drawn in by_metric.items()} == {
+        "alpha": "table t",
+        "log_norm": "profile default",
+    }
+
+
+def test_a_metric_of_layers_is_drawn_and_a_text_is_said_to_be_one(tmp_path, ww_here):
+    ww.analyze(weights(), store=tmp_path / "s.sqlite", name="m", metrics=["skewness", "phase"])
+    for kind in ("depth", "histogram"):
+        arguments = ["m", "m@1", "-o", tmp_path / "m.png", "--store", tmp_path / "s.sqlite"]
+        done = ww_here("plot", kind, *arguments, "--metric", "skewness")
+        assert (done.returncode, done.stdout) == (0, f"skewness of 4 layers drawn in {tmp_path}/m.png\n")
+        done = ww_here("plot", kind, *arguments, "--metric", "phase")
+        assert done.returncode == 2
+        assert "phase is a text, and has no place on an axis" in done.stderr
+
+
+def test_too_many_models_in_a_panel_are_refused(found, tmp_path):
+    models = [replace(found("A/small")[0], name=str(number)) for number in range(29)]
+    with pytest.raises(ww.UsageError, match=r"29 models in one panel, and 28 can be told apart: .* --panels"):
+        metric_pictures.draw_depth(models, tmp_path / "m.png")
+
+
+def test_huge_values_put_nothing_over_the_legend(figures, found, tmp_path):
+    own = found("A/small")[0]
+    metric_pictures.draw_depth([replace(own, values=own.values * 1e154)], tmp_path / "m.png")
+    figures[0].draw_without_rendering()
+    assert figures[0].axes[0].yaxis.get_offset_text().get_text() == ""
+
+
+def test_letters_that_the_font_has_not_are_no_warning(tmp_path, ww_here):
+    ww.analyze({"层.weight": RANDOM.standard_normal((20, 15))}, store=tmp_path / "s.sqlite", name="$模型🎉$")
+    done = ww_here("plot", "esd", "$模型🎉$", "-o", tmp_path / "m.png", "--store", tmp_path / "s.sqlite")
+    assert (done.returncode, done.stderr) == (0, "")

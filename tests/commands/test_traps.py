@@ -249,3 +249,70 @@ def test_what_is_made_frequency_by_frequency_can_have_none(tmp_path):
         pytest.raises(ww.NotStoredError, match="can be made: the entries are made of the weights one by one"),
     ):
         correlation_traps_of(opened, "net", extractor="fft[n=4]")
+
+
+@pytest.fixture
+def run_in(tmp_path, capsys):
+    """Analyse weights in a store of its own, and ask ``ww traps`` there."""
+
+    def run_(analyses, *arguments):
+        place = tmp_path / "s.sqlite"
+        for weights, options in analyses:
+            ww.analyze(weights, store=place, **OPTIONS | options)
+        code = run_app(command.app, [*arguments, "--store", str(place)], name="ww traps")
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err
+        return code, told.out, told.err
+
+    return run_
+
+
+def test_a_matrix_of_nan_hides_no_other(run_in):
+    broken = noise(40, 30)
+    broken[3, 4] = np.nan
+    weights = {"a.weight": planted(noise(64, 48), 90.0), "nan.weight": broken}
+    code, out, told = run_in([(weights, {})], "net", "--json")
+    assert code == 0
+    assert [row["layer"] for row in json.loads(out)] == ["a"]
+    assert told == "not known of nan: 1 of 1200 weights are NaN or infinite\n"
+    code, out, told = run_in([], "net", "--layers", "nan")
+    assert (code, out) == (3, "")
+    assert told == "error: no spectrum of layer 'nan' of net@1 is stored: 1 of 1200 weights are NaN or infinite\n"
+
+
+def test_a_matrix_of_nan_hides_no_other_of_its_layer(run_in):
+    kernels = planted(noise(40, 30, 3, 3), 90.0)
+    kernels[:, :, 0, 0] = np.nan
+    code, out, told = run_in([({"conv.weight": kernels}, {"extractors": ["slice"]})], "net", "--json")
+    assert code == 0
+    assert {row["index"] for row in json.loads(out)} == {4}
+    assert told == "not known of conv: 1200 of 1200 weights are NaN or infinite\n"
+
+
+def test_stored_permutations_are_found_whatever_seed_the_newest_run_has(run_in):
+    weights = {"w.weight": planted(noise(60, 50), 90.0)}
+    analyses = [
+        (weights, {"seed": seed, "metrics": [metric]})
+        for seed, metric in ((1, "correlation_traps"), (2, "correlation_traps"), (0, "alpha"))
+    ]
+    code, out, told = run_in(analyses, "net", "--json")
+    assert (code, {row["seed"] for row in json.loads(out)}) == (0, {2})
+    assert told == "the run that is shown has seed 0: the permutations are those of seed 2, --seed chooses others: 1\n"
+    code, out, told = run_in([], "net", "--json", "--seed", "1")
+    assert (code, {row["seed"] for row in json.loads(out)}, told) == (0, {1}, "")
+    code, out, told = run_in([], "net", "--seed", "7")
+    assert code == 3
+    assert "no spectrum of permuted weights of seed 7 is stored; of seeds 1, 2 there are some: `ww analyze" in told
+    assert "--seed 7` makes them" in told
+
+
+def test_the_level_is_that_of_the_stored_metric(run_in, tmp_path):
+    options = {"parameters": {"correlation_traps.level": 0.9}}
+    code, out, _ = run_in([({"w.weight": noise(60, 50)}, options)], "net")
+    assert code == 0
+    assert out.startswith("net@1  profile default  level 0.9\n")
+    with ww.open_store(tmp_path / "s.sqlite", mode="read") as store:
+        counted = store.report("net").layers[0].metrics["num_traps[level=0.9]"].number
+    assert sum(row["above"] for row in json.loads(run_in([], "net", "--json")[1])) == pytest.approx(5 * counted)
+    assert counted > 0
+    assert run_in([], "net", "--level", "0.01")[1].startswith("net@1  profile default  level 0.01\n")

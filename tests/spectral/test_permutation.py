@@ -81,3 +81,11 @@ def test_entries_of_every_size_go_where_the_permutation_says(dtype):
     entries = words_of(3 * BUCKET, b"entries").view(np.uint8)[: (BUCKET + 3) * np.dtype(dtype).itemsize].view(dtype)
     expected = entries[permutation(entries.size, b"key")]
     np.testing.assert_array_equal(permuted(entries, b"key").view(np.uint8), expected.view(np.uint8))
+
+
+@pytest.mark.parametrize("dtype", ["S3", "S32"])
+def test_entries_of_another_size_are_one_clear_error(dtype):
+    with pytest.raises(
+        TypeError, match=r"elements of type \|S\d+ cannot be permuted: those of 1, 2, 4, 8 or 16 bytes can"
+    ):
+        permuted(np.zeros(2, dtype), b"x")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import warnings
 from typing import TYPE_CHECKING
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 from ww_core.errors import MissingExtraError, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -43,14 +46,27 @@ def check_plot(file: Path, option: str = "--plot") -> None:
         raise MissingExtraError("matplotlib is not installed: pip install 'ww-core[plot]'") from None
 
 
+@contextlib.contextmanager
+def _silence_on_letters() -> Iterator[None]:
+    """Let matplotlib say nothing of letters that its font has not: it warns of some, and logs others."""
+    log = logging.getLogger("matplotlib.mathtext")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
 def save_plot(figure: Figure, file: Path, option: str = "--plot") -> None:
     """Write a picture.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of letters that the font has not
+    with _silence_on_letters():
         try:
             figure.savefig(file, dpi=130)
         except OSError as error:

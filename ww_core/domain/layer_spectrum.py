@@ -33,8 +33,8 @@ class PermutedSpectrum:
 class MatrixSpectrum:
     """The spectrum of one matrix of a layer: its position among them, and the sides of an entry.
 
-    ``permutations`` are those of the matrix with all its elements permuted, as far as metrics asked for them, in the
-    order of their numbers.
+    ``permutations`` are those of the matrix with all its elements permuted, as far as metrics asked for them, all of
+    one seed, in the order of their numbers.
     """
 
     index: int
@@ -64,6 +64,8 @@ class LayerSpectrum:
         extractor_identity: Digest of its identity: the same label may stand for others under another profile.
         matrices: Its matrices in order. Singular values are float64, descending, in the unit of the weights times the
             scale of the extractor, which is 1 under ``default``; eigenvalues are their squares, never divided by N.
+        run_seed: Seed that the run was asked with.
+        stored_seeds: Seeds of which permutations of the layer are stored: the run's first, then the newest first.
     """
 
     model: str
@@ -75,6 +77,8 @@ class LayerSpectrum:
     extractor: str
     extractor_identity: str
     matrices: tuple[MatrixSpectrum, ...]
+    run_seed: int = 0
+    stored_seeds: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers."""

@@ -59,7 +59,12 @@ def permuted(entries: npt.NDArray[Any], key: bytes) -> npt.NDArray[Any]:
     In C order element i is that with the i-th number of ``permutation``.
 
     Memory: ``permuting_bytes``.
+
+    Raises:
+        TypeError: An element has not 1, 2, 4, 8 or 16 bytes.
     """
+    if entries.dtype.itemsize not in COPIED_AS:
+        raise TypeError(f"elements of type {entries.dtype} cannot be permuted: those of 1, 2, 4, 8 or 16 bytes can")
     flat = entries.reshape(-1).view(COPIED_AS[entries.dtype.itemsize])
     found, start = np.empty_like(flat), 0
     for bits, words, values in _buckets(philox(key), flat):

@@ -450,7 +450,12 @@ class Reader:
 
     @readable()
     def layer_spectrum(
-        self, run: int, layer: str, extractor: str | None = None, ref: CheckpointRef | None = None
+        self,
+        run: int,
+        layer: str,
+        extractor: str | None = None,
+        ref: CheckpointRef | None = None,
+        seed: int | None = None,
     ) -> LayerSpectrum:
         """Return the spectra of a layer that a run made or found.
 
@@ -459,6 +464,7 @@ class Reader:
             layer: Name of the layer.
             extractor: Label of the extractor variant; None for the one that summaries speak of.
             ref: The checkpoint under the name that is to be shown; None for the newest it has.
+            seed: Seed of the permutations; None for the run's if it has any, else for the newest that is stored.
 
         Raises:
             UnknownNameError: There is no such layer, or it was not seen through this extractor.
@@ -466,7 +472,7 @@ class Reader:
         """
         from ww_core.store import spectra
 
-        return spectra.layer_spectrum(self._connection, run, layer, extractor, ref)
+        return spectra.layer_spectrum(self._connection, run, layer, extractor, ref, seed)
 
     @readable()
     def spectra(self, subjects: Sequence[str], kind: SpectrumKind) -> dict[str, Spectrum]:

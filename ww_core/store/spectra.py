@@ -28,7 +28,12 @@ _BY_IDENTITY = {spectrum_identity(kind): kind for kind in _KINDS}
 
 
 def layer_spectrum(
-    connection: Connection, run: int, layer: str, extractor: str | None = None, ref: CheckpointRef | None = None
+    connection: Connection,
+    run: int,
+    layer: str,
+    extractor: str | None = None,
+    ref: CheckpointRef | None = None,
+    seed: int | None = None,
 ) -> LayerSpectrum:
     """Return the spectra of a layer that a run made or found.
 
@@ -38,6 +43,7 @@ def layer_spectrum(
         layer: Name of the layer.
         extractor: Label of the extractor variant; None for the one that summaries speak of.
         ref: The checkpoint under the name that is to be shown; None for the newest it has.
+        seed: Seed of the permutations; None for the run's if it has any, else for the newest that is stored.
 
     Raises:
         UnknownNameError: There is no such layer, or it was not seen through this extractor.
@@ -65,17 +71,24 @@ def layer_spectrum(
         if row.matrix_index not in best or rank < best[row.matrix_index][0]:
             best[row.matrix_index] = (rank, row)
     if not best:
-        raise NotStoredError(f"no spectrum of layer {layer!r} of {name.name} is stored: analyse the weights again")
+        why = _refusal(connection, place) or "analyse the weights again"
+        raise NotStoredError(f"no spectrum of layer {layer!r} of {name.name} is stored: {why}")
     if any(row.singular_values is None for _, row in best.values()):
         raise NotStoredError(
             f"the spectra of {name.name} were not kept: analyse the weights again without --no-spectra"
         )
-    kinds = _permutations(connection, usual, request.get("seed", 0))
-    beside = [
+    kinds = _permutations(connection, usual)
+    every = [
         row
         for row in connection.execute(_SPECTRA, place | {"identities": list(kinds)})
         if row.singular_values is not None
     ]
+    own_seed = request.get("seed", 0)
+    # An identity is recorded once, with the first spectrum of its seed.
+    newest = {_seed(kinds[row.identity]): row.identity_id for row in sorted(every, key=lambda row: row.identity_id)}
+    seeds = sorted(newest, key=lambda each: (each == own_seed, newest[each]), reverse=True)
+    chosen = seed if seed is not None else next(iter(seeds), own_seed)
+    beside = [row for row in every if _seed(kinds[row.identity]) == chosen]
     check_lengths((row.singular_values, row.length) for row in [*(row for _, row in best.values()), *beside])
     permuted: dict[int, list[PermutedSpectrum]] = defaultdict(list)
     for row in sorted(beside, key=lambda row: _number(kinds[row.identity])):
@@ -99,7 +112,17 @@ def layer_spectrum(
             )
             for index, (_, row) in sorted(best.items())
         ),
+        run_seed=own_seed,
+        stored_seeds=tuple(seeds),
     )
+
+
+def _refusal(connection: Connection, place: dict[str, Any]) -> str:
+    """Return why values of a layer were refused, as that its weights are NaN; empty for none or many reasons."""
+    reasons = connection.scalars(_REFUSALS, {name: own for name, own in place.items() if name != "matrices"}).all()
+    # A value that needs another one says its name before the reason.
+    shortest = min(map(str, reasons), key=len, default="")
+    return shortest if all(reason.endswith(shortest) for reason in reasons) else ""
 
 
 _SVD = spectrum_identity(SpectrumKind("full"))
@@ -117,19 +140,22 @@ def _decoded(row: Row[Any], kind: SpectrumKind) -> Spectrum:
     )
 
 
-def _permutations(connection: Connection, usual: SpectrumKind, seed: int) -> dict[str, SpectrumKind]:
-    """Return the kinds of permuted spectra of this seed that the store knows of, by identity."""
+def _permutations(connection: Connection, usual: SpectrumKind) -> dict[str, SpectrumKind]:
+    """Return the kinds of permuted spectra that the store knows of, by identity."""
     kinds = {}
     for row in connection.execute(_OF_PERMUTATIONS, {"key": f"ww:{usual.resolution}"}):
         kind = SpectrumKind.of(usual.resolution, json.loads(row.parameters))
-        is_usual = replace(kind, randomized=None) == usual
-        if is_usual and kind.randomized is not None and kind.randomized.seed == seed:
+        if kind.randomized is not None and replace(kind, randomized=None) == usual:
             kinds[row.digest] = kind
     return kinds
 
 
 def _number(kind: SpectrumKind) -> int:
     return kind.randomized.number if kind.randomized is not None else -1
+
+
+def _seed(kind: SpectrumKind) -> int:
+    return kind.randomized.seed if kind.randomized is not None else 0
 
 
 def _permuted(row: Row[Any], kind: SpectrumKind, tensor: str) -> PermutedSpectrum:
@@ -205,5 +231,18 @@ _SPECTRA = (
         _matrix.context_id.is_(None),
         _matrix.matrix_index < bindparam("matrices"),
         t.identity.c.digest.in_(bindparam("identities", expanding=True)),
+    )
+)
+_REFUSALS = (
+    select(t.value.c.reason)
+    .distinct()
+    .join(t.matrix_subject, _matrix.subject_id == t.value.c.subject_id)
+    .where(
+        _matrix.tensor_id == bindparam("tensor"),
+        _matrix.extractor_id == bindparam("extractor"),
+        _matrix.groups == bindparam("groups"),
+        _matrix.split == bindparam("split"),
+        _matrix.rounding == bindparam("rounding"),
+        t.value.c.state == "refused",
     )
 )

@@ -536,7 +536,13 @@ class Store:
             return series.remove_members(connection, name, given)
 
     def spectrum(
-        self, name: str, layer: str, extractor: str | None = None, *, profile: str | None = None
+        self,
+        name: str,
+        layer: str,
+        extractor: str | None = None,
+        *,
+        profile: str | None = None,
+        seed: int | None = None,
     ) -> LayerSpectrum:
         """Return the spectra of a layer, one for each matrix.
 
@@ -547,6 +553,7 @@ class Store:
             layer: Name of the layer.
             extractor: Label of the extractor variant, such as ``slice``; None for the one that summaries speak of.
             profile: Name of the profile it was analysed under; None for any.
+            seed: Seed of the permutations; None for the run's if it has any, else for the newest that is stored.
 
         Raises:
             UsageError: A name is empty.
@@ -562,7 +569,7 @@ class Store:
             first: WWError | None = None
             for run in reader.runs(ref, profile or ""):
                 try:
-                    return reader.layer_spectrum(run.number, layer, extractor, ref)
+                    return reader.layer_spectrum(run.number, layer, extractor, ref, seed)
                 except (UnknownNameError, NotStoredError) as error:
                     first = first or error
             raise first or AssertionError("runs are at least one")

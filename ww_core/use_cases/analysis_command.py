@@ -25,6 +25,7 @@ def analysis_command(
     *,
     profile: str | None = None,
     extractors: Sequence[str] | None = None,
+    seed: int | None = None,
 ) -> str:
     """Return the command that computes metrics of a stored version from its weights, for a sentence that proposes it.
 
@@ -37,6 +38,7 @@ def analysis_command(
         metrics: Metrics or columns.
         profile: Name of the profile; None for the newest analysis's.
         extractors: Variants in place of those that were asked for; None for the same.
+        seed: Seed of everything random; None for the same.
 
     Raises:
         NotStoredError: Nothing carries the name, or it has no analysis under the profile.
@@ -52,6 +54,8 @@ def analysis_command(
     request = replace(Request.of(old.content), profile=old.profile, metrics=tuple(metrics), parameters=(), layers=())
     if extractors is not None:
         request = replace(request, extractors=tuple(extractors))
+    if seed is not None:
+        request = replace(request, seed=seed)
     return command_of(request, old, ref, store.location)
 
 

@@ -150,7 +150,8 @@ def _inverse_sinh(numbers: npt.NDArray[np.float64], logarithm: npt.NDArray[np.fl
     with np.errstate(divide="ignore"):  # the logarithm of a bias of zero is minus infinity, and its asinh is zero
         size = np.log(np.abs(numbers)) - logarithm[:, None]
     beyond = np.maximum(size - _LARGE, 0.0)
-    return np.sign(numbers) * (np.arcsinh(np.exp(np.minimum(size, _LARGE))) + beyond)
+    found: npt.NDArray[np.float64] = np.sign(numbers) * (np.arcsinh(np.exp(np.minimum(size, _LARGE))) + beyond)
+    return found
 
 
 def _root_mean_square(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

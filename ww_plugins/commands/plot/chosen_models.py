@@ -7,7 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 import ww_core as ww
+
+
+class NoColumnError(ww.UsageError):
+    """What is stored of a model lacks a column; ``brief`` says so in a few words."""
+
+    def __init__(self, model: str, where: str, column: str, known: Sequence[str], next_step: str = "") -> None:
+        unknown = ww.UnknownNameError(f"column of {model}", column, known, "ww metrics" if next_step else "")
+        super().__init__(f"{unknown}{next_step}")
+        self.brief = f"{where} has no column {column!r}"
 
 
 class LayerValue(NamedTuple):
@@ -20,16 +31,20 @@ class LayerValue(NamedTuple):
 
 
 class LayerTable(NamedTuple):
-    """The rows of an imported table that speak of layers, in order, with one of its columns."""
+    """The rows of an imported table that speak of layers, in order, with one of its columns.
+
+    ``known`` are the columns of numbers that it has, where it lacks that one; its values are NaN then.
+    """
 
     source: str
     unit: str
     rows: tuple[LayerValue, ...]
+    known: tuple[str, ...] = ()
 
 
 @dataclass
 class LayerTables:
-    """The imported tables that have a column and rows for layers; each is read once."""
+    """The imported tables that have rows for layers, with a column; each is read once."""
 
     store: ww.Store
     metric: str
@@ -45,17 +60,16 @@ class LayerTables:
         try:
             values = self.store.reported_table(source, [self.metric])
         except ww.UnknownNameError:
-            return None
-        if self.metric not in values.numbers:
-            return None
+            values = self.store.reported_table(source)
+        known = () if self.metric in values.numbers else tuple(values.numbers)
         heads = zip(*(values.places[head] for head in ("model", "version", "layer", "source")), strict=True)
-        numbers = values.numbers[self.metric]
+        numbers = values.numbers.get(self.metric, np.full(len(values), np.nan))
         rows = tuple(
             LayerValue(str(model), str(version), str(layer), float(numbers[at]))
             for at, (model, version, layer, table) in enumerate(heads)
             if layer and table == source
         )
-        return LayerTable(source, self._unit(source), rows) if rows else None
+        return LayerTable(source, self._unit(source), rows, known) if rows else None
 
     def _unit(self, source: str) -> str:
         """Return the unit of the column, as the table's definition of it says."""
@@ -67,8 +81,10 @@ class LayerTables:
         return str(rows[0][0] or "") if rows else ""
 
 
-def chosen_models(store: ww.Store, tables: LayerTables, models: Sequence[str], series: Sequence[str] = ()) -> list[str]:
-    """Return the names of models, those that globs and series stand for among them, each once.
+def chosen_models(
+    store: ww.Store, tables: LayerTables, models: Sequence[str], series: Sequence[str] = ()
+) -> dict[str, bool]:
+    """Return the names of models, and whether each was named itself: not by a glob or a series alone.
 
     The models of a glob or a series come in the order of the store, and those of a table in the order of its rows.
 
@@ -85,23 +101,27 @@ def chosen_models(store: ww.Store, tables: LayerTables, models: Sequence[str], s
     """
     if not all(models):
         raise ww.UsageError("the name of a model is empty")
-    names: list[str] = []
+    names: dict[str, bool] = {}
     known = _known_models(store, tables) if series or any(map(_is_glob, models)) else {}
     for name in models:
         if not _is_glob(name) or name.partition("@")[0] in known:
-            names.append(name)
+            names[name] = True
             continue
         matching = [own for own in known if fnmatch.fnmatchcase(own, name)]
         if not matching:
             raise ww.NotStoredError(f"no model matches {name!r}, stored or reported with layers")
-        names += matching
+        names = _with(names, matching)
     for each in series:
         members = {own.model for own in store.series(each)}
         matching = [own for own in known if own in members]
         if not matching:
             raise ww.NotStoredError(f"series {each}: no model of it is stored, or reported with layers")
-        names += matching
-    return list(dict.fromkeys(names))
+        names = _with(names, matching)
+    return names
+
+
+def _with(names: dict[str, bool], matching: Sequence[str]) -> dict[str, bool]:
+    return names | {own: names.get(own, False) for own in matching}
 
 
 def series_of_models(store: ww.Store) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 import ww_core as ww
-from ww_core.command import Output, options, store_location
+from ww_core.command import Output, options, say, store_location
 from ww_plugins.commands.plot.panels import Panels
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from ww_plugins.commands.plot.by_layer import MetricByLayer
     from ww_plugins.commands.plot.grid import Look
+
+MOST_LEFT_OUT = 5
+"""Models that are left out of which each has a line."""
 
 app = typer.Typer(help="Pictures of what is stored.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -56,16 +59,20 @@ def esd(
     tail; several have a panel each.
     """
     from ww_core.command.picture import check_plot
+    from ww_plugins.commands.matrix_spectra import names_of
     from ww_plugins.commands.plot.esd_pictures import draw
     from ww_plugins.commands.plot.spectra import spectra_of_layers
 
     check_plot(output, "--output")
     with ww.open_store(store_location(store), mode="read") as opened:
-        found = spectra_of_layers(
+        found, left_out = spectra_of_layers(
             opened, models, options.listed(layers, "--layers"), extractor=extractor, profile=profile
         )
     draw(found, output)
     Output().line(f"{len(found)} spectr{'um' if len(found) == 1 else 'a'} drawn in {output}")
+    for reason in dict.fromkeys(own.reason for own in left_out):
+        names = names_of(list(dict.fromkeys((own.layer, own.number) for own in left_out if own.reason == reason)))
+        say(f"not drawn: {names}: {reason}")
 
 
 Metric = Annotated[
@@ -167,6 +174,8 @@ def _look(panels: Panels, value_range: str, mark: float | None, *, log: bool, re
     from ww_plugins.commands.plot.grid import Look
 
     low, high = _ends(value_range)
+    if mark is not None and not math.isfinite(mark):
+        raise ww.UsageError(f"--mark {mark:g}: a finite number is expected")
     if log and any(own is not None and own <= 0 for own in (low, high, mark)):
         raise ww.UsageError("--log: a logarithmic axis has positive numbers only, and so must --range and --mark")
     return Look(panels, low, high, mark, log, relative)
@@ -200,16 +209,20 @@ def _draw_metrics(
     store: str | None,
 ) -> None:
     from ww_core.command.picture import check_plot
-    from ww_plugins.commands.plot.by_layer import metric_by_layer
+    from ww_plugins.commands.plot.by_layer import metrics_by_layer
 
     check_plot(output, "--output")
     some, without = options.listed(layers[0], "--layers"), options.listed(layers[1], "--without-layers")
-    found: list[MetricByLayer] = []
+    metrics = list(dict.fromkeys(asked.metrics))
     with ww.open_store(store_location(store), mode="read") as opened:
-        for metric in dict.fromkeys(asked.metrics):
-            found += metric_by_layer(
-                opened, asked.models, metric, some, without=without, series=asked.series, profile=profile
-            )
+        found, left_out = metrics_by_layer(
+            opened, asked.models, metrics, some, without=without, series=asked.series, profile=profile
+        )
     draw(found, output, look)
-    count = sum(own.values.size for own in found if own.metric == found[0].metric)
-    Output().line(f"{', '.join(asked.metrics)} of {count} matri{'x' if count == 1 else 'ces'} drawn in {output}")
+    count = sum(own.values.size for own in found if own.metric == metrics[0])
+    one, many = ("layer", "layers") if found[0].scope == "layer" else ("matrix", "matrices")
+    Output().line(f"{', '.join(metrics)} of {count} {one if count == 1 else many} drawn in {output}")
+    for own in left_out[:MOST_LEFT_OUT]:
+        say(f"left out {own.name}: {own.reason}")
+    if len(left_out) > MOST_LEFT_OUT:
+        say(f"left out {len(left_out) - MOST_LEFT_OUT} more for such reasons")

@@ -96,7 +96,7 @@ def draw_esd(
         if left.any():
             axes.plot([], [], " ", label=f"{int(left.sum())} {where} {bound:.2g} not shown")
     if tail is not None and tail.xmin < largest:
-        told = f"alpha {tail.alpha:.2f} $\\pm$ {tail.sigma:.2f}, D {tail.D:.3f}"
+        told = f"alpha {tail.alpha:.2f} ± {tail.sigma:.2f}, D {tail.D:.3f}"
         # A tail that begins beyond the end of a linear axis is told, and not drawn.
         x = np.geomspace(tail.xmin, end, 100) if tail.xmin < end else np.empty(0)
         axes.plot(x, tail.density(x, kept.size), color=color, linewidth=1.6, linestyle="--", label=told)

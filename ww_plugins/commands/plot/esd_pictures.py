@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import textwrap
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,18 +12,26 @@ import ww_core as ww
 from ww_core.command import printable
 from ww_core.command.picture import save_plot
 from ww_plugins.commands.plot.esd import COLORS, draw_esd, draw_starts
+from ww_plugins.commands.plot.legends import legend_label, legend_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ww_plugins.commands.plot.esd import Tail
     from ww_plugins.commands.plot.spectra import FittedSpectrum
 
 MOST_PANELS = 64
 LONGEST_NAME = 44
+LONGEST_LINE = 28
+"""Letters of a line of a legend that fit in a panel."""
+
+FARTHEST = 200
+"""Powers of ten of an eigenvalue beyond which an axis has a power of ten as its unit: floats end at 308."""
 
 
 def draw(found: Sequence[FittedSpectrum], file: Path) -> None:
@@ -29,14 +39,10 @@ def draw(found: Sequence[FittedSpectrum], file: Path) -> None:
 
     Raises:
         UsageError: There would be too many panels to look at.
-        NotStoredError: None of them has an eigenvalue above its noise floor.
         OutputError: The file cannot be written.
     """
-    drawable = [own for own in found if _floor(own) < float(own.spectrum.eigenvalues[0])]
-    if not drawable:
-        raise ww.NotStoredError("none of the spectra has an eigenvalue above its noise floor: there is nothing to draw")
     panels: dict[str, list[FittedSpectrum]] = {}
-    for own in drawable:
+    for own in found:
         panels.setdefault(own.title, []).append(own)
     if len(panels) > MOST_PANELS:
         raise ww.UsageError(
@@ -52,12 +58,13 @@ def _one(layer: Sequence[FittedSpectrum]) -> Figure:
     log, linear, starts = figure.subplots(1, 3)
     _draw(log, layer, "log")
     _draw(linear, layer, "linear")
-    own = layer[0]
+    own, exponent = layer[0], _exponent(layer[:1])
     try:
-        draw_starts(starts, own.spectrum.eigenvalues, own.tail, floor=_floor(own))
-        starts.set_title(
-            f"each start of the tail, {_name(own)}" if len(layer) > 1 else "each start of the tail", fontsize=9
-        )
+        scaled = _Scaled.of(own, exponent)
+        draw_starts(starts, scaled.eigenvalues, scaled.tail, floor=scaled.floor)
+        _tell_unit(starts, exponent)
+        of = f", {_name(own)}" if len(layer) > 1 else ""
+        starts.set_title(f"each start of the tail{of}", fontsize=9, parse_math=False)
     except ww.NoValue as missing:
         starts.set_axis_off()
         starts.text(0.5, 0.5, str(missing), ha="center", wrap=True, fontsize=8, parse_math=False)
@@ -87,30 +94,69 @@ def _several(panels: dict[str, list[FittedSpectrum]]) -> Figure:
 
 
 def _draw(axes: Axes, layer: Sequence[FittedSpectrum], scale: str) -> None:
+    exponent = _exponent(layer)
     for number, own in enumerate(layer):
+        scaled = _Scaled.of(own, exponent)
+        if not scaled.eigenvalues[0] > scaled.floor:
+            told = f"{_name(own)}: too small for an axis with the others"
+            axes.plot([], [], " ", label=legend_label(textwrap.fill(told, LONGEST_LINE)))
+            continue
         draw_esd(
             axes,
-            own.spectrum.eigenvalues,
-            own.tail,
+            scaled.eigenvalues,
+            scaled.tail,
             scale="log" if scale == "log" else "linear",
-            floor=_floor(own),
-            randomized=own.permuted.eigenvalues if own.permuted is not None and len(layer) == 1 else None,
-            edge=own.edge if len(layer) == 1 else None,
+            floor=scaled.floor,
+            randomized=scaled.permuted if len(layer) == 1 else None,
+            edge=scaled.edge if len(layer) == 1 else None,
             color=COLORS[number % len(COLORS)],
-            label=_name(own) if len(layer) > 1 else "",
+            label=legend_label(textwrap.fill(_name(own), LONGEST_LINE)) if len(layer) > 1 else "",
         )
         if own.tail is None:
-            axes.plot([], [], " ", label=f"no tail: {_short(own.reason)}")
+            axes.plot([], [], " ", label=textwrap.fill(f"no tail: {printable(own.reason)}", LONGEST_LINE))
+    _tell_unit(axes, exponent)
     if axes.get_legend_handles_labels()[1]:
-        rows = len(axes.get_legend_handles_labels()[1])
+        rows = sum(1 + label.count("\n") for label in axes.get_legend_handles_labels()[1])
         if scale == "log":  # room above the spectrum, where the legend hides nothing
             low, high = axes.get_ylim()
             axes.set_ylim(low, high * (high / low) ** (0.1 * rows))
         # It ends left of the largest eigenvalue, whose line is 5 % from the edge.
         place: Any = {"loc": "upper right", "bbox_to_anchor": (0.95, 1.0), "borderaxespad": 0.3}
-        legend = axes.legend(fontsize=7.5, framealpha=0.85, edgecolor="none", handlelength=1.6, **place)
-        for text in legend.get_texts():
-            text.set_parse_math("alpha" in text.get_text())
+        legend_of(axes, fontsize=7.5, framealpha=0.85, edgecolor="none", handlelength=1.6, **place)
+
+
+class _Scaled(NamedTuple):
+    """A spectrum with what was fitted to it, in units of a power of ten of weight^2."""
+
+    eigenvalues: npt.NDArray[np.float64]
+    permuted: npt.NDArray[np.float64] | None
+    floor: float
+    tail: Tail | None
+    edge: float | None
+
+    @classmethod
+    def of(cls, own: FittedSpectrum, exponent: int) -> _Scaled:
+        # Singular values first: their squares may be too large or too small for a float.
+        root = 10.0 ** (exponent // 2)
+        return cls(
+            (own.spectrum.singular_values / root) ** 2,
+            None if own.permuted is None else (own.permuted.singular_values / root) ** 2,
+            (own.spectrum.noise_floor / root) ** 2,
+            None if own.tail is None else replace(own.tail, xmin=own.tail.xmin / root / root),
+            None if own.edge is None else own.edge / root / root,
+        )
+
+
+def _exponent(layer: Sequence[FittedSpectrum]) -> int:
+    """Return the power of ten that is the unit of a panel, an even one; 0 if eigenvalues are near enough to 1."""
+    largest = max(float(own.spectrum.singular_values[0]) for own in layer)
+    exponent = 2 * int(np.clip(np.floor(np.log10(largest)), -300, 300))
+    return exponent if abs(exponent) > FARTHEST else 0
+
+
+def _tell_unit(axes: Axes, exponent: int) -> None:
+    if exponent:
+        axes.set_xlabel(axes.get_xlabel().replace("(weight", f"($10^{{{exponent}}}$ weight"))
 
 
 def _title(layer: Sequence[FittedSpectrum]) -> str:
@@ -118,10 +164,6 @@ def _title(layer: Sequence[FittedSpectrum]) -> str:
     names = ", ".join(dict.fromkeys(map(_name, layer)))
     shape = f"{own.row.kind}, {own.row.extractor}, N {own.row.N}, M {own.row.M}"
     return f"{names}: {_short(own.title)} ({shape}), profile {own.profile}"
-
-
-def _floor(own: FittedSpectrum) -> float:
-    return float(own.spectrum.noise_floor**2)
 
 
 def _name(own: FittedSpectrum) -> str:

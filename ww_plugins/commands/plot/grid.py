@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import ww_core as ww
 from ww_core.command import printable
 from ww_plugins.commands.plot.esd import COLORS
+from ww_plugins.commands.plot.legends import legend_of
 from ww_plugins.commands.plot.panels import Panels
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.", ":")
+MOST_TOGETHER = math.lcm(len(COLORS), len(LINES))
+"""Models in a panel: as many as differ in colour or line."""
 LONGEST_NAME = 40
 MOST_ROWS, MOST_COLUMNS = 12, 4
 FONT, SMALL = 10, 8.5
@@ -148,6 +152,12 @@ def subplots(
             f"there would be {len(groups)} rows and {len(metrics)} columns of panels, and {MOST_ROWS} and "
             f"{MOST_COLUMNS} can be looked at: name fewer models or metrics"
         )
+    together = max(len({own.name for own in group}) for group in groups.values())
+    if together > MOST_TOGETHER:
+        raise ww.UsageError(
+            f"there would be {together} models in one panel, and {MOST_TOGETHER} can be told apart: name fewer models, "
+            "or give each series or model a panel by --panels"
+        )
     rows, columns = len(groups), len(metrics)
     width = 6.2 if columns == 1 else 4.0 * columns
     lines = [-(-len(own) // columns // _legend_columns(own, look, columns)) for own in groups.values()]
@@ -179,10 +189,8 @@ def subplots(
 def add_legend(grid: Grid) -> None:
     """Say above each panel what it shows, outside of the axes, where it hides nothing."""
     for panel in grid.panels:
-        handles, labels = panel.axes.get_legend_handles_labels()
-        legend = panel.axes.legend(
-            handles,
-            labels,
+        legend_of(
+            panel.axes,
             loc="lower left",
             bbox_to_anchor=(0.0, 1.0),
             borderaxespad=0.2,
@@ -194,8 +202,6 @@ def add_legend(grid: Grid) -> None:
             fontsize=SMALL,
             ncols=_legend_columns(panel.models, panel.look, len(grid.metrics)),
         )
-        for text in legend.get_texts():
-            text.set_parse_math(False)  # a name is no formula, whatever dollars it has
 
 
 def _legend_columns(models: Sequence[MetricByLayer], look: Look, metrics: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from ww_core.command.picture import save_plot
 from ww_plugins.commands.plot.bins import round_bins
 from ww_plugins.commands.plot.grid import Look, add_legend, quantity, short, subplots
+from ww_plugins.commands.plot.legends import legend_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,8 @@ def draw_depth(found: Sequence[MetricByLayer], file: Path, look: Look | None = N
             panel.axes.set_ylim(look.low, look.high)
         panel.axes.set_ylabel(quantity(panel.models[0], "\n" if len(grid.rows) > 1 else " "), parse_math=False)
         panel.axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+        if not look.log:  # no power of ten above the axis, where the legend is
+            panel.axes.yaxis.set_major_formatter(_told)
         if not look.relative:
             panel.axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         if len(panel.models) == 1 and not look.relative and len(grid.rows) == 1:
@@ -71,6 +74,10 @@ def draw_depth(found: Sequence[MetricByLayer], file: Path, look: Look | None = N
             panel.axes.set_xlabel(whole)
     add_legend(grid)
     save_plot(grid.figure, file, "--output")
+
+
+def _told(value: float, _: float) -> str:
+    return f"{value:.10g}"
 
 
 def _draw_line(axes: Axes, own: MetricByLayer, style: Style, look: Look) -> None:
@@ -106,7 +113,15 @@ def _draw_line(axes: Axes, own: MetricByLayer, style: Style, look: Look) -> None
                 markerfacecolor="white",
                 clip_on=False,
             )
-    axes.plot([], [], style.marker, color=style.color, linestyle=style.line, markersize=5, label=_legend(own, look))
+    axes.plot(
+        [],
+        [],
+        style.marker,
+        color=style.color,
+        linestyle=style.line,
+        markersize=5,
+        label=legend_label(_legend(own, look)),
+    )
 
 
 def _name_layers(axes: Axes, own: MetricByLayer) -> None:
@@ -128,7 +143,8 @@ def draw_histogram(found: Sequence[MetricByLayer], file: Path, look: Look | None
         OutputError: The file cannot be written.
     """
     look = look or Look()
-    grid = subplots(found, look, "of matrices, dashes: mean", height=1.7, share_metric=True)
+    of = " and ".join(dict.fromkeys(_plural(own) for own in found))
+    grid = subplots(found, look, f"of {of}, dashes: mean", height=1.7, share_metric=True)
     bins = {
         metric: _bins([own for own in found if own.metric == metric], look.of(metric, grid.metrics))
         for metric in grid.metrics
@@ -144,11 +160,15 @@ def draw_histogram(found: Sequence[MetricByLayer], file: Path, look: Look | None
         panel.axes.set_xlim(edges[0] if look.low is None else look.low, edges[-1] if look.high is None else look.high)
         panel.axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         if panel.is_first:
-            panel.axes.set_ylabel("matrices (%)")
+            panel.axes.set_ylabel(f"{of} (%)")
         if panel.is_lowest:
             panel.axes.set_xlabel(quantity(panel.models[0]), parse_math=False)
     add_legend(grid)
     save_plot(grid.figure, file, "--output")
+
+
+def _plural(own: MetricByLayer) -> str:
+    return "layers" if own.scope == "layer" else "matrices"
 
 
 def _draw_stairs(
@@ -160,7 +180,7 @@ def _draw_stairs(
     if together == 1:
         axes.stairs(shares, edges, color=style.color, fill=True, alpha=0.35)
     line = "-" if together == 1 else style.line
-    axes.stairs(shares, edges, color=style.color, linewidth=1.5, linestyle=line, label=_legend(own, look))
+    axes.stairs(shares, edges, color=style.color, linewidth=1.5, linestyle=line, label=legend_label(_legend(own, look)))
     mean = float((values / values.size).sum())
     if not look.log or mean > 0:
         # Of many models the means are ticks at the upper edge: whole lines would hide the rest.

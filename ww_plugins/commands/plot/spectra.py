@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import ww_core as ww
+from ww_plugins.commands.matrix_spectra import stored_matrices
 from ww_plugins.commands.plot.esd import Tail
 
 
@@ -45,6 +47,21 @@ class FittedSpectrum:
         return f"{self.row.name}[{self.row.index}]" if self.row.index else self.row.name
 
 
+class LeftOut(NamedTuple):
+    """A matrix that has nothing to draw, and why."""
+
+    layer: str
+    number: int
+    reason: str
+
+
+class Spectra(NamedTuple):
+    """Spectra that can be drawn, and the matrices that have none."""
+
+    found: list[FittedSpectrum]
+    left_out: list[LeftOut]
+
+
 def spectra_of_layers(
     store: ww.Store,
     models: Sequence[str],
@@ -52,8 +69,8 @@ def spectra_of_layers(
     *,
     extractor: str | None = None,
     profile: str | None = None,
-) -> list[FittedSpectrum]:
-    """Return the stored spectra of layers of one or several versions, a version after the other.
+) -> Spectra:
+    """Return the stored spectra of layers of one or several versions, each once, a version after the other.
 
     Args:
         store: An open store.
@@ -65,33 +82,36 @@ def spectra_of_layers(
     Raises:
         UsageError: No model is named, or a name is empty.
         UnknownNameError: A glob matches no layer that has a spectrum.
-        NotStoredError: Nothing carries a name, or no spectrum is stored.
+        NotStoredError: Nothing carries a name, no spectrum is stored, or none has an eigenvalue above its noise floor.
         StoreError: The database could not be read.
     """
     if not models:
         raise ww.UsageError("name one model or more")
     found: list[FittedSpectrum] = []
+    left_out: list[LeftOut] = []
+    seen: set[tuple[str, str, str]] = set()
     for name in models:
         report = store.report(name, profile)
-        rows = [row for row in report.layers if (row.is_primary if extractor is None else row.extractor == extractor)]
-        chosen = ww.choose_layers(rows, layers)
-        if not chosen:
-            raise ww.NotStoredError(
-                f"{name}: no layer has a spectrum of extractor {extractor or 'that summaries speak of'}"
-            )
-        spectra = {
-            layer: store.spectrum(name, layer, extractor, profile=report.run.profile)
-            for layer in dict.fromkeys(row.name for row in chosen)
-        }
-        for row in chosen:
-            own = next(matrix for matrix in spectra[row.name].matrices if matrix.index == row.index)
-            tail, reason = _tail(row)
-            found.append(
-                FittedSpectrum(
-                    report.model, report.version, report.run.profile, row, own.spectrum, own.permuted, tail, reason
+        version = (report.digest, report.model, report.version)
+        if version in seen:
+            continue
+        seen.add(version)
+        for row, _, own, reason in stored_matrices(store, name, report, layers, extractor):
+            if own is None:
+                left_out.append(LeftOut(row.name, row.index, reason))
+            elif not own.spectrum.noise_floor < own.spectrum.singular_values[0]:
+                left_out.append(LeftOut(row.name, row.index, "no eigenvalue is above its noise floor"))
+            else:
+                tail, why = _tail(row)
+                found.append(
+                    FittedSpectrum(
+                        report.model, report.version, report.run.profile, row, own.spectrum, own.permuted, tail, why
+                    )
                 )
-            )
-    return found
+    if not found:
+        reasons = "; ".join(dict.fromkeys(own.reason for own in left_out))
+        raise ww.NotStoredError(f"there is nothing to draw: {reasons}")
+    return Spectra(found, left_out)
 
 
 _NEEDED = ("alpha", "xmin", "D", "sigma", "n_tail")

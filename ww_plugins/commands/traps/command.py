@@ -12,8 +12,6 @@ from ww_core.command import Output, options, say, store_location
 if TYPE_CHECKING:
     from ww_plugins.commands.traps.traps import Traps
 
-MOST_NAMES = 3
-
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -35,8 +33,19 @@ def traps(
     ] = None,
     profile: options.StoredProfile = None,
     level: Annotated[
-        float, typer.Option("--level", metavar="P", help="Probability that noise has a trap, of each permutation.")
-    ] = 0.01,
+        float | None,
+        typer.Option(
+            "--level",
+            metavar="P",
+            help="Probability that noise has a trap, of each permutation.  [default: that of the stored metric]",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", metavar="N", help="Seed of the permutations.  [default: the run's, else the newest stored one]"
+        ),
+    ] = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -48,12 +57,19 @@ def traps(
     permutations; digest is that of the permutation in which it is the largest. `ww analyze SOURCE --metrics
     correlation_traps` stores what this needs.
     """
+    from ww_plugins.commands.matrix_spectra import names_of
     from ww_plugins.commands.traps.traps import correlation_traps_of
 
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     with ww.open_store(store_location(store), mode="read") as opened:
         found = correlation_traps_of(
-            opened, model, options.listed(layers, "--layers"), extractor=extractor, profile=profile, level=level
+            opened,
+            model,
+            options.listed(layers, "--layers"),
+            extractor=extractor,
+            profile=profile,
+            level=level,
+            seed=seed,
         )
     if output.format == "json":
         output.json(found.rows())
@@ -63,8 +79,15 @@ def traps(
         _print(found, output)
     if not found.traps and output.format != "table":
         say(_none(found))
+    if seed is None and any(own != found.run_seed for own in found.seeds):
+        used, others = (", ".join(map(str, own)) for own in (found.seeds, found.other_seeds))
+        say(
+            f"the run that is shown has seed {found.run_seed}: the permutations are those of seed {used}"
+            + (f", --seed chooses others: {others}" if others else "")
+        )
     for reason in dict.fromkeys(matrix.reason for matrix in found.unknown):
-        say(f"not known of {_names(found, reason)}: {reason}")
+        names = names_of([(own.layer, own.index) for own in found.unknown if own.reason == reason])
+        say(f"not known of {names}: {reason}")
     if any(trap.permutations == 1 for trap in found.traps):
         say("one permutation is stored, so there is no standard error: metric correlation_traps stores five")
 
@@ -80,17 +103,6 @@ def _print(found: Traps, output: Output) -> None:
     for row in rows:
         row["above"] = f"{row['above']} of {row.pop('permutations')}"
     output.table(rows, optional=("lambda_plus", "seed", "digest", "permutation", "margin", "index", "extractor"))
-
-
-def _names(found: Traps, reason: str) -> str:
-    """The first few matrices of which nothing is known for a reason, and how many more there are."""
-    names = [
-        f"{matrix.layer}[{matrix.index}]" if matrix.index else matrix.layer
-        for matrix in found.unknown
-        if matrix.reason == reason
-    ]
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _none(found: Traps) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
+from ww_plugins.commands.matrix_spectra import stored_matrices
 from ww_plugins.metrics.randomization import PermutedBulk
 from ww_plugins.metrics.scaled import in_weight2
 
@@ -18,11 +20,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.domain.layer_spectrum import MatrixSpectrum, PermutedSpectrum
+    from ww_core.domain.report import ReportColumn
 
     Floats = npt.NDArray[np.float64]
 
 METRIC = "correlation_traps"
 """The metric whose analysis stores the spectra."""
+
+COLUMN = "num_traps"
+"""Its column that counts them."""
+
+LEVEL = 0.01
+"""Its level unless another was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,9 @@ class Traps:
         model: Name of the model; empty for weights without a name.
         version: Its version.
         profile: Name of the profile.
+        run_seed: Seed of the run that is shown.
+        seeds: Seeds of the permutations that were looked at: more than one only if no one seed has them of all.
+        other_seeds: Other seeds of which permutations are stored.
         level: Probability that Gaussian weights have a trap, of each matrix and permutation.
         matrices: How many matrices were looked at.
         traps: The traps, in the order of the layers, the largest of each matrix first.
@@ -89,6 +101,9 @@ class Traps:
     model: str
     version: str
     profile: str
+    run_seed: int
+    seeds: tuple[int, ...]
+    other_seeds: tuple[int, ...]
     level: float
     matrices: int
     traps: tuple[Trap, ...]
@@ -106,7 +121,8 @@ def correlation_traps_of(
     *,
     extractor: str | None = None,
     profile: str | None = None,
-    level: float = 0.01,
+    level: float | None = None,
+    seed: int | None = None,
 ) -> Traps:
     """Return the traps of a stored model, as metric ``correlation_traps`` counts them.
 
@@ -119,7 +135,9 @@ def correlation_traps_of(
         layers: Globs of layers; empty for all that have a spectrum.
         extractor: Label of the extractor; None for the one that summaries speak of.
         profile: Name of the profile; None for the newest run's.
-        level: Probability that Gaussian weights have a trap, of each matrix and permutation; above 0, below 1.
+        level: Probability that Gaussian weights have a trap, of each matrix and permutation; above 0, below 1; None for
+            that of the stored metric, 0.01 where it is not stored.
+        seed: Seed of the permutations; None for the run's, or the newest that is stored of a layer if the run has none.
 
     Raises:
         UsageError: The level is no such probability.
@@ -127,39 +145,43 @@ def correlation_traps_of(
         NotStoredError: Nothing carries the name, or no spectrum of permuted weights is stored.
         StoreError: The database could not be read.
     """
-    if not 0.0 < level < 1.0:
+    if level is not None and not 0.0 < level < 1.0:
         raise ww.UsageError(f"level {level:g}: a probability above 0 and below 1 is needed")
     report = store.report(model, profile)
-    rows = [row for row in report.layers if (row.is_primary if extractor is None else row.extractor == extractor)]
-    chosen = ww.choose_layers(rows, layers)
-    if not chosen:
-        raise ww.NotStoredError(
-            f"{model}: no layer has a spectrum of extractor {extractor or 'that summaries speak of'}"
-        )
-    spectra = {
-        layer: store.spectrum(model, layer, extractor, profile=report.run.profile)
-        for layer in dict.fromkeys(row.name for row in chosen)
-    }
+    chosen = stored_matrices(store, model, report, layers, extractor, seed)
+    counted = next((own for own in report.columns if own.column == COLUMN and own.scope == "matrix"), None)
+    if level is None:
+        level = LEVEL if counted is None else _level_of(store, counted)
+    seeds: dict[int, None] = {}
+    stored_seeds = dict.fromkeys(own for each in chosen if each.layer is not None for own in each.layer.stored_seeds)
     traps: list[Trap] = []
     unknown: list[Unknown] = []
     lacking: list[Unknown] = []
-    for row in chosen:
-        matrix = next(each for each in spectra[row.name].matrices if each.index == row.index)
-        if not matrix.permutations:
-            lacking.append(
-                Unknown(row.name, row.index, _why_there_is_none(row) or "its permuted spectrum is not stored")
-            )
+    for row, _, matrix, reason in chosen:
+        if matrix is None:
+            unknown.append(Unknown(row.name, row.index, reason))
             continue
+        if not matrix.permutations:
+            of_seed = "" if seed is None else f" of seed {seed}"
+            why = _why_there_is_none(row, counted) or f"its permuted spectrum{of_seed} is not stored"
+            lacking.append(Unknown(row.name, row.index, why))
+            continue
+        seeds |= dict.fromkeys(each.seed for each in matrix.permutations)
         try:
             traps += _traps_of(matrix, row, level)
         except ww.NoValue as missing:
             unknown.append(Unknown(row.name, row.index, str(missing)))
-    if len(lacking) == len(chosen):
-        raise ww.NotStoredError(_none_stored(store, model, report, chosen, extractor))
+    if not seeds:
+        rows = [each.row for each in chosen if each.spectrum is not None]
+        why = _none_stored(store, model, report, rows, extractor, counted, seed, tuple(stored_seeds))
+        raise ww.NotStoredError(why)
     return Traps(
         model=report.model,
         version=report.version,
         profile=report.run.profile,
+        run_seed=next(each.layer.run_seed for each in chosen if each.layer is not None),
+        seeds=tuple(seeds),
+        other_seeds=tuple(own for own in stored_seeds if own not in seeds),
         level=level,
         matrices=len(chosen),
         traps=tuple(traps),
@@ -214,18 +236,41 @@ def _finite(value: Any) -> float | None:
     return None if isinstance(value, ww.NoValue) else float(value)
 
 
-def _why_there_is_none(row: ww.MatrixRow) -> str:
+def _level_of(store: ww.Store, counted: ReportColumn) -> float:
+    """Return the level at which the stored metric counts."""
+    chosen = f"identity = '{counted.identity}' AND column_name = '{COLUMN}'"
+    rows = store.sql(f"SELECT parameters FROM v_values WHERE {chosen} LIMIT 1").rows  # noqa: S608 - quoted
+    return float(json.loads(str(rows[0][0])).get("level", LEVEL)) if rows else LEVEL
+
+
+def _why_there_is_none(row: ww.MatrixRow, counted: ReportColumn | None) -> str:
     """What the metric said of a matrix whose permuted spectra are not stored; empty if it was not asked."""
-    outcome = row.metrics.get("num_traps")
+    outcome = None if counted is None else row.metrics.get(counted.name)
     return outcome.reason if outcome is not None else ""
 
 
 def _none_stored(
-    store: ww.Store, model: str, report: ww.AnalysisReport, rows: Sequence[ww.MatrixRow], extractor: str | None
+    store: ww.Store,
+    model: str,
+    report: ww.AnalysisReport,
+    rows: Sequence[ww.MatrixRow],
+    extractor: str | None,
+    counted: ReportColumn | None,
+    seed: int | None,
+    stored_seeds: Sequence[int],
 ) -> str:
-    reasons = dict.fromkeys(map(_why_there_is_none, rows))
-    if all(reasons):
+    reasons = dict.fromkeys(_why_there_is_none(row, counted) for row in rows)
+    if all(reasons) and not stored_seeds:
         return f"{model}: no spectrum of permuted weights can be made: {'; '.join(reasons)}"
-    others = [extractor] if extractor is not None and not any(row.is_primary for row in rows) else None
-    command = ww.analysis_command(store, model, [METRIC], profile=report.run.profile, extractors=others)
-    return f"{model}: no spectrum of permuted weights is stored: `{command}` makes them from the weights"
+    extractors = [extractor] if extractor is not None and not any(row.is_primary for row in rows) else None
+    profile = report.run.profile
+    command = ww.analysis_command(store, model, [METRIC], profile=profile, extractors=extractors, seed=seed)
+    of_seed = "" if seed is None else f" of seed {seed}"
+    others = f"; of {_seeds(stored_seeds)} there are some" if stored_seeds else ""
+    return (
+        f"{model}: no spectrum of permuted weights{of_seed} is stored{others}: `{command}` makes them from the weights"
+    )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
