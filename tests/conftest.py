@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401 - it has a BLAS of its own, which is limited with NumPy's
 import typer.main
 from safetensors.numpy import save_file
+from threadpoolctl import threadpool_limits
 
 from ww_core.cli.main import app, main
 from ww_core.store import migrate
@@ -70,6 +72,16 @@ def _commands_made_once():
     anew = typer.main.get_command
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(typer.main, "get_command", lambda own: made(own) if own is app else anew(own))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_of_blas():
+    """Leave BLAS one thread: what tests compute is small, and threads would wait for each other and for other workers.
+
+    An analysis does so itself (``test_two_analyses_at_once_leave_blas_as_it_was``); programs begin with all threads.
+    """
+    with threadpool_limits(1, user_api="blas"):
         yield
 
 

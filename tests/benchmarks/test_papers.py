@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import importlib
 import json
 import math
 import subprocess
@@ -265,12 +266,28 @@ def cells_of(rows):
     yield "count", {"what": "readme_rows", "snapshot": "2020-01-15"}, 30
 
 
-def run(folder, expected, *options):
+def program(folder, expected, *options):
     command = [sys.executable, "-m", "benchmarks.papers", str(folder), "--expected", str(expected), *options]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_every_recipe_on_invented_numbers(data, tmp_path):
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """The program, in this process."""
+    monkeypatch.syspath_prepend(ROOT)
+    main = importlib.import_module("benchmarks.papers.__main__").main
+
+    def here(folder, expected, *options):
+        command = ["benchmarks.papers", str(folder), "--expected", str(expected), *options]
+        monkeypatch.setattr(sys, "argv", command)
+        code = main()
+        output = capsys.readouterr()
+        return subprocess.CompletedProcess(command, code, output.out, output.err)
+
+    return here
+
+
+def test_every_recipe_on_invented_numbers(run, data, tmp_path):
     folder, rows = data
     wanted = list(cells_of(rows))
     assert len(wanted) > 400
@@ -288,7 +305,7 @@ def test_every_recipe_on_invented_numbers(data, tmp_path):
     assert len(told) == len(cells)
 
 
-def test_a_cell_that_comes_out_otherwise_is_told_and_is_an_error(data, tmp_path):
+def test_a_cell_that_comes_out_otherwise_is_told_and_is_an_error(run, data, tmp_path):
     folder, _ = data
     cell = {"recipe": "count", "args": {"what": "osmr_all"}, "format": "int", "printed": "29", "table": "T", "row": "r"}
     (tmp_path / "cells.json").write_text(json.dumps({"cells": [cell]}))
@@ -312,14 +329,14 @@ def test_a_cell_that_comes_out_otherwise_is_told_and_is_an_error(data, tmp_path)
         ('{"cells": [{"recipe": "count", "args": {}}]}', "cells 1: it has no format"),
     ],
 )
-def test_a_file_of_another_form_is_one_sentence(data, tmp_path, expected, words):
+def test_a_file_of_another_form_is_one_sentence(run, data, tmp_path, expected, words):
     (tmp_path / "cells.json").write_text(expected)
     result = run(data[0], tmp_path / "cells.json")
     assert (result.returncode, len(result.stderr.splitlines())) == (3, 1)
     assert words in result.stderr
 
 
-def test_a_cell_that_cannot_be_had_costs_the_others_nothing(data, tmp_path):
+def test_a_cell_that_cannot_be_had_costs_the_others_nothing(run, data, tmp_path):
     folder, _ = data
     good = {"recipe": "count", "args": {"what": "osmr_all"}, "format": "int", "printed": "30"}
     bad = [
@@ -340,7 +357,7 @@ def test_a_cell_that_cannot_be_had_costs_the_others_nothing(data, tmp_path):
     assert all(own["error"] for own in told[:-1])
 
 
-def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
+def test_a_folder_that_is_not_there_is_one_sentence(run, tmp_path):
     (tmp_path / "cells.json").write_text('{"cells": []}')
     result = run(tmp_path / "nowhere", tmp_path / "cells.json")
     assert (result.returncode, len(result.stderr.splitlines())) == (3, 1)
@@ -348,7 +365,7 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the published numbers are no part of ww")
 def test_the_published_tables_come_out_to_the_last_digit():
-    result = run(SHARED, SHARED / "expected_tables.json", "--json")
+    result = program(SHARED, SHARED / "expected_tables.json", "--json")
     cells = json.loads(result.stdout)["cells"]
     given = json.loads((SHARED / "expected_tables.json").read_text())["cells"]
     assert result.returncode == 0

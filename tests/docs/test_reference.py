@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +38,38 @@ def listed(command):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("script", ["make_cli_reference.py", "make_architecture.py", "make_importers_reference.py"])
+def test_the_page_of_the_command_line_is_fresh(ww_here):
+    """Asked in this process, as the program that writes it asks one process for each command."""
+    making = runpy.run_path(str(ROOT / "docs/make_cli_reference.py"))
+
+    def help_of(command):
+        done = ww_here(*command, "--help", environ=making["ENVIRONMENT"], store=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+
+    page = making["page"]
+    page.__globals__.update(help_of=help_of, ThreadPoolExecutor=OneAfterTheOther)
+    assert making["PAGE"].read_text(encoding="utf-8") == page()
+
+
+class OneAfterTheOther(contextlib.nullcontext):
+    """A pool of threads that has none."""
+
+    def map(self, function, things):
+        return list(map(function, things))
+
+    def __enter__(self):
+        return self
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("make_cli_reference.py", marks=pytest.mark.stress),
+        "make_architecture.py",
+        "make_importers_reference.py",
+    ],
+)
 def test_a_page_that_is_written_is_fresh(script):
     command = [sys.executable, ROOT / "docs" / script, "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -218,7 +218,7 @@ def test_a_worker_that_is_killed_costs_nothing(source, tmp_path, executor):
         ("processes", 3, "ctypes.string_at(0)"),
         pytest.param("processes", 1, "os._exit(1)", marks=pytest.mark.stress),
         pytest.param("dask", 1, KILLED, marks=pytest.mark.stress),
-        pytest.param("dask", 3, KILLED, marks=pytest.mark.slow),
+        pytest.param("dask", 3, KILLED, marks=pytest.mark.stress),
     ],
 )
 def test_a_layer_that_kills_its_worker_is_the_only_one_lost(source, tmp_path, executor, jobs, die):

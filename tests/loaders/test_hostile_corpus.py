@@ -172,7 +172,7 @@ def mutants_are_answered(form, count, program, folder):
 
 @pytest.mark.parametrize("form", SOUND)
 def test_mutants_of_every_format_do_no_harm(form, program, tmp_path):
-    mutants_are_answered(form, 15, program, tmp_path)
+    mutants_are_answered(form, 5, program, tmp_path)
 
 
 @pytest.mark.stress

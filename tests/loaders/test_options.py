@@ -59,12 +59,12 @@ def test_a_digest_of_other_weights_of_a_file_is_another_one(saved, tmp_path):
         ("safetensors[weights=x]", "unknown parameter of safetensors 'weights': known: layout"),
     ],
 )
-def test_a_wrong_option_is_one_sentence(saved, ww_program, loader, sentence):
-    result = ww_program("analyze", saved, "--loader", loader)
+def test_a_wrong_option_is_one_sentence(saved, ww_here, loader, sentence):
+    result = ww_here("analyze", saved, "--loader", loader)
     assert result.returncode == 2
     assert sentence in result.stderr
     assert result.stderr.count("\n") == 1
-    assert not ww_program.store.exists()
+    assert not ww_here.store.exists()
 
 
 def test_a_value_in_quotes_may_hold_commas_and_brackets():

@@ -148,13 +148,13 @@ def test_an_index_names_files_of_its_folder_only(name):
         ("s3://bucket/m.safetensors", "error: s3://bucket/m.safetensors"),
     ],
 )
-def test_what_cannot_be_opened_is_one_sentence(ww_program, address, sentence):
-    result = ww_program("analyze", address)
+def test_what_cannot_be_opened_is_one_sentence(ww_here, address, sentence):
+    result = ww_here("analyze", address)
     assert result.returncode == 3
     assert result.stderr.startswith(sentence)
     assert result.stderr.count("\n") == 1
     assert "hunter2" not in result.stderr + result.stdout
-    assert not ww_program.store.exists()
+    assert not ww_here.store.exists()
 
 
 def test_a_server_that_lies_about_the_size(monkeypatch):

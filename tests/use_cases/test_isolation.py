@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import ww_core as ww
 from ww_core.plugins.discovery import load_plugins
@@ -301,10 +301,12 @@ def harmless(singular_values):
 
 
 def test_two_analyses_at_once_leave_blas_as_it_was(weights):
-    before = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-    threads = [threading.Thread(target=ww.analyze, args=(weights,)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"] == before
+    with threadpool_limits(2, user_api="blas"):
+        before = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        assert set(before) == {2}
+        threads = [threading.Thread(target=ww.analyze, args=(weights,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"] == before

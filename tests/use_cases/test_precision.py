@@ -152,10 +152,10 @@ def test_a_precision_that_is_none(weights, store, precision):
         (("--precision", "half"), "error: unknown precision 'half': known: float32, float64"),
     ],
 )
-def test_a_bad_name_is_one_sentence_and_nothing_is_stored(ww_program, model_file, option, sentence):
-    result = ww_program("analyze", model_file, *option)
+def test_a_bad_name_is_one_sentence_and_nothing_is_stored(ww_here, model_file, option, sentence):
+    result = ww_here("analyze", model_file, *option)
     assert (result.returncode, result.stderr.splitlines()) == (2, [sentence])
-    assert not ww_program.store.exists()
+    assert not ww_here.store.exists()
 
 
 @pytest.mark.parametrize("command", ["analyze", "compare-svd"])
