@@ -1,6 +1,7 @@
 """Two zoos of one name, files of others in the way, and tables that say what cannot be: nothing is mixed or lost."""
 
 import gzip
+import json
 import os
 import subprocess
 import sys
@@ -247,3 +248,23 @@ def test_a_network_that_diverged_has_no_rows(tmp_path):
         read_zoo(folder)
     (folder / "zoo.json").write_text(about % 7)
     assert read_zoo(folder).notes == ("1 network diverged and is left out (7)",)
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a:b", "../x", "a/b", ".a", "a*b"])
+def test_one_rule_for_names(ww_here, folder, name):
+    (folder / "zoo.json").write_text(json.dumps({"format": 1, "name": name, "layout": "keras"}))
+    text = gzip.decompress((folder / "metrics.csv.gz").read_bytes()).decode().replace("/zoo/permanent/", "")
+    (folder / "metrics.csv.gz").write_bytes(gzip.compress(text.encode()))
+    train = ("train", "--data", "digits", "--count", "1", "--epochs", "1", "--out", "new", f"--name={name}")
+    said = set()
+    for words in (train, ("import", folder), ("import", folder, f"--name={name}"), ("analyze", folder)):
+        done = ww_here("zoo", *words)
+        assert done.returncode == 2, done.stderr
+        said.add(done.stderr)
+    assert len(said) == 1
+    assert "cannot be the name of a zoo" in said.pop()
+    assert not ww_here.store.exists()
+    assert ww_here("zoo", "import", folder, "--name", "good").returncode == 0

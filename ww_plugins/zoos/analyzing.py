@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
+from ww_plugins.zoos.places import check_zoo_name
 from ww_plugins.zoos.records import imported_weights, scores_of
 
 if TYPE_CHECKING:
@@ -97,10 +98,11 @@ def analyze_zoo(
         progress: Is told how many checkpoints are done, of how many.
 
     Raises:
-        UsageError: A name is unknown; or a name of the zoo stands on other weights, as after it was trained anew. Then
+        UsageError: A name is unknown; or the zoo's cannot be one in a store; or a name of the zoo stands on other weights, as after it was trained anew. Then
             nothing is stored.
         StoreError: The store cannot be written.
     """
+    check_zoo_name(zoo.name)
     with ww.open_store(asked.store) as store:
         _refuse_other_weights(store, zoo)
         done = set() if asked.metrics else analyzed_models(store, zoo.name, asked.profile)

@@ -73,7 +73,7 @@ def read_zoo(path: str | os.PathLike[str]) -> ww.Zoo:
     metrics = ZooMetrics.of(read_table(files[METRICS[0]]), is_ours=bool(about))
     stored = _weights(files[WEIGHTS[0]], len(metrics.epochs), max(own.stop for own in tensors))
     zoo = ww.Zoo(
-        name=about.get("name") or folder.path.resolve().name,
+        name=name_told(folder, about),
         tensors=tensors,
         layout=about.get("layout", "keras"),
         stored=stored,
@@ -84,6 +84,11 @@ def read_zoo(path: str | os.PathLike[str]) -> ww.Zoo:
         results=metrics.results,
     )
     return without_diverged(zoo, about.get("diverged", ()))
+
+
+def name_told(folder: FileSource, about: Mapping[str, Any]) -> str:
+    """Return the name of a zoo: what ``zoo.json`` says, else that of its folder."""
+    return about.get("name") or folder.path.resolve().name
 
 
 def is_zoo(folder: ww.Source) -> bool:
