@@ -88,8 +88,9 @@ class ZooLoader(ww.Loader):
             UsageError: None was, or there is none such.
         """
         if self.network is None:
+            count = len(set(zoo.networks.tolist()))
             raise ww.UsageError(
-                f"{source.label} is a zoo of {len(set(zoo.networks.tolist()))} networks: name one by "
+                f"{source.label} is a zoo of {count} {'network' if count == 1 else 'networks'}: name one by "
                 f"--loader 'zoo[network={int(zoo.networks[0])}]', or take all by `ww zoo analyze`"
             )
         is_own = zoo.networks == self.network

@@ -98,8 +98,8 @@ def analyze_zoo(
         progress: Is told how many checkpoints are done, of how many.
 
     Raises:
-        UsageError: A name is unknown; or the zoo's cannot be one in a store; or a name of the zoo stands on other weights, as after it was trained anew. Then
-            nothing is stored.
+        UsageError: A name is unknown; or the zoo's cannot be one in a store; or a name of a network stands on other
+            weights, as after the zoo was trained anew. Then nothing is stored.
         StoreError: The store cannot be written.
     """
     check_zoo_name(zoo.name)

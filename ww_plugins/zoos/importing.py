@@ -60,8 +60,8 @@ def import_zoo(
 
     Its files go beside the store first, then what it says of its networks into it, in one transaction. A zoo counts
     when the store knows it: of an import that is interrupted there is none, and what lies there is written over by the
-    next one. Of two imports at once the second waits for the first. Where it takes the place of another, the other's files go first: an interruption then leaves a zoo whose
-    weights are not here, never one with the weights of another.
+    next one. Of two imports at once the second waits for the first. Where it takes the place of another, the other's
+    files go first: an interruption then leaves a zoo whose weights are not here, never one with the weights of another.
 
     Args:
         folder: The folder.
@@ -73,7 +73,8 @@ def import_zoo(
     Raises:
         SourceError: There is no zoo in the folder.
         CorruptFileError: Its files contradict themselves.
-        UsageError: The name cannot be used, the store has another zoo of this name, or nothing is left of it.
+        UsageError: The name cannot be used, the store has another zoo of this name, imported or analysed, or nothing is
+            left of it.
         OutputError: The files cannot be written.
         StoreError: The store cannot be written.
     """

@@ -72,9 +72,16 @@ def import_zoo(
         output.json(report.to_dict())
         return
     what = "imported" if report.is_new else "is there already, nothing was added"
-    output.line(f"{report.name}: {what}: {report.networks:,} networks, {report.checkpoints:,} checkpoints")
-    output.line(f"{len(report.hyperparameters)} hyperparameters and {report.scores:,} scores in {report.store}")
+    output.line(
+        f"{report.name}: {what}: {_counted(report.networks, 'network')}, {_counted(report.checkpoints, 'checkpoint')}"
+    )
+    hyperparameters = _counted(len(report.hyperparameters), "hyperparameter")
+    output.line(f"{hyperparameters} and {_counted(report.scores, 'score')} in {report.store}")
     output.line(f"weights in {report.folder}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def check_before_a_store_is_made(folder: Path, name: str | None) -> None:
