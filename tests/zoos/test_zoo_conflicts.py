@@ -250,7 +250,9 @@ def test_a_network_that_diverged_has_no_rows(tmp_path):
     assert read_zoo(folder).notes == ("1 network diverged and is left out (7)",)
 
 
-@pytest.mark.parametrize("text", ["a\\x41b", "\\\\x41", "a\\b", "'=x", "=1+1", "'a", "''+b", "-", "+1a", "a\\u0041"])
+@pytest.mark.parametrize(
+    "text", ["a\\x1bb", "\\\\u200b", "a\\x41b", "\\\\x41", "a\\b", "'=x", "=1+1", "'a", "''+b", "-", "+1a", "a\\u0041"]
+)
 def test_texts_read_back_equal(tmp_path, text):
     zoo = read_zoo(published_zoo.write(tmp_path / "zoo", rows=published_zoo.metrics(2))[0])
     told = np.array([text, "b"] * 3, dtype=object)
