@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.sql import sql
     from ww_core.use_cases.trend import trend
     from ww_core.use_cases.zoo_features import write_features, zoo_features
+    from ww_core.use_cases.zoo_weights import on_other_weights, zoo_digests
 
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
@@ -174,6 +175,7 @@ _HOMES = {
     "ww_core.use_cases.scores": ["import_scores"],
     "ww_core.use_cases.trend": ["trend"],
     "ww_core.use_cases.zoo_features": ["write_features", "zoo_features"],
+    "ww_core.use_cases.zoo_weights": ["on_other_weights", "zoo_digests"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -283,6 +285,7 @@ __all__ = [
     "leaderboard",
     "load_plugins",
     "metric",
+    "on_other_weights",
     "open_checkpoint",
     "open_store",
     "quantity",
@@ -290,6 +293,7 @@ __all__ = [
     "sql",
     "trend",
     "write_features",
+    "zoo_digests",
     "zoo_features",
 ]
 __version__ = "0.1.0"

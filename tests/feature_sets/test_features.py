@@ -290,9 +290,9 @@ def stored(tmp_path):
     zoo = sample_zoo(3)
     path = tmp_path / "zoo.sqlite"
     for row, model, version in zip(zoo.weights(), zoo.models, zoo.versions, strict=True):
-        own = {t.name: row[t.start : t.stop].reshape(t.shape) for t in zoo.tensors if t.role == "weight"}
-        kernels = {name.split("/")[0] + ".weight": np.moveaxis(own[name], -1, 0) for name in own}
-        ww.analyze(kernels, store=path, name=model, version=version)
+        own = {t.name: row[t.start : t.stop].reshape(t.shape) for t in zoo.tensors}
+        np.savez(tmp_path / "network.npz", **own)
+        ww.analyze(tmp_path / "network.npz", loader="npz[layout=keras]", store=path, name=model, version=version)
     return zoo, path
 
 
@@ -308,8 +308,9 @@ def test_columns_of_the_store(stored):
 
 
 def test_networks_that_were_not_analysed_are_left_out(stored):
-    _, path = stored
-    found = features(sample_zoo(5), "log_spectral_norm", store=path)
+    zoo, path = stored
+    more = sample_zoo(5, stored=np.concatenate([zoo.weights(), zoo.weights()[:2] + 1]))
+    found = features(more, "log_spectral_norm", store=path)
     assert found.left_out == (3, 4)
     assert len(found) == 3
 

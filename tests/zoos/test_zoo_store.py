@@ -400,7 +400,7 @@ def test_a_zoo_from_import_to_leaderboard(ww_here, folder):
     done = ww_here("zoo", "analyze", "digits", "--networks", "0:3", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
-        "name": "digits", "analyzed": 3, "stored": 0, "scores": 12, "failures": [], "notes": [],
+        "name": "digits", "analyzed": 3, "stored": 0, "scores": 12, "corrected": 0, "failures": [], "notes": [],
     }  # fmt: skip
     done = ww_here("zoo", "analyze", "digits", "--json")
     assert (json.loads(done.stdout)["analyzed"], json.loads(done.stdout)["stored"]) == (1, 3)

@@ -119,7 +119,7 @@ class Zoo:
         Raises:
             UsageError: Only the store knows the zoo.
         """
-        return self._file()[self.rows]
+        return self.stored_rows()[self.rows]
 
     def blocks(self) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
         """Go through the weights, some checkpoints at a time: which ones, and their rows in double precision.
@@ -129,7 +129,7 @@ class Zoo:
         """
         import numpy as np
 
-        file = self._file()
+        file = self.stored_rows()
         step = max(1, BLOCK_BYTES // (8 * self.parameters))
         for start in range(0, len(self), step):
             which = slice(start, min(start + step, len(self)))
@@ -158,7 +158,16 @@ class Zoo:
         """Return the checkpoints of one epoch."""
         return self.chosen(self.epochs == epoch)
 
-    def _file(self) -> npt.NDArray[np.float32]:
+    def name_of(self, tensor: ZooTensor) -> str:
+        """Return the name of a tensor in a checkpoint: as state dicts have it; Keras's says by itself what it is."""
+        return tensor.name if self.layout == "keras" else f"{tensor.layer}.{tensor.role}"
+
+    def stored_rows(self) -> npt.NDArray[np.float32]:
+        """Return all rows of the file, ``stored``.
+
+        Raises:
+            UsageError: Only the store knows the zoo.
+        """
         if self.stored is None:
             raise UsageError(f"zoo {self.name}: its weights are not here: name the folder that has them")
         return self.stored

@@ -17,6 +17,7 @@ from ww_core.plugins.variants import configured, read_spec
 from ww_core.store.new_files import place_of
 from ww_core.use_cases.naming import opened_store
 from ww_core.use_cases.value_files import check_parquet, new_table, write_csv, write_json, write_parquet
+from ww_core.use_cases.zoo_weights import on_other_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,8 @@ def zoo_features(
         checkpoints.
 
     Raises:
-        UsageError: A name or an option is unknown, the zoo has not what a set needs, or nothing is left.
+        UsageError: A name or an option is unknown, the zoo has not what a set needs, nothing is left, or the store has
+            other weights under a name of the zoo.
         NotStoredError: No network was analysed into the store under this profile.
         PluginError: A feature set failed.
         StoreError: The store cannot be read.
@@ -216,9 +218,26 @@ def _columns_of_store(
         there = [own for own in opened.versions() if (own.model, own.version) in row_of]
         if not there:
             raise NotStoredError(f"no network of zoo {zoo.name} is analysed in this store: `ww zoo analyze` does it")
+        if zoo.stored is not None:
+            _refuse_other_weights(zoo, [(own.model, own.version, own.digest) for own in there])
         names = [f"{own.model}@{own.version}" for own in there]
         table = opened.features([column], names, scope=scope, profile=profile)
     values = np.full((len(zoo), len(table.names)), np.nan)
     rows = [row_of[label] for label in zip(table.models, table.versions, strict=True)]
     values[rows] = table.values
     return quantity.version, (table.names, values)
+
+
+def _refuse_other_weights(zoo: Zoo, stored: Sequence[tuple[str, str, str]]) -> None:
+    """Raise if what was analysed under a name of a zoo is another network.
+
+    Raises:
+        UsageError: It is.
+    """
+    others = on_other_weights(zoo, stored)
+    if others:
+        more = f", as do {len(others) - 1} more names" if len(others) > 1 else ""
+        raise UsageError(
+            f"{others[0]} stands on other weights in this store than in zoo {zoo.name}{more}: name the store that this "
+            "zoo was analysed into"
+        )

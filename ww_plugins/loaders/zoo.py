@@ -71,7 +71,7 @@ class ZooLoader(ww.Loader):
             source.budget.take("tensors")
             source.budget.take("names", len(tensor.name))
             first = StoredTensor(
-                _name_of(tensor, zoo.layout),
+                zoo.name_of(tensor),
                 str(stored.dtype.newbyteorder("=")),
                 tensor.shape,
                 file,
@@ -88,8 +88,9 @@ class ZooLoader(ww.Loader):
             UsageError: None was, or there is none such.
         """
         if self.network is None:
+            count = len(set(zoo.networks.tolist()))
             raise ww.UsageError(
-                f"{source.label} is a zoo of {len(set(zoo.networks.tolist()))} networks: name one by "
+                f"{source.label} is a zoo of {count} {'network' if count == 1 else 'networks'}: name one by "
                 f"--loader 'zoo[network={int(zoo.networks[0])}]', or take all by `ww zoo analyze`"
             )
         is_own = zoo.networks == self.network
@@ -131,11 +132,6 @@ def _read(path: Path, label: str, marks: tuple[object, ...]) -> ww.Zoo:  # noqa:
 def _numbered(zoo: ww.Zoo) -> str:
     numbers = sorted(set(zoo.networks.tolist()))
     return f": its numbers are {numbers[0]} to {numbers[-1]}, and {len(numbers)} are there" if numbers else ""
-
-
-def _name_of(tensor: ww.ZooTensor, layout: str) -> str:
-    """Return the name of a tensor as state dicts have it; Keras's says by itself what it is."""
-    return tensor.name if layout == "keras" else f"{tensor.layer}.{tensor.role}"
 
 
 def _apart(tensor: StoredTensor, step: int) -> StoredTensor:

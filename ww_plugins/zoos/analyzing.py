@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
-from ww_plugins.zoos.records import scores_of
+from ww_plugins.zoos.places import check_zoo_name
+from ww_plugins.zoos.records import imported_weights, scores_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from ww_core.store.records import ScoreCounts
 
 WORTH_A_PROCESS = 400
 """Networks that take longer than a process takes to begin."""
@@ -34,6 +37,7 @@ class Analyses:
         analyzed: How many checkpoints were analysed now.
         stored: How many had been before.
         scores: How many of their scores were stored now.
+        corrected: How many of them replaced another number.
         failures: What was lost to exceptions, a sentence each.
         notes: Sentences the user should see.
     """
@@ -42,6 +46,7 @@ class Analyses:
     analyzed: int
     stored: int
     scores: int
+    corrected: int
     failures: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -93,10 +98,13 @@ def analyze_zoo(
         progress: Is told how many checkpoints are done, of how many.
 
     Raises:
-        UsageError: A name is unknown; or a label stands on other weights, as after a zoo was trained anew.
+        UsageError: A name is unknown; or the zoo's cannot be one in a store; or a name of a network stands on other
+            weights, as after the zoo was trained anew. Then nothing is stored.
         StoreError: The store cannot be written.
     """
+    check_zoo_name(zoo.name)
     with ww.open_store(asked.store) as store:
+        _refuse_other_weights(store, zoo)
         done = set() if asked.metrics else analyzed_models(store, zoo.name, asked.profile)
         labels = list(zip(zoo.models, zoo.versions, zoo.networks.tolist(), strict=True))
         left = [(network, int(version)) for model, version, network in labels if (model, version) not in done]
@@ -105,8 +113,31 @@ def analyze_zoo(
             failures += failed
             if progress is not None:
                 progress(len(labels) - len(left) + count, len(labels))
-        scores, notes = _give_scores(store, zoo, about)
-    return Analyses(zoo.name, len(left), len(labels) - len(left), scores, tuple(failures), (*zoo.notes, *notes))
+        counts, notes = _give_scores(store, zoo, about)
+    return Analyses(
+        name=zoo.name,
+        analyzed=len(left),
+        stored=len(labels) - len(left),
+        scores=counts.added,
+        corrected=counts.corrected,
+        failures=tuple(failures),
+        notes=(*zoo.notes, *notes),
+    )
+
+
+def _refuse_other_weights(store: ww.Store, zoo: ww.Zoo) -> None:
+    """Raise if a name of the zoo stands on other weights, analysed or imported.
+
+    Raises:
+        UsageError: It does.
+    """
+    analyzed = [(own.model, own.version, own.digest) for own in store.versions()]
+    others = ww.on_other_weights(zoo, [*analyzed, *imported_weights(store, zoo.name)])
+    if others:
+        raise ww.UsageError(
+            f"{others[0]} stands on other weights in this store, of another zoo {zoo.name}: import this one under "
+            "another --name, or in the place of that one by `ww zoo import --replace`"
+        )
 
 
 def analyzed_models(store: ww.Store, name: str, profile: str) -> set[tuple[str, str]]:
@@ -183,14 +214,14 @@ def _analyze_one(store: ww.Store, network: int, epoch: int, asked: Asked, regist
     return [f"{report.model}@{report.version}: {failure}" for failure in report.failures]
 
 
-def _give_scores(store: ww.Store, zoo: ww.Zoo, about: Mapping[str, Any]) -> tuple[int, list[str]]:
+def _give_scores(store: ww.Store, zoo: ww.Zoo, about: Mapping[str, Any]) -> tuple[ScoreCounts, list[str]]:
     """Give the analysed models the scores of the zoo; a model that shares its weights with another may have none.
 
     All networks of one seed begin with the same weights: of content that has two accuracies, neither is kept.
     """
     scores = list(scores_of(zoo, about))
     try:
-        return store.add_scores(scores, correct=True, without_weights=True).added, []
+        return store.add_scores(scores, correct=True, without_weights=True), []
     except ww.UsageError:
         pass
     digest_of = {(own.model, own.version): own.digest for own in store.versions()}
@@ -201,4 +232,4 @@ def _give_scores(store: ww.Store, zoo: ww.Zoo, about: Mapping[str, Any]) -> tupl
         own for own in scores if len(values[digest_of.get((own.model, own.version), str(own.about)), own.name]) == 1
     ]
     note = f"{len(scores) - len(kept)} scores are of weights that several networks have, with other numbers: left out"
-    return store.add_scores(kept, correct=True, without_weights=True).added, [note]
+    return store.add_scores(kept, correct=True, without_weights=True), [note]

@@ -121,6 +121,7 @@ def zoo_of_checkpoints(
             progress(at + 1, len(rows))
     networks, epochs = _networks(columns.get(taken["network"]), columns.get(taken["epoch"]), files, read, numbers)
     others = [name for name in read.header if name and name not in {*taken.values(), *RESULTS, "laststep"}]
+    _refuse_double(others, read)
     zoo = ww.Zoo(
         name=table.resolve().parent.name,
         tensors=_tensors(first),
@@ -133,6 +134,21 @@ def zoo_of_checkpoints(
         results={name: measured_of(columns[name], read, numbers, name) for name in RESULTS if name in columns},
     )
     return zoo, {"made_of": legible(table.name), "count": len(set(networks.tolist()))}
+
+
+def _refuse_double(columns: Sequence[str], table: CellTable) -> None:
+    """Raise if two columns are of one hyperparameter, as ``lr`` and ``config.lr``.
+
+    Raises:
+        CorruptFileError: They are.
+    """
+    seen: dict[str, str] = {}
+    for column in columns:
+        other = seen.setdefault(column.removeprefix(CONFIG), column)
+        if other != column:
+            raise ww.CorruptFileError(
+                f"{table.label}: columns {legible(other)} and {legible(column)} are of one hyperparameter"
+            )
 
 
 _KINDS = {"file": FILE, "network": NETWORK, "epoch": EPOCH}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -66,11 +67,21 @@ def _refuse_other(place: Path, *, replaces: bool) -> None:
         UsageError: It must.
     """
     from ww_core.loading.files import FileSource
-    from ww_plugins.zoos.folder import is_zoo
+    from ww_core.loading.names import quoted
+    from ww_plugins.zoos.folder import FILES, is_zoo
 
-    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+    if not os.path.lexists(place):
+        return
+    is_folder = place.is_dir() and not place.is_symlink()
+    if is_folder and not any(place.iterdir()):
         return
     if not replaces:
         raise ww.UsageError(f"{place} is there already: name a new folder, or say --force")
-    if not (place.is_dir() and not place.is_symlink() and is_zoo(FileSource(place))):
+    if not (is_folder and is_zoo(FileSource(place))):
         raise ww.UsageError(f"{place} is there already and is no zoo: --force writes over zoos only")
+    others = sorted(own.name for own in place.iterdir() if own.name not in FILES or own.is_dir())
+    if others:
+        raise ww.UsageError(
+            f"{place} holds {quoted(others[0])} too, which is no file of a zoo: --force writes over zoos only, so name "
+            "a new folder"
+        )

@@ -13,7 +13,7 @@ from ww_core.loading.files import FileSource
 from ww_core.loading.names import quoted
 from ww_plugins.zoos.folder import is_zoo, read_zoo
 from ww_plugins.zoos.places import zoo_place
-from ww_plugins.zoos.records import table_name
+from ww_plugins.zoos.records import WEIGHTS, table_name
 
 if TYPE_CHECKING:
     import os
@@ -146,5 +146,9 @@ def _numbers(texts: Sequence[str], name: str) -> npt.NDArray[np.int64]:
 def _hyperparameters(
     numbers: Mapping[str, npt.NDArray[Any]], texts: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, npt.NDArray[Any]]:
-    told = {name: np.array(["" if own is None else own for own in column], object) for name, column in texts.items()}
+    told = {
+        name: np.array(["" if own is None else own for own in column], object)
+        for name, column in texts.items()
+        if name != WEIGHTS
+    }
     return {**numbers, **told}

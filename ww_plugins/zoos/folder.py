@@ -38,6 +38,8 @@ WEIGHTS = ("weights.npy", "all_weights.npy")
 METRICS = ("metrics.csv", "metrics.csv.gz", "all_metrics.csv")
 LAYOUT = "layout.csv"
 ABOUT = "zoo.json"
+FILES = frozenset({*WEIGHTS, *METRICS, LAYOUT, ABOUT})
+"""Names of all files that a zoo can have."""
 
 FORMAT = 1
 """Version of ``zoo.json``."""
@@ -71,9 +73,10 @@ def read_zoo(path: str | os.PathLike[str]) -> ww.Zoo:
     about = read_about(folder) if ABOUT in files else {}
     tensors = _tensors(files[LAYOUT])
     metrics = ZooMetrics.of(read_table(files[METRICS[0]]), is_ours=bool(about))
+    _refuse_rows_of_diverged(folder, about, metrics)
     stored = _weights(files[WEIGHTS[0]], len(metrics.epochs), max(own.stop for own in tensors))
     zoo = ww.Zoo(
-        name=about.get("name") or folder.path.resolve().name,
+        name=name_told(folder, about),
         tensors=tensors,
         layout=about.get("layout", "keras"),
         stored=stored,
@@ -84,6 +87,11 @@ def read_zoo(path: str | os.PathLike[str]) -> ww.Zoo:
         results=metrics.results,
     )
     return without_diverged(zoo, about.get("diverged", ()))
+
+
+def name_told(folder: FileSource, about: Mapping[str, Any]) -> str:
+    """Return the name of a zoo: what ``zoo.json`` says, else that of its folder."""
+    return about.get("name") or folder.path.resolve().name
 
 
 def is_zoo(folder: ww.Source) -> bool:
@@ -161,6 +169,19 @@ def read_about(folder: FileSource) -> dict[str, Any]:
     ):
         raise ww.CorruptFileError(f"{file.label}: what it says of networks that diverged is no list of them")
     return about
+
+
+def _refuse_rows_of_diverged(folder: FileSource, about: Mapping[str, Any], metrics: ZooMetrics) -> None:
+    """Raise if ``zoo.json`` says that a network diverged in training, and there are rows of it.
+
+    Raises:
+        CorruptFileError: There are.
+    """
+    told = np.intersect1d([own["network"] for own in about.get("diverged", ())], metrics.networks)
+    if told.size:
+        raise ww.CorruptFileError(
+            f"{folder.entry(ABOUT).label}: it says that network {int(told[0])} diverged, which has rows in the metrics"
+        )
 
 
 def _tensors(file: ww.Source) -> tuple[ww.ZooTensor, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 import ww_core as ww
 from ww_core.loading.files import FileSource
 from ww_plugins.zoos.folder import ABOUT, read_about, read_zoo
-from ww_plugins.zoos.places import are_equal, aside, check_zoo_name, put, staged, zoo_place
+from ww_plugins.zoos.places import are_equal, aside, check_zoo_name, held, put, staged, zoo_place
 from ww_plugins.zoos.records import reported_table, table_name
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def import_zoo(
 
     Its files go beside the store first, then what it says of its networks into it, in one transaction. A zoo counts
     when the store knows it: of an import that is interrupted there is none, and what lies there is written over by the
-    next one. Where it takes the place of another, the other's files go first: an interruption then leaves a zoo whose
-    weights are not here, never one with the weights of another.
+    next one. Of two imports at once the second waits for the first. Where it takes the place of another, the other's
+    files go first: an interruption then leaves a zoo whose weights are not here, never one with the weights of another.
 
     Args:
         folder: The folder.
@@ -73,7 +73,8 @@ def import_zoo(
     Raises:
         SourceError: There is no zoo in the folder.
         CorruptFileError: Its files contradict themselves.
-        UsageError: The name cannot be used, the store has another zoo of this name, or nothing is left of it.
+        UsageError: The name cannot be used, the store has another zoo of this name, imported or analysed, or nothing is
+            left of it.
         OutputError: The files cannot be written.
         StoreError: The store cannot be written.
     """
@@ -85,26 +86,30 @@ def import_zoo(
         raise ww.UsageError(f"{folder}: no network of this zoo is left: {'; '.join(chosen.notes) or 'it has none'}")
     table = reported_table(chosen, about)
     place = zoo_place(store, zoo.name)
-    is_known = knows_zoo(store, zoo.name)
-    is_placed = is_known and are_equal(folder, place)
-    if is_known and not is_placed and not replaces and place.exists():
-        raise _taken(zoo.name)
-    if is_placed:
-        report = _record(store, table, chosen, replaces=replaces)
-    else:
-        with staged(folder, place) as new:
-            if is_known:
-                with aside(place):
-                    report = _record(store, table, chosen, replaces=replaces)
-                put(new, place)
-            else:
-                with aside(place):  # of an import that was interrupted
+    with held(place.parent):
+        is_known = knows_zoo(store, zoo.name)
+        is_placed = is_known and are_equal(folder, place)
+        others = _on_other_weights(store, zoo)
+        if not replaces and (others or (is_known and not is_placed and place.exists())):
+            raise _taken(zoo.name)
+        if others:
+            store.forget(*others)
+        if is_placed:
+            report = _record(store, table, chosen, replaces=replaces)
+        else:
+            with staged(folder, place) as new:
+                if is_known:
+                    with aside(place):
+                        report = _record(store, table, chosen, replaces=replaces)
                     put(new, place)
-                try:
-                    report = _record(store, table, chosen, replaces=replaces)
-                except BaseException:
-                    shutil.rmtree(place, ignore_errors=True)
-                    raise
+                else:
+                    with aside(place):  # of an import that was interrupted
+                        put(new, place)
+                    try:
+                        report = _record(store, table, chosen, replaces=replaces)
+                    except BaseException:
+                        shutil.rmtree(place, ignore_errors=True)
+                        raise
     return ZooImport(
         name=zoo.name,
         folder=str(place),
@@ -141,6 +146,11 @@ def with_finite_weights(zoo: ww.Zoo) -> ww.Zoo:
     what = "network has" if len(diverged) == 1 else "networks have"
     note = f"{len(diverged)} {what} weights that are no finite numbers and {'is' if len(diverged) == 1 else 'are'}"
     return replace(zoo.chosen(~np.isin(zoo.networks, diverged)), notes=(*zoo.notes, f"{note} left out ({listed})"))
+
+
+def _on_other_weights(store: ww.Store, zoo: ww.Zoo) -> list[str]:
+    """Return the names of a zoo's networks that were analysed with other weights than it has now."""
+    return ww.on_other_weights(zoo, [(own.model, own.version, own.digest) for own in store.versions()])
 
 
 def _record(store: ww.Store, table: ww.ReportedTable, zoo: ww.Zoo, *, replaces: bool) -> ww.ImportReport:

@@ -154,18 +154,41 @@ def measured_of(cells: Sequence[Cell], table: CellTable, numbers: Sequence[int],
         name: Name of the column.
 
     Raises:
-        CorruptFileError: One is no number.
+        CorruptFileError: One is no number, or an accuracy no share from 0 to 1.
     """
-    try:
-        return np.array(cells, np.float64)  # nearly always all are plain numbers
-    except ValueError:
-        found = np.empty(len(cells))
+    found = _numbers(cells, table, numbers, name)
+    is_off = np.isfinite(found) & ((found < 0) | (found > 1)) if name.endswith("_accuracy") else np.zeros(0, bool)
+    if is_off.any():
+        at = int(is_off.argmax())
+        percents = ": divide percents by 100" if 1 < found[at] <= 100 else ""
+        raise ww.CorruptFileError(
+            f"{table.place(numbers[at], name)}: {quoted(cells[at])} is no accuracy, a share from 0 to 1{percents}"
+        )
+    return found
+
+
+def _numbers(cells: Sequence[Cell], table: CellTable, numbers: Sequence[int], name: str) -> npt.NDArray[np.float64]:
+    if _are_plain(cells):
+        try:
+            return np.array(cells, np.float64)
+        except ValueError:
+            pass  # something is missing
+    found = np.empty(len(cells))
     for at, cell in enumerate(cells):
         try:
             found[at] = math.nan if is_missing(cell) else number_of(cell)
         except ValueError as error:
             raise ww.CorruptFileError(f"{table.place(numbers[at], name)}: {error}") from None
     return found
+
+
+def _are_plain(cells: Sequence[Cell]) -> bool:
+    """Whether cells are texts that NumPy reads as numbers only if they are: it takes ``1_0`` for 10."""
+    try:
+        text = "".join(cells)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return text.isascii() and "_" not in text
 
 
 def column_places(table: CellTable, needed: Sequence[str]) -> dict[str, int]:

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 100  # characters: a name of a folder has 255 bytes, and a model's has five digits more
 _NOT_IN_A_FOLDERS_NAME = frozenset('/\\:*?"<>|')
+_NEW = ".ww-new-"
+"""What folders begin with that are not at their place yet."""
+
 _OF_A_SERVER = 16  # digits of the digest that stands for a server
 
 
 def check_zoo_name(name: str) -> str:
-    """Return a name that a zoo may have in a store: it is that of a series, of models, and of a folder.
+    """Return a name that a zoo may have: in a store it is that of a series, of models, and of a folder.
 
     Raises:
         UsageError: It cannot be.
@@ -35,7 +38,7 @@ def check_zoo_name(name: str) -> str:
     try:
         is_as_it_stands = name_of(name, "the name of a zoo") == name
     except ValueError as error:
-        raise ww.UsageError(f"{error}: choose another one by --name") from None
+        raise ww.UsageError(str(error)) from None
     if (
         not is_as_it_stands
         or name.startswith(".")
@@ -43,8 +46,8 @@ def check_zoo_name(name: str) -> str:
         or _NOT_IN_A_FOLDERS_NAME & set(name)
     ):
         raise ww.UsageError(
-            f"{quoted(name)} cannot be the name of a zoo in a store, as it is that of a folder too: choose another one "
-            "by --name"
+            f"{quoted(name)} cannot be the name of a zoo, as it is that of a folder too: take at most {_LONGEST_NAME} "
+            'bytes, no dot at the beginning, and none of / \\ : * ? " < > |'
         )
     return name
 
@@ -80,6 +83,34 @@ def are_equal(folder: Path, other: Path) -> bool:
         or filecmp.cmp(own.location, others[name].location, shallow=False)
         for name, own in files.items()
     )
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder of all zoos of a store, which nobody else then holds, and sweep what a killed import left there.
+
+    The system lets go of it when a process ends, however it does. On Windows, which locks no folders, nothing is held.
+
+    Raises:
+        OutputError: It cannot be made or opened.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for left in folder.glob(f"{_NEW}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -139,7 +170,7 @@ def aside(place: Path) -> Iterator[None]:
 def _room(parent: Path) -> Iterator[Path]:
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".ww-new-", dir=parent))
+        room = Path(tempfile.mkdtemp(prefix=_NEW, dir=parent))
     except OSError as error:
         raise _unwritten(parent, error) from error
     try:

@@ -20,6 +20,9 @@ BETTER = {"test_accuracy": "higher", "train_accuracy": "higher", "test_loss": "l
 DATASET = "dataset"
 """The hyperparameter that names the data, as the published zoo has it."""
 
+WEIGHTS = "weights_digest"
+"""The column that says which weights a checkpoint has: the content address of the same network analysed."""
+
 
 def table_name(name: str) -> str:
     """Return the source of a zoo's table, and of its scores: ``zoo NAME``."""
@@ -35,15 +38,17 @@ def reported_table(zoo: ww.Zoo, about: Mapping[str, Any]) -> ww.ReportedTable:
 
     Raises:
         CorruptFileError: A hyperparameter cannot be stored, such as a text with control characters.
+        UsageError: The weights of the zoo are not here.
     """
+    if WEIGHTS in zoo.hyperparameters:
+        raise ww.CorruptFileError(f"hyperparameter {WEIGHTS} has the name of a column of ww: give it another name")
     hyperparameters = {name: _outcomes(name, own) for name, own in zoo.hyperparameters.items()}
-    columns = tuple(_column(name, own) for name, own in zoo.hyperparameters.items())
+    hyperparameters[WEIGHTS] = [outcome_of(own, "text") for own in ww.zoo_digests(zoo)]
+    columns = (*(_column(name, own) for name, own in zoo.hyperparameters.items()), _WEIGHTS)
     labels = list(zip(zoo.models, zoo.versions, strict=True))
     rows = tuple(
         ww.ReportedEntry(model, dict(zip(hyperparameters, own, strict=True)), version)
-        for (model, version), own in zip(
-            labels, zip(*hyperparameters.values(), strict=True) if hyperparameters else [()] * len(labels), strict=True
-        )
+        for (model, version), own in zip(labels, zip(*hyperparameters.values(), strict=True), strict=True)
     )
     return ww.ReportedTable(
         source=table_name(zoo.name),
@@ -73,6 +78,26 @@ def datasets_of(zoo: ww.Zoo, about: Mapping[str, Any]) -> list[str]:
     data = about.get("data")
     name = data.get("name", "") if isinstance(data, dict) else ""
     return [name if isinstance(name, str) else ""] * len(zoo)
+
+
+def imported_weights(store: ww.Store, name: str) -> list[tuple[str, str, str]]:
+    """Return model, version and content address of the checkpoints of a zoo that was imported; none of another."""
+    if not any(own.source == table_name(name) for own in store.reported_tables()):
+        return []
+    table = store.reported_table(table_name(name))
+    models, versions = table.places["model"].tolist(), table.places["version"].tolist()
+    digests = table.texts[WEIGHTS].tolist() if WEIGHTS in table.texts else [None] * len(models)
+    told = zip(models, versions, digests, strict=True)
+    return [(model, version, digest) for model, version, digest in told if digest is not None]
+
+
+_WEIGHTS = ww.ReportedColumn(
+    name=WEIGHTS,
+    metric=f"zoo:{WEIGHTS}",
+    version="1",
+    definition="Content address of the weights of a checkpoint of a zoo.",
+    type="text",
+)
 
 
 def _column(name: str, values: npt.NDArray[Any]) -> ww.ReportedColumn:

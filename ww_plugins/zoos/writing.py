@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 import ww_core as ww
+from ww_core.loading.tables import cell_of_value
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -87,15 +88,15 @@ def _metrics(zoo: ww.Zoo) -> str:
     columns["laststep"] = [str(last) for last in _is_last(zoo)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    writer.writerow(map(cell_of_value, columns))
+    writer.writerows(map(cell_of_value, row) for row in zip(*columns.values(), strict=True))
     return text.getvalue()
 
 
 def _cells(values: npt.NDArray[Any]) -> list[str]:
     """Return numbers with all their digits, whole ones without a point if all are whole; nothing for NaN."""
     if values.dtype.kind == "O":
-        return [str(value) for value in values.tolist()]
+        return list(map(str, values.tolist()))
     numbers = values.astype(np.float64)
     if np.isfinite(numbers).all() and (numbers == np.rint(numbers)).all() and (np.abs(numbers) < 2**53).all():
         return [str(int(number)) for number in numbers.tolist()]
@@ -114,5 +115,7 @@ def _layout(zoo: ww.Zoo) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["varname", "start_idx", "end_idx", "shape"])
-    writer.writerows((tensor.name, tensor.start, tensor.stop, str(tensor.shape)) for tensor in zoo.tensors)
+    writer.writerows(
+        (cell_of_value(tensor.name), tensor.start, tensor.stop, str(tensor.shape)) for tensor in zoo.tensors
+    )
     return text.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ww_core.domain.csv_text import cell_of_value
 from ww_core.errors import SourceError
 from ww_core.loading.tables.cells import is_missing, name_of, number_of, outcome_of, text_of, whole_number_of
 from ww_core.loading.tables.delimited import DelimitedTable
@@ -20,6 +21,7 @@ __all__ = [
     "Cell",
     "CellRow",
     "CellTable",
+    "cell_of_value",
     "is_missing",
     "name_of",
     "number_of",

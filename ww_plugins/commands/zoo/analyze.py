@@ -88,9 +88,11 @@ def _report(analyses: Analyses, output: Output) -> None:
     if output.format == "json":
         output.json(analyses.to_dict())
     else:
+        corrected = f", {analyses.corrected:,} corrected" if analyses.corrected else ""
+        what = "checkpoint" if analyses.analyzed == 1 else "checkpoints"
         output.line(
-            f"{analyses.name}: {analyses.analyzed:,} checkpoints analysed, {analyses.stored:,} were analysed before, "
-            f"{analyses.scores:,} scores added"
+            f"{analyses.name}: {analyses.analyzed:,} {what} analysed, {analyses.stored:,} were analysed before, "
+            f"{analyses.scores:,} scores added{corrected}"
         )
     for failure in analyses.failures[:SHOWN]:
         say(f"failed: {failure}")

@@ -63,7 +63,7 @@ def import_zoo(
     output = Output(as_json=as_json)
     session: Session = ctx.obj
     with _zoo_folder(Path(path), session) as (folder, own_name), contextlib.redirect_stdout(sys.stderr):
-        check_before_a_store_is_made(folder)
+        check_before_a_store_is_made(folder, name or own_name)
         with ww.open_store(store_location(store)) as opened:
             report = imported(folder, opened, name=name or own_name, epochs=epochs.value, replaces=replace)
     for note in report.notes:
@@ -72,21 +72,34 @@ def import_zoo(
         output.json(report.to_dict())
         return
     what = "imported" if report.is_new else "is there already, nothing was added"
-    output.line(f"{report.name}: {what}: {report.networks:,} networks, {report.checkpoints:,} checkpoints")
-    output.line(f"{len(report.hyperparameters)} hyperparameters and {report.scores:,} scores in {report.store}")
+    output.line(
+        f"{report.name}: {what}: {_counted(report.networks, 'network')}, {_counted(report.checkpoints, 'checkpoint')}"
+    )
+    hyperparameters = _counted(len(report.hyperparameters), "hyperparameter")
+    output.line(f"{hyperparameters} and {_counted(report.scores, 'score')} in {report.store}")
     output.line(f"weights in {report.folder}")
 
 
-def check_before_a_store_is_made(folder: Path) -> None:
-    """Raise if a folder holds no zoo, before a store is made for it.
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def check_before_a_store_is_made(folder: Path, name: str | None) -> None:
+    """Raise if a folder holds no zoo, or one of a name that cannot be, before a store is made for it.
 
     Raises:
         SourceError: It holds none.
+        CorruptFileError: What it says of itself is damaged.
+        UsageError: The name, or without one its own, cannot be that of a zoo.
     """
     from ww_core.loading.files import FileSource
-    from ww_plugins.zoos.folder import zoo_files
+    from ww_plugins.zoos.folder import name_told, zoo_files
+    from ww_plugins.zoos.importing import about_zoo
+    from ww_plugins.zoos.places import check_zoo_name
 
-    zoo_files(FileSource(folder))
+    source = FileSource(folder)
+    zoo_files(source)
+    check_zoo_name(name or name_told(source, about_zoo(folder)))
 
 
 @contextlib.contextmanager

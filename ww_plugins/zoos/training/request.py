@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 import ww_core as ww
+from ww_plugins.zoos.places import check_zoo_name
 from ww_plugins.zoos.training.hyperparameters import RANGES, TRAIN_FRACTIONS, Hyperparameters, drawn
 from ww_plugins.zoos.training.networks import WIDTHS, Network, network_of
 from ww_plugins.zoos.training.stack import Schedule
@@ -141,7 +142,7 @@ def zoo_request(
             f"and no batch may be larger{': more images are needed' if not smallest else ''}"
         )
     return ZooRequest(
-        name=_checked_name(images.name if name is None else name),
+        name=check_zoo_name(images.name if name is None else name),
         data=data,
         count=count,
         network=network,
@@ -179,14 +180,6 @@ def _checkpoints(epochs: int, asked: Sequence[int] | None) -> tuple[int, ...]:
         if not 0 <= epoch <= epochs:
             raise ww.UsageError(f"--checkpoints {epoch}: the epochs are 0 (before the training) to {epochs}")
     return tuple(sorted({*asked, epochs}))
-
-
-def _checked_name(name: str) -> str:
-    if not name.strip() or not name.isprintable() or len(name) > 100 or name.startswith(".") or set(name) & set("/\\@"):
-        raise ww.UsageError(
-            f"--name {name!r} cannot name a zoo: take up to 100 letters, without /, \\, @ and a point at the beginning"
-        )
-    return name
 
 
 def _checked_device(device: str) -> str:
