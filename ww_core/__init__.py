@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.scores import import_scores
     from ww_core.use_cases.sql import sql
     from ww_core.use_cases.trend import trend
-    from ww_core.use_cases.zoo_features import write_features, zoo_features
+    from ww_core.use_cases.zoo_features import features_place, write_features, zoo_features
     from ww_core.use_cases.zoo_weights import on_other_weights, zoo_digests
 
 _HOMES = {
@@ -174,7 +174,7 @@ _HOMES = {
     "ww_core.use_cases.sql": ["sql"],
     "ww_core.use_cases.scores": ["import_scores"],
     "ww_core.use_cases.trend": ["trend"],
-    "ww_core.use_cases.zoo_features": ["write_features", "zoo_features"],
+    "ww_core.use_cases.zoo_features": ["features_place", "write_features", "zoo_features"],
     "ww_core.use_cases.zoo_weights": ["on_other_weights", "zoo_digests"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -277,6 +277,7 @@ __all__ = [
     "diff",
     "export",
     "export_folder",
+    "features_place",
     "history",
     "hookimpl",
     "import_folder",

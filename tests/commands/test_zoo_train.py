@@ -122,7 +122,51 @@ def test_the_same_command_again_trains_nothing_and_changes_nothing(run, own_data
     assert content_of(tmp_path / "zoo") == before
     note = tmp_path / "zoo/zoo.json"
     note.write_text(note.read_text().replace('"diverged": []', '"diverged": [3]'))
-    fails(run("--data", own_data, *ARGUMENTS, "--out", "zoo"), PLACE, "does not list the networks that diverged")
+    fails(run("--data", own_data, *ARGUMENTS, "--out", "zoo"), PLACE, "networks that diverged")
+
+
+def without(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def cut(name):
+    def spoil(folder):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        without("weights.npy"),
+        without("metrics.csv.gz"),
+        without("layout.csv"),
+        cut("weights.npy"),
+        cut("layout.csv"),
+        cut("metrics.csv.gz"),
+    ],
+)
+def test_a_finished_folder_of_which_a_file_is_gone_is_trained_again(run, own_data, tmp_path, spoil):
+    arguments = ("--data", own_data, "--count", 2, "--epochs", 1, "--batch", 8, "--jobs", 1, "--out", "zoo")
+    assert run(*arguments).returncode == 0
+    before = content_of(tmp_path / "zoo")
+    spoil(tmp_path / "zoo")
+    result = run(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert "2 trained now" in result.stdout
+    assert content_of(tmp_path / "zoo") == before
+
+
+def test_one_training_at_a_time_in_a_folder(run, own_data, tmp_path):
+    arguments = ("--data", own_data, "--count", 2, "--epochs", 1, "--batch", 8, "--jobs", 1, "--out", "zoo")
+    with Parts(tmp_path / "zoo").alone():
+        fails(run(*arguments), PLACE, "zoo: another training is at work there", "wait until it has ended")
+    assert run(*arguments).returncode == 0
+    with Parts(tmp_path / "zoo").alone():
+        fails(run(*arguments), PLACE, "another training is at work there")
+    assert run(*arguments).returncode == 0
 
 
 def test_an_interrupted_training_goes_on_and_gives_the_same_bytes(run, own_data, tmp_path, monkeypatch):

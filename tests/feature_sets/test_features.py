@@ -1,18 +1,24 @@
 """Features of zoos: against NumPy, under the changes that leave a network as it is, and as they are asked for."""
 
+from decimal import Decimal, localcontext
+from itertools import permutations
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ww_core as ww
 import ww_plugins.feature_sets
+from ww_core.command import run_app
 from ww_core.testing import FeatureSetContract
 from ww_core.testing.feature_sets import sample_zoo
+from ww_plugins.commands.zoo.command import app
+from ww_plugins.feature_sets.norms import Norms
 from ww_plugins.feature_sets.statistics import Statistics, statistics_of
 from ww_plugins.feature_sets.weights import SortedWeights
+from ww_plugins.zoos.writing import write_zoo
 
 LAYERS = ("conv2d", "conv2d_1", "dense")
 
@@ -191,6 +197,73 @@ def test_sorting_follows_a_picture_that_is_flattened(layout):
     assert np.array_equal(found[0], found[1])
 
 
+def small_zoo(rows, shapes, layout="keras"):
+    """A zoo of rows of weights, and the layer, role and shape of each tensor."""
+    own, at = [], 0
+    for layer, role, shape in shapes:
+        own.append(ww.ZooTensor(f"{layer}/{role}", layer, role, at, at + int(np.prod(shape)), shape))
+        at = own[-1].stop
+    return sample_zoo(len(rows), tensors=tuple(own), stored=np.array(rows), layout=layout)
+
+
+@pytest.mark.parametrize("positions", [1, 2])
+@pytest.mark.parametrize("layout", ["keras", "pytorch"])
+def test_units_are_sorted_through_a_norm(layout, positions):
+    rng = np.random.default_rng(3)
+    first, bias = rng.standard_normal((2, 3)), rng.standard_normal(3)
+    gamma, beta = rng.standard_normal((2, 3))
+    last = rng.standard_normal((positions, 3, 2))
+
+    def row(order):
+        own = last[:, order]
+        flat = own.reshape(-1, 2) if layout == "keras" else own.transpose(1, 0, 2).reshape(-1, 2).T
+        kernel = first[:, order] if layout == "keras" else first[:, order].T
+        return np.concatenate([kernel.ravel(), bias[order], gamma[order], beta[order], flat.ravel()])
+
+    rows = [row(list(order)) for order in permutations(range(3))]
+    turned = (lambda *shape: shape) if layout == "keras" else (lambda *shape: shape[::-1])
+    shapes = [
+        ("d", "weight", turned(2, 3)),
+        ("d", "bias", (3,)),
+        ("n", "weight", (3,)),
+        ("n", "bias", (3,)),
+        ("e", "weight", turned(3 * positions, 2)),
+    ]
+    found = SortedWeights().features(small_zoo(rows, shapes, layout))
+    assert np.array_equal(found, np.tile(row(np.argsort(bias)), (6, 1)))
+
+
+def test_norms_where_there_is_nothing_to_sort_or_no_fit():
+    norm = [("n", "weight", (3,)), ("n", "bias", (3,))]
+    rows = np.arange(12.0).reshape(1, 12)[:, ::-1]
+    assert np.array_equal(SortedWeights().features(small_zoo(rows[:, :6], norm)), rows[:, :6])
+    wrong = [("d", "weight", (1, 2)), ("n", "weight", (3,)), ("e", "weight", (2, 3))]
+    with pytest.raises(ww.UsageError, match="layer n has 3 inputs, and the one before 2 outputs"):
+        SortedWeights().features(small_zoo(rows[:, :11], wrong))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=8),
+    st.one_of(st.floats(1.0, 50.0), st.floats(1.0, 1e308), st.sampled_from([1.0, 2.0, 300.0, 1e300])),
+)
+@pytest.mark.filterwarnings("error")
+def test_norms_of_any_power_are_those_of_many_digits(numbers, p):
+    (found,) = Norms(p=p).features(small_zoo([numbers], [("d", "weight", (len(numbers), 1))]))[0]
+    with localcontext(prec=40):
+        sizes = [abs(Decimal(own)) for own in numbers]
+        largest = max(sizes)
+        power = sum((own / largest) ** Decimal(p) for own in sizes if own)
+        exact = largest * power ** (1 / Decimal(p)) if largest else Decimal(0)
+        assert abs(Decimal(float(found)) - exact) <= Decimal("1e-13") * exact + Decimal("5e-324")
+
+
+def test_powers_that_differ_have_names_that_differ():
+    names = [Norms(p=p).names(sample_zoo(2))[0] for p in (2.0, 2.0000001, 1234567.0, 1234568.0)]
+    assert names[0].endswith(".norm2")
+    assert len(set(names)) == 4
+
+
 # --- how they are asked for -------------------------------------------------------------------------------------------
 
 
@@ -340,6 +413,40 @@ def test_files(suffix, tmp_path):
     with pytest.raises(ww.UsageError, match="is there already"):
         ww.write_features(found, path)
     ww.write_features(found, path, replace=True)
+
+
+def test_a_place_that_cannot_be_is_told_before_features_are_made(tmp_path, monkeypatch, capfd):
+    def made(*_arguments, **_named):
+        raise AssertionError("features were made")
+
+    write_zoo(sample_zoo(2), tmp_path / "zoo", {})
+    (tmp_path / "old.csv").write_text("x")
+    (tmp_path / "folder.csv").mkdir()
+    monkeypatch.setattr(ww, "zoo_features", made)
+    for name, code, said in (
+        ("nodir/x.csv", 3, "No such file or directory"),
+        ("folder.csv", 2, "is there already"),
+        ("old.csv", 2, "is there already"),
+        ("x.txt", 2, "no name of a table"),
+        (f"{'x' * 300}.csv", 3, "cannot be written"),
+    ):
+        place = str(tmp_path / name)
+        assert (
+            run_app(app, ["features", str(tmp_path / "zoo"), "--features", "norms", "-o", place], name="ww zoo") == code
+        )
+        told = capfd.readouterr().err
+        assert said in " ".join(told.split()), told
+        assert "Error" not in told
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path):
+    made = ww.zoo_features(sample_zoo(2), "norms")
+    folder = tmp_path / "folder.csv"
+    folder.mkdir()
+    with pytest.raises(ww.OutputError, match="No such file or directory"):
+        ww.write_features(made, tmp_path / "nodir/x.csv")
+    with pytest.raises(ww.OutputError, match="it is a folder"):
+        ww.write_features(made, folder, replace=True)
 
 
 def test_a_file_of_no_known_form(tmp_path):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import ww_core as ww
+from ww_plugins.zoos.exporting import export_zoo
+from ww_plugins.zoos.folder import read_zoo
 from ww_plugins.zoos.writing import write_zoo
 
 
@@ -80,3 +82,29 @@ def test_a_zoo_without_weights_and_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ww.OutputError, match="cannot be written"):
         write_zoo(a_zoo(), tmp_path / "file", {})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f8", ">f2"])
+def test_weights_keep_their_type_and_every_bit(tmp_path, dtype):
+    numbers = np.array([[1 / 3, 1e39 if dtype.endswith("8") else 6e4, 0.1, 5e-324, -0.0, 2.0]]).astype(dtype)
+    zoo = small(numbers)
+    write_zoo(zoo, tmp_path / "one", {})
+    again = read_zoo(tmp_path / "one")
+    assert again.stored.dtype == np.dtype(dtype).newbyteorder("<")
+    assert again.weights().tolist() == numbers.tolist()
+    assert export_zoo(again, tmp_path / "two", {}) > 0
+    assert (tmp_path / "two/weights.npy").read_bytes() == (tmp_path / "one/weights.npy").read_bytes()
+
+
+def small(numbers):
+    return ww.Zoo(
+        name="small",
+        tensors=(ww.ZooTensor("d/kernel:0", "d", "weight", 0, 6, (3, 2)),),
+        layout="keras",
+        stored=numbers,
+        rows=np.arange(1),
+        networks=np.arange(1),
+        epochs=np.ones(1, np.int64),
+        results={"test_accuracy": np.ones(1)},
+    )

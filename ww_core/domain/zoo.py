@@ -64,8 +64,8 @@ class Zoo:
         name: Its name.
         tensors: The tensors of a network, in the order of a row.
         layout: In which order the axes of weights are stored, as loaders call it: ``keras`` or ``pytorch``.
-        stored: All rows of the file, float32, shape (rows, parameters): a memory map, or an array; None where only the
-            store knows the zoo.
+        stored: All rows of the file, floats of 2, 4 or 8 bytes in either byte order, shape (rows, parameters): a memory
+            map, or an array; None where only the store knows the zoo.
         rows: Which of them the checkpoints are, int64, shape (n,).
         networks: Number of the network, int64, shape (n,): checkpoints of one network have one number.
         epochs: Epochs trained, int64, shape (n,).
@@ -77,7 +77,7 @@ class Zoo:
     name: str
     tensors: tuple[ZooTensor, ...]
     layout: Literal["keras", "pytorch"]
-    stored: npt.NDArray[np.float32] | None
+    stored: npt.NDArray[np.floating[Any]] | None
     rows: npt.NDArray[np.int64]
     networks: npt.NDArray[np.int64]
     epochs: npt.NDArray[np.int64]
@@ -113,8 +113,8 @@ class Zoo:
             ZooLayer(name, roles["weight"], roles.get("bias")) for name, roles in by_layer.items() if "weight" in roles
         )
 
-    def weights(self) -> npt.NDArray[np.float32]:
-        """Read the weights of all checkpoints, shape (n, parameters), float32.
+    def weights(self) -> npt.NDArray[np.floating[Any]]:
+        """Read the weights of all checkpoints, shape (n, parameters), as they are stored.
 
         Raises:
             UsageError: Only the store knows the zoo.
@@ -162,7 +162,7 @@ class Zoo:
         """Return the name of a tensor in a checkpoint: as state dicts have it; Keras's says by itself what it is."""
         return tensor.name if self.layout == "keras" else f"{tensor.layer}.{tensor.role}"
 
-    def stored_rows(self) -> npt.NDArray[np.float32]:
+    def stored_rows(self) -> npt.NDArray[np.floating[Any]]:
         """Return all rows of the file, ``stored``.
 
         Raises:

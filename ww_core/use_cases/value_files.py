@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 from ww_core.domain.csv_text import Cell, CsvLines, cell_of_value
 from ww_core.domain.text import json_escaped
-from ww_core.errors import MissingExtraError, UsageError
+from ww_core.errors import MissingExtraError, OutputError, UsageError
 from ww_core.store.new_files import new_file
 
 Batches = Iterator[Sequence[Sequence[Any]]]
@@ -28,12 +30,38 @@ def new_table(target: Path, *, replace: bool) -> Iterator[Path]:
 
     Raises:
         UsageError: There is something already, and ``replace`` is not set.
+        OutputError: The file cannot be written.
     """
+    check_new_table(target, replace=replace)
     try:
         with new_file(target, replace=replace) as file:
             yield file
     except FileExistsError:
-        raise UsageError(f"{target} is there already: give another name, or --force to replace it") from None
+        raise _taken(target) from None
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def check_new_table(target: Path, *, replace: bool) -> None:
+    """Raise before anything is computed if no file can be written there.
+
+    Raises:
+        UsageError: There is something already, and ``replace`` is not set.
+        OutputError: Its folder is missing or read-only, or it is a folder itself.
+    """
+    try:
+        if os.path.lexists(target) and not replace:
+            raise _taken(target)
+        if not target.parent.is_dir():
+            raise OutputError(f"{target} cannot be written: {os.strerror(errno.ENOENT)}")
+        if target.is_dir() or not os.access(target.parent, os.W_OK):
+            raise OutputError(f"{target} cannot be written: it is a folder, or in one that is read-only for this user")
+    except OSError as error:  # such as a name that is too long
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def _taken(target: Path) -> UsageError:
+    return UsageError(f"{target} is there already: give another name, or --force to replace it")
 
 
 def write_csv(

@@ -16,7 +16,14 @@ from ww_core.plugins.registry import unknown_name
 from ww_core.plugins.variants import configured, read_spec
 from ww_core.store.new_files import place_of
 from ww_core.use_cases.naming import opened_store
-from ww_core.use_cases.value_files import check_parquet, new_table, write_csv, write_json, write_parquet
+from ww_core.use_cases.value_files import (
+    check_new_table,
+    check_parquet,
+    new_table,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 from ww_core.use_cases.zoo_weights import on_other_weights
 
 if TYPE_CHECKING:
@@ -111,15 +118,27 @@ def write_features(features: ZooFeatures, path: str | os.PathLike[str], *, repla
         MissingExtraError: pyarrow is not installed, which writes Parquet.
         OutputError: The file cannot be written.
     """
+    target = features_place(path, replace=replace)
+    form = target.suffix.lower()
+    with new_table(target, replace=replace) as file:
+        _write(features, file, form)
+        return file.stat().st_size
+
+
+def features_place(path: str | os.PathLike[str], *, replace: bool = False) -> Path:
+    """Return the absolute path of a file of features; it raises before anything is computed if none can be there.
+
+    Raises:
+        WWError: As of `write_features`.
+    """
     target = place_of(path)
     form = target.suffix.lower()
     if form not in FEATURE_SUFFIXES:
         raise UsageError(f"{target.name!r} is no name of a table: it ends in {', '.join(FEATURE_SUFFIXES)}")
     if form == ".parquet":
         check_parquet()
-    with new_table(target, replace=replace) as file:
-        _write(features, file, form)
-        return file.stat().st_size
+    check_new_table(target, replace=replace)
+    return target
 
 
 def _write(features: ZooFeatures, file: Path, form: str) -> None:

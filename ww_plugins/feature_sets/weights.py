@@ -64,7 +64,8 @@ class SortedWeights(ww.FeatureSet):
     of their weights.
 
     Of networks whose layers follow one another: the inputs of each are the outputs of the one before, or several
-    positions of each of these, output by output as flattening a picture of channels last makes them.
+    positions of each of these, output by output as flattening a picture of channels last makes them. A norm, whose
+    weight has one axis, is sorted as the layer before it.
     """
 
     name = "sorted-weights"
@@ -81,13 +82,15 @@ class SortedWeights(ww.FeatureSet):
         Raises:
             UsageError: The layers do not follow one another.
         """
-        layers = [_Chained.of(zoo, layer) for layer in zoo.layers]
+        layers = _chain(zoo)
         for before, after in pairwise(layers):
-            if after.inputs % before.outputs:
-                raise ww.UsageError(
-                    f"zoo {zoo.name}: layer {after.layer.name} has {after.inputs} inputs, and the one before "
-                    f"{before.outputs} outputs: units are sorted where layers follow one another"
-                )
+            norms = [(norm.name, norm.weight.shape[0]) for norm in before.norms]
+            for name, inputs in (*norms, (after.layer.name, after.inputs)):
+                if inputs % before.outputs:
+                    raise ww.UsageError(
+                        f"zoo {zoo.name}: layer {name} has {inputs} inputs, and the one before "
+                        f"{before.outputs} outputs: units are sorted where layers follow one another"
+                    )
         found = np.empty((len(zoo), zoo.parameters))
         for rows, weights in zoo.blocks():
             for before, after in pairwise(layers):
@@ -96,18 +99,31 @@ class SortedWeights(ww.FeatureSet):
         return found
 
 
+def _chain(zoo: ww.Zoo) -> list[_Chained]:
+    """Return the layers that have units, each with the norms that follow it; a norm before them all has no units."""
+    chain: list[_Chained] = []
+    for layer in zoo.layers:
+        if len(layer.weight.shape) > 1:
+            chain.append(_Chained.of(zoo, layer))
+        elif chain:
+            chain[-1].norms.append(layer)
+    return chain
+
+
 @dataclass(frozen=True, slots=True)
 class _Chained:
     """A layer as a row of units.
 
     Attributes:
         layer: The layer.
+        norms: The norms between it and the next one.
         outputs: Its units.
         inputs: What each of them takes, at each position of a kernel.
         is_last: Whether the axes of inputs and outputs are the last ones of the weight, as Keras has them.
     """
 
     layer: ww.ZooLayer
+    norms: list[ww.ZooLayer]
     outputs: int
     inputs: int
     is_last: bool
@@ -117,10 +133,10 @@ class _Chained:
         is_last = zoo.layout == "keras"
         shape = layer.weight.shape
         outputs, inputs = (shape[-1], shape[-2]) if is_last else (shape[0], shape[1])
-        return cls(layer, outputs, inputs, is_last)
+        return cls(layer, [], outputs, inputs, is_last)
 
     def sort(self, weights: npt.NDArray[np.float64], after: _Chained) -> None:
-        """Sort the units of every row, and the inputs of the next layer alike, in place."""
+        """Sort the units of every row, and what norms and the next layer do with them alike, in place."""
         own = self._by_output(weights)
         means = own.mean(axis=2)
         if self.layer.bias is None:
@@ -130,12 +146,19 @@ class _Chained:
             order = np.lexsort((means, weights[:, columns]), axis=1)
             weights[:, columns] = np.take_along_axis(weights[:, columns], order, axis=1)
         self._put_by_output(weights, np.take_along_axis(own, order[:, :, None], axis=1))
-        positions = np.arange(after.inputs // self.outputs)
+        for tensor in (tensor for norm in self.norms for tensor in (norm.weight, norm.bias) if tensor is not None):
+            own = weights[:, tensor.start : tensor.stop]
+            own[:] = np.take_along_axis(own, self._places(order, own.shape[1]), axis=1)
+        after.take_inputs(weights, self._places(order, after.inputs))
+
+    def _places(self, order: npt.NDArray[np.int64], inputs: int) -> npt.NDArray[np.int64]:
+        """Return which of so many inputs of what follows comes to each place, if units come in an order."""
+        positions = np.arange(inputs // self.outputs)
         if self.is_last:
             places = positions[:, None] * self.outputs + order[:, None, :]
         else:
             places = order[:, :, None] * len(positions) + positions
-        after.take_inputs(weights, places.reshape(len(order), -1))
+        return places.reshape(len(order), -1)
 
     def _by_output(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the weight of every row as (B, outputs, rest)."""

@@ -53,7 +53,8 @@ class Hyperparameter:
 
     Attributes:
         name: Its name.
-        counts: How many networks have each value, in the order of the values; empty where there are many.
+        counts: How many networks have each value, in the order of the values, and last those of which it is not known,
+            under no name; numbers with all their digits. Empty where there are many.
         numbers: Its distribution; None where the values are counted.
     """
 
@@ -130,13 +131,14 @@ def described(zoo: ww.Zoo) -> ZooDescription:
 
 
 def chance_of(zoo: ww.Zoo) -> float | None:
-    """Return the accuracy of guessing: one over the classes, which are the outputs of the last layer.
+    """Return the accuracy of guessing: one over the classes, which are the outputs of the last layer that is no norm.
 
     Where classes are not equally frequent, guessing the most frequent one is better than that.
     """
-    if not zoo.layers:
+    shapes = [own.weight.shape for own in zoo.layers if len(own.weight.shape) > 1]  # the weight of a norm has one axis
+    if not shapes:
         return None
-    shape = zoo.layers[-1].weight.shape
+    shape = shapes[-1]
     outputs = shape[-1] if zoo.layout == "keras" else shape[0]
     return 1.0 / outputs if outputs > 1 else None
 
@@ -147,7 +149,9 @@ def _hyperparameter(name: str, values: npt.NDArray[Any]) -> Hyperparameter:
         return Hyperparameter(name, dict(sorted(counts.items())), None)
     different = np.unique(values[~np.isnan(values)])
     if different.size <= FEW:
-        return Hyperparameter(name, {f"{own:g}": int(np.sum(values == own)) for own in different.tolist()}, None)
+        counts = Counter({repr(own + 0.0).removesuffix(".0"): int(np.sum(values == own)) for own in different.tolist()})
+        counts[""] = int(np.isnan(values).sum())
+        return Hyperparameter(name, dict(+counts), None)
     return Hyperparameter(name, {}, Numbers.of(values))
 
 

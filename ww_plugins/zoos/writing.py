@@ -28,8 +28,8 @@ FORMAT = 1
 def write_zoo(zoo: ww.Zoo, path: Path, about: Mapping[str, Any]) -> None:
     """Write a zoo; a folder of the same zoo is written over, file by file.
 
-    Rows keep the order of the zoo. ``modeldir`` is the number of the network, ``step`` the epoch. The same zoo gives
-    the same bytes.
+    Rows keep the order of the zoo, and numbers the type in which they are stored. ``modeldir`` is the number of the
+    network, ``step`` the epoch. The same zoo gives the same bytes.
 
     Args:
         zoo: The zoo, with weights.
@@ -40,13 +40,12 @@ def write_zoo(zoo: ww.Zoo, path: Path, about: Mapping[str, Any]) -> None:
         UsageError: Only a store knows the zoo.
         OutputError: A file cannot be written.
     """
-    if zoo.stored is None:
-        zoo.weights()  # raises, before anything is written
+    stored = zoo.stored if zoo.stored is not None else zoo.weights()  # this raises, before anything is written
     text = json.dumps({"format": FORMAT, "name": zoo.name, "layout": zoo.layout, **about}, indent=2) + "\n"
     try:
         path.mkdir(parents=True, exist_ok=True)
         with _replaced(path / WEIGHTS) as file:
-            _write_weights(zoo, file)
+            _write_weights(zoo, stored.dtype.newbyteorder("<"), file)
         with _replaced(path / METRICS) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
             packed.write(_metrics(zoo).encode())
         with _replaced(path / LAYOUT) as file:
@@ -71,11 +70,11 @@ def _replaced(path: Path) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
 
 
-def _write_weights(zoo: ww.Zoo, file: BinaryIO) -> None:
-    header = {"descr": "<f4", "fortran_order": False, "shape": (len(zoo), zoo.parameters)}
+def _write_weights(zoo: ww.Zoo, kind: np.dtype[Any], file: BinaryIO) -> None:
+    header = {"descr": kind.str, "fortran_order": False, "shape": (len(zoo), zoo.parameters)}
     np.lib.format.write_array_header_1_0(file, header)
     for _, rows in zoo.blocks():
-        file.write(rows.astype("<f4").tobytes())
+        file.write(rows.astype(kind).tobytes())
 
 
 def _metrics(zoo: ww.Zoo) -> str:

@@ -42,7 +42,9 @@ def analyze(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Analyse the networks of a zoo like any model: NAME/00042, with the epoch as its version.
+    """Analyse the networks of a zoo like any model.
+
+    Their names are as NAME/00042, and the epoch is the version.
 
     What is stored is not computed again: the same command goes on where an earlier one was ended.
     """

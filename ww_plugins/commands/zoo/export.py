@@ -21,7 +21,10 @@ def export(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write a zoo as a folder of the published format: weights.npy, metrics.csv.gz, layout.csv, and zoo.json."""
+    """Write a zoo as a folder of the published format.
+
+    Its files are weights.npy, metrics.csv.gz, layout.csv, and zoo.json.
+    """
     from ww_plugins.zoos.exporting import export_zoo
     from ww_plugins.zoos.finding import find_zoo, zoo_folder
     from ww_plugins.zoos.importing import about_zoo

@@ -37,9 +37,13 @@ def features(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write features of every network of ZOO into a file, a row each, with its results."""
+    """Write features of every network into a file.
+
+    A row is a checkpoint of a network, with its results.
+    """
     from ww_plugins.zoos.finding import find_zoo
 
+    ww.features_place(output, replace=force)
     registry = _session(ctx).registry()
     place = store_location(store)
     found = chosen_epochs(find_zoo(zoo, place), epochs)

@@ -57,7 +57,10 @@ def import_zoo(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take a zoo into a store: its files beside the store, its networks and their results into it."""
+    """Take a zoo into a store.
+
+    Its files go beside the store, its networks and their results into it.
+    """
     from ww_plugins.zoos.importing import import_zoo as imported
 
     output = Output(as_json=as_json)

@@ -28,7 +28,10 @@ def show(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Describe a zoo: its networks, how they were trained, how well they do."""
+    """Describe a zoo.
+
+    It tells how many networks there are, how they were trained, and how well they do.
+    """
     from ww_core.command.picture import check_plot
     from ww_plugins.zoos.description import described
     from ww_plugins.zoos.finding import find_zoo

@@ -81,7 +81,9 @@ def train(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train a zoo: many small networks, each with hyperparameters of its own, drawn at random.
+    """Train a zoo: many small networks.
+
+    Each has hyperparameters of its own, drawn at random.
 
     FOLDER gets the files of the published Small CNN Zoo, and zoo.json. A training that is ended early goes on by the
     same command.

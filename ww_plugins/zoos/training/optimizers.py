@@ -64,7 +64,10 @@ class Adam(Optimizer):
 
 
 class RmsProp(Optimizer):
-    """RMSprop, with epsilon beside the root of the second moment."""
+    """RMSprop, with epsilon beside the root of the second moment, as Keras had it before 2.11.
+
+    Since then Keras has it under the root.
+    """
 
     def __init__(self, weights: torch.Tensor, rates: torch.Tensor) -> None:
         super().__init__(weights, rates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -19,7 +20,7 @@ from ww_plugins.zoos.training.stack import RESULTS, TrainedStack
 from ww_plugins.zoos.writing import ABOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 PARTS, ASKED, TOGETHER = "parts", "asked.json", "together.unfinished"
@@ -39,8 +40,37 @@ class Parts:
         self.folder = folder
         self._parts = folder / PARTS
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the zoo's folder, and keep other trainings out of it until the block has ended, or this process has.
+
+        Raises:
+            OutputError: Another training is at work there, or the folder cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ww.OutputError(f"{self.folder} cannot be written: {error.strerror or error}") from error
+        try:
+            import fcntl
+        except ImportError:  # not on this system
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                held = os.open(self.folder, os.O_RDONLY)
+                stack.callback(os.close, held)
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ww.OutputError(
+                    f"{self.folder}: another training is at work there: wait until it has ended, or name a new folder"
+                ) from None
+            except OSError:  # a file system without such locks takes none
+                pass
+            yield
+
     def begin(self, asked: Mapping[str, Any]) -> bool:
-        """Begin a zoo, or go on with it, and tell whether it is complete.
+        """Begin a zoo, or go on with it, and tell whether its last file is there.
 
         Args:
             asked: What decides about the zoo.
@@ -56,9 +86,8 @@ class Parts:
                 if note.is_file():
                     self._compare(asked, noted(note))
                     return note.name == ABOUT
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            if any(self.folder.iterdir()):
                 raise ww.UsageError(f"{self.folder} holds other files and no zoo that was begun: name a new folder")
-            self._parts.mkdir(parents=True, exist_ok=True)
             self._write(ASKED, json.dumps(asked, indent=2).encode())
         except OSError as error:
             raise ww.OutputError(f"{self.folder} cannot be written: {error.strerror or error}") from error
@@ -142,6 +171,7 @@ class Parts:
         shutil.rmtree(self._parts, ignore_errors=True)
 
     def _write(self, name: str, content: bytes) -> None:
+        self._parts.mkdir(exist_ok=True)
         unfinished = self._parts / f"{name}.{os.getpid()}.unfinished"
         try:
             with unfinished.open("wb") as file:

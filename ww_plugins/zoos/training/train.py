@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
+from ww_core.loading.files import FileSource
 from ww_plugins.executors import interrupts
 from ww_plugins.zoos.data import image_set
+from ww_plugins.zoos.folder import read_about, read_zoo
 from ww_plugins.zoos.training.networks import CONVOLUTIONS, FILTERS, HIDDEN_LAYERS
 from ww_plugins.zoos.training.parts import Parts, noted
 from ww_plugins.zoos.training.request import PUBLISHED_INTERVAL, ZooRequest, published_checkpoints, stacks_of
@@ -76,20 +78,29 @@ def train_zoo(
         UsageError: The images are too small, or the folder holds something else.
         SourceError: The image set changed meanwhile.
         CorruptFileError: A note in the folder is damaged.
-        OutputError: The folder cannot be written.
+        OutputError: The folder cannot be written, or another training is at work there.
         LostResultsError: A process ended before its work, as by lack of memory, or all networks diverged.
     """
+    request.layout(images)  # it says if they are too small, before there is a folder
+    parts = Parts(folder)
+    with parts.alone():
+        return _trained(request, images, parts, jobs, progress)
+
+
+def _trained(
+    request: ZooRequest, images: ImageSet, parts: Parts, jobs: int, progress: Callable[[int, int], None]
+) -> ZooTraining:
+    folder = parts.folder
     network = request.layout(images)
     about = request.about(images)
-    parts = Parts(folder)
-    is_complete = parts.begin({"name": request.name, **about})
+    has_last_file = parts.begin({"name": request.name, **about})
     chosen = request.chosen()
     stacks = stacks_of(chosen)
     kept = len(request.schedule.checkpoints)
     shapes = [(len(numbers), kept, network.parameters) for numbers in stacks]
-    if is_complete:
+    if has_last_file and (complete := _complete(request, folder, network)) is not None:
         parts.remove()  # of a training that was ended after its last file
-        return _complete(request, folder, network)
+        return complete
     missing = [at for at, shape in enumerate(shapes) if parts.finished(at, shape) is None]
     done = request.count - sum(len(stacks[at]) for at in missing)
     trained = request.count - done
@@ -113,11 +124,24 @@ def train_zoo(
     return ZooTraining(folder, request.name, networks, trained, network.parameters, tuple(diverged))
 
 
-def _complete(request: ZooRequest, folder: Path, network: Network) -> ZooTraining:
+def _complete(request: ZooRequest, folder: Path, network: Network) -> ZooTraining | None:
+    """Return what is there; nothing if a file is missing, cut short or not of this zoo.
+
+    Raises:
+        CorruptFileError: A newer program wrote the description of the zoo, or it is damaged.
+    """
+    read_about(FileSource(folder))
     diverged = noted(folder / ABOUT).get("diverged", [])
     keys = {"network", "epoch", "reason"}
     if not isinstance(diverged, list) or not all(isinstance(own, dict) and keys <= own.keys() for own in diverged):
         raise ww.CorruptFileError(f"{folder / ABOUT} does not list the networks that diverged as ww does")
+    try:
+        zoo = read_zoo(folder)
+    except ww.SourceError:
+        return None
+    rows = (request.count - len(diverged)) * len(request.schedule.checkpoints)
+    if (len(zoo), zoo.parameters) != (rows, network.parameters):
+        return None
     return ZooTraining(folder, request.name, request.count - len(diverged), 0, network.parameters, tuple(diverged))
 
 
