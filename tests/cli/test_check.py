@@ -448,7 +448,7 @@ def test_a_file_that_is_no_report_is_one_sentence(stored, tmp_path, content, tex
 
 
 def test_a_report_that_was_cut_or_changed_is_one_sentence(stored, tmp_path):
-    text = stored("show", "net@1", "--json").stdout
+    text = stored("show", "net@1", "--json").stdout.rstrip()
     for cut in range(1, len(text), len(text) // 9):
         (tmp_path / "base.json").write_text(text[:cut])
         fails(stored("check", "net", "--baseline", "base.json", *told(RULES)), PLACE, "base.json is no JSON")

@@ -7,10 +7,11 @@ numbers a new version, of either, looks at the versions of all of them.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
 
 from ww_core.domain.control import MARK, TRANSFORM, is_control_of
 from ww_core.domain.name import LONGEST_NAME
@@ -47,8 +48,7 @@ def family_of(connection: Connection, network: str, *, lock: bool = False) -> li
     # The name of a control is that of its network with a mark; a long one is cut. Which they are, Python tells.
     half = LONGEST_NAME // 2
     begin = network + MARK if len(network) <= half else network[:half]
-    begins = t.model.c.name.startswith(begin, autoescape=True)
-    near = or_(t.model.c.name == network, begins)
+    near = or_(t.model.c.name == network, _begins(connection, begin))
     rows = connection.execute(_VERSIONS.where(near).order_by(t.model.c.name, t.label.c.position)).all()
     found = [Paired(*row[:3], _control_in(row.options), *row[4:]) for row in rows]
     family = [own for own in found if own.model == network or is_control_of(own.model, network, own.control)]
@@ -129,6 +129,14 @@ def view_of(layers: Iterable[Layer]) -> View:
 def control_of_model(connection: Connection, model: str) -> str:
     """Return which control the versions of a model are, as ``random-seed1``; empty if they are none, or not there."""
     return next((own.control for own in family_of(connection, model) if own.model == clean(model)), "")
+
+
+def _begins(connection: Connection, begin: str) -> ColumnElement[bool]:
+    """Return the condition that the name of a model begins so: by the index where names are in the order of bytes."""
+    name = t.model.c.name
+    if connection.dialect.name == "sqlite":
+        return and_(name >= begin, name < begin + chr(sys.maxunicode))
+    return name.startswith(begin, autoescape=True)
 
 
 def _control_in(options: str) -> str:
