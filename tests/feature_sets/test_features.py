@@ -326,8 +326,10 @@ def test_a_zoo_without_hyperparameters():
 
 def test_weights_that_are_not_here():
     for changes in ({"stored": None}, {"stored": None, "tensors": ()}):
-        with pytest.raises(ww.UsageError, match="its weights are not here"):
-            features(sample_zoo(2, **changes), "statistics")
+        for spec in ("statistics", "weights", "weights[layer=1]", "sorted-weights", "norms", "global-statistics"):
+            with pytest.raises(ww.UsageError, match="its weights are not here"):
+                features(sample_zoo(2, **changes), spec)
+    assert len(features(sample_zoo(2, stored=None, tensors=()), "hyperparameters")) == 2
 
 
 def plugin(**members):

@@ -47,6 +47,8 @@ class Weights(ww.FeatureSet):
         return found
 
     def _tensors(self, zoo: ww.Zoo) -> list[ww.ZooTensor]:
+        if not zoo.tensors:
+            zoo.stored_rows()  # says that the weights are not here
         if self.layer == 0:
             return list(zoo.tensors)
         if not 0 < self.layer <= len(zoo.layers):
