@@ -41,10 +41,10 @@ def test_lies_are_refused_in_one_sentence(case, tmp_path):
     content, says = LIES[case]
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ww.SourceError, match=says) as caught:
         opened(path)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
     assert "net.onnx" in str(caught.value)
     assert str(caught.value).isprintable()
     assert "\n" not in str(caught.value)
@@ -291,12 +291,12 @@ import numpy, ml_dtypes, ww_core as ww
 from pathlib import Path
 from ww_core.loading.files import FileSource
 from ww_plugins.loaders.onnx.loader import OnnxLoader
-begin = time.perf_counter()
+begin = time.process_time()
 try:
     OnnxLoader().open(FileSource(Path(sys.argv[1])))
 except ww.SourceError:
     pass
-seconds = time.perf_counter() - begin
+seconds = time.process_time() - begin
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(seconds, status["VmHWM"].split()[0])
 """
