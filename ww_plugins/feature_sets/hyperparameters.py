@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import ww_core as ww
+from ww_plugins.zoos.training.hyperparameters import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -15,11 +16,7 @@ if TYPE_CHECKING:
 VARIED = ("learning_rate", "l2reg", "dropout", "init_std", "train_fraction", "activation", "w_init", "optimizer")
 """What the paper varies, in the order of the features."""
 
-CHOICES = {
-    "activation": ("relu", "tanh"),
-    "w_init": ("he_normal", "glorot_normal", "orthogonal", "RandomNormal", "TruncatedNormal"),
-    "optimizer": ("adam", "rmsprop", "sgd"),
-}
+CHOICES = {"activation": ACTIVATIONS, "w_init": INITIALIZERS, "optimizer": OPTIMIZERS}
 """What those that are texts may be: each is a feature of 0 and 1, also in a zoo in which it does not occur."""
 
 

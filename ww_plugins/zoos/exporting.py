@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_plugins.zoos.folder import ABOUT
-from ww_plugins.zoos.places import aside, put
+from ww_plugins.zoos.places import aside, put, room_in
 from ww_plugins.zoos.writing import write_zoo
 
 if TYPE_CHECKING:
@@ -42,22 +39,14 @@ def export_zoo(
         zoo.weights()  # says that they are not here
     place = folder.expanduser().absolute()
     _refuse_other(place, replaces=replaces)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".ww-new-", dir=place.parent))
-    except OSError as error:
-        raise ww.OutputError(f"zoo folder {folder} cannot be written: {error.strerror or error}") from error
-    try:
+    with room_in(place.parent) as room:
         new = room / "new"
         write_zoo(zoo, new, {name: own for name, own in about.items() if name not in {"format", "name", "layout"}})
         if published:
             (new / ABOUT).unlink()
         with aside(place):
             put(new, place)
-        return sum(file.stat().st_size for file in place.iterdir())
-    finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(room)
+    return sum(file.stat().st_size for file in place.iterdir())
 
 
 def _refuse_other(place: Path, *, replaces: bool) -> None:

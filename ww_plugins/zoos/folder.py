@@ -116,8 +116,7 @@ def zoo_files(folder: ww.Source) -> dict[str, ww.Source]:
     found = {known[0]: next((own for own in known if own in names), "") for known in (WEIGHTS, METRICS, (LAYOUT,))}
     missing = [name for name, own in found.items() if not own]
     if missing:
-        is_or_are = "is" if len(missing) == 1 else "are"
-        raise ww.SourceError(f"{folder.label}: this is no zoo: {' and '.join(missing)} {is_or_are} not there")
+        raise ww.SourceError(f"{folder.label}: this is no zoo: it lacks {', '.join(missing)}")
     found |= {ABOUT: ABOUT} if ABOUT in names else {}
     return {name: folder.entry(own) for name, own in found.items()}
 
@@ -138,9 +137,14 @@ def without_diverged(zoo: ww.Zoo, told: Sequence[Mapping[str, Any]] = ()) -> ww.
     numbers = sorted({*diverged.tolist(), *(int(own["network"]) for own in told)})
     if not numbers:
         return left
+    return replace(left, notes=(*left.notes, left_out(numbers, "diverged", "diverged")))
+
+
+def left_out(numbers: Sequence[int], has: str, have: str) -> str:
+    """Say which networks are left out, and why: what one of them has, and what several have."""
     listed = ", ".join(map(str, numbers[:_NAMED])) + (", ..." if len(numbers) > _NAMED else "")
-    what = "network diverged and is" if len(numbers) == 1 else "networks diverged and are"
-    return replace(left, notes=(*left.notes, f"{len(numbers)} {what} left out ({listed})"))
+    what = f"network {has} and is" if len(numbers) == 1 else f"networks {have} and are"
+    return f"{len(numbers)} {what} left out ({listed})"
 
 
 def read_about(folder: FileSource) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 import ww_core as ww
 from ww_core.loading.files import FileSource
-from ww_plugins.zoos.folder import ABOUT, read_about, read_zoo
+from ww_plugins.zoos.folder import ABOUT, left_out, read_about, read_zoo
 from ww_plugins.zoos.places import are_equal, aside, check_zoo_name, held, put, staged, zoo_place
 from ww_plugins.zoos.records import reported_table, table_name
 
@@ -142,10 +142,9 @@ def with_finite_weights(zoo: ww.Zoo) -> ww.Zoo:
     diverged = np.unique(zoo.networks[is_bad])
     if not len(diverged):
         return zoo
-    listed = ", ".join(map(str, diverged[:3].tolist())) + (", ..." if len(diverged) > 3 else "")
-    what = "network has" if len(diverged) == 1 else "networks have"
-    note = f"{len(diverged)} {what} weights that are no finite numbers and {'is' if len(diverged) == 1 else 'are'}"
-    return replace(zoo.chosen(~np.isin(zoo.networks, diverged)), notes=(*zoo.notes, f"{note} left out ({listed})"))
+    what = "weights that are no finite numbers"
+    note = left_out(diverged.tolist(), f"has {what}", f"have {what}")
+    return replace(zoo.chosen(~np.isin(zoo.networks, diverged)), notes=(*zoo.notes, note))
 
 
 def _on_other_weights(store: ww.Store, zoo: ww.Zoo) -> list[str]:

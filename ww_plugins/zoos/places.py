@@ -122,7 +122,7 @@ def staged(folder: Path, place: Path) -> Iterator[Path]:
     Raises:
         OutputError: It cannot be written.
     """
-    with _room(place.parent) as room:
+    with room_in(place.parent) as room:
         new = room / "new"
         try:
             new.mkdir()
@@ -152,7 +152,7 @@ def aside(place: Path) -> Iterator[None]:
     if not os.path.lexists(place):
         yield
         return
-    with _room(place.parent) as room:
+    with room_in(place.parent) as room:
         before = room / "before"
         try:
             place.rename(before)
@@ -167,7 +167,12 @@ def aside(place: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _room(parent: Path) -> Iterator[Path]:
+def room_in(parent: Path) -> Iterator[Path]:
+    """Give a folder in which something is made that is moved to its place when it is whole; the rest goes at the end.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
     try:
         parent.mkdir(parents=True, exist_ok=True)
         room = Path(tempfile.mkdtemp(prefix=_NEW, dir=parent))
