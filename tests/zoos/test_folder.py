@@ -306,7 +306,7 @@ told = described(zoo)
 sample = zoo.chosen(np.random.default_rng(0).choice(len(zoo), 1000, replace=False)).weights()
 assert sample.shape == (1000, 4970) and not sample.any()
 seconds = time.process_time() - begin
-status = dict(line.split(":", 1) for line in open("/proc/self/status"))  # ru_maxrss counts the program that started this
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))  # ru_maxrss has the parent's, too
 print(told.networks, told.checkpoints, seconds, status["VmHWM"].split()[0])
 """
 
