@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ww_core.contracts.command import Command
     from ww_core.contracts.device import Device
+    from ww_core.contracts.estimator import Among, Between, Estimator, Fitted
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Entries, Extractor, Matrix, MatrixPlan
     from ww_core.contracts.feature_set import FeatureSet
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ww_core.contracts.command": ["Command"],
     "ww_core.contracts.device": ["Device"],
+    "ww_core.contracts.estimator": ["Among", "Between", "Estimator", "Fitted"],
     "ww_core.contracts.executor": ["Executor"],
     "ww_core.contracts.extractor": ["Entries", "Extractor", "Matrix", "MatrixPlan"],
     "ww_core.contracts.feature_set": ["FeatureSet"],
@@ -183,7 +185,9 @@ __all__ = [
     "API_VERSION",
     "ITEM_SIZES",
     "ROUNDINGS",
+    "Among",
     "AnalysisReport",
+    "Between",
     "Blame",
     "CheckReport",
     "Checkpoint",
@@ -195,12 +199,14 @@ __all__ = [
     "CorruptFileError",
     "Device",
     "Entries",
+    "Estimator",
     "Executor",
     "ExportedFile",
     "Extractor",
     "Failure",
     "FeatureSet",
     "FileRange",
+    "Fitted",
     "FolderExport",
     "FolderImport",
     "History",

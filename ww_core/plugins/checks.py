@@ -9,6 +9,7 @@ from typing import Any
 from ww_core.contracts.command import Command
 from ww_core.contracts.core_input import CORE_INPUTS
 from ww_core.contracts.device import Device
+from ww_core.contracts.estimator import Estimator
 from ww_core.contracts.executor import Executor
 from ww_core.contracts.extractor import Extractor
 from ww_core.contracts.feature_set import PLUS, FeatureSet
@@ -36,6 +37,7 @@ INSTANCES: Mapping[str, type] = {
     "devices": Device,
     "importers": Importer,
     "feature_sets": FeatureSet,
+    "estimators": Estimator,
     "observers": RunObserver,
 }
 
@@ -48,10 +50,13 @@ ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
     "devices": {"description": str, "extra": str},
     "importers": {"description": str, "extra": str},
     "feature_sets": {"version": str, "description": str},
+    "estimators": {"version": str, "description": str, "extra": str},
 }
 """Attributes besides the name, by kind; of all other kinds it is the version."""
 
-WITH_OPTIONS = frozenset({"extractors", "openers", "loaders", "executors", "devices", "importers", "feature_sets"})
+WITH_OPTIONS = frozenset(
+    {"extractors", "openers", "loaders", "executors", "devices", "importers", "feature_sets", "estimators"}
+)
 """Kinds of objects that take options, which are fields of a dataclass."""
 
 KEYED = frozenset({"extractors", "metrics", "profiles"})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ww_core.contracts.command import Command
     from ww_core.contracts.device import Device
+    from ww_core.contracts.estimator import Estimator
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Extractor
     from ww_core.contracts.feature_set import FeatureSet
@@ -99,8 +100,8 @@ def ww_register_feature_sets() -> Sequence[FeatureSet]:
 
 
 @hookspec
-def ww_register_estimators() -> Sequence[Any]:
-    """Provisional. Predictors of accuracy from stored metrics: objects with ``name`` and ``version``."""
+def ww_register_estimators() -> Sequence[Estimator]:
+    """How the accuracy of a network is learned from features of many networks."""
     raise AssertionError("a specification is never called")
 
 

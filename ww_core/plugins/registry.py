@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ww_core.contracts.command import Command
     from ww_core.contracts.device import Device
+    from ww_core.contracts.estimator import Estimator
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.extractor import Extractor
     from ww_core.contracts.feature_set import FeatureSet
@@ -278,7 +279,7 @@ class Registry:
         self.devices: Names[Device] = Names("device", "ww plugins", _own_name, self.blocked)
         self.importers: Names[Importer] = Names("importer", "ww importers", _own_name, self.blocked)
         self.feature_sets: Names[FeatureSet] = Names("feature set", "ww zoo feature-sets", _own_name, self.blocked)
-        self.estimators: Names[Any] = Names("estimator", "ww plugins", _own_name, self.blocked)
+        self.estimators: Names[Estimator] = Names("estimator", "ww predictor estimators", _own_name, self.blocked)
         self.transforms: Names[Any] = Names("transform", "ww plugins", _own_name, self.blocked)
         self.observers: list[Owned[RunObserver]] = []
         self.understood: dict[str, Asked] = {}

@@ -1,0 +1,1 @@
+"""``ww predictor``: accuracy from weights alone, with an interval and a refusal."""

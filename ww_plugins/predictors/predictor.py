@@ -1,0 +1,116 @@
+"""A fitted predictor: what it learned, from what, and how well it does on networks that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    import ww_core as ww
+
+FORMAT = 1
+"""The format of the file. A file of a newer one is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How well predictions agree with what was measured.
+
+    Attributes:
+        networks: How many networks were compared.
+        r2: One minus the mean squared error over the variance; NaN if all targets are equal.
+        mse: Mean squared error.
+        mad: Mean absolute deviation.
+        kendall_tau: Kendall's tau-b; NaN if all predictions or all targets are equal.
+    """
+
+    networks: int
+    r2: float
+    mse: float
+    mad: float
+    kendall_tau: float
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """Networks that a predictor was made with, shape (n, ...) each, in one order.
+
+    Attributes:
+        networks: Their numbers in the zoo, int64, shape (n,).
+        features: float64, shape (n, features).
+        targets: What was measured, float64, shape (n,).
+        families: Family of each, texts, shape (n,); all empty where networks have none.
+    """
+
+    networks: npt.NDArray[np.int64]
+    features: npt.NDArray[np.float64]
+    targets: npt.NDArray[np.float64]
+    families: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A number of a network, such as its test accuracy, from its weights.
+
+    Attributes:
+        program: Version of ww that made it.
+        features: The feature sets it was asked by, such as ``statistics``.
+        feature_versions: Of each of them: its label and the version of its definition.
+        names: Names of the features, in order.
+        estimator: Label of the estimator with its options, such as ``gbm[trees=500]``.
+        estimator_version: Version of the estimator.
+        target: What is predicted, a result of the zoo, such as ``test_accuracy``.
+        zoo: Name of the zoo it was fitted on.
+        data: What the networks of the zoo were trained on; empty if nobody says.
+        tensors: The tensors of a network of the zoo.
+        layout: In which order the axes of weights are stored there.
+        family_by: The hyperparameter that tells families; empty for none.
+        seed: From which everything random was made.
+        trials: How many options were tried; 0 if none were searched.
+        folds: Of the cross-validation.
+        fold_scores: What the chosen options scored in each fold.
+        training: The networks that the estimator saw.
+        calibration: The networks that the intervals come from; the estimator never saw them.
+        calibrated: What it predicts of them, float64, shape (len(calibration),).
+        held_out: Numbers of the networks that were held out, int64.
+        held_out_score: How well it does on them.
+        state: What was learned, as arrays; None if it is learned again from ``training``.
+        fitted: What was learned, to be asked.
+    """
+
+    program: str
+    features: str
+    feature_versions: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+    estimator: str
+    estimator_version: str
+    target: str
+    zoo: str
+    data: str
+    tensors: tuple[ww.ZooTensor, ...]
+    layout: str
+    family_by: str
+    seed: int
+    trials: int
+    folds: int
+    fold_scores: tuple[Agreement, ...]
+    training: Learned
+    calibration: Learned
+    calibrated: npt.NDArray[np.float64]
+    held_out: npt.NDArray[np.int64]
+    held_out_score: Agreement
+    fitted: ww.Fitted = field(repr=False)
+    state: Mapping[str, npt.NDArray[Any]] | None = field(default=None, repr=False)
+
+    def predict(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the predictions, float64, shape (n,), for features of shape (n, len(names))."""
+        import numpy as np
+
+        return np.asarray(self.fitted.predict(features), np.float64)
