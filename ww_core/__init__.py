@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from ww_core.plugins.hookspecs import API_VERSION
     from ww_core.plugins.markers import hookimpl
     from ww_core.plugins.registry import Registry
+    from ww_core.plugins.variants import ready_estimator
     from ww_core.store.store import Store, open_store
     from ww_core.use_cases.analysis_command import analysis_command
     from ww_core.use_cases.analyze import analyze
@@ -158,6 +159,7 @@ _HOMES = {
     "ww_core.plugins.hookspecs": ["API_VERSION"],
     "ww_core.plugins.markers": ["hookimpl"],
     "ww_core.plugins.registry": ["Registry"],
+    "ww_core.plugins.variants": ["ready_estimator"],
     "ww_core.store.store": ["Store", "open_store"],
     "ww_core.use_cases.analysis_command": ["analysis_command"],
     "ww_core.use_cases.analyze": ["analyze"],
@@ -296,6 +298,7 @@ __all__ = [
     "open_checkpoint",
     "open_store",
     "quantity",
+    "ready_estimator",
     "regressions",
     "sql",
     "trend",

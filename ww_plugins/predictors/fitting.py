@@ -1,0 +1,236 @@
+"""A predictor, fitted on the last checkpoint of every network of a zoo.
+
+Half of the networks are held out and predicted once, at the end. Networks of one configuration stand on one side,
+however many seeds it was trained with. See arXiv:2002.11448, section 3, for the protocol; what the authors' notebook
+does besides, to stop early on the networks that it tests, is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import ww_core as ww
+from ww_plugins.predictors.agreement import agreement_of
+from ww_plugins.predictors.predictor import Learned, Predictor
+from ww_plugins.predictors.searching import fitted, predictions_of, searched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+FEWEST = 20
+"""Networks of a zoo that a predictor is fitted on: of fewer no half says how good it is."""
+
+SEEDS = frozenset({"random_seed", "seed", "modeldir"})
+"""Hyperparameters that do not tell configurations apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitRequest:
+    """What is fitted, and how.
+
+    Attributes:
+        features: Feature sets and metrics with ``+`` between them.
+        estimator: Name of the estimator, with options.
+        target: What is predicted: a result of the zoo.
+        trials: How many options are drawn from the estimator's ranges, besides the given ones.
+        folds: Of the cross-validation.
+        seed: From which everything random is made.
+        held_out: Share of the networks that are held out.
+        calibration: Share of the others that the intervals come from.
+        family_by: A hyperparameter that tells families, whose intervals are told apart; empty for none.
+    """
+
+    features: str = "statistics"
+    estimator: str = "gbm"
+    target: str = "test_accuracy"
+    trials: int = 0
+    folds: int = 3
+    seed: int = 0
+    held_out: float = 0.5
+    calibration: float = 0.2
+    family_by: str = ""
+
+    def check(self) -> None:
+        """Raise if something cannot be.
+
+        Raises:
+            UsageError: It cannot.
+        """
+        if not 0.0 < self.held_out < 1.0:
+            raise ww.UsageError(f"the share {self.held_out} that is held out is not between 0 and 1")
+        if not 0.0 < self.calibration < 1.0:
+            raise ww.UsageError(f"the share {self.calibration} for calibration is not between 0 and 1")
+        if self.folds < 2:
+            raise ww.UsageError(f"{self.folds} folds: a cross-validation takes 2 or more")
+        if self.trials < 0:
+            raise ww.UsageError(f"{self.trials} trials: there are 0 or more")
+
+
+def fit_predictor(
+    zoo: ww.Zoo,
+    request: FitRequest,
+    *,
+    store: ww.Store | str | Path | None = None,
+    profile: str = "default",
+    registry: ww.Registry | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictor:
+    """Fit a predictor.
+
+    Args:
+        zoo: The networks; of each the last checkpoint counts.
+        request: What is fitted, and how.
+        store: Where metrics are, if features are metrics.
+        profile: Profile of these.
+        registry: Loaded plugins, if they are loaded already.
+        progress: Is told how many fits of the cross-validation are done, of how many.
+
+    Raises:
+        UsageError: The zoo has too few networks, or has not what is predicted or what features are made of, or all
+            networks have one result.
+        MissingExtraError: What the estimator needs is not installed.
+        PluginError: A feature set or the estimator failed.
+    """
+    request.check()
+    registry = registry or ww.load_plugins()
+    owned = ww.ready_estimator(registry, request.estimator)
+    measured = networks_with(zoo.last(), request.target)
+    features = ww.zoo_features(measured, request.features, store=store, profile=profile, registry=registry)
+    learned = learned_of(features, request.target, request.family_by)
+    _refuse_too_few(zoo, learned)
+    rng = np.random.default_rng([request.seed, 0])
+    groups = configurations_of(features.zoo)
+    out = _share_of(groups, request.held_out, rng)
+    seen = np.flatnonzero(~out)
+    calibrating = np.zeros(len(learned), bool)
+    calibrating[seen] = _share_of(groups[seen], request.calibration, rng)
+    training = part_of(learned, ~out & ~calibrating)
+    _refuse_too_small(training, request.folds, groups[~out & ~calibrating])
+    estimator, scores = searched(
+        owned.object,
+        training.features,
+        training.targets,
+        groups[~out & ~calibrating],
+        trials=request.trials,
+        folds=request.folds,
+        seed=request.seed,
+        progress=progress,
+    )
+    model = fitted(estimator, training.features, training.targets, request.seed)
+    calibration, held_out = part_of(learned, calibrating), part_of(learned, out)
+    return Predictor(
+        program=ww.__version__,
+        features=request.features,
+        feature_versions=features.versions,
+        names=features.names,
+        estimator=f"{owned.plugin}:{estimator.label}",
+        estimator_version=estimator.version,
+        target=request.target,
+        zoo=zoo.name,
+        data=_data_of(zoo),
+        tensors=zoo.tensors,
+        layout=zoo.layout,
+        family_by=request.family_by,
+        seed=request.seed,
+        trials=request.trials,
+        folds=request.folds,
+        fold_scores=scores,
+        training=training,
+        calibration=calibration,
+        calibrated=predictions_of(model, calibration.features, estimator),
+        held_out=held_out.networks,
+        held_out_score=agreement_of(predictions_of(model, held_out.features, estimator), held_out.targets),
+        fitted=model,
+        state=estimator.state(model),
+    )
+
+
+def networks_with(zoo: ww.Zoo, target: str) -> ww.Zoo:
+    """Return the checkpoints of which something was measured.
+
+    Raises:
+        UsageError: It was measured of none.
+    """
+    measured = zoo.results.get(target)
+    if measured is None or not np.isfinite(measured).any():
+        there = ", ".join(name for name, own in zoo.results.items() if np.isfinite(own).any())
+        raise ww.UsageError(f"zoo {zoo.name} has no {target!r}: it has {there or 'no result of any network'}")
+    return zoo.chosen(np.isfinite(measured))
+
+
+def learned_of(features: ww.ZooFeatures, target: str, family_by: str = "") -> Learned:
+    """Return features with what was measured, and the family of each network.
+
+    Raises:
+        UsageError: The zoo has no such hyperparameter.
+    """
+    zoo = features.zoo
+    families = np.full(len(zoo), "", object)
+    if family_by:
+        if family_by not in zoo.hyperparameters:
+            there = ", ".join(zoo.hyperparameters) or "none"
+            raise ww.UsageError(f"zoo {zoo.name} has no hyperparameter {family_by!r}: it has {there}")
+        families = np.array(list(map(str, zoo.hyperparameters[family_by].tolist())), object)
+    return Learned(zoo.networks, features.values, zoo.results[target], families)
+
+
+def part_of(learned: Learned, which: npt.NDArray[np.bool_]) -> Learned:
+    """Return some of the networks."""
+    return Learned(learned.networks[which], learned.features[which], learned.targets[which], learned.families[which])
+
+
+def configurations_of(zoo: ww.Zoo) -> npt.NDArray[np.int64]:
+    """Return which networks were trained with the same hyperparameters but for a seed, int64, shape (n,).
+
+    Where no hyperparameter is known, each network is one of its own.
+    """
+    columns = [own.tolist() for name, own in zoo.hyperparameters.items() if name not in SEEDS]
+    if not columns:
+        return np.arange(len(zoo), dtype=np.int64)
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(repr(own), len(numbers)) for own in zip(*columns, strict=True)], np.int64)
+
+
+def _share_of(groups: npt.NDArray[np.int64], share: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Choose groups at random, whole ones, until they hold this share of the networks."""
+    chosen: list[int] = []
+    wanted, count = share * len(groups), 0
+    sizes: dict[int, int] = dict(zip(*(own.tolist() for own in np.unique(groups, return_counts=True)), strict=True))
+    for group in rng.permutation(sorted(sizes)).tolist():
+        if count >= wanted:
+            break
+        chosen.append(group)
+        count += sizes[group]
+    return np.isin(groups, chosen)
+
+
+def _refuse_too_few(zoo: ww.Zoo, learned: Learned) -> None:
+    if len(learned) < FEWEST:
+        raise ww.UsageError(
+            f"zoo {zoo.name}: {len(learned)} networks have features and a result, and a predictor needs {FEWEST}"
+        )
+    if not np.ptp(learned.targets):
+        raise ww.UsageError(
+            f"zoo {zoo.name}: all {len(learned)} networks have the same result, {learned.targets[0]:g}: there is "
+            "nothing to learn"
+        )
+
+
+def _refuse_too_small(training: Learned, folds: int, groups: npt.NDArray[np.int64]) -> None:
+    if len(np.unique(groups)) < folds:
+        raise ww.UsageError(
+            f"{len(training)} networks are left to learn from, of {len(np.unique(groups))} configurations, and "
+            f"{folds} folds need as many: hold out fewer, or take fewer folds"
+        )
+
+
+def _data_of(zoo: ww.Zoo) -> str:
+    told: Any = zoo.hyperparameters.get("dataset")
+    names = sorted(set(map(str, told.tolist()))) if told is not None else []
+    return names[0] if len(names) == 1 else ""
