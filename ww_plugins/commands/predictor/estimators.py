@@ -1,0 +1,30 @@
+"""``ww predictor estimators``: by what a predictor may learn."""
+
+from __future__ import annotations
+
+import typer
+
+from ww_core.command import Output, Session, options
+
+
+def estimators(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
+    """List the estimators, with their options."""
+    answer = Output(as_json=as_json, as_csv=as_csv)
+    session: Session = ctx.obj
+    names = session.registry().estimators
+    rows = [
+        {
+            "estimator": names.display(owned, owned.name),
+            "version": owned.object.version,
+            "options": ", ".join(f"{own.name}={own.default}" for own in owned.object.parameters()),
+            "extra": owned.object.extra,
+            "description": owned.object.description,
+        }
+        for owned in sorted(names, key=lambda own: own.name)
+    ]
+    if answer.format == "json":
+        answer.json(rows)
+    elif answer.format == "csv":
+        answer.csv(rows)
+    else:
+        answer.table(rows, optional=["version", "options"])

@@ -1,0 +1,89 @@
+"""``ww predictor evaluate``: how well a predictor does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ww_core.command import Output, Session, options, say, store_location
+from ww_plugins.commands.predictor.telling import agreement_told, finite, lines_of_scores, scores_told
+
+PredictorFile = Annotated[Path, typer.Argument(metavar="FILE", help="A predictor, as `ww predictor fit` writes it.")]
+Confidence = Annotated[
+    float, typer.Option("--confidence", metavar="SHARE", help="Of the intervals: how often they hold.")
+]
+
+
+def evaluate(
+    ctx: typer.Context,
+    file: PredictorFile,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="ZOO",
+            callback=options.not_empty,
+            help="Another zoo.  [default: the networks that were held out]",
+            show_default=False,
+        ),
+    ] = None,
+    confidence: Confidence = 0.9,
+    profile: options.Profile = "default",
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Tell how well a predictor does.
+
+    Without --on it is what the predictor said of the networks that were held out when it was fitted.
+    """
+    from ww_plugins.predictors.evaluating import evaluated
+    from ww_plugins.predictors.file import read_predictor
+    from ww_plugins.predictors.intervals import check_confidence
+    from ww_plugins.zoos.finding import find_zoo
+
+    answer = Output(as_json=as_json)
+    check_confidence(confidence)
+    session: Session = ctx.obj
+    registry = session.registry()
+    predictor = read_predictor(file, registry)
+    if on is None:
+        if answer.format == "json":
+            answer.json(scores_told(predictor))
+        else:
+            for line in lines_of_scores(predictor):
+                answer.line(line)
+        return
+    place = store_location(store)
+    found = find_zoo(on, place)
+    for note in found.notes:
+        say(f"note: {note}")
+    told = evaluated(
+        predictor, found, confidence=confidence, store=place, profile=profile, registry=registry
+    )
+    if told.seen:
+        say(f"note: {told.seen} networks that the predictor has seen are left out")
+    if answer.format == "json":
+        answer.json(
+            {
+                "zoo": found.name,
+                "target": predictor.target,
+                **agreement_told(told.agreement),
+                "confidence": confidence,
+                "coverage": told.coverage,
+                "mean_width": finite(told.mean_width),
+                "outside": told.outside,
+                "seen": told.seen,
+            }
+        )
+        return
+    own = told.agreement
+    answer.line(
+        f"on {own.networks} networks of {found.name}: r2 {own.r2:.4g}, mse {own.mse:.4g}, mad {own.mad:.4g}, "
+        f"kendall_tau {own.kendall_tau:.4g}"
+    )
+    answer.line(
+        f"intervals of {confidence:.0%} hold for {told.coverage:.1%}, mean width {told.mean_width:.3g}; "
+        f"{told.outside:.1%} are unlike the networks that it learned from"
+    )

@@ -1,0 +1,110 @@
+"""``ww predictor fit``: learn from a zoo what its networks' weights say of their accuracy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import ww_core as ww
+from ww_core.command import Output, Session, options, say, store_location
+from ww_plugins.commands.predictor.telling import lines_of_scores, scores_told
+
+
+def fit(
+    ctx: typer.Context,
+    zoo: Annotated[
+        str,
+        typer.Argument(metavar="ZOO", help="A folder, or the name of a zoo in the store.", callback=options.not_empty),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The predictor.")],
+    features: Annotated[
+        str,
+        typer.Option(
+            "--features",
+            metavar="SPEC",
+            callback=options.not_empty,
+            help="Feature sets and metrics with + between them: `ww zoo feature-sets` lists them.",
+        ),
+    ] = "statistics",
+    estimator: Annotated[
+        str,
+        typer.Option(
+            "--estimator",
+            metavar="NAME",
+            callback=options.not_empty,
+            help="With options, as gbm[trees=300]: `ww predictor estimators` lists them.",
+        ),
+    ] = "gbm",
+    target: Annotated[
+        str, typer.Option("--target", metavar="RESULT", callback=options.not_empty, help="What is predicted.")
+    ] = "test_accuracy",
+    trials: Annotated[
+        int, typer.Option("--trials", min=0, metavar="N", help="Options that are tried, drawn from their ranges.")
+    ] = 0,
+    folds: Annotated[int, typer.Option("--folds", min=2, metavar="K", help="Of the cross-validation.")] = 3,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="From which everything random is made.")] = 0,
+    held_out: Annotated[
+        float, typer.Option("--held-out", metavar="SHARE", help="Share of the networks that are held out.")
+    ] = 0.5,
+    calibration: Annotated[
+        float, typer.Option("--calibration", metavar="SHARE", help="Share of the others that intervals come from.")
+    ] = 0.2,
+    families: Annotated[
+        str,
+        typer.Option(
+            "--families",
+            metavar="HYPERPARAMETER",
+            callback=options.not_empty,
+            help="Intervals for each of its values, as for each optimizer.",
+        ),
+    ] = "",
+    profile: options.Profile = "default",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Fit a predictor on a zoo.
+
+    Half of the networks are held out; what the predictor says of them is printed.
+    """
+    from ww_core.command.progress import counter
+    from ww_plugins.predictors.file import check_place, digest_of, write_predictor
+    from ww_plugins.predictors.fitting import FitRequest, fit_predictor
+    from ww_plugins.zoos.finding import find_zoo
+
+    answer = Output(as_json=as_json)
+    request = FitRequest(
+        features=features,
+        estimator=estimator,
+        target=target,
+        trials=trials,
+        folds=folds,
+        seed=seed,
+        held_out=held_out,
+        calibration=calibration,
+        family_by=families,
+    )
+    request.check()
+    check_place(out, replace=force)
+    session: Session = ctx.obj
+    registry = session.registry()
+    ww.ready_estimator(registry, estimator)
+    place = store_location(store)
+    found = find_zoo(zoo, place)
+    for note in found.notes:
+        say(f"note: {note}")
+    with counter("fits") as show:
+        predictor = fit_predictor(found, request, store=place, profile=profile, registry=registry, progress=show)
+    size = write_predictor(predictor, out, replace=force)
+    told = scores_told(predictor) | {"file": str(out), "bytes": size, "digest": digest_of(predictor)}
+    if answer.format == "json":
+        answer.json(told)
+        return
+    answer.line(
+        f"{out}: {predictor.target} from {len(predictor.names)} features ({predictor.features}) by "
+        f"{predictor.estimator.partition(':')[2]}, learned from {len(predictor.training)} networks of {predictor.zoo}"
+    )
+    for line in lines_of_scores(predictor):
+        answer.line(line)

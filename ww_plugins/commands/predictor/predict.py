@@ -1,0 +1,133 @@
+"""``ww predictor predict``: what the weights of a network suggest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import ww_core as ww
+from ww_core.command import Output, Session, options, say, store_location
+from ww_plugins.commands.predictor.evaluate import Confidence, PredictorFile
+from ww_plugins.commands.predictor.telling import finite
+
+if TYPE_CHECKING:
+    from ww_plugins.predictors.predicting import Estimate
+    from ww_plugins.predictors.predictor import Predictor
+
+
+def predict(
+    ctx: typer.Context,
+    file: PredictorFile,
+    networks: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Files of networks, in any format.")],
+    confidence: Confidence = 0.9,
+    rate: Annotated[
+        float,
+        typer.Option("--rate", metavar="SHARE", help="Share of networks of the zoo's kind that may be taken for others."),
+    ] = 0.01,
+    family: Annotated[
+        str,
+        typer.Option(
+            "--family", metavar="NAME", callback=options.not_empty, help="The family that the networks are of."
+        ),
+    ] = "",
+    record: Annotated[
+        str | None,
+        typer.Option(
+            "--record",
+            metavar="MODEL[@VERSION]",
+            callback=options.not_empty,
+            help="Store what is predicted as a score of this model; of one network.",
+        ),
+    ] = None,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """Predict a number of networks from their weights.
+
+    It says where the true one is, with the confidence, and warns of a network unlike those it learned from.
+    """
+    from ww_plugins.predictors.file import digest_of, read_predictor
+    from ww_plugins.predictors.intervals import check_confidence
+    from ww_plugins.predictors.predicting import estimated
+    from ww_plugins.predictors.reach import check_rate
+
+    answer = Output(as_json=as_json, as_csv=as_csv)
+    check_confidence(confidence)
+    check_rate(rate)
+    if record is not None and len(networks) > 1:
+        raise ww.UsageError(f"--record {record} takes one network, and {len(networks)} are given")
+    session: Session = ctx.obj
+    registry = session.registry()
+    predictor = read_predictor(file, registry)
+    digest = digest_of(predictor)
+    estimates = [
+        estimated(predictor, own, confidence=confidence, rate=rate, family=family, registry=registry)
+        for own in networks
+    ]
+    for estimate in estimates:
+        for reason in estimate.reach.reasons:
+            say(f"warning: {estimate.network}: {reason}")
+    rows = [_row(own, predictor, digest) for own in estimates]
+    if answer.format == "json":
+        answer.json([row | _more(own) for row, own in zip(rows, estimates, strict=True)])
+    elif answer.format == "csv":
+        answer.csv(rows)
+    else:
+        answer.table(rows)
+    if record is not None:
+        _record(estimates[0], predictor, digest, record, store_location(store))
+
+
+def _row(estimate: Estimate, predictor: Predictor, digest: str) -> dict[str, Any]:
+    return {
+        "network": estimate.network,
+        "target": predictor.target,
+        "value": estimate.value,
+        "low": finite(estimate.interval.low),
+        "high": finite(estimate.interval.high),
+        "confidence": estimate.interval.confidence,
+        "inside": estimate.reach.inside,
+        "p_value": estimate.reach.p_value,
+        "source": f"predictor:{digest[:16]}",
+    }
+
+
+def _more(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "nearest": [
+            {"network": own.network, "distance": finite(own.distance), "result": own.target}
+            for own in estimate.reach.nearest
+        ],
+        "reasons": list(estimate.reach.reasons),
+    }
+
+
+def _record(estimate: Estimate, predictor: Predictor, digest: str, name: str, place: str) -> None:
+    """Store an estimate as a score.
+
+    Raises:
+        UsageError: The network is unlike those that the predictor learned from.
+        WWError: The store has no such model, or cannot be written.
+    """
+    if not estimate.reach.inside:
+        raise ww.UsageError(
+            f"{estimate.network} is unlike the networks that the predictor learned from: its number is not stored"
+        )
+    model, _, version = name.partition("@")
+    own = estimate.interval
+    with ww.open_store(place) as store:
+        score = ww.Score(
+            model=model,
+            name=predictor.target,
+            dataset=predictor.data,
+            value=estimate.value,
+            source=f"predictor:{digest[:16]}",
+            version=version,
+            better="higher" if predictor.target.endswith("accuracy") else "lower",
+            low=min(own.low, estimate.value),
+            high=max(own.high, estimate.value),
+        )
+        store.add_scores([score], correct=True)
+    say(f"{name}: stored as a score from predictor:{digest[:16]}")
