@@ -16,8 +16,6 @@ from ww_plugins.predictors.reach import p_values_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy.typing as npt
-
     from ww_plugins.predictors.predictor import Agreement, Predictor
 
 

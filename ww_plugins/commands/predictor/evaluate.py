@@ -59,9 +59,7 @@ def evaluate(
     found = find_zoo(on, place)
     for note in found.notes:
         say(f"note: {note}")
-    told = evaluated(
-        predictor, found, confidence=confidence, store=place, profile=profile, registry=registry
-    )
+    told = evaluated(predictor, found, confidence=confidence, store=place, profile=profile, registry=registry)
     if told.seen:
         say(f"note: {told.seen} networks that the predictor has seen are left out")
     if answer.format == "json":

@@ -9,48 +9,32 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_plugins.commands.predictor.requests import (
+    Calibration,
+    Estimator,
+    Features,
+    Folds,
+    HeldOut,
+    Seed,
+    Target,
+    Trials,
+    ZooName,
+)
 from ww_plugins.commands.predictor.telling import lines_of_scores, scores_told
 
 
 def fit(
     ctx: typer.Context,
-    zoo: Annotated[
-        str,
-        typer.Argument(metavar="ZOO", help="A folder, or the name of a zoo in the store.", callback=options.not_empty),
-    ],
+    zoo: ZooName,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The predictor.")],
-    features: Annotated[
-        str,
-        typer.Option(
-            "--features",
-            metavar="SPEC",
-            callback=options.not_empty,
-            help="Feature sets and metrics with + between them: `ww zoo feature-sets` lists them.",
-        ),
-    ] = "statistics",
-    estimator: Annotated[
-        str,
-        typer.Option(
-            "--estimator",
-            metavar="NAME",
-            callback=options.not_empty,
-            help="With options, as gbm[trees=300]: `ww predictor estimators` lists them.",
-        ),
-    ] = "gbm",
-    target: Annotated[
-        str, typer.Option("--target", metavar="RESULT", callback=options.not_empty, help="What is predicted.")
-    ] = "test_accuracy",
-    trials: Annotated[
-        int, typer.Option("--trials", min=0, metavar="N", help="Options that are tried, drawn from their ranges.")
-    ] = 0,
-    folds: Annotated[int, typer.Option("--folds", min=2, metavar="K", help="Of the cross-validation.")] = 3,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="From which everything random is made.")] = 0,
-    held_out: Annotated[
-        float, typer.Option("--held-out", metavar="SHARE", help="Share of the networks that are held out.")
-    ] = 0.5,
-    calibration: Annotated[
-        float, typer.Option("--calibration", metavar="SHARE", help="Share of the others that intervals come from.")
-    ] = 0.2,
+    features: Features = "statistics",
+    estimator: Estimator = "gbm",
+    target: Target = "test_accuracy",
+    trials: Trials = 0,
+    folds: Folds = 3,
+    seed: Seed = 0,
+    held_out: HeldOut = 0.5,
+    calibration: Calibration = 0.2,
     families: Annotated[
         str,
         typer.Option(

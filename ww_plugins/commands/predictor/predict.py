@@ -23,7 +23,9 @@ def predict(
     confidence: Confidence = 0.9,
     rate: Annotated[
         float,
-        typer.Option("--rate", metavar="SHARE", help="Share of networks of the zoo's kind that may be taken for others."),
+        typer.Option(
+            "--rate", metavar="SHARE", help="Share of networks of the zoo's kind that may be taken for others."
+        ),
     ] = 0.01,
     family: Annotated[
         str,

@@ -1,0 +1,44 @@
+"""Options by which commands say what is fitted, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ww_core.command import options
+
+ZooName = Annotated[
+    str,
+    typer.Argument(metavar="ZOO", help="A folder, or the name of a zoo in the store.", callback=options.not_empty),
+]
+Features = Annotated[
+    str,
+    typer.Option(
+        "--features",
+        metavar="SPEC",
+        callback=options.not_empty,
+        help="Feature sets and metrics with + between them: `ww zoo feature-sets` lists them.",
+    ),
+]
+Estimator = Annotated[
+    str,
+    typer.Option(
+        "--estimator",
+        metavar="NAME",
+        callback=options.not_empty,
+        help="With options, as gbm[trees=300]: `ww predictor estimators` lists them.",
+    ),
+]
+Target = Annotated[
+    str, typer.Option("--target", metavar="RESULT", callback=options.not_empty, help="What is predicted.")
+]
+Trials = Annotated[
+    int, typer.Option("--trials", min=0, metavar="N", help="How often options are drawn from the estimator's ranges.")
+]
+Folds = Annotated[int, typer.Option("--folds", min=2, metavar="K", help="Of the cross-validation.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="From which everything random is made.")]
+HeldOut = Annotated[float, typer.Option("--held-out", metavar="SHARE", help="Share of the networks that are held out.")]
+Calibration = Annotated[
+    float, typer.Option("--calibration", metavar="SHARE", help="Share of the others that intervals come from.")
+]
