@@ -64,7 +64,7 @@ def evaluated(
     """
     measured = networks_with(zoo.last(), predictor.target)
     found = ww.zoo_features(measured, predictor.features, store=store, profile=profile, registry=registry)
-    refuse_other_features(predictor, found)
+    predictor.check_features(found)
     known = {row.tobytes() for own in (predictor.training, predictor.calibration) for row in own.features}
     new = np.array([row.tobytes() not in known for row in found.values])
     if not new.any():
@@ -79,30 +79,3 @@ def evaluated(
         outside=float(np.mean(p_values_of(features, predictor) <= rate)),
         seen=int(np.sum(~new)),
     )
-
-
-def refuse_other_features(predictor: Predictor, found: ww.ZooFeatures) -> None:
-    """Raise if features are not those that a predictor learned from.
-
-    Names of layers may be others: a feature is known by its place, and by what stands behind its layer's name.
-
-    Raises:
-        UsageError: They are.
-    """
-    own, wanted = tuple(map(_ending, found.names)), tuple(map(_ending, predictor.names))
-    if own == wanted:
-        return
-    if len(own) != len(wanted):
-        raise ww.UsageError(
-            f"zoo {found.zoo.name}: its networks have {len(own)} features {predictor.features!r}, and the predictor "
-            f"learned from {len(wanted)}, of networks of zoo {predictor.zoo}: their layers are others"
-        )
-    place = next(at for at, pair in enumerate(zip(own, wanted, strict=True)) if pair[0] != pair[1])
-    raise ww.UsageError(
-        f"zoo {found.zoo.name}: feature {place + 1} is {found.names[place]!r}, where the predictor learned from "
-        f"{predictor.names[place]!r}: the networks have other layers"
-    )
-
-
-def _ending(name: str) -> str:
-    return name.rpartition("/")[2]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ww_core as ww
-from ww_plugins.predictors.evaluating import refuse_other_features
 from ww_plugins.predictors.intervals import interval_of
 from ww_plugins.predictors.reach import reach_of
 from ww_plugins.predictors.reading import network_of
@@ -61,7 +60,7 @@ def estimated(
     registry = registry or ww.load_plugins()
     network = network_of(source, predictor, registry)
     found = ww.zoo_features(network, predictor.features, registry=registry)
-    refuse_other_features(predictor, found)
+    predictor.check_features(found)
     value = float(predictor.predict(found.values)[0])
     return Estimate(
         network=str(source),

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import ww_core as ww
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-    import ww_core as ww
 
 FORMAT = 1
 """The format of the file. A file of a newer one is refused."""
@@ -114,3 +114,29 @@ class Predictor:
         import numpy as np
 
         return np.asarray(self.fitted.predict(features), np.float64)
+
+    def check_features(self, found: ww.ZooFeatures) -> None:
+        """Raise if features are not those that it learned from.
+
+        Names of layers may be others: a feature is known by its place, and by what stands behind its layer's name.
+
+        Raises:
+            UsageError: They are.
+        """
+        own, wanted = tuple(map(_ending, found.names)), tuple(map(_ending, self.names))
+        if own == wanted:
+            return
+        if len(own) != len(wanted):
+            raise ww.UsageError(
+                f"{found.zoo.name}: {len(own)} features {self.features!r} come of it, and the predictor learned from "
+                f"{len(wanted)}, of networks of zoo {self.zoo}: the layers are others"
+            )
+        place = next(at for at, pair in enumerate(zip(own, wanted, strict=True)) if pair[0] != pair[1])
+        raise ww.UsageError(
+            f"{found.zoo.name}: feature {place + 1} is {found.names[place]!r}, where the predictor learned from "
+            f"{self.names[place]!r}, of networks of zoo {self.zoo}: the layers are others"
+        )
+
+
+def _ending(name: str) -> str:
+    return name.rpartition("/")[2]

@@ -9,7 +9,6 @@ import numpy as np
 
 import ww_core as ww
 from ww_plugins.predictors.agreement import agreement_of
-from ww_plugins.predictors.evaluating import refuse_other_features
 from ww_plugins.predictors.fitting import fit_predictor
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def transferred(
             progress(number + 1, len(zoos))
     for predictor in predictors:
         for features in tested:
-            refuse_other_features(predictor, features)
+            predictor.check_features(features)
     return [
         Transfer(
             own.zoo,
