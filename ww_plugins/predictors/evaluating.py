@@ -16,14 +16,21 @@ from ww_plugins.predictors.reach import p_values_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from ww_plugins.predictors.predictor import Agreement, Predictor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How a predictor does on a zoo.
+    """How a predictor does on a zoo. Arrays have shape (n,), float64, in the order of the networks.
 
     Attributes:
+        zoo: The networks that were predicted.
+        predictions: What it says of each.
+        targets: What was measured.
+        low: Lower end of the interval of each.
+        high: Upper end.
         agreement: Predictions against what was measured.
         coverage: Share of the networks whose result is in the interval.
         mean_width: Mean width of the intervals; infinite where one is.
@@ -31,6 +38,11 @@ class Evaluation:
         seen: How many networks were left out, as the predictor was made with them.
     """
 
+    zoo: ww.Zoo
+    predictions: npt.NDArray[np.float64]
+    targets: npt.NDArray[np.float64]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
     agreement: Agreement
     coverage: float
     mean_width: float
@@ -73,6 +85,11 @@ def evaluated(
     predictions = predictor.predict(features)
     low, high = intervals_of(predictions, predictor, confidence)
     return Evaluation(
+        zoo=found.zoo.chosen(new),
+        predictions=predictions,
+        targets=targets,
+        low=low,
+        high=high,
         agreement=agreement_of(predictions, targets),
         coverage=float(np.mean((low <= targets) & (targets <= high))),
         mean_width=float(np.mean(high - low)),

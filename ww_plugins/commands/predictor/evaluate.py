@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
 from ww_plugins.commands.predictor.telling import agreement_told, finite, lines_of_scores, scores_told
 
@@ -30,6 +31,10 @@ def evaluate(
         ),
     ] = None,
     confidence: Confidence = 0.9,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="With --on, draw predictions into FILE: .png, .svg or .pdf."),
+    ] = None,
     profile: options.Profile = "default",
     store: options.Store = None,
     as_json: options.AsJson = False,
@@ -38,6 +43,7 @@ def evaluate(
 
     Without --on it is what the predictor said of the networks that were held out when it was fitted.
     """
+    from ww_core.command.picture import check_plot
     from ww_plugins.predictors.evaluating import evaluated
     from ww_plugins.predictors.file import read_predictor
     from ww_plugins.predictors.intervals import check_confidence
@@ -45,6 +51,10 @@ def evaluate(
 
     answer = Output(as_json=as_json)
     check_confidence(confidence)
+    if plot is not None and on is None:
+        raise ww.UsageError(f"--plot {plot} draws the networks of a zoo: name it by --on")
+    if plot is not None:
+        check_plot(plot)
     session: Session = ctx.obj
     registry = session.registry()
     predictor = read_predictor(file, registry)
@@ -62,6 +72,10 @@ def evaluate(
     told = evaluated(predictor, found, confidence=confidence, store=place, profile=profile, registry=registry)
     if told.seen:
         say(f"note: {told.seen} networks that the predictor has seen are left out")
+    if plot is not None:
+        from ww_plugins.commands.predictor.picture import draw
+
+        draw(predictor, told, confidence, plot)
     if answer.format == "json":
         answer.json(
             {

@@ -45,7 +45,7 @@ def draw(zoo: ww.Zoo, file: Path) -> None:
         raise ww.UsageError(f"zoo {zoo.name}: no network has a test accuracy that could be drawn")
     figure = Figure(figsize=(10.0, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    groups = _groups(zoo)
+    groups = groups_of(zoo)
     colors = [COLORS[number % len(COLORS)] for number in range(len(groups))]
     _draw_histogram(left, test, groups, colors, chance_of(zoo))
     train = zoo.results.get("train_accuracy")
@@ -76,7 +76,7 @@ def _draw_histogram(
     axes.set_xlim(0.0, top)
     axes.set_xlabel("test accuracy")
     axes.set_ylabel("networks")
-    _grid(axes)
+    draw_grid(axes)
     if chance is not None:
         axes.axvline(chance, color="#444444", linewidth=1.0, linestyle="--", label="chance")
 
@@ -96,15 +96,16 @@ def _draw_train_and_test(
     axes.set_ylim(0, 1.01)
     axes.set_xlabel("train accuracy")
     axes.set_ylabel("test accuracy")
-    _grid(axes)
+    draw_grid(axes)
 
 
-def _grid(axes: Axes) -> None:
+def draw_grid(axes: Axes) -> None:
+    """Draw pale lines behind the points."""
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def _groups(zoo: ww.Zoo) -> dict[str, npt.NDArray[np.bool_]]:
+def groups_of(zoo: ww.Zoo) -> dict[str, npt.NDArray[np.bool_]]:
     """Return which networks have which optimizer; all in one group, where that is not told, or there are too many."""
     told = zoo.hyperparameters.get(GROUPED_BY)
     names = sorted(set(told.tolist())) if told is not None and told.dtype.kind == "O" else []

@@ -1,0 +1,62 @@
+"""The picture of ``ww predictor evaluate``: what was predicted against what was measured. It needs the extra ``plot``.
+
+It is figure 4 of the paper on the Small CNN Zoo (arXiv:2002.11448), with the intervals.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ww_core.command import printable
+from ww_core.command.picture import save_plot
+from ww_plugins.commands.plot.esd import COLORS
+from ww_plugins.commands.zoo.picture import draw_grid, groups_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ww_plugins.predictors.evaluating import Evaluation
+    from ww_plugins.predictors.predictor import Predictor
+
+MOST_INTERVALS = 400
+"""Networks whose intervals are drawn; with more there is nothing to see."""
+
+
+def draw(predictor: Predictor, told: Evaluation, confidence: float, file: Path) -> None:
+    """Draw predictions against what was measured, colours by optimizer, with a line where both are equal.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.6, 5.4), layout="constrained")
+    axes = figure.subplots()
+    if len(told.targets) <= MOST_INTERVALS and np.isfinite(told.high - told.low).all():
+        axes.vlines(told.targets, told.low, told.high, color="#bbbbbb", linewidth=0.5, zorder=1)
+    size = float(np.clip(400.0 / np.sqrt(len(told.targets)), 1.0, 14.0))
+    groups = groups_of(told.zoo)
+    for number, (name, own) in enumerate(groups.items()):
+        color = COLORS[number % len(COLORS)]
+        axes.scatter(told.targets[own], told.predictions[own], s=size, color=color, alpha=0.6, linewidths=0, label=name)
+    ends = [
+        float(min(told.targets.min(), told.predictions.min())),
+        float(max(told.targets.max(), told.predictions.max())),
+    ]
+    axes.plot(ends, ends, color="#666666", linewidth=0.8, linestyle=":")
+    axes.set_xlabel(f"measured {printable(predictor.target).replace('_', ' ')}", parse_math=False)
+    axes.set_ylabel("predicted")
+    draw_grid(axes)
+    if len(groups) > 1:
+        for text in axes.legend(fontsize=8, frameon=False, loc="upper left", markerscale=2).get_texts():
+            text.set_parse_math(False)  # a name is no formula, whatever dollars it has
+    own = told.agreement
+    axes.set_title(
+        f"{printable(predictor.zoo)[:30]} on {printable(told.zoo.name)[:30]}: {own.networks:,} networks\n"
+        f"R2 {own.r2:.3f}, tau {own.kendall_tau:.3f}; {confidence:.0%} intervals hold for {told.coverage:.1%}",
+        fontsize=10,
+        parse_math=False,
+    )
+    save_plot(figure, file)
