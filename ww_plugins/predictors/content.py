@@ -58,8 +58,9 @@ def told_of(predictor: Predictor) -> dict[str, Any]:
 def arrays_of(predictor: Predictor) -> dict[str, npt.NDArray[Any]]:
     """Return its arrays by their names in the file."""
     own = {f"{kind}/{part}": getattr(getattr(predictor, kind), part) for kind in _LEARNED for part in _PARTS}
-    state = {STATE + name: np.asarray(values) for name, values in (predictor.state or {}).items()}
-    return {**own, "calibrated": predictor.calibrated, "held_out": predictor.held_out, **state}
+    state = {STATE + name: values for name, values in (predictor.state or {}).items()}
+    found = {**own, "calibrated": predictor.calibrated, "held_out": predictor.held_out, **state}
+    return {name: _native(np.asarray(values)) for name, values in found.items()}
 
 
 def predictor_of(
@@ -77,6 +78,10 @@ def predictor_of(
         CorruptFileError: Something has another type or size than it should, or parts contradict each other.
     """
     return _Reading(label).predictor(told, arrays, fitted)
+
+
+def _native(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def _score_told(score: Agreement) -> dict[str, Any]:
