@@ -43,8 +43,8 @@ def network_of(
         layout: In which order the axes of weights are stored, of a loader that has this option.
 
     Returns:
-        A zoo of one checkpoint: its numbers as they are stored, float32 or, where one tensor is, float64, shape
-        (1, parameters), in the layout and in the order of the predictor's zoo.
+        A zoo of one checkpoint, with the warnings of the loader as notes: its numbers as they are stored, float32 or,
+        where one tensor is, float64, shape (1, parameters), in the layout and in the order of the predictor's zoo.
 
     Raises:
         UsageError: The network has other layers; the message names the first that differs, and both shapes.
@@ -188,7 +188,7 @@ def _zoo(
                 raise ww.SourceError(f"{named}: {quoted(spec.name)} holds what is no finite number: did it diverge?")
             row[0, tensor.start : tensor.stop] = own.reshape(-1)
     one = np.zeros(1, np.int64)
-    return ww.Zoo(named, tensors, layout, row, one, one, one)
+    return ww.Zoo(named, tensors, layout, row, one, one, one, notes=checkpoint.warnings)
 
 
 def _as_stored(numbers: npt.NDArray[Any], tensor: ww.ZooTensor, layout: str) -> npt.NDArray[Any]:
