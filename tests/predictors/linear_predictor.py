@@ -50,6 +50,16 @@ class Kept(Again):
 
 
 @dataclass(frozen=True)
+class Loose(Kept):
+    """Takes whatever else is kept."""
+
+    name = "loose"
+
+    def from_state(self, state, columns):
+        return Line(state["slope"], state["base"][()])
+
+
+@dataclass(frozen=True)
 class Newer(Kept):
     version = "2"
 

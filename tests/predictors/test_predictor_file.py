@@ -9,6 +9,9 @@ from dataclasses import fields, replace
 import linear_predictor
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hypothesis_numpy
 from linear_predictor import Again, Kept, Newer, predictor_for, registry_of
 
 import ww_core as ww
@@ -90,6 +93,25 @@ def test_what_is_written_is_read(registry, path, name):
     features = np.random.default_rng(5).standard_normal((7, 3))
     np.testing.assert_allclose(read.predict(features), predictor.predict(features), rtol=1e-12)
     assert digest_of_predictor(read) == digest_of_predictor(predictor)
+
+
+KEPT_DTYPES = st.sampled_from(["?", "i1", "u2", "i4", ">i4", "u8", "f2", "f4", ">f4", "f8"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(more=hypothesis_numpy.arrays(KEPT_DTYPES, hypothesis_numpy.array_shapes(min_dims=0, max_dims=4, min_side=0)))
+def test_whatever_an_estimator_keeps_comes_back_bit_for_bit(tmp_path_factory, more):
+    path = tmp_path_factory.mktemp("kept") / "p"
+    predictor = predictor_for(LOOSE, "loose")
+    predictor = replace(predictor, state={**predictor.state, "more": more})
+    write_predictor(predictor, path)
+    read = read_predictor(path, LOOSE).state["more"]
+    assert read.shape == more.shape
+    assert read.dtype == more.dtype.newbyteorder("=")
+    assert read.tobytes() == more.astype(read.dtype).tobytes()
+
+
+LOOSE = registry_of(linear_predictor.Loose())
 
 
 def test_one_predictor_is_always_the_same_bytes(registry, tmp_path):
@@ -248,6 +270,13 @@ def test_what_was_kept_contradicts_itself(registry, path):
     predictor = predictor_for(registry)
     write_predictor(replace(predictor, state={**predictor.state, "slope": np.zeros(2)}), path)
     assert "the slope has another number of columns" in refused(path, registry, ww.CorruptFileError)
+
+
+@pytest.mark.parametrize("base", [np.zeros(0), np.full((), np.nan), np.zeros((10, 1)), np.zeros(4)])
+def test_what_was_kept_fails_where_it_is_asked(registry, path, base):
+    predictor = predictor_for(registry)
+    write_predictor(replace(predictor, state={**predictor.state, "base": base}), path)
+    refused(path, registry, ww.CorruptFileError)
 
 
 def test_predictions_that_are_not_those_in_the_file(registry, path):

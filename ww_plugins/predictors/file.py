@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from ww_plugins.predictors.predictor import FORMAT, Predictor
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -140,19 +141,33 @@ def _fitted(own: Mapping[str, Any], label: str, registry: ww.Registry) -> ww.Fit
             f"{label}: {_other_version('estimator', own['estimator'], own['estimator_version'], installed)}: "
             f"{_remedy(own['program'])}"
         )
-    with ww.estimator_at_work(estimator):
-        if own["state"] is None:
-            estimator.object.check()
-            training = own["training"]
-            learned: ww.Fitted = estimator.object.fit(training.features, training.targets, own["seed"])
-            return learned
+    state = own["state"]
+    with _at_work(estimator, state, label):
+        if state is not None:
+            kept: ww.Fitted = estimator.object.from_state(state, len(own["names"]))
+            return kept
+        estimator.object.check()
+        learned: ww.Fitted = estimator.object.fit(own["training"].features, own["training"].targets, own["seed"])
+        return learned
+
+
+@contextlib.contextmanager
+def _at_work(estimator: Any, state: object, label: str) -> Iterator[None]:
+    """Let an estimator work on what a file says: where it fails by what it kept, the file is to blame.
+
+    Raises:
+        CorruptFileError: It kept something, and failed.
+        MissingExtraError: What it needs is not installed.
+        PluginError: It kept nothing, and failed.
+    """
     try:
         with ww.estimator_at_work(estimator):
-            kept: ww.Fitted = estimator.object.from_state(own["state"], len(own["names"]))
-            return kept
+            yield
     except ww.MissingExtraError:
         raise
     except ww.WWError as error:
+        if state is None:
+            raise
         raise ww.CorruptFileError(f"{label}: what its estimator kept cannot be: {error}") from error
 
 
@@ -211,7 +226,7 @@ def _check_predictions(predictor: Predictor, label: str, registry: ww.Registry) 
     """
     if not len(predictor.calibration):
         return
-    with ww.estimator_at_work(_estimator(predictor.estimator, label, registry)):
+    with _at_work(_estimator(predictor.estimator, label, registry), predictor.state, label):
         found = predictor.predict(predictor.calibration.features)
     if found.shape != predictor.calibrated.shape:
         raise ww.CorruptFileError(f"{label}: its estimator makes {list(found.shape)} predictions of the networks in it")
