@@ -75,7 +75,6 @@ if TYPE_CHECKING:
     from ww_core.plugins.hookspecs import API_VERSION
     from ww_core.plugins.markers import hookimpl
     from ww_core.plugins.registry import Registry
-    from ww_core.plugins.variants import ready_estimator
     from ww_core.store.store import Store, open_store
     from ww_core.use_cases.analysis_command import analysis_command
     from ww_core.use_cases.analyze import analyze
@@ -84,12 +83,14 @@ if TYPE_CHECKING:
     from ww_core.use_cases.check import check
     from ww_core.use_cases.describe import describe
     from ww_core.use_cases.diff import diff
+    from ww_core.use_cases.estimators import configured_estimator, estimator_at_work, ready_estimator
     from ww_core.use_cases.export import export, export_folder
     from ww_core.use_cases.history import history
     from ww_core.use_cases.import_folder import import_folder
     from ww_core.use_cases.import_table import ImportReport, import_table
     from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.open_checkpoint import open_checkpoint
+    from ww_core.use_cases.output_files import new_output, output_place
     from ww_core.use_cases.regressions import regressions
     from ww_core.use_cases.scores import import_scores
     from ww_core.use_cases.sql import sql
@@ -159,7 +160,6 @@ _HOMES = {
     "ww_core.plugins.hookspecs": ["API_VERSION"],
     "ww_core.plugins.markers": ["hookimpl"],
     "ww_core.plugins.registry": ["Registry"],
-    "ww_core.plugins.variants": ["ready_estimator"],
     "ww_core.store.store": ["Store", "open_store"],
     "ww_core.use_cases.analysis_command": ["analysis_command"],
     "ww_core.use_cases.analyze": ["analyze"],
@@ -168,12 +168,14 @@ _HOMES = {
     "ww_core.use_cases.check": ["check"],
     "ww_core.use_cases.describe": ["describe"],
     "ww_core.use_cases.diff": ["diff"],
+    "ww_core.use_cases.estimators": ["configured_estimator", "estimator_at_work", "ready_estimator"],
     "ww_core.use_cases.export": ["export", "export_folder"],
     "ww_core.use_cases.history": ["history"],
     "ww_core.use_cases.import_folder": ["import_folder"],
     "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
     "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.open_checkpoint": ["open_checkpoint"],
+    "ww_core.use_cases.output_files": ["new_output", "output_place"],
     "ww_core.use_cases.regressions": ["regressions"],
     "ww_core.use_cases.sql": ["sql"],
     "ww_core.use_cases.scores": ["import_scores"],
@@ -281,8 +283,10 @@ __all__ = [
     "check",
     "choose_layers",
     "column",
+    "configured_estimator",
     "describe",
     "diff",
+    "estimator_at_work",
     "export",
     "export_folder",
     "features_place",
@@ -294,9 +298,11 @@ __all__ = [
     "leaderboard",
     "load_plugins",
     "metric",
+    "new_output",
     "on_other_weights",
     "open_checkpoint",
     "open_store",
+    "output_place",
     "quantity",
     "ready_estimator",
     "regressions",

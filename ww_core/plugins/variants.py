@@ -12,7 +12,6 @@ from ww_core.plugins.isolation import all_but_interrupts, sentence_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.device import Device
-    from ww_core.contracts.estimator import Estimator
     from ww_core.contracts.executor import Executor
     from ww_core.contracts.variant import Variant
     from ww_core.domain.parameter import Parameter
@@ -85,21 +84,8 @@ def ready_executor(registry: Registry, spec: str) -> Owned[Executor]:
     return owned
 
 
-def ready_estimator(registry: Registry, spec: str) -> Owned[Estimator]:
-    """Return an estimator that was tried, by its name with options.
-
-    Raises:
-        UsageError: The name or an option is unknown.
-        MissingExtraError: What it needs is not installed.
-        PluginError: The estimator failed when it was tried, or refuses a value.
-    """
-    owned = configured(registry.estimators, spec)
-    _try("estimator", owned)
-    return owned
-
-
-def _try(what: str, owned: Owned[Device] | Owned[Executor] | Owned[Estimator]) -> None:
-    """Let a device, an executor or an estimator say that it cannot be had.
+def _try(what: str, owned: Owned[Device] | Owned[Executor]) -> None:
+    """Let a device or an executor say that it cannot be had.
 
     Raises:
         WWError: It cannot.

@@ -18,11 +18,12 @@ from ww_plugins.predictors.predictor import Learned, Predictor
 from ww_plugins.predictors.searching import fitted, predictions_of, searched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
 
+    from ww_core.plugins.registry import Owned
 FEWEST = 20
 """Networks of a zoo that a predictor is fitted on: of fewer no half says how good it is."""
 
@@ -112,8 +113,8 @@ def fit_predictor(
     calibrating[seen] = _share_of(groups[seen], request.calibration, rng)
     training = part_of(learned, ~out & ~calibrating)
     _refuse_too_small(training, request.folds, groups[~out & ~calibrating])
-    estimator, scores = searched(
-        owned.object,
+    chosen, scores = searched(
+        owned,
         training.features,
         training.targets,
         groups[~out & ~calibrating],
@@ -122,15 +123,15 @@ def fit_predictor(
         seed=request.seed,
         progress=progress,
     )
-    model = fitted(estimator, training.features, training.targets, request.seed)
+    model = fitted(chosen, training.features, training.targets, request.seed)
     calibration, held_out = part_of(learned, calibrating), part_of(learned, out)
     return Predictor(
         program=ww.__version__,
         features=request.features,
         feature_versions=features.versions,
         names=features.names,
-        estimator=f"{owned.plugin}:{estimator.label}",
-        estimator_version=estimator.version,
+        estimator=f"{chosen.plugin}:{chosen.object.label}",
+        estimator_version=chosen.object.version,
         target=request.target,
         zoo=zoo.name,
         data=_data_of(zoo),
@@ -143,12 +144,17 @@ def fit_predictor(
         fold_scores=scores,
         training=training,
         calibration=calibration,
-        calibrated=predictions_of(model, calibration.features, estimator),
+        calibrated=predictions_of(chosen, model, calibration.features),
         held_out=held_out.networks,
-        held_out_score=agreement_of(predictions_of(model, held_out.features, estimator), held_out.targets),
+        held_out_score=agreement_of(predictions_of(chosen, model, held_out.features), held_out.targets),
         fitted=model,
-        state=estimator.state(model),
+        state=_state_of(chosen, model),
     )
+
+
+def _state_of(owned: Owned[ww.Estimator], model: ww.Fitted) -> Mapping[str, npt.NDArray[Any]] | None:
+    with ww.estimator_at_work(owned):
+        return owned.object.state(model)
 
 
 def networks_with(zoo: ww.Zoo, target: str) -> ww.Zoo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ww_core.plugins.registry import Owned
     from ww_plugins.predictors.predictor import Agreement
 
 
 def searched(
-    estimator: ww.Estimator,
+    owned: Owned[ww.Estimator],
     features: npt.NDArray[np.float64],
     targets: npt.NDArray[np.float64],
     groups: npt.NDArray[np.int64],
@@ -28,13 +29,13 @@ def searched(
     folds: int,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[ww.Estimator, tuple[Agreement, ...]]:
+) -> tuple[Owned[ww.Estimator], tuple[Agreement, ...]]:
     """Return the estimator whose options have the least mean squared error over the folds, and what it scored in each.
 
     The estimator as it was given is always tried; options that it was given other values than their defaults keep them.
 
     Args:
-        estimator: With options.
+        owned: The estimator, with options.
         features: Shape (n, k).
         targets: Shape (n,).
         groups: Networks of one group are in one fold, shape (n,).
@@ -45,14 +46,15 @@ def searched(
     """
     rng = np.random.default_rng([seed, 1])
     fold_of = folds_of(groups, folds, rng)
-    candidates = [estimator, *_drawn(estimator, features.shape[1], trials, rng)]
-    best: tuple[float, ww.Estimator, tuple[Agreement, ...]] | None = None
+    drawn = _drawn(owned.object, features.shape[1], trials, rng)
+    candidates = [owned, *(replace(owned, object=own) for own in drawn)]
+    best: tuple[float, Owned[ww.Estimator], tuple[Agreement, ...]] | None = None
     for number, candidate in enumerate(candidates):
         scores: list[Agreement] = []
         for fold in range(folds):
             out = fold_of == fold
-            predictions = predicted(candidate, features[~out], targets[~out], features[out], seed)
-            scores.append(agreement_of(predictions, targets[out]))
+            learned = fitted(candidate, features[~out], targets[~out], seed)
+            scores.append(agreement_of(predictions_of(candidate, learned, features[out]), targets[out]))
             if progress is not None:
                 progress(number * folds + fold + 1, len(candidates) * folds)
         error = float(np.mean([own.mse for own in scores]))
@@ -62,19 +64,8 @@ def searched(
     return best[1], best[2]
 
 
-def predicted(
-    estimator: ww.Estimator,
-    features: npt.NDArray[np.float64],
-    targets: npt.NDArray[np.float64],
-    others: npt.NDArray[np.float64],
-    seed: int,
-) -> npt.NDArray[np.float64]:
-    """Return what an estimator that learned from some networks predicts of others, float64, shape (len(others),)."""
-    return predictions_of(fitted(estimator, features, targets, seed), others, estimator)
-
-
 def fitted(
-    estimator: ww.Estimator, features: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], seed: int
+    owned: Owned[ww.Estimator], features: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], seed: int
 ) -> ww.Fitted:
     """Let an estimator learn.
 
@@ -82,31 +73,23 @@ def fitted(
         WWError: What it says.
         PluginError: It failed.
     """
-    try:
-        return estimator.fit(features, targets, seed)
-    except (ww.WWError, MemoryError):
-        raise
-    except Exception as error:
-        raise ww.PluginError(f"estimator {estimator.label} failed: {type(error).__name__}: {error}") from error
+    with ww.estimator_at_work(owned):
+        return owned.object.fit(features, targets, seed)
 
 
 def predictions_of(
-    learned: ww.Fitted, features: npt.NDArray[np.float64], estimator: ww.Estimator
+    owned: Owned[ww.Estimator], learned: ww.Fitted, features: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return predictions, float64, shape (n,), all of them finite.
+    """Return what an estimator that has learned predicts, float64, shape (n,), all of them finite.
 
     Raises:
-        PluginError: The estimator failed, or gave something else.
+        PluginError: It failed, or gave something else.
     """
-    try:
-        told: Any = np.asarray(learned.predict(features), np.float64)
-    except (ww.WWError, MemoryError):
-        raise
-    except Exception as error:
-        raise ww.PluginError(f"estimator {estimator.label} failed: {type(error).__name__}: {error}") from error
-    if told.shape != (len(features),) or not np.isfinite(told).all():
-        raise ww.PluginError(f"estimator {estimator.label} gave no finite number for each of {len(features)} networks")
-    return np.ascontiguousarray(told)
+    with ww.estimator_at_work(owned):
+        told: npt.NDArray[np.float64] = np.ascontiguousarray(learned.predict(features), np.float64)
+        if told.shape != (len(features),) or not np.isfinite(told).all():
+            raise ValueError(f"it gave no finite number for each of {len(features)} networks")
+    return told
 
 
 def folds_of(groups: npt.NDArray[np.int64], folds: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -54,7 +54,7 @@ def fit(
     Half of the networks are held out; what the predictor says of them is printed.
     """
     from ww_core.command.progress import counter
-    from ww_plugins.predictors.file import check_place, digest_of, write_predictor
+    from ww_plugins.predictors.file import digest_of_predictor, write_predictor
     from ww_plugins.predictors.fitting import FitRequest, fit_predictor
     from ww_plugins.zoos.finding import find_zoo
 
@@ -71,7 +71,7 @@ def fit(
         family_by=families,
     )
     request.check()
-    check_place(out, replace=force)
+    ww.output_place(out, replace=force)
     session: Session = ctx.obj
     registry = session.registry()
     ww.ready_estimator(registry, estimator)
@@ -82,7 +82,7 @@ def fit(
     with counter("fits") as show:
         predictor = fit_predictor(found, request, store=place, profile=profile, registry=registry, progress=show)
     size = write_predictor(predictor, out, replace=force)
-    told = scores_told(predictor) | {"file": str(out), "bytes": size, "digest": digest_of(predictor)}
+    told = scores_told(predictor) | {"file": str(out), "bytes": size, "digest": digest_of_predictor(predictor)}
     if answer.format == "json":
         answer.json(told)
         return

@@ -50,7 +50,7 @@ def predict(
 
     It says where the true one is, with the confidence, and warns of a network unlike those it learned from.
     """
-    from ww_plugins.predictors.file import digest_of, read_predictor
+    from ww_plugins.predictors.file import digest_of_predictor, read_predictor
     from ww_plugins.predictors.intervals import check_confidence
     from ww_plugins.predictors.predicting import estimated
     from ww_plugins.predictors.reach import check_rate
@@ -63,7 +63,7 @@ def predict(
     session: Session = ctx.obj
     registry = session.registry()
     predictor = read_predictor(file, registry)
-    digest = digest_of(predictor)
+    digest = digest_of_predictor(predictor)
     estimates = [
         estimated(predictor, own, confidence=confidence, rate=rate, family=family, registry=registry)
         for own in networks
