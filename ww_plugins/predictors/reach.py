@@ -135,11 +135,12 @@ def reach_of(features_row: npt.NDArray[np.float64], predictor: Predictor, rate: 
     if not len(calibration):
         note = "No calibration networks say which distance is usual, so it is not judged."
     else:
-        least = ceil(1 / Fraction(repr(float(rate)))) - 1
+        share = Fraction(repr(float(rate)))
+        least = ceil(1 / share) - 1
         if len(calibration) < least:
             note = _too_few(len(calibration), least, rate)
-        if 1 + as_far <= max(1, (len(calibration) + 1) * Fraction(repr(float(rate)))):
-            reasons.append(_far(distance, p_value, len(calibration), ranges))
+        if as_far == 0 or 1 + as_far <= (len(calibration) + 1) * share:
+            reasons.append(_far(distance, as_far, len(calibration), ranges))
     nearest = tuple(
         Near(int(predictor.training.networks[place]), float(far), float(predictor.training.targets[place]))
         for place, far in zip(near, apart, strict=True)
@@ -158,7 +159,7 @@ class _Family:
         self.scale = _scales(self.sorted)
         self.training = self.places(training)
         self.own = self._own_distances()
-        self.usual = np.array([self.seen(row)[0] for row in calibration], np.float64)
+        self.usual = self._distances_of(calibration)
 
     def places(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the places of features that are not constant, shape (n, kept): 0 to 1 within the range."""
@@ -168,9 +169,10 @@ class _Family:
             below = np.searchsorted(own, values[:, column], "left")
             not_above = np.searchsorted(own, values[:, column], "right")
             places[:, column] = (below + not_above) / (2 * len(own))
-        for sign in (1, -1):
-            beyond = self._bent(sign * (values - self.middle)) - self._bent(self._end(sign))
-            places += sign * np.where(beyond > 0, STEP_OUTSIDE + beyond, 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for sign in (1, -1):
+                beyond = self._bent(sign * (values - self.middle)) - self._bent(self._end(sign))
+                places += sign * np.where(beyond > 0, STEP_OUTSIDE + beyond, 0)
         return places
 
     def seen(self, row: npt.NDArray[np.float64]) -> tuple[float, list[int], npt.NDArray[np.float64]]:
@@ -180,7 +182,7 @@ class _Family:
         place = self.places(np.where(is_finite, row, 0)[None])[:, kept]
         apart = _apart(place, self.training[:, kept])[0]
         near = np.argsort(apart, kind="stable")[:NEAREST]
-        distance = float(apart[near].mean() / max(self.own[near].mean(), LEAST_DISTANCE))
+        distance = self._distance(apart, near)
         if not is_finite.all() or self.differs(row).any():
             distance = np.inf
         return distance, near.tolist(), apart[near]
@@ -199,14 +201,27 @@ class _Family:
             for at in np.flatnonzero(is_outside).tolist()
         )
 
+    def _distances_of(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the distances of finite networks, shape (n,), all of them placed at once."""
+        distances = np.full(len(features), np.inf)
+        for start in range(0, len(features), ROWS_AT_ONCE):
+            rows = features[start : start + ROWS_AT_ONCE]
+            for at, apart in enumerate(_apart(self.places(rows), self.training)):
+                if not self.differs(rows[at]).any():
+                    near = np.argsort(apart, kind="stable")[:NEAREST]
+                    distances[start + at] = self._distance(apart, near)
+        return distances
+
+    def _distance(self, apart: npt.NDArray[np.float64], near: npt.NDArray[np.int64]) -> float:
+        return float(apart[near].mean() / max(self.own[near].mean(), LEAST_DISTANCE))
+
     def _end(self, sign: int) -> npt.NDArray[np.float64]:
         end: npt.NDArray[np.float64] = sign * (self.sorted[-1 if sign > 0 else 0] - self.middle)
         return end
 
     def _bent(self, away: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return how far values are from the middle, so that ten times as far is a step and not ten times as much."""
-        with np.errstate(over="ignore"):
-            bent: npt.NDArray[np.float64] = np.arcsinh(away / self.scale)
+        bent: npt.NDArray[np.float64] = np.arcsinh(away / self.scale)
         return bent
 
     def _own_distances(self) -> npt.NDArray[np.float64]:
@@ -262,18 +277,18 @@ def _not_constant(family: _Family, row: npt.NDArray[np.float64], names: tuple[st
     return [f"All training networks have one value where this network has another: {own}."]
 
 
-def _far(distance: float, p_value: float, networks: int, ranges: tuple[OutOfRange, ...]) -> str:
+def _far(distance: float, as_far: int, networks: int, ranges: tuple[OutOfRange, ...]) -> str:
     outside = f"; outside their range: {_listed([own.name for own in ranges])}" if ranges else ""
     return (
         f"It is {distance:.3g} times as far from the nearest training networks as they are from theirs; "
-        f"{100 * ((networks + 1) * p_value - 1) / networks:.2g} % of {networks} calibration networks are as far{outside}."
+        f"{as_far or 'none'} of {networks} calibration networks {'is' if as_far == 1 else 'are'} as far{outside}."
     )
 
 
 def _too_few(networks: int, least: int, rate: float) -> str:
     return (
-        f"A rate of {100 * rate:g} % takes {least} calibration networks, and there are {networks}: a network is outside "
-        f"if it is farther than all of them, as {100 / (networks + 1):.2g} % of the zoo's networks are."
+        f"A rate of {100 * rate:g} % takes {least} calibration networks, and there {'is' if networks == 1 else 'are'} "
+        f"{networks}: a network is outside if it is farther than all of them, as {100 / (networks + 1):.2g} % of the zoo's networks are."
     )
 
 
