@@ -40,6 +40,9 @@ NO_SPREAD = 1e-9
 LEAST_DISTANCE = 1e-12
 """Stands for the distance among copies of one network, which is 0."""
 
+DECIMALS = 12
+"""Distances are compared to so many decimals: beyond them is rounding."""
+
 ROWS_AT_ONCE = 256
 
 FEATURES_NAMED = 3
@@ -88,7 +91,7 @@ class Reach:
             if a feature is not finite, or differs where all training networks have one value.
         p_value: Share of the calibration networks, and the network itself, that are at least as far.
         nearest: The nearest training networks, nearest first.
-        inside: Whether nothing speaks against it.
+        inside: Whether nothing speaks against it: its features are finite, and its p-value is above the rate.
         reasons: What speaks against it, one sentence each.
         note: A sentence, if there are too few calibration networks for the rate; else empty.
     """
@@ -124,28 +127,25 @@ def reach_of(features_row: npt.NDArray[np.float64], predictor: Predictor, rate: 
     row = np.asarray(features_row, np.float64)
     if row.shape != (len(predictor.names),):
         raise ww.UsageError(f"the network has {row.size} features, the predictor {len(predictor.names)}")
-    family = _family_of(predictor)
-    distance, near, apart = family.seen(row)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # enormous features end as infinite distances
+        family = _family_of(predictor)
+        distance, near, apart = family.seen(row)
     calibration = family.usual
     as_far = int((calibration >= distance).sum())
     p_value = (1 + as_far) / (len(calibration) + 1)
     ranges = family.outside(row, predictor.names)
-    reasons = [*_not_finite(row, predictor.names), *_not_constant(family, row, predictor.names)]
-    note = ""
-    if not len(calibration):
-        note = "No calibration networks say which distance is usual, so it is not judged."
-    else:
-        share = Fraction(repr(float(rate)))
-        least = ceil(1 / share) - 1
-        if len(calibration) < least:
-            note = _too_few(len(calibration), least, rate)
-        if as_far == 0 or 1 + as_far <= (len(calibration) + 1) * share:
-            reasons.append(_far(distance, as_far, len(calibration), ranges))
+    share = Fraction(repr(float(rate)))
+    is_far = as_far == 0 or 1 + as_far <= (len(calibration) + 1) * share
+    reasons = _not_finite(row, predictor.names)
+    if not reasons and is_far:
+        reasons = _not_constant(family, row, predictor.names)
+    if not reasons and is_far and len(calibration):
+        reasons = [_far(distance, as_far, len(calibration), ranges)]
     nearest = tuple(
         Near(int(predictor.training.networks[place]), float(far), float(predictor.training.targets[place]))
         for place, far in zip(near, apart, strict=True)
     )
-    return Reach(ranges, distance, p_value, nearest, not reasons, tuple(reasons), note)
+    return Reach(ranges, distance, p_value, nearest, not reasons, tuple(reasons), _note(len(calibration), share))
 
 
 class _Family:
@@ -169,10 +169,9 @@ class _Family:
             below = np.searchsorted(own, values[:, column], "left")
             not_above = np.searchsorted(own, values[:, column], "right")
             places[:, column] = (below + not_above) / (2 * len(own))
-        with np.errstate(over="ignore", invalid="ignore"):
-            for sign in (1, -1):
-                beyond = self._bent(sign * (values - self.middle)) - self._bent(self._end(sign))
-                places += sign * np.where(beyond > 0, STEP_OUTSIDE + beyond, 0)
+        for sign, end in ((1, self.sorted[-1]), (-1, self.sorted[0])):
+            beyond = self._bent(sign * (values - self.middle)) - self._bent(sign * (end - self.middle))
+            places += sign * np.where(beyond > 0, STEP_OUTSIDE + beyond, 0)
         return places
 
     def seen(self, row: npt.NDArray[np.float64]) -> tuple[float, list[int], npt.NDArray[np.float64]]:
@@ -181,8 +180,7 @@ class _Family:
         kept = is_finite[~self.is_constant]
         place = self.places(np.where(is_finite, row, 0)[None])[:, kept]
         apart = _apart(place, self.training[:, kept])[0]
-        near = np.argsort(apart, kind="stable")[:NEAREST]
-        distance = self._distance(apart, near)
+        near, distance = self._nearest(apart)
         if not is_finite.all() or self.differs(row).any():
             distance = np.inf
         return distance, near.tolist(), apart[near]
@@ -208,16 +206,17 @@ class _Family:
             rows = features[start : start + ROWS_AT_ONCE]
             for at, apart in enumerate(_apart(self.places(rows), self.training)):
                 if not self.differs(rows[at]).any():
-                    near = np.argsort(apart, kind="stable")[:NEAREST]
-                    distances[start + at] = self._distance(apart, near)
+                    distances[start + at] = self._nearest(apart)[1]
         return distances
 
-    def _distance(self, apart: npt.NDArray[np.float64], near: npt.NDArray[np.int64]) -> float:
-        return float(apart[near].mean() / max(self.own[near].mean(), LEAST_DISTANCE))
+    def _nearest(self, apart: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], float]:
+        """Return the nearest training networks and the distance, given how far each training network is.
 
-    def _end(self, sign: int) -> npt.NDArray[np.float64]:
-        end: npt.NDArray[np.float64] = sign * (self.sorted[-1 if sign > 0 else 0] - self.middle)
-        return end
+        Places are multiples of one fraction, so many networks are as far as others but for rounding: of those the one
+        with the nearest others comes first, whatever their order.
+        """
+        near = np.lexsort((self.own, apart.round(DECIMALS)))[:NEAREST]
+        return near, float(apart[near].mean() / max(self.own[near].mean(), LEAST_DISTANCE))
 
     def _bent(self, away: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return how far values are from the middle, so that ten times as far is a step and not ten times as much."""
@@ -234,7 +233,7 @@ class _Family:
             rows = np.arange(len(apart))
             apart[rows, start + rows] = np.inf
             own[start : start + len(apart)] = np.partition(apart, nearest - 1, axis=1)[:, :nearest].mean(axis=1)
-        return own
+        return own.round(DECIMALS)
 
 
 _FAMILIES: WeakKeyDictionary[Predictor, _Family] = WeakKeyDictionary()
@@ -247,10 +246,11 @@ def _family_of(predictor: Predictor) -> _Family:
 
 
 def _scales(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the interquartile range of each column, or where most values are equal its standard deviation."""
+    """Return the interquartile range of each column, or where most values are equal its mean absolute deviation."""
     quarters = np.percentile(columns, [25, 75], axis=0)
     between = quarters[1] - quarters[0]
-    scales: npt.NDArray[np.float64] = np.where(between > NO_SPREAD * np.ptp(columns, axis=0), between, columns.std(0))
+    around = np.abs(columns - columns.mean(axis=0)).mean(axis=0)
+    scales: npt.NDArray[np.float64] = np.where(between > NO_SPREAD * np.ptp(columns, axis=0), between, around)
     return scales
 
 
@@ -285,10 +285,17 @@ def _far(distance: float, as_far: int, networks: int, ranges: tuple[OutOfRange, 
     )
 
 
-def _too_few(networks: int, least: int, rate: float) -> str:
+def _note(networks: int, share: Fraction) -> str:
+    """Return what is to be said if a rate cannot be kept with so many calibration networks; else nothing."""
+    least = ceil(1 / share) - 1
+    if networks >= least:
+        return ""
+    if networks == 0:
+        return "No calibration networks say which distance is usual, so it is not judged."
     return (
-        f"A rate of {100 * rate:g} % takes {least} calibration networks, and there {'is' if networks == 1 else 'are'} "
-        f"{networks}: a network is outside if it is farther than all of them, as {100 / (networks + 1):.2g} % of the zoo's networks are."
+        f"A rate of {100 * float(share):g} % takes {least} calibration networks, and there "
+        f"{'is' if networks == 1 else 'are'} {networks}: a network is outside if it is farther than all of them, as "
+        f"{100 / (networks + 1):.2g} % of the zoo's networks are."
     )
 
 
