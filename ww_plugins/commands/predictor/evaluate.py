@@ -46,11 +46,11 @@ def evaluate(
     from ww_core.command.picture import check_plot
     from ww_plugins.predictors.evaluating import evaluated
     from ww_plugins.predictors.file import read_predictor
-    from ww_plugins.predictors.intervals import check_confidence
+    from ww_plugins.predictors.intervals import networks_needed
     from ww_plugins.zoos.finding import find_zoo
 
     answer = Output(as_json=as_json)
-    check_confidence(confidence)
+    networks_needed(confidence)  # it raises if that is none
     if plot is not None and on is None:
         raise ww.UsageError(f"--plot {plot} draws the networks of a zoo: name it by --on")
     if plot is not None:

@@ -52,10 +52,10 @@ def draw(predictor: Predictor, told: Evaluation, confidence: float, file: Path) 
     if len(groups) > 1:
         for text in axes.legend(fontsize=8, frameon=False, loc="upper left", markerscale=2).get_texts():
             text.set_parse_math(False)  # a name is no formula, whatever dollars it has
-    own = told.agreement
+    agreement = told.agreement
     axes.set_title(
-        f"{printable(predictor.zoo)[:30]} on {printable(told.zoo.name)[:30]}: {own.networks:,} networks\n"
-        f"R2 {own.r2:.3f}, tau {own.kendall_tau:.3f}; {confidence:.0%} intervals hold for {told.coverage:.1%}",
+        f"{printable(predictor.zoo)[:30]} on {printable(told.zoo.name)[:30]}: {agreement.networks:,} networks\n"
+        f"R2 {agreement.r2:.3f}, tau {agreement.kendall_tau:.3f}; {confidence:.0%} intervals hold for {told.coverage:.1%}",
         fontsize=10,
         parse_math=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,13 +52,11 @@ def predict(
     It says where the true one is, with the confidence, and warns of a network unlike those it learned from.
     """
     from ww_plugins.predictors.file import digest_of_predictor, read_predictor
-    from ww_plugins.predictors.intervals import check_confidence
+    from ww_plugins.predictors.intervals import networks_needed
     from ww_plugins.predictors.predicting import estimated
-    from ww_plugins.predictors.reach import check_rate
 
     answer = Output(as_json=as_json, as_csv=as_csv)
-    check_confidence(confidence)
-    check_rate(rate)
+    networks_needed(confidence)  # it raises if that is none
     if record is not None and len(networks) > 1:
         raise ww.UsageError(f"--record {record} takes one network, and {len(networks)} are given")
     session: Session = ctx.obj
@@ -69,8 +68,8 @@ def predict(
         for own in networks
     ]
     for estimate in estimates:
-        for reason in estimate.reach.reasons:
-            say(f"warning: {estimate.network}: {reason}")
+        for note in filter(None, (*estimate.reach.reasons, estimate.reach.note, estimate.interval.note)):
+            say(f"warning: {estimate.network}: {note}")
     rows = [_row(own, predictor, digest) for own in estimates]
     if answer.format == "json":
         answer.json([row | _more(own) for row, own in zip(rows, estimates, strict=True)])
@@ -106,7 +105,7 @@ def _more(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def _record(estimate: Estimate, predictor: Predictor, digest: str, name: str, place: str) -> None:
+def _record(estimate: Estimate, predictor: Predictor, digest: str, name: str, place: str | Path) -> None:
     """Store an estimate as a score.
 
     Raises:
