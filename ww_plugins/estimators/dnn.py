@@ -133,7 +133,7 @@ class DeepNetwork(ww.Estimator):
         best, error, waited = [tensor.detach().clone() for tensor in own], float("inf"), 0
         for _ in range(EPOCHS):
             order = torch.randperm(len(targets) - apart, generator=generator) + apart
-            for batch in order.split(self.batch):
+            for batch in torch.split(order, self.batch):
                 told = self._told(own, inputs[batch], generator)
                 penalty = sum((weight**2).sum() for weight in own[0::2])
                 rule.zero_grad()
