@@ -1,14 +1,11 @@
 """``ww predictor``, as a user runs it: fit on a real zoo, ask, and what goes wrong."""
 
 import json
-import subprocess
 
 import numpy as np
 import pytest
 
 import ww_core as ww
-from ww_core.command import run_app
-from ww_plugins.commands.predictor.command import app
 from ww_plugins.zoos.data import image_set
 from ww_plugins.zoos.folder import read_zoo
 from ww_plugins.zoos.training.request import zoo_request
@@ -28,15 +25,8 @@ def zoo(tmp_path_factory):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = run_app(app, list(map(str, arguments)), name="ww predictor")
-        output = capfd.readouterr()
-        return subprocess.CompletedProcess(arguments, code, output.out, output.err)
-
-    return call
+def run(ww_here):
+    return lambda *arguments: ww_here("predictor", *arguments)
 
 
 def told(done):
@@ -130,7 +120,7 @@ def test_what_is_predicted_is_kept_as_a_score(run, zoo, tmp_path):
         return
     assert done.returncode == 0, done.stderr
     with ww.open_store(store, mode="read") as opened:
-        score = opened.scores()[0]
+        score = next(iter(opened.scores()))
     assert (score.value, score.source, score.low, score.high) == (row["value"], row["source"], row["low"], row["high"])
 
 
@@ -175,9 +165,9 @@ def test_wrong_arguments_are_one_sentence(run, zoo, tmp_path, arguments, code):
     assert not list(tmp_path.iterdir())
 
 
-def test_wrong_files_are_one_sentence(run, zoo, tmp_path):
+def test_wrong_files_are_one_sentence(run, ww_program, zoo, tmp_path):
     assert run("fit", tmp_path / "none", "--out", "p.predictor").returncode == PLACE
-    assert run("fit", zoo, "--out", "none/p.predictor").returncode == PLACE
+    assert ww_program("predictor", "fit", zoo, "--out", "none/p.predictor").returncode == PLACE
     assert run("evaluate", "none.predictor").returncode == PLACE
     (tmp_path / "text.predictor").write_text("hello")
     assert run("evaluate", "text.predictor").returncode == PLACE

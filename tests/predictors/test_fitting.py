@@ -164,7 +164,7 @@ def test_an_estimator_that_fails_is_named(wrong):
                 predict=lambda others: np.full(len(others) + (wrong == "shape"), wrong if wrong != "shape" else 0.0)
             )
 
-    with pytest.raises(ww.PluginError, match="estimator .*:broken failed"):
+    with pytest.raises(ww.PluginError, match=":broken failed"):
         fit_predictor(learnable(), FitRequest(estimator="broken"), registry=registry(Broken))
 
 
