@@ -41,6 +41,7 @@ def estimated(
     confidence: float = 0.9,
     rate: float = 0.01,
     family: str = "",
+    loader: str | None = None,
     registry: ww.Registry | None = None,
 ) -> Estimate:
     """Predict a network from its file.
@@ -51,6 +52,7 @@ def estimated(
         confidence: Of the interval, between 0 and 1.
         rate: At which networks like those it learned from are taken for others.
         family: The family that the network is of; empty for all together.
+        loader: Name of the loader, with options; default the one that recognises the source.
         registry: Loaded plugins, if they are loaded already.
 
     Raises:
@@ -58,7 +60,7 @@ def estimated(
         UsageError: It has other layers than those the predictor learned from, or there is no such family.
     """
     registry = registry or ww.load_plugins()
-    network = network_of(source, predictor, registry)
+    network = network_of(source, predictor, registry, loader=loader)
     found = ww.zoo_features(network, predictor.features, registry=registry)
     predictor.check_features(found)
     value = float(predictor.predict(found.values)[0])

@@ -34,6 +34,7 @@ def predict(
             "--family", metavar="NAME", callback=options.not_empty, help="The family that the networks are of."
         ),
     ] = "",
+    loader: options.Loader = None,
     record: Annotated[
         str | None,
         typer.Option(
@@ -64,7 +65,7 @@ def predict(
     predictor = read_predictor(file, registry)
     digest = digest_of_predictor(predictor)
     estimates = [
-        estimated(predictor, own, confidence=confidence, rate=rate, family=family, registry=registry)
+        estimated(predictor, own, confidence=confidence, rate=rate, family=family, loader=loader, registry=registry)
         for own in networks
     ]
     for estimate in estimates:
