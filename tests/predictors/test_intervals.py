@@ -203,5 +203,5 @@ def test_an_unknown_family_is_refused_with_those_that_are_known(predictor_of):
 
 @pytest.mark.parametrize("confidence", [0, 1, -0.1, 90, math.nan])
 def test_a_confidence_is_a_share(confidence):
-    with pytest.raises(ww.UsageError, match="is not between 0 and 1: name a share such as"):
+    with pytest.raises(ww.UsageError, match=r"is not between 0 and 1: name a share such as 0\.9"):
         half_width(np.ones(5), confidence)

@@ -242,5 +242,5 @@ def test_features_and_rates_that_do_not_fit_are_refused(usual):
     with pytest.raises(ww.UsageError, match="the network has 3 features, the predictor 4"):
         reach_of(np.zeros(3), usual)
     for rate in (0, 1, -1, math.nan):
-        with pytest.raises(ww.UsageError, match="is not between 0 and 1: name a share such as"):
+        with pytest.raises(ww.UsageError, match=r"is not between 0 and 1: name a share such as 0\.01"):
             reach_of(np.zeros(4), usual, rate)
