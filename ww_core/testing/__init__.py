@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from ww_core.testing.commands import CommandContract
 from ww_core.testing.devices import DeviceContract
+from ww_core.testing.estimators import EstimatorContract
 from ww_core.testing.execution import ExecutorContract, ObserverContract
 from ww_core.testing.extractors import ExtractorContract
 from ww_core.testing.feature_sets import FeatureSetContract
@@ -28,6 +29,7 @@ from ww_core.testing.profiles import ProfileContract
 __all__ = [
     "CommandContract",
     "DeviceContract",
+    "EstimatorContract",
     "ExecutorContract",
     "ExtractorContract",
     "FeatureSetContract",

@@ -205,7 +205,8 @@ def _trained(
     adam = torch.optim.Adam(groups, lr=options.learning_rate)
     best, lowest, waited = _copied(layers), np.inf, 0
     for _ in range(options.epochs):
-        for rows in trained[torch.randperm(len(trained), generator=chance)].split(options.batch):
+        shuffled = trained[torch.randperm(len(trained), generator=chance)]
+        for rows in torch.split(shuffled, options.batch):  # type: ignore[no-untyped-call]
             adam.zero_grad()
             predictions = _forward(layers, inputs[rows], options.dropout, chance)
             ((predictions - outputs[rows]) ** 2).mean().backward()

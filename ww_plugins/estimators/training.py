@@ -47,7 +47,7 @@ def all_within(numbers: npt.NDArray[Any]) -> bool:
     """Return whether all numbers, of any shape, are finite and within 1e100."""
     if not numbers.size:
         return True
-    return -LARGEST <= float(numbers.min()) and float(numbers.max()) <= LARGEST  # NaN is neither
+    return float(numbers.min()) >= -LARGEST and float(numbers.max()) <= LARGEST  # NaN is neither
 
 
 def check_accuracies(targets: npt.NDArray[np.float64], estimator: str) -> None:
