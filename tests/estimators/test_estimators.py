@@ -46,7 +46,7 @@ def test_what_cannot_be_learned_from_is_refused(estimator, features, targets, me
 @pytest.mark.parametrize("estimator", [LogitLinear(), Network()])
 @pytest.mark.parametrize("targets", [TARGETS + 1.0, TARGETS - 1.0, 100.0 * TARGETS])
 def test_a_sigmoid_has_targets_from_0_to_1(estimator, targets):
-    with pytest.raises(ww.UsageError, match="predicts numbers from 0 to 1.*take gbm"):
+    with pytest.raises(ww.UsageError, match=r"predicts numbers from 0 to 1.*take gbm"):
         estimator.fit(FEATURES, targets, 0)
 
 

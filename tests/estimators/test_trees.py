@@ -48,7 +48,7 @@ def test_all_at_once_is_one_by_one(seed, trees, rows):
     forest = [random_tree(generator, generator.integers(0, 20)) for _ in range(trees)]
     features = generator.integers(-4, 5, (rows, COLUMNS)) / 2  # many are thresholds themselves
     wanted = [sum((slow(tree, row) for tree in forest), 0.0) for row in features]
-    whole = joined(COLUMNS, [dict(tree) for tree in forest], is_single=False)
+    whole = joined(COLUMNS, [dict(tree) for tree in forest], rounding="zero")
     whole.check()
     assert np.array_equal(whole.predict(features), np.array(wanted, float))
     assert np.array_equal(Trees.from_state(whole.state(), COLUMNS).predict(features), np.array(wanted, float))
@@ -130,9 +130,9 @@ def test_boosting_does_not_depend_on_threads(monkeypatch):
     options = GradientBoosting._options
     for threads in (1, 2):
         monkeypatch.setattr(
-            GradientBoosting, "_options", lambda self, seed, n=threads: {**options(self, seed), "num_threads": n}
+            GradientBoosting, "_options", lambda self, *given, n=threads: {**options(self, *given), "num_threads": n}
         )
-        text = GradientBoosting(trees=50).fit(features, targets, 5).text
+        text = GradientBoosting(trees=10).fit(features, targets, 5).text
         texts.append(text.replace(f"[num_threads: {threads}]", ""))
     assert texts[0] == texts[1]
 
@@ -140,7 +140,7 @@ def test_boosting_does_not_depend_on_threads(monkeypatch):
 def test_seeds_differ_and_may_be_large():
     features, targets = sample_problem(100, COLUMNS)
     for estimator in (GradientBoosting(trees=9), Forest(trees=3), ExtraTrees(trees=3)):
-        found = [estimator.fit(features, targets, seed).predict(features) for seed in (0, 1, 2**64 - 1)]
+        found = [estimator.fit(features[:90], targets[:90], seed).predict(features[90:]) for seed in (0, 1, 2**64 - 1)]
         assert not np.array_equal(found[0], found[1])
         assert not np.array_equal(found[0], found[2])
 
@@ -249,22 +249,22 @@ def chain(levels):
 
 def test_trees_that_are_too_deep_or_too_many_are_refused():
     for levels in (1, MOST_LEVELS - 1):
-        joined(1, [chain(levels)], is_single=False).check()
+        joined(1, [chain(levels)], rounding="zero").check()
     with pytest.raises(ww.CorruptFileError, match="levels"):
-        joined(1, [chain(MOST_LEVELS)], is_single=False).check()
+        joined(1, [chain(MOST_LEVELS)], rounding="zero").check()
     with pytest.raises(ww.CorruptFileError, match="100001 trees"):
-        joined(1, [chain(0) for _ in range(100_001)], is_single=False).check()
+        joined(1, [chain(0) for _ in range(100_001)], rounding="zero").check()
 
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_table_that_is_changed_anywhere_is_refused_or_evaluated(data):
     generator = np.random.default_rng(data.draw(st.integers(0, 99)))
-    state = joined(COLUMNS, [random_tree(generator, 4) for _ in range(3)], is_single=False).state()
+    state = joined(COLUMNS, [random_tree(generator, 4) for _ in range(3)], rounding="zero").state()
     name = data.draw(st.sampled_from(sorted(state)))
     changed = state[name].copy()
     changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(
-        st.integers(-2, 30).filter(lambda n: n >= 0 or name != "single")
+        st.integers(-2, 30).filter(lambda n: n >= 0 or name != "rounding")
     )
     try:
         trees = Trees.from_state({**state, name: changed}, COLUMNS)
@@ -274,9 +274,9 @@ def test_a_table_that_is_changed_anywhere_is_refused_or_evaluated(data):
 
 
 def test_other_columns_are_refused():
-    trees = joined(COLUMNS, [chain(2)], is_single=False)
+    trees = joined(COLUMNS, [chain(2)], rounding="zero")
     for shape in ((3, COLUMNS - 1), (3, COLUMNS + 1), (COLUMNS,)):
         with pytest.raises(ww.UsageError, match=r"shape \(n, 4\)"):
             trees.predict(np.zeros(shape))
-    with pytest.raises(ww.CorruptFileError, match="'whatever'|whatever"):
+    with pytest.raises(ww.CorruptFileError, match="whatever"):
         Trees.from_state({**trees.state(), "whatever": np.zeros(1)}, COLUMNS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
-from ww_plugins.estimators.logit_linear import sigmoid
+from ww_plugins.estimators.logit_linear import logit_of_mean, sigmoid
 from ww_plugins.estimators.training import (
     Scaling,
     check_accuracies,
@@ -78,7 +78,8 @@ class Network(ww.Estimator):
     """A fully connected network, squared loss, Adam: the DNN of arXiv:2002.11448, section 4.
 
     A tenth of the networks that it is given tells when to stop: after ``patience`` epochs without a lower error on
-    them the weights of the best epoch are taken. Standardised features, He's initialization, one thread.
+    them the weights of the best epoch are taken. Standardised features, He's initialization, one thread; at first all
+    predictions are the mean of the targets.
 
     Attributes:
         layers: Hidden layers.
@@ -198,21 +199,23 @@ def _trained(
     few = len(inputs) // WATCHED
     watched, trained = (order[:few], order[few:]) if few else (order, order)
     layers = list(_initial(options, inputs.shape[1], chance))
+    with torch.no_grad():
+        layers[-1][0].zero_()
+        layers[-1][1].fill_(logit_of_mean(targets))
     groups = [
         {"params": [weight for weight, _ in layers], "weight_decay": 2.0 * options.l2},  # the penalty's gradient
         {"params": [bias for _, bias in layers], "weight_decay": 0.0},
     ]
     adam = torch.optim.Adam(groups, lr=options.learning_rate)
-    best, lowest, waited = _copied(layers), np.inf, 0
+    best, lowest, waited = _copied(layers), _error(layers, inputs[watched], outputs[watched]), 0
     for _ in range(options.epochs):
         shuffled = trained[torch.randperm(len(trained), generator=chance)]
-        for rows in torch.split(shuffled, options.batch):  # type: ignore[no-untyped-call]
+        for rows in torch.split(shuffled, options.batch):
             adam.zero_grad()
             predictions = _forward(layers, inputs[rows], options.dropout, chance)
             ((predictions - outputs[rows]) ** 2).mean().backward()
             adam.step()
-        with torch.no_grad():
-            error = float(((_forward(layers, inputs[watched], 0.0, chance) - outputs[watched]) ** 2).mean())
+        error = _error(layers, inputs[watched], outputs[watched])
         if error < lowest:
             best, lowest, waited = _copied(layers), error, 0
             continue
@@ -230,6 +233,14 @@ def _initial(options: Network, columns: int, chance: Any) -> Iterator[tuple[Any,
     for inputs, outputs in itertools.pairwise(sizes):
         weight = torch.randn(inputs, outputs, generator=chance) * (2.0 / inputs) ** 0.5
         yield weight.requires_grad_(), torch.zeros(outputs, requires_grad=True)
+
+
+def _error(layers: list[tuple[Any, Any]], rows: Any, outputs: Any) -> float:
+    """Return the mean squared error, without dropout."""
+    import torch
+
+    with torch.no_grad():
+        return float(((_forward(layers, rows, 0.0, None) - outputs) ** 2).mean())
 
 
 def _forward(layers: list[tuple[Any, Any]], rows: Any, dropout: float, chance: Any) -> Any:

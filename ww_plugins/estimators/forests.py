@@ -9,7 +9,7 @@ import numpy as np
 
 import ww_core as ww
 from ww_plugins.estimators.training import check_options, check_training
-from ww_plugins.estimators.trees import LEAF, Trees, as_single, joined
+from ww_plugins.estimators.trees import LEAF, Trees, joined, to_float32
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,8 +148,8 @@ def _grown(
         max_features=options.max_features,
         random_state=seed % SEEDS,
         n_jobs=1,
-    ).fit(as_single(features), targets)
-    return joined(features.shape[1], [_table(tree.tree_, options.trees) for tree in forest], is_single=True)
+    ).fit(to_float32(features), targets)
+    return joined(features.shape[1], [_table(tree.tree_, options.trees) for tree in forest], rounding="float32")
 
 
 def _table(tree: Any, trees: int) -> dict[str, npt.NDArray[Any]]:

@@ -141,12 +141,13 @@ class GradientBoosting(ww.Estimator):
             raise ww.UsageError(f"estimator {self.label}: a target is beyond {LARGEST_LABEL:g}")
         import lightgbm
 
-        options = self._options(seed)
+        options = self._options(seed, len(features))
         networks = lightgbm.Dataset(np.ascontiguousarray(features), targets, params=options)
         text = lightgbm.train(options, networks, num_boost_round=self.trees).model_to_string()
         return Boosted(text, trees_of_text(text, features.shape[1]))
 
-    def _options(self, seed: int) -> dict[str, Any]:
+    def _options(self, seed: int, networks: int) -> dict[str, Any]:
+        is_share = self.subsample < 1.0 and int(self.subsample * networks) > 0  # LightGBM refuses a share of none
         return {
             "objective": "regression",
             "learning_rate": self.learning_rate,
@@ -157,8 +158,8 @@ class GradientBoosting(ww.Estimator):
             "min_data_in_leaf": self.min_child_samples,
             "lambda_l2": self.reg_lambda,
             "lambda_l1": self.reg_alpha,
-            "bagging_fraction": self.subsample,
-            "bagging_freq": 1 if self.subsample < 1.0 else 0,
+            "bagging_fraction": self.subsample if is_share else 1.0,
+            "bagging_freq": 1 if is_share else 0,
             "feature_fraction": self.colsample,
             "feature_pre_filter": False,
             "use_missing": False,  # there are none, and trees without them are simpler

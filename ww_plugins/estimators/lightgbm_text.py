@@ -10,7 +10,7 @@ import ww_core as ww
 from ww_plugins.estimators.trees import LEAF, MOST_TREES, Trees, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
@@ -46,7 +46,7 @@ def trees_of_text(text: str, columns: int) -> Trees:
     if not 0 < len(blocks) <= MOST_TREES:
         _refuse(f"it has {len(blocks)} trees, and may have 1 to {MOST_TREES}")
     _check_head(head, columns, len(blocks))
-    whole = joined(columns, [_table(number, block) for number, block in enumerate(blocks)], is_single=False)
+    whole = joined(columns, [_table(number, block) for number, block in enumerate(blocks)], rounding="zero")
     whole.check()
     return whole
 
@@ -123,15 +123,15 @@ def _fields(lines: Iterator[str] | list[str]) -> dict[str, str]:
     return fields
 
 
-def _numbers(fields: dict[str, str], name: str, tree: int, read: Callable[[str], float]) -> npt.NDArray[Any]:
-    """Return the numbers of a line: each is at most 32-bit if whole.
+def _numbers(fields: dict[str, str], name: str, tree: int, read: type[int] | type[float]) -> npt.NDArray[Any]:
+    """Return the numbers of a line, as float64, or as int64 of at most 32 bits.
 
     Raises:
         CorruptFileError: One is none.
     """
     try:
         found = [read(token) for token in fields.get(name, "").split()]
-        return np.array(found, np.int32 if read is int else np.float64).astype(np.int64 if read is int else np.float64)
+        return np.array(found, np.float64) if read is float else np.array(found, np.int32).astype(np.int64)
     except (ValueError, OverflowError):
         _refuse(f"tree {tree} has something in {name} that is no number, or too large")
         raise AssertionError from None

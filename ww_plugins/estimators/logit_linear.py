@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ITERATIONS = 5000
 NEAR_AN_END = 1e-3
-"""The function starts at the mean of the targets, and no nearer to 0 or 1 than this, where a sigmoid is flat."""
+"""A fit starts at the mean of the targets, and no nearer to 0 or 1 than this, where a sigmoid is flat."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +84,8 @@ class LogitLinear(ww.Estimator):
         check_training(features, targets, self.label)
         check_accuracies(targets, self.label)
         scaling = Scaling.of(features)
-        mean = float(np.clip(targets.mean(), NEAR_AN_END, 1.0 - NEAR_AN_END))
         start = np.zeros(features.shape[1] + 1)
-        start[-1] = np.log(mean / (1.0 - mean))
+        start[-1] = logit_of_mean(targets)
         with threadpool_limits(1):  # sums in one order, whatever the machine
             found = minimize(
                 loss_and_gradient,
@@ -129,6 +128,12 @@ def loss_and_gradient(parameters: Floats, features: Floats, targets: Floats, l2:
     slopes = 2.0 / len(targets) * errors * predictions * (1.0 - predictions)
     gradient = np.append(slopes @ features + 2.0 * l2 * weight, slopes.sum())
     return float((errors**2).mean() + l2 * (weight @ weight)), gradient
+
+
+def logit_of_mean(targets: Floats) -> float:
+    """Return the number whose sigmoid is the mean of the targets, or near to it where that is 0 or 1."""
+    mean = float(np.clip(targets.mean(), NEAR_AN_END, 1.0 - NEAR_AN_END))
+    return float(np.log(mean / (1.0 - mean)))
 
 
 def sigmoid(numbers: Floats) -> Floats:

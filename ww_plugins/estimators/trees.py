@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 import ww_core as ww
 from ww_plugins.estimators.training import all_within, check_columns, check_state_names, state_array
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
+Array = npt.NDArray[Any]
 
 LEAF = -1
 """Stands in ``feature``, ``left`` and ``right`` of a leaf."""
 
 MOST_TREES = 100_000
 MOST_LEVELS = 10_000
+LARGEST_SINGLE = 1e30
+"""Of float32, with room for the sum of all features, which scikit-learn takes."""
+
+TINY = float(np.float32(1e-35))
+
 PAIRS = 1 << 15
 """Pairs of a network and a tree that descend at once: so many that NumPy's calls count little, and fit the cache."""
+
+
+def to_float32(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return features rounded to float32, as float64, as scikit-learn compares them; those beyond 1e30 at 1e30."""
+    return np.clip(features, -LARGEST_SINGLE, LARGEST_SINGLE).astype(np.float32, order="C").astype(np.float64)
+
+
+def tiny_to_zero(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return features in which those within 1e-35 of zero are zero, as LightGBM compares them."""
+    return np.ascontiguousarray(np.where(np.abs(features) <= TINY, 0.0, features), np.float64)
+
+
+Rounding = Literal["zero", "float32"]
+ROUNDINGS: Mapping[Rounding, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
+    "zero": tiny_to_zero,
+    "float32": to_float32,
+}
+"""How programs that grow trees round features. A file has the place in this table, to which others are appended."""
+
 
 _DTYPES: Mapping[str, type[np.generic]] = {
     "feature": np.int32,
@@ -49,7 +70,7 @@ class Trees:
         left: Node to the left, counted over the whole table, int32; -1 at a leaf.
         right: Node to the right.
         value: What a leaf adds to the prediction, in the unit of the target, float64; 0 elsewhere.
-        is_single: Whether features are rounded to float32 before they are compared, as scikit-learn does.
+        rounding: What happens to features before they are compared: one of ``ROUNDINGS``.
     """
 
     columns: int
@@ -59,7 +80,7 @@ class Trees:
     left: npt.NDArray[np.int32]
     right: npt.NDArray[np.int32]
     value: npt.NDArray[np.float64]
-    is_single: bool
+    rounding: Rounding
 
     def predict(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the sums of the trees' values, shape (n,), for features of shape (n, columns).
@@ -70,7 +91,7 @@ class Trees:
             UsageError: There are more or fewer columns.
         """
         check_columns(features, self.columns)
-        numbers = as_single(features) if self.is_single else np.ascontiguousarray(features, np.float64)
+        numbers = ROUNDINGS[self.rounding](features)
         sums = np.zeros(len(numbers))
         at_once = max(1, PAIRS // max(1, len(numbers)))
         for first in range(0, len(self.roots), at_once):
@@ -105,7 +126,7 @@ class Trees:
     def state(self) -> dict[str, Array]:
         """Return it as arrays."""
         own: dict[str, Array] = {name: getattr(self, name) for name in ("roots", *_DTYPES)}
-        return own | {"single": np.array([self.is_single], np.uint8)}
+        return own | {"rounding": np.array([list(ROUNDINGS).index(self.rounding)], np.uint8)}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Array], columns: int) -> Trees:
@@ -114,14 +135,14 @@ class Trees:
         Raises:
             CorruptFileError: They are no trees over so many features.
         """
-        check_state_names(state, {"roots", "single", *_DTYPES})
+        check_state_names(state, {"roots", "rounding", *_DTYPES})
         roots = state_array(state, "roots", np.int64, (None,))
-        single = state_array(state, "single", np.uint8, (1,))
+        rounding = int(state_array(state, "rounding", np.uint8, (1,))[0])
         nodes = len(state_array(state, "feature", np.int32, (None,)))
         table = {name: state_array(state, name, dtype, (nodes,)) for name, dtype in _DTYPES.items()}
-        if single[0] > 1:
-            raise ww.CorruptFileError("the predictor's array 'single' is neither 0 nor 1")
-        trees = cls(columns, roots, is_single=bool(single[0]), **table)
+        if rounding >= len(ROUNDINGS):
+            _refuse(f"features are rounded in a way that is not known: {rounding}")
+        trees = cls(columns, roots, rounding=list(ROUNDINGS)[rounding], **table)
         trees.check()
         return trees
 
@@ -173,20 +194,14 @@ class Trees:
         _refuse(f"a tree has more than {MOST_LEVELS} levels")
 
 
-def as_single(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return features rounded to float32, as float64; those beyond its range at its end."""
-    largest = float(np.finfo(np.float32).max)
-    return np.clip(features, -largest, largest).astype(np.float32, order="C").astype(np.float64)
-
-
-def joined(columns: int, tables: list[dict[str, Array]], *, is_single: bool) -> Trees:
+def joined(columns: int, tables: list[dict[str, Array]], *, rounding: Rounding) -> Trees:
     """Return trees that are given one by one.
 
     Args:
         columns: How many features there are.
         tables: Arrays ``feature``, ``threshold``, ``left``, ``right``, ``value`` of each; children are counted within
             the tree, and -1 at a leaf.
-        is_single: As of ``Trees``.
+        rounding: As of ``Trees``.
     """
     sizes = np.array([len(table["feature"]) for table in tables], np.int64)
     roots = np.cumsum(sizes) - sizes
@@ -194,7 +209,7 @@ def joined(columns: int, tables: list[dict[str, Array]], *, is_single: bool) -> 
         for side in ("left", "right"):
             table[side] = np.where(table[side] == LEAF, LEAF, table[side] + root)
     whole = {name: np.concatenate([t[name] for t in tables]).astype(dtype) for name, dtype in _DTYPES.items()}
-    return Trees(columns, roots, is_single=is_single, **whole)
+    return Trees(columns, roots, rounding=rounding, **whole)
 
 
 def _refuse(why: str) -> None:
