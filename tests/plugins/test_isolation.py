@@ -152,6 +152,7 @@ def named(name):
         ("profiles", ww.Profile("p", "x", extractors_by_kind={"conv9d": "pool"}), "extractors_by_kind must be"),
         ("profiles", ww.Profile("p p", "x"), "its name 'p p' has a blank"),
         ("observers", ww.RunObserver, "'RunObserver' is no instance of ww_core.RunObserver"),
+        ("estimators", named("no-estimator"), "an object of type 'Named' is no instance of ww_core.Estimator"),
         ("transforms", named("no-version"), "its attribute 'version' is missing"),
     ],
 )

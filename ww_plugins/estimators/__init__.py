@@ -7,7 +7,7 @@ arXiv:2002.11448.
 from __future__ import annotations
 
 import ww_core as ww
-from ww_plugins.estimators.dnn import DeepNetwork
+from ww_plugins.estimators.dnn import Network
 from ww_plugins.estimators.forests import ExtraTrees, Forest
 from ww_plugins.estimators.gbm import GradientBoosting
 from ww_plugins.estimators.logit_linear import LogitLinear
@@ -16,4 +16,4 @@ from ww_plugins.estimators.logit_linear import LogitLinear
 @ww.hookimpl
 def ww_register_estimators() -> list[ww.Estimator]:
     """The built-in estimators."""
-    return [GradientBoosting(), LogitLinear(), DeepNetwork(), Forest(), ExtraTrees()]
+    return [GradientBoosting(), ExtraTrees(), Forest(), LogitLinear(), Network()]

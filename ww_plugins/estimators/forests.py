@@ -1,129 +1,164 @@
-"""Forests of scikit-learn, as plain arrays."""
+"""Forests of scikit-learn: averages of trees that see the networks by chance, and need no search."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import ww_core as ww
-from ww_plugins.estimators.trees import Trees, checked_trees
+from ww_plugins.estimators.training import check_options, check_training
+from ww_plugins.estimators.trees import LEAF, Trees, joined, to_float32
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
-EXTRA = "predictors"
+SEEDS = 1 << 32
+"""scikit-learn's seeds are below it."""
+
+_LIMITS = {
+    "trees": (1, 10_000),
+    "max_depth": (0, 1000),
+    "min_samples_leaf": (1, np.inf),
+    "max_features": (1e-9, 1.0),
+}
 
 
 class _Forest(ww.Estimator):
-    version: ClassVar[str] = "1"
-    extra: ClassVar[str] = EXTRA
+    """What both forests have in common: scikit-learn grows them, and ww keeps their trees as arrays."""
+
+    extra = "predictors"
+
+    def __post_init__(self) -> None:
+        check_options(self, _LIMITS)
 
     def check(self) -> None:
-        """Try to import scikit-learn.
+        """Try whether scikit-learn is installed.
 
         Raises:
-            MissingExtraError: It is not installed.
+            MissingExtraError: It is not.
         """
         try:
-            import sklearn.ensemble  # noqa: F401 - whether it is there
+            import sklearn.ensemble  # noqa: F401 - tried here, used later
         except ImportError:
-            raise ww.MissingExtraError(f"scikit-learn is not installed: pip install 'ww-core[{EXTRA}]'") from None
+            raise ww.MissingExtraError(
+                f"estimator {self.label!r} needs scikit-learn: pip install 'ww-core[predictors]'"
+            ) from None
 
-    def state(self, fitted: Any) -> Mapping[str, npt.NDArray[Any]]:
-        """Return the trees."""
-        trees: Trees = fitted
-        return trees.state()
+    def ranges(self, columns: int) -> Mapping[str, ww.Between | ww.Among]:
+        """Return where options are searched: as for gbm, few of many features, many of few."""
+        share = ww.Between(0.01, 0.3, log=True) if columns > 1000 else ww.Between(0.2, 1.0)
+        return {"max_features": share, "min_samples_leaf": ww.Between(1, 5)}
+
+    def state(self, fitted: Trees) -> Mapping[str, npt.NDArray[Any]]:
+        """Return the trees as arrays."""
+        return fitted.state()
 
     def from_state(self, state: Mapping[str, npt.NDArray[Any]], columns: int) -> Trees:
-        """Return the trees, checked."""
-        return checked_trees(state, columns)
+        """Return the trees.
+
+        Raises:
+            CorruptFileError: The arrays are none.
+        """
+        return Trees.from_state(state, columns)
 
 
 @dataclass(frozen=True)
 class Forest(_Forest):
-    """A random forest. The paper takes one of 32 trees for its fully connected networks (appendix E)."""
+    """Random forest: trees on networks drawn with replacement. L. Breiman, Machine Learning 45 (2001).
 
-    name: ClassVar[str] = "forest"
-    description: ClassVar[str] = "random forest (scikit-learn)"
+    The 32 trees are those of arXiv:2002.11448, appendix E.
 
+    Attributes:
+        trees: How many.
+        max_depth: Levels of a tree at most; 0 for as many as it takes.
+        min_samples_leaf: Networks in a leaf at least.
+        max_features: Share of the features that each split chooses from.
+    """
+
+    name = "forest"
+    version = "1"
+    description = "random forest of 32 trees, by scikit-learn"
     trees: int = 32
-    depth: int | None = None
-    leaf: int = 1
-    columns: float = 1.0
-
-    def ranges(self, columns: int) -> Mapping[str, ww.Between | ww.Among]:
-        """Return where options are searched."""
-        del columns
-        return {"leaf": ww.Between(1, 8), "columns": ww.Between(0.1, 1.0)}
+    max_depth: int = 0
+    min_samples_leaf: int = 1
+    max_features: float = 1.0
 
     def fit(self, features: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], seed: int) -> Trees:
-        """Grow the forest, on one core."""
+        """Learn from features of shape (n, k), rounded to float32, and targets of shape (n,).
+
+        Raises:
+            UsageError: There is nothing to learn from, or a number is not finite.
+            MissingExtraError: scikit-learn is not installed.
+        """
+        self.check()
         from sklearn.ensemble import RandomForestRegressor
 
-        forest = RandomForestRegressor(
-            self.trees,
-            max_depth=self.depth,
-            min_samples_leaf=self.leaf,
-            max_features=self.columns,
-            random_state=seed % 2**32,
-            n_jobs=1,
-        )
-        return _arrays_of(forest.fit(features, targets))
+        return _grown(RandomForestRegressor, self, features, targets, seed)
 
 
 @dataclass(frozen=True)
 class ExtraTrees(_Forest):
-    """Extremely randomized trees: thresholds are drawn, not searched. P. Geurts et al., Machine Learning 63 (2006)."""
+    """Extremely randomized trees: thresholds are drawn by chance. P. Geurts et al., Machine Learning 63 (2006).
 
-    name: ClassVar[str] = "extra-trees"
-    description: ClassVar[str] = "extremely randomized trees (scikit-learn)"
+    Attributes:
+        trees: How many.
+        max_depth: Levels of a tree at most; 0 for as many as it takes.
+        min_samples_leaf: Networks in a leaf at least.
+        max_features: Share of the features that each split chooses from.
+    """
 
+    name = "extra-trees"
+    version = "1"
+    description = "extremely randomized trees, 200 of them, by scikit-learn; good without a search"
     trees: int = 200
-    depth: int | None = None
-    leaf: int = 1
-    columns: float = 1.0
-
-    def ranges(self, columns: int) -> Mapping[str, ww.Between | ww.Among]:
-        """Return where options are searched."""
-        del columns
-        return {"leaf": ww.Between(1, 8), "columns": ww.Between(0.1, 1.0)}
+    max_depth: int = 0
+    min_samples_leaf: int = 1
+    max_features: float = 1.0
 
     def fit(self, features: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], seed: int) -> Trees:
-        """Grow the trees, on one core."""
+        """Learn from features of shape (n, k), rounded to float32, and targets of shape (n,).
+
+        Raises:
+            UsageError: There is nothing to learn from, or a number is not finite.
+            MissingExtraError: scikit-learn is not installed.
+        """
+        self.check()
         from sklearn.ensemble import ExtraTreesRegressor
 
-        forest = ExtraTreesRegressor(
-            self.trees,
-            max_depth=self.depth,
-            min_samples_leaf=self.leaf,
-            max_features=self.columns,
-            random_state=seed % 2**32,
-            n_jobs=1,
-        )
-        return _arrays_of(forest.fit(features, targets))
+        return _grown(ExtraTreesRegressor, self, features, targets, seed)
 
 
-def _arrays_of(forest: Any) -> Trees:
-    """Return the trees of a fitted forest; its mean over them is the sum of leaves that are divided by their count."""
-    own = [tree.tree_ for tree in forest.estimators_]
-    counts = np.array([tree.node_count for tree in own], np.int64)
-    roots = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)[:-1]])
-    starts = np.repeat(roots, counts)
-    feature = np.concatenate([tree.feature for tree in own])
-    is_leaf = feature < 0
-    left, right = (
-        np.where(is_leaf, 0, np.concatenate([getattr(tree, side) for tree in own]) + starts)
-        for side in ("children_left", "children_right")
-    )
-    return Trees(
-        feature=np.where(is_leaf, -1, feature).astype(np.int32),
-        threshold=np.where(is_leaf, 0.0, np.concatenate([tree.threshold for tree in own])),
-        left=left.astype(np.int32),
-        right=right.astype(np.int32),
-        value=np.concatenate([tree.value[:, 0, 0] for tree in own]) / len(own),
-        roots=roots,
-        is_single=np.array(True),
-    )
+def _grown(
+    make: Any,
+    options: Forest | ExtraTrees,
+    features: npt.NDArray[np.float64],
+    targets: npt.NDArray[np.float64],
+    seed: int,
+) -> Trees:
+    """Let scikit-learn grow a forest, and take its trees; a leaf has its share of the average."""
+    check_training(features, targets, options.label)
+    forest = make(
+        n_estimators=options.trees,
+        max_depth=options.max_depth or None,
+        min_samples_leaf=options.min_samples_leaf,
+        max_features=options.max_features,
+        random_state=seed % SEEDS,
+        n_jobs=1,
+    ).fit(to_float32(features), targets)
+    return joined(features.shape[1], [_table(tree.tree_, options.trees) for tree in forest], rounding="float32")
+
+
+def _table(tree: Any, trees: int) -> dict[str, npt.NDArray[Any]]:
+    """Return the nodes of one of scikit-learn's trees, in which a leaf has -1 for children, and other marks."""
+    is_leaf = tree.children_left == LEAF
+    return {
+        "feature": np.where(is_leaf, LEAF, tree.feature),
+        "threshold": np.where(is_leaf, 0.0, tree.threshold),
+        "left": tree.children_left,
+        "right": tree.children_right,
+        "value": np.where(is_leaf, tree.value[:, 0, 0] / trees, 0.0),
+    }
