@@ -37,9 +37,9 @@ def compare(
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Compare feature sets and estimators on the same networks of a zoo.
+    """Compare feature sets and estimators on one zoo.
 
-    The measures are of the networks that were held out; the deviations are over the seeds.
+    All hold out the same networks, of which the measures are; the deviations are over the seeds.
     """
     from ww_core.command.progress import counter
     from ww_plugins.predictors.comparing import compared

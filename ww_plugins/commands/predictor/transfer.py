@@ -36,9 +36,9 @@ def transfer(
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Fit a predictor on each zoo, and let it predict those that each held out.
+    """Fit a predictor on each of several zoos, and test it on all.
 
-    The table has Kendall's tau, a row for each zoo that was learned from; JSON and CSV have all measures.
+    Tested are the networks that each zoo held out. The table has Kendall's tau, a row for each zoo that was learned from; JSON and CSV have all measures.
     """
     from ww_core.command.progress import counter
     from ww_plugins.predictors.fitting import FitRequest
