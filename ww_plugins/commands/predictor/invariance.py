@@ -28,9 +28,9 @@ def invariance(
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Tell how much predictions change with permuted or scaled weights.
+    """Tell how far predictions move as weights change.
 
-    Networks that the predictor learned from are left out.
+    Weights are permuted and scaled. Networks that the predictor learned from are left out.
     """
     from ww_core.command.progress import counter
     from ww_plugins.predictors.file import read_predictor

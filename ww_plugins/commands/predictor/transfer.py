@@ -38,7 +38,8 @@ def transfer(
 ) -> None:
     """Fit a predictor on each of several zoos, and test it on all.
 
-    Tested are the networks that each zoo held out. The table has Kendall's tau, a row for each zoo that was learned from; JSON and CSV have all measures.
+    Tested are the networks that each zoo held out. The table has Kendall's tau, a row for each zoo that was learned
+    from; JSON and CSV have all measures.
     """
     from ww_core.command.progress import counter
     from ww_plugins.predictors.fitting import FitRequest
