@@ -101,7 +101,7 @@ class Network(ww.Estimator):
     dropout: float = 0.0
     l2: float = 1e-6
     learning_rate: float = 1e-3
-    batch: int = 64
+    batch: int = 32
     epochs: int = 300
     patience: int = 10
 

@@ -63,7 +63,7 @@ class LogitLinear(ww.Estimator):
     name = "logit-linear"
     version = "1"
     description = "a linear function of standardised features through a sigmoid: the paper's L-Linear"
-    l2: float = 1e-5
+    l2: float = 1e-4
 
     def __post_init__(self) -> None:
         check_options(self, {"l2": (0.0, 1e6)})
