@@ -9,6 +9,7 @@ from test_fitting import Line, learnable, registry
 import ww_core as ww
 from ww_plugins.predictors.agreement import agreement_of
 from ww_plugins.predictors.comparing import compared
+from ww_plugins.predictors.evaluating import evaluated
 from ww_plugins.predictors.fitting import FitRequest, fit_predictor
 from ww_plugins.predictors.invariance import deviations
 from ww_plugins.predictors.transferring import transferred
@@ -100,3 +101,23 @@ def test_of_a_zoo_that_was_seen_nothing_is_left():
     seen = zoo.chosen(predictor.training.networks)
     with pytest.raises(ww.UsageError, match="has seen all"):
         deviations(predictor, seen, registry=registry())
+
+
+def test_earlier_checkpoints_of_who_was_seen_are_left_out_too():
+    zoo = learnable()
+    predictor = fit_predictor(zoo, REQUEST, registry=registry())
+    both = replace(
+        zoo,
+        stored=np.concatenate([zoo.stored * 0.5, zoo.stored]),
+        rows=np.arange(160),
+        networks=np.tile(zoo.networks, 2),
+        epochs=np.repeat([3, 20], 80),
+        hyperparameters={},
+        results={"test_accuracy": np.tile(zoo.results["test_accuracy"], 2)},
+    )
+    told = evaluated(predictor, both, epoch=3, registry=registry())
+    assert told.zoo.networks.tolist() == sorted(predictor.held_out.tolist())
+    assert told.agreement != predictor.held_out_score
+    assert evaluated(predictor, both, registry=registry()).agreement.r2 == pytest.approx(predictor.held_out_score.r2)
+    with pytest.raises(ww.UsageError, match="no checkpoint of epoch 4: it has 3, 20"):
+        evaluated(predictor, both, epoch=4, registry=registry())

@@ -54,17 +54,19 @@ def evaluated(
     predictor: Predictor,
     zoo: ww.Zoo,
     *,
+    epoch: int | None = None,
     confidence: float = 0.9,
     rate: float = 0.01,
     store: ww.Store | str | Path | None = None,
     profile: str = "default",
     registry: ww.Registry | None = None,
 ) -> Evaluation:
-    """Predict the last checkpoint of every network of a zoo. A network with the features of one that was seen is not.
+    """Predict a checkpoint of every network of a zoo. Networks that the predictor was made with are left out.
 
     Args:
         predictor: The predictor.
         zoo: The zoo.
+        epoch: Of the checkpoints; None for the last ones.
         confidence: Of the intervals, between 0 and 1.
         rate: At which networks like those it learned from are taken for others.
         store: Where metrics are, if features are metrics.
@@ -74,11 +76,14 @@ def evaluated(
     Raises:
         UsageError: The zoo has not what is predicted, or other features, or no network that was not seen.
     """
-    measured = networks_with(zoo.last(), predictor.target)
-    found = ww.zoo_features(measured, predictor.features, store=store, profile=profile, registry=registry)
+    last = networks_with(zoo.last(), predictor.target)
+    found = ww.zoo_features(last, predictor.features, store=store, profile=profile, registry=registry)
     predictor.check_features(found)
-    known = {row.tobytes() for own in (predictor.training, predictor.calibration) for row in own.features}
-    new = np.array([row.tobytes() not in known for row in found.values])
+    seen = seen_networks(predictor, found)
+    if epoch is not None:
+        asked = networks_with(_at(zoo, epoch), predictor.target)
+        found = ww.zoo_features(asked, predictor.features, store=store, profile=profile, registry=registry)
+    new = ~np.isin(found.zoo.networks, seen)
     if not new.any():
         raise ww.UsageError(f"zoo {zoo.name}: the predictor has seen all of its networks: name another zoo")
     features, targets = found.values[new], found.zoo.results[predictor.target][new]
@@ -98,3 +103,21 @@ def evaluated(
         outside=float(np.mean(is_outside)),
         seen=int(np.sum(~new)),
     )
+
+
+def seen_networks(predictor: Predictor, last: ww.ZooFeatures) -> npt.NDArray[np.int64]:
+    """Return which networks a predictor was made with, int64: those whose features it has, of their last checkpoints.
+
+    Names and numbers do not tell: two zoos may have one name.
+    """
+    known = {row.tobytes() for own in (predictor.training, predictor.calibration) for row in own.features}
+    is_known = np.array([row.tobytes() in known for row in last.values], bool)
+    return last.zoo.networks[is_known]
+
+
+def _at(zoo: ww.Zoo, epoch: int) -> ww.Zoo:
+    found = zoo.at(epoch)
+    if not len(found):
+        there = ", ".join(map(str, sorted(set(zoo.epochs.tolist()))[:12]))
+        raise ww.UsageError(f"zoo {zoo.name} has no checkpoint of epoch {epoch}: it has {there}")
+    return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
+from ww_plugins.predictors.evaluating import seen_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,8 +70,8 @@ def deviations(
     """
     rng = np.random.default_rng(seed)
     last = zoo.last()
-    known = np.concatenate([predictor.training.networks, predictor.calibration.networks])
-    places = np.flatnonzero(~np.isin(last.networks, known)) if zoo.name == predictor.zoo else np.arange(len(last))
+    seen = seen_networks(predictor, ww.zoo_features(last, predictor.features, registry=registry))
+    places = np.flatnonzero(~np.isin(last.networks, seen))
     if not len(places):
         raise ww.UsageError(f"zoo {zoo.name}: the predictor has seen all of its networks: name another zoo")
     taken = last.chosen(np.sort(rng.permutation(places)[:most]))

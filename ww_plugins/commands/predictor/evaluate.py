@@ -30,6 +30,16 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option(
+            "--epoch",
+            min=0,
+            metavar="N",
+            help="With --on: of which checkpoints.  [default: the last]",
+            show_default=False,
+        ),
+    ] = None,
     confidence: Confidence = 0.9,
     plot: Annotated[
         Path | None,
@@ -51,6 +61,8 @@ def evaluate(
 
     answer = Output(as_json=as_json)
     networks_needed(confidence)  # it raises if that is none
+    if epoch is not None and on is None:
+        raise ww.UsageError(f"--epoch {epoch} is of the networks of a zoo: name it by --on")
     if plot is not None and on is None:
         raise ww.UsageError(f"--plot {plot} draws the networks of a zoo: name it by --on")
     if plot is not None:
@@ -69,7 +81,9 @@ def evaluate(
     found = find_zoo(on, place)
     for note in found.notes:
         say(f"note: {note}")
-    told = evaluated(predictor, found, confidence=confidence, store=place, profile=profile, registry=registry)
+    told = evaluated(
+        predictor, found, epoch=epoch, confidence=confidence, store=place, profile=profile, registry=registry
+    )
     if told.seen:
         say(f"note: {told.seen} networks that the predictor has seen are left out")
     if plot is not None:
