@@ -185,3 +185,15 @@ def test_wrong_files_are_one_sentence(run, ww_program, zoo, tmp_path):
 def test_estimators_are_listed(run):
     names = {row["estimator"] for row in told(run("estimators", "--json"))}
     assert {"gbm", "forest", "extra-trees", "logit-linear", "dnn"} <= names
+
+
+def test_a_zoo_of_other_layers_is_said_and_two_of_one_name_are_told_apart(run, zoo, tmp_path):
+    fit(run, zoo)
+    images = image_set("digits")
+    request = zoo_request(data="digits", count=24, epochs=1, network="mlp", width=8, images=images, checkpoints=[0])
+    train_zoo(request, images, tmp_path / "mlp", jobs=1)
+    done = run("evaluate", "digits.predictor", "--on", "mlp")
+    assert done.returncode == 0, done.stderr
+    assert "other layers" in done.stderr
+    pairs = told(run("transfer", zoo, "mlp", "--estimator", "forest", "--json"))
+    assert {row["fitted_on"] for row in pairs} == {str(zoo), "mlp"}

@@ -185,3 +185,63 @@ def test_agreement_is_what_others_count():
     ).all()
     assert spread_of([own])["r2_std"] != spread_of([own])["r2_std"]
     assert spread_of([own, agreement_of(targets, targets)])["mad_std"] == pytest.approx(own.mad / np.sqrt(2))
+
+
+def test_copies_of_a_network_stand_on_one_side():
+    zoo = learnable()
+    halves = np.concatenate([zoo.stored[:40], zoo.stored[:40]])
+    predictor = fit(replace(zoo, stored=halves))
+    sides = [
+        set((own % 40).tolist())
+        for own in (predictor.training.networks, predictor.calibration.networks, predictor.held_out)
+    ]
+    assert sum(map(len, sides)) == 40
+
+
+def test_accuracies_are_shares():
+    @dataclass(frozen=True)
+    class Wild(Line):
+        name: ClassVar[str] = "wild"
+
+        def fit(self, features, targets, seed):
+            learned = super().fit(features, targets, seed)
+            return SimpleNamespace(predict=lambda others: 40 * (learned.predict(others) - 0.5))
+
+    predictor = fit_predictor(learnable(), FitRequest(estimator="wild"), registry=registry(Wild))
+    told = predictor.predict(predictor.calibration.features)
+    assert (told.min(), told.max()) == (0.0, 1.0)
+    assert np.array_equal(told, predictor.calibrated)
+
+
+@pytest.mark.parametrize("fault", ["ranges", "between", "state", "no from_state", "other", "huge", "complex"])
+def test_a_faulty_estimator_is_named_before_anything_is_written(fault):
+    @dataclass(frozen=True)
+    class Faulty(Line):
+        name: ClassVar[str] = "faulty"
+
+        def ranges(self, columns):
+            if fault == "ranges":
+                raise ZeroDivisionError("of nothing")
+            return {"unused": ww.Between(9, 1)} if fault == "between" else {}
+
+        def fit(self, features, targets, seed):
+            learned = super().fit(features, targets, seed)
+            factor = {"huge": 1e200, "complex": 1j}.get(fault, 1.0)
+            return SimpleNamespace(predict=lambda others: learned.predict(others) * factor)
+
+        def state(self, fitted):
+            return {"state": 7, "no from_state": {"a": np.ones(3)}, "other": {"a": np.ones(3)}}.get(fault)
+
+        def from_state(self, state, columns):
+            if fault == "no from_state":
+                return super().from_state(state, columns)
+            return SimpleNamespace(predict=lambda others: np.zeros(len(others)))
+
+    with pytest.raises(ww.PluginError, match="faulty"):
+        fit_predictor(learnable(), FitRequest(estimator="faulty", trials=1), registry=registry(Faulty))
+
+
+def test_a_seed_that_no_file_can_hold_is_refused_at_once():
+    with pytest.raises(ww.UsageError, match="is not from 0 to"):
+        fit(learnable(), seed=2**63)
+    assert not Line.seen

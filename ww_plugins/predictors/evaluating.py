@@ -106,13 +106,19 @@ def evaluated(
 
 
 def seen_networks(predictor: Predictor, last: ww.ZooFeatures) -> npt.NDArray[np.int64]:
-    """Return which networks a predictor was made with, int64: those whose features it has, of their last checkpoints.
+    """Return numbers of networks that a predictor was made with, int64: of which it has the last features and result.
 
     Names and numbers do not tell: two zoos may have one name.
     """
-    known = {row.tobytes() for own in (predictor.training, predictor.calibration) for row in own.features}
-    is_known = np.array([row.tobytes() in known for row in last.values], bool)
-    return last.zoo.networks[is_known]
+    known = {
+        (row.tobytes(), target)
+        for own in (predictor.training, predictor.calibration)
+        for row, target in zip(own.features, own.targets.tolist(), strict=True)
+    }
+    targets = last.zoo.results[predictor.target].tolist()
+    is_known = np.array([(row.tobytes(), own) in known for row, own in zip(last.values, targets, strict=True)], bool)
+    numbers: npt.NDArray[np.int64] = last.zoo.networks[is_known]
+    return numbers
 
 
 def _at(zoo: ww.Zoo, epoch: int) -> ww.Zoo:

@@ -14,8 +14,8 @@ import numpy as np
 
 import ww_core as ww
 from ww_plugins.predictors.agreement import agreement_of
-from ww_plugins.predictors.predictor import Learned, Predictor
-from ww_plugins.predictors.searching import fitted, predictions_of, searched
+from ww_plugins.predictors.predictor import Learned, Predictor, predictions_of
+from ww_plugins.predictors.searching import fitted, searched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ww_core.plugins.registry import Owned
 FEWEST = 20
 """Networks of a zoo that a predictor is fitted on: of fewer no half says how good it is."""
+
+MOST_SEEDS = 2**63
 
 SEEDS = frozenset({"random_seed", "seed", "modeldir"})
 """Hyperparameters that do not tell configurations apart."""
@@ -69,6 +71,8 @@ class FitRequest:
             raise ww.UsageError(f"the share {self.calibration} for calibration is not between 0 and 1")
         if self.folds < 2:
             raise ww.UsageError(f"{self.folds} folds: a cross-validation takes 2 or more")
+        if not 0 <= self.seed < MOST_SEEDS:
+            raise ww.UsageError(f"the seed {self.seed} is not from 0 to {MOST_SEEDS - 1}")
         if self.trials < 0:
             raise ww.UsageError(f"{self.trials} trials: there are 0 or more")
 
@@ -106,7 +110,7 @@ def fit_predictor(
     learned = learned_of(features, request.target, request.family_by)
     _refuse_too_few(zoo, learned)
     rng = np.random.default_rng([request.seed, 0])
-    groups = configurations_of(features.zoo)
+    groups = _joined(configurations_of(features.zoo), features.values)
     out = _share_of(groups, request.held_out, rng)
     seen = np.flatnonzero(~out)
     calibrating = np.zeros(len(learned), bool)
@@ -118,6 +122,7 @@ def fit_predictor(
         training.features,
         training.targets,
         groups[~out & ~calibrating],
+        target=request.target,
         trials=request.trials,
         folds=request.folds,
         seed=request.seed,
@@ -125,6 +130,7 @@ def fit_predictor(
     )
     model = fitted(chosen, training.features, training.targets, request.seed)
     calibration, held_out = part_of(learned, calibrating), part_of(learned, out)
+    told = [predictions_of(model, own.features, request.target, chosen.qualified) for own in (calibration, held_out)]
     return Predictor(
         program=ww.__version__,
         features=request.features,
@@ -144,17 +150,32 @@ def fit_predictor(
         fold_scores=scores,
         training=training,
         calibration=calibration,
-        calibrated=predictions_of(chosen, model, calibration.features),
+        calibrated=told[0],
         held_out=held_out.networks,
-        held_out_score=agreement_of(predictions_of(chosen, model, held_out.features), held_out.targets),
+        held_out_score=agreement_of(told[1], held_out.targets),
         fitted=model,
-        state=_state_of(chosen, model),
+        state=_state_of(chosen, model, calibration.features),
     )
 
 
-def _state_of(owned: Owned[ww.Estimator], model: ww.Fitted) -> Mapping[str, npt.NDArray[Any]] | None:
+def _state_of(
+    owned: Owned[ww.Estimator], model: ww.Fitted, features: npt.NDArray[np.float64]
+) -> Mapping[str, npt.NDArray[Any]] | None:
+    """Return what was learned as arrays, after it was seen that the same comes of them.
+
+    Raises:
+        PluginError: It does not.
+    """
     with ww.estimator_at_work(owned):
-        return owned.object.state(model)
+        state = owned.object.state(model)
+        if state is None:
+            return None
+        if not all(isinstance(own, np.ndarray) for own in state.values()):
+            raise TypeError("its state is no mapping of arrays")
+        again = owned.object.from_state(state, features.shape[1])
+        if not np.allclose(again.predict(features), model.predict(features), rtol=1e-9, atol=1e-9):
+            raise ValueError("its state gives other predictions")
+        return state
 
 
 def networks_with(zoo: ww.Zoo, target: str) -> ww.Zoo:
@@ -203,6 +224,20 @@ def configurations_of(zoo: ww.Zoo) -> npt.NDArray[np.int64]:
     return np.array([numbers.setdefault(repr(own), len(numbers)) for own in zip(*columns, strict=True)], np.int64)
 
 
+def _joined(groups: npt.NDArray[np.int64], features: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Join groups of which two networks have the same features: copies of a network stand on one side."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    _, same = np.unique(features, axis=0, return_inverse=True)
+    count = int(groups.max()) + 1
+    edges = (np.ones(len(groups)), (groups, count + same.reshape(-1)))
+    size = count + int(same.max()) + 1
+    _, parts = connected_components(coo_matrix(edges, (size, size)), directed=False)
+    joined: npt.NDArray[np.int64] = parts[groups].astype(np.int64)
+    return joined
+
+
 def _share_of(groups: npt.NDArray[np.int64], share: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Choose groups at random, whole ones, until they hold this share of the networks."""
     chosen: list[int] = []
@@ -231,8 +266,8 @@ def _refuse_too_few(zoo: ww.Zoo, learned: Learned) -> None:
 def _refuse_too_small(training: Learned, folds: int, groups: npt.NDArray[np.int64]) -> None:
     if len(np.unique(groups)) < folds:
         raise ww.UsageError(
-            f"{len(training)} networks are left to learn from, of {len(np.unique(groups))} configurations, and "
-            f"{folds} folds need as many: hold out fewer, or take fewer folds"
+            f"{len(training)} networks of {len(np.unique(groups))} configurations are left to learn from, and {folds} "
+            "folds need as many: hold out fewer, calibrate on fewer, or take a zoo of more configurations"
         )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 import ww_core as ww
 from ww_plugins.predictors.evaluating import seen_networks
+from ww_plugins.predictors.fitting import networks_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,7 +70,7 @@ def deviations(
         UsageError: The weights are not here, the layers are others, or no network is left.
     """
     rng = np.random.default_rng(seed)
-    last = zoo.last()
+    last = networks_with(zoo.last(), predictor.target)
     seen = seen_networks(predictor, ww.zoo_features(last, predictor.features, registry=registry))
     places = np.flatnonzero(~np.isin(last.networks, seen))
     if not len(places):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """The format of the file. A file of a newer one is refused."""
 
+LARGEST = 1e100
+"""What is predicted of a network is no larger: nothing that is measured is, and its square is still a number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -110,10 +113,16 @@ class Predictor:
     state: Mapping[str, npt.NDArray[Any]] | None = field(default=None, repr=False)
 
     def predict(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the predictions, float64, shape (n,), for features of shape (n, len(names))."""
-        import numpy as np
+        """Return the predictions, float64, shape (n,), for features of shape (n, len(names)).
 
-        return np.asarray(self.fitted.predict(features), np.float64)
+        Raises:
+            PluginError: The estimator failed, or gave something else.
+        """
+        return predictions_of(self.fitted, features, self.target, self.estimator)
+
+    def has_layers_of(self, zoo: ww.Zoo) -> bool:
+        """Return whether the layers of a zoo have the roles and shapes of those that it learned from."""
+        return [(own.role, own.shape) for own in zoo.tensors] == [(own.role, own.shape) for own in self.tensors]
 
     def check_features(self, found: ww.ZooFeatures) -> None:
         """Raise if features are not those that it learned from.
@@ -136,6 +145,28 @@ class Predictor:
             f"{found.zoo.name}: feature {place + 1} is {found.names[place]!r}, where the predictor learned from "
             f"{self.names[place]!r}, of networks of zoo {self.zoo}: the layers are others"
         )
+
+
+def predictions_of(
+    learned: ww.Fitted, features: npt.NDArray[np.float64], target: str, estimator: str
+) -> npt.NDArray[np.float64]:
+    """Return what was learned of some networks, float64, shape (n,). Accuracies are shares: cut to [0, 1].
+
+    Raises:
+        PluginError: The estimator failed, or gave no number for one of them.
+    """
+    import numpy as np
+
+    try:
+        told: npt.NDArray[np.float64] = np.array(learned.predict(features))
+        if told.dtype.kind not in "fiu" or told.shape != (len(features),) or not (np.abs(told) <= LARGEST).all():
+            raise ValueError(f"it gave no number for each of {len(features)} networks")
+    except ww.WWError:
+        raise
+    except Exception as error:
+        raise ww.PluginError(f"estimator {estimator} failed: {type(error).__name__}: {error}") from error
+    told = told.astype(np.float64)
+    return np.clip(told, 0.0, 1.0) if target.endswith("accuracy") else told
 
 
 def _ending(name: str) -> str:

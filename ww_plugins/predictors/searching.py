@@ -9,6 +9,7 @@ import numpy as np
 
 import ww_core as ww
 from ww_plugins.predictors.agreement import agreement_of
+from ww_plugins.predictors.predictor import predictions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ def searched(
     targets: npt.NDArray[np.float64],
     groups: npt.NDArray[np.int64],
     *,
+    target: str,
     trials: int,
     folds: int,
     seed: int,
@@ -39,6 +41,7 @@ def searched(
         features: Shape (n, k).
         targets: Shape (n,).
         groups: Networks of one group are in one fold, shape (n,).
+        target: What is predicted.
         trials: How many others are drawn from its ranges.
         folds: How many parts; each is predicted by what the others teach.
         seed: From which parts and options are drawn.
@@ -46,7 +49,8 @@ def searched(
     """
     rng = np.random.default_rng([seed, 1])
     fold_of = folds_of(groups, folds, rng)
-    drawn = _drawn(owned.object, features.shape[1], trials, rng)
+    with ww.estimator_at_work(owned):
+        drawn = _drawn(owned.object, features.shape[1], trials, rng)
     candidates = [owned, *(replace(owned, object=own) for own in drawn)]
     best: tuple[float, Owned[ww.Estimator], tuple[Agreement, ...]] | None = None
     for number, candidate in enumerate(candidates):
@@ -54,7 +58,9 @@ def searched(
         for fold in range(folds):
             out = fold_of == fold
             learned = fitted(candidate, features[~out], targets[~out], seed)
-            scores.append(agreement_of(predictions_of(candidate, learned, features[out]), targets[out]))
+            scores.append(
+                agreement_of(predictions_of(learned, features[out], target, candidate.qualified), targets[out])
+            )
             if progress is not None:
                 progress(number * folds + fold + 1, len(candidates) * folds)
         error = float(np.mean([own.mse for own in scores]))
@@ -75,21 +81,6 @@ def fitted(
     """
     with ww.estimator_at_work(owned):
         return owned.object.fit(features, targets, seed)
-
-
-def predictions_of(
-    owned: Owned[ww.Estimator], learned: ww.Fitted, features: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return what an estimator that has learned predicts, float64, shape (n,), all of them finite.
-
-    Raises:
-        PluginError: It failed, or gave something else.
-    """
-    with ww.estimator_at_work(owned):
-        told: npt.NDArray[np.float64] = np.ascontiguousarray(learned.predict(features), np.float64)
-        if told.shape != (len(features),) or not np.isfinite(told).all():
-            raise ValueError(f"it gave no finite number for each of {len(features)} networks")
-    return told
 
 
 def folds_of(groups: npt.NDArray[np.int64], folds: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -81,6 +81,8 @@ def evaluate(
     found = find_zoo(on, place)
     for note in found.notes:
         say(f"note: {note}")
+    if found.tensors and not predictor.has_layers_of(found):
+        say(f"note: the networks of {found.name} have other layers than those that the predictor learned from")
     told = evaluated(
         predictor, found, epoch=epoch, confidence=confidence, store=place, profile=profile, registry=registry
     )

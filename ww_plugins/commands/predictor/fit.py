@@ -81,6 +81,9 @@ def fit(
         say(f"note: {note}")
     with counter("fits") as show:
         predictor = fit_predictor(found, request, store=place, profile=profile, registry=registry, progress=show)
+    used = len(predictor.training) + len(predictor.calibration) + len(predictor.held_out)
+    if used < len(found.last()):
+        say(f"note: {len(found.last()) - used} networks are left out: they have no {target}, or not all features")
     size = write_predictor(predictor, out, replace=force)
     told = scores_told(predictor) | {"file": str(out), "bytes": size, "digest": digest_of_predictor(predictor)}
     if answer.format == "json":

@@ -44,6 +44,8 @@ def invariance(
     found = find_zoo(on, store_location(store))
     for note in found.notes:
         say(f"note: {note}")
+    if found.tensors and not predictor.has_layers_of(found):
+        say(f"note: the networks of {found.name} have other layers than those that the predictor learned from")
     with counter("changes") as show:
         told = deviations(predictor, found, most=networks, seed=seed, registry=registry, progress=show)
     rows = [asdict(own) for own in told]

@@ -128,8 +128,8 @@ def _record(estimate: Estimate, predictor: Predictor, digest: str, name: str, pl
             source=f"predictor:{digest[:16]}",
             version=version,
             better="higher" if predictor.target.endswith("accuracy") else "lower",
-            low=min(own.low, estimate.value),
-            high=max(own.high, estimate.value),
+            low=finite(own.low),
+            high=finite(own.high),
         )
         store.add_scores([score], correct=True)
     say(f"{name}: stored as a score from predictor:{digest[:16]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -56,8 +57,12 @@ def transfer(
     for zoo in found:
         for note in zoo.notes:
             say(f"note: {zoo.name}: {note}")
+    names = [own.name for own in found]
+    named = [
+        replace(own, name=text) if names.count(own.name) > 1 else own for own, text in zip(found, zoos, strict=True)
+    ]
     with counter("predictors") as show:
-        pairs = transferred(found, request, store=place, profile=profile, registry=registry, progress=show)
+        pairs = transferred(named, request, store=place, profile=profile, registry=registry, progress=show)
     rows: list[dict[str, Any]] = [
         {"fitted_on": own.fitted_on, "tested_on": own.tested_on, **agreement_told(own.agreement)} for own in pairs
     ]
