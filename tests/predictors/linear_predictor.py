@@ -108,7 +108,7 @@ def predictor_for(registry, name="kept", columns=3, rows=40, seed=0, tensors=TEN
         names=tuple(f"feature{own}" for own in range(columns)),
         estimator=spec_of(registry, name),
         estimator_version=owned.object.version,
-        target="test_accuracy",
+        target="test_loss",
         zoo="digits",
         data="",
         tensors=tensors,
