@@ -197,3 +197,25 @@ def test_a_zoo_of_other_layers_is_said_and_two_of_one_name_are_told_apart(run, z
     assert "other layers" in done.stderr
     pairs = told(run("transfer", zoo, "mlp", "--estimator", "forest", "--json"))
     assert {row["fitted_on"] for row in pairs} == {str(zoo), "mlp"}
+
+
+def test_statistics_of_the_last_layer_serve_networks_of_other_layers(run, zoo, tmp_path):
+    fit(run, zoo, "--features", "statistics[layers=last]")
+    import safetensors.numpy
+
+    rng = np.random.default_rng(0)
+    tensors = {"fc1.weight": rng.normal(size=(20, 9)), "fc1.bias": np.zeros(20)}
+    tensors |= {"fc2.weight": rng.normal(size=(10, 20)) / 5, "fc2.bias": rng.normal(size=10) / 9}
+    safetensors.numpy.save_file(
+        {name: own.astype(np.float32) for name, own in tensors.items()}, tmp_path / "o.safetensors"
+    )
+    assert run("predict", "digits.predictor", "o.safetensors").returncode == USAGE
+    done = run("predict", "digits.predictor", "o.safetensors", "--other-layers", "--json")
+    assert "other layers" in done.stderr
+    assert 0 <= told(done)[0]["value"] <= 1
+
+
+def test_features_that_no_file_has_are_said_at_once(run, zoo):
+    done = run("fit", zoo, "--features", "hyperparameters", "--estimator", "forest", "--out", "h.predictor")
+    assert done.returncode == 0
+    assert "note: hyperparameters is not in the file of a network" in done.stderr

@@ -117,7 +117,7 @@ def fit_predictor(
     calibrating[seen] = _share_of(groups[seen], request.calibration, rng)
     training = part_of(learned, ~out & ~calibrating)
     _refuse_too_small(training, request.folds, groups[~out & ~calibrating])
-    chosen, scores = searched(
+    found = searched(
         owned,
         training.features,
         training.targets,
@@ -128,6 +128,7 @@ def fit_predictor(
         seed=request.seed,
         progress=progress,
     )
+    chosen = found.owned
     model = fitted(chosen, training.features, training.targets, request.seed)
     calibration, held_out = part_of(learned, calibrating), part_of(learned, out)
     told = [predictions_of(model, own.features, request.target, chosen.qualified) for own in (calibration, held_out)]
@@ -145,9 +146,9 @@ def fit_predictor(
         layout=zoo.layout,
         family_by=request.family_by,
         seed=request.seed,
-        trials=request.trials,
+        trials=found.trials,
         folds=request.folds,
-        fold_scores=scores,
+        fold_scores=found.scores,
         training=training,
         calibration=calibration,
         calibrated=told[0],

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ww_core as ww
 from ww_plugins.predictors.intervals import interval_of
 from ww_plugins.predictors.reach import reach_of
-from ww_plugins.predictors.reading import network_of
 
 if TYPE_CHECKING:
     from ww_plugins.predictors.intervals import Interval
@@ -22,7 +20,7 @@ class Estimate:
     """What a predictor says of a network.
 
     Attributes:
-        network: How a person named it.
+        network: Its name.
         value: The number.
         interval: Where what would be measured is, with its confidence, for networks like those that were learned from.
         reach: Whether the network is like those, and the nearest of them.
@@ -36,36 +34,32 @@ class Estimate:
 
 def estimated(
     predictor: Predictor,
-    source: str | Path,
+    network: ww.Zoo,
     *,
     confidence: float = 0.9,
     rate: float = 0.01,
     family: str = "",
-    loader: str | None = None,
     registry: ww.Registry | None = None,
 ) -> Estimate:
-    """Predict a network from its file.
+    """Predict a network.
 
     Args:
         predictor: The predictor.
-        source: The file or folder of the network, in any format.
+        network: The network as a zoo of one, as `network_of` and `any_network_of` read it.
         confidence: Of the interval, between 0 and 1.
         rate: At which networks like those it learned from are taken for others.
         family: The family that the network is of; empty for all together.
-        loader: Name of the loader, with options; default the one that recognises the source.
         registry: Loaded plugins, if they are loaded already.
 
     Raises:
-        SourceError: The network cannot be read.
-        UsageError: It has other layers than those the predictor learned from, or there is no such family.
+        UsageError: Other features come of it than those the predictor learned from, or there is no such family.
+        PluginError: A feature set or the estimator failed.
     """
-    registry = registry or ww.load_plugins()
-    network = network_of(source, predictor, registry, loader=loader)
     found = ww.zoo_features(network, predictor.features, registry=registry)
     predictor.check_features(found)
     value = float(predictor.predict(found.values)[0])
     return Estimate(
-        network=str(source),
+        network=network.name,
         value=value,
         interval=interval_of(value, predictor, confidence, family),
         reach=reach_of(found.values[0], predictor, rate),

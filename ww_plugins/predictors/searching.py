@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,21 @@ if TYPE_CHECKING:
     from ww_plugins.predictors.predictor import Agreement
 
 
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What a search found.
+
+    Attributes:
+        owned: The estimator with the options that were best.
+        scores: What it scored in each fold.
+        trials: How many other options were tried.
+    """
+
+    owned: Owned[ww.Estimator]
+    scores: tuple[Agreement, ...]
+    trials: int
+
+
 def searched(
     owned: Owned[ww.Estimator],
     features: npt.NDArray[np.float64],
@@ -31,8 +46,8 @@ def searched(
     folds: int,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[Owned[ww.Estimator], tuple[Agreement, ...]]:
-    """Return the estimator whose options have the least mean squared error over the folds, and what it scored in each.
+) -> Searched:
+    """Find the options of an estimator that have the least mean squared error over the folds.
 
     The estimator as it was given is always tried; options that it was given other values than their defaults keep them.
 
@@ -67,7 +82,7 @@ def searched(
         if best is None or error < best[0]:
             best = (error, candidate, tuple(scores))
     assert best is not None  # noqa: S101 - the estimator as given is a candidate
-    return best[1], best[2]
+    return Searched(best[1], best[2], len(drawn))
 
 
 def fitted(

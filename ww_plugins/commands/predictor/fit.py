@@ -84,6 +84,10 @@ def fit(
     used = len(predictor.training) + len(predictor.calibration) + len(predictor.held_out)
     if used < len(found.last()):
         say(f"note: {len(found.last()) - used} networks are left out: they have no {target}, or not all features")
+    for label, _ in predictor.feature_versions:
+        name = label.rpartition(":")[2]
+        if name == "hyperparameters" or name == label:  # a metric of the store has no plugin before its name
+            say(f"note: {name} is not in the file of a network, so `ww predictor predict` cannot ask about files")
     size = write_predictor(predictor, out, replace=force)
     told = scores_told(predictor) | {"file": str(out), "bytes": size, "digest": digest_of_predictor(predictor)}
     if answer.format == "json":

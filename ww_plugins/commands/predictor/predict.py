@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +36,13 @@ def predict(
         ),
     ] = "",
     loader: options.Loader = None,
+    other_layers: Annotated[
+        bool,
+        typer.Option(
+            "--other-layers",
+            help="Take networks of other layers, of which the same features come, as of the last layer.",
+        ),
+    ] = False,
     record: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +63,7 @@ def predict(
     from ww_plugins.predictors.file import digest_of_predictor, read_predictor
     from ww_plugins.predictors.intervals import networks_needed
     from ww_plugins.predictors.predicting import estimated
+    from ww_plugins.predictors.reading import any_network_of, network_of
 
     answer = Output(as_json=as_json, as_csv=as_csv)
     networks_needed(confidence)  # it raises if that is none
@@ -64,10 +73,16 @@ def predict(
     registry = session.registry()
     predictor = read_predictor(file, registry)
     digest = digest_of_predictor(predictor)
-    estimates = [
-        estimated(predictor, own, confidence=confidence, rate=rate, family=family, loader=loader, registry=registry)
-        for own in networks
-    ]
+    estimates: list[Estimate] = []
+    for name in networks:
+        if other_layers:
+            network = any_network_of(name, registry, loader=loader)
+        else:
+            network = network_of(name, predictor, registry, loader=loader)
+        if not predictor.has_layers_of(network):
+            say(f"note: {name} has other layers than the networks that the predictor learned from")
+        told = estimated(predictor, network, confidence=confidence, rate=rate, family=family, registry=registry)
+        estimates.append(replace(told, network=name))
     for estimate in estimates:
         for note in filter(None, (*estimate.reach.reasons, estimate.reach.note, estimate.interval.note)):
             say(f"warning: {estimate.network}: {note}")
