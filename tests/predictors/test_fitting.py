@@ -128,7 +128,9 @@ def test_families_are_told():
 
 def test_what_cannot_be_learned_is_one_sentence():
     zoo = learnable()
-    with pytest.raises(ww.UsageError, match="1 networks have features and a result, and a predictor needs 20"):
+    with pytest.raises(
+        ww.UsageError, match="a predictor needs 20 networks with features and a result, and there are 1"
+    ):
         fit(zoo.chosen(np.array([3])))
     with pytest.raises(ww.UsageError, match=r"the same result, 0\.1"):
         fit(replace(zoo, results={"test_accuracy": np.full(80, 0.1)}))

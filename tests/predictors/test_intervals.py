@@ -164,14 +164,14 @@ def test_accuracies_are_cut_to_their_range(predictor_of):
 
 def test_too_few_networks_give_the_whole_range_and_say_so(predictor_of):
     found = interval_of(0.5, calibrated(predictor_of, [0.1], target="test_accuracy"), 0.9)
-    assert (found.low, found.high, found.networks, found.is_whole_range) == (0, 1, 1, True)
+    assert (found.low, found.high, found.networks, bool(found.note)) == (0, 1, 1, True)
     assert "0.9 takes 9 calibration networks, and there is 1." in found.note
     families = ["sgd"] * 3 + ["adam"] * 9
     predictor = calibrated(predictor_of, np.ones(12), families=families)
     sgd, adam = interval_of(0.5, predictor, 0.9, "sgd"), interval_of(0.5, predictor, 0.9, "adam")
     assert (sgd.low, sgd.high) == (-math.inf, math.inf)
     assert "9 calibration networks of family sgd, and there are 3." in sgd.note
-    assert (adam.low, adam.high, adam.is_whole_range) == (-0.5, 1.5, False)
+    assert (adam.low, adam.high, adam.note) == (-0.5, 1.5, False)
 
 
 def test_one_network_is_enough_for_half_confidence():
@@ -179,7 +179,7 @@ def test_one_network_is_enough_for_half_confidence():
 
 
 def test_no_network_is_never_enough(predictor_of):
-    assert interval_of(0.5, calibrated(predictor_of, []), 0.5).is_whole_range
+    assert interval_of(0.5, calibrated(predictor_of, []), 0.5).note
 
 
 def test_a_residual_that_is_no_number_counts_as_the_largest(predictor_of):

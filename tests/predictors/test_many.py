@@ -121,3 +121,24 @@ def test_earlier_checkpoints_of_who_was_seen_are_left_out_too():
     assert evaluated(predictor, both, registry=registry()).agreement.r2 == pytest.approx(predictor.held_out_score.r2)
     with pytest.raises(ww.UsageError, match="no checkpoint of epoch 4: it has 3, 20"):
         evaluated(predictor, both, epoch=4, registry=registry())
+
+
+def test_networks_without_biases_are_permuted_and_scaled_too():
+    zoo = learnable()
+    bare = replace(zoo, tensors=tuple(own for own in zoo.tensors if own.role == "weight"))
+    predictor = fit_predictor(bare, REQUEST, registry=registry())
+    told = {own.change: own for own in deviations(predictor, bare, registry=registry())}
+    assert told["all times 2, biases by depth"].mad == told["all times 2"].mad > 0
+
+
+def test_ranges_hold_their_ends():
+    rng = np.random.default_rng(0)
+    for where, whole in (
+        (ww.Between(3, 5), True),
+        (ww.Between(1, 100, log=True), True),
+        (ww.Between(0.1, 0.1, log=True), False),
+    ):
+        drawn = [where.draw(rng, whole=whole) for _ in range(300)]
+        assert where.low <= min(drawn) <= max(drawn) <= where.high
+        assert {type(own) for own in drawn} == {int if whole else float}
+    assert np.median([ww.Between(1, 100, log=True).draw(rng, whole=True) for _ in range(999)]) < 20

@@ -250,7 +250,7 @@ def plugin_of_statistics(registry):
 def test_columns_of_a_store_are_metrics(registry, path):
     version = registry.quantities.find("alpha").object.version
     write_predictor(predictor_for(registry, feature_versions=(("alpha", version),)), path)
-    read_predictor(path, registry)
+    assert read_predictor(path, registry).feature_versions == (("alpha", version),)
 
 
 def test_an_option_that_the_estimator_does_not_take(registry, path):

@@ -39,11 +39,13 @@ class Between:
 
     def draw(self, rng: np.random.Generator, *, whole: bool) -> float | int:
         """Draw a number."""
-        if whole:
+        if whole and not self.log:
             return int(rng.integers(int(self.low), int(self.high) + 1))
-        if self.log:
-            return math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-        return float(rng.uniform(self.low, self.high))
+        if not self.log:
+            return float(rng.uniform(self.low, self.high))
+        value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        value = min(max(value, self.low), self.high)  # exp of a log is an end only but for rounding
+        return round(value) if whole else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +108,4 @@ class Estimator(Variant):
         Raises:
             CorruptFileError: They contradict themselves.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines state, and must define from_state too")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -27,10 +27,24 @@ _LIMITS = {
 }
 
 
+@dataclass(frozen=True)
 class _Forest(ww.Estimator):
-    """What both forests have in common: scikit-learn grows them, and ww keeps their trees as arrays."""
+    """What both forests have in common: scikit-learn grows them, and ww keeps their trees as arrays.
 
+    Attributes:
+        trees: How many.
+        max_depth: Levels of a tree at most; 0 for as many as it takes.
+        min_samples_leaf: Networks in a leaf at least.
+        max_features: Share of the features that each split chooses from.
+    """
+
+    version = "1"
     extra = "predictors"
+    grown_by: ClassVar[str]
+    trees: int = 32
+    max_depth: int = 0
+    min_samples_leaf: int = 1
+    max_features: float = 1.0
 
     def __post_init__(self) -> None:
         check_options(self, _LIMITS)
@@ -53,6 +67,27 @@ class _Forest(ww.Estimator):
         share = ww.Between(0.01, 0.3, log=True) if columns > 1000 else ww.Between(0.2, 1.0)
         return {"max_features": share, "min_samples_leaf": ww.Between(1, 5)}
 
+    def fit(self, features: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], seed: int) -> Trees:
+        """Learn from features of shape (n, k), rounded to float32, and targets of shape (n,). Leaves share the average.
+
+        Raises:
+            UsageError: There is nothing to learn from, or a number is not finite.
+            MissingExtraError: scikit-learn is not installed.
+        """
+        self.check()
+        import sklearn.ensemble
+
+        check_training(features, targets, self.label)
+        forest = getattr(sklearn.ensemble, self.grown_by)(
+            n_estimators=self.trees,
+            max_depth=self.max_depth or None,
+            min_samples_leaf=self.min_samples_leaf,
+            max_features=self.max_features,
+            random_state=seed % SEEDS,
+            n_jobs=1,
+        ).fit(to_float32(features), targets)
+        return joined(features.shape[1], [_table(tree.tree_, self.trees) for tree in forest], rounding="float32")
+
     def state(self, fitted: Trees) -> Mapping[str, npt.NDArray[Any]]:
         """Return the trees as arrays."""
         return fitted.state()
@@ -70,86 +105,25 @@ class _Forest(ww.Estimator):
 class Forest(_Forest):
     """Random forest: trees on networks drawn with replacement. L. Breiman, Machine Learning 45 (2001).
 
-    The 32 trees are those of arXiv:2002.11448, appendix E.
-
-    Attributes:
-        trees: How many.
-        max_depth: Levels of a tree at most; 0 for as many as it takes.
-        min_samples_leaf: Networks in a leaf at least.
-        max_features: Share of the features that each split chooses from.
+    The 32 trees are those of arXiv:2002.11448, appendix E. Options are those of all forests here.
     """
 
     name = "forest"
-    version = "1"
     description = "random forest of 32 trees, by scikit-learn"
-    trees: int = 32
-    max_depth: int = 0
-    min_samples_leaf: int = 1
-    max_features: float = 1.0
-
-    def fit(self, features: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], seed: int) -> Trees:
-        """Learn from features of shape (n, k), rounded to float32, and targets of shape (n,).
-
-        Raises:
-            UsageError: There is nothing to learn from, or a number is not finite.
-            MissingExtraError: scikit-learn is not installed.
-        """
-        self.check()
-        from sklearn.ensemble import RandomForestRegressor
-
-        return _grown(RandomForestRegressor, self, features, targets, seed)
+    grown_by = "RandomForestRegressor"
 
 
 @dataclass(frozen=True)
 class ExtraTrees(_Forest):
     """Extremely randomized trees: thresholds are drawn by chance. P. Geurts et al., Machine Learning 63 (2006).
 
-    Attributes:
-        trees: How many.
-        max_depth: Levels of a tree at most; 0 for as many as it takes.
-        min_samples_leaf: Networks in a leaf at least.
-        max_features: Share of the features that each split chooses from.
+    Options are those of all forests here.
     """
 
     name = "extra-trees"
-    version = "1"
     description = "extremely randomized trees, 200 of them, by scikit-learn; good without a search"
+    grown_by = "ExtraTreesRegressor"
     trees: int = 200
-    max_depth: int = 0
-    min_samples_leaf: int = 1
-    max_features: float = 1.0
-
-    def fit(self, features: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], seed: int) -> Trees:
-        """Learn from features of shape (n, k), rounded to float32, and targets of shape (n,).
-
-        Raises:
-            UsageError: There is nothing to learn from, or a number is not finite.
-            MissingExtraError: scikit-learn is not installed.
-        """
-        self.check()
-        from sklearn.ensemble import ExtraTreesRegressor
-
-        return _grown(ExtraTreesRegressor, self, features, targets, seed)
-
-
-def _grown(
-    make: Any,
-    options: Forest | ExtraTrees,
-    features: npt.NDArray[np.float64],
-    targets: npt.NDArray[np.float64],
-    seed: int,
-) -> Trees:
-    """Let scikit-learn grow a forest, and take its trees; a leaf has its share of the average."""
-    check_training(features, targets, options.label)
-    forest = make(
-        n_estimators=options.trees,
-        max_depth=options.max_depth or None,
-        min_samples_leaf=options.min_samples_leaf,
-        max_features=options.max_features,
-        random_state=seed % SEEDS,
-        n_jobs=1,
-    ).fit(to_float32(features), targets)
-    return joined(features.shape[1], [_table(tree.tree_, options.trees) for tree in forest], rounding="float32")
 
 
 def _table(tree: Any, trees: int) -> dict[str, npt.NDArray[Any]]:

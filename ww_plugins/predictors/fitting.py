@@ -255,7 +255,8 @@ def _share_of(groups: npt.NDArray[np.int64], share: float, rng: np.random.Genera
 def _refuse_too_few(zoo: ww.Zoo, learned: Learned) -> None:
     if len(learned) < FEWEST:
         raise ww.UsageError(
-            f"zoo {zoo.name}: {len(learned)} networks have features and a result, and a predictor needs {FEWEST}"
+            f"zoo {zoo.name}: a predictor needs {FEWEST} networks with features and a result, and there are "
+            f"{len(learned)}"
         )
     if not np.ptp(learned.targets):
         raise ww.UsageError(

@@ -46,11 +46,6 @@ class Interval:
     family: str
     note: str = ""
 
-    @property
-    def is_whole_range(self) -> bool:
-        """Whether there were too few networks, so that the interval says nothing."""
-        return bool(self.note)
-
 
 def half_width(residuals: npt.NDArray[np.float64], confidence: float) -> float:
     """Return the half width of an interval: the ceil((n + 1) confidence)-th smallest absolute residual.

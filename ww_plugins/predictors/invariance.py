@@ -108,7 +108,7 @@ def _changes(zoo: ww.Zoo, rng: np.random.Generator) -> Iterator[tuple[str, Chang
         "all weights permuted, biases apart",
         _permuted(
             [
-                np.concatenate([_columns(own)[place] for own in layers if place < len(_columns(own))])
+                np.concatenate([np.arange(0), *(own[place] for own in map(_columns, layers) if place < len(own))])
                 for place in (0, 1)
             ],
             rng,

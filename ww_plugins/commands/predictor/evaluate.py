@@ -9,7 +9,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
-from ww_plugins.commands.predictor.telling import agreement_told, finite, lines_of_scores, scores_told
+from ww_plugins.commands.predictor.telling import agreement_told, finite, lines_of_scores, say_notes, scores_told
 
 PredictorFile = Annotated[Path, typer.Argument(metavar="FILE", help="A predictor, as `ww predictor fit` writes it.")]
 Confidence = Annotated[
@@ -79,10 +79,7 @@ def evaluate(
         return
     place = store_location(store)
     found = find_zoo(on, place)
-    for note in found.notes:
-        say(f"note: {note}")
-    if found.tensors and not predictor.has_layers_of(found):
-        say(f"note: the networks of {found.name} have other layers than those that the predictor learned from")
+    say_notes(found, predictor)
     told = evaluated(
         predictor, found, epoch=epoch, confidence=confidence, store=place, profile=profile, registry=registry
     )
@@ -112,6 +109,6 @@ def evaluate(
         f"kendall_tau {own.kendall_tau:.4g}"
     )
     answer.line(
-        f"intervals of {confidence:.0%} hold for {told.coverage:.1%}, mean width {told.mean_width:.3g}; "
+        f"intervals of {100 * confidence:g}% hold for {told.coverage:.1%}, mean width {told.mean_width:.3g}; "
         f"{told.outside:.1%} are unlike the networks that it learned from"
     )

@@ -74,7 +74,6 @@ def fit(
     ww.output_place(out, replace=force)
     session: Session = ctx.obj
     registry = session.registry()
-    ww.ready_estimator(registry, estimator)
     place = store_location(store)
     found = find_zoo(zoo, place)
     for note in found.notes:
@@ -82,8 +81,9 @@ def fit(
     with counter("fits") as show:
         predictor = fit_predictor(found, request, store=place, profile=profile, registry=registry, progress=show)
     used = len(predictor.training) + len(predictor.calibration) + len(predictor.held_out)
-    if used < len(found.last()):
-        say(f"note: {len(found.last()) - used} networks are left out: they have no {target}, or not all features")
+    if left_out := len(found.last()) - used:
+        what = "network is" if left_out == 1 else "networks are"
+        say(f"note: {left_out} {what} left out: without {target}, or without all features")
     for label, _ in predictor.feature_versions:
         name = label.rpartition(":")[2]
         if name == "hyperparameters" or name == label:  # a metric of the store has no plugin before its name

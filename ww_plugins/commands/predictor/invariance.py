@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command import Output, Session, options, store_location
 from ww_plugins.commands.predictor.evaluate import PredictorFile
+from ww_plugins.commands.predictor.telling import say_notes
 
 
 def invariance(
@@ -42,10 +43,7 @@ def invariance(
     registry = session.registry()
     predictor = read_predictor(file, registry)
     found = find_zoo(on, store_location(store))
-    for note in found.notes:
-        say(f"note: {note}")
-    if found.tensors and not predictor.has_layers_of(found):
-        say(f"note: the networks of {found.name} have other layers than those that the predictor learned from")
+    say_notes(found, predictor)
     with counter("changes") as show:
         told = deviations(predictor, found, most=networks, seed=seed, registry=registry, progress=show)
     rows = [asdict(own) for own in told]

@@ -56,7 +56,7 @@ def draw(predictor: Predictor, told: Evaluation, confidence: float, file: Path) 
     axes.set_title(
         f"{printable(predictor.zoo)[:30]} on {printable(told.zoo.name)[:30]}: {agreement.networks:,} networks\n"
         f"R2 {agreement.r2:.3f}, tau {agreement.kendall_tau:.3f}; "
-        f"{confidence:.0%} intervals hold for {told.coverage:.1%}",
+        f"{100 * confidence:g}% intervals hold for {told.coverage:.1%}",
         fontsize=10,
         parse_math=False,
     )

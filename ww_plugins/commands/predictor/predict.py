@@ -11,7 +11,7 @@ import typer
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
 from ww_plugins.commands.predictor.evaluate import Confidence, PredictorFile
-from ww_plugins.commands.predictor.telling import finite
+from ww_plugins.commands.predictor.telling import finite, say_notes
 
 if TYPE_CHECKING:
     from ww_plugins.predictors.predicting import Estimate
@@ -60,7 +60,7 @@ def predict(
 
     It says where the true one is, with the confidence, and warns of a network unlike those it learned from.
     """
-    from ww_plugins.predictors.file import digest_of_predictor, read_predictor
+    from ww_plugins.predictors.file import SHOWN, digest_of_predictor, read_predictor
     from ww_plugins.predictors.intervals import networks_needed
     from ww_plugins.predictors.predicting import estimated
     from ww_plugins.predictors.reading import any_network_of, network_of
@@ -72,21 +72,20 @@ def predict(
     session: Session = ctx.obj
     registry = session.registry()
     predictor = read_predictor(file, registry)
-    digest = digest_of_predictor(predictor)
+    source = f"predictor:{digest_of_predictor(predictor)[:SHOWN]}"
     estimates: list[Estimate] = []
     for name in networks:
         if other_layers:
             network = any_network_of(name, registry, loader=loader)
         else:
             network = network_of(name, predictor, registry, loader=loader)
-        if not predictor.has_layers_of(network):
-            say(f"note: {name} has other layers than the networks that the predictor learned from")
+        say_notes(network, predictor)
         told = estimated(predictor, network, confidence=confidence, rate=rate, family=family, registry=registry)
         estimates.append(replace(told, network=name))
     for estimate in estimates:
         for note in filter(None, (*estimate.reach.reasons, estimate.reach.note, estimate.interval.note)):
             say(f"warning: {estimate.network}: {note}")
-    rows = [_row(own, predictor, digest) for own in estimates]
+    rows = [_row(own, predictor, source) for own in estimates]
     if answer.format == "json":
         answer.json([row | _more(own) for row, own in zip(rows, estimates, strict=True)])
     elif answer.format == "csv":
@@ -94,10 +93,10 @@ def predict(
     else:
         answer.table(rows)
     if record is not None:
-        _record(estimates[0], predictor, digest, record, store_location(store))
+        _record(estimates[0], predictor, source, record, store_location(store))
 
 
-def _row(estimate: Estimate, predictor: Predictor, digest: str) -> dict[str, Any]:
+def _row(estimate: Estimate, predictor: Predictor, source: str) -> dict[str, Any]:
     return {
         "network": estimate.network,
         "target": predictor.target,
@@ -107,7 +106,7 @@ def _row(estimate: Estimate, predictor: Predictor, digest: str) -> dict[str, Any
         "confidence": estimate.interval.confidence,
         "inside": estimate.reach.inside,
         "p_value": estimate.reach.p_value,
-        "source": f"predictor:{digest[:16]}",
+        "source": source,
     }
 
 
@@ -121,7 +120,7 @@ def _more(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def _record(estimate: Estimate, predictor: Predictor, digest: str, name: str, place: str | Path) -> None:
+def _record(estimate: Estimate, predictor: Predictor, source: str, name: str, place: str | Path) -> None:
     """Store an estimate as a score.
 
     Raises:
@@ -140,11 +139,11 @@ def _record(estimate: Estimate, predictor: Predictor, digest: str, name: str, pl
             name=predictor.target,
             dataset=predictor.data,
             value=estimate.value,
-            source=f"predictor:{digest[:16]}",
+            source=source,
             version=version,
             better="higher" if predictor.target.endswith("accuracy") else "lower",
             low=finite(own.low),
             high=finite(own.high),
         )
         store.add_scores([score], correct=True)
-    say(f"{name}: stored as a score from predictor:{digest[:16]}")
+    say(f"{name}: stored as a score from {source}")

@@ -6,11 +6,13 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ww_core.command import say
 from ww_plugins.predictors.agreement import MEASURES, spread_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import ww_core as ww
     from ww_plugins.predictors.predictor import Agreement, Predictor
 
 
@@ -39,6 +41,14 @@ def agreement_told(agreement: Agreement) -> dict[str, Any]:
 def finite(value: float) -> float | None:
     """Return a number; None for one that is not finite."""
     return value if math.isfinite(value) else None
+
+
+def say_notes(zoo: ww.Zoo, predictor: Predictor) -> None:
+    """Say what a person should know of a zoo that a predictor is asked about."""
+    for note in zoo.notes:
+        say(f"note: {note}")
+    if zoo.tensors and not predictor.has_layers_of(zoo):  # a zoo that only the store knows tells no layers
+        say(f"note: {zoo.name} has other layers than the networks that the predictor learned from")
 
 
 def lines_of_scores(predictor: Predictor) -> Iterator[str]:
