@@ -171,7 +171,7 @@ def test_too_few_networks_give_the_whole_range_and_say_so(predictor_of):
     sgd, adam = interval_of(0.5, predictor, 0.9, "sgd"), interval_of(0.5, predictor, 0.9, "adam")
     assert (sgd.low, sgd.high) == (-math.inf, math.inf)
     assert "9 calibration networks of family sgd, and there are 3." in sgd.note
-    assert (adam.low, adam.high, adam.note) == (-0.5, 1.5, False)
+    assert (adam.low, adam.high, adam.note) == (-0.5, 1.5, "")
 
 
 def test_one_network_is_enough_for_half_confidence():
