@@ -161,6 +161,11 @@ def test_no_cell_is_run_by_a_spreadsheet(field, written):
         ({"profile": ""}, ww.UsageError, "the profile is empty"),
         ({"profile": "nix"}, ww.NotStoredError, "no complete analysis of any version under profile 'nix'"),
         ({"models": ["stopped"]}, ww.NotStoredError, "no complete analysis of stopped"),
+        (
+            {"models": ["stopped"] * 9},
+            ww.NotStoredError,
+            "no complete analysis of stopped, stopped, stopped and 6 more under",
+        ),
     ],
 )
 def test_what_cannot_be_chosen_leaves_no_file(everything_in_a_file, tmp_path, options, error, sentence):

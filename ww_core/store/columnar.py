@@ -25,6 +25,8 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 }
 """What a row says of its place, besides the version."""
 
+_LISTED = 3  # names in a message
+
 
 def value_table(
     connection: Connection, columns: Sequence[str], scope: RowScope, profile: str, names: Sequence[str]
@@ -98,9 +100,10 @@ def versions_in_force(connection: Connection, names: Sequence[str], profile: str
     in_force = {(row.model, row.version): row for row in execute(connection, _IN_FORCE, {"profile": clean(profile)})}
     versions = [in_force[ref.model, ref.version] for ref in refs if (ref.model, ref.version) in in_force]
     if not versions:
-        what = ", ".join(names) or "any version"
+        what = ", ".join(names[:_LISTED]) or "any version"
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         raise NotStoredError(
-            f"no complete analysis of {what} under profile {profile!r} is stored: `ww analyze` makes one"
+            f"no complete analysis of {what}{more} under profile {profile!r} is stored: `ww analyze` makes one"
         )
     return versions
 
