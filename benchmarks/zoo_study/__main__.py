@@ -14,8 +14,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.zoo_study.goals import goals_of
 from benchmarks.zoo_study.running import StepError, answers_of
 from benchmarks.zoo_study.steps import FULL, SMALL, steps_of
+from benchmarks.zoo_study.tables import page
 
 
 def main() -> int:
@@ -30,8 +32,14 @@ def main() -> int:
     except StepError as error:
         sys.stderr.write(f"error: {error}\n")
         return 3
-    print(f"{sum(own.seconds for own in answers.values()) / 60:.1f} minutes of CPU time")
-    return 0
+    (options.out / "study.md").write_text(page(answers, amount))
+    print(f"{options.out / 'study.md'}: {sum(own.seconds for own in answers.values()) / 60:.1f} minutes of CPU time")
+    if options.small:
+        return 0
+    goals = list(goals_of(answers, amount))
+    for goal in goals:
+        print(f"{'yes' if goal.holds else 'NO ':4} {goal.claim}: {goal.told}")
+    return int(not all(goal.holds for goal in goals))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from benchmarks.zoo_study.steps import Step
 
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
 class StepError(Exception):
     """A step failed."""
 
@@ -31,7 +34,7 @@ class Answer:
         step: Its name.
         command: As one types it.
         seconds: Of CPU time.
-        said: What its standard output had, read as JSON; None where it is none.
+        said: Its standard output: what ``--json`` printed, or text.
     """
 
     step: str
@@ -51,7 +54,7 @@ def answers_of(steps: Iterable[Step], folder: Path) -> dict[str, Answer]:
     told: dict[str, Answer] = {}
     for step in steps:
         file = kept / f"{step.name}.json"
-        command = shlex.join(["ww", *step.argv])
+        command = shlex.join(step.argv)
         known = json.loads(file.read_text()) if file.exists() else {}
         if known.get("command") != command:
             known = _ran(step, command, folder)
@@ -66,8 +69,9 @@ def _ran(step: Step, command: str, folder: Path) -> dict[str, Any]:
     print(f"{time.strftime('%H:%M:%S')}  {command}", flush=True)
     before = _cpu_seconds()
     place = {"WW_STORE": str((folder / "study.sqlite").resolve()), "OMP_NUM_THREADS": "1"}
+    program = ["-m", "ww_core"] if step.argv[0] == "ww" else [str(ROOT / step.argv[0])]
     ended = subprocess.run(
-        [sys.executable, "-m", "ww_core", *step.argv],
+        [sys.executable, *program, *step.argv[1:]],
         cwd=folder,
         env=os.environ | place,
         capture_output=True,
@@ -80,7 +84,7 @@ def _ran(step: Step, command: str, folder: Path) -> dict[str, Any]:
     return {
         "command": command,
         "seconds": round(_cpu_seconds() - before, 2),
-        "said": json.loads(ended.stdout) if ended.stdout.strip() else None,
+        "said": json.loads(ended.stdout) if "--json" in step.argv else ended.stdout,
     }
 
 

@@ -51,7 +51,9 @@ class Amount(NamedTuple):
     trials: int  # draws of options
     seeds: int  # splits, for deviations
     splits: int  # for the coverage of intervals
-    changed: int  # networks whose weights are changed
+    changed: int  # networks whose weights are changed, or features permuted
+    residual: int  # residual networks of each width
+    residual_epochs: int
     jobs: int  # processes that train; 0 is one per core
 
 
@@ -71,6 +73,8 @@ FULL = Amount(
     seeds=3,
     splits=20,
     changed=1000,
+    residual=72,
+    residual_epochs=32,
     jobs=0,
 )
 SMALL = Amount(
@@ -89,6 +93,8 @@ SMALL = Amount(
     seeds=2,
     splits=2,
     changed=20,
+    residual=2,
+    residual_epochs=1,
     jobs=1,
 )
 
@@ -99,7 +105,7 @@ class Step:
 
     Attributes:
         name: Of the file that keeps its answer.
-        argv: The command, run in the folder of the study.
+        argv: ``ww`` or a file of examples/, and its arguments; run in the folder of the study.
     """
 
     name: str
@@ -113,6 +119,7 @@ def steps_of(amount: Amount) -> Iterator[Step]:
     yield from _transfers(amount)
     yield from _seeds(amount)
     yield from _use(amount)
+    yield from _residual(amount)
 
 
 def _zoos(amount: Amount) -> Iterator[Step]:
@@ -122,15 +129,16 @@ def _zoos(amount: Amount) -> Iterator[Step]:
     for name, data, width in mlps(amount):
         yield _zoo(name, data, amount.mlps, amount, "--network", "mlp", "--width", str(width))
     for name in amount.data:
-        yield Step(f"import-{name}", ("zoo", "import", f"zoos/{name}", "--json"))
-        yield Step(f"analyze-{name}", ("zoo", "analyze", name, "--json"))
+        yield Step(f"show-{name}", ("ww", "zoo", "show", f"zoos/{name}", "--plot", f"zoo-{name}.png", "--json"))
+        yield Step(f"import-{name}", ("ww", "zoo", "import", f"zoos/{name}", "--json"))
+        yield Step(f"analyze-{name}", ("ww", "zoo", "analyze", name, "--json"))
 
 
 def _zoo(name: str, data: str, count: int, amount: Amount, *more: str) -> Step:
     checkpoints = ",".join(map(str, amount.early)) if name == amount.data[0] else "0"
     told = ("--data", data, "--count", str(count), "--epochs", str(amount.epochs), "--checkpoints", checkpoints, *more)
     out = ("--seed", str(SEED), "--out", f"zoos/{name}", "--name", name, "--jobs", str(amount.jobs), "--json")
-    return Step(f"zoo-{name}", ("zoo", "train", *told, *out))
+    return Step(f"zoo-{name}", ("ww", "zoo", "train", *told, *out))
 
 
 def fresh(amount: Amount) -> str:
@@ -153,7 +161,7 @@ def _tables(amount: Amount) -> Iterator[Step]:
     """Tables 1, 2 and 5 to 8: feature sets and estimators, a half held out."""
     for name in amount.data:
         seeds = ("--seeds", str(amount.seeds if name == amount.data[0] else 1))
-        told = ("predictor", "compare", f"zoos/{name}", *NO_INTERVALS, *seeds, "--json")
+        told = ("ww", "predictor", "compare", f"zoos/{name}", *NO_INTERVALS, *seeds, "--json")
         yield Step(f"features-{name}", (*told, *_each("--features", amount.features)))
         yield Step(f"wide-{name}", (*told, *_each("--features", amount.wide), "--estimator", FEW_COLUMNS))
         yield Step(f"estimators-{name}", (*told, "--features", "statistics", *_each("--estimator", amount.estimators)))
@@ -167,10 +175,10 @@ def _transfers(amount: Amount) -> Iterator[Step]:
     """Tables 3, 10 and 11: what is learned on one zoo, asked about another."""
     for number, features in enumerate(amount.transfers):
         told = ("--features", features, "--estimator", TRANSFERS[features], *NO_INTERVALS, "--json")
-        yield Step(f"transfer-{number}", ("predictor", "transfer", *amount.data, *told))
+        yield Step(f"transfer-{number}", ("ww", "predictor", "transfer", *amount.data, *told))
     zoos = (f"zoos/{name}" for name, _, _ in mlps(amount))
     told = ("--estimator", "forest[trees=32]", "--held-out", "0.2", *NO_INTERVALS, "--json")
-    yield Step("transfer-mlps", ("predictor", "transfer", *zoos, *told))
+    yield Step("transfer-mlps", ("ww", "predictor", "transfer", *zoos, *told))
 
 
 def _seeds(amount: Amount) -> Iterator[Step]:
@@ -181,26 +189,45 @@ def _seeds(amount: Amount) -> Iterator[Step]:
         told = (f"zoos/{name}", "--held-out", held_out, *NO_INTERVALS, "--seeds", str(amount.seeds), "--json")
         for what, features, estimator in (("narrow", narrow, GBM), ("wide", amount.wide, FEW_COLUMNS)):
             asked = (*_each("--features", features), "--estimator", estimator)
-            yield Step(f"seeds-{name}-{what}", ("predictor", "compare", *told, *asked))
+            yield Step(f"seeds-{name}-{what}", ("ww", "predictor", "compare", *told, *asked))
 
 
 def _use(amount: Amount) -> Iterator[Step]:
     """Predictors, asked: earlier checkpoints, other data, other layers, changed weights."""
     first = f"zoos/{amount.data[0]}"
     trials = ("--trials", str(amount.trials))
-    yield Step("fit", ("predictor", "fit", first, *trials, "--out", "statistics.predictor", "--force", "--json"))
+    yield Step("fit", ("ww", "predictor", "fit", first, *trials, "--out", "statistics.predictor", "--force", "--json"))
     few = ("--features", "weights", "--estimator", FEW_COLUMNS)
-    yield Step("fit-weights", ("predictor", "fit", first, *few, "--out", "weights.predictor", "--force", "--json"))
+    yield Step(
+        "fit-weights", ("ww", "predictor", "fit", first, *few, "--out", "weights.predictor", "--force", "--json")
+    )
     for epoch in (*amount.early, amount.epochs):
         asked = ("--on", first, "--epoch", str(epoch), "--json")
-        yield Step(f"epoch-{epoch}", ("predictor", "evaluate", "statistics.predictor", *asked))
+        yield Step(f"epoch-{epoch}", ("ww", "predictor", "evaluate", "statistics.predictor", *asked))
     for name in amount.data:
         asked = ("--on", f"zoos/{name}", "--plot", f"predicted-{name}.png", "--json")
-        yield Step(f"on-{name}", ("predictor", "evaluate", "statistics.predictor", *asked))
+        yield Step(f"on-{name}", ("ww", "predictor", "evaluate", "statistics.predictor", *asked))
     mlp = next(name for name, _, _ in mlps(amount))
-    yield Step("on-mlp", ("predictor", "evaluate", "statistics.predictor", "--on", f"zoos/{mlp}", "--json"))
+    yield Step("on-mlp", ("ww", "predictor", "evaluate", "statistics.predictor", "--on", f"zoos/{mlp}", "--json"))
     splits = ("--features", "statistics", "--seeds", str(amount.splits), "--json")
-    yield Step("coverage", ("predictor", "compare", first, *splits))
+    yield Step("coverage", ("ww", "predictor", "compare", first, *splits))
+    networks = ("--on", first, "--networks", str(amount.changed), "--json")
     for name in ("statistics", "weights"):
-        asked = ("--on", first, "--networks", str(amount.changed), "--json")
-        yield Step(f"invariance-{name}", ("predictor", "invariance", f"{name}.predictor", *asked))
+        yield Step(f"invariance-{name}", ("ww", "predictor", "invariance", f"{name}.predictor", *networks))
+    for what in ("feature", "layer", "statistic"):
+        asked = ("--by", what, "--plot", f"importance-by-{what}.png", *networks)
+        yield Step(f"importance-{what}", ("ww", "predictor", "importance", "statistics.predictor", *asked))
+    ranges = (f"{place}.bias.q100-{place}.bias.q0" for place in ("layer1", "layer4"))
+    axes = tuple(word for pair in zip(("--x", "--y"), ranges, strict=True) for word in pair)
+    yield Step("bias-ranges", ("ww", "zoo", "plot", first, *axes, "--log", "-o", "bias-ranges.png"))
+
+
+def _residual(amount: Amount) -> Iterator[Step]:
+    """Table 4: networks of another architecture, ranked by their last layer."""
+    size = ("--count", str(amount.residual), "--epochs", str(amount.residual_epochs), "--seed", str(SEED))
+    yield Step("residual", ("examples/train_residual_networks.py", *size, "--out", "residual"))
+    for name in amount.data:
+        asked = ("--features", "statistics[layers=last]", "--out", f"last-{name}.predictor", "--force", "--json")
+        yield Step(f"fit-last-{name}", ("ww", "predictor", "fit", f"zoos/{name}", *asked))
+    files = (f"last-{name}.predictor" for name in amount.data)
+    yield Step("residual-ranked", ("examples/rank_residual_networks.py", "residual", *files, "--json"))
