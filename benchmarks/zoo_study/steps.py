@@ -222,12 +222,16 @@ def _use(amount: Amount) -> Iterator[Step]:
     yield Step("bias-ranges", ("ww", "zoo", "plot", first, *axes, "--log", "-o", "bias-ranges.png"))
 
 
+def _fit(name: str, zoo: str, *more: str) -> Step:
+    out = ("--out", f"{name}.predictor", "--force", "--json")
+    return Step(f"fit-{name}", ("ww", "predictor", "fit", zoo, *more, *out))
+
+
 def _residual(amount: Amount) -> Iterator[Step]:
     """Table 4: networks of another architecture, ranked by their last layer."""
     size = ("--count", str(amount.residual), "--epochs", str(amount.residual_epochs), "--seed", str(SEED))
     yield Step("residual", ("examples/train_residual_networks.py", *size, "--out", "residual"))
     for name in amount.data:
-        asked = ("--features", "statistics[layers=last]", "--out", f"last-{name}.predictor", "--force", "--json")
-        yield Step(f"fit-last-{name}", ("ww", "predictor", "fit", f"zoos/{name}", *asked))
+        yield _fit(f"last-{name}", f"zoos/{name}", "--features", "statistics[layers=last]")
     files = (f"last-{name}.predictor" for name in amount.data)
     yield Step("residual-ranked", ("examples/rank_residual_networks.py", "residual", *files, "--json"))

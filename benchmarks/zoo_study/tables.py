@@ -24,7 +24,7 @@ def page(answers: Answers, amount: Amount) -> str:
         ("Transfer, of the statistics (table 3)", transfer(answers, amount.transfers[0], amount)),
         ("Transfer, of every feature set", transfers(answers, amount)),
         ("Residual networks (table 4)", residual(answers)),
-        ("Networks of dense layers (tables 10 and 11)", dense(answers, amount)),
+        ("Networks of dense layers (tables 10 and 11)", dense(answers)),
         ("One seed, or a fresh one each", seeds(answers, amount)),
         ("Earlier checkpoints", early(answers, amount)),
         ("Intervals and reach", reach(answers, amount)),
@@ -110,7 +110,7 @@ def residual(answers: Answers) -> str:
     return table(heads, rows)
 
 
-def dense(answers: Answers, amount: Amount) -> str:
+def dense(answers: Answers) -> str:
     """Kendall's tau of forests of 32 trees, learned from networks of one width and data set."""
     return square(answers["transfer-mlps"].said)
 
