@@ -49,8 +49,8 @@ def test_the_name_of_this_machine_is_read_in_any_case(odd_file):
 
 
 SOURCES = [
-    ("describe",), ("analyze",), ("diff", "net"), ("check", "--baseline", "net", "--rule", "alpha: +5%"), ("compare-svd",), ("import",),
-    ("zoo", "show"), ("zoo", "import"), ("zoo", "analyze"),
+    ("describe",), ("analyze",), ("diff", "net"), ("check", "--baseline", "net", "--rule", "alpha: +5%"),
+    ("compare-svd",), ("import",), ("zoo", "show"), ("zoo", "import"), ("zoo", "analyze"),
 ]  # fmt: skip
 """Commands that take a file or a folder, of whatever kind."""
 
