@@ -48,7 +48,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ww_core.domain.layer import ITEM_SIZES, Layer, LayerKind, SkippedTensor, TensorSpec
+from ww_core.domain.layer import ITEM_SIZES, Layer, LayerKind, SkippedTensor, TensorSpec, tied_tensor
 from ww_core.domain.rounding import Rounding
 
 if TYPE_CHECKING:
@@ -183,8 +183,7 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
     for name, dtype, shape, place, fault, readable, rounding, part, makes in tensors:
         names.add(name)
         if not fault and place is not None and first_at.setdefault(place, name) != name:
-            tied_to = first_at[place]
-            skipped.append(SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
+            skipped.append(tied_tensor(name, dtype, shape, first_at[place]))
         elif makes is not None:
             made, what, stands = makes
             reason = f"{what} makes {made} of it" if what else f"{made} is made of it"
