@@ -257,7 +257,7 @@ def test_the_good_rows_of_these_files_are_good(program):
 
 
 def test_what_cannot_be_opened(program, tmp_path):
-    refused(program, tmp_path / "missing.csv", 3, "missing.csv: it cannot be read: No such file or directory")
+    refused(program, tmp_path / "missing.csv", 3, "missing.csv: there is no such file or folder")
     refused(program, tmp_path, 3, "this is a folder")
     refused(program, "/dev/zero", 3, "/dev/zero: this is a device, not a regular file")
     os.mkfifo(tmp_path / "pipe")

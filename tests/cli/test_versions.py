@@ -332,7 +332,7 @@ def test_a_terminal_that_has_arrows_and_no_blocks(monkeypatch):
         (("blame", "net", "a", "--metrics", "warning"), USAGE, ("'warning' holds texts",)),
         (("blame", "net", "a", "--metrics", "log_prod_spectral_norm"), PLACE, ("no number of log_prod",)),
         (("blame", "net", "a", "--profile", "none"), PLACE, ("under profile 'none'",)),
-        (("diff", "net", "nett"), PLACE, ("no model 'nett'", "no file or folder nett")),
+        (("diff", "net", "nett"), PLACE, ("no model 'nett'", "nett: there is no such file or folder")),
         (("diff", "net", "net@v99"), PLACE, ("no version 'v99'",)),
         (("diff", "net", "one", "--metrics", "alhpa"), USAGE, ("unknown column 'alhpa'",)),
         (("diff", "net", "one", "--layers", "zz"), USAGE, ("unknown layer 'zz'",)),

@@ -173,7 +173,7 @@ def test_all_of_it_is_stored_and_the_file_is_needed_once(ww_here, model_file):
 def test_a_model_that_was_analysed_and_not_compared(ww_here, model_file):
     assert ww_here("analyze", model_file).returncode == 0
     fails(ww_here("compare-svd", "net"), PLACE, "not compared with slice, pool, stack, fft, fft[n=32]", "the file")
-    fails(ww_here("compare-svd", "nett"), PLACE, "no file or folder 'nett'", "did you mean net?")
+    fails(ww_here("compare-svd", "nett"), PLACE, "nett: there is no such file or folder", "did you mean net?")
 
 
 def test_groups_come_from_the_user(ww_here, tmp_path):
@@ -188,10 +188,14 @@ def test_groups_come_from_the_user(ww_here, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "texts"),
     [
-        (("nowhere.safetensors",), PLACE, ("no file or folder 'nowhere.safetensors', and there is no store",)),
+        (
+            ("nowhere.safetensors",),
+            PLACE,
+            ("nowhere.safetensors: there is no such file or folder, and there is no store",),
+        ),
         (("",), PLACE, ("empty",)),
-        (("x" * 5000,), PLACE, ("no file or folder",)),
-        (("a\x01b",), PLACE, ("no file or folder",)),
+        (("x" * 5000,), PLACE, ("no such file or folder",)),
+        (("a\x01b",), PLACE, ("no such file or folder",)),
         (("hf://some/model",), PLACE, ("download",)),
         (("file:///nowhere",), PLACE, ("no such file",)),
         (("net.safetensors", "--layers", "sqare"), USAGE, ("unknown layer 'sqare'",)),

@@ -388,10 +388,12 @@ class TestWhatIsStored:
             compare_svd("net", n=5, store=store)
 
     def test_neither_a_file_nor_a_model(self, path, store, tmp_path):
-        with pytest.raises(ww.StoreError, match="no file or folder 'nett', and there is no store at"):
+        with pytest.raises(ww.StoreError, match="nett: there is no such file or folder, and there is no store at"):
             compare_svd("nett", store=store)
         compare_svd(path, n=4, store=store)
-        with pytest.raises(NotStoredError, match=r"no file or folder 'nett', and no model 'nett'.* did you mean net"):
+        with pytest.raises(
+            NotStoredError, match=r"nett: there is no such file or folder, and no model 'nett'.* did you mean net"
+        ):
             compare_svd("nett", n=4, store=store)
         with pytest.raises(NotStoredError, match="no version '7': it has 1"):
             compare_svd("net@7", n=4, store=store)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from onnx_files import node, saved
@@ -84,6 +86,67 @@ def test_of_several_models_one_is_asked_for(folder, names, said):
     with pytest.raises((ww.SourceError, ww.UsageError)) as caught:
         ww.describe(folder(*names))
     assert said in str(caught.value)
+
+
+def of_a_trainer(folder, *names):
+    """Add what a training leaves beside its model."""
+    import torch
+
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
+        torch.save({"x": torch.ones(2)}, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ["model.safetensors", "pytorch_model.bin", "model.onnx", "config.json"],
+            [
+                (
+                    "net: it holds models in several formats: safetensors is read, and not pytorch, onnx: "
+                    "to read another, name its file, or give --loader pytorch"
+                )
+            ],
+        ),
+        (["model.safetensors", "README.txt"], []),
+        (
+            ["model.safetensors", "ema.safetensors", "a.safetensors"],
+            ["net: model.safetensors is read, and not a.safetensors, ema.safetensors: to read another, name its file"],
+        ),
+        (
+            ["pytorch_model.bin", "best.pt"],
+            ["net: pytorch_model.bin is read, and not best.pt: to read another, name its file"],
+        ),
+    ],
+)
+def test_what_is_not_read_of_a_folder_is_said(folder, names, said, ww_here):
+    net = of_a_trainer(folder(*names))
+    assert [own.replace(str(net.parent) + "/", "") for own in ww.describe(net).warnings] == said
+    shown = ww_here("analyze", net, "--metrics", "spectral_norm", "--json")
+    assert json.loads(shown.stdout)["warnings"] == list(ww.describe(net).warnings)
+    assert [line for line in shown.stderr.splitlines() if line.startswith("warning: ")] == [
+        f"warning: {own}" for own in ww.describe(net).warnings
+    ]
+
+
+def test_who_chose_is_not_told_what_else_there_is(folder):
+    net = folder("model.safetensors", "pytorch_model.bin")
+    assert ww.describe(net, loader="pytorch").warnings == ()
+    assert ww.describe(net / "model.safetensors").warnings == ()
+
+
+def test_what_stands_beside_an_index_is_said_but_for_the_state_of_a_training(folder):
+    torch = pytest.importorskip("torch")
+    net = of_a_trainer(folder("README.txt"))
+    for name in ("pytorch_model-00001-of-00001.bin", "best.pt"):
+        torch.save({"fc.weight": torch.ones(8, 6)}, net / name)
+    told = {"weight_map": {"fc.weight": "pytorch_model-00001-of-00001.bin"}}
+    (net / "pytorch_model.bin.index.json").write_text(json.dumps(told))
+    (warning,) = ww.describe(net).warnings
+    assert warning.endswith(
+        "pytorch_model.bin.index.json: the index does not name these files, which are not read: best.pt"
+    )
 
 
 def test_a_folder_without_a_model_says_what_it_holds(folder):

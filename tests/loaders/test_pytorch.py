@@ -137,6 +137,44 @@ def test_the_weights_are_found_under_their_own_names(wrap, tmp_path, loader, con
     assert checkpoint.warnings == ()
 
 
+AVERAGED = {
+    "a module": lambda own: own,
+    "a parallel module": nn.DataParallel,
+    "a compiled module": lambda own: Compiled(own),
+    "a dict": lambda own: own.state_dict(),
+    "a checkpoint of training": lambda own: {"state_dict": own.state_dict(), "epoch": 3},
+}
+
+
+@pytest.mark.parametrize(("told", "wrap"), AVERAGED.items(), ids=AVERAGED)
+@pytest.mark.filterwarnings("ignore:.*whose code was not run")
+def test_an_averaged_model_has_the_layers_of_the_plain_one(told, wrap, net, tmp_path):
+    averaged, plain = wrap(torch.optim.swa_utils.AveragedModel(net)), net if "module" in told else net.state_dict()
+    torch.save(averaged, tmp_path / "averaged.pt")
+    described = ww.describe(tmp_path / "averaged.pt")
+    names = [layer.name for layer in ww.describe(plain).layers]
+    assert [layer.name for layer in described.layers] == names
+    assert "n_averaged" in {name for name, *_ in described.skipped}
+    statuses = {layer.name: layer.status for layer in ww.diff(tmp_path / "averaged.pt", plain).layers}
+    assert statuses == dict.fromkeys(names, "same")
+
+
+def test_the_count_of_averaged_models_is_no_layer_and_makes_no_norm(tmp_path, loader):
+    averaged = {"n_averaged": torch.ones(()), "module.weight": torch.ones(3, 4), "module.shift": torch.ones(3)}
+    torch.save(averaged, tmp_path / "m.pt")
+    checkpoint = loader.open(tmp_path / "m.pt")
+    assert [(layer.name, str(layer.kind)) for layer in checkpoint.layers] == [("weight", "dense"), ("shift", "other")]
+    assert [own.name for own in checkpoint.buffers] == ["n_averaged"]
+
+
+def test_an_average_of_averages_and_a_count_alone_are_answered(net, tmp_path, loader):
+    averaged = torch.optim.swa_utils.AveragedModel
+    torch.save(averaged(averaged(nn.Linear(3, 2))).state_dict(), tmp_path / "twice.pt")
+    assert [layer.name for layer in loader.open(tmp_path / "twice.pt").layers] == ["module.module"]
+    torch.save({"n_averaged": torch.ones(2, 2)}, tmp_path / "count.pt")
+    assert loader.open(tmp_path / "count.pt").layers == ()
+
+
 def test_what_else_may_be_weights_is_named(tmp_path, loader, contents):
     ema = {name: tensor + 1 for name, tensor in small_state().items()}
     torch.save({"model_ema": ema, "state_dict": small_state(), "loss": torch.ones(2)}, tmp_path / "m.pt")

@@ -315,10 +315,10 @@ def test_a_source_is_analysed_as_the_stored_name_was(tmp_path, store, weights, o
 
 
 def test_what_is_neither_stored_nor_a_source_is_said(tmp_path, store, weights):
-    with pytest.raises(ww.NotAStoreError, match=r"no store.*no file or folder nothere"):
+    with pytest.raises(ww.NotAStoreError, match=r"no store.*nothere: there is no such file or folder"):
         diff("nothere", "nowhere", store=store)
     ww.analyze(weights, store=store, name="net")
-    with pytest.raises(ww.NotStoredError, match=r"did you mean net.*no file or folder nett"):
+    with pytest.raises(ww.NotStoredError, match=r"did you mean net.*nett: there is no such file or folder"):
         diff("net", "nett", store=store)
     (tmp_path / "text.txt").write_text("no weights")
     with pytest.raises(ww.SourceError, match=r"text\.txt"):

@@ -1,8 +1,10 @@
 """The contract of loaders, for the one that reads a network of a zoo."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
+import published_zoo
 
 import ww_core as ww
 import ww_plugins.loaders
@@ -47,3 +49,19 @@ class TestZooLoader(LoaderContract):
 
     def unprintable_names(self):
         return ()  # the layout of a zoo is a table, whose cells escape them
+
+
+def test_a_network_has_the_parameters_that_its_zoo_tells(tmp_path, ww_here):
+    published_zoo.write(tmp_path / "small")
+
+    def told(*arguments):
+        return json.loads(ww_here(*arguments, "--json").stdout)
+
+    options = ("--loader", "zoo[network=2]")
+    counts = {
+        told("zoo", "show", "small")["parameters"],
+        told("describe", "small", *options)["parameters"],
+        told("analyze", "small", *options, "--metrics", "spectral_norm")["coverage"]["parameters"],
+        *(own["parameters"] for own in told("show")),
+    }
+    assert counts == {published_zoo.PARAMETERS}

@@ -492,10 +492,10 @@ def test_a_zoo_is_shown_and_drawn(ww_here, folder):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("import", "nothing"), 3, "No such file"),
-        (("show", "nothing"), 3, "no such folder"),
-        (("export", "nothing", "-o", "x"), 3, "no such folder"),
-        (("analyze", "nothing"), 3, "no such folder"),
+        (("import", "nothing"), 3, "no such file"),
+        (("show", "nothing"), 3, "no such file or folder"),
+        (("export", "nothing", "-o", "x"), 3, "no such file or folder"),
+        (("analyze", "nothing"), 3, "no such file or folder"),
         (("import", ""), 2, "empty"),
     ],
 )

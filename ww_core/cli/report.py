@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from ww_core.command import cell, say
+from ww_core.domain.layer import tied_by
 from ww_core.domain.outcome import State
 
 if TYPE_CHECKING:
@@ -158,9 +159,12 @@ def _print_coverage(report: AnalysisReport, output: Output) -> None:
         f"layers: {cover.analyzed} analysed{refused}, {cover.statistics_only} with statistics only{skipped}{failed}; "
         f"{cover.parameters_analyzed:,} of {cover.parameters:,} parameters"
     )
-    for reason, count in Counter(skip.reason for skip in cover.reasons).most_common():
-        names = [skip.name for skip in cover.reasons if skip.reason == reason]
-        output.line(f"  without spectrum: {reason}: {count} ({', '.join(names[:3])}{', ...' if count > 3 else ''})")
+    names = defaultdict(list)
+    for skip in cover.reasons:
+        tied_to = tied_by(skip.reason)
+        names["tied to another tensor" if tied_to else skip.reason].append(f"{skip.name}{tied_to and f' = {tied_to}'}")
+    for reason, own in sorted(names.items(), key=lambda pair: -len(pair[1])):
+        output.line(f"  without spectrum: {reason}: {len(own)} ({', '.join(own[:3])}{', ...' if len(own) > 3 else ''})")
     run = report.run
     output.line(f"spectra: {run.computed} computed, {run.reused} reused, in {run.seconds:.2f} s")
 

@@ -101,6 +101,19 @@ class SkippedTensor:
         return 0 if self.tied_to else math.prod(self.shape)
 
 
+_TIED = "tied: it is the tensor "
+
+
+def tied_tensor(name: str, dtype: str, shape: tuple[int, ...], tied_to: str) -> SkippedTensor:
+    """Return a tensor that is another one under a second name."""
+    return SkippedTensor(name, dtype, shape, f"{_TIED}{tied_to}", tied_to)
+
+
+def tied_by(reason: str) -> str:
+    """Return the name of the tensor that another one is, as its reason tells; empty for any other reason."""
+    return reason.removeprefix(_TIED) if reason.startswith(_TIED) else ""
+
+
 _BLOCKS = "rows/"
 
 

@@ -12,13 +12,13 @@ Symbolic links that were not named by the user are followed inside their folder 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import math
 import mmap
 import os
 import stat
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ww_core.contracts.source import Source
@@ -127,7 +127,8 @@ class FileSource(Source):
                 raise SourceError(f"{self.label}: this is {_what(status.st_mode)}, not a regular file")
             return _Look(real, status.st_size, _stamp(status))
         except (OSError, RuntimeError, ValueError) as error:
-            raise SourceError(f"{self.label}: {_cause(error)}") from None
+            cause = why_missing(self.path) if isinstance(error, FileNotFoundError) else _cause(error)
+            raise SourceError(f"{self.label}: {cause}") from None
 
     def open(self) -> BinaryIO:
         """Open the file, once it is sure that it is the one that was looked at."""
@@ -142,7 +143,7 @@ class FileSource(Source):
             raise CorruptFileError(f"{self.label}: the file has changed since it was opened")
         return file
 
-    @contextmanager
+    @contextlib.contextmanager
     def array(self, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Iterator[npt.NDArray[Any]]:
         """Give the numbers from ``offset`` as a read-only array that lies in the file; its memory is freed on leaving.
 
@@ -172,6 +173,25 @@ class FileSource(Source):
             # view of it. What counts is the memory, and the pages can be given back now.
             if hasattr(mapping, "madvise"):
                 mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def why_missing(path: Path) -> str:
+    """Tell why there is nothing at a path: nothing has the name, or a symbolic link on the way leads nowhere."""
+    with contextlib.suppress(OSError, ValueError):  # no file can have such a name
+        for own in (path, *path.parents):
+            if own.is_symlink() and not own.exists():
+                link = "this" if own == path else legible(str(own))
+                return f"{link} is a symbolic link {_end_of(own)}"
+    return "there is no such file or folder"
+
+
+def _end_of(link: Path) -> str:
+    try:
+        link.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "that leads back to itself"
+    return f"to {legible(os.path.realpath(link))}, and nothing is there"
 
 
 class _Look(NamedTuple):

@@ -113,11 +113,9 @@ class FileFormat:
         if len(indices) > 1:
             raise SourceError(f"{label}: the folder holds several indices; name one of them: {listed(indices)}")
         if indices:
-            beside = [name for name in files if name.endswith(self.suffixes[0])]
-            return self._open_index(part_of_folder(folder, indices[0]), folder, beside)
-        files = [name for name in files if name in self.preferred] or files
-        if self.beside is not None:
-            files = [name for name in files if not self.beside.match(name)] or files
+            return self._open_index(part_of_folder(folder, indices[0]), folder, self._models(files))
+        models = self._models(files) or files
+        files = [name for name in models if name in self.preferred] or models
         if not files:
             raise SourceError(f"{label}: the folder holds no {self.suffixes[0]} file")
         shards = [shard for name in files if (shard := self.shard.fullmatch(name))]
@@ -129,7 +127,17 @@ class FileFormat:
                 f"name one: {listed(files)}"
             )
         opened = [self.read(part_of_folder(folder, name)) for name in files]
-        return MappedCheckpoint(self.name, opened, ordered=self.ordered)
+        apart = [name for name in models if name not in files]
+        warnings = (
+            [f"{label}: {listed(files)} is read, and not {listed(apart)}: to read another, name its file"]
+            if apart
+            else []
+        )
+        return MappedCheckpoint(self.name, opened, warnings, ordered=self.ordered)
+
+    def _models(self, files: list[str]) -> list[str]:
+        """Return the files that may be models, without those that stand beside one."""
+        return [name for name in files if not (self.beside and self.beside.match(name))]
 
     def _check_complete(self, label: str, shards: list[re.Match[str]]) -> None:
         present = {int(shard[2]) for shard in shards}

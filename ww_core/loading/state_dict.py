@@ -48,7 +48,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ww_core.domain.layer import ITEM_SIZES, Layer, LayerKind, SkippedTensor, TensorSpec
+from ww_core.domain.layer import ITEM_SIZES, Layer, LayerKind, SkippedTensor, TensorSpec, tied_tensor
 from ww_core.domain.rounding import Rounding
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ _BESIDE_A_TABLE = re.compile(r"(^|_)(out|proj|project|projection|mapping|linear|
 
 _WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 _PARALLEL = "module."
+_AVERAGED = "n_averaged"
 _AXES = {
     LayerKind.DENSE: 2, LayerKind.EMBEDDING: 2, LayerKind.RECURRENT: 2,
     LayerKind.CONV1D: 3, LayerKind.CONV2D: 4, LayerKind.CONV3D: 5, LayerKind.BILINEAR: 3,
@@ -182,8 +183,7 @@ def sort_state_dict(tensors: Iterable[FoundTensor], modules: Mapping[str, Module
     for name, dtype, shape, place, fault, readable, rounding, part, makes in tensors:
         names.add(name)
         if not fault and place is not None and first_at.setdefault(place, name) != name:
-            tied_to = first_at[place]
-            skipped.append(SkippedTensor(name, dtype, shape, f"tied: it is the tensor {tied_to}", tied_to))
+            skipped.append(tied_tensor(name, dtype, shape, first_at[place]))
         elif makes is not None:
             made, what, stands = makes
             reason = f"{what} makes {made} of it" if what else f"{made} is made of it"
@@ -281,7 +281,7 @@ def is_kernel(name: str, shape: tuple[int, ...]) -> bool:
 def is_named_buffer(name: str) -> bool:
     """Tell whether a tensor has the name of a buffer."""
     last = _last(name)
-    return last in _BUFFERS or last.endswith("_buffer")
+    return last in _BUFFERS or last.endswith("_buffer") or name == _AVERAGED
 
 
 def is_named_recurrent(name: str) -> bool:
@@ -292,12 +292,13 @@ def is_named_recurrent(name: str) -> bool:
 def plain_names(names: Sequence[str]) -> dict[str, str]:
     """Return the model's own names of the tensors of a model, by the names they have in its source.
 
-    ``module.`` goes where all names begin with it (data parallel training), and ``_orig_mod`` (``torch.compile``),
-    ``_fsdp_wrapped_module`` and ``_checkpoint_wrapped_module`` wherever they stand. Where two tensors would then have
-    one name, all keep theirs.
+    ``module.`` goes where all names begin with it (data parallel training), or all but ``n_averaged``, which counts
+    the models that ``torch.optim.swa_utils.AveragedModel`` is the mean of. ``_orig_mod`` (``torch.compile``),
+    ``_fsdp_wrapped_module`` and ``_checkpoint_wrapped_module`` go wherever they stand. Where two tensors would then
+    have one name, all keep theirs.
     """
     plain = [".".join(part for part in name.split(".") if part not in _WRAPPERS) for name in names]
-    while plain and all(name.startswith(_PARALLEL) for name in plain):
+    while (held := set(plain) - {_AVERAGED}) and all(name.startswith(_PARALLEL) for name in held):
         plain = [name.removeprefix(_PARALLEL) for name in plain]
     return dict(zip(names, plain if all(plain) and len(set(plain)) == len(plain) else names, strict=True))
 

@@ -35,6 +35,16 @@ def surest(asked: Iterable[Owned[P]], source: Source, what: str) -> tuple[Owned[
     Raises:
         UsageError: Several are equally sure.
     """
+    ranked, warnings = ranking(asked, source, what)
+    return (ranked[0][1] if ranked else None), warnings
+
+
+def ranking(asked: Iterable[Owned[P]], source: Source, what: str) -> tuple[list[tuple[float, Owned[P]]], list[str]]:
+    """Return all that are sure of a source, the surest first, as `surest` does.
+
+    Raises:
+        UsageError: Several are the surest.
+    """
     warnings: list[str] = []
     sure: list[tuple[float, Owned[P]]] = []
     for owned in asked:
@@ -43,13 +53,13 @@ def surest(asked: Iterable[Owned[P]], source: Source, what: str) -> tuple[Owned[
         except all_but_interrupts() as error:
             sentence = sentence_of(error, owned.object)
             warnings.append(f"{what} {owned.qualified} failed to look at {source.label}: {sentence}")
-    highest = max((confidence for confidence, _ in sure), default=0.0)
-    best = [owned for confidence, owned in sure if confidence == highest > 0]
+    ranked = sorted((own for own in sure if own[0] > 0), key=lambda own: -own[0])
+    best = [owned for confidence, owned in ranked if confidence == ranked[0][0]]
     if len(best) > 1:
         names = " or ".join(owned.qualified for owned in best)
         choose = f"name a file in it, or choose by --{what}" if source.is_folder else f"choose by --{what}"
         raise UsageError(f"{source.label}: several {what}s are equally sure of it: {choose} {names}")
-    return (best[0] if best else None), warnings
+    return ranked, warnings
 
 
 def _confidence(answer: object) -> float:

@@ -15,7 +15,7 @@ from ww_core.errors import LoaderFailedError, NoLoaderError, PluginError, Source
 from ww_core.loading.impostors import HEAD, Impostor, impostor
 from ww_core.loading.names import legible, natural_order, shown_address
 from ww_core.plugins.isolation import all_but_interrupts, forgiven, kind_of, sentence_of
-from ww_core.plugins.probes import surest
+from ww_core.plugins.probes import ranking, surest
 from ww_core.plugins.variants import configured, spec_of
 
 if TYPE_CHECKING:
@@ -147,9 +147,11 @@ def _recognised(source: Source, loaders: Iterable[Owned[Loader]]) -> tuple[Sourc
         SourceError: The folder holds several models.
         UsageError: Several loaders are equally sure.
     """
-    best, warnings = surest(loaders, source, "loader")
-    if best or not source.is_folder:
-        return source, best, warnings
+    ranked, warnings = ranking(loaders, source, "loader")
+    if ranked:
+        return source, ranked[0][1], [*warnings, *_not_read(source, ranked)]
+    if not source.is_folder:
+        return source, None, warnings
     models = list(_models_in(source, loaders))
     if len(models) > 1:
         listed = ", ".join(legible(file.name) for file, _, _ in models[:_LISTED])
@@ -158,6 +160,18 @@ def _recognised(source: Source, loaders: Iterable[Owned[Loader]]) -> tuple[Sourc
     return models[0] if models else (source, None, warnings)
 
 
+def _not_read(source: Source, ranked: Sequence[tuple[float, Owned[Loader]]]) -> Iterator[str]:
+    """Say which of the formats is read in which a folder holds models, and which are not."""
+    (_, best), *others = ranked
+    names = [owned.name for confidence, owned in others if confidence >= _OWN_MODEL]
+    if source.is_folder and names:
+        yield (
+            f"{source.label}: it holds models in several formats: {best.name} is read, and not {', '.join(names)}: "
+            f"to read another, name its file, or give --loader {names[0]}"
+        )
+
+
+_OWN_MODEL = 0.5  # how sure a loader is of a folder where files are named as models of its format are
 _LISTED = 8
 _MOST_LOOKED_AT = 200  # files of a folder that no loader recognises
 

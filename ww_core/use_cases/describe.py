@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ww_core.compute.cost import CostModel
 from ww_core.domain.globs import choose_layers
+from ww_core.domain.layer import tied_by
 from ww_core.domain.request import Request
 from ww_core.planning.layers import NoPlan, plan_of
 from ww_core.planning.records import skipped_tensors
@@ -46,7 +47,7 @@ class MatrixDescription:
 
 @dataclass(frozen=True, slots=True)
 class LayerDescription:
-    """A layer, or a tensor that belongs to none."""
+    """A layer. ``tied`` has the other names of its weight and its bias."""
 
     name: str
     kind: str
@@ -54,6 +55,7 @@ class LayerDescription:
     shape: tuple[int, ...]
     groups: int
     bias: bool
+    tied: tuple[str, ...]
     matrices: tuple[MatrixDescription, ...]
 
 
@@ -88,7 +90,7 @@ class Description:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one flat dict per layer and extractor, then one per skipped tensor."""
+        """Return one flat dict per layer and extractor, then one per skipped tensor that is not tied to another."""
         rows = [
             {
                 "layer": layer.name,
@@ -102,16 +104,42 @@ class Description:
                 "N": made.N or None,
                 "M": made.M or None,
                 "eigenvalues": made.eigenvalues or None,
-                "note": made.reason,
+                "note": _note(made.reason, layer.tied if place == 0 else ()),
             }
             for layer in self.layers
-            for made in layer.matrices
+            for place, made in enumerate(layer.matrices)
         ]
+        others = _other_names((name, tied_by(reason)) for name, _, _, reason in self.skipped)
         rows += [
-            {"layer": name, "dtype": dtype, "shape": "x".join(map(str, shape)), "note": reason}
+            {
+                "layer": name,
+                "dtype": dtype,
+                "shape": "x".join(map(str, shape)),
+                "note": _note(reason, others.get(name, ())),
+            }
             for name, dtype, shape, reason in self.skipped
+            if not tied_by(reason)
         ]
         return rows
+
+
+def _note(reason: str, tied: Sequence[str]) -> str:
+    shown = ", ".join(tied[:_NAMES_SHOWN]) + (
+        f" and {len(tied) - _NAMES_SHOWN} more" if len(tied) > _NAMES_SHOWN else ""
+    )
+    return "; ".join(filter(None, (reason, f"tied: {shown}" if tied else "")))
+
+
+_NAMES_SHOWN = 5
+
+
+def _other_names(tied: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the other names of tensors, from pairs of one of them and the tensor that it is; empty for none."""
+    names: dict[str, list[str]] = {}
+    for name, tied_to in tied:
+        if tied_to:
+            names.setdefault(tied_to, []).append(name)
+    return names
 
 
 def describe(
@@ -152,7 +180,8 @@ def describe(
         chosen = choose_layers(asked_layers(checkpoint, request), layers)
         costs = CostModel.of(selection.nodes)
         skipped = [(t.name, t.dtype, t.shape, t.reason) for t in skipped_tensors(checkpoint)]
-        described = tuple(_described(layer, selection.extractors[layer.kind], costs) for layer in chosen)
+        others = _other_names((t.name, tied_by(t.reason)) for t in checkpoint.skipped)
+        described = tuple(_described(layer, selection.extractors[layer.kind], costs, others) for layer in chosen)
         return Description(
             source=found.label,
             format=checkpoint.format,
@@ -166,7 +195,9 @@ def describe(
         )
 
 
-def _described(layer: Layer, variants: Sequence[ExtractorVariant], costs: CostModel) -> LayerDescription:
+def _described(
+    layer: Layer, variants: Sequence[ExtractorVariant], costs: CostModel, others: Mapping[str, Sequence[str]]
+) -> LayerDescription:
     return LayerDescription(
         name=layer.name,
         kind=str(layer.kind),
@@ -174,6 +205,7 @@ def _described(layer: Layer, variants: Sequence[ExtractorVariant], costs: CostMo
         shape=layer.shape,
         groups=layer.groups,
         bias=layer.bias is not None,
+        tied=tuple(name for tensor in layer.tensors for name in others.get(tensor.name, ())),
         matrices=tuple(_made(layer, variant, costs) for variant in variants),
     )
 

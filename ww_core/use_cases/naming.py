@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ww_core.errors import NotAStoreError, NotStoredError, SourceError
+from ww_core.loading.files import why_missing
 from ww_core.loading.names import shown_address
 from ww_core.sources.opening import find_source
 from ww_core.store.records import CheckpointRef
@@ -143,7 +145,7 @@ def _check_source(name: object, plugins: Registry, store: Place) -> None:
             with opened_store(store, mode="read") as opened, opened.reading() as reader:
                 reader.find(name)
         except (NotStoredError, NotAStoreError) as error:
-            raise type(error)(f"{error}; and there is no file or folder {shown_address(name)}") from None
+            raise type(error)(f"{error}; and {shown_address(name)}: {why_missing(Path(name))}") from None
 
 
 def _profile(opened: Store, ref: CheckpointRef) -> str:

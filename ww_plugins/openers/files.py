@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import ww_core as ww
-from ww_core.loading.files import FileSource
+from ww_core.loading.files import FileSource, why_missing
 from ww_core.loading.names import shown_address
 
 
@@ -24,7 +24,7 @@ class Files(ww.Opener):
         path = Path(_path_of(address) if address[:5].lower() == "file:" else address)
         try:
             if not path.exists():
-                raise ww.SourceError(f"{shown_address(str(path))}: there is no such file or folder")
+                raise ww.SourceError(f"{shown_address(str(path))}: {why_missing(path)}")
         except (OSError, ValueError) as error:
             raise ww.SourceError(f"{address!r} cannot be looked at: {error}") from None
         return FileSource(path)
@@ -37,7 +37,7 @@ def _path_of(address: str) -> str:
         SourceError: It names another machine or no path, or holds what must be written as %3F, %23, %09 or %0A.
     """
     parts = urlsplit(address)
-    if parts.netloc not in {"", "localhost"}:
+    if parts.netloc.lower() not in {"", "localhost"}:
         raise ww.SourceError(
             f"{address!r} names a file of the machine {parts.netloc!r}: only those of this one are opened"
         )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
-from ww_core.loading.files import FileSource
-from ww_core.loading.names import quoted
+from ww_core.loading.files import FileSource, why_missing
+from ww_core.loading.names import quoted, shown_address
 from ww_plugins.zoos.folder import is_zoo, read_zoo
 from ww_plugins.zoos.places import zoo_place
 from ww_plugins.zoos.records import WEIGHTS, table_name
@@ -53,17 +53,17 @@ def zoo_folder(zoo: str | os.PathLike[str], store: Place = None) -> Path | ww.Zo
     """Return the folder of a zoo that a person named; the zoo itself, where only the store knows it.
 
     Raises:
-        SourceError: There is neither such a folder nor such a zoo.
+        SourceError: There is neither such a folder nor such a zoo, or it is an address.
         StoreError: The store cannot be read.
     """
     text = str(zoo)
-    path = Path(text)
+    path = path_of(text)
     is_there = bool(text) and _is_there(path)
     if is_there and (store is None or _holds_a_zoo(path)):
         return path
     name = text.removesuffix("/")
     if store is None:
-        raise ww.SourceError(f"{quoted(text)}: there is no such folder")
+        raise ww.SourceError(f"{quoted(text)}: {why_missing(path)}")
     try:
         if isinstance(store, ww.Store):
             return _in_store(name, store)
@@ -72,12 +72,23 @@ def zoo_folder(zoo: str | os.PathLike[str], store: Place = None) -> Path | ww.Zo
     except ww.NotAStoreError as error:
         if is_there:
             return path  # reading it says what is missing
-        told = f"{quoted(text)}: there is no such folder, and no store that could know it"
+        told = f"{quoted(text)}: {why_missing(path)}, and there is no store that could know it"
         raise ww.SourceError(f"{told} ({error})") from None
     except ww.SourceError:
         if is_there:
             return path
         raise
+
+
+def path_of(text: str) -> Path:
+    """Return a path that a person named.
+
+    Raises:
+        SourceError: It is an address.
+    """
+    if "://" in text:
+        raise ww.SourceError(f"{shown_address(text)}: a zoo is read from a path of this machine, not from an address")
+    return Path(text)
 
 
 def _is_there(path: Path) -> bool:
@@ -98,7 +109,9 @@ def _in_store(name: str, store: ww.Store) -> Path | ww.Zoo:
     known = [own.source.removeprefix(table_name("")) for own in store.reported_tables() if _is_zoo(own.source)]
     if name not in known:
         there = f"the store has {', '.join(known[:8])}" if known else "`ww zoo import` takes one into a store"
-        raise ww.SourceError(f"{quoted(name)}: there is no such folder, and no such zoo in {store.location}: {there}")
+        raise ww.SourceError(
+            f"{quoted(name)}: {why_missing(Path(name))}, and there is no such zoo in {store.location}: {there}"
+        )
     if not store.in_memory and (place := zoo_place(store, name)).is_dir():
         return place
     return _known_to(store, name)

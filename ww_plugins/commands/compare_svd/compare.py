@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 
 import ww_core as ww
+from ww_core.loading.files import why_missing
 from ww_core.loading.names import shown_address
 from ww_plugins.commands.compare_svd.comparison import ComparedLayer, Comparison, ExtractorResult, Tail
 
@@ -146,7 +147,7 @@ def _of_a_model(
             opened = store if isinstance(store, ww.Store) else stack.enter_context(ww.open_store(store, mode="read"))
             widest = _widest(opened, name, extractors)
         except ww.StoreError as error:
-            raise type(error)(f"there is no file or folder {shown_address(name)!r}, and {error}") from error
+            raise type(error)(f"{shown_address(name)}: {why_missing(Path(name))}, and {error}") from error
     return replace(widest, layers=tuple(ww.choose_layers(widest.layers, layers)))
 
 

@@ -61,11 +61,12 @@ def import_zoo(
 
     Its files go beside the store, its networks and their results into it.
     """
+    from ww_plugins.zoos.finding import path_of
     from ww_plugins.zoos.importing import import_zoo as imported
 
     output = Output(as_json=as_json)
     session: Session = ctx.obj
-    with _zoo_folder(Path(path), session) as (folder, own_name), contextlib.redirect_stdout(sys.stderr):
+    with _zoo_folder(path_of(path), session) as (folder, own_name), contextlib.redirect_stdout(sys.stderr):
         check_before_a_store_is_made(folder, name or own_name)
         with ww.open_store(store_location(store)) as opened:
             report = imported(folder, opened, name=name or own_name, epochs=epochs.value, replaces=replace)
