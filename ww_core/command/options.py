@@ -286,6 +286,32 @@ Scope = Annotated[
 ]
 
 
+ShownScope = Annotated[
+    RowScope | None,
+    typer.Option(
+        "--scope",
+        help="Rows of matrices, whole layers or the model.  [default: tables of all; CSV of matrices]",
+        show_default=False,
+    ),
+]
+ShownColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns", metavar="A,B", help="Only these columns of tables and CSV, in this order, after the layer's name."
+    ),
+]
+SortedBy = Annotated[
+    str,
+    typer.Option(
+        "--sort",
+        metavar="[-]COLUMN",
+        help="Sort rows by a column, from small to large; -COLUMN from large to small.",
+        show_default=False,
+        callback=not_empty,
+    ),
+]
+
+
 def listed(texts: list[str] | None, option: str) -> tuple[str, ...]:
     """Split a repeatable option at commas outside of brackets.
 
