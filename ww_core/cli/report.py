@@ -93,16 +93,16 @@ def _print_tables(report: AnalysisReport, output: Output, scope: RowScope | None
     if not any(printed) and (scope or not report.model_metrics):
         output.line(report.why_no_rows(scope or "matrix"))
     if scope != "model":
-        _print_means(report, output, scope or "matrix")
+        _print_means(report, output, scope or "matrix", choice)
         if report.model_metrics:
             output.items("model", [f"{label} {_told(own)}" for label, own in report.model_metrics.items()])
     _print_coverage(report, output)
 
 
-def _print_means(report: AnalysisReport, output: Output, scope: RowScope) -> None:
+def _print_means(report: AnalysisReport, output: Output, scope: RowScope, choice: Choice) -> None:
     means = [
         _mean(label, report.summary[label])
-        for label in shown_labels(report, scope)
+        for label in choice.columns or shown_labels(report, scope)
         if label in report.summary and report.summary[label].count
     ]
     if means:
