@@ -47,10 +47,10 @@ def named_by(report: AnalysisReport, scope: RowScope) -> list[str]:
 
 
 def shown_labels(report: AnalysisReport, scope: RowScope) -> list[str]:
-    """Columns that a table for people shows: those of the headline; of layers and the model all, where it has none."""
+    """Columns that a table for people shows: of matrices those of the headline, of layers and the model all of them."""
     own = report.labels(scope)
     labels = [label for label in report.headline if label in own]
-    return labels if labels or scope == "matrix" else own
+    return labels if scope == "matrix" else list(dict.fromkeys([*labels, *own]))
 
 
 def print_table(report: AnalysisReport, scope: RowScope, choice: Choice, output: Output) -> bool:
