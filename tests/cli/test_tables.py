@@ -96,7 +96,9 @@ def test_marks_need_no_plugin_later_and_each_flag_has_its_own(ww_here, tmp_path)
 
 
 def test_a_flag_that_is_no_yes_or_no_is_refused(ww_here, tmp_path):
-    (tmp_path / "flags.py").write_text(FLAGS.replace("-> bool:\n    return n_rows < 10", "-> float:\n    return n_rows"))
+    (tmp_path / "flags.py").write_text(
+        FLAGS.replace("-> bool:\n    return n_rows < 10", "-> float:\n    return n_rows")
+    )
     done = ww_here("--plugin", "flags.py", "metrics")
     assert "'tiny' doubts other columns, and is not of type bool" in done.stderr
 
@@ -122,7 +124,9 @@ def test_columns_and_sort_choose_from_tables_and_csv(stored):
         assert [list(row) for row in rows] == [["layer", "N", "D"]] * 3
         assert [row["N"] for row in rows] == ["300", "12", "8"]
     text = ok(stored("show", "net", "--columns", "weight_std,shape"))
-    assert [line.split() for line in text.splitlines() if line.startswith("layer ")] == [["layer", "weight_std", "shape"]]
+    assert [line.split() for line in text.splitlines() if line.startswith("layer ")] == [
+        ["layer", "weight_std", "shape"]
+    ]
     text = ok(stored("describe", "net.safetensors", "--columns", "dtype", "--sort", "-N"))
     assert names(text) == ["long", "none", "short"]
     assert "eigenvalues" not in text.splitlines()[2]

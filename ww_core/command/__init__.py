@@ -141,8 +141,9 @@ class Output:
 
     def items(self, head: str, items: Sequence[str]) -> None:
         """Print a line as ``mean: alpha 5.684, D 0.1334``; a terminal that is too narrow breaks it between items."""
-        whole = [printable(item).replace(" ", _NO_BREAK) for item in items]
-        self._broken(f"{printable(head)}: {', '.join(whole)}")
+        room = (terminal_width() or 0) - len(INDENT) - 1
+        told = [item if len(item) > room else item.replace(" ", _NO_BREAK) for item in map(printable, items)]
+        self._broken(f"{printable(head)}: {', '.join(told)}")
 
     def _broken(self, text: str) -> None:
         room = terminal_width()
@@ -150,7 +151,7 @@ class Output:
         _write("".join(line.replace(_NO_BREAK, " ") + "\n" for line in lines))
 
     def text(self, text: str) -> None:
-        """Print a text of several lines as it is; what names of strangers hold must be printable in it already."""
+        """Print a text as it is, as a command to copy; what names of strangers hold must be printable in it already."""
         _write(text)
 
     def table(
