@@ -122,7 +122,7 @@ def spoilt(matrix) -> Spoilt:
         (lambda: ww.metric(version="1")(spoilt), "colour"),
         (
             lambda: ww.metric(version="1", unit=3, name="m")(lambda matrix: 0),
-            "unit, doc, key, standard_error and caveat and doubts of column 'm' are texts",
+            "unit, doc, key, standard_error, caveat and doubts of column 'm' are texts",
         ),
         (lambda: ww.metric(version="1", batched="yes", name="m")(lambda matrix: 0), "batched is True or False"),
         (lambda: ww.metric(version="1", extra=None, name="m")(lambda matrix: 0), "extra is a text, not None"),
