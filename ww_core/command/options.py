@@ -281,11 +281,6 @@ class RowScope(StrEnum):
         return self.value
 
 
-Scope = Annotated[
-    RowScope, typer.Option("--scope", help="Rows of CSV and tables: matrices, whole layers or the model.")
-]
-
-
 ShownScope = Annotated[
     RowScope | None,
     typer.Option(
