@@ -116,7 +116,10 @@ def spoilt(matrix) -> Spoilt:
         (lambda: ww.metric(version="1", better="lower")(halves), r"by the fields of Halves.*ww\.column"),
         (lambda: ww.metric(version="1", unit="count")(halves), r"by the fields of Halves.*ww\.column"),
         (lambda: ww.metric(version="1", caveat="No.")(halves), r"by the fields of Halves.*ww\.column"),
-        (lambda: ww.metric(version="1", caveat=3, name="m")(lambda matrix: 0), "caveat and doubts of column 'm' are texts"),
+        (
+            lambda: ww.metric(version="1", caveat=3, name="m")(lambda matrix: 0),
+            "caveat and doubts of column 'm' are texts",
+        ),
         (lambda: ww.metric(version="1")(upward), "better='up'"),
         (lambda: ww.metric(version="1")(nothing), "its result has no fields"),
         (lambda: ww.metric(version="1")(spoilt), "colour"),
