@@ -111,7 +111,7 @@ def test_diff_shows_every_column_of_both(ww_here, model_file, weights):
         assert "stable_rank" in ok(ww_here("diff", *pair))
 
 
-def test_the_table_of_a_difference_has_columns_of_matrices_only(ww_here, model_file, weights, tmp_path):
+def test_each_table_of_a_difference_has_columns_of_its_scope(ww_here, model_file, weights, tmp_path):
     (tmp_path / "whole.py").write_text(
         "import ww_core as ww\n"
         "@ww.metric(version='1', scope='layer')\n"
@@ -127,10 +127,12 @@ def test_the_table_of_a_difference_has_columns_of_matrices_only(ww_here, model_f
     ok(ww_here(*program, "analyze", model_file))
     save_file(weights | {"first.weight": weights["first.weight"] * np.float32(2)}, model_file)
     ok(ww_here(*program, "analyze", model_file))
-    (header,) = [line for line in ok(ww_here("diff", "net@1", "net@2")).splitlines() if line.startswith("layer ")]
-    assert "nuclear" in header
-    assert "axes" not in header
-    assert "depth" not in header
+    text = ok(ww_here("diff", "net@1", "net@2"))
+    matrices, wholes = (line.split() for line in text.splitlines() if line.startswith("layer "))
+    assert "nuclear" in matrices
+    assert "axes" not in matrices
+    assert wholes == ["layer", "status", "axes"]
+    assert "depth" not in matrices
 
 
 def test_describe_computes_nothing(ww_here, model_file):

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
@@ -23,11 +24,14 @@ def ww_register_profiles():
 def on_a_terminal(ww_program):
     """Runs ``ww`` with stdout on a terminal of so many columns, and returns what it shows."""
 
-    def run(columns, *arguments):
+    def run(columns, *arguments, plain=True, code=0, **variables):
         ours, theirs = pty.openpty()
-        environment = os.environ | {"WW_STORE": str(ww_program.store), "COLUMNS": str(columns), "NO_COLOR": "1"}
+        environment = os.environ | {"WW_STORE": str(ww_program.store), "COLUMNS": str(columns), "TERM": "xterm"}
+        environment = {key: value for key, value in environment.items() if key not in {"NO_COLOR", "FORCE_COLOR"}}
         command = [sys.executable, "-m", "ww_core", *map(str, arguments)]
-        subprocess.run(command, cwd=ww_program.folder, env=environment, stdout=theirs, check=True)
+        streams = {"stdout": theirs} if plain else {"stdout": theirs, "stderr": theirs}
+        done = subprocess.run(command, cwd=ww_program.folder, env=environment | variables, **streams)
+        assert done.returncode == code
         os.close(theirs)
         shown = b""
         try:
@@ -36,19 +40,19 @@ def on_a_terminal(ww_program):
         except OSError:  # Linux's way to say that nobody writes any more
             pass
         os.close(ours)
-        return re.sub(r"\x1b\[[\d;]*m", "", shown.decode())
+        text = shown.decode().replace("\r\n", "\n")
+        return re.sub(r"\x1b\[[\d;]*m", "", text) if plain else text
 
     return run
 
 
 def header(text):
-    (line,) = [line for line in text.splitlines() if line.startswith("layer ")]
-    return line.split()
+    return next(line for line in text.splitlines() if line.startswith("layer ")).split()
 
 
 def test_the_first_column_of_the_headline_and_texts_stay(on_a_terminal, ww_program, model_file):
     assert header(on_a_terminal(300, "analyze", model_file))[6:9] == ["alpha", "D", "sigma"]
-    text = on_a_terminal(30, "show", "net")
+    text = on_a_terminal(34, "show", "net")
     assert header(text) == ["layer", "N", "M", "alpha", "warning"]
     assert "no room for shape" in text
     (ww_program.folder / "ranks.py").write_text(PROFILE)
@@ -62,7 +66,7 @@ def test_a_difference_keeps_both_sides_of_the_first_column(on_a_terminal, weight
     on_a_terminal(300, "analyze", model_file)
     text = on_a_terminal(50, "diff", "net@1", "net@2")
     assert header(text) == ["layer", "status", "alpha"]
-    assert re.search(r"^first +changed +[\d.]+ → [\d.]+ \([+-][\d.]+", text, re.MULTILINE)
+    assert re.search(r"^first +changed +[\d.]+\*? → [\d.]+\*? \([+-][\d.]+", text, re.MULTILINE)
 
 
 def test_a_difference_keeps_what_says_how_far_to_trust_it(on_a_terminal, weights, model_file):
@@ -70,5 +74,41 @@ def test_a_difference_keeps_what_says_how_far_to_trust_it(on_a_terminal, weights
     save_file(weights | {"second.weight": weights["second.weight"][:6, :5].copy()}, model_file)
     on_a_terminal(300, "analyze", model_file)
     text = on_a_terminal(70, "diff", "net@1", "net@2")
-    assert header(text) == ["layer", "status", "alpha", "warning", "short_tail"]
-    assert "sigma" in text.partition("(no room for ")[2]
+    assert header(text) == ["layer", "status", "alpha", "warning"]
+    assert text.partition("(no room for ")[2].startswith("short_tail")
+    assert re.search(r"^second +changed +[\d.]+ → [\d.]+\*", text, re.MULTILINE)
+    assert "* short_tail: this number is not to be trusted" in text
+
+
+@pytest.fixture
+def short(tmp_path):
+    """A file of one layer whose tail is short."""
+    save_file({"short.weight": np.diag(np.arange(1.0, 9.0)).astype(np.float32)}, tmp_path / "short.safetensors")
+    return tmp_path / "short.safetensors"
+
+
+def test_marks_stay_while_their_flags_go_first_and_footers_break_between_items(on_a_terminal, short):
+    wide = on_a_terminal(300, "analyze", short)
+    assert header(wide)[-1] == "short_tail"
+    assert "no room" not in wide
+    assert re.search(r"\(no room for short_tail[:,]", on_a_terminal(120, "show", "short"))
+    lines = on_a_terminal(40, "show", "short").splitlines()
+    assert any(re.match(r"short .* [\d.]+\*", line) for line in lines)
+    means = lines[lines.index(next(line for line in lines if line.startswith("mean: "))) :]
+    means = means[: means.index(next(line for line in means if line.startswith("model: ")))]
+    assert len(means) > 1
+    assert max(map(len, means)) <= 40
+    assert all(line.endswith(",") for line in means[:-1])
+    assert " ".join(map(str.strip, means)) in wide
+
+
+def test_warnings_have_a_colour_where_the_terminal_has_any(on_a_terminal, short):
+    text = on_a_terminal(120, "analyze", short, plain=False)
+    assert re.search(r"\x1b\[33m *[\d.]+\*", text)
+    assert "\x1b[31merror\x1b[0m: " in on_a_terminal(120, "show", "nothing", plain=False, code=3)
+    for variables in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        text = on_a_terminal(120, "show", "short", plain=False, **variables)
+        assert re.search(r"[\d.]+\*", text)
+        assert not re.search(r"\x1b\[[39]\dm", text)
+    refused = on_a_terminal(120, "show", "nothing", plain=False, code=3, NO_COLOR="1")
+    assert refused.startswith("error: ")

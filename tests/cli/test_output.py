@@ -106,7 +106,7 @@ def test_a_name_and_its_escape_are_two_layers(ww_here):
     layers = ["x\x1b", r"x\x1b", "x\\\x1b", r"x\\x1b"]
     net = {f"{name}.weight": np.random.default_rng(n).standard_normal((6, 5)) for n, name in enumerate(layers)}
     ww.analyze(net, store=ww_here.store, name="net")
-    for form in ([], ["--csv"]):
+    for form in (["--scope", "matrix"], ["--csv"]):
         shown = ww_here("show", "net", *form).stdout.replace(",", " ")
         told = [line.split()[0] for line in shown.splitlines() if line.startswith("x\\")]
         assert len(set(told)) == len(told) == 4, form

@@ -116,13 +116,16 @@ def spoilt(matrix) -> Spoilt:
         (lambda: ww.metric(version="1", better="lower")(halves), r"by the fields of Halves.*ww\.column"),
         (lambda: ww.metric(version="1", unit="count")(halves), r"by the fields of Halves.*ww\.column"),
         (lambda: ww.metric(version="1", caveat="No.")(halves), r"by the fields of Halves.*ww\.column"),
-        (lambda: ww.metric(version="1", caveat=3, name="m")(lambda matrix: 0), "caveat of column 'm' are texts"),
+        (
+            lambda: ww.metric(version="1", caveat=3, name="m")(lambda matrix: 0),
+            "caveat and doubts of column 'm' are texts",
+        ),
         (lambda: ww.metric(version="1")(upward), "better='up'"),
         (lambda: ww.metric(version="1")(nothing), "its result has no fields"),
         (lambda: ww.metric(version="1")(spoilt), "colour"),
         (
             lambda: ww.metric(version="1", unit=3, name="m")(lambda matrix: 0),
-            "unit, doc, key, standard_error and caveat of column 'm' are texts",
+            "unit, doc, key, standard_error, caveat and doubts of column 'm' are texts",
         ),
         (lambda: ww.metric(version="1", batched="yes", name="m")(lambda matrix: 0), "batched is True or False"),
         (lambda: ww.metric(version="1", extra=None, name="m")(lambda matrix: 0), "extra is a text, not None"),

@@ -60,7 +60,9 @@ def analyze(
     move_label: Annotated[
         bool, typer.Option("--move-label", help="Move the label from what it stands on now.")
     ] = False,
-    scope: options.Scope = options.RowScope.MATRIX,
+    scope: options.ShownScope = None,
+    columns: options.ShownColumns = None,
+    sort: options.SortedBy = "",
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -68,13 +70,18 @@ def analyze(
 ) -> None:
     """Analyse the weights of SOURCE and store every result; what is stored already is not computed again."""
     from ww_core.cli.report import print_report
+    from ww_core.command.choice import Choice
     from ww_core.command.progress import progress_observers
+    from ww_core.domain.column import ROW_KEYS
     from ww_core.errors import LostResultsError
     from ww_core.use_cases.analyze import analyze as run
 
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
+    choice = Choice.of(columns, sort, output)
     session: Session = ctx.obj
     registry = session.registry()
+    # Before the work: a wrong name must not cost it. What was selected is known after it.
+    choice.without_options().check({*registry.quantities.known(), *ROW_KEYS}, "ww metrics")
     parameters = options.pairs(param, "--param", "METRIC.PARAM=VALUE")
     # What a plugin prints while it computes must not stand in the data.
     with progress_observers() as observers, contextlib.redirect_stdout(sys.stderr):
@@ -106,7 +113,7 @@ def analyze(
             observers=observers,
             registry=registry,
         )
-    print_report(report, output, scope.value)
+    print_report(report, output, scope.rows if scope else None, choice)
     if output.format == "table":
         output.line(f"stored in {report.store}")
     elif output.format == "csv":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command import Output, Session, options, printable, say, store_location
 
 if TYPE_CHECKING:
     from ww_core.domain.backfill import BackfillReport, WeightsNeeded
@@ -92,7 +92,7 @@ def _print_sentences(report: BackfillReport, output: Output) -> None:
     if report.needs_weights:
         output.line("the rest needs the weights:")
         for needed in report.needs_weights:
-            output.line(f"  {needed.command}  # {_metrics(needed)}")
+            output.text(printable(f"  {needed.command}  # {_metrics(needed)}") + "\n")  # to be copied in one piece
 
 
 def _metrics(needed: WeightsNeeded) -> str:

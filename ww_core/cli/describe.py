@@ -21,14 +21,18 @@ def describe(
     split: options.Splits = None,
     include_buffers: options.IncludeBuffers = False,
     loader: options.Loader = None,
+    columns: options.ShownColumns = None,
+    sort: options.SortedBy = "",
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
     """List the layers of SOURCE and the matrices an analysis would make; only headers are read."""
+    from ww_core.command.choice import Choice
     from ww_core.use_cases.describe import describe as look
 
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
+    choice = Choice.of(columns, sort, output)
     session: Session = ctx.obj
     description = look(
         source,
@@ -47,6 +51,9 @@ def describe(
         output.json(description.to_dict())
         return
     rows = description.rows()
+    if rows:
+        choice.check(rows[0])
+    rows = choice.of_rows(rows, ["layer"])
     if output.format == "csv":
         output.csv(rows)
         return

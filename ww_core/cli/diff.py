@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.cli.changes import told_change, told_way
+from ww_core.cli.marks import Marks
 from ww_core.command import Output, Session, arrow, cell, options, say, store_location
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from ww_core.domain.difference import CheckpointDifference, Difference, LayerDifference, WholeLayerDifference
     from ww_core.domain.outcome import Outcome
+    from ww_core.domain.report import RowScope
 
 SHOWN = 3
 """Names that a line gives as examples; beyond that they are counted."""
@@ -42,7 +44,7 @@ def diff(
     top: options.Top = 0,
     everything: Annotated[bool, typer.Option("--all", help="List unchanged layers too.")] = False,
     record: Annotated[bool, typer.Option("--record", help="Label what is analysed, as `ww analyze` does.")] = False,
-    scope: options.Scope = options.RowScope.MATRIX,
+    scope: options.ShownScope = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -80,42 +82,55 @@ def diff(
         told = [difference.to_dict() for difference in differences]
         output.json(told[0] if len(told) == 1 else {"differences": told})
     elif output.format == "csv":
-        rows = [row for difference in differences for row in difference.rows(scope.rows, everything=everything)]
+        of = scope.rows if scope else "matrix"
+        rows = [row for difference in differences for row in difference.rows(of, everything=everything)]
         output.csv(rows)
         if not rows:
-            say(f"no row: no {scope.value} differs that has a metric")
+            say(f"no row: no {of} differs that has a metric")
     else:
         for place, difference in enumerate(differences):
             if place:
                 output.line()
-            _print(difference, scope, output, everything=everything)
+            _print(difference, scope.rows if scope else None, output, everything=everything)
 
 
-def _print(difference: CheckpointDifference, scope: options.RowScope, output: Output, *, everything: bool) -> None:
+def _print(difference: CheckpointDifference, scope: RowScope | None, output: Output, *, everything: bool) -> None:
     output.line(f"{difference.first_name} {arrow()} {difference.second_name}  profile {difference.profile}")
     output.line()
-    if scope is options.RowScope.MODEL:
+    if scope == "model":
         whole = difference.model_metrics
-        rows = [_cells(whole, whole.labels)] if whole.labels else []
-        optional: list[str] = []
-    else:
-        listed = difference.listed(scope.rows, everything=everything)
-        shown = _shown(listed, difference.headline)
-        rows = [_place(own) | _cells(own.difference, shown) for own in listed]
-        # The first column of the headline is what the table is read for, and flags and texts say how far to trust it.
-        flags = [label for label in shown[1:] if difference.columns[label].type in {"bool", "text"}]
-        numbers = [label for label in shown[1:] if label not in flags]
-        optional = ["extractor", *reversed(numbers), *reversed(flags), "was"]
-    output.table(rows, optional=optional, if_any=("was", "index"))
-    if rows:
-        output.line()
+        _print_table([{}], [whole], whole.labels, output)
+    for own in ("matrix", "layer") if scope is None else () if scope == "model" else (scope,):
+        listed = difference.listed(own, everything=everything)
+        labels = dict.fromkeys(label for each in listed for label in each.difference.labels)
+        # Of all columns those of the headline are shown, and all of a scope that has none there, if it was asked for.
+        shown = [label for label in difference.headline if label in labels]
+        if shown or scope or (own == "matrix" and not _of_layers_only(difference)):
+            _print_table(list(map(_place, listed)), [each.difference for each in listed], shown or list(labels), output)
     _print_summary(difference, output)
 
 
-def _shown(listed: Sequence[LayerDifference | WholeLayerDifference], headline: Sequence[str]) -> list[str]:
-    """Columns of the headline; all of them where none of these is there."""
-    labels = dict.fromkeys(label for own in listed for label in own.difference.labels)
-    return [label for label in headline if label in labels] or list(labels)
+def _of_layers_only(difference: CheckpointDifference) -> bool:
+    scopes = {difference.columns[label].scope for label in difference.headline if label in difference.columns}
+    return "layer" in scopes and "matrix" not in scopes
+
+
+def _print_table(
+    places: Sequence[dict[str, Any]], differences: Sequence[Difference], shown: Sequence[str], output: Output
+) -> None:
+    if not (places and differences) or not (shown or places[0]):
+        return
+    columns = differences[0].columns
+    marks = Marks(columns.values())
+    rows = [place | _cells(own, shown, marks) for place, own in zip(places, differences, strict=True)]
+    # The first column is what the table is read for, and what is no number says what it means. Marks stay, not flags.
+    told = [label for label in shown[1:] if columns[label].type in {"bool", "text"}]
+    numbers = [label for label in shown[1:] if label not in told]
+    optional = [*marks.flags_of(shown), "extractor", *reversed(numbers), *reversed(told), "was"]
+    output.table(rows, optional=list(dict.fromkeys(optional)), if_any=("was", "index"))
+    for note in marks.footnotes():
+        output.line(note)
+    output.line()
 
 
 def _place(own: LayerDifference | WholeLayerDifference) -> dict[str, Any]:
@@ -123,12 +138,12 @@ def _place(own: LayerDifference | WholeLayerDifference) -> dict[str, Any]:
     return {"layer": place.pop("layer"), "was": place.pop("first_name")} | place
 
 
-def _cells(difference: Difference, labels: Sequence[str]) -> dict[str, str]:
+def _cells(difference: Difference, labels: Sequence[str], marks: Marks) -> dict[str, str]:
     """Return a text for each column: what it was, what it is, and what that means."""
     changes, verdicts = difference.change, difference.verdict
     cells = {}
     for label in labels:
-        sides = [_side(side.get(label)) for side in (difference.first_outcomes, difference.second_outcomes)]
+        sides = [_side(label, side, marks) for side in (difference.first_outcomes, difference.second_outcomes)]
         if label in difference.not_comparable and all(sides):
             cells[label] = f"{sides[0]}, {sides[1]} not comparable"
         elif sides[0] == sides[1]:
@@ -140,12 +155,13 @@ def _cells(difference: Difference, labels: Sequence[str]) -> dict[str, str]:
     return cells
 
 
-def _side(outcome: Outcome | None) -> str:
+def _side(label: str, outcomes: Mapping[str, Outcome], marks: Marks) -> str:
+    outcome = outcomes.get(label)
     if outcome is None:
         return ""
     if outcome.number is False:
         return "no"
-    return cell(outcome.value) if outcome.is_ok else str(outcome.state).replace("_", " ")
+    return cell(marks.marked(label, outcomes)) if outcome.is_ok else str(outcome.state).replace("_", " ")
 
 
 def _print_summary(difference: CheckpointDifference, output: Output) -> None:
@@ -165,7 +181,7 @@ def _print_summary(difference: CheckpointDifference, output: Output) -> None:
                 way = told_way(own.first, own.second, own.verdict)
             output.line(f"mean {label}: {way}")
     whole = difference.model_metrics
-    for label, text in _cells(whole, list(whole.change)).items():
+    for label, text in _cells(whole, list(whole.change), Marks(())).items():
         output.line(f"model {label}: {text}")
     for reason, named in _reasons(difference).items():
         more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""

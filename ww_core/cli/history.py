@@ -129,7 +129,7 @@ def _mean(scope: str) -> str:
 def _print_moves(history: History, label: str, output: Output) -> None:
     moves = history.moves(label)
     if moves:
-        output.line(f"moved most in {label}: {', '.join(map(_move, moves[:MOVED]))}")
+        output.items(f"moved most in {label}", [_move(move) for move in moves[:MOVED]])
 
 
 def _move(move: Move) -> str:

@@ -1,24 +1,24 @@
-"""Rendering a report: the table of matrices, what it comes to, what was left out."""
+"""Rendering a report: its tables, what they come to, what was left out."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from ww_core.cli.report_tables import check_choice, named_by, print_table, shown_labels
 from ww_core.command import cell, say
 from ww_core.domain.layer import tied_by
-from ww_core.domain.outcome import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ww_core.command import Output
+    from ww_core.command.choice import Choice
     from ww_core.domain.outcome import Outcome
-    from ww_core.domain.report import Aggregate, AnalysisReport, MatrixRow, RowScope
+    from ww_core.domain.report import Aggregate, AnalysisReport, RowScope
     from ww_core.store.records import ColumnOrigin, Maker
 
 DIGEST_SHOWN = 12
-SHORT = {State.NOT_APPLICABLE: "n/a"}
 
 
 def print_origins(origins: Sequence[ColumnOrigin], output: Output) -> None:
@@ -50,104 +50,68 @@ def _plugin(maker: Maker) -> str:
     return maker.plugin + version
 
 
-def print_report(report: AnalysisReport, output: Output, scope: RowScope) -> None:
+def print_report(report: AnalysisReport, output: Output, scope: RowScope | None, choice: Choice) -> None:
     """Print a report in the format of ``output``; warnings and failures go to stderr.
 
     Args:
         report: The report.
         output: Where it goes.
-        scope: The rows of CSV; of tables, ``matrix`` has those of whole layers under it.
+        scope: What the rows speak of; None for all tables, and for CSV of matrices.
+        choice: Which columns are shown, in which order of rows.
+
+    Raises:
+        UsageError: A chosen column is not there.
     """
     for warning in report.warnings:
         say(f"warning: {warning}")
     if output.format == "json":
         output.json(report.to_dict())
     elif output.format == "csv":
-        output.csv(report.rows(scope))
+        _print_csv(report, output, scope or "matrix", choice)
     else:
-        _print_tables(report, output, scope)
-    if output.format == "csv" and (sentence := report.why_no_rows(scope)):
-        say(sentence)
+        _print_tables(report, output, scope, choice)
     for failure in report.failures:
         say(f"failed: {failure}")
 
 
-def _print_tables(report: AnalysisReport, output: Output, scope: RowScope) -> None:
+def _print_csv(report: AnalysisReport, output: Output, scope: RowScope, choice: Choice) -> None:
+    check_choice(report, choice, [scope])
+    output.csv(choice.of_rows(report.rows(scope), named_by(report, scope)))
+    if sentence := report.why_no_rows(scope):
+        say(sentence)
+
+
+def _print_tables(report: AnalysisReport, output: Output, scope: RowScope | None, choice: Choice) -> None:
+    check_choice(report, choice, [scope] if scope else ["matrix", "layer", "model"])
     name = f"{report.model}@{report.version}" if report.model else "unnamed"
     output.line(f"{name}  {report.source}  digest {report.digest[:DIGEST_SHOWN]}  profile {report.run.profile}")
     if report.run.control:
         output.line(str(report.run.control))
     output.line()
-    if scope == "matrix":
-        printed = [_print_matrices(report, output), _print_layers(report, output, scope)]
-    elif scope == "layer":
-        printed = [_print_layers(report, output, scope)]
-    else:
-        printed = [_print_model(report, output)]
-    if not any(printed) and not (scope == "matrix" and report.model_metrics):
-        output.line(report.why_no_rows(scope))
+    # Of all tables that of the model is the line under the means.
+    tables: Sequence[RowScope] = [scope] if scope else ["matrix", "layer"]
+    printed = [print_table(report, own, choice, output) for own in tables]
+    if not any(printed) and (scope or not report.model_metrics):
+        output.line(report.why_no_rows(scope or "matrix"))
     if scope != "model":
-        _print_means(report, output, scope)
+        _print_means(report, output, scope or "matrix", choice)
+        if report.model_metrics:
+            output.items("model", [f"{label} {_told(own)}" for label, own in report.model_metrics.items()])
     _print_coverage(report, output)
 
 
-def _print_matrices(report: AnalysisReport, output: Output) -> bool:
-    if not report.labels("matrix"):
-        return False
-    several = len({row.index for row in report.layers}) > 1
-    rows = [_row(row, report.headline, with_index=several) for row in report.layers]
-    output.table(rows, optional=_optional(report))
-    if rows:
-        output.line()
-    return bool(rows)
-
-
-def _print_layers(report: AnalysisReport, output: Output, scope: RowScope) -> bool:
-    labels = _layer_labels(report, scope)
-    rows = [
-        {"layer": row.name, "kind": row.kind, "shape": "x".join(map(str, row.shape))} | _cells(row.metrics, labels)
-        for row in report.layer_metrics
-    ]
-    if not (rows and labels):
-        return False
-    output.table(rows, optional=("shape", "kind", *reversed(labels)))
-    output.line()
-    return True
-
-
-def _layer_labels(report: AnalysisReport, scope: RowScope) -> list[str]:
-    """Columns of whole layers to show: those of the headline, or all if there are none and they are asked for."""
-    labels = [label for label in report.labels("layer") if label in report.headline]
-    return labels or (report.labels("layer") if scope == "layer" else [])
-
-
-def _print_model(report: AnalysisReport, output: Output) -> bool:
-    labels = report.labels("model")
-    if not labels:
-        return False
-    place = {"model": report.model, "version": report.version}
-    output.table([place | _cells(report.model_metrics, labels)], optional=tuple(reversed(labels)))
-    output.line()
-    return True
-
-
-def _print_means(report: AnalysisReport, output: Output, scope: RowScope) -> None:
-    labels = [label for label in report.headline if label not in report.model_metrics]
-    if scope == "layer":
-        labels = _layer_labels(report, scope)
+def _print_means(report: AnalysisReport, output: Output, scope: RowScope, choice: Choice) -> None:
     means = [
         _mean(label, report.summary[label])
-        for label in labels
+        for label in choice.columns or shown_labels(report, scope)
         if label in report.summary and report.summary[label].count
     ]
     if means:
-        output.line(f"mean: {', '.join(means)}")
-    whole = [
-        f"{label} {cell(outcome.value) or 'no' if outcome.is_ok else outcome.explain()}"
-        for label, outcome in report.model_metrics.items()
-    ]
-    if whole:
-        output.line(f"model: {', '.join(whole)}")
+        output.items("mean", means)
+
+
+def _told(outcome: Outcome) -> str:
+    return cell(outcome.value) or "no" if outcome.is_ok else outcome.explain()
 
 
 def _print_coverage(report: AnalysisReport, output: Output) -> None:
@@ -172,33 +136,3 @@ def _print_coverage(report: AnalysisReport, output: Output) -> None:
 def _mean(label: str, summary: Aggregate) -> str:
     of = f" ({summary.count} of {summary.count + summary.missing})" if summary.missing else ""
     return f"{label} {summary.mean:.4g}{of}"
-
-
-def _optional(report: AnalysisReport) -> list[str]:
-    """Columns that a narrow terminal leaves out: what the name tells already, then metrics from the last on."""
-    places = ["shape", "kind"]
-    if len({(row.name, row.extractor) for row in report.layers}) == len({row.name for row in report.layers}):
-        places.append("extractor")
-    texts = {column.name for column in report.columns if column.type == "text"}
-    labels = [label for label in report.headline if label in report.labels("matrix")]
-    # The first is what the table is read for, and a text beside it says how far it can be trusted.
-    metrics = [label for label in reversed(labels[1:]) if label not in texts]
-    return [*places, *metrics, "N", "M"]
-
-
-def _row(row: MatrixRow, headline: tuple[str, ...], *, with_index: bool) -> dict[str, Any]:
-    place: dict[str, Any] = {
-        "layer": row.name,
-        "kind": row.kind,
-        "shape": "x".join(map(str, row.shape)),
-        "extractor": row.extractor,
-    }
-    if with_index:
-        place["index"] = row.index
-    place |= {"N": row.N, "M": row.M}
-    return place | _cells(row.metrics, headline)
-
-
-def _cells(metrics: Mapping[str, Outcome], labels: Sequence[str]) -> dict[str, Any]:
-    shown = {label: metrics[label] for label in labels if label in metrics}
-    return {label: o.value if o.is_ok else SHORT.get(o.state, str(o.state)) for label, o in shown.items()}

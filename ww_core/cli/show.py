@@ -30,7 +30,9 @@ def show(
         ),
     ] = None,
     run: Annotated[int | None, typer.Option("--run", metavar="N", help="The run of this number.")] = None,
-    scope: options.Scope = options.RowScope.MATRIX,
+    scope: options.ShownScope = None,
+    columns: options.ShownColumns = None,
+    sort: options.SortedBy = "",
     origin: Annotated[
         bool, typer.Option("--origin", help="Tell who made the values: run, program, plugins, BLAS.")
     ] = False,
@@ -44,10 +46,14 @@ def show(
     It is the newest of the profile's own variants. --variant and --run show others.
     """
     from ww_core.cli.report import DIGEST_SHOWN, print_origins, print_report
+    from ww_core.command.choice import Choice
     from ww_core.errors import UsageError
     from ww_core.store.store import open_store
 
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
+    choice = Choice.of(columns, sort, output)
+    if origin and choice.names:
+        raise UsageError("--columns and --sort choose from the tables of an analysis: leave them out, or --origin")
     if model is None and (profile, variant, run, origin) != (None, None, None, False):
         raise UsageError("--profile, --variant, --run and --origin speak of an analysis of a MODEL: name one")
     with open_store(store_location(store), mode="read") as opened:
@@ -55,15 +61,24 @@ def show(
             print_origins(opened.origins(model, profile, variant=variant, run=run), output)
             return
         if model is not None:
-            print_report(opened.report(model, profile, variant=variant, run=run), output, scope.value)
+            report = opened.report(model, profile, variant=variant, run=run)
+            print_report(report, output, scope.rows if scope else None, choice)
             return
         rows = [version._asdict() for version in opened.versions()]
     if output.format == "json":
         output.json(rows)
-    elif output.format == "csv":
-        output.csv([row | {"series": " ".join(row["series"])} for row in rows])
-    else:
-        shown = [row | {"digest": row["digest"][:DIGEST_SHOWN], "series": ", ".join(row["series"])} for row in rows]
-        output.table(shown, optional=("format", "step", "created_at", "source", "series", "parameters", "digest"))
-        if not rows:
-            output.line("nothing is stored yet: `ww analyze SOURCE` makes a start")
+        return
+    if rows:
+        choice.check(rows[0])
+    is_csv = output.format == "csv"
+    for row in rows:
+        row |= {"series": (" " if is_csv else ", ").join(row["series"])}
+        row |= {} if is_csv else {"digest": row["digest"][:DIGEST_SHOWN]}
+    shown = choice.of_rows(rows, ["model", "version"])
+    if is_csv:
+        output.csv(shown)
+        return
+    optional = ("format", "step", "created_at", "source", "series", "parameters", "digest")
+    output.table(shown, optional=() if choice.columns else optional)
+    if not rows:
+        output.line("nothing is stored yet: `ww analyze SOURCE` makes a start")

@@ -22,9 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from ww_core.command.table import Marked as Marked  # public here: cells of tables
+from ww_core.command.table import Table
+from ww_core.command.table import cell as cell
 from ww_core.domain.address import has_password, has_scheme, is_of_a_server
 from ww_core.domain.csv_text import CsvLines, cell_of_value, raw_cell
-from ww_core.domain.text import escaped, json_escaped
+from ww_core.domain.text import json_escaped
 from ww_core.domain.text import printable as printable  # public here: commands print names of strangers too
 from ww_core.errors import OutputError, UsageError, WWError
 from ww_core.plugins.isolation import DEBUG_VARIABLE
@@ -39,11 +42,11 @@ TERMINATED = 143
 
 Format = Literal["table", "json", "csv"]
 
-GAP = 2
-"""Blanks between columns."""
+COLOURS = {"warning": "\x1b[33m", "failed": "\x1b[31m", "error": "\x1b[31m"}
+"""What a terminal shows the first word of a message in, by that word: yellow and red."""
 
-FOLDED = 24
-"""Characters a text column keeps at least, before it folds."""
+INDENT = "  "
+"""Before what goes on in the next line."""
 
 
 @dataclass(slots=True)
@@ -133,11 +136,22 @@ class Output:
         _write(text.getvalue())
 
     def line(self, text: str = "") -> None:
-        """Print one line of text for people."""
-        _write(printable(text) + "\n")
+        """Print one line of text for people; a terminal that is too narrow breaks it between words."""
+        self._broken(printable(text))
+
+    def items(self, head: str, items: Sequence[str]) -> None:
+        """Print a line as ``mean: alpha 5.684, D 0.1334``; a terminal that is too narrow breaks it between items."""
+        room = (terminal_width() or 0) - len(INDENT) - 1
+        told = [item if len(item) > room else item.replace(" ", _NO_BREAK) for item in map(printable, items)]
+        self._broken(f"{printable(head)}: {', '.join(told)}")
+
+    def _broken(self, text: str) -> None:
+        room = terminal_width()
+        lines = [text] if room is None or len(text) <= room else _lines(text, room)
+        _write("".join(line.replace(_NO_BREAK, " ") + "\n" for line in lines))
 
     def text(self, text: str) -> None:
-        """Print a text of several lines as it is; what names of strangers hold must be printable in it already."""
+        """Print a text as it is, as a command to copy; what names of strangers hold must be printable in it already."""
         _write(text)
 
     def table(
@@ -152,25 +166,39 @@ class Output:
         """
         if not rows:
             return
-        unused = {header for header in if_any if not any(row.get(header) for row in rows)}
-        headers = [header for header in dict.fromkeys(key for row in rows for key in row) if header not in unused]
-        cells = {escaped(header): [cell(row.get(header)) for row in rows] for header in headers}
-        widths = {header: max(map(len, [header, *column])) for header, column in cells.items()}
-        right = {escaped(h) for h in headers if all(isinstance(row.get(h), (int, float, type(None))) for row in rows)}
-        if not sys.stdout.isatty():
-            for line in (cells, *zip(*cells.values(), strict=True)):
-                padded = [
-                    text.rjust(widths[header]) if header in right else text.ljust(widths[header])
-                    for header, text in zip(cells, line, strict=True)
-                ]
-                _write("  ".join(padded).rstrip() + "\n")
+        table = Table.of(rows, [header for header in if_any if not any(row.get(header) for row in rows)])
+        room = terminal_width()
+        if room is None:
+            for line in table.lines():
+                _write(line + "\n")
             return
-        room = shutil.get_terminal_size().columns
-        left_out = _too_much(widths, room, optional)
-        kept = {header: column for header, column in cells.items() if header not in left_out}
-        _print_fitted(kept, widths, right, room)
+        left_out = table.beyond(room, optional)
+        table.without(left_out).print_fitted(room)
         if left_out:
             self.line(f"(no room for {', '.join(left_out)}: see a wider terminal, --csv or --json)")
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that stdout leads to; None if it leads elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+_NO_BREAK = "\0"  # no text that is printed has it
+
+
+def _lines(text: str, room: int) -> list[str]:
+    import textwrap
+
+    start = text[: len(text) - len(text.lstrip(" "))]
+    return textwrap.wrap(
+        text,
+        room,
+        subsequent_indent=start + INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        expand_tabs=False,
+    )
 
 
 def _write(text: str) -> None:
@@ -192,52 +220,6 @@ class OutputClosed(Exception):  # noqa: N818 - no error: who reads the output ha
     """Nobody reads the output any more."""
 
 
-def _too_much(widths: Mapping[str, int], room: int, optional: Sequence[str]) -> list[str]:
-    """Choose the headers to leave out, so that the rest has room, as far as they are optional."""
-    left_out: list[str] = []
-    for header in (header for header in optional if header in widths):
-        kept = [width for other, width in widths.items() if other not in left_out]
-        if sum(kept) + GAP * (len(kept) - 1) <= room:
-            break
-        left_out.append(header)
-    return left_out
-
-
-def _print_fitted(cells: Mapping[str, Sequence[str]], widths: Mapping[str, int], right: set[str], room: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # Numbers stay whole. The longest text folds first, and the others only where that is not enough.
-    texts = sorted((header for header in cells if header not in right), key=lambda header: -widths[header])
-    least = {header: widths[header] for header in cells}
-    total = sum(least.values()) + GAP * (len(cells) - 1)
-    for header in texts:
-        if total > room:
-            shorter = max(min(widths[header], FOLDED), widths[header] - (total - room))
-            total -= widths[header] - shorter
-            least[header] = shorter
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for header in cells:
-        side = "right" if header in right else "left"
-        table.add_column(Text(header), justify=side, overflow="fold", width=least[header])  # type: ignore[arg-type]
-    for line in zip(*cells.values(), strict=True):
-        table.add_row(*map(Text, line))  # Text, so that a name with brackets is no markup
-    # On a terminal that has no room even so, lines wrap: better than a number that is cut.
-    Console(width=max(room, total)).print(table)
-
-
-def cell(value: Any) -> str:
-    """Return a value as people read it in a table: four digits, yes for true, nothing for none."""
-    if value is None or value is False:
-        return ""
-    if value is True:
-        return "yes"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return escaped(str(value))
-
-
 def arrow() -> str:
     """Return what points from an old value to a new one, as far as stdout can show it."""
     return "→" if shows("→") else "->"
@@ -254,8 +236,17 @@ def shows(text: str) -> bool:
 
 def say(text: str) -> None:
     """Print one line on stderr, if it can be written there: the exit code does not depend on it."""
+    line = printable(text)
+    word, colon, rest = line.partition(":")
+    if colon and word in COLOURS and _has_colours(sys.stderr):
+        line = f"{COLOURS[word]}{word}\x1b[0m:{rest}"
     with _unheard():
-        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.write(line + "\n")
+
+
+def _has_colours(stream: TextIO) -> bool:
+    dumb = os.environ.get("TERM", "").lower() in {"dumb", "unknown"}
+    return stream.isatty() and not dumb and not os.environ.get("NO_COLOR")
 
 
 @contextlib.contextmanager

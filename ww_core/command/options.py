@@ -281,8 +281,29 @@ class RowScope(StrEnum):
         return self.value
 
 
-Scope = Annotated[
-    RowScope, typer.Option("--scope", help="Rows of CSV and tables: matrices, whole layers or the model.")
+ShownScope = Annotated[
+    RowScope | None,
+    typer.Option(
+        "--scope",
+        help="Rows of matrices, whole layers or the model.  [default: tables of all; CSV of matrices]",
+        show_default=False,
+    ),
+]
+ShownColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns", metavar="A,B", help="Only these columns of tables and CSV, in this order, after the layer's name."
+    ),
+]
+SortedBy = Annotated[
+    str,
+    typer.Option(
+        "--sort",
+        metavar="[-]COLUMN",
+        help="Sort rows by a column, from small to large; -COLUMN from large to small.",
+        show_default=False,
+        callback=not_empty,
+    ),
 ]
 
 

@@ -31,6 +31,7 @@ def column(
     key: str = "",
     standard_error: str = "",
     caveat: str = "",
+    doubts: str = "",
 ) -> Any:
     """Declare a field of a metric's result dataclass as a column; a field may hold NotApplicable or Refused instead.
 
@@ -41,9 +42,12 @@ def column(
         key: The name that the column had first, if it has another one now: its stored values are found by it.
         standard_error: Key of the column beside it that holds its standard error: comparisons weigh a change by it.
         caveat: One sentence that says why models must not be ranked by its plain mean.
+        doubts: Of a field of type bool: names of the columns whose numbers are not to be trusted where it holds, as
+            ``"alpha,alpha_weighted"``. Tables for people mark these numbers.
     """
     described = {"better": better, "unit": unit, "doc": doc, "key": key}
-    return dataclasses.field(metadata={"ww": described | {"standard_error": standard_error, "caveat": caveat}})
+    described |= {"standard_error": standard_error, "caveat": caveat, "doubts": doubts}
+    return dataclasses.field(metadata={"ww": described})
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +186,7 @@ def metric(
     extra: str = "",
     key: str = "",
     caveat: str = "",
+    doubts: str = "",
 ) -> Callable[[Decorated], Quantity]:
     """Make a metric of a function whose positional parameters name what it needs.
 
@@ -205,6 +210,9 @@ def metric(
         key: The first qualified name, ``plugin:name``, of a metric that has moved to another plugin or has another name
             now: stored values and random numbers belong to it.
         caveat: One sentence that says why models must not be ranked by its plain mean; fields of a dataclass say it
+            themselves.
+        doubts: Of a metric that returns bool: names of the columns whose numbers are not to be trusted where it holds,
+            as ``"alpha,alpha_weighted"``. Tables for people mark these numbers. Fields of a dataclass say it
             themselves.
 
     Returns:
@@ -340,21 +348,28 @@ def _column_of(function: Decorated, returned: Any, name: str, options: Mapping[s
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
     # Renamed, it is found under the name that its key tells.
     key = str(options["key"]).rpartition(":")[2]
-    described = {"better": options["better"], "unit": options["unit"], "caveat": options["caveat"]}
+    described = {option: options[option] for option in _DESCRIBED}
     return Column(name, _column_type(returned), doc=doc, key=key, **described)
+
+
+_DESCRIBED = ("better", "unit", "caveat", "doubts")
+"""Options of a metric that describe its only column."""
 
 
 def _column_faults(columns: tuple[Column, ...], result: type | None, options: Mapping[str, Any]) -> Iterator[str]:
     if not columns:
         yield "its result has no fields: it would have no column"
-    if result and (options["better"], options["unit"], options["caveat"]) != ("none", "", ""):
-        yield f"better, unit and caveat are said by the fields of {result.__name__}: declare them there with ww.column"
+    if result and any(options[option] not in {"none", ""} for option in _DESCRIBED):
+        told = f"{', '.join(_DESCRIBED[:-1])} and {_DESCRIBED[-1]}"
+        yield f"{told} are said by the fields of {result.__name__}: declare them there with ww.column"
     for column in columns:
         if column.better not in typing.get_args(Better):
             yield f"better={column.better!r} is none of {', '.join(typing.get_args(Better))}"
         texts: tuple[Any, ...] = (column.unit, column.doc, column.key, column.standard_error, column.caveat)
-        if not all(isinstance(text, str) for text in texts):
-            yield f"unit, doc, key, standard_error and caveat of column {column.name!r} are texts"
+        if not all(isinstance(text, str) for text in (*texts, column.doubts)):
+            yield f"unit, doc, key, standard_error, caveat and doubts of column {column.name!r} are texts"
+        elif column.doubts and column.type != "bool":
+            yield f"column {column.name!r} doubts other columns, and is not of type bool: it must say yes or no"
     keys = [column.key for column in columns]
     for column in columns:
         if column.standard_error and column.standard_error not in set(keys) - {column.key}:

@@ -43,6 +43,8 @@ class Column:
         key: What it is stored under, whatever its name becomes; default its name.
         standard_error: Key of the column of the same metric that holds its standard error; empty for none.
         caveat: One sentence that says why models must not be ranked by its plain mean; empty if they may.
+        doubts: Of a column of yes or no, the columns whose numbers are not to be trusted where it holds, as ``"A,B"``;
+            empty for none.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Column:
     key: str = ""
     standard_error: str = ""
     caveat: str = ""
+    doubts: str = ""
 
     def __post_init__(self) -> None:
         if not self.key:

@@ -80,6 +80,8 @@ class ReportColumn:
         identity: Digest of the metric's identity: key, version, parameters and the same of all it needs.
         column: Permanent key of the column in the metric.
         standard_error: Name of the column of this report that holds its standard error; empty for none.
+        doubts: Of a column of yes or no, names of the columns whose numbers are not to be trusted where it holds, as
+            ``"A,B"``; empty for none.
     """
 
     name: str
@@ -93,6 +95,7 @@ class ReportColumn:
     identity: str
     column: str
     standard_error: str = ""
+    doubts: str = ""
 
 
 @dataclass(frozen=True, slots=True)

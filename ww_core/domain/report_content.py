@@ -242,7 +242,8 @@ def _coverage(field: _Field) -> Coverage:
 
 
 def _column(field: _Field) -> ReportColumn:
-    column = ReportColumn(**{own.name: field.at(own.name).text() for own in dataclasses.fields(ReportColumn)})
+    told = [own.name for own in dataclasses.fields(ReportColumn) if own.name != "doubts" or field.has("doubts")]
+    column = ReportColumn(**{name: field.at(name).text() for name in told})
     field.at("scope").one_of(PLACES)
     field.at("type").one_of(TYPES)
     field.at("better").one_of(DIRECTIONS)

@@ -160,10 +160,12 @@ _PLANNED_COLUMNS = (
         t.identity.c.digest.label("identity"),
         t.metric_column.c.key.label("column"),
         t.metric_column.c.standard_error,
+        func.coalesce(t.column_doubt.c.doubts, ""),
     )
     .join(t.variant, t.variant.c.id == t.selection_variant.c.variant_id)
     .join(t.metric_column, t.metric_column.c.id == t.variant.c.column_id)
     .join(t.identity, t.identity.c.id == t.metric_column.c.identity_id)
+    .outerjoin(t.column_doubt, t.column_doubt.c.column_id == t.metric_column.c.id)
     .where(t.selection_variant.c.selection_id == bindparam("selection"))
     .order_by(t.selection_variant.c.position)
 )

@@ -24,7 +24,7 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
     found = _stored_identities(connection, records)
     stored = _note(found, records, keys)
     _follow_names(connection, found, records, keys)
-    remarked = _follow_caveats(connection, found, records, keys)
+    remarked = _follow_remarks(connection, found, records, keys)
     moment = now()
     rows: list[dict[str, Any]] = [
         {
@@ -61,9 +61,9 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
         grown = [record for record in extended if record.digest in stored]
         added = _stored_identities(connection, extended)
         stored |= _note(added, extended, keys)
-        _follow_caveats(connection, added, extended, keys)
+        _follow_remarks(connection, added, extended, keys)
         remarked += grown
-    for record in remarked:  # with a column more, or another caveat, its code must be another
+    for record in remarked:  # with a column more, or another remark, its code must be another
         code = {"source_digest": record.source_digest}
         connection.execute(update(t.identity).where(t.identity.c.digest == record.digest).values(code))
         stored[record.digest] = record.source_digest
@@ -103,22 +103,27 @@ def _follow_names(connection: Connection, found: Sequence[Any], records: Sequenc
             connection.execute(update(t.metric_column).where(t.metric_column.c.id == row.column_id).values(today))
 
 
-def _follow_caveats(
+def _follow_remarks(
     connection: Connection, found: Sequence[Any], records: Sequence[IdentityRecord], keys: Keys
 ) -> list[IdentityRecord]:
-    """Let stored columns have the caveats of today, and return the records whose result class says another one."""
-    stored = {row.column_id: row.caveat for row in found}
+    """Let stored columns have the remarks of today, and return the records whose result class says another one."""
     changed = []
-    for record in records:
-        caveats = {keys.columns.get((record.digest, own.key)): clean(own.caveat) for own in record.columns}
-        other = {key: own for key, own in caveats.items() if key is not None and stored.get(key, own) != own}
-        upsert(connection, t.column_caveat, [{"column_id": key, "caveat": own} for key, own in other.items() if own])
-        gone = [key for key, caveat in other.items() if not caveat]
-        if gone:
-            connection.execute(delete(t.column_caveat).where(t.column_caveat.c.column_id.in_(gone)))
-        if other and len(record.columns) > 1:
-            changed.append(record)
+    for table, remark in _REMARKS:
+        stored = {row.column_id: getattr(row, remark) for row in found}
+        for record in records:
+            today = {keys.columns.get((record.digest, own.key)): clean(getattr(own, remark)) for own in record.columns}
+            other = {key: text for key, text in today.items() if key is not None and stored.get(key, text) != text}
+            upsert(connection, table, [{"column_id": key, remark: text} for key, text in other.items() if text])
+            gone = [key for key, text in other.items() if not text]
+            if gone:
+                connection.execute(delete(table).where(table.c.column_id.in_(gone)))
+            if other and len(record.columns) > 1:
+                changed.append(record)
     return changed
+
+
+_REMARKS = ((t.column_caveat, "caveat"), (t.column_doubt, "doubts"))
+"""What is told of few columns: where it is stored, and the name it has in each."""
 
 
 _identity, _column = t.identity.c, t.metric_column.c
@@ -135,9 +140,11 @@ _IDENTITIES = (
         _column.unit,
         _column.standard_error,
         func.coalesce(t.column_caveat.c.caveat, "").label("caveat"),
+        func.coalesce(t.column_doubt.c.doubts, "").label("doubts"),
     )
     .outerjoin(t.metric_column, _column.identity_id == _identity.id)
     .outerjoin(t.column_caveat, t.column_caveat.c.column_id == _column.id)
+    .outerjoin(t.column_doubt, t.column_doubt.c.column_id == _column.id)
     .where(_identity.digest.in_(bindparam("digests", expanding=True)))
 )
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FILE_DIGESTS = {
     "0001": "ef37aa338526e9adbd14cc5f97cee0e08cf86cd3cdd237dbc27b6ed4617a93ce",
     "0002": "763098f8bdba225de2993e08d05af02a5b28af6e0315bec511e1460626395055",
+    "0003": "e68ecae31d31403addf0686fd422bb39f14366aed6c1d253213071a3d777dace",
 }
 """By revision, the digest of the parts that an SQLite file has when the migrations have made it."""
 

@@ -333,6 +333,14 @@ column_caveat = Table(
     Column("caveat", Text, nullable=False),
 )
 
+# Which columns a column of yes or no casts doubt on, as "A,B"; most columns have no such row.
+column_doubt = Table(
+    "column_doubt",
+    metadata,
+    _ref("column_id", "metric_column", primary_key=True, index=False),
+    Column("doubts", Text, nullable=False),
+)
+
 # Who made results; those of equal origin share a row. The run may be gone, so its number points nowhere.
 origin = Table(
     "origin",

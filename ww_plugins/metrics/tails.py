@@ -135,7 +135,7 @@ def warning(
     return "under-trained" if alpha - sigmas * sigma > under_trained else ""
 
 
-@ww.metric(version="1")
+@ww.metric(version="1", doubts="alpha,alpha_weighted,log_alpha_norm")
 def short_tail(n_tail: int, *, below: int = 10) -> bool:
     """Whether the tail has fewer than 10 eigenvalues, too few for alpha to say much."""
     return n_tail < below

@@ -1,0 +1,168 @@
+"""Tables of layers: marks beside numbers that are not to be trusted, tables of each scope, --columns and --sort."""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from ww_core.command.choice import Choice
+from ww_core.command.table import Marked, Table
+
+NOTE = "* short_tail: this number is not to be trusted"
+
+FLAGS = """
+import ww_core as ww
+
+
+@ww.metric(version="1", doubts="entropy, stable_rank")
+def small(n_rows) -> bool:
+    return n_rows < 20
+
+
+@ww.metric(version="1", doubts="stable_rank")
+def tiny(n_rows) -> bool:
+    return n_rows < 10
+
+
+@ww.hookimpl
+def ww_register_metrics():
+    return [small, tiny]
+"""
+
+
+@pytest.fixture
+def stored(ww_here, tmp_path):
+    """The program, after an analysis of three layers: two of a short tail, and one of none, which is constant."""
+    random = np.random.Generator(np.random.Philox(1))
+    weights = {
+        "long.weight": random.standard_t(2, (300, 200)).astype(np.float32),
+        "short.weight": np.diag(np.arange(1.0, 9.0)).astype(np.float32),
+        "none.weight": np.ones((12, 6), np.float32),
+    }
+    save_file(weights, tmp_path / "net.safetensors")
+    assert ww_here("analyze", "net.safetensors").returncode == 0
+    return ww_here
+
+
+def ok(done):
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refused(done, *sentences):
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    for sentence in sentences:
+        assert sentence in done.stderr
+    assert done.stdout == ""
+
+
+def names(text):
+    """First words of the lines of the first table."""
+    lines = text.splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith("layer "))
+    return [line.split()[0] for line in lines[start + 1 :][:3]]
+
+
+def test_a_number_has_the_mark_of_its_flag_and_data_has_not(stored):
+    text = ok(stored("show", "net", "--columns", "alpha"))
+    assert re.search(r"^short +[\d.]+\*$", text, re.MULTILINE)
+    assert re.search(r"^long +[\d.]+$", text, re.MULTILINE)
+    assert text.count(NOTE) == 1
+    report = json.loads(ok(stored("show", "net", "--json")))
+    assert {own["name"]: own["doubts"] for own in report["columns"]}["short_tail"].startswith("alpha")
+    assert all(isinstance(own["metrics"]["alpha"], float | None) for own in report["layers"])
+    assert "*" not in ok(stored("show", "net", "--csv"))
+    assert NOTE not in ok(stored("show", "net", "--columns", "D"))  # nothing is marked
+
+
+def test_marks_need_no_plugin_later_and_each_flag_has_its_own(ww_here, tmp_path):
+    save_file({"a.weight": np.diag(np.arange(1.0, 9.0)).astype(np.float32)}, tmp_path / "net.safetensors")
+    (tmp_path / "flags.py").write_text(FLAGS)
+    ok(ww_here("--plugin", "flags.py", "analyze", "net.safetensors"))
+    text = ok(ww_here("show", "net", "--columns", "stable_rank,entropy,alpha"))
+    assert re.search(r"^a +[\d.]+\+\^ +[\d.]+\+ +[\d.]+\*$", text, re.MULTILINE)
+    assert [line.partition(":")[0] for line in text.splitlines() if ": this number" in line] == [
+        "+ small",
+        "^ tiny",
+        "* short_tail",
+    ]
+
+
+def test_a_flag_that_is_no_yes_or_no_is_refused(ww_here, tmp_path):
+    (tmp_path / "flags.py").write_text(
+        FLAGS.replace("-> bool:\n    return n_rows < 10", "-> float:\n    return n_rows")
+    )
+    done = ww_here("--plugin", "flags.py", "metrics")
+    assert "'tiny' doubts other columns, and is not of type bool" in done.stderr
+
+
+def test_all_scopes_have_a_table_and_one_can_be_chosen(stored):
+    text = ok(stored("show", "net"))
+    assert text.index(" alpha ") < text.index(" weight_std ") < text.index("model: log_prod_spectral_norm ")
+    assert "weight_std" not in ok(stored("show", "net", "--scope", "matrix"))
+    whole = ok(stored("show", "net", "--scope", "model"))
+    assert re.search(r"^log_prod_spectral_norm +[\d.]+ +log10", whole, re.MULTILINE)
+    assert "alpha" not in whole
+    changed = ok(stored("diff", "net", "net.safetensors", "--all", "--metrics", "weight_std"))
+    assert re.search(r"^layer +status +weight_std$", changed, re.MULTILINE)
+
+
+def test_columns_and_sort_choose_from_tables_and_csv(stored):
+    assert names(ok(stored("show", "net", "--sort", "alpha")))[-1] == "none"
+    assert names(ok(stored("show", "net", "--sort", "-alpha")))[-1] == "none"
+    assert names(ok(stored("show", "net", "--sort", "N"))) == ["short", "none", "long"]
+    assert names(ok(stored("show", "net", "--sort", "-layer"))) == ["short", "none", "long"]
+    for command in (("show", "net"), ("analyze", "net.safetensors")):
+        rows = list(csv.DictReader(io.StringIO(ok(stored(*command, "--csv", "--columns", "N,D", "--sort", "-N")))))
+        assert [list(row) for row in rows] == [["layer", "N", "D"]] * 3
+        assert [row["N"] for row in rows] == ["300", "12", "8"]
+    text = ok(stored("show", "net", "--columns", "weight_std,shape"))
+    assert [line.split() for line in text.splitlines() if line.startswith("layer ")] == [
+        ["layer", "weight_std", "shape"]
+    ]
+    text = ok(stored("describe", "net.safetensors", "--columns", "dtype", "--sort", "-N"))
+    assert names(text) == ["long", "none", "short"]
+    assert "eigenvalues" not in text.splitlines()[2]
+    assert names(ok(stored("show", "--columns", "digest")).replace("model ", "layer "))[0] == "net"
+
+
+def test_what_cannot_be_chosen_is_refused(stored):
+    for command in (("show", "net"), ("analyze", "net.safetensors"), ("describe", "net.safetensors")):
+        for option in ("--columns", "--sort"):
+            refused(stored(*command, option, "shpe"), "unknown column 'shpe'", "shape")
+            refused(stored(*command, option, "shape", "--json"), "JSON is always whole")
+            refused(stored(*command, option, ""), option)
+    refused(stored("show", "net", "--columns", "alhpa\x1b[31m"), "alpha", r"\x1b")
+    refused(stored("show", "net", "--csv", "--columns", "weight_std"), "of scope layer: choose --scope layer")
+    refused(stored("show", "net", "--origin", "--sort", "alpha"), "--origin")
+
+
+def test_a_wrong_column_is_refused_before_the_work(ww_here, tmp_path):
+    save_file({"a.weight": np.eye(4, dtype=np.float32)}, tmp_path / "net.safetensors")
+    refused(ww_here("analyze", "net.safetensors", "--sort", "alhpa"), "did you mean alpha")
+    assert not ww_here.store.exists()
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(allow_nan=False), st.integers(), st.text(max_size=3), st.booleans())))
+def test_rows_are_sorted_and_those_without_a_value_come_last(values):
+    rows = [{"x": value} for value in values]
+    up, down = Choice(sort="x").order(rows), Choice(sort="-x").order(rows)
+    assert sorted(up) == sorted(down) == list(range(len(values)))
+    missing = [at for at, value in enumerate(values) if value is None or value == ""]
+    there = len(values) - len(missing)
+    assert up[there:] == down[there:] == missing
+    numbers = [values[at] for at in up[:there] if not isinstance(values[at], str)]
+    assert numbers == sorted(numbers)
+    assert [values[at] for at in up[:there]] == [values[at] for at in down[:there]][::-1]
+
+
+def test_digits_stand_under_digits_where_some_have_marks():
+    table = Table.of([{"x": Marked(8.0, "*")}, {"x": 12.5}, {"x": None}, {"x": Marked(1.25, "*+")}])
+    assert list(table.lines()) == ["     x", "   8*", "12.5", "", "1.25*+"]
