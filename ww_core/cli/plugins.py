@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ww_core.cli import listings
-from ww_core.command import Output, Session, options
+from ww_core.command import Output, Session
 from ww_core.use_cases.plugin_kinds import PluginKind
 
 KINDS = f"What it registers: {', '.join(PluginKind)}."
@@ -20,9 +20,7 @@ app.callback(invoke_without_command=True)(listings.plugins)
 @app.command("new")
 def new(
     ctx: typer.Context,
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="What pip will call it, as ww-gini.", callback=options.not_empty)
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What pip will call it, as ww-gini.")],
     kind: Annotated[
         PluginKind, typer.Option("--kind", metavar="KIND", help=f"What it registers: {', '.join(PluginKind)}.")
     ],

@@ -30,6 +30,8 @@ LONGEST_NAME = 40
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
+_FILES_OF_TOOLS = frozenset({"conftest", "setup", "tests"})
+
 _PREFIX = "ww-"
 """How names of packages with plugins begin by custom; the names of what they register do not."""
 
@@ -68,17 +70,18 @@ def new_plugin(
         OutputError: The folder cannot be written.
     """
     registers = name.removeprefix(_PREFIX)
-    if not _NAME.fullmatch(registers) or len(name) > LONGEST_NAME:
+    if not _NAME.fullmatch(registers) or len(registers) < 2 or len(name) > LONGEST_NAME:
         raise UsageError(
-            f"{name!r} is no name for a plugin package: give small letters and digits, with single '-' between them, "
-            f"at most {LONGEST_NAME} in all, as ww-gini"
+            f"{name!r} is no name for a plugin package: give 2 to {LONGEST_NAME} small letters and digits, with single "
+            "'-' between them, as ww-gini"
         )
+    target = place_of(name if folder is None else folder)
     names = _names(name, registers, kind)
     template = dict(_texts(_templates() / "package")) | dict(_texts(_templates() / kind.replace("-", "_")))
-    target = place_of(name if folder is None else folder)
-    _check_words(name, names, [text for path, text in template.items() if path.endswith(".py")])
     files = {_renamed(path, names): _renamed(text, names) for path, text in template.items()}
-    _check_taken(name, registers, files[f"{names['plugin_name']}.py"], own_commands)
+    fault = _fault_of_words(names, [text for path, text in template.items() if path.endswith(".py")])
+    if fault := fault or _fault_beside_others(registers, files[f"{names['plugin_name']}.py"], own_commands):
+        raise UsageError(f"{name} cannot be used: {fault}: choose another NAME")
     try:
         with new_folder(target) as room:
             for path, text in files.items():
@@ -123,42 +126,40 @@ def _renamed(text: str, names: Mapping[str, str]) -> str:
     return re.sub("|".join(names), lambda found: names[found[0]], text)
 
 
-def _check_words(name: str, names: Mapping[str, str], codes: Iterable[str]) -> None:
-    """Refuse a name that means something else to Python, to what is installed, or in the code of the template.
-
-    Raises:
-        UsageError: It does.
-    """
+def _fault_of_words(names: Mapping[str, str], codes: Iterable[str]) -> str:
+    """Say what a name means already: to Python, to what is installed, or in the code of the template."""
     module = names["plugin_name"]
     own = {module, names["object_name"], names["ObjectName"]}
-    tokens = (token for code in codes for token in tokenize.generate_tokens(io.StringIO(code).readline))
-    used = {token.string for token in tokens if token.type == tokenize.NAME}
     if words := sorted(own & {*keyword.kwlist, *dir(builtins)}):
-        raise UsageError(f"{name} cannot be used: {words[0]!r} is a word of Python: choose another NAME")
+        return f"{words[0]!r} is a word of Python"
+    if module in _FILES_OF_TOOLS:
+        return f"{module}.py means something else to pip or pytest"
     if module in sys.stdlib_module_names:
-        raise UsageError(f"{name} cannot be used: module {module} is Python's own: choose another NAME")
+        return f"module {module} is Python's own"
     if (spec := importlib.util.find_spec(module)) and spec.origin:
-        raise UsageError(f"{name} cannot be used: a module {module} is installed already: choose another NAME")
-    if words := sorted(own & used):
-        raise UsageError(f"{name} cannot be used: its code uses the word {words[0]!r} itself: choose another NAME")
+        return f"a module {module} is installed already"
+    tokens = (token for code in codes for token in tokenize.generate_tokens(io.StringIO(code).readline))
+    words = sorted(own & {token.string for token in tokens if token.type == tokenize.NAME})
+    return f"its code uses the word {words[0]!r} itself" if words else ""
 
 
-def _check_taken(name: str, registers: str, code: str, own_commands: Collection[str]) -> None:
-    """Refuse a name that another plugin has, or that ww gives to nobody: the new plugin is tried beside all others.
-
-    Raises:
-        UsageError: It is taken.
-    """
+def _fault_beside_others(registers: str, code: str, own_commands: Collection[str]) -> str:
+    """Say whether another plugin has the name, or ww gives it to nobody: the new plugin is loaded beside all others."""
     module = ModuleType(f"ww_new_{registers}")
     sys.modules[module.__name__] = module  # where dataclasses look for the names in their annotations
     try:
-        exec(compile(code, f"<{name}>", "exec"), vars(module))  # noqa: S102 - it is a template of ours
-        *others, tried = load_plugins(objects=[module], own_commands=own_commands).plugins
+        exec(compile(code, f"<{registers}>", "exec"), vars(module))  # noqa: S102 - it is a template of ours
+        registry = load_plugins(objects=[module], own_commands=own_commands)
     finally:
         del sys.modules[module.__name__]
-    problems = [
-        f"there is a plugin {other.name} of {other.distribution}" for other in others if other.name == registers
-    ]
-    problems += [problem.message.partition(": reach it")[0] for problem in tried.problems]
-    if problems:
-        raise UsageError(f"{name} cannot be used: {problems[0]}: choose another NAME")
+    *others, tried = registry.plugins
+    for other in others:
+        if other.name == registers:
+            return f"{other.distribution} has a plugin {registers}"
+    for problem in tried.problems:
+        # How to reach what clashes stands behind the clash itself.
+        return problem.message.partition(": ")[0] if problem.stage == "clash" else problem.message
+    schemes = [(scheme, owned.plugin) for owned in registry.openers for scheme in owned.object.schemes]
+    if (registers, tried.name) in schemes and sum(scheme == registers for scheme, _ in schemes) > 1:
+        return f"another opener opens {registers}://"
+    return ""

@@ -39,7 +39,7 @@ class ObjectName(ww.Extractor):
             rows=out // layer.groups,
             cols=cols,
             gain=math.sqrt(math.prod(kernel)),  # errors of so many weights add up in each number
-            making_bytes=out * cols * 8,
+            making_bytes=8 * (out * cols + np.getbufsize()),  # what NumPy sums in other precision passes a buffer
             making_operations=math.prod(layer.shape),
         )
 

@@ -1,4 +1,4 @@
-"""An opener: `object-name://net.safetensors` is a file of one folder, wherever a command is run."""
+"""An opener: `object-name://FILE` is a file of one folder, wherever a command is run."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ class TestContract(EstimatorContract):
 def test_the_nearest_are_asked_whatever_the_unit_of_a_feature() -> None:
     features = np.array([[0.0, 0.0], [1.0, 1000.0], [10.0, 0.0], [11.0, 1000.0]])
     targets = np.array([0.1, 0.3, 0.7, 0.9])
-    fitted = plugin_name.ObjectName(neighbours=1).fit(features, targets, seed=0)
+    estimator = plugin_name.ObjectName(neighbours=1)
+    fitted = estimator.fit(features, targets, seed=0)
     assert fitted.predict(np.array([[1.0, 900.0], [10.0, 100.0]])).tolist() == [0.3, 0.7]
 
 

@@ -16,9 +16,8 @@ def test_the_sum_of_the_slices_has_the_singular_values() -> None:
     kernel = np.zeros((3, 2, 1, 2))
     kernel[0, 0] = [[1.0, 2.0]]
     kernel[1, 1] = [[4.0, -3.0]]
-    report = ww.analyze(
-        {"conv.weight": kernel}, extractors=["object-name"], metrics=["spectral_norm", "frobenius_norm"]
-    )
+    norms = ["spectral_norm", "frobenius_norm"]
+    report = ww.analyze({"conv.weight": kernel}, extractors=["object-name"], metrics=norms)
     (row,) = report.layers
     assert (row.N, row.M) == (3, 2)
     assert row.metrics["spectral_norm"].value == pytest.approx(3.0)

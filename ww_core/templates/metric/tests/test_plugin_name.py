@@ -16,7 +16,8 @@ class TestContract(MetricContract):
     ("singular_values", "expected"), [([2.0, 2.0, 2.0], 0.0), ([1.0, 0.0, 0.0, 0.0], 0.75), ([3.0, 1.0], 0.25)]
 )
 def test_values_worked_out_by_hand(singular_values: list[float], expected: float) -> None:
-    assert plugin_name.object_name(np.array(singular_values)) == pytest.approx(expected, abs=1e-15)
+    value = plugin_name.object_name(np.array(singular_values))
+    assert value == pytest.approx(expected, abs=1e-15)
 
 
 def test_a_zero_matrix_has_none() -> None:

@@ -35,11 +35,13 @@ def path_of(address: str) -> Path:
 
 
 def test_nothing_outside_of_the_folder_is_opened(folder: Path) -> None:
+    opener = plugin_name.ObjectName()
     with pytest.raises(ww.SourceError, match="leads out of"):
-        plugin_name.ObjectName().open(f"object-name://../{folder.name}-secret")
+        opener.open(f"object-name://../{folder.name}-secret")
 
 
 def test_without_a_folder_the_sentence_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(plugin_name.FOLDER)
+    opener = plugin_name.ObjectName()
     with pytest.raises(ww.SourceError, match=f"set {plugin_name.FOLDER}"):
-        plugin_name.ObjectName().open("object-name://net.safetensors")
+        opener.open("object-name://net.safetensors")
