@@ -21,9 +21,7 @@ app.callback(invoke_without_command=True)(listings.plugins)
 def new(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What pip will call it, as ww-gini.")],
-    kind: Annotated[
-        PluginKind, typer.Option("--kind", metavar="KIND", help=f"What it registers: {', '.join(PluginKind)}.")
-    ],
+    kind: Annotated[PluginKind, typer.Option("--kind", metavar="KIND", help=KINDS)],
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FOLDER", help="The folder to write.  [default: NAME]", show_default=False),

@@ -31,6 +31,7 @@ LONGEST_NAME = 40
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 _FILES_OF_TOOLS = frozenset({"conftest", "setup", "tests"})
+"""Modules at the top of a package that pip or pytest would take for their own."""
 
 _PREFIX = "ww-"
 """How names of packages with plugins begin by custom; the names of what they register do not."""
@@ -156,7 +157,8 @@ def _fault_beside_others(registers: str, code: str, own_commands: Collection[str
     for other in others:
         if other.name == registers:
             return f"{other.distribution} has a plugin {registers}"
-    for problem in tried.problems:
+    if tried.problems:
+        problem = tried.problems[0]
         # How to reach what clashes stands behind the clash itself.
         return problem.message.partition(": ")[0] if problem.stage == "clash" else problem.message
     schemes = [(scheme, owned.plugin) for owned in registry.openers for scheme in owned.object.schemes]
