@@ -19,8 +19,9 @@ from ww_core.use_cases.plugin_kinds import PluginKind
 ROOT = Path(__file__).parents[2]
 
 SLOW = (
-    "cut_short or no_to_others or imported_once or the_same_again or second_analysis or its_name or one_thread "
-    "or numbers_of_the_processor or awkward or default or wrong or budget or more_memory or gain"
+    "cut_short or no_to_others or imported_once or again or second_analysis or its_name or one_thread or default "
+    "or numbers_of_the_processor or awkward or wrong or budget or more_memory or gain or cannot_be_printed "
+    "or content_alone or takes_every_call"
 )
 """Tests of contracts that take most of the time: ww's own plugins pass them, and `make acceptance` runs these too."""
 
