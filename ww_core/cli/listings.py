@@ -68,7 +68,12 @@ def importers(
 def plugins(
     ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
 ) -> None:
-    """List plugins: distribution, version, hooks, objects, and what is wrong with them."""
+    """List plugins and what is wrong with them; `new` writes one.
+
+    Of each it tells distribution, version, hooks and objects.
+    """
+    if ctx.invoked_subcommand:
+        return
     from ww_core.use_cases.listings import list_commands, list_plugins
 
     session: Session = ctx.obj

@@ -23,6 +23,7 @@ from ww_core.cli import (
     label,
     leaderboard,
     listings,
+    plugins,
     regressions,
     rename,
     scores,
@@ -286,7 +287,7 @@ app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)
 app.command("loaders")(listings.loaders)
 app.command("importers")(listings.importers)
-app.command("plugins")(listings.plugins)
+app.add_typer(plugins.app, name="plugins")
 app.add_typer(scores.app, name="scores")
 app.add_typer(series.app, name="series")
 app.add_typer(db.app, name="db")

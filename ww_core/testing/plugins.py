@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ww_core.plugins.discovery import load_plugins
 
@@ -17,7 +17,7 @@ class PluginContract:
         plugin: The module or object that carries the hooks. It is found in the registry whether it is installed or not.
     """
 
-    plugin: ClassVar[Any] = None
+    plugin: Any = None
 
     def registry(self) -> Registry:
         """Load all plugins, this one among them."""
