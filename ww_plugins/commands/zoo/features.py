@@ -9,6 +9,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.listing import print_things
 
 LAST, ALL = "last", "all"
 
@@ -73,10 +74,11 @@ def features(
 
 def feature_sets(
     ctx: typer.Context,
+    name: options.OfThis = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """List the feature sets, with their options."""
+    """List the feature sets, or tell all of one."""
     answer = Output(as_json=as_json, as_csv=as_csv)
     names = _session(ctx).registry().feature_sets
     rows = [
@@ -88,12 +90,7 @@ def feature_sets(
         }
         for owned in sorted(names, key=lambda own: own.name)
     ]
-    if answer.format == "json":
-        answer.json(rows)
-    elif answer.format == "csv":
-        answer.csv(rows)
-    else:
-        answer.table(rows, optional=["version"])
+    print_things(answer, names, rows, name, short=("description",))
 
 
 def chosen_epochs(zoo: ww.Zoo, epochs: str) -> ww.Zoo:
