@@ -11,7 +11,7 @@ import ww_core as ww
 
 @ww.metric(version="1", caveat="it grows with the width", unit="nats")
 def nuclear(singular_values, *, p: float = 1.0):
-    """Sum of the singular values\\x1b[31m, whatever they are, said at a length that no terminal has room for in one line.
+    """Sum of the singular values\\x1b[31m, whatever they are, at a length that no terminal has room for.
 
     More of it.
     """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_core.domain.backfill import BackfillReport, WeightsNeeded
@@ -17,6 +18,7 @@ SHOWN = 6
 """Metrics that are named of one version; beyond that they are counted."""
 
 
+@examples("ww backfill", "ww backfill net --profile default")
 def backfill(
     ctx: typer.Context,
     models: Annotated[
@@ -37,7 +39,7 @@ def backfill(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compute new metrics, and new versions of old ones, for what is stored, without the weights.
+    """Compute new metrics of what is stored, without the weights.
 
     Every stored analysis is repeated with the metrics of today, from stored values and spectra. What needs the weights
     is listed with the command that computes it.

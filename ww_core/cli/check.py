@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_core.domain.rules.verdict import CheckReport
@@ -29,6 +30,7 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+@examples("ww check net@2 --against net@1 --rule 'alpha: +5%'", "ww check other.safetensors --rule 'max(alpha) < 8'")
 def check(
     ctx: typer.Context,
     candidate: Annotated[

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from ww_core.command import Output, Session, options, say
+from ww_core.command.examples import examples
 
 
+@examples("ww describe net.safetensors")
 def describe(
     ctx: typer.Context,
     source: Annotated[
@@ -25,7 +27,10 @@ def describe(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List the layers of SOURCE and the matrices an analysis would make; only headers are read."""
+    """List the layers of SOURCE, and the matrices made of them.
+
+    Only headers are read: the matrices are those that an analysis would make.
+    """
     from ww_core.use_cases.describe import describe as look
 
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.command import Output, Session, options
+from ww_core.command.examples import examples
 from ww_core.command.listing import known_of, print_data, print_in_full, print_listing, print_things, print_wrapped
 from ww_core.errors import UnknownNameError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+@examples("ww metrics", "ww metrics alpha")
 def metrics(
     ctx: typer.Context,
     name: Annotated[
@@ -31,7 +33,10 @@ def metrics(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List the columns of all metrics, or tell all of one."""
+    """List the columns of all metrics.
+
+    With NAME it tells all of one: columns, units, parameters, what it needs, what it means.
+    """
     from ww_core.use_cases.listings import columns_of_metric, list_metrics
 
     session: Session = ctx.obj
@@ -49,6 +54,7 @@ def metrics(
     print_listing(output, rows, short=("scope", "better", "doc"), more="ww metrics NAME", notes=notes)
 
 
+@examples("ww extractors", "ww extractors fft")
 def extractors(
     ctx: typer.Context,
     name: options.OfThis = None,
@@ -56,7 +62,10 @@ def extractors(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List the ways to make matrices of a layer, or tell all of one."""
+    """List the ways to make matrices of a layer.
+
+    With NAME it tells all of one.
+    """
     from ww_core.use_cases.listings import list_extractors
 
     session: Session = ctx.obj
@@ -65,6 +74,7 @@ def extractors(
     print_things(output, registry.extractors, list_extractors(registry), name, short=("doc",))
 
 
+@examples("ww profiles", "ww profiles weightwatcher")
 def profiles(
     ctx: typer.Context,
     name: options.OfThis = None,
@@ -72,7 +82,10 @@ def profiles(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List the profiles with what each computes, or tell all of one."""
+    """List the profiles, with what each computes.
+
+    With NAME it tells all of one.
+    """
     from ww_core.use_cases.listings import list_profiles
 
     session: Session = ctx.obj
@@ -81,6 +94,7 @@ def profiles(
     print_things(output, registry.profiles, list_profiles(registry), name, short=("doc",))
 
 
+@examples("ww loaders", "ww loaders pytorch")
 def loaders(
     ctx: typer.Context,
     name: options.OfThis = None,
@@ -88,7 +102,10 @@ def loaders(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List the formats that can be read, or tell all of one."""
+    """List the formats that can be read.
+
+    With NAME it tells all of one, with its options.
+    """
     from ww_core.use_cases.listings import list_loaders
 
     session: Session = ctx.obj
@@ -97,6 +114,7 @@ def loaders(
     print_things(output, registry.loaders, list_loaders(registry), name, short=("doc",))
 
 
+@examples("ww importers", "ww importers mapped")
 def importers(
     ctx: typer.Context,
     name: options.OfThis = None,
@@ -104,7 +122,10 @@ def importers(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List the tables of results that can be imported, or tell all of one."""
+    """List the tables of results that can be imported.
+
+    With NAME it tells all of one, with its options.
+    """
     from ww_core.use_cases.listings import list_importers
 
     session: Session = ctx.obj
@@ -113,6 +134,7 @@ def importers(
     print_things(output, registry.importers, list_importers(registry), name, short=("doc",))
 
 
+@examples("ww plugins", "ww plugins ww.metrics")
 def plugins(
     ctx: typer.Context,
     name: Annotated[
@@ -123,7 +145,7 @@ def plugins(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List the plugins with what each gave, and what is wrong with it."""
+    """List the plugins, what each gave, and what is wrong."""
     from ww_core.use_cases.listings import list_commands, list_plugins
 
     session: Session = ctx.obj

@@ -34,6 +34,7 @@ from ww_core.cli import (
 )
 from ww_core.cli.endings import heeded
 from ww_core.command import INTERRUPTED, OutputClosed, Session, run_app
+from ww_core.command.examples import add_examples
 from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
 from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points, distribution_of
@@ -91,6 +92,7 @@ class CommandGroup(TyperGroup):
             command = _registered(ctx, cmd_name)
         if command is not None:
             _add_options(command, [option for option in self.params if option.name in EVERYWHERE])
+            add_examples(command)
         return command
 
     def invoke(self, ctx: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Compare slice, pool, stack and fft on the convolutions of a model; all of it is stored."""
+"""Compare slice, pool, stack and fft on convolutions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 from ww_core.command.picture import check_plot
 from ww_core.command.progress import progress_observers
 from ww_plugins.commands.compare_svd.compare import compare_svd as compare
@@ -41,6 +42,7 @@ COLUMNS = (
 
 
 @app.command()
+@examples("ww compare-svd net.safetensors", "ww compare-svd net --layers conv --json")
 def compare_svd(
     ctx: typer.Context,
     model: Annotated[
@@ -61,7 +63,10 @@ def compare_svd(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Compare slice, pool, stack and fft on the convolutions of MODEL; all of it is stored."""
+    """Compare slice, pool, stack and fft on convolutions.
+
+    They are those of MODEL. All of it is stored.
+    """
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     session: Session = ctx.obj
     registry = session.registry()

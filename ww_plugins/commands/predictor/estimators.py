@@ -5,9 +5,11 @@ from __future__ import annotations
 import typer
 
 from ww_core.command import Output, Session, options
+from ww_core.command.examples import examples
 from ww_core.command.listing import print_things
 
 
+@examples("ww predictor estimators", "ww predictor estimators gbm")
 def estimators(
     ctx: typer.Context,
     name: options.OfThis = None,

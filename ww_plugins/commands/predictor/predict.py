@@ -10,6 +10,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 from ww_plugins.commands.predictor.evaluate import Confidence, PredictorFile
 from ww_plugins.commands.predictor.telling import finite, say_notes
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ww_plugins.predictors.predictor import Predictor
 
 
+@examples("ww predictor predict zoo.predictor net.safetensors")
 def predict(
     ctx: typer.Context,
     file: PredictorFile,

@@ -12,6 +12,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 from ww_plugins.commands.zoo.import_zoo import Epochs, EpochsOption
 from ww_plugins.commands.zoo.show import ZooName
 
@@ -22,6 +23,7 @@ SHOWN = 8
 """Failures that are told one by one."""
 
 
+@examples("ww zoo analyze zoo --metrics alpha,stable_rank")
 def analyze(
     ctx: typer.Context,
     zoo: ZooName,

@@ -9,11 +9,13 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 from ww_core.command.listing import print_things
 
 LAST, ALL = "last", "all"
 
 
+@examples("ww zoo features zoo --features statistics -o features.csv")
 def features(
     ctx: typer.Context,
     zoo: Annotated[str, typer.Argument(metavar="ZOO", help="A folder, or the name of a zoo in the store.")],
@@ -72,6 +74,7 @@ def features(
         answer.line(f"{output}: {len(made.names)} features of {len(made)} checkpoints")
 
 
+@examples("ww zoo feature-sets", "ww zoo feature-sets norms")
 def feature_sets(
     ctx: typer.Context,
     name: options.OfThis = None,
