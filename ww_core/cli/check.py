@@ -30,7 +30,7 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
-@examples("ww check net@2 --against net@1 --rule 'alpha: +5%'", "ww check other.safetensors --rule 'max(alpha) < 8'")
+@examples("ww check net@2 --baseline net@1 --rule 'alpha: +5%'", "ww check other.safetensors --rule 'max(alpha): < 8'")
 def check(
     ctx: typer.Context,
     candidate: Annotated[

@@ -56,7 +56,7 @@ def _group() -> None:
 
 
 @app.command("add", context_settings={"ignore_unknown_options": True})  # for VALUE may be negative
-@examples("ww scores add net top1_error 24.3 --dataset imagenet --unit % --lower --source paper")
+@examples("ww scores add net top1_error 24.3 --source paper --direction lower")
 def add(
     model: Annotated[
         str,

@@ -25,7 +25,7 @@ def _group() -> None:
 
 
 @app.command("add")
-@examples("ww series add vision net")
+@examples("ww series add vision net other")
 def add(
     series: Series,
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Stored models, or reported ones.")],

@@ -85,7 +85,7 @@ def print_listing(output: Output, rows: Rows, *, short: Sequence[str], more: str
     for line in table:
         *cells, text = (line[place].ljust(widths[place]) for place in kept)
         begin = "".join(each + " " * GAP for each in cells)
-        output.line((begin + shortened(text.rstrip(), width - len(begin) if width else None)).rstrip())
+        output.line((begin + _cut(text.rstrip(), width - len(begin) if width else None)).rstrip())
     output.line()
     for note in notes:
         print_wrapped(output, note, "")
@@ -111,7 +111,7 @@ def print_in_full(output: Output, rows: Rows) -> None:
         _print_fields(output, {key: row[key] for key in row if key != title and (not others or key not in shared)})
 
 
-def shortened(text: str, room: int | None) -> str:
+def _cut(text: str, room: int | None) -> str:
     """Return a text that fits so many characters, cut between words with ``...`` where it is longer; None for any."""
     if room is None or len(text) <= room:
         return text

@@ -26,7 +26,7 @@ class Kind(StrEnum):
     MLP = "mlp"
 
 
-@examples("ww zoo train --dataset digits --count 100 --epochs 20 --out zoo")
+@examples("ww zoo train --data digits --count 100 --epochs 20 --out zoo")
 def train(
     data: Annotated[
         str,
