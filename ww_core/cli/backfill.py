@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command import Output, Session, options, store_location, warn
 from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def backfill(
             on_version=on_version,
         )
     for warning in report.warnings:
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     if output.format == "json":
         output.json(report.to_dict())
     else:
@@ -72,7 +72,7 @@ def backfill(
     failures = [(refill, failure) for refill in report.filled for failure in refill.failures]
     for refill, failure in failures:
         name = f"{refill.model}@{refill.version}" if refill.model else "unnamed"
-        say(f"failed: {name} {failure}")
+        warn(f"failed: {name} {failure}")
     lost = [failure for _, failure in failures if failure.stage != "observer"]
     if lost:
         raise LostResultsError(f"{len(lost)} of what could be filled in was lost to exceptions (above)")

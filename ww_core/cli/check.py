@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command import Output, Session, options, say, store_location, warn
 from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def check(
             observers=observers,
         )
     for warning in report.warnings:
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     _print(report, Format.JSON if as_json else format_, output)
     if not report.passed:
         raise typer.Exit(BROKEN)

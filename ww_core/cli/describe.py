@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ww_core.command import Output, Session, options, say
+from ww_core.command import Output, Session, options, warn
 from ww_core.command.examples import examples
 
 
@@ -47,7 +47,7 @@ def describe(
         registry=session.registry(),
     )
     for warning in description.warnings:
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     if output.format == "json":
         output.json(description.to_dict())
         return

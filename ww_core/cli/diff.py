@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.cli.changes import told_change, told_way
-from ww_core.command import Output, Session, arrow, cell, options, say, store_location
+from ww_core.command import Output, Session, arrow, cell, options, say, store_location, warn
 from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def diff(
             observers=observers,
         )
     for warning in dict.fromkeys(warning for difference in differences for warning in difference.warnings):
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     if output.format == "json":
         told = [difference.to_dict() for difference in differences]
         output.json(told[0] if len(told) == 1 else {"differences": told})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.cli.statistics import shown_chance, shown_statistic
-from ww_core.command import Output, options, say, store_location
+from ww_core.command import Output, options, store_location, warn
 from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def leaderboard(
         _print(answer, shown, output)
     if output.format != "json":
         for warning in answer.warnings:
-            say(f"warning: {warning}")
+            warn(f"warning: {warning}")
 
 
 def _print(answer: Leaderboard, shown: Leaderboard, output: Output) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,10 +36,11 @@ from ww_core.cli import (
 from ww_core.cli.endings import heeded
 from ww_core.command import INTERRUPTED, OutputClosed, Session, run_app
 from ww_core.command.examples import add_examples
-from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
+from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, UsageError, WWError
 from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points, distribution_of
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
+from ww_core.plugins.verbosity import VERBOSITY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 FROM_PLUGIN = "ww.from_plugin"
 """Where a context keeps whose command runs: what people call it, and the plugin or the name of its module."""
 
-EVERYWHERE = ("ww_plugin_files", "ww_strict_plugins")
+EVERYWHERE = ("ww_plugin_files", "ww_strict_plugins", "ww_verbose", "ww_quiet")
 """Parameters of the program whose options stand after every command too: no command has a parameter of such a name."""
 
 
@@ -232,10 +234,24 @@ def _be_strict(ctx: typer.Context, asked: bool) -> None:
     session.strict_plugins |= asked
 
 
+def _speak(ctx: typer.Context, param: typer.CallbackParam, asked: bool) -> None:
+    """Let the process, and those that it starts, say more or less.
+
+    Raises:
+        UsageError: Both were asked for.
+    """
+    session: Session = ctx.obj
+    if asked:
+        verbosity = str(param.name).removeprefix("ww_")
+        if session.verbosity not in {"", verbosity}:
+            raise UsageError("--verbose and --quiet exclude each other: give one")
+        session.verbosity = os.environ[VERBOSITY_VARIABLE] = verbosity
+
+
 @app.callback()
 def global_options(
     ctx: typer.Context,
-    ww_plugin_files: Annotated[  # noqa: ARG001 - as with the two below, its callback has done the work
+    ww_plugin_files: Annotated[  # noqa: ARG001 - as with those below, its callback has done the work
         list[str] | None,
         typer.Option(
             "--plugin",
@@ -254,6 +270,28 @@ def global_options(
             is_eager=True,
             expose_value=False,
             callback=_be_strict,
+        ),
+    ] = False,
+    ww_verbose: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "-v",
+            "--verbose",
+            help="Say what is read, how long it takes, and tracebacks of plugins.",
+            is_eager=True,
+            expose_value=False,
+            callback=_speak,
+        ),
+    ] = False,
+    ww_quiet: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "-q",
+            "--quiet",
+            help="Say warnings and errors only: no notes, no progress.",
+            is_eager=True,
+            expose_value=False,
+            callback=_speak,
         ),
     ] = False,
     version: Annotated[  # noqa: ARG001

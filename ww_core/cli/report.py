@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ww_core.command import cell, say
+from ww_core.command import cell, say, warn
 from ww_core.domain.outcome import State
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def print_report(report: AnalysisReport, output: Output, scope: RowScope) -> Non
         scope: The rows of CSV; of tables, ``matrix`` has those of whole layers under it.
     """
     for warning in report.warnings:
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     if output.format == "json":
         output.json(report.to_dict())
     elif output.format == "csv":
@@ -68,7 +68,7 @@ def print_report(report: AnalysisReport, output: Output, scope: RowScope) -> Non
     if output.format == "csv" and (sentence := report.why_no_rows(scope)):
         say(sentence)
     for failure in report.failures:
-        say(f"failed: {failure}")
+        warn(f"failed: {failure}")
 
 
 def _print_tables(report: AnalysisReport, output: Output, scope: RowScope) -> None:

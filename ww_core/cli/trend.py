@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ww_core.cli.statistics import shown_chance, shown_statistic
-from ww_core.command import Output, options, say, store_location
+from ww_core.command import Output, options, store_location, warn
 from ww_core.command.examples import examples
 from ww_core.domain.text import shortened
 from ww_core.domain.trend import group_name
@@ -126,7 +126,7 @@ def trend(
         _print(answer, output)
     if output.format != "json":
         for warning in answer.warnings:
-            say(f"warning: {warning}")
+            warn(f"warning: {warning}")
     if plot is not None:  # last, so that a full disk does not cost the table
         from ww_core.cli.trend_plot import draw
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import ww_core as ww
-from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command import Output, Session, options, store_location, warn
 from ww_core.command.examples import examples
 from ww_core.command.picture import check_plot
 from ww_core.command.progress import progress_observers
@@ -89,7 +89,7 @@ def compare_svd(
             registry=registry,
         )
     for warning in comparison.warnings:
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     if output.format == "json":
         output.json(comparison.to_dict())
     elif output.format == "csv":
@@ -99,7 +99,7 @@ def compare_svd(
     if plot is not None:  # last, so that a full disk does not cost the table
         draw(comparison, plot)
     for failure in comparison.failures:
-        say(f"failed: {failure}")
+        warn(f"failed: {failure}")
     if comparison.broken:
         raise ww.LostResultsError(
             f"{len(comparison.broken)} identities do not hold: these numbers are not to be trusted"
