@@ -52,6 +52,9 @@ FROM_PLUGIN = "ww.from_plugin"
 EVERYWHERE = ("ww_plugin_files", "ww_strict_plugins", "ww_verbose", "ww_quiet")
 """Parameters of the program whose options stand after every command too: no command has a parameter of such a name."""
 
+FLAGS_EVERYWHERE = frozenset({"--strict-plugins", "-v", "--verbose", "-q", "--quiet"})
+"""Those of their options that take no value."""
+
 
 class CommandGroup(TyperGroup):
     """Lists ww's own commands, those of ``--plugin`` files, and by name only those that are installed.
@@ -131,14 +134,14 @@ class CommandGroup(TyperGroup):
 
 
 def _global_options_first(args: Sequence[str]) -> list[str]:
-    """Move ``--plugin FILE`` and ``--strict-plugins`` to the front, from wherever they stand before a ``--``."""
+    """Move ``--plugin FILE`` and ``FLAGS_EVERYWHERE`` to the front, from wherever they stand before a ``--``."""
     first: list[str] = []
     rest: list[str] = []
     left: Iterator[str] = iter(args)
     for argument in left:
         if argument == "--":
             rest += [argument, *left]
-        elif argument == "--strict-plugins" or argument.startswith("--plugin="):
+        elif argument in FLAGS_EVERYWHERE or argument.startswith("--plugin="):
             first.append(argument)
         elif argument == "--plugin":
             file = next(left, None)
