@@ -14,6 +14,7 @@ from ww_core.cli import (
     backfill,
     blame,
     check,
+    completion,
     db,
     describe,
     diff,
@@ -98,7 +99,19 @@ class CommandGroup(TyperGroup):
         if command is not None:
             _add_options(command, [option for option in self.params if option.name in EVERYWHERE])
             add_examples(command)
+            if ctx.resilient_parsing:  # a shell asks what may stand there
+                from ww_core.cli.candidates import offer_names
+
+                offer_names(command)
         return command
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Return the commands that begin so, of which none is imported, or the options."""
+        from ww_core.cli.candidates import Candidate
+
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [Candidate(name) for name in self._listed(ctx) if name.startswith(incomplete)]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what a plugin's raises, and does not expect itself, is one sentence with file and line.
@@ -331,6 +344,7 @@ app.command("profiles")(listings.profiles)
 app.command("loaders")(listings.loaders)
 app.command("importers")(listings.importers)
 app.command("plugins")(listings.plugins)
+app.command("completion")(completion.completion)
 app.add_typer(scores.app, name="scores")
 app.add_typer(series.app, name="series")
 app.add_typer(db.app, name="db")
@@ -338,6 +352,10 @@ app.add_typer(db.app, name="db")
 
 def main() -> int:
     """Run ``ww`` on the process's arguments, and return its exit code."""
+    if completion.VARIABLE in os.environ:
+        from ww_core.cli.candidates import answer
+
+        return answer(app)
     # Importing makes many objects and no garbage: to look for some as often as usual takes a tenth of a short command.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
     try:

@@ -408,6 +408,6 @@ def store_location(option: str | None) -> str | Path:
         raise UsageError("--store is empty: name a file or a URL, or leave it out")
     if option is not None:
         return option
-    from ww_core.store.store import default_location
+    from ww_core.store.default_location import default_location
 
     return default_location()
