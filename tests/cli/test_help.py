@@ -115,3 +115,12 @@ def test_examples_run(commands, ww_here, weights, tmp_path):
             done = ww_here(*shlex.split(line)[1:])
             assert done.returncode in ((0, 1) if name == "check" else (0,)), (line, done.stderr)
     assert json.loads(ww_here("show", "--json").stdout)
+
+
+def test_the_module_is_the_program(ww_program):
+    for words in (["--help"], ["show", "--no-such"], ["zoo", "--help"]):
+        done = ww_program(*words)
+        assert (done.stdout + done.stderr).startswith(
+            f"Usage: ww {'' if words[0] == '--help' else words[0] + ' '}[OPTIONS]"
+        )
+        assert "__main__" not in done.stdout + done.stderr

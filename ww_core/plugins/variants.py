@@ -59,7 +59,7 @@ def find_device(registry: Registry, spec: str) -> Owned[Device]:
     try:
         registry.devices.find(name)
     except UnknownNameError as error:
-        there = "; ".join(f"{own.name} ({text_of(own.object.description).rstrip('.')})" for own in registry.devices)
+        there = ", ".join(f"{own.name} ({text_of(own.object.description).rstrip('.')})" for own in registry.devices)
         error.args = ("; ".join((f"unknown device {name!r}: give one of {there}", *registry.devices.blocked)),)
         raise
     return configured(registry.devices, f"{numbered[1]}[index={numbered[2]}]" if numbered else spec)
