@@ -23,7 +23,7 @@ def metrics(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]",
+            metavar="NAME",
             help="All of this metric, or of this column of one.",
             show_default=False,
             callback=options.not_empty,
@@ -139,7 +139,7 @@ def plugins(
     ctx: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Only this one.", show_default=False, callback=options.not_empty),
+        typer.Argument(metavar="NAME", help="Only this one.", show_default=False, callback=options.not_empty),
     ] = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,

@@ -100,7 +100,7 @@ LeaveOut = Annotated[
 ]
 OfThis = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="All of this one.", show_default=False, callback=not_empty),
+    typer.Argument(metavar="NAME", help="All of this one.", show_default=False, callback=not_empty),
 ]
 Series = Annotated[
     list[str] | None,
