@@ -40,6 +40,7 @@ def test_commands_and_options(asked):
 
 
 def test_models_versions_layers_and_columns(asked, stored):
+    before = sorted(stored.folder.iterdir())
     assert asked("show", "") == ["net"]
     assert asked("show", "net@") == ["net@1", "net@two"]
     assert asked("show", "net", "@") == ["1", "two"]  # as bash cuts words: it replaces what follows the @
@@ -49,6 +50,7 @@ def test_models_versions_layers_and_columns(asked, stored):
     assert asked("history", "net", "--metrics", "entropy,st") == ["entropy,stable_rank"]
     assert asked("forget", "n") == ["net"]
     assert asked("show", "nets") == []
+    assert sorted(stored.folder.iterdir()) == before
 
 
 def test_what_plugins_give(asked):

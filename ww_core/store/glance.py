@@ -59,7 +59,9 @@ def _names(location: str, query: str, *arguments: str) -> list[str]:
         return []
     end = time.monotonic() + SECONDS
     try:
-        uri = f"{Path(text).absolute().as_uri()}?mode=ro"
+        path = Path(text).absolute()
+        # Without a journal nobody writes, and to read as if somebody did would leave files beside the store.
+        uri = path.as_uri() + ("?mode=ro" if Path(f"{path}-wal").exists() else "?mode=ro&immutable=1")
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=SECONDS)) as connection:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.set_progress_handler(lambda: time.monotonic() > end, STEPS)
