@@ -36,9 +36,9 @@ def help_of(command: tuple[str, ...]) -> str:
 
 
 def commands_in(text: str) -> list[str]:
-    """The names under ``Commands:`` in a help text."""
+    """The names under ``Commands:`` in a help text, as far as the next blank line."""
     _, _, listed = text.partition("\nCommands:\n")
-    return re.findall(r"^  (\S+)", listed, flags=re.MULTILINE)
+    return re.findall(r"^  (\S+)", listed.partition("\n\n")[0], flags=re.MULTILINE)
 
 
 def sections() -> list[tuple[tuple[str, ...], str]]:

@@ -22,7 +22,7 @@ from ww_core.store import migrate
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: then nobody could interrupt
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-OWN_VARIABLES = ("WW_STORE", "WW_BLOCK_PLUGINS", "WW_ONLY_PLUGINS", "WW_DEBUG")
+OWN_VARIABLES = ("WW_STORE", "WW_BLOCK_PLUGINS", "WW_ONLY_PLUGINS", "WW_DEBUG", "WW_VERBOSITY")
 
 
 @pytest.hookimpl(wrapper=True)

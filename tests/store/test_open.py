@@ -20,8 +20,9 @@ from sqlalchemy.exc import IntegrityError
 import ww_core as ww
 from ww_core.errors import MissingExtraError, NotAStoreError, ReadOnlyStoreError, StoreError
 from ww_core.store import migrate, tables
+from ww_core.store.default_location import default_location
 from ww_core.store.engine import Location
-from ww_core.store.store import default_location, open_store
+from ww_core.store.store import open_store
 
 pytestmark = pytest.mark.migrations
 

@@ -194,7 +194,8 @@ class TestTorch:
         [
             ("cuda:77", r"device 'cuda\[index=77\]' cannot be used: .*take cpu"),
             ("torch[on=gpu]", r"device 'torch\[on=gpu\]' cannot be used: .*take cpu"),
-            ("gpu", "unknown device 'gpu'"),
+            ("gpu", r"unknown device 'gpu': give one of cpu \(.*, cuda \(A graphics card of NVIDIA's.*, xpu \("),
+            ("gpu:1", "unknown device 'gpu': give one of"),
             ("cuda[index=x]", "parameter index takes int, not 'x'"),
             ("cuda[card=1]", "unknown parameter of cuda 'card'"),
             ("cuda[1]", "is not of the form"),

@@ -9,8 +9,14 @@ from typing import Annotated
 import typer
 
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 
 
+@examples(
+    "ww analyze net.safetensors",
+    "ww analyze net.safetensors --name net --version 2 --profile fast",
+    "ww analyze net.safetensors --extractor slice,fft --metrics alpha",
+)
 def analyze(
     ctx: typer.Context,
     source: Annotated[
@@ -68,7 +74,10 @@ def analyze(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Analyse the weights of SOURCE and store every result; what is stored already is not computed again."""
+    """Analyse the weights of SOURCE, and store every result.
+
+    What is stored already is not computed again.
+    """
     from ww_core.cli.report import print_report
     from ww_core.command.choice import Choice
     from ww_core.command.progress import progress_observers

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ww_core.command import Output, Session, options, printable, say, store_location
+from ww_core.command import Output, Session, options, printable, store_location, warn
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_core.domain.backfill import BackfillReport, WeightsNeeded
@@ -17,6 +18,7 @@ SHOWN = 6
 """Metrics that are named of one version; beyond that they are counted."""
 
 
+@examples("ww backfill", "ww backfill net --profile default")
 def backfill(
     ctx: typer.Context,
     models: Annotated[
@@ -37,7 +39,7 @@ def backfill(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compute new metrics, and new versions of old ones, for what is stored, without the weights.
+    """Compute new metrics of what is stored, without the weights.
 
     Every stored analysis is repeated with the metrics of today, from stored values and spectra. What needs the weights
     is listed with the command that computes it.
@@ -62,7 +64,7 @@ def backfill(
             on_version=on_version,
         )
     for warning in report.warnings:
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     if output.format == "json":
         output.json(report.to_dict())
     else:
@@ -70,7 +72,7 @@ def backfill(
     failures = [(refill, failure) for refill in report.filled for failure in refill.failures]
     for refill, failure in failures:
         name = f"{refill.model}@{refill.version}" if refill.model else "unnamed"
-        say(f"failed: {name} {failure}")
+        warn(f"failed: {name} {failure}")
     lost = [failure for _, failure in failures if failure.stage != "observer"]
     if lost:
         raise LostResultsError(f"{len(lost)} of what could be filled in was lost to exceptions (above)")

@@ -8,11 +8,13 @@ import typer
 
 from ww_core.cli.changes import told_way
 from ww_core.command import Output, options, say, store_location
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_core.domain.blame import Blame, ValueOrigin
 
 
+@examples("ww blame net first")
 def blame(
     model: Annotated[
         str,
@@ -28,9 +30,9 @@ def blame(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Tell the version in which LAYER, and each number that is known of it, came to be what it is in MODEL.
+    """Tell the version that made LAYER of MODEL what it is.
 
-    No weight is read.
+    For each number that is known of the layer, it tells the version too. No weight is read.
     """
     from ww_core.use_cases.blame import blame as ask
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command import Output, Session, options, say, store_location, warn
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_core.domain.rules.verdict import CheckReport
@@ -29,6 +30,7 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+@examples("ww check net@2 --baseline net@1 --rule 'alpha: +5%'", "ww check other.safetensors --rule 'max(alpha): < 8'")
 def check(
     ctx: typer.Context,
     candidate: Annotated[
@@ -113,7 +115,7 @@ def check(
             observers=observers,
         )
     for warning in report.warnings:
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     _print(report, Format.JSON if as_json else format_, output)
     if not report.passed:
         raise typer.Exit(BROKEN)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ww_core.command import Output, options, store_location
+from ww_core.command.examples import examples
 from ww_core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -24,13 +25,14 @@ def _group() -> None:
 
 
 @app.command("info")
+@examples("ww db info")
 def info(
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Say where the store is, which schema it has, and how much is in it."""
+    """Say where the store is, and how much is in it."""
     from ww_core.store.store import open_store
 
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
@@ -52,8 +54,12 @@ def info(
 
 
 @app.command("upgrade")
+@examples("ww db upgrade")
 def upgrade(store: options.Store = None) -> None:
-    """Bring the store's schema up to date; a copy of a SQLite file is made first."""
+    """Bring the store's schema up to date.
+
+    A copy of a SQLite file is made first.
+    """
     from ww_core.store.store import upgrade_store
 
     output = Output()
@@ -65,6 +71,7 @@ def upgrade(store: options.Store = None) -> None:
 
 
 @app.command("distrust")
+@examples("ww db distrust ww.metrics")
 def distrust(
     plugin: Annotated[
         str,
@@ -75,10 +82,10 @@ def distrust(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take back what a plugin had a hand in, so that it is computed again.
+    """Take back what a plugin had a hand in.
 
-    Its values and spectra go, and what follows from them; names, runs and everything else stay. `ww show --origin`
-    tells what came of which plugin.
+    It is computed again. Its values and spectra go, and what follows from them; names, runs and everything else stay.
+    `ww show --origin` tells what came of which plugin.
     """
     from ww_core.store.store import open_existing_store
 
@@ -98,12 +105,16 @@ def distrust(
 
 
 @app.command("gc")
+@examples("ww db gc", "ww db gc --dry-run")
 def collect_garbage(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Remove what no name and no run needs any more, and make the file smaller."""
+    """Remove what nothing needs any more.
+
+    It removes what no name and no run needs, and makes the file smaller.
+    """
     from ww_core.store.store import open_existing_store, open_store
 
     output = Output(as_json=as_json)
@@ -144,6 +155,7 @@ def _print_garbage(found: Garbage, output: Output, *, dry_run: bool) -> None:
 
 
 @app.command("backup")
+@examples("ww db backup copy.sqlite")
 def backup(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The copy: a new file.")],
     store: options.Store = None,
@@ -158,12 +170,16 @@ def backup(
 
 
 @app.command("check")
+@examples("ww db check")
 def check(
     repair: Annotated[bool, typer.Option("--repair", help="Write anew what follows from the rest: summaries.")] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check that the store holds what it says: pages, cells, references, digests, spectra, values, summaries."""
+    """Check that the store holds what it says.
+
+    That is its pages, cells, references, digests, spectra, values and summaries.
+    """
     from ww_core.store.store import open_existing_store, open_store
 
     output = Output(as_json=as_json)

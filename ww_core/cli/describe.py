@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from ww_core.command import Output, Session, options, say
+from ww_core.command import Output, Session, options, warn
+from ww_core.command.examples import examples
 
 
+@examples("ww describe net.safetensors")
 def describe(
     ctx: typer.Context,
     source: Annotated[
@@ -27,7 +29,10 @@ def describe(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List the layers of SOURCE and the matrices an analysis would make; only headers are read."""
+    """List the layers of SOURCE, and the matrices made of them.
+
+    Only headers are read: the matrices are those that an analysis would make.
+    """
     from ww_core.command.choice import Choice
     from ww_core.use_cases.describe import describe as look
 
@@ -46,7 +51,7 @@ def describe(
         registry=session.registry(),
     )
     for warning in description.warnings:
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     if output.format == "json":
         output.json(description.to_dict())
         return

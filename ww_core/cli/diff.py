@@ -10,7 +10,8 @@ import typer
 
 from ww_core.cli.changes import told_change, told_way
 from ww_core.cli.marks import Marks
-from ww_core.command import Output, Session, arrow, cell, options, say, store_location
+from ww_core.command import Output, Session, arrow, cell, options, say, store_location, warn
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ SHOWN = 3
 """Names that a line gives as examples; beyond that they are counted."""
 
 
+@examples("ww diff net@1 net@2", "ww diff net other.safetensors --json")
 def diff(
     ctx: typer.Context,
     first: Annotated[
@@ -50,11 +52,12 @@ def diff(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Compare checkpoints with FIRST: which layers differ in content, and how their metrics differ.
+    """Compare checkpoints with FIRST, layer by layer.
 
-    A change is better or worse by the direction of its column. Values are subtracted only where metric, version,
-    parameters and extractor are the same; what cannot be compared is shown with the reason. A stored name wins over a
-    path. A path is analysed by content and gets no label.
+    It tells which layers differ in content, and how their metrics differ. A change is better or worse by the direction
+    of its column. Values are subtracted only where metric, version, parameters and extractor are the same; what cannot
+    be compared is shown with the reason. A stored name wins over a path. A path is analysed by content and gets no
+    label.
     """
     from ww_core.command.progress import progress_observers
     from ww_core.use_cases.diff import diff_each
@@ -77,7 +80,7 @@ def diff(
             observers=observers,
         )
     for warning in dict.fromkeys(warning for difference in differences for warning in difference.warnings):
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     if output.format == "json":
         told = [difference.to_dict() for difference in differences]
         output.json(told[0] if len(told) == 1 else {"differences": told})

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ww_core.command import Output, options, store_location
+from ww_core.command.examples import examples
 from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
     from ww_core.domain.report import RowScope
 
 
+@examples("ww export -o values.csv", "ww export net -o results/")
 def export(
     target: Annotated[
         str,
@@ -52,7 +54,7 @@ def export(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Write what is stored to a table of values, or to a folder that another store takes without loss.
+    """Write what is stored to a table, or to a folder.
 
     A table has the profile's own values, a row for each version, place and column. A folder has everything that is
     stored, of the models that are named or of all: `ww import FOLDER` takes it. What a folder is called has no suffix,

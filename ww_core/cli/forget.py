@@ -7,14 +7,19 @@ from typing import Annotated
 import typer
 
 from ww_core.command import Output, options, store_location
+from ww_core.command.examples import examples
 
 
+@examples("ww forget net@1")
 def forget(
     names: Annotated[list[str], typer.Argument(metavar="MODEL", help="MODEL, for all its versions, or MODEL@VERSION.")],
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take versions out of the store by name; what was computed of them stays until `ww db gc`."""
+    """Take versions out of the store by name.
+
+    What was computed of them stays until `ww db gc`.
+    """
     from ww_core.cli.report import DIGEST_SHOWN
     from ww_core.store.store import open_existing_store
 

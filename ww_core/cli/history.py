@@ -9,6 +9,7 @@ import typer
 
 from ww_core.cli.changes import told_change, told_way
 from ww_core.command import Output, arrow, cell, options, shows, store_location
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_core.domain.history import History, Move
@@ -19,6 +20,7 @@ MOVED = 5
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
+@examples("ww history net", "ww history net --metrics alpha,stable_rank --json")
 def history(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.", callback=options.not_empty)],
     metrics: options.Columns = None,
@@ -31,7 +33,7 @@ def history(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Show how means of columns went over the versions of MODEL, and which layers moved most.
+    """Show how means of columns went over the versions of MODEL.
 
     Each version shows its change to the one before. The column "moved most" names the layer whose first column changed
     most since then, in units of its standard error where it has one. No weight is read.

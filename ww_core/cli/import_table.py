@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
     from ww_core.use_cases.import_table import ImportReport
 
 
+@examples("ww import results/", "ww import report.json --source paper --series vision")
 def import_table(
     ctx: typer.Context,
     file: Annotated[
@@ -103,10 +105,11 @@ def import_table(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Import a table of results that others made, with the definitions of its columns; or all of another store.
+    """Import a table of results, or all of another store.
 
-    What a table says is kept apart from what ww computes. A FOLDER is what `ww export` wrote: what it has, and this
-    store lacks, is added. Nothing is stored unless all of it can be.
+    A table that others made comes with the definitions of its columns. What it says is kept apart from what ww
+    computes. A FOLDER is what `ww export` wrote: what it has, and this store lacks, is added. Nothing is stored unless
+    all of it can be.
     """
     output = Output(as_json=as_json)
     if os.path.isdir(file):  # noqa: PTH112 - a name that is too long for the system is no folder either

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from ww_core.command import Output, options, store_location
+from ww_core.command.examples import examples
 
 
+@examples("ww label net@2 --step 2000")
 def label(
     name: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="The version.", callback=options.not_empty)],
     step: Annotated[

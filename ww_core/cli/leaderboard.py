@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.cli.statistics import shown_chance, shown_statistic
-from ww_core.command import Output, options, say, store_location
+from ww_core.command import Output, options, store_location, warn
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_core.domain.leaderboard import Leaderboard, RankedModel
     from ww_core.domain.statistic import Agreement
 
 
+@examples("ww leaderboard --metric alpha_weighted", "ww leaderboard --metric alpha_weighted --score top1_error")
 def leaderboard(
     metric: Annotated[
         str,
@@ -70,11 +72,11 @@ def leaderboard(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Rank models by a metric inside each series, beside their reported scores.
+    """Rank models by a metric, beside their reported scores.
 
-    Kendall's tau and Spearman's rho say how far metric and score agree, both from best to worst: 1 is the same order,
-    -1 the reverse. Brackets hold 95 % intervals; "by luck" is the chance that a random order has a tau so far from 0.
-    No weight is read.
+    Each series has a ranking of its own. Kendall's tau and Spearman's rho say how far metric and score agree, both from
+    best to worst: 1 is the same order, -1 the reverse. Brackets hold 95 % intervals; "by luck" is the chance that a
+    random order has a tau so far from 0. No weight is read.
     """
     from ww_core.use_cases.leaderboard import leaderboard as ask
 
@@ -109,7 +111,7 @@ def leaderboard(
         _print(answer, shown, output)
     if output.format != "json":
         for warning in answer.warnings:
-            say(f"warning: {warning}")
+            warn(f"warning: {warning}")
 
 
 def _print(answer: Leaderboard, shown: Leaderboard, output: Output) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from ww_core.cli import (
     backfill,
     blame,
     check,
+    completion,
     db,
     describe,
     diff,
@@ -35,10 +37,12 @@ from ww_core.cli import (
 )
 from ww_core.cli.endings import heeded
 from ww_core.command import INTERRUPTED, OutputClosed, Session, run_app
-from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
+from ww_core.command.examples import add_examples
+from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, UsageError, WWError
 from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points, distribution_of
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
+from ww_core.plugins.verbosity import VERBOSITY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,8 +51,11 @@ if TYPE_CHECKING:
 FROM_PLUGIN = "ww.from_plugin"
 """Where a context keeps whose command runs: what people call it, and the plugin or the name of its module."""
 
-EVERYWHERE = ("ww_plugin_files", "ww_strict_plugins")
+EVERYWHERE = ("ww_plugin_files", "ww_strict_plugins", "ww_verbose", "ww_quiet")
 """Parameters of the program whose options stand after every command too: no command has a parameter of such a name."""
+
+FLAGS_EVERYWHERE = frozenset({"--strict-plugins", "-v", "--verbose", "-q", "--quiet"})
+"""Those of their options that take no value."""
 
 
 class CommandGroup(TyperGroup):
@@ -92,7 +99,20 @@ class CommandGroup(TyperGroup):
             command = _registered(ctx, cmd_name)
         if command is not None:
             _add_options(command, [option for option in self.params if option.name in EVERYWHERE])
+            add_examples(command)
+            if ctx.resilient_parsing:  # a shell asks what may stand there
+                from ww_core.cli.candidates import offer_names
+
+                offer_names(command)
         return command
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Return the commands that begin so, of which none is imported, or the options."""
+        from ww_core.cli.candidates import Candidate
+
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [Candidate(name) for name in self._listed(ctx) if name.startswith(incomplete)]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what a plugin's raises, and does not expect itself, is one sentence with file and line.
@@ -128,14 +148,14 @@ class CommandGroup(TyperGroup):
 
 
 def _global_options_first(args: Sequence[str]) -> list[str]:
-    """Move ``--plugin FILE`` and ``--strict-plugins`` to the front, from wherever they stand before a ``--``."""
+    """Move ``--plugin FILE`` and ``FLAGS_EVERYWHERE`` to the front, from wherever they stand before a ``--``."""
     first: list[str] = []
     rest: list[str] = []
     left: Iterator[str] = iter(args)
     for argument in left:
         if argument == "--":
             rest += [argument, *left]
-        elif argument == "--strict-plugins" or argument.startswith("--plugin="):
+        elif argument in FLAGS_EVERYWHERE or argument.startswith("--plugin="):
             first.append(argument)
         elif argument == "--plugin":
             file = next(left, None)
@@ -231,10 +251,24 @@ def _be_strict(ctx: typer.Context, asked: bool) -> None:
     session.strict_plugins |= asked
 
 
+def _speak(ctx: typer.Context, param: typer.CallbackParam, asked: bool) -> None:
+    """Let the process, and those that it starts, say more or less.
+
+    Raises:
+        UsageError: Both were asked for.
+    """
+    session: Session = ctx.obj
+    if asked:
+        verbosity = str(param.name).removeprefix("ww_")
+        if session.verbosity not in {"", verbosity}:
+            raise UsageError("--verbose and --quiet exclude each other: give one")
+        session.verbosity = os.environ[VERBOSITY_VARIABLE] = verbosity
+
+
 @app.callback()
 def global_options(
     ctx: typer.Context,
-    ww_plugin_files: Annotated[  # noqa: ARG001 - as with the two below, its callback has done the work
+    ww_plugin_files: Annotated[  # noqa: ARG001 - as with those below, its callback has done the work
         list[str] | None,
         typer.Option(
             "--plugin",
@@ -253,6 +287,28 @@ def global_options(
             is_eager=True,
             expose_value=False,
             callback=_be_strict,
+        ),
+    ] = False,
+    ww_verbose: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "-v",
+            "--verbose",
+            help="Say what is read, how long it takes, and tracebacks of plugins.",
+            is_eager=True,
+            expose_value=False,
+            callback=_speak,
+        ),
+    ] = False,
+    ww_quiet: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "-q",
+            "--quiet",
+            help="Say warnings and errors only: no notes, no progress.",
+            is_eager=True,
+            expose_value=False,
+            callback=_speak,
         ),
     ] = False,
     version: Annotated[  # noqa: ARG001
@@ -285,9 +341,11 @@ app.command("export")(export.export)
 app.command("import")(import_table.import_table)
 app.command("metrics")(listings.metrics)
 app.command("extractors")(listings.extractors)
+app.command("profiles")(listings.profiles)
 app.command("loaders")(listings.loaders)
 app.command("importers")(listings.importers)
 app.add_typer(plugins.app, name="plugins")
+app.command("completion")(completion.completion)
 app.add_typer(scores.app, name="scores")
 app.add_typer(series.app, name="series")
 app.add_typer(db.app, name="db")
@@ -295,6 +353,10 @@ app.add_typer(db.app, name="db")
 
 def main() -> int:
     """Run ``ww`` on the process's arguments, and return its exit code."""
+    if completion.VARIABLE in os.environ:
+        from ww_core.cli.candidates import answer
+
+        return answer(app)
     # Importing makes many objects and no garbage: to look for some as often as usual takes a tenth of a short command.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
     try:

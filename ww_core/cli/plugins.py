@@ -2,22 +2,86 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ww_core.cli import listings
-from ww_core.command import Output, Session
+from ww_core.command import Output, Session, options
+from ww_core.command.examples import examples
+from ww_core.command.listing import print_data, print_wrapped
+from ww_core.errors import UnknownNameError
 from ww_core.use_cases.plugin_kinds import PluginKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 KINDS = f"What it registers: {', '.join(PluginKind)}."
 
 app = typer.Typer(rich_markup_mode=None)
-app.callback(invoke_without_command=True)(listings.plugins)
+
+
+@app.callback(invoke_without_command=True)
+@examples("ww plugins", "ww plugins show ww.metrics", "ww plugins new ww-gini --kind metric")
+def plugins(
+    ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
+) -> None:
+    """List the plugins, what each gave, and what is wrong."""
+    if ctx.invoked_subcommand:
+        return
+    _print_plugins(_rows(ctx.obj), Output(as_json=as_json, as_csv=as_csv, raw=raw))
+
+
+@app.command("show")
+@examples("ww plugins show ww.metrics")
+def show(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", callback=options.not_empty)],
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+    raw: options.Raw = False,
+) -> None:
+    """Show one plugin."""
+    rows = _rows(ctx.obj)
+    chosen = [row for row in rows if row["name"] == name]
+    if not chosen:
+        raise UnknownNameError("plugin", name, {row["name"] for row in rows}, "ww plugins")
+    _print_plugins(chosen, Output(as_json=as_json, as_csv=as_csv, raw=raw))
+
+
+def _rows(session: Session) -> list[dict[str, Any]]:
+    from ww_core.use_cases.listings import list_commands, list_plugins
+
+    registry = session.unreported_registry()
+    rows = list_plugins(registry)
+    with contextlib.redirect_stdout(sys.stderr):
+        return rows + list_commands(registry, session.own_commands)
+
+
+def _print_plugins(rows: Sequence[dict[str, Any]], output: Output) -> None:
+    if output.format != "table":
+        print_data(output, rows)
+        return
+    for row in rows:
+        _print_plugin(output, row)
+
+
+def _print_plugin(output: Output, row: Mapping[str, Any]) -> None:
+    origin = " ".join(filter(None, [row["distribution"], row["version"]]))
+    if not origin or row["state"] == "blocked":
+        origin = f"{origin} {row['origin']}".strip()
+    output.line(f"{row['name']}  {row['state']}  {origin}")
+    for title, items in (("hooks", row["hooks"]), ("objects", row["objects"])):
+        if items:
+            print_wrapped(output, ", ".join(items), f"  {title}: ")
+    for problem in row["problems"]:
+        print_wrapped(output, problem, "  problem: ")
 
 
 @app.command("new")
+@examples("ww plugins new ww-gini --kind metric")
 def new(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What pip will call it, as ww-gini.")],

@@ -8,6 +8,7 @@ import typer
 
 from ww_core.cli.changes import told_way
 from ww_core.command import Output, options, say, store_location
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_core.domain.regression import Regression, Regressions
@@ -18,6 +19,7 @@ FEW = 3
 NO_STEP = "no step stands out of the noise"
 
 
+@examples("ww regressions net")
 def regressions(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.", callback=options.not_empty)],
     metrics: options.Columns = None,
@@ -37,11 +39,12 @@ def regressions(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Tell which version of MODEL introduced which regression: in which layers, in which summary, how large, how sure.
+    """Tell which version of MODEL introduced which regression.
 
-    A column regresses where it steps to a worse level and stays there, by more than its standard error and the usual
-    difference of neighbouring versions explain. Drifts, and a value that returns at once, are no regressions. The
-    largest other changes are told as what may be noise. No weight is read.
+    It tells in which layers or summary, how large it is, and how sure. A column regresses where it steps to a worse
+    level and stays there, by more than its standard error and the usual difference of neighbouring versions explain.
+    Drifts, and a value that returns at once, are no regressions. The largest other changes are told as what may be
+    noise. No weight is read.
     """
     from ww_core.use_cases.regressions import regressions as ask
 

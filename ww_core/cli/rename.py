@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from ww_core.command import Output, options, store_location
+from ww_core.command.examples import examples
 
 
+@examples("ww rename net resnet", "ww rename resnet@2 resnet@second")
 def rename(
     old: Annotated[str, typer.Argument(metavar="OLD", help="MODEL or MODEL@VERSION.")],
     new: Annotated[
@@ -17,9 +19,9 @@ def rename(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Give a model or a version another name, or move a version to another model.
+    """Give a model or a version another name.
 
-    A network takes its controls along; a control goes alone.
+    A version may move to another model too. A network takes its controls along; a control goes alone.
     """
     from ww_core.store.store import open_existing_store
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from ww_core.cli.report_tables import check_choice, named_by, print_table, shown_labels
-from ww_core.command import cell, say
+from ww_core.command import cell, say, warn
 from ww_core.domain.layer import tied_by
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def print_report(report: AnalysisReport, output: Output, scope: RowScope | None,
         UsageError: A chosen column is not there.
     """
     for warning in report.warnings:
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     if output.format == "json":
         output.json(report.to_dict())
     elif output.format == "csv":
@@ -71,7 +71,7 @@ def print_report(report: AnalysisReport, output: Output, scope: RowScope | None,
     else:
         _print_tables(report, output, scope, choice)
     for failure in report.failures:
-        say(f"failed: {failure}")
+        warn(f"failed: {failure}")
 
 
 def _print_csv(report: AnalysisReport, output: Output, scope: RowScope, choice: Choice) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.command import Output, options, say, store_location
+from ww_core.command.examples import examples
 from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _group() -> None:
 
 
 @app.command("add", context_settings={"ignore_unknown_options": True})  # for VALUE may be negative
+@examples("ww scores add net top1_error 24.3 --source paper --direction lower")
 def add(
     model: Annotated[
         str,
@@ -90,6 +92,7 @@ def add(
 
 
 @app.command("import")
+@examples("ww scores import scores.csv")
 def import_file(
     file: Annotated[
         str,
@@ -131,6 +134,7 @@ def import_file(
 
 
 @app.command("list")
+@examples("ww scores list", "ww scores list net --csv")
 def list_scores(
     models: Models = None,
     name: Names = None,
@@ -166,6 +170,7 @@ def list_scores(
 
 
 @app.command("remove")
+@examples("ww scores remove net --name top1_error")
 def remove(
     models: Models = None,
     name: Names = None,
@@ -176,9 +181,9 @@ def remove(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Remove scores, with what corrections replaced, and list what was removed.
+    """Remove scores, and list what was removed.
 
-    A score belongs to weights: it goes under every name that they have.
+    What corrections replaced goes too. A score belongs to weights: it goes under every name that they have.
     """
     from ww_core.store.store import open_existing_store
 

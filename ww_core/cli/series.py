@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.command import Output, options, say, store_location
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +25,7 @@ def _group() -> None:
 
 
 @app.command("add")
+@examples("ww series add vision net other")
 def add(
     series: Series,
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Stored models, or reported ones.")],
@@ -44,6 +46,7 @@ def add(
 
 
 @app.command("remove")
+@examples("ww series remove vision net", "ww series remove vision")
 def remove(
     series: Series,
     models: Annotated[
@@ -52,7 +55,10 @@ def remove(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take models out of SERIES; without MODEL all, and the series is gone. The models stay."""
+    """Take models out of SERIES.
+
+    The models stay. Without MODEL all are taken out, and the series is gone.
+    """
     from ww_core.store.store import open_existing_store
 
     output = Output(as_json=as_json)
@@ -68,6 +74,7 @@ def remove(
 
 
 @app.command("list")
+@examples("ww series list", "ww series list vision --json")
 def list_series(
     series: Annotated[
         str | None,

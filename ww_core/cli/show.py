@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from ww_core.command import Output, options, store_location
+from ww_core.command.examples import examples
 
 
+@examples("ww show", "ww show net", "ww show net@1 --scope model --json")
 def show(
     model: Annotated[
         str | None,
@@ -41,9 +43,10 @@ def show(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Show the stored analysis of MODEL; without MODEL, list every version of every model.
+    """Show a stored analysis, or list what is stored.
 
-    It is the newest of the profile's own variants. --variant and --run show others.
+    Without MODEL, every version of every model is listed. The analysis is the newest of the profile's own variants.
+    --variant and --run show others.
     """
     from ww_core.cli.report import DIGEST_SHOWN, print_origins, print_report
     from ww_core.command.choice import Choice

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from ww_core.command import Output, options, store_location
+from ww_core.command.examples import examples
 
 
+@examples("ww spectrum net first", "ww spectrum net@1 first --csv")
 def spectrum(
     model: Annotated[
         str,
@@ -30,9 +32,10 @@ def spectrum(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Print the stored spectrum of a layer: its singular values, the largest of each matrix first.
+    """Print the stored singular values of a layer.
 
-    The table shows a line for each matrix; --csv has a line for each singular value, --json all of them.
+    The largest of each matrix comes first. The table shows a line for each matrix; --csv has a line for each singular
+    value, --json all of them.
     """
     from ww_core.store.store import open_store
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.command import Output, options, say, store_location
+from ww_core.command.examples import examples
 from ww_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ MOST_READ = 4_000_000
 """Bytes that are read of stdin: more than any query may have."""
 
 
+@examples("ww sql", "ww sql 'SELECT model, version FROM v_models'")
 def sql(
     query: Annotated[
         str | None,
@@ -37,7 +39,7 @@ def sql(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Answer a question in SQL, which reads the store and changes nothing.
+    """Answer a question in SQL; nothing in the store changes.
 
     The SQL is that of the store's database, SQLite or PostgreSQL. Where there are more rows than --rows, it is said.
     """

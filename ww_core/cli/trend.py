@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ww_core.cli.statistics import shown_chance, shown_statistic
-from ww_core.command import Output, options, say, store_location
+from ww_core.command import Output, options, store_location, warn
+from ww_core.command.examples import examples
 from ww_core.domain.text import shortened
 from ww_core.domain.trend import group_name
 
@@ -30,6 +31,7 @@ class Reading(StrEnum):
         return self.value
 
 
+@examples("ww trend --metric log_norm --score top1_error --by none")
 def trend(
     metric: Annotated[
         list[str],
@@ -79,11 +81,11 @@ def trend(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Fit score = slope x metric + intercept in each group of models, and tell how well it fits.
+    """Fit a line from a metric of models to their scores.
 
-    Tau is Kendall's tau-b of the values themselves: it is negative where a lower metric goes with a higher score.
-    Brackets hold 95 % intervals; "by luck" is the chance that a random order has a tau so far from 0. No weight is
-    read.
+    It is score = slope x metric + intercept in each group of models, with how well it fits. Tau is Kendall's tau-b of
+    the values themselves: it is negative where a lower metric goes with a higher score. Brackets hold 95 % intervals;
+    "by luck" is the chance that a random order has a tau so far from 0. No weight is read.
     """
     from ww_core.use_cases.trend import trend as ask
 
@@ -124,7 +126,7 @@ def trend(
         _print(answer, output)
     if output.format != "json":
         for warning in answer.warnings:
-            say(f"warning: {warning}")
+            warn(f"warning: {warning}")
     if plot is not None:  # last, so that a full disk does not cost the table
         from ww_core.cli.trend_plot import draw
 

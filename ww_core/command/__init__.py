@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from ww_core.domain.text import json_escaped
 from ww_core.domain.text import printable as printable  # public here: commands print names of strangers too
 from ww_core.errors import OutputError, UsageError, WWError
 from ww_core.plugins.isolation import DEBUG_VARIABLE
+from ww_core.plugins.verbosity import is_quiet, is_verbose, verbosity_kept
 
 if TYPE_CHECKING:
     import typer
@@ -57,11 +59,13 @@ class Session:
         own_commands: Names of ww's own commands.
         plugin_files: Files given by ``--plugin``, before or after the command.
         strict_plugins: Whether ``--strict-plugins`` was given.
+        verbosity: ``verbose`` or ``quiet``, as was given; empty for neither.
     """
 
     own_commands: tuple[str, ...] = ()
     plugin_files: tuple[str, ...] = ()
     strict_plugins: bool = False
+    verbosity: str = ""
     _registry: Registry | None = field(default=None, repr=False)
     _reported: bool = field(default=False, repr=False)
 
@@ -75,9 +79,9 @@ class Session:
         if not self._reported:
             self._reported = True
             for info, problem in registry.problems():
-                say(f"warning: plugin {info.name}: {problem.message}")
-                if problem.picture and os.environ.get(DEBUG_VARIABLE):
-                    say_lines(problem.picture)
+                warn(f"warning: plugin {info.name}: {problem.message}")
+                if problem.picture and (is_verbose() or os.environ.get(DEBUG_VARIABLE)):
+                    warn_lines(problem.picture)
         return registry
 
     def unreported_registry(self) -> Registry:
@@ -89,10 +93,12 @@ class Session:
         if self._registry is None:
             from ww_core.plugins.discovery import load_plugins
 
+            begin = time.perf_counter()
             with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no data of ours
                 self._registry = load_plugins(
                     files=self.plugin_files, strict=self.strict_plugins, own_commands=self.own_commands
                 )
+            say_more(f"plugins: {len(self._registry.plugins)} in {time.perf_counter() - begin:.2f} s")
         return self._registry
 
 
@@ -235,7 +241,22 @@ def shows(text: str) -> bool:
 
 
 def say(text: str) -> None:
-    """Print one line on stderr, if it can be written there: the exit code does not depend on it."""
+    """Print a note, one line on stderr, unless ``--quiet`` was given."""
+    if not is_quiet():
+        warn(text)
+
+
+def say_more(text: str) -> None:
+    """Print one line on stderr if ``--verbose`` was given."""
+    if is_verbose():
+        warn(text)
+
+
+def warn(text: str) -> None:
+    """Print one line on stderr whatever was given: a warning, a failure, an error.
+
+    It is printed if it can be written there: the exit code does not depend on it.
+    """
     line = printable(text)
     word, colon, rest = line.partition(":")
     if colon and word in COLOURS and _has_colours(sys.stderr):
@@ -257,10 +278,10 @@ def _unheard() -> Iterator[None]:
         _give_up(sys.stderr)
 
 
-def say_lines(text: str) -> None:
-    """Print a text of several lines on stderr."""
+def warn_lines(text: str) -> None:
+    """Print a text of several lines on stderr, as ``warn`` does."""
     for line in text.splitlines():
-        say(line)
+        warn(line)
 
 
 def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: str = "ww") -> int:
@@ -295,7 +316,11 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: s
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
 
-    return run_guarded(run)
+    begin = time.perf_counter()
+    with verbosity_kept():
+        code = run_guarded(run)
+        say_more(f"{name}: exit code {code} after {time.perf_counter() - begin:.2f} s")
+    return code
 
 
 def _refuse_misplaced_addresses(arguments: Sequence[str]) -> None:
@@ -334,14 +359,14 @@ def run_guarded(main: Callable[[], int | None]) -> int:
         if isinstance(error, OutputError):
             _give_up(sys.stdout)
         if os.environ.get(DEBUG_VARIABLE) and not error.blames_plugin:
-            say_lines("".join(traceback.format_exception(error)))
+            warn_lines("".join(traceback.format_exception(error)))
             return error.exit_code
-        say(f"error: {error}")
+        warn(f"error: {error}")
         for note in getattr(error, "__notes__", ()):
-            say_lines(note)
+            warn_lines(note)
         return error.exit_code
     except KeyboardInterrupt:
-        say("interrupted: what is stored is whole, and the same command goes on from there")
+        warn("interrupted: what is stored is whole, and the same command goes on from there")
         return INTERRUPTED
     except OutputClosed:
         _give_up(sys.stdout)
@@ -349,7 +374,7 @@ def run_guarded(main: Callable[[], int | None]) -> int:
     except SystemExit:
         raise
     except BaseException:  # noqa: BLE001 - a fault of ours, shown whole; Python's own code would mean a broken rule
-        say_lines(traceback.format_exc())
+        warn_lines(traceback.format_exc())
         return WWError.exit_code
     return code
 
@@ -374,6 +399,6 @@ def store_location(option: str | None) -> str | Path:
         raise UsageError("--store is empty: name a file or a URL, or leave it out")
     if option is not None:
         return option
-    from ww_core.store.store import default_location
+    from ww_core.store.default_location import default_location
 
     return default_location()

@@ -98,6 +98,10 @@ LeaveOut = Annotated[
         callback=not_empty,
     ),
 ]
+OfThis = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="All of this one.", show_default=False, callback=not_empty),
+]
 Series = Annotated[
     list[str] | None,
     typer.Option("--series", metavar="A,B", help="Only models of these series.", show_default=False),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ww_core.command import say_more
 from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
+from ww_core.plugins.verbosity import is_quiet, is_verbose
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -38,10 +41,30 @@ class ProgressBar(RunObserver):
         self._progress.stop()
 
 
+class LayerLines(RunObserver):
+    """Says what is read, and each layer when its results are in."""
+
+    def on_start(self, start: RunStart) -> None:
+        """Say what is read, and how much there is to do."""
+        self._begin = time.perf_counter()
+        say_more(f"{start.source}: profile {start.profile}, {start.layers} layers with something to compute")
+
+    def on_layer(self, layer: LayerDone) -> None:
+        """Say how long after the start the layer was done."""
+        lost = ", of which something failed" if layer.failed else ""
+        say_more(f"{time.perf_counter() - self._begin:.2f} s: {layer.name}{lost}")
+
+
 @contextmanager
 def progress_observers() -> Iterator[list[RunObserver]]:
-    """Give the observers that show a run's progress: none where stderr is no terminal."""
-    if not sys.stderr.isatty():
+    """Give the observers that show a run's progress: none where stderr is no terminal, or after ``--quiet``.
+
+    After ``--verbose`` there are lines in place of a bar, wherever stderr leads.
+    """
+    if is_verbose():
+        yield [LayerLines()]
+        return
+    if not _is_shown():
         yield []
         return
     progress = _progress("{task.fields[layers]} of {task.fields[of]} layers")
@@ -53,19 +76,21 @@ def progress_observers() -> Iterator[list[RunObserver]]:
 
 @contextmanager
 def version_counter() -> Iterator[Callable[[int, int], None] | None]:
-    """Give what shows how many versions are done, of how many: nothing where stderr is no terminal."""
+    """Give what shows how many versions are done, of how many, as ``counter`` does."""
     with counter("versions") as show:
         yield show
 
 
 @contextmanager
 def counter(of: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Give what shows how many things are done, of how many: nothing where stderr is no terminal.
+    """Give what shows how many things are done, of how many.
+
+    It is nothing where stderr is no terminal, or after ``--quiet``.
 
     Args:
         of: What they are, in the plural.
     """
-    if not sys.stderr.isatty():
+    if not _is_shown():
         yield None
         return
     progress = _progress(f"{{task.completed}} of {{task.total}} {of}")
@@ -79,6 +104,10 @@ def counter(of: str) -> Iterator[Callable[[int, int], None] | None]:
         yield show
     finally:
         progress.stop()
+
+
+def _is_shown() -> bool:
+    return sys.stderr.isatty() and not is_quiet()
 
 
 def _progress(count: str) -> Progress:

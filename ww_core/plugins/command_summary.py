@@ -1,4 +1,4 @@
-"""What ``ww --help`` says of a plugin's command, read without an import."""
+"""What ``ww --help`` says of a plugin's command, and the source of a plugin, read without an import."""
 
 from __future__ import annotations
 
@@ -19,12 +19,20 @@ def summary_of(point: EntryPoint) -> str:
     plugin can break it.
     """
     try:
-        spec = _spec_of(point.module)
-        source = spec.loader.get_source(point.module) if spec and spec.loader else None  # type: ignore[attr-defined]
-        docstring = ast.get_docstring(ast.parse(source)) if source else None
+        docstring = ast.get_docstring(ast.parse(source_of(point)))
     except Exception:  # noqa: BLE001 - a stranger's file and finder may be broken in any way
         return ""
     return (docstring or "").partition("\n")[0].strip()
+
+
+def source_of(point: EntryPoint) -> str:
+    """Return the source of the module that an entry point names, of which nothing is run; empty if there is none.
+
+    What a stranger's file and finder raise is passed on.
+    """
+    spec = _spec_of(point.module)
+    source = spec.loader.get_source(point.module) if spec and spec.loader else None  # type: ignore[attr-defined]
+    return source or ""
 
 
 def _spec_of(module: str) -> ModuleSpec | None:

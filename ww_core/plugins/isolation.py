@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.domain.text import LONGEST_TEXT, printable
 from ww_core.errors import WWError
+from ww_core.plugins.verbosity import is_verbose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +41,10 @@ def forgiven() -> Iterator[None]:
 
 
 def sentence_of(error: BaseException, culprit: object = None) -> str:
-    """Say in one line what was raised, and in which file and line of the plugin; where WW_DEBUG is set, show more.
+    """Say in one line what was raised, and in which file and line of the plugin; show more where that is asked for.
 
-    An error of ww's own tree speaks for itself. With ``WW_DEBUG``, the traceback is printed on stderr, from the first
-    frame of the plugin on.
+    An error of ww's own tree speaks for itself. After ``--verbose``, or with ``WW_DEBUG``, the traceback is printed on
+    stderr, from the first frame of the plugin on.
 
     Args:
         error: What was raised. It may be of an untrusted class: whatever is asked of it may raise.
@@ -81,7 +82,7 @@ def kind_of(thing: object) -> str:
 
 def _sentence_of(error: BaseException, home: str) -> str:
     frames = list(_frames_of(error, home)) if home else []
-    if frames and os.environ.get(DEBUG_VARIABLE):
+    if frames and (is_verbose() or os.environ.get(DEBUG_VARIABLE)):
         sys.stderr.write(_shown(error, frames[0]))
     if isinstance(error, WWError):
         return text_of(error)

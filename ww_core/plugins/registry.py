@@ -273,7 +273,7 @@ class Registry:
         self.loaders: Names[Loader] = Names("loader", "ww loaders", _own_name, self.blocked)
         self.extractors: Names[type[Extractor]] = Names("extractor", "ww extractors", _own_name, self.blocked)
         self.quantities: Names[Quantity] = Names("metric", "ww metrics", _quantity_names, self.blocked, _column_keys)
-        self.profiles: Names[Profile] = Names("profile", "ww plugins", _own_name, self.blocked)
+        self.profiles: Names[Profile] = Names("profile", "ww profiles", _own_name, self.blocked)
         self.commands: Names[Command] = Names("command", "ww plugins", _own_name, self.blocked)
         self.executors: Names[Executor] = Names("executor", "ww plugins", _own_name, self.blocked)
         self.devices: Names[Device] = Names("device", "ww plugins", _own_name, self.blocked)

@@ -166,9 +166,9 @@ def select(registry: Registry, request: Request) -> Selection:
     profile_parameters = _parameters(registry, profile.parameters.items(), owned.plugin)
     parameters = _parameters(registry, request.parameters)
     if request.metrics:
-        chosen = _chosen_columns(registry, request.metrics)
+        chosen = chosen_columns(registry, request.metrics)
     else:
-        chosen = _chosen_columns(registry, profile.metrics, owned.plugin)
+        chosen = chosen_columns(registry, profile.metrics, owned.plugin)
     quantities = dict.fromkeys(qualified for qualified, _ in chosen)
     lacking = _lacking(registry, quantities)
     if lacking and request.metrics:
@@ -263,7 +263,17 @@ def _named(registry: Registry, request: Request, name_of: Callable[[Names[Any], 
     )
 
 
-def _chosen_columns(registry: Registry, names: Sequence[str] | None, plugin: str = "") -> list[tuple[str, Column]]:
+def chosen_columns(registry: Registry, names: Sequence[str] | None, plugin: str = "") -> list[tuple[str, Column]]:
+    """Return the columns that names select, each with its metric's qualified name; None for all but those on request.
+
+    Args:
+        registry: The loaded plugins.
+        names: Names of metrics and columns.
+        plugin: Whose own metrics come first.
+
+    Raises:
+        UsageError: A name is unknown, ambiguous, or that of a quantity that is not stored.
+    """
     if names is None:
         return [
             (owned.qualified, column)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ww_core.errors import MissingExtraError, PluginError, UnknownNameError, UsageError, WWError
-from ww_core.plugins.isolation import all_but_interrupts, sentence_of
+from ww_core.plugins.isolation import all_but_interrupts, sentence_of, text_of
 
 if TYPE_CHECKING:
     from ww_core.contracts.device import Device
@@ -55,6 +55,13 @@ def find_device(registry: Registry, spec: str) -> Owned[Device]:
         UsageError: The name or an option is unknown.
     """
     numbered = re.fullmatch(r"([^\[\]]+):([0-9]{1,4})", spec)
+    name = numbered[1] if numbered else read_spec("device", spec)[0]
+    try:
+        registry.devices.find(name)
+    except UnknownNameError as error:
+        there = ", ".join(f"{own.name} ({text_of(own.object.description).rstrip('.')})" for own in registry.devices)
+        error.args = ("; ".join((f"unknown device {name!r}: give one of {there}", *registry.devices.blocked)),)
+        raise
     return configured(registry.devices, f"{numbered[1]}[index={numbered[2]}]" if numbered else spec)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-import platformdirs
 from sqlalchemy import Connection, Engine, func, select
 
 from ww_core.domain.answer import AVERAGED
@@ -832,11 +831,6 @@ def _score_filter(
 ) -> ScoreFilter:
     given = {"models": models, "names": names, "datasets": datasets, "sources": sources}
     return ScoreFilter(**{what: texts_of(texts, what) for what, texts in given.items()})
-
-
-def default_location() -> str:
-    """Where the command line keeps its store: WW_STORE, else one file in the user's data directory."""
-    return os.environ.get("WW_STORE") or str(Path(platformdirs.user_data_dir("ww", appauthor=False)) / "ww.sqlite")
 
 
 def open_store(location: str | os.PathLike[str] | None = None, *, mode: Literal["write", "read"] = "write") -> Store:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ww_core.domain.request import Request
 from ww_core.errors import NotStoredError
 from ww_core.sources.opening import is_object_label
+from ww_core.store.default_location import default_location
 from ww_core.store.engine import Location
-from ww_core.store.store import default_location
 
 if TYPE_CHECKING:
     from ww_core.store.records import CheckpointRef, StoredRequest

@@ -16,38 +16,77 @@ from ww_core.plugins.entry_points import (
 )
 from ww_core.plugins.extras import to_install
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
+from ww_core.plugins.selection import chosen_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from importlib.metadata import EntryPoint
 
+    from ww_core.contracts.metric import Quantity
+    from ww_core.contracts.profile import Profile
+    from ww_core.domain.column import Column
     from ww_core.domain.parameter import Parameter
-    from ww_core.plugins.registry import Registry
+    from ww_core.plugins.registry import Owned, Registry
 
 
 def list_metrics(registry: Registry) -> list[dict[str, Any]]:
     """Return one row per column of every metric, with the command that installs what it lacks."""
-    return [
-        {
-            "column": registry.quantities.display(owned, column.name),
-            "scope": str(owned.object.scope),
-            "type": column.type,
-            "better": column.better,
-            "unit": column.unit,
-            "version": owned.object.version,
-            "metric": owned.qualified,
-            "key": owned.key,
-            "needs": list(owned.object.needs.values()),
-            "parameters": _parameters(owned.object.parameters),
-            "on_request": owned.object.on_request,
-            "extra": f"{OWN_DISTRIBUTION}[{owned.object.extra}]" if owned.object.extra else "",
-            "install": to_install(owned.object.extra),
-            "doc": column.doc or owned.object.summary,
-            "caveat": column.caveat,
-        }
-        for owned in registry.quantities
-        for column in owned.object.columns
-    ]
+    return [_row_of(registry, owned, column) for owned in registry.quantities for column in owned.object.columns]
+
+
+def columns_of_metric(registry: Registry, name: str) -> tuple[Owned[Quantity], list[dict[str, Any]]]:
+    """Return the metric that a name means, and the rows of ``list_metrics`` of its columns; of a column's name its own.
+
+    Raises:
+        UnknownNameError: No metric and no column has the name.
+        UsageError: Several have it, or it is the name of a quantity that is not stored.
+    """
+    chosen = chosen_columns(registry, [name])
+    owned = registry.quantities.find(name)
+    return owned, [_row_of(registry, owned, column) for _, column in chosen]
+
+
+def _row_of(registry: Registry, owned: Owned[Quantity], column: Column) -> dict[str, Any]:
+    return {
+        "column": registry.quantities.display(owned, column.name),
+        "scope": str(owned.object.scope),
+        "type": column.type,
+        "better": column.better,
+        "unit": column.unit,
+        "version": owned.object.version,
+        "metric": owned.qualified,
+        "key": owned.key,
+        "needs": list(owned.object.needs.values()),
+        "parameters": _parameters(owned.object.parameters),
+        "on_request": owned.object.on_request,
+        "extra": f"{OWN_DISTRIBUTION}[{owned.object.extra}]" if owned.object.extra else "",
+        "install": to_install(owned.object.extra),
+        "doc": column.doc or owned.object.summary,
+        "caveat": column.caveat,
+    }
+
+
+def list_profiles(registry: Registry) -> list[dict[str, Any]]:
+    """Return one row per profile, with the columns that it computes and how it makes matrices."""
+    return [_profile_row(registry, owned) for owned in registry.profiles]
+
+
+def _profile_row(registry: Registry, owned: Owned[Profile]) -> dict[str, Any]:
+    profile = owned.object
+    columns = chosen_columns(registry, profile.metrics, owned.plugin)
+    return {
+        "profile": registry.profiles.display(owned, owned.name),
+        "plugin": owned.plugin,
+        "key": owned.key,
+        "extractor": profile.extractor,
+        "convolution_extractor": profile.convolution_extractor,
+        "extractors_by_kind": {str(kind): extractor for kind, extractor in profile.extractors_by_kind.items()},
+        "every_metric": profile.metrics is None,
+        "columns": [registry.quantities.display(registry.quantities[metric], own.name) for metric, own in columns],
+        "parameters": dict(profile.parameters),
+        "headline": list(profile.headline),
+        "doc": profile.description,
+    }
 
 
 def list_extractors(registry: Registry) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ww_core.cli.verdict_formats.markdown import markdown_text
-from ww_core.command import printable, say
+from ww_core.command import printable, warn
 
 if TYPE_CHECKING:
     from ww_core.command import Output
@@ -37,7 +37,7 @@ def print_github(report: CheckReport, output: Output) -> None:
             with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(markdown_text(report) + "\n")
         except OSError as error:
-            say(f"warning: the summary of the job cannot be written to {path}: {error.strerror or error}")
+            warn(f"warning: the summary of the job cannot be written to {path}: {error.strerror or error}")
 
 
 def _annotation(verdict: Verdict) -> str:

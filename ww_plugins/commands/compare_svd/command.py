@@ -1,4 +1,4 @@
-"""Compare slice, pool, stack and fft on the convolutions of a model; all of it is stored."""
+"""Compare slice, pool, stack and fft on convolutions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import ww_core as ww
-from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command import Output, Session, options, store_location, warn
+from ww_core.command.examples import examples
 from ww_core.command.picture import check_plot
 from ww_core.command.progress import progress_observers
 from ww_plugins.commands.compare_svd.compare import compare_svd as compare
@@ -41,6 +42,7 @@ COLUMNS = (
 
 
 @app.command()
+@examples("ww compare-svd net.safetensors", "ww compare-svd net --layers conv --json")
 def compare_svd(
     ctx: typer.Context,
     model: Annotated[
@@ -61,7 +63,10 @@ def compare_svd(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Compare slice, pool, stack and fft on the convolutions of MODEL; all of it is stored."""
+    """Compare slice, pool, stack and fft on convolutions.
+
+    They are those of MODEL. All of it is stored.
+    """
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     session: Session = ctx.obj
     registry = session.registry()
@@ -84,7 +89,7 @@ def compare_svd(
             registry=registry,
         )
     for warning in comparison.warnings:
-        say(f"warning: {warning}")
+        warn(f"warning: {warning}")
     if output.format == "json":
         output.json(comparison.to_dict())
     elif output.format == "csv":
@@ -94,7 +99,7 @@ def compare_svd(
     if plot is not None:  # last, so that a full disk does not cost the table
         draw(comparison, plot)
     for failure in comparison.failures:
-        say(f"failed: {failure}")
+        warn(f"failed: {failure}")
     if comparison.broken:
         raise ww.LostResultsError(
             f"{len(comparison.broken)} identities do not hold: these numbers are not to be trusted"

@@ -1,4 +1,4 @@
-"""Draw what is stored: spectra with their tails, and metrics over the layers of models."""
+"""Draw spectra with their tails, and metrics over layers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, options, say, store_location
+from ww_core.command.examples import examples
 from ww_plugins.commands.plot.panels import Panels
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def _group() -> None:
 
 
 @app.command("esd")
+@examples("ww plot esd net --layers first -o first.png", "ww plot esd net@1 net@2 -o spectra.svg")
 def esd(
     models: Models,
     output: File,
@@ -53,10 +55,10 @@ def esd(
     profile: options.StoredProfile = None,
     store: options.Store = None,
 ) -> None:
-    """Draw the spectra of layers (ESD) with the tails that were fitted, versions over each other.
+    """Draw the spectra of layers (ESD) with their fitted tails.
 
-    One layer has a panel with logarithmic axes, one with linear axes, and one with D and alpha for each start of the
-    tail; several have a panel each.
+    Versions are drawn over each other. One layer has a panel with logarithmic axes, one with linear axes, and one with
+    D and alpha for each start of the tail; several have a panel each.
     """
     from ww_core.command.picture import check_plot
     from ww_plugins.commands.matrix_spectra import names_of
@@ -109,6 +111,7 @@ Log = Annotated[bool, typer.Option("--log", help="Logarithmic axes of the metric
 
 
 @app.command("depth")
+@examples("ww plot depth net --metric alpha -o depth.png")
 def depth(
     metric: Metric,
     output: File,
@@ -124,10 +127,10 @@ def depth(
     profile: options.StoredProfile = None,
     store: options.Store = None,
 ) -> None:
-    """Draw a metric over the depth of networks: a point for each matrix, in the order of the layers.
+    """Draw a metric over the depth of networks.
 
-    Where a layer has several matrices, the line leads through their mean. Models of imported tables with rows for
-    layers are drawn too.
+    Each matrix is a point, in the order of the layers. Where a layer has several matrices, the line leads through their
+    mean. Models of imported tables with rows for layers are drawn too.
     """
     from ww_plugins.commands.plot.metric_pictures import draw_depth
 
@@ -137,6 +140,7 @@ def depth(
 
 
 @app.command("histogram")
+@examples("ww plot histogram 'ne*' --metric alpha,stable_rank -o histogram.png")
 def histogram(
     metric: Metric,
     output: File,
@@ -151,9 +155,10 @@ def histogram(
     profile: options.StoredProfile = None,
     store: options.Store = None,
 ) -> None:
-    """Draw how a metric is spread over the matrices of networks: a histogram for each model, with the same bins.
+    """Draw how a metric is spread over the matrices of networks.
 
-    Heights are shares of a model's matrices, so that models of any size can be compared.
+    Each model has a histogram, with the same bins. Heights are shares of a model's matrices, so that models of any size
+    can be compared.
     """
     from ww_plugins.commands.plot.metric_pictures import draw_histogram
 

@@ -8,11 +8,13 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 from ww_plugins.commands.predictor.requests import Calibration, Folds, HeldOut, Seed, Target, Trials, ZooName
 from ww_plugins.commands.predictor.telling import finite
 from ww_plugins.predictors.agreement import MEASURES
 
 
+@examples("ww predictor compare zoo --features statistics --features norms")
 def compare(
     ctx: typer.Context,
     zoo: ZooName,

@@ -5,10 +5,18 @@ from __future__ import annotations
 import typer
 
 from ww_core.command import Output, Session, options
+from ww_core.command.examples import examples
+from ww_core.command.listing import print_things
 
 
-def estimators(ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False) -> None:
-    """List the estimators, with their options."""
+@examples("ww predictor estimators", "ww predictor estimators gbm")
+def estimators(
+    ctx: typer.Context,
+    name: options.OfThis = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """List the estimators, or tell all of one."""
     answer = Output(as_json=as_json, as_csv=as_csv)
     session: Session = ctx.obj
     names = session.registry().estimators
@@ -22,9 +30,4 @@ def estimators(ctx: typer.Context, as_json: options.AsJson = False, as_csv: opti
         }
         for owned in sorted(names, key=lambda own: own.name)
     ]
-    if answer.format == "json":
-        answer.json(rows)
-    elif answer.format == "csv":
-        answer.csv(rows)
-    else:
-        answer.table(rows, optional=["version", "options"])
+    print_things(answer, names, rows, name, short=("extra", "description"))

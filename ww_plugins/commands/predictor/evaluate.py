@@ -9,6 +9,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 from ww_plugins.commands.predictor.telling import agreement_told, finite, lines_of_scores, say_notes, scores_told
 
 PredictorFile = Annotated[Path, typer.Argument(metavar="FILE", help="A predictor, as `ww predictor fit` writes it.")]
@@ -17,6 +18,7 @@ Confidence = Annotated[
 ]
 
 
+@examples("ww predictor evaluate zoo.predictor", "ww predictor evaluate zoo.predictor --on other-zoo")
 def evaluate(
     ctx: typer.Context,
     file: PredictorFile,

@@ -9,6 +9,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 from ww_plugins.commands.predictor.requests import (
     Calibration,
     Estimator,
@@ -23,6 +24,9 @@ from ww_plugins.commands.predictor.requests import (
 from ww_plugins.commands.predictor.telling import lines_of_scores, scores_told
 
 
+@examples(
+    "ww predictor fit zoo --out zoo.predictor", "ww predictor fit zoo --estimator forest[trees=64] --out zoo.predictor"
+)
 def fit(
     ctx: typer.Context,
     zoo: ZooName,

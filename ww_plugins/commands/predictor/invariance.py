@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from ww_core.command import Output, Session, options, store_location
+from ww_core.command.examples import examples
 from ww_plugins.commands.predictor.evaluate import PredictorFile
 from ww_plugins.commands.predictor.telling import say_notes
 
 
+@examples("ww predictor invariance zoo.predictor --on other-zoo")
 def invariance(
     ctx: typer.Context,
     file: PredictorFile,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import ww_core as ww
-from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command import Output, Session, options, say, store_location, warn
+from ww_core.command.examples import examples
 from ww_plugins.commands.predictor.evaluate import Confidence, PredictorFile
 from ww_plugins.commands.predictor.telling import finite, say_notes
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ww_plugins.predictors.predictor import Predictor
 
 
+@examples("ww predictor predict zoo.predictor net.safetensors")
 def predict(
     ctx: typer.Context,
     file: PredictorFile,
@@ -84,7 +86,7 @@ def predict(
         estimates.append(replace(told, network=name))
     for estimate in estimates:
         for note in filter(None, (*estimate.reach.reasons, estimate.reach.note, estimate.interval.note)):
-            say(f"warning: {estimate.network}: {note}")
+            warn(f"warning: {estimate.network}: {note}")
     rows = [_row(own, predictor, source) for own in estimates]
     if answer.format == "json":
         answer.json([row | _more(own) for row, own in zip(rows, estimates, strict=True)])

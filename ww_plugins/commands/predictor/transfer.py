@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 from ww_plugins.commands.predictor.requests import (
     Calibration,
     Estimator,
@@ -21,6 +22,7 @@ from ww_plugins.commands.predictor.requests import (
 from ww_plugins.commands.predictor.telling import agreement_told
 
 
+@examples("ww predictor transfer zoo other-zoo --estimator forest")
 def transfer(
     ctx: typer.Context,
     zoos: Annotated[list[str], typer.Argument(metavar="ZOO...", help="Folders, or names of zoos in the store.")],

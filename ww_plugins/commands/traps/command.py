@@ -8,6 +8,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, options, say, store_location
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_plugins.commands.traps.traps import Traps
@@ -16,6 +17,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
+@examples("ww traps net")
 def traps(
     model: Annotated[
         str,
@@ -51,11 +53,11 @@ def traps(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List correlation traps: eigenvalues above the bulk although the weights are in random order.
+    """List the correlation traps of a stored model.
 
-    Single weights that are far too large make them. Excess is eigenvalue / lambda_plus - 1, a mean over the stored
-    permutations; digest is that of the permutation in which it is the largest. `ww analyze SOURCE --metrics
-    correlation_traps` stores what this needs.
+    They are eigenvalues above the bulk although the weights are in random order. Single weights that are far too large
+    make them. Excess is eigenvalue / lambda_plus - 1, a mean over the stored permutations; digest is that of the
+    permutation in which it is the largest. `ww analyze SOURCE --metrics correlation_traps` stores what this needs.
     """
     from ww_plugins.commands.matrix_spectra import names_of
     from ww_plugins.commands.traps.traps import correlation_traps_of

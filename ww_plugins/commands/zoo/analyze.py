@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import ww_core as ww
-from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command import Output, Session, options, say, store_location, warn
+from ww_core.command.examples import examples
 from ww_plugins.commands.zoo.import_zoo import Epochs, EpochsOption
 from ww_plugins.commands.zoo.show import ZooName
 
@@ -22,6 +23,7 @@ SHOWN = 8
 """Failures that are told one by one."""
 
 
+@examples("ww zoo analyze zoo --metrics alpha,stable_rank")
 def analyze(
     ctx: typer.Context,
     zoo: ZooName,
@@ -97,7 +99,7 @@ def _report(analyses: Analyses, output: Output) -> None:
             f"{analyses.scores:,} scores added{corrected}"
         )
     for failure in analyses.failures[:SHOWN]:
-        say(f"failed: {failure}")
+        warn(f"failed: {failure}")
     if analyses.failures:
         raise ww.LostResultsError(
             f"{len(analyses.failures)} of what was selected was lost to exceptions (above); the rest is stored"

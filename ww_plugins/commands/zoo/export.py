@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from ww_core.command import Output, options, say, store_location
+from ww_core.command.examples import examples
 from ww_plugins.commands.zoo.show import ZooName
 
 
+@examples("ww zoo export zoo -o folder")
 def export(
     zoo: ZooName,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="A new folder.")],

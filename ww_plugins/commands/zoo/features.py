@@ -9,10 +9,13 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
+from ww_core.command.listing import print_things
 
 LAST, ALL = "last", "all"
 
 
+@examples("ww zoo features zoo --features statistics -o features.csv")
 def features(
     ctx: typer.Context,
     zoo: Annotated[str, typer.Argument(metavar="ZOO", help="A folder, or the name of a zoo in the store.")],
@@ -71,12 +74,14 @@ def features(
         answer.line(f"{output}: {len(made.names)} features of {len(made)} checkpoints")
 
 
+@examples("ww zoo feature-sets", "ww zoo feature-sets norms")
 def feature_sets(
     ctx: typer.Context,
+    name: options.OfThis = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """List the feature sets, with their options."""
+    """List the feature sets, or tell all of one."""
     answer = Output(as_json=as_json, as_csv=as_csv)
     names = _session(ctx).registry().feature_sets
     rows = [
@@ -88,12 +93,7 @@ def feature_sets(
         }
         for owned in sorted(names, key=lambda own: own.name)
     ]
-    if answer.format == "json":
-        answer.json(rows)
-    elif answer.format == "csv":
-        answer.csv(rows)
-    else:
-        answer.table(rows, optional=["version"])
+    print_things(answer, names, rows, name, short=("description",))
 
 
 def chosen_epochs(zoo: ww.Zoo, epochs: str) -> ww.Zoo:

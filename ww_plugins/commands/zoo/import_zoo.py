@@ -13,6 +13,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, Session, options, say, store_location
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ EpochsOption = Annotated[
 ]
 
 
+@examples("ww zoo import zoo")
 def import_zoo(
     ctx: typer.Context,
     path: Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.command import Output, options, say, store_location
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_plugins.zoos.description import Numbers, ZooDescription
@@ -20,6 +21,7 @@ ZooName = Annotated[
 MOST_COUNTED = 8
 
 
+@examples("ww zoo show zoo", "ww zoo show zoo --plot accuracies.png")
 def show(
     zoo: ZooName,
     plot: Annotated[

@@ -13,6 +13,7 @@ import typer
 
 import ww_core as ww
 from ww_core.command import Output, options, say
+from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_plugins.zoos.training.train import ZooTraining
@@ -25,6 +26,7 @@ class Kind(StrEnum):
     MLP = "mlp"
 
 
+@examples("ww zoo train --data digits --count 100 --epochs 20 --out zoo")
 def train(
     data: Annotated[
         str,
