@@ -78,15 +78,24 @@ class Ranking:
 
 
 def read_networks(folder: Path) -> Networks:
-    """Read the table that train_residual_networks.py wrote."""
-    with (folder / TABLE).open(newline="") as opened:
-        rows = list(csv.DictReader(opened))
-    return Networks(
-        files=[folder / row["file"] for row in rows],
-        widths=np.array([f"x{row['width']}" for row in rows]),
-        train=np.array([float(row["train_accuracy"]) for row in rows]),
-        test=np.array([float(row["test_accuracy"]) for row in rows]),
-    )
+    """Read the table that train_residual_networks.py wrote.
+
+    Raises:
+        OSError: It is not there.
+        SourceError: It is another table.
+    """
+    table = folder / TABLE
+    try:
+        with table.open(newline="") as opened:
+            rows = list(csv.DictReader(opened))
+        return Networks(
+            files=[folder / row["file"] for row in rows],
+            widths=np.array([f"x{row['width']}" for row in rows]),
+            train=np.array([float(row["train_accuracy"]) for row in rows]),
+            test=np.array([float(row["test_accuracy"]) for row in rows]),
+        )
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise ww.SourceError(f"{table} is no table of train_residual_networks.py") from None
 
 
 def predicted(file: Path, networks: Networks, registry: ww.Registry) -> Numbers:

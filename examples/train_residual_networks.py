@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import sys
 import time
 from dataclasses import asdict, dataclass, fields
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import nn
 
@@ -54,6 +53,7 @@ class Training:
 
     @property
     def name(self) -> str:
+        """What its file is called, without the suffix."""
         return f"x{self.width}-{self.number:02}"
 
 
@@ -103,6 +103,7 @@ class Block(nn.Module):
         self.shortcut = convolution(inputs, outputs, 1, stride) if (inputs, stride) != (outputs, 1) else nn.Identity()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return images of shape (n, outputs, height, width) for images of shape (n, inputs, height, width)."""
         inner = self.dropout(torch.relu(self.bn1(self.conv1(images))))
         return torch.relu(self.bn2(self.conv2(inner)) + self.shortcut(images))
 
@@ -126,6 +127,7 @@ class ResidualNetwork(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the scores."""
         hidden = self.layer2(self.layer1(torch.relu(self.bn1(self.conv1(images)))))
         return self.linear(hidden.mean((2, 3)))
 
@@ -139,6 +141,7 @@ def convolution(inputs: int, outputs: int, side: int, stride: int) -> nn.Conv2d:
 
 
 def normalization(channels: int, training: Training) -> nn.Module:
+    """Return a batch normalization, or nothing where the network has none."""
     return nn.BatchNorm2d(channels) if training.batch_norm else nn.Identity()
 
 
@@ -146,7 +149,7 @@ def optimizer_of(network: nn.Module, training: Training) -> torch.optim.Optimize
     """Return the optimizer; as in the zoo, the loss has l2reg times the sum of the squares of all kernels."""
     kernels = [tensor for tensor in network.parameters() if tensor.ndim > 1]
     others = [tensor for tensor in network.parameters() if tensor.ndim == 1]
-    groups = [{"params": kernels, "weight_decay": 2 * training.l2reg}, {"params": others}]
+    groups: list[dict[str, Any]] = [{"params": kernels, "weight_decay": 2 * training.l2reg}, {"params": others}]
     if training.optimizer == "sgd":
         return torch.optim.SGD(groups, training.learning_rate, momentum=0.9)
     if training.optimizer == "adam":
@@ -173,6 +176,7 @@ def train(training: Training, images: ImageSet) -> tuple[ResidualNetwork, Traine
 
 
 def tensors(images: Any, labels: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images of shape (n, 1, height, width) and their classes."""
     return torch.from_numpy(images)[:, None], torch.from_numpy(labels)
 
 
@@ -192,13 +196,21 @@ def save(network: ResidualNetwork, trained: Trained, file: Path) -> None:
 
 
 def trained_of(file: Path) -> Trained:
-    """Read what is told of a network in its file."""
-    with safe_open(file, framework="np") as opened:
-        told = json.loads(opened.metadata()[TRAINING])
-    return Trained(Training(**told.pop("training")), **told)
+    """Read what is told of a network in its file.
+
+    Raises:
+        SourceError: The file is none that `save` wrote.
+    """
+    try:
+        with safe_open(file, framework="np") as opened:
+            told = json.loads(opened.metadata()[TRAINING])
+        return Trained(Training(**told.pop("training")), **told)
+    except (SafetensorError, OSError, TypeError, AttributeError, KeyError, ValueError):
+        raise ww.SourceError(f"{file} is no network of this script: remove it, or name another folder") from None
 
 
 def write_table(networks: list[Trained], file: Path) -> None:
+    """Write the table: a line for each network."""
     columns = ["file", *(own.name for own in fields(Training)), "train_accuracy", "test_accuracy"]
     part = file.with_suffix(".part")
     with part.open("w", newline="") as opened:
@@ -210,8 +222,36 @@ def write_table(networks: list[Trained], file: Path) -> None:
     part.replace(file)
 
 
+def train_missing(data: str, seed: int, count: int, most_epochs: int, folder: Path) -> list[Trained]:
+    """Train ``count`` networks of each width but those that are in the folder already, and write the table.
+
+    Raises:
+        WWError: The images cannot be had, or a network in the folder was trained otherwise.
+        OSError: The folder cannot be written.
+    """
+    torch.set_num_threads(1)  # on more, sums have another order; networks so small are no faster for them
+    images = image_set(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    networks = []
+    for training in (drawn(data, seed, width, number, most_epochs) for width in WIDTHS for number in range(count)):
+        file = folder / f"{training.name}.safetensors"
+        if file.exists():
+            networks.append(trained_of(file))
+            if networks[-1].training != training:
+                raise ww.SourceError(f"{file} was trained otherwise, as it says: name another folder with --out")
+            continue
+        began = time.perf_counter()
+        network, trained = train(training, images)
+        save(network, trained, file)
+        networks.append(trained)
+        accuracies = f"train {trained.train_accuracy:.3f}  test {trained.test_accuracy:.3f}"
+        print(f"{training.name}  {accuracies}  {time.perf_counter() - began:5.1f} s", flush=True)
+    write_table(networks, folder / TABLE)
+    return networks
+
+
 def main() -> None:
-    """Train what is not there yet, and write the table."""
+    """Train, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", default="digits", choices=sorted(BUILT_IN), help="images (digits)")
     parser.add_argument("--count", type=int, default=24, help="networks of each width (24)")
@@ -222,33 +262,11 @@ def main() -> None:
     if options.count < 1 or options.epochs < 1 or options.seed < 0:
         parser.error("--count and --epochs are at least 1, and --seed at least 0")
     try:
-        images = image_set(options.data)
-        options.out.mkdir(parents=True, exist_ok=True)
+        networks = train_missing(options.data, options.seed, options.count, options.epochs, options.out)
     except (ww.WWError, OSError) as error:
         sys.exit(str(error))
-    networks = []
-    for width in WIDTHS:
-        for number in range(options.count):
-            training = drawn(options.data, options.seed, width, number, options.epochs)
-            file = options.out / f"{training.name}.safetensors"
-            began = time.perf_counter()
-            if file.exists():
-                trained = trained_of(file)
-                if trained.training != training:
-                    parser.error(f"{file} was trained otherwise, as it says: name another folder with --out")
-            else:
-                network, trained = train(training, images)
-                save(network, trained, file)
-                print(
-                    f"{training.name}  train {trained.train_accuracy:.3f}  test {trained.test_accuracy:.3f}  "
-                    f"{time.perf_counter() - began:5.1f} s"
-                )
-            networks.append(trained)
-    write_table(networks, options.out / TABLE)
     print(f"{len(networks)} networks in {options.out}")
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # networks are so small that threads would only wait for each other
-    os.environ["OMP_NUM_THREADS"] = "1"
     main()
