@@ -91,10 +91,10 @@ def new(
         typer.Option("--out", metavar="FOLDER", help="The folder to write.  [default: NAME]", show_default=False),
     ] = None,
 ) -> None:
-    """Write a new plugin: a package that works, with its tests, to change into your own.
+    """Write a package with a new plugin and its tests.
 
-    Its code is one module that does something real. Its tests are those that ww's own plugins of this kind pass, and
-    some of its own. Nothing is overwritten.
+    It works as it is, to be changed into your own: its code is one module that does something real, its tests are those
+    that ww's own plugins of this kind pass, and some of its own. Nothing is overwritten.
     """
     from ww_core.use_cases.new_plugin import new_plugin
 

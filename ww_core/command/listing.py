@@ -9,7 +9,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ww_core.command import GAP, Output, cell
+from ww_core.command import Output, cell
+from ww_core.command.table import GAP
 from ww_core.contracts.profile import Profile
 
 if TYPE_CHECKING:
