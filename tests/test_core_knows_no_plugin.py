@@ -19,6 +19,7 @@ EXCEPTIONS = {
     "cpu": ("", "the device of who names none: the only one that comes with the core itself"),
     "torch": ("loading", "the module of tensors that are handed over: it is looked for, and never imported"),
     "threads": ("", "the executor of who names none, and of what cannot leave this process"),
+    "warning": ("command", "the word that a message begins with: a column of the peer is called so too"),
     "D": ("spectral", "LAPACK's letter for complex128"),
     "pytorch": ("", "the layout of who names none, in files and in zoos: a loader is called so too"),
     "keras": ("", "a layout, in files and in zoos: a loader is called so too"),

@@ -81,8 +81,8 @@ def test_each_command_has_examples_that_parse(commands):
             assert len(line) <= ROOM - 4, line
             assert line == f"ww {name}" or line.startswith(f"ww {name} "), line
             context = program.make_context("ww", shlex.split(line)[1:])
-            while is_group(context.command):
-                first, *rest = [*context._protected_args, *context.args]
+            while is_group(context.command) and (words := [*context._protected_args, *context.args]):
+                first, *rest = words
                 context = context.command.get_command(context, first).make_context(first, rest, parent=context)
             assert context.command.name == command.name
 

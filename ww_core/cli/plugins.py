@@ -24,7 +24,7 @@ app = typer.Typer(rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
-@examples("ww plugins", "ww plugins show ww.metrics", "ww plugins new ww-gini --kind metric")
+@examples("ww plugins", "ww plugins --json")
 def plugins(
     ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
 ) -> None:
