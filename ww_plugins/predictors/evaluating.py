@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,6 +103,35 @@ def evaluated(
         outside=float(np.mean(is_outside)),
         seen=int(np.sum(~new)),
     )
+
+
+def unseen_features(
+    predictor: Predictor,
+    zoo: ww.Zoo,
+    *,
+    store: ww.Store | str | Path | None = None,
+    profile: str = "default",
+    registry: ww.Registry | None = None,
+) -> ww.ZooFeatures:
+    """Return the features of the last checkpoint of every network that a predictor was not made with.
+
+    Args:
+        predictor: The predictor.
+        zoo: The zoo.
+        store: Where metrics are, if features are metrics.
+        profile: Profile of these.
+        registry: Loaded plugins, if they are loaded already.
+
+    Raises:
+        UsageError: The zoo has not what is predicted, or other features, or no network that was not seen.
+    """
+    last = networks_with(zoo.last(), predictor.target)
+    found = ww.zoo_features(last, predictor.features, store=store, profile=profile, registry=registry)
+    predictor.check_features(found)
+    new = ~np.isin(found.zoo.networks, seen_networks(predictor, found))
+    if not new.any():
+        raise ww.UsageError(f"zoo {zoo.name}: the predictor has seen all of its networks: name another zoo")
+    return replace(found, zoo=found.zoo.chosen(new), values=found.values[new])
 
 
 def seen_networks(predictor: Predictor, last: ww.ZooFeatures) -> npt.NDArray[np.int64]:

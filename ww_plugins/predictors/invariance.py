@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
-from ww_plugins.predictors.evaluating import seen_networks
-from ww_plugins.predictors.fitting import networks_with
+from ww_plugins.predictors.evaluating import unseen_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,12 +69,8 @@ def deviations(
         UsageError: The weights are not here, the layers are others, or no network is left.
     """
     rng = np.random.default_rng(seed)
-    last = networks_with(zoo.last(), predictor.target)
-    seen = seen_networks(predictor, ww.zoo_features(last, predictor.features, registry=registry))
-    places = np.flatnonzero(~np.isin(last.networks, seen))
-    if not len(places):
-        raise ww.UsageError(f"zoo {zoo.name}: the predictor has seen all of its networks: name another zoo")
-    taken = last.chosen(np.sort(rng.permutation(places)[:most]))
+    unseen = unseen_features(predictor, zoo, registry=registry).zoo
+    taken = unseen.chosen(np.sort(rng.permutation(len(unseen))[:most]))
     weights = taken.weights().astype(np.float64)
     before = _predicted(predictor, taken, weights, registry)
     changes = list(_changes(taken, rng))
