@@ -101,8 +101,8 @@ def importance(
         answer.csv(rows)
     else:
         answer.line(
-            f"on {told.networks} networks of {found.name}: mse {told.mse:.4g}; importance is what it grows by, the mean "
-            f"of {repeats} permutations"
+            f"on {told.networks} networks of {found.name}: mse {told.mse:.4g}; importance is what it grows by, "
+            f"the mean of {repeats} permutations"
         )
         shown = (by.value, "count", "importance", "importance_std")
         answer.table([{name: row[name] for name in shown} for row in rows[:SHOWN]], optional=["count"])

@@ -1,6 +1,7 @@
-"""The pictures of ``ww predictor``: predictions against what was measured, and importances. They need the extra ``plot``.
+"""The pictures of ``ww predictor``: predictions against what was measured, and importances.
 
-They are figures 4 and 5 of the paper on the Small CNN Zoo (arXiv:2002.11448), the first one with the intervals.
+They are figures 4 and 5 of the paper on the Small CNN Zoo (arXiv:2002.11448), the first one with the intervals. They
+need the extra ``plot``.
 """
 
 from __future__ import annotations
