@@ -68,6 +68,11 @@ def deviations(
     Raises:
         UsageError: The weights are not here, the layers are others, or no network is left.
     """
+    if metrics := [label for label, _ in predictor.feature_versions if ":" not in label]:
+        raise ww.UsageError(
+            f"{', '.join(metrics)}: what a store has of the weights as they are is unknown of changed ones: take a "
+            "predictor of feature sets, such as statistics"
+        )
     rng = np.random.default_rng(seed)
     unseen = unseen_features(predictor, zoo, registry=registry).zoo
     taken = unseen.chosen(np.sort(rng.permutation(len(unseen))[:most]))

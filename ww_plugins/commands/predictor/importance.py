@@ -10,7 +10,7 @@ import typer
 
 from ww_core.command import Output, Session, options, say, store_location
 from ww_plugins.commands.predictor.evaluate import PredictorFile
-from ww_plugins.commands.predictor.telling import finite, say_notes
+from ww_plugins.commands.predictor.telling import begins_anew, finite, say_notes
 
 SHOWN = 20
 """Features of the table and of the picture; JSON and CSV have all."""
@@ -71,7 +71,7 @@ def importance(
     place = store_location(store)
     found = find_zoo(on, place)
     say_notes(found, predictor)
-    with counter(f"{by.value}s") as show:
+    with begins_anew(), counter(f"{by.value}s") as show:
         told = importances(
             predictor,
             found,
