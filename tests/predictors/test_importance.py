@@ -58,7 +58,7 @@ def columns(predictor, *names):
 def test_the_mean_is_what_all_permutations_give_on_average(predictor, zoo, registry):
     features = ww.zoo_features(zoo, "statistics", registry=registry).values
     targets = zoo.results["test_loss"]
-    found = importances(predictor, zoo, repeats=100, registry=registry)
+    found = importances(predictor, zoo, repeats=40, registry=registry)
     assert (found.networks, len(found.groups)) == (ROWS, 28)
     assert found.mse == pytest.approx(float(np.mean((predictor.predict(features) - targets) ** 2)))
     for own in found.groups:
@@ -67,7 +67,7 @@ def test_the_mean_is_what_all_permutations_give_on_average(predictor, zoo, regis
         swapped = np.repeat(features, ROWS, axis=0)
         swapped[:, column] = np.tile(features[:, column], ROWS)
         expected = np.mean((predictor.predict(swapped) - np.repeat(targets, ROWS)) ** 2) - found.mse
-        assert own.importance == pytest.approx(expected, abs=5 * own.importance_std / np.sqrt(100) + 1e-12)
+        assert own.importance == pytest.approx(expected, abs=5 * own.importance_std / np.sqrt(40) + 1e-12)
 
 
 def test_it_is_what_scikit_learn_says_of_the_same_forest(predictor, zoo, registry):
@@ -76,13 +76,13 @@ def test_it_is_what_scikit_learn_says_of_the_same_forest(predictor, zoo, registr
 
     features, targets = ww.zoo_features(zoo, "statistics", registry=registry).values, zoo.results["test_loss"]
     forest = ensemble.RandomForestRegressor(10, random_state=0, max_depth=4).fit(features[::2], targets[::2])
-    found = importances(replace(predictor, fitted=forest), zoo, repeats=30, registry=registry)
+    found = importances(replace(predictor, fitted=forest), zoo, repeats=20, registry=registry)
     theirs = permutation_importance(
-        forest, features, targets, scoring="neg_mean_squared_error", n_repeats=30, random_state=1
+        forest, features, targets, scoring="neg_mean_squared_error", n_repeats=20, random_state=1
     )
     own = {one.name: one for one in found.groups}
     for at, name in enumerate(predictor.names):
-        spread = np.hypot(own[name].importance_std, np.std(theirs.importances[at], ddof=1)) / np.sqrt(30)
+        spread = np.hypot(own[name].importance_std, np.std(theirs.importances[at], ddof=1)) / np.sqrt(20)
         assert own[name].importance == pytest.approx(theirs.importances_mean[at], abs=5 * spread + 1e-12)
     assert found.groups[0].name == predictor.names[int(np.argmax(theirs.importances_mean))]
     assert found.groups[0].importance_std == pytest.approx(np.std(theirs.importances, axis=1).max(), rel=0.5)

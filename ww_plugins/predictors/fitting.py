@@ -237,7 +237,7 @@ def learned_of(features: ww.ZooFeatures, target: str, family_by: str = "") -> Le
         if values > MOST_FAMILIES:
             raise ww.UsageError(
                 f"{family_by} has {values} different values in zoo {zoo.name}: families are told by a hyperparameter "
-                f"of {MOST_FAMILIES} at most, such as optimizer"
+                f"of at most {MOST_FAMILIES} values, such as optimizer"
             )
         families = np.array(list(map(str, zoo.hyperparameters[family_by].tolist())), object)
     return Learned(zoo.networks, features.values, zoo.results[target], families)

@@ -132,8 +132,10 @@ def _check_stored(name: str, place: str | Path) -> None:
     try:
         with ww.open_store(place, mode="read") as store:
             store.scores([name])  # of models without weights, too
-    except (ww.NotStoredError, ww.NotAStoreError) as error:
+    except ww.NotStoredError as error:
         raise ww.NotStoredError(f"--record {name}: {error}; `ww analyze` stores a model") from None
+    except ww.NotAStoreError as error:  # it says what makes one
+        raise ww.NotAStoreError(f"--record {name}: {error}") from None
 
 
 def _record(estimate: Estimate, predictor: Predictor, source: str, name: str, place: str | Path) -> None:
