@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ww_core as ww
-from ww_plugins.predictors.reach import NEAREST, STEP_OUTSIDE, reach_of
+from ww_plugins.predictors.reach import NEAREST, STEP_OUTSIDE, inside_of, reach_of
 
 
 def rows(seed, count, columns=4):
@@ -244,3 +244,19 @@ def test_features_and_rates_that_do_not_fit_are_refused(usual):
     for rate in (0, 1, -1, math.nan):
         with pytest.raises(ww.UsageError, match=r"is not between 0 and 1: name a share such as 0\.01"):
             reach_of(np.zeros(4), usual, rate)
+
+
+@pytest.mark.parametrize("calibration", [0, 5, 150])
+@pytest.mark.parametrize("rate", [0.01, 0.3])
+def test_many_networks_are_judged_as_one_by_one(predictor_of, calibration, rate):
+    random = np.random.default_rng(calibration)
+    known = random.normal(size=(60 + calibration, 4))
+    known[:, 3] = 2.0  # one value in all
+    asked = np.concatenate([random.normal(size=(40, 4)) * 2, known[:20], random.normal(size=(5, 4)) * 1e200])
+    asked[:60:2, 3] = 2.0
+    predictor = predictor_of(known[:60], known[60:])
+    told = inside_of(asked, predictor, rate)
+    assert told.tolist() == [reach_of(row, predictor, rate).inside for row in asked]
+    assert 0 < told.sum() < len(told)
+    with pytest.raises(ww.UsageError, match="not between 0 and 1"):
+        inside_of(asked, predictor, 1.0)

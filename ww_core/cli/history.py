@@ -13,6 +13,7 @@ from ww_core.command.examples import examples
 
 if TYPE_CHECKING:
     from ww_core.domain.history import History, Move
+    from ww_core.domain.history_score import ScoreOfVersion, ScoreTrack
 
 MOVED = 5
 """Layers that are shown as those that moved most."""
@@ -26,6 +27,10 @@ def history(
     metrics: options.Columns = None,
     layers: options.Layers = None,
     leave_out: options.LeaveOut = "",
+    scores: Annotated[
+        list[str] | None,
+        typer.Option("--score", metavar="NAME", help="Only these reported scores.  [default: all]", show_default=False),
+    ] = None,
     plot: options.Plot = None,
     profile: options.Profile = "default",
     store: options.Store = None,
@@ -33,9 +38,9 @@ def history(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Show how means of columns went over the versions of MODEL.
+    """Show how columns and scores went over the versions of MODEL.
 
-    Each version shows its change to the one before. The column "moved most" names the layer whose first column changed
+    Of a column it is the mean over layers, with its change to the version before. The column "moved most" names the layer whose first column changed
     most since then, in units of its standard error where it has one. No weight is read.
     """
     from ww_core.use_cases.history import history as ask
@@ -52,6 +57,7 @@ def history(
         layers=options.listed(layers, "--layers"),
         leave_out=leave_out,
         profile=profile,
+        scores=options.listed(scores, "--score"),
     )
     if output.format == "json":
         output.json(found.to_dict())
@@ -70,10 +76,13 @@ def _print(history: History, output: Output) -> None:
     output.line(f"{history.model}  {versions} version{'' if versions == 1 else 's'}  profile {history.profile}")
     output.line()
     labels = list(history.tracks)
-    output.table(_rows(history), optional=["step", *reversed(labels[1:])], if_any=["step"])
+    scores = list(history.scores)
+    output.table(_rows(history), optional=["step", *reversed(labels[1:]), *reversed(scores)], if_any=["step"])
     output.line()
     for label in labels:
         _print_mean(history, label, output)
+    for score in history.scores.values():
+        _print_score(score, output)
     if labels:
         _print_moves(history, labels[0], output)
         _print_best(history, labels, output)
@@ -98,6 +107,8 @@ def _rows(history: History) -> list[dict[str, Any]]:
             row[label] = _with_change(values[at], changes[at]) if math.isfinite(values[at]) else ""
             if label in counted:
                 row[f"{label} from"] = int(counts[at])
+        for label, score in history.scores.items():
+            row[label] = _with_interval(score.numbers[at])
         moves = history.moves(next(iter(history.tracks)), at) if history.tracks else []
         row["moved most"] = f"{moves[0].place} {told_change(moves[0].change)}" if moves else ""
         if not version.is_analyzed:
@@ -110,18 +121,35 @@ def _with_change(value: float, change: float) -> str:
     return f"{cell(float(value))} ({told_change(change)})" if change and math.isfinite(change) else cell(float(value))
 
 
-def _print_mean(history: History, label: str, output: Output) -> None:
-    from ww_core.domain.difference import verdict_on
+def _with_interval(number: ScoreOfVersion | None) -> str:
+    if number is None:
+        return ""
+    ends = "" if number.low is None or number.high is None else f" ({number.low:.4g} to {number.high:.4g})"
+    return f"{cell(number.value)}{ends}"
 
+
+def _print_mean(history: History, label: str, output: Output) -> None:
     track = history.tracks[label]
-    values = [value for value in track.means.tolist() if math.isfinite(value)]
-    if not values:
+    if not any(map(math.isfinite, track.means.tolist())):
         output.line(f"{_mean(track.column.scope)} {label}: no version has a value")
         return
-    verdict = verdict_on(values[-1] - values[0], track.column.better)
-    line = sparkline(track.means.tolist())
-    ends = told_way(values[0], values[-1], verdict) if len(values) > 1 else f"{values[0]:.4g}"
-    output.line(f"{_mean(track.column.scope)} {label}: {f'{line}  ' if line else ''}{ends}")
+    _print_way(f"{_mean(track.column.scope)} {label}", track.means.tolist(), track.column.better, output)
+
+
+def _print_score(score: ScoreTrack, output: Output) -> None:
+    numbers = [math.nan if own is None else own.value for own in score.numbers]
+    _print_way(str(score), numbers, score.better, output)
+
+
+def _print_way(name: str, numbers: list[float], better: str, output: Output) -> None:
+    """Tell how numbers went, of which one at least is finite: their line, the first and the last."""
+    from ww_core.domain.difference import verdict_on
+
+    known = [number for number in numbers if math.isfinite(number)]
+    verdict = verdict_on(known[-1] - known[0], better)
+    line = sparkline(numbers)
+    ends = told_way(known[0], known[-1], verdict) if len(known) > 1 else f"{known[0]:.4g}"
+    output.line(f"{name}: {f'{line}  ' if line else ''}{ends}")
 
 
 def _mean(scope: str) -> str:

@@ -298,8 +298,8 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: s
         _refuse_misplaced_addresses(sys.argv[1:] if arguments is None else arguments)
         try:
             code = app(arguments, standalone_mode=False, prog_name=name)
-        except typer.Abort:
-            raise KeyboardInterrupt from None
+        except typer.Abort as error:
+            raise KeyboardInterrupt(*error.args) from None  # with what a command says of its interruption
         except typer.TyperException as error:
             show: Callable[[], None] | None = getattr(error, "show", None)
             if show is None:
@@ -365,8 +365,8 @@ def run_guarded(main: Callable[[], int | None]) -> int:
         for note in getattr(error, "__notes__", ()):
             warn_lines(note)
         return error.exit_code
-    except KeyboardInterrupt:
-        warn("interrupted: what is stored is whole, and the same command goes on from there")
+    except KeyboardInterrupt as error:
+        warn(f"interrupted: {str(error) or 'what is stored is whole, and the same command goes on from there'}")
         return INTERRUPTED
     except OutputClosed:
         _give_up(sys.stdout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ww_core.domain.difference import verdict_on
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
+
+    from ww_core.domain.columnar import StoredScore
+    from ww_core.domain.history_score import ScoreTrack
 
     Numbers = npt.NDArray[np.float64]
 
@@ -218,6 +221,7 @@ class History:
         versions: All versions in their order, those without an analysis too.
         tracks: The columns by label.
         left_out: Places that were left out on request.
+        scores: What was reported about the versions, by label.
     """
 
     model: str
@@ -225,6 +229,24 @@ class History:
     versions: tuple[HistoryVersion, ...]
     tracks: Mapping[str, Track]
     left_out: tuple[HistoryPlace, ...] = ()
+    scores: Mapping[str, ScoreTrack] = field(default_factory=dict)
+
+    def with_scores(self, scores: Mapping[int, Sequence[StoredScore]], names: Sequence[str] = ()) -> History:
+        """Return the history with what was reported about its versions.
+
+        Args:
+            scores: Scores by the place of their version.
+            names: Of which scores; empty for all.
+
+        Raises:
+            UnknownNameError: There is no score of a name.
+            NotStoredError: There is none at all, though one was named.
+        """
+        from ww_core.domain.history_score import score_tracks
+
+        taken = {"model", "moved most", *HistoryVersion._fields}
+        taken |= {name for own in self.tracks for name in (own, f"{own}_change", f"{own}_count", f"{own} from")}
+        return replace(self, scores=score_tracks(scores, names, len(self.versions), taken))
 
     def of(self, labels: Iterable[str]) -> History:
         """Return the history of these columns alone."""
@@ -322,7 +344,11 @@ class History:
         raise AssertionError("nothing comes after the last version")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a flat dict for each version: means, changes to the version before, and how many values went in."""
+        """Return a flat dict for each version.
+
+        It has means, changes to the version before, how many values went in, and scores with the ends of their
+        intervals.
+        """
         means = {label: (track.means, track.mean_changes, track.present) for label, track in self.tracks.items()}
         rows: list[dict[str, Any]] = []
         for at, version in enumerate(self.versions):
@@ -331,6 +357,9 @@ class History:
                 row[label] = _number(values[at])
                 row[f"{label}_change"] = _number(changes[at])
                 row[f"{label}_count"] = int(counts[at])
+            for label, score in self.scores.items():
+                number = score.numbers[at]
+                row[label], row[f"{label}_low"], row[f"{label}_high"] = number or (None, None, None)
             rows.append(row)
         return rows
 
@@ -360,7 +389,8 @@ class History:
                     "missing": int(track.missing[at]),
                     "not_comparable": track.not_comparable.get(version.version, ""),
                 }
-            versions.append({**version._asdict(), "summary": summary})
+            scores = [told for score in self.scores.values() if (told := score.to_dict(at)) is not None]
+            versions.append({**version._asdict(), "summary": summary, "scores": scores})
         return {
             "model": self.model,
             "profile": self.profile,

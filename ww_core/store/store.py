@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Literal, Self
 from sqlalchemy import Connection, Engine, func, select
 
 from ww_core.domain.answer import AVERAGED
+from ww_core.domain.model_values import ModelRow
 from ww_core.domain.name import texts_of
 from ww_core.domain.report import PLACES, RowScope
 from ww_core.domain.score import check_scores
+from ww_core.domain.scored import scores_by_model
 from ww_core.errors import (
     NotAStoreError,
     NotStoredError,
@@ -359,6 +361,7 @@ class Store:
         *,
         leave_out: str = "",
         profile: str = "default",
+        scores: Sequence[str] = (),
     ) -> History:
         """Tell how columns of a model went over its versions.
 
@@ -373,14 +376,17 @@ class Store:
             leave_out: Label of a bool column, such as ``short_tail``: a matrix of which it holds in any version is left
                 out of all.
             profile: Name of the profile.
+            scores: Names of scores that were reported about the versions; empty for all.
 
         Raises:
             UsageError: A name is empty or that of one version, or a column holds texts.
-            UnknownNameError: There is no such column or layer.
-            NotStoredError: There is no such model, or none of its versions has a complete analysis under the profile.
+            UnknownNameError: There is no such column, layer or score.
+            NotStoredError: There is no such model, or none of its versions has a complete analysis under the profile,
+                or one has a score though some were asked for.
             StoreError: The database could not be read.
         """
         metrics, layers = texts_of(metrics, "metrics"), texts_of(layers, "layers")
+        scores = texts_of(scores, "scores")
         if not profile:
             raise UsageError("the profile is empty: name one, or leave it out")
         with self.reading() as reader:
@@ -392,8 +398,10 @@ class Store:
             shown = sorted((own for own in numbers if own.headline is not None), key=lambda own: own.headline or 0)
             labels = list(dict.fromkeys(metrics or [column.name for column in shown or numbers]))
             found = reader.history(model, [*labels, *({leave_out} - {*labels, ""})], profile)
+            rows = [ModelRow(model, own.version, own.digest, ()) for own in found.versions]
+            reported = scores_by_model(rows, reader.scores_of(rows))
         flag = found.tracks.get(leave_out)
-        chosen = found.of(labels).chosen(layers)
+        chosen = found.of(labels).chosen(layers).with_scores(reported, scores)
         return chosen if flag is None else chosen.without(flag)
 
     def scores(

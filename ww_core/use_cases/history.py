@@ -22,8 +22,9 @@ def history(
     layers: Sequence[str] = (),
     leave_out: str = "",
     profile: str = "default",
+    scores: Sequence[str] = (),
 ) -> History:
-    """Tell how columns of a model went over its versions. No weight is read.
+    """Tell how columns of a model went over its versions, and what was reported about these. No weight is read.
 
     Args:
         model: Name of the model.
@@ -32,9 +33,10 @@ def history(
         layers: Globs that choose layers.
         leave_out: Label of a bool column.
         profile: Name of the profile.
+        scores: Names of scores; empty for all.
 
     Raises:
         WWError: As of ``Store.history`` and ``open_store``.
     """
     with opened_store(store, mode="read") as opened:
-        return opened.history(model, metrics, layers, leave_out=leave_out, profile=profile)
+        return opened.history(model, metrics, layers, leave_out=leave_out, profile=profile, scores=scores)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ import ww_core as ww
 from ww_plugins.predictors.agreement import agreement_of
 from ww_plugins.predictors.fitting import networks_with
 from ww_plugins.predictors.intervals import interval_of
-from ww_plugins.predictors.reach import reach_of
+from ww_plugins.predictors.reach import inside_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,13 +86,35 @@ def evaluated(
     new = ~np.isin(found.zoo.networks, seen)
     if not new.any():
         raise ww.UsageError(f"zoo {zoo.name}: the predictor has seen all of its networks: name another zoo")
-    features, targets = found.values[new], found.zoo.results[predictor.target][new]
+    return evaluated_on(predictor, found, new, confidence=confidence, rate=rate)
+
+
+def evaluated_on(
+    predictor: Predictor,
+    found: ww.ZooFeatures,
+    which: npt.NDArray[np.bool_],
+    *,
+    confidence: float = 0.9,
+    rate: float = 0.01,
+) -> Evaluation:
+    """Predict some networks from features that were made already.
+
+    Args:
+        predictor: The predictor.
+        found: Its features, of networks of which was measured what it predicts.
+        which: The networks that are predicted, shape (n,), one at least; the others count as seen.
+        confidence: Of the intervals, between 0 and 1.
+        rate: At which networks like those it learned from are taken for others.
+
+    Raises:
+        UsageError: The confidence or the rate is not between 0 and 1.
+    """
+    features, targets = found.values[which], found.zoo.results[predictor.target][which]
     predictions = predictor.predict(features)
     intervals = [interval_of(own, predictor, confidence) for own in predictions.tolist()]
     low, high = (np.array([getattr(own, end) for own in intervals], np.float64) for end in ("low", "high"))
-    is_outside = [not reach_of(row, predictor, rate).inside for row in features]
     return Evaluation(
-        zoo=found.zoo.chosen(new),
+        zoo=found.zoo.chosen(which),
         predictions=predictions,
         targets=targets,
         low=low,
@@ -100,9 +122,38 @@ def evaluated(
         agreement=agreement_of(predictions, targets),
         coverage=float(np.mean((low <= targets) & (targets <= high))),
         mean_width=float(np.mean(high - low)),
-        outside=float(np.mean(is_outside)),
-        seen=int(np.sum(~new)),
+        outside=float(np.mean(~inside_of(features, predictor, rate))),
+        seen=int(np.sum(~which)),
     )
+
+
+def unseen_features(
+    predictor: Predictor,
+    zoo: ww.Zoo,
+    *,
+    store: ww.Store | str | Path | None = None,
+    profile: str = "default",
+    registry: ww.Registry | None = None,
+) -> ww.ZooFeatures:
+    """Return the features of the last checkpoint of every network that a predictor was not made with.
+
+    Args:
+        predictor: The predictor.
+        zoo: The zoo.
+        store: Where metrics are, if features are metrics.
+        profile: Profile of these.
+        registry: Loaded plugins, if they are loaded already.
+
+    Raises:
+        UsageError: The zoo has not what is predicted, or other features, or no network that was not seen.
+    """
+    last = networks_with(zoo.last(), predictor.target)
+    found = ww.zoo_features(last, predictor.features, store=store, profile=profile, registry=registry)
+    predictor.check_features(found)
+    new = ~np.isin(found.zoo.networks, seen_networks(predictor, found))
+    if not new.any():
+        raise ww.UsageError(f"zoo {zoo.name}: the predictor has seen all of its networks: name another zoo")
+    return replace(found, zoo=found.zoo.chosen(new), values=found.values[new])
 
 
 def seen_networks(predictor: Predictor, last: ww.ZooFeatures) -> npt.NDArray[np.int64]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
+from ww_core.loading.names import quoted
 from ww_plugins.predictors.agreement import agreement_of
 from ww_plugins.predictors.predictor import Learned, Predictor, predictions_of
 from ww_plugins.predictors.searching import fitted, searched
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ww_core.plugins.registry import Owned
+
 FEWEST = 20
 """Networks of a zoo that a predictor is fitted on: of fewer no half says how good it is."""
 
 MOST_SEEDS = 2**63
+
+MOST_FAMILIES = 20
+"""Of more, no family has the networks that an interval takes; so many values are a number, and tell no families."""
 
 SEEDS = frozenset({"random_seed", "seed", "modeldir"})
 """Hyperparameters that do not tell configurations apart."""
@@ -104,10 +109,34 @@ def fit_predictor(
     """
     request.check()
     registry = registry or ww.load_plugins()
-    owned = ww.ready_estimator(registry, request.estimator)
+    ww.ready_estimator(registry, request.estimator)
     measured = networks_with(zoo.last(), request.target)
     features = ww.zoo_features(measured, request.features, store=store, profile=profile, registry=registry)
+    return fit_features(features, request, registry=registry, progress=progress)
+
+
+def fit_features(
+    features: ww.ZooFeatures,
+    request: FitRequest,
+    *,
+    registry: ww.Registry,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictor:
+    """Fit a predictor on features that were made already.
+
+    Args:
+        features: What the request names, of the last checkpoint of each network that has a result.
+        request: What is fitted, and how.
+        registry: Loaded plugins.
+        progress: As of `fit_predictor`.
+
+    Raises:
+        WWError: As of `fit_predictor`.
+    """
+    zoo = features.zoo
+    owned = ww.ready_estimator(registry, request.estimator)
     learned = learned_of(features, request.target, request.family_by)
+    _refuse_names(features, request, learned)
     _refuse_too_few(zoo, learned)
     rng = np.random.default_rng([request.seed, 0])
     groups = _joined(configurations_of(features.zoo), features.values)
@@ -204,6 +233,12 @@ def learned_of(features: ww.ZooFeatures, target: str, family_by: str = "") -> Le
         if family_by not in zoo.hyperparameters:
             there = ", ".join(zoo.hyperparameters) or "none"
             raise ww.UsageError(f"zoo {zoo.name} has no hyperparameter {family_by!r}: it has {there}")
+        values = len(np.unique(zoo.hyperparameters[family_by].astype(str)))
+        if values > MOST_FAMILIES:
+            raise ww.UsageError(
+                f"{family_by} has {values} different values in zoo {zoo.name}: families are told by a hyperparameter "
+                f"of at most {MOST_FAMILIES} values, such as optimizer"
+            )
         families = np.array(list(map(str, zoo.hyperparameters[family_by].tolist())), object)
     return Learned(zoo.networks, features.values, zoo.results[target], families)
 
@@ -250,6 +285,27 @@ def _share_of(groups: npt.NDArray[np.int64], share: float, rng: np.random.Genera
         chosen.append(group)
         count += sizes[group]
     return np.isin(groups, chosen)
+
+
+def _refuse_names(features: ww.ZooFeatures, request: FitRequest, learned: Learned) -> None:
+    """Raise before anything is fitted if a name of the zoo cannot be written into a predictor.
+
+    Raises:
+        UsageError: One cannot.
+    """
+    zoo = features.zoo
+    told = {
+        "the name of the zoo": [zoo.name],
+        "what its networks were trained on": [_data_of(zoo)],
+        "what is predicted": [request.target],
+        "a tensor": [text for own in zoo.tensors for text in (own.name, own.layer)],
+        "a feature": features.names,
+        "a family": set(learned.families.tolist()),
+    }
+    for what, names in told.items():
+        for name in names:
+            if not name.isprintable():
+                raise ww.UsageError(f"{what}, {quoted(name)}, cannot be printed, as with a line break: rename it")
 
 
 def _refuse_too_few(zoo: ww.Zoo, learned: Learned) -> None:

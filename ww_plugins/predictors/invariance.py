@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ww_core as ww
-from ww_plugins.predictors.evaluating import seen_networks
-from ww_plugins.predictors.fitting import networks_with
+from ww_plugins.predictors.evaluating import unseen_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,13 +68,14 @@ def deviations(
     Raises:
         UsageError: The weights are not here, the layers are others, or no network is left.
     """
+    if metrics := [label for label, _ in predictor.feature_versions if ":" not in label]:
+        raise ww.UsageError(
+            f"{', '.join(metrics)}: what a store has of the weights as they are is unknown of changed ones: take a "
+            "predictor of feature sets, such as statistics"
+        )
     rng = np.random.default_rng(seed)
-    last = networks_with(zoo.last(), predictor.target)
-    seen = seen_networks(predictor, ww.zoo_features(last, predictor.features, registry=registry))
-    places = np.flatnonzero(~np.isin(last.networks, seen))
-    if not len(places):
-        raise ww.UsageError(f"zoo {zoo.name}: the predictor has seen all of its networks: name another zoo")
-    taken = last.chosen(np.sort(rng.permutation(places)[:most]))
+    unseen = unseen_features(predictor, zoo, registry=registry).zoo
+    taken = unseen.chosen(np.sort(rng.permutation(len(unseen))[:most]))
     weights = taken.weights().astype(np.float64)
     before = _predicted(predictor, taken, weights, registry)
     changes = list(_changes(taken, rng))

@@ -122,8 +122,7 @@ def reach_of(features_row: npt.NDArray[np.float64], predictor: Predictor, rate: 
     Raises:
         UsageError: The rate is not between 0 and 1, or the features are not as many as the predictor's.
     """
-    if not 0 < rate < 1:
-        raise ww.UsageError(f"rate {rate} is not between 0 and 1: name a share such as 0.01")
+    share = _share(rate)
     row = np.asarray(features_row, np.float64)
     if row.shape != (len(predictor.names),):
         raise ww.UsageError(f"the network has {row.size} features, the predictor {len(predictor.names)}")
@@ -134,7 +133,6 @@ def reach_of(features_row: npt.NDArray[np.float64], predictor: Predictor, rate: 
     as_far = int((calibration >= distance).sum())
     p_value = (1 + as_far) / (len(calibration) + 1)
     ranges = family.outside(row, predictor.names)
-    share = Fraction(repr(float(rate)))
     is_far = as_far == 0 or 1 + as_far <= (len(calibration) + 1) * share
     reasons = _not_finite(row, predictor.names)
     if not reasons and is_far:
@@ -148,6 +146,28 @@ def reach_of(features_row: npt.NDArray[np.float64], predictor: Predictor, rate: 
     return Reach(ranges, distance, p_value, nearest, not reasons, tuple(reasons), _note(len(calibration), share))
 
 
+def inside_of(features: npt.NDArray[np.float64], predictor: Predictor, rate: float = 0.01) -> npt.NDArray[np.bool_]:
+    """Return which networks are inside the family, bool, shape (n,): what `reach_of` says of each, for all at once.
+
+    Args:
+        features: Features of the networks, finite, shape (n, k), in the order and units of the predictor's.
+        predictor: The predictor.
+        rate: As of `reach_of`.
+
+    Raises:
+        UsageError: The rate is not between 0 and 1.
+    """
+    share = _share(rate)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        family = _family_of(predictor)
+        distances = family.distances_of(features)
+    networks = len(family.usual)
+    as_far = (family.usual >= distances[:, None]).sum(axis=1)
+    is_far = (as_far == 0) | (1 + as_far <= int((networks + 1) * share))
+    is_inside: npt.NDArray[np.bool_] = ~(is_far & (bool(networks) | family.differs(features).any(axis=1)))
+    return is_inside
+
+
 class _Family:
     """The training networks, by the places of their features, and what distances are usual."""
 
@@ -159,7 +179,7 @@ class _Family:
         self.scale = _scales(self.sorted)
         self.training = self.places(training)
         self.own = self._own_distances()
-        self.usual = self._distances_of(calibration)
+        self.usual = self.distances_of(calibration)
 
     def places(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the places of features that are not constant, shape (n, kept): 0 to 1 within the range."""
@@ -186,7 +206,7 @@ class _Family:
         return distance, near.tolist(), apart[near]
 
     def differs(self, row: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Return of which features all training networks have one value, and the network has another."""
+        """Return of which features all training networks have one value, and a network, or each of several, another."""
         slack = NO_SPREAD * np.maximum(np.abs(self.low), np.abs(self.high))
         result: npt.NDArray[np.bool_] = self.is_constant & ((row < self.low - slack) | (row > self.high + slack))
         return result
@@ -199,7 +219,7 @@ class _Family:
             for at in np.flatnonzero(is_outside).tolist()
         )
 
-    def _distances_of(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def distances_of(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the distances of finite networks, shape (n,), all of them placed at once."""
         distances = np.full(len(features), np.inf)
         for start in range(0, len(features), ROWS_AT_ONCE):
@@ -234,6 +254,17 @@ class _Family:
             apart[rows, start + rows] = np.inf
             own[start : start + len(apart)] = np.partition(apart, nearest - 1, axis=1)[:, :nearest].mean(axis=1)
         return own.round(DECIMALS)
+
+
+def _share(rate: float) -> Fraction:
+    """Return a rate as the decimal number that it is written as.
+
+    Raises:
+        UsageError: It is not between 0 and 1.
+    """
+    if not 0 < rate < 1:
+        raise ww.UsageError(f"rate {rate} is not between 0 and 1: name a share such as 0.01")
+    return Fraction(repr(float(rate)))
 
 
 _FAMILIES: WeakKeyDictionary[Predictor, _Family] = WeakKeyDictionary()

@@ -8,6 +8,7 @@ from ww_plugins.commands.predictor.compare import compare
 from ww_plugins.commands.predictor.estimators import estimators
 from ww_plugins.commands.predictor.evaluate import evaluate
 from ww_plugins.commands.predictor.fit import fit
+from ww_plugins.commands.predictor.importance import importance
 from ww_plugins.commands.predictor.invariance import invariance
 from ww_plugins.commands.predictor.predict import predict
 from ww_plugins.commands.predictor.transfer import transfer
@@ -29,3 +30,4 @@ app.command("compare")(compare)
 app.command("transfer")(transfer)
 app.command("estimators")(estimators)
 app.command("invariance")(invariance)
+app.command("importance")(importance)

@@ -50,6 +50,7 @@ def evaluate(
     profile: options.Profile = "default",
     store: options.Store = None,
     as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
 ) -> None:
     """Tell how well a predictor does.
 
@@ -61,7 +62,7 @@ def evaluate(
     from ww_plugins.predictors.intervals import networks_needed
     from ww_plugins.zoos.finding import find_zoo
 
-    answer = Output(as_json=as_json)
+    answer = Output(as_json=as_json, as_csv=as_csv)
     networks_needed(confidence)  # it raises if that is none
     if epoch is not None and on is None:
         raise ww.UsageError(f"--epoch {epoch} is of the networks of a zoo: name it by --on")
@@ -75,6 +76,8 @@ def evaluate(
     if on is None:
         if answer.format == "json":
             answer.json(scores_told(predictor))
+        elif answer.format == "csv":
+            answer.csv([scores_told(predictor)])
         else:
             for line in lines_of_scores(predictor):
                 answer.line(line)
@@ -91,19 +94,21 @@ def evaluate(
         from ww_plugins.commands.predictor.picture import draw
 
         draw(predictor, told, confidence, plot)
+    row = {
+        "zoo": found.name,
+        "target": predictor.target,
+        **agreement_told(told.agreement),
+        "confidence": confidence,
+        "coverage": told.coverage,
+        "mean_width": finite(told.mean_width),
+        "outside": told.outside,
+        "seen": told.seen,
+    }
     if answer.format == "json":
-        answer.json(
-            {
-                "zoo": found.name,
-                "target": predictor.target,
-                **agreement_told(told.agreement),
-                "confidence": confidence,
-                "coverage": told.coverage,
-                "mean_width": finite(told.mean_width),
-                "outside": told.outside,
-                "seen": told.seen,
-            }
-        )
+        answer.json(row)
+        return
+    if answer.format == "csv":
+        answer.csv([row])
         return
     own = told.agreement
     answer.line(

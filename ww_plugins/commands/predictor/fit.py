@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,12 +15,13 @@ from ww_plugins.commands.predictor.requests import (
     Features,
     Folds,
     HeldOut,
+    PredictorOut,
     Seed,
     Target,
     Trials,
     ZooName,
 )
-from ww_plugins.commands.predictor.telling import lines_of_scores, scores_told
+from ww_plugins.commands.predictor.telling import begins_anew, lines_of_scores, scores_told
 
 
 @examples(
@@ -30,7 +30,7 @@ from ww_plugins.commands.predictor.telling import lines_of_scores, scores_told
 def fit(
     ctx: typer.Context,
     zoo: ZooName,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The predictor.")],
+    out: PredictorOut,
     features: Features = "statistics",
     estimator: Estimator = "gbm",
     target: Target = "test_accuracy",
@@ -82,7 +82,7 @@ def fit(
     found = find_zoo(zoo, place)
     for note in found.notes:
         say(f"note: {note}")
-    with counter("fits") as show:
+    with begins_anew(), counter("fits") as show:
         predictor = fit_predictor(found, request, store=place, profile=profile, registry=registry, progress=show)
     used = len(predictor.training) + len(predictor.calibration) + len(predictor.held_out)
     if left_out := len(found.last()) - used:
@@ -93,7 +93,7 @@ def fit(
         if name == "hyperparameters" or name == label:  # a metric of the store has no plugin before its name
             say(f"note: {name} is not in the file of a network, so `ww predictor predict` cannot ask about files")
     size = write_predictor(predictor, out, replace=force)
-    told = scores_told(predictor) | {"file": str(out), "bytes": size, "digest": digest_of_predictor(predictor)}
+    told = scores_told(predictor) | {"file": out, "bytes": size, "digest": digest_of_predictor(predictor)}
     if answer.format == "json":
         answer.json(told)
         return

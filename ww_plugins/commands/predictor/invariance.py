@@ -10,7 +10,7 @@ import typer
 from ww_core.command import Output, Session, options, store_location
 from ww_core.command.examples import examples
 from ww_plugins.commands.predictor.evaluate import PredictorFile
-from ww_plugins.commands.predictor.telling import say_notes
+from ww_plugins.commands.predictor.telling import begins_anew, say_notes
 
 
 @examples("ww predictor invariance zoo.predictor --on other-zoo")
@@ -46,7 +46,7 @@ def invariance(
     predictor = read_predictor(file, registry)
     found = find_zoo(on, store_location(store))
     say_notes(found, predictor)
-    with counter("changes") as show:
+    with begins_anew(), counter("changes") as show:
         told = deviations(predictor, found, most=networks, seed=seed, registry=registry, progress=show)
     rows = [asdict(own) for own in told]
     if answer.format == "json":

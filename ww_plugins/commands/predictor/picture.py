@@ -1,6 +1,7 @@
-"""The picture of ``ww predictor evaluate``: what was predicted against what was measured. It needs the extra ``plot``.
+"""The pictures of ``ww predictor``: predictions against what was measured, and importances.
 
-It is figure 4 of the paper on the Small CNN Zoo (arXiv:2002.11448), with the intervals.
+They are figures 4 and 5 of the paper on the Small CNN Zoo (arXiv:2002.11448), the first one with the intervals. They
+need the extra ``plot``.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ww_plugins.predictors.evaluating import Evaluation
+    from ww_plugins.predictors.importance import Importances
     from ww_plugins.predictors.predictor import Predictor
 
 MOST_INTERVALS = 400
 """Networks whose intervals are drawn; with more there is nothing to see."""
+
+LONGEST_NAME = 40
 
 
 def draw(predictor: Predictor, told: Evaluation, confidence: float, file: Path) -> None:
@@ -61,3 +65,48 @@ def draw(predictor: Predictor, told: Evaluation, confidence: float, file: Path) 
         parse_math=False,
     )
     save_plot(figure, file)
+
+
+def draw_importances(predictor: Predictor, told: Importances, zoo: str, most: int, file: Path) -> None:
+    """Draw the importances of what was permuted as bars, the greatest at the top, with deviations over the repeats.
+
+    Args:
+        predictor: The predictor.
+        told: Its importances, the greatest first.
+        zoo: Name of the zoo on whose networks these are.
+        most: How many are drawn, at most.
+        file: The picture.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    shown = told.groups[:most]
+    figure = Figure(figsize=(6.4, 1.2 + 0.24 * max(4, len(shown))), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(shown))
+    axes.barh(places, [own.importance for own in shown], height=0.7, color=COLORS[0])
+    errors = [own.importance_std for own in shown]
+    if np.isfinite(errors).all():
+        axes.errorbar(
+            [own.importance for own in shown], places, xerr=errors, fmt="none", ecolor="#444444", elinewidth=1
+        )
+    axes.axvline(0.0, color="#444444", linewidth=0.8)
+    axes.set_yticks(places, [_short(own.name) for own in shown], fontsize=8, parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlabel("mean squared error grows by")
+    draw_grid(axes)
+    more = f", the first {len(shown)} of {len(told.groups):,}" if len(told.groups) > len(shown) else ""
+    axes.set_title(
+        f"{printable(predictor.zoo)[:30]} on {printable(zoo)[:30]}: {told.networks:,} networks{more}\n"
+        f"mean squared error {told.mse:.4g}",
+        fontsize=10,
+        parse_math=False,
+    )
+    save_plot(figure, file)
+
+
+def _short(name: str) -> str:
+    shown = printable(name)
+    return shown if len(shown) <= LONGEST_NAME else f"...{shown[3 - LONGEST_NAME :]}"

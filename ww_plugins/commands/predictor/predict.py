@@ -73,6 +73,8 @@ def predict(
         raise ww.UsageError(f"--record {record} takes one network, and {len(networks)} are given")
     session: Session = ctx.obj
     registry = session.registry()
+    if record is not None:
+        _check_stored(record, store_location(store))
     predictor = read_predictor(file, registry)
     source = f"predictor:{digest_of_predictor(predictor)[:SHOWN]}"
     estimates: list[Estimate] = []
@@ -120,6 +122,22 @@ def _more(estimate: Estimate) -> dict[str, Any]:
         ],
         "reasons": list(estimate.reach.reasons),
     }
+
+
+def _check_stored(name: str, place: str | Path) -> None:
+    """Raise before anything is predicted if the store has no such model.
+
+    Raises:
+        NotStoredError: It has none, or there is no store.
+        StoreError: It cannot be read.
+    """
+    try:
+        with ww.open_store(place, mode="read") as store:
+            store.scores([name])  # of models without weights, too
+    except ww.NotStoredError as error:
+        raise ww.NotStoredError(f"--record {name}: {error}; `ww analyze` stores a model") from None
+    except ww.NotAStoreError as error:  # it says what makes one
+        raise ww.NotAStoreError(f"--record {name}: {error}") from None
 
 
 def _record(estimate: Estimate, predictor: Predictor, source: str, name: str, place: str | Path) -> None:

@@ -6,8 +6,23 @@ from typing import Annotated
 
 import typer
 
+import ww_core as ww
 from ww_core.command import options
 
+
+def _file_name(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
+    """Refuse what names no file.
+
+    Raises:
+        UsageError: It is empty, or stands for the output.
+    """
+    options.not_empty(ctx, param, value)
+    if value == "-":
+        raise ww.UsageError("--out -: a predictor is a file and is not printed: name one (a file of this name is ./-)")
+    return value
+
+
+PredictorOut = Annotated[str, typer.Option("--out", "-o", metavar="FILE", callback=_file_name, help="The predictor.")]
 ZooName = Annotated[
     str,
     typer.Argument(metavar="ZOO", help="A folder, or the name of a zoo in the store.", callback=options.not_empty),

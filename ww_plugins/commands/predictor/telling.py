@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from ww_core.command import say
 from ww_plugins.predictors.agreement import MEASURES, spread_of
@@ -14,6 +17,15 @@ if TYPE_CHECKING:
 
     import ww_core as ww
     from ww_plugins.predictors.predictor import Agreement, Predictor
+
+
+@contextlib.contextmanager
+def begins_anew() -> Iterator[None]:
+    """Let an interrupt say that nothing of what was done is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Abort("nothing was written, and the same command begins anew") from None
 
 
 def scores_told(predictor: Predictor) -> dict[str, Any]:

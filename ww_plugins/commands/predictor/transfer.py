@@ -19,7 +19,7 @@ from ww_plugins.commands.predictor.requests import (
     Target,
     Trials,
 )
-from ww_plugins.commands.predictor.telling import agreement_told
+from ww_plugins.commands.predictor.telling import agreement_told, begins_anew
 
 
 @examples("ww predictor transfer zoo other-zoo --estimator forest")
@@ -63,7 +63,7 @@ def transfer(
     named = [
         replace(own, name=text) if names.count(own.name) > 1 else own for own, text in zip(found, zoos, strict=True)
     ]
-    with counter("predictors") as show:
+    with begins_anew(), counter("predictors") as show:
         pairs = transferred(named, request, store=place, profile=profile, registry=registry, progress=show)
     rows: list[dict[str, Any]] = [
         {"fitted_on": own.fitted_on, "tested_on": own.tested_on, **agreement_told(own.agreement)} for own in pairs

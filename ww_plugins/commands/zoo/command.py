@@ -8,6 +8,7 @@ from ww_plugins.commands.zoo.analyze import analyze
 from ww_plugins.commands.zoo.export import export
 from ww_plugins.commands.zoo.features import feature_sets, features
 from ww_plugins.commands.zoo.import_zoo import import_zoo
+from ww_plugins.commands.zoo.plot import plot
 from ww_plugins.commands.zoo.show import show
 from ww_plugins.commands.zoo.train import train
 
@@ -25,6 +26,7 @@ app.command("train")(train)
 app.command("import")(import_zoo)
 app.command("export")(export)
 app.command("show")(show)
+app.command("plot")(plot)
 app.command("analyze")(analyze)
 app.command("features")(features)
 app.command("feature-sets")(feature_sets)
