@@ -40,8 +40,8 @@ def history(
 ) -> None:
     """Show how columns and scores went over the versions of MODEL.
 
-    Of a column it is the mean over layers, with its change to the version before. The column "moved most" names the layer whose first column changed
-    most since then, in units of its standard error where it has one. No weight is read.
+    Of a column it is the mean over layers, with its change to the version before. "Moved most" names the layer whose
+    first column changed most since then, in units of its standard error where it has one. No weight is read.
     """
     from ww_core.use_cases.history import history as ask
 
