@@ -213,6 +213,22 @@ def test_statistics_of_the_last_layer_serve_networks_of_other_layers(run, zoo, t
     done = run("predict", "digits.predictor", "o.safetensors", "--other-layers", "--json")
     assert "other layers" in done.stderr
     assert 0 <= told(done)[0]["value"] <= 1
+    assert "'fc2', whose weight is 10x20, is taken for the last layer" in done.stderr
+    turned = {
+        name.replace("fc2", "a").replace("fc1", "b"): own for name, own in tensors.items()
+    }  # a file in another order
+    safetensors.numpy.save_file(
+        {name: own.astype(np.float32) for name, own in turned.items()}, tmp_path / "t.safetensors"
+    )
+    ask = ("predict", "digits.predictor", "t.safetensors", "--json")
+    assert told(run(*ask, "--other-layers"))[0]["value"] != told(done)[0]["value"]
+    named = run(*ask, "--other-layers", "--last-layer", "a")
+    assert told(named)[0]["value"] == told(done)[0]["value"]
+    assert "taken for" not in named.stderr
+    unknown = run(*ask, "--other-layers", "--last-layer", "aa")
+    assert unknown.returncode == USAGE
+    assert "unknown layer 'aa': did you mean a?" in unknown.stderr
+    assert "add --other-layers" in run(*ask, "--last-layer", "a").stderr
 
 
 def test_features_that_no_file_has_are_said_at_once(run, zoo):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,12 @@ def network_of(
 
 
 def any_network_of(
-    source: object, registry: ww.Registry, *, loader: str | None = None, layout: str | None = None
+    source: object,
+    registry: ww.Registry,
+    *,
+    last: str | None = None,
+    loader: str | None = None,
+    layout: str | None = None,
 ) -> ww.Zoo:
     """Read a network with the layers that it has, for features that networks of all layouts share.
 
@@ -66,21 +72,24 @@ def any_network_of(
     Args:
         source: A path, an address, or an object such as a dict of NumPy arrays.
         registry: Loaded plugins.
+        last: Name of the layer that is the last one; default the one that stands last in the source. Formats such as
+            safetensors have their own order, in which ``fc`` stands before ``layer4``.
         loader: Name of the loader, with options; default the one that recognises the source.
         layout: In which order the axes of weights are stored, of a loader that has this option.
 
     Returns:
         A zoo of one checkpoint, as of `network_of`, in the layout of PyTorch: of each layer the weight, then the bias.
+        If ``last`` is not given, a note names the layer that was taken for it.
 
     Raises:
-        UsageError: The network has no layer, or more than `MOST_PARAMETERS` parameters.
+        UsageError: The network has no layer, or none of the name, or more than `MOST_PARAMETERS` parameters.
         SourceError: It cannot be read, no loader recognises it, or a weight of it is no finite number.
     """
     with ww.open_checkpoint(source, loader=loader, layout=layout, registry=registry) as checkpoint:
         named = _name(source)
         tensors: list[ww.ZooTensor] = []
         specs: list[ww.TensorSpec] = []
-        for layer in checkpoint.layers:
+        for layer in _ending_with(checkpoint.layers, last):
             for role, spec in _roles(layer).items():
                 start = tensors[-1].stop if tensors else 0
                 name = f"{layer.name}/{role}"
@@ -93,7 +102,20 @@ def any_network_of(
             raise ww.UsageError(
                 f"{named}: it has {tensors[-1].stop:,} parameters: features are made of {MOST_PARAMETERS:,} at most"
             )
-        return _zoo(named, checkpoint, specs, tuple(tensors), "pytorch")
+        read = _zoo(named, checkpoint, specs, tuple(tensors), "pytorch")
+        if last is not None:
+            return read
+        end = checkpoint.layers[-1]
+        told = f"{quoted(end.name)}, whose weight {_shape(end.weight.shape)}, is taken for the last layer"
+        return replace(read, notes=(*read.notes, told))
+
+
+def _ending_with(layers: Sequence[ww.Layer], last: str | None) -> Sequence[ww.Layer]:
+    if last is None:
+        return layers
+    if all(own.name != last for own in layers):
+        raise ww.UnknownNameError("layer", last, [own.name for own in layers])
+    return sorted(layers, key=lambda own: own.name == last)
 
 
 class _Frame:

@@ -45,6 +45,16 @@ def predict(
             help="Take networks of other layers, of which the same features come, as of the last layer.",
         ),
     ] = False,
+    last_layer: Annotated[
+        str | None,
+        typer.Option(
+            "--last-layer",
+            metavar="NAME",
+            callback=options.not_empty,
+            help="With --other-layers: which layer is the last one.  [default: the one that stands last in the file]",
+            show_default=False,
+        ),
+    ] = None,
     record: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +81,8 @@ def predict(
     networks_needed(confidence)  # it raises if that is none
     if record is not None and len(networks) > 1:
         raise ww.UsageError(f"--record {record} takes one network, and {len(networks)} are given")
+    if last_layer is not None and not other_layers:
+        raise ww.UsageError(f"--last-layer {last_layer} is of networks of other layers: add --other-layers")
     session: Session = ctx.obj
     registry = session.registry()
     if record is not None:
@@ -80,7 +92,7 @@ def predict(
     estimates: list[Estimate] = []
     for name in networks:
         if other_layers:
-            network = any_network_of(name, registry, loader=loader)
+            network = any_network_of(name, registry, last=last_layer, loader=loader)
         else:
             network = network_of(name, predictor, registry, loader=loader)
         say_notes(network, predictor)
