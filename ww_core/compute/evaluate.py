@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,8 @@ class Evaluator:
         """
         if not need.column:
             return self._result(need.quantity)
-        outcome = self._known[need.quantity].get(need.column) if need.quantity in self._known else None
+        known = self._known.get(need.quantity)
+        outcome = known.get(need.column) if known else None
         if outcome is None:
             outcome = self.outcomes(need.quantity)[need.column]
         return value_of(outcome, self._nodes[need.quantity].quantity.column(need.column))
@@ -123,37 +125,38 @@ class Evaluator:
         if qualified in self._missing:
             raise fresh(self._missing[qualified])
         node = self._nodes[qualified]
+        core: CoreInput | None = None
+        arguments = []
         try:
-            result = self._call(node, [self._need(node, need) for need in node.needs])
+            for need in node.needs:
+                core = need.core
+                if core is not None:
+                    arguments.append(self._inputs(core, node))
+                else:
+                    arguments.append(self._elsewhere(need) if need.is_elsewhere else self.value(need))
+            core = None
+            result = self._call(node, arguments)
         except (NoValue, Lost) as missing:
             self._missing[qualified] = fresh(missing)
             raise
+        except all_but_interrupts() as error:
+            if core is None:
+                lost = self._lost(qualified, sentence_of(error, node.quantity.function))
+            else:
+                lost = self._lost(core.name, sentence_of(error))
+            self._missing[qualified] = fresh(lost)
+            raise lost from error
         result = self._results[qualified] = result if node.quantity.is_metric else _shared(result)
         return result
 
     def _call(self, node: Node, arguments: Sequence[Any]) -> Any:
-        try:
-            # In a context of its own: what it sets there, such as NumPy's handling of errors, is set for nobody else.
-            return copy_context().run(node.quantity.function, *arguments, **node.parameters)
-        except NoValue:
-            raise
-        except all_but_interrupts() as error:
-            raise self._lost(node.qualified, sentence_of(error, node.quantity.function)) from error
-
-    def _need(self, node: Node, need: Need) -> Any:
-        if need.core is not None:
-            try:
-                return self._inputs(need.core, node)
-            except (NoValue, Lost):
-                raise
-            except all_but_interrupts() as error:
-                raise self._lost(need.core.name, sentence_of(error)) from error
-        return self._elsewhere(need) if need.is_elsewhere else self.value(need)
+        # In a context of its own: what it sets there, such as NumPy's handling of errors, is set for nobody else.
+        return copy_context().run(node.quantity.function, *arguments, **node.parameters)
 
     def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
         columns = quantity.columns
         try:
-            if hasattr(type(result), "__dataclass_fields__"):
+            if type(result) is not float and hasattr(type(result), "__dataclass_fields__"):
                 return {column.name: _typed(column, getattr(result, column.name, None)) for column in columns}
             if len(columns) == 1:
                 return {columns[0].name: _typed(columns[0], result)}
@@ -201,6 +204,8 @@ def value_of(outcome: Outcome, column: Column) -> Any:
         Lost: It was lost to an exception.
     """
     if outcome.state is State.OK:
+        if column.type == "float" and type(outcome.number) is float:  # nearly all values are such
+            return outcome.number
         if outcome.text is not None:
             return outcome.text
         return _PYTHON_TYPES.get(column.type, float)(outcome.number)
@@ -219,8 +224,8 @@ def _outcome_of(missing: NoValue) -> Outcome:
 
 
 def _typed(column: Column, value: Any) -> Outcome:
-    if type(value) is float and column.type == "float":  # nearly all values are such
-        return Outcome.of(value)
+    if type(value) is float and column.type == "float" and math.isfinite(value):  # nearly all values are such
+        return Outcome(State.OK, value)
     if value is None:
         raise TypeError(f"column {column.name} has no value: raise NotApplicable or Refused instead of returning None")
     if isinstance(value, NoValue):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from ww_core.compute.at_hand import LayerAtHand, MatrixAtHand
 from ww_core.compute.batches import parted
@@ -18,6 +19,8 @@ from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.read_only import read_only
 from ww_core.domain.subject import LayerSubject, MatrixSubject
 from ww_core.sources.digests import digest_tensor
+from ww_core.spectral.cpu import CPU
+from ww_core.spectral.sharing import alone
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,100 +28,107 @@ if TYPE_CHECKING:
     from ww_core.contracts.extractor import MatrixPlan
     from ww_core.domain.layer import Layer, TensorSpec
     from ww_core.domain.report import Failure
-    from ww_core.domain.spectrum import SpectrumKind
     from ww_core.plugins.resolver import Node
     from ww_core.plugins.selection import ExtractorVariant, SelectedColumn
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+MAKER = SpectrumMaker(CPU, alone)
+
+
 class Judging:
     """How arrays of one shape and dtype are judged: all that can be told of them beforehand.
 
-    Attributes:
+    Args:
         layer: The header of one of them.
         variant: The extractor.
         plan: What it makes of one.
         columns: The columns of matrices that are asked for.
         nodes: The quantities behind these, and all that those need.
         seed: Seed of everything random.
-        kinds: The spectra behind the columns.
-        is_seeded: Whether something random is behind them, which is drawn from the digest of the content.
     """
 
-    layer: Layer
-    variant: ExtractorVariant
-    plan: MatrixPlan
-    columns: tuple[SelectedColumn, ...]
-    nodes: Mapping[str, Node]
-    seed: int
-    kinds: tuple[SpectrumKind, ...] = field(init=False)
-    is_seeded: bool = field(init=False)
+    def __init__(
+        self,
+        layer: Layer,
+        variant: ExtractorVariant,
+        plan: MatrixPlan,
+        columns: Sequence[SelectedColumn],
+        nodes: Mapping[str, Node],
+        seed: int,
+    ) -> None:
+        self.plan = plan
+        self._layer = layer
+        self._variant = variant
+        self._nodes = nodes
+        self._seed = seed
+        self._name = f"{layer.name} {variant.label}"
+        self._labels: dict[str, list[tuple[str, str]]] = {own.qualified: [] for own in columns}
+        for own in columns:
+            self._labels[own.qualified].append((own.label, own.column.name))
+        self._kinds = kinds_behind(nodes, tuple(self._labels))
+        # Only what is random, and so drawn from the content, asks for its digest, which takes a while.
+        needs = (need.core for node in nodes.values() for need in node.needs)
+        self._is_seeded = any(core is not None and core.is_seeded for core in needs)
+        self._subjects = self._subjects_of("")
 
-    def __post_init__(self) -> None:
-        """Look at what the columns need."""
-        needs = [need for node in self.nodes.values() for need in node.needs]
-        metrics = tuple(dict.fromkeys(own.qualified for own in self.columns))
-        object.__setattr__(self, "kinds", kinds_behind(self.nodes, metrics))
-        object.__setattr__(self, "is_seeded", any(need.core is not None and need.core.is_seeded for need in needs))
-
-    def outcomes(self, weights: Sequence[npt.NDArray[Any]]) -> list[dict[str, Outcome]]:
+    def outcomes(self, weights: Iterable[npt.NDArray[Any]]) -> list[dict[str, Outcome]]:
         """Return the outcomes by label of every matrix of every array, in order.
 
         Args:
             weights: Arrays with shape and dtype of the header, little-endian and in C order.
         """
-        import numpy as np
-
-        from ww_core.spectral.cpu import CPU
-        from ww_core.spectral.sharing import alone
-
-        maker = SpectrumMaker(CPU, alone)
         rows = []
         with one_blas_thread(), np.errstate(all="ignore"):
-            for piece in parted(self._matrices(weights), lambda own: own.at_hand.nbytes, maker.stack_bytes):
-                maker.make(Lacking(own.at_hand, kind, own.failures) for own in piece for kind in self.kinds)
+            for piece in parted(self._matrices(weights), lambda own: own.at_hand.nbytes, MAKER.stack_bytes):
+                MAKER.make([Lacking(own.at_hand, kind, own.failures) for own in piece for kind in self._kinds])
                 rows += [self._row(own) for own in piece]
         return rows
 
-    def _matrices(self, weights: Sequence[npt.NDArray[Any]]) -> Iterator[_Matrix]:
-        plan = self.plan
+    def _matrices(self, weights: Iterable[npt.NDArray[Any]]) -> Iterator[_Matrix]:
         for weight in weights:
+            subjects, digest = self._subjects, ""
+            if self._is_seeded:
+                tensor = digest_tensor(weight, self._layer.weight.dtype)
+                subjects = self._subjects_of(tensor)
+                digest = LayerSubject(str(self._layer.kind), self._layer.groups, tensor).digest
             failures: list[Failure] = []
-            own, whole = self._subject(weight)
-            layer = LayerAtHand(self.layer, whole, self.seed, functools.partial(_given, read_only(weight)))
-            evaluator = Evaluator(self.nodes, layer, {}, self.layer.name, failures, elsewhere=nowhere)
-            sequence = MatrixSequence(layer, self.variant, plan, failures)
-            for index in range(plan.matrices):
-                subject = MatrixSubject(own, 1, "", self.variant.identity, index, plan.rows, plan.cols, plan.entries)
-                make = functools.partial(sequence.__getitem__, index)
-                yield _Matrix(MatrixAtHand(layer, plan, subject, (), make), evaluator, failures)
+            layer = LayerAtHand(self._layer, digest, self._seed, functools.partial(_given, read_only(weight)))
+            whole = Evaluator(self._nodes, layer, {}, self._layer.name, failures, elsewhere=nowhere)
+            sequence = MatrixSequence(layer, self._variant, self.plan, failures)
+            for subject in subjects:
+                make = functools.partial(sequence.__getitem__, subject.index)
+                at_hand = MatrixAtHand(layer, self.plan, subject, (), make)
+                evaluator = Evaluator(self._nodes, at_hand, {}, self._name, failures, elsewhere=whole.value)
+                yield _Matrix(at_hand, evaluator, failures)
 
-    def _subject(self, weight: npt.NDArray[Any]) -> tuple[str, str]:
-        """Digests of a tensor and of the layer that it is; empty where nothing asks for them."""
-        if not self.is_seeded:
-            return "", ""
-        digest = digest_tensor(weight, self.layer.weight.dtype)
-        return digest, LayerSubject(str(self.layer.kind), 1, digest).digest
+    def _subjects_of(self, tensor: str) -> list[MatrixSubject]:
+        """Return the matrices of a tensor, by its digest."""
+        plan, layer, extractor = self.plan, self._layer, self._variant.identity
+        return [
+            MatrixSubject(tensor, layer.groups, layer.split, extractor, index, plan.rows, plan.cols, plan.entries)
+            for index in range(plan.matrices)
+        ]
 
     def _row(self, own: _Matrix) -> dict[str, Outcome]:
-        name = f"{self.layer.name} {self.variant.label}"
-        evaluator = Evaluator(self.nodes, own.at_hand, {}, name, own.failures, elsewhere=own.whole.value)
-        row = {}
-        for column in self.columns:
+        """Evaluate the columns of a matrix."""
+        row: dict[str, Outcome] = {}
+        for qualified, columns in self._labels.items():
             try:
-                row[column.label] = evaluator.outcomes(column.qualified)[column.column.name]
+                outcomes = own.evaluator.outcomes(qualified)
             except Lost as lost:
-                row[column.label] = Outcome(State.FAILED, reason=str(lost))
+                row |= {label: Outcome(State.FAILED, reason=str(lost)) for label, _ in columns}
+            else:
+                for label, name in columns:
+                    row[label] = outcomes[name]
         own.at_hand.let_go()
         return row
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Matrix:
-    """A matrix to be judged, what evaluates its layer, and where exceptions are recorded."""
+class _Matrix(NamedTuple):
+    """A matrix to be judged, what evaluates it, and where exceptions are recorded."""
 
     at_hand: MatrixAtHand
-    whole: Evaluator
+    evaluator: Evaluator
     failures: list[Failure]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ww_core.compute.judging import Judging
 from ww_core.domain.column import Scope
 from ww_core.domain.judgement import Judgement
@@ -77,9 +79,14 @@ def judge(
     weights = _contiguous(array)
     one = _kind_of_one(weights, kind)
     is_stack = weights.ndim > AXES[one]
-    shape = weights.shape[1:] if is_stack else weights.shape
-    names = texts_of(metrics or (), "metrics")
-    plan = _planned(_installed() if registry is None else registry, str(profile), names, one, shape, weights.dtype.name)
+    plan = _planned(
+        _installed() if registry is None else registry,
+        str(profile),
+        texts_of(metrics, "metrics") if metrics else (),
+        one,
+        weights.shape[1:] if is_stack else weights.shape,
+        weights.dtype,
+    )
     each = plan.outcomes(weights if is_stack else weights[None])
     if not is_stack and plan.matrices == 1:
         return Judgement.of_one(each[0])
@@ -122,20 +129,28 @@ def _contiguous(array: object) -> npt.NDArray[Any]:
     Raises:
         SourceError: It is not to be had, or no array of floats that are analysed.
     """
-    import numpy as np
+    weights = array
+    if type(weights) is not np.ndarray:
+        try:
+            weights = as_numpy(array)
+        except all_but_interrupts() as error:
+            sentence = sentence_of(error, type(array))
+            raise SourceError(f"an object of type {kind_of(array)} is no array: {sentence}") from error
+    return np.asarray(weights, dtype=_stored(weights.dtype), order="C")
 
-    try:
-        weights = as_numpy(array)
-        name = weights.dtype.name
-        if name in ITEM_SIZES:
-            return np.asarray(weights, dtype=weights.dtype.newbyteorder("<"), order="C")
-    except all_but_interrupts() as error:
-        raise SourceError(
-            f"an object of type {kind_of(array)} is no array: {sentence_of(error, type(array))}"
-        ) from error
+
+@functools.cache
+def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype as little-endian.
+
+    Raises:
+        SourceError: It is not one that is analysed.
+    """
+    if dtype.name in ITEM_SIZES:
+        return dtype.newbyteorder("<")
     raise SourceError(
-        f"an array of dtype {name} is not judged: give it as {', '.join(ITEM_SIZES)}, the one in which the weights are "
-        "stored, because their rounding counts"
+        f"an array of dtype {dtype.name} is not judged: give it as {', '.join(ITEM_SIZES)}, the one in which the "
+        "weights are stored, because their rounding counts"
     )
 
 
@@ -146,13 +161,13 @@ def _kind_of_one(weights: npt.NDArray[Any], kind: str | None) -> LayerKind:
         UnknownNameError: Nothing is called so.
         SourceError: It has other axes.
     """
+    if kind is None and weights.ndim in BY_AXES:
+        return BY_AXES[weights.ndim]
     shape = f"an array of shape {weights.shape}"
     if kind is None:
-        if weights.ndim not in BY_AXES:
-            raise SourceError(
-                f"{shape} is neither a matrix (2 axes), a stack of matrices (3), nor a kernel (conv2d 4, conv3d 5)"
-            )
-        return BY_AXES[weights.ndim]
+        raise SourceError(
+            f"{shape} is neither a matrix (2 axes), a stack of matrices (3), nor a kernel (conv2d 4, conv3d 5)"
+        )
     if str(kind) not in AXES:
         raise UnknownNameError("kind", str(kind), AXES)
     one = LayerKind(str(kind))
@@ -163,7 +178,12 @@ def _kind_of_one(weights: npt.NDArray[Any], kind: str | None) -> LayerKind:
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _planned(
-    registry: Registry, profile: str, metrics: tuple[str, ...], kind: LayerKind, shape: tuple[int, ...], dtype: str
+    registry: Registry,
+    profile: str,
+    metrics: tuple[str, ...],
+    kind: LayerKind,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
 ) -> _Plan:
     """Plan what is done with arrays of a shape and dtype.
 
@@ -179,7 +199,7 @@ def _planned(
                 f"{own.label} is a metric of a {own.scope}, and judge has those of matrices: analyze gives it"
             )
     types = {label: own.column.type for label, own in columns.items()}
-    layer, variant = Layer("array", kind, TensorSpec("array", dtype, shape)), selection.extractors[kind][0]
+    layer, variant = Layer("array", kind, TensorSpec("array", dtype.name, shape)), selection.extractors[kind][0]
     plan = plan_of(layer, variant)
     if isinstance(plan, NoPlan):
         state = State.FAILED if plan.failure else State.NOT_APPLICABLE
