@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ww_core.plugins.links import Need
     from ww_core.plugins.resolver import Node
 
+_OK = State.OK
+
 Inputs = Callable[["CoreInput", "Node"], Any]
 """Gives a core input to a node; raises NoValue where there is none."""
 
@@ -156,7 +158,9 @@ class Evaluator:
     def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
         columns = quantity.columns
         try:
-            if type(result) is not float and hasattr(type(result), "__dataclass_fields__"):
+            if type(result) is float and len(columns) == 1 and columns[0].type == "float" and math.isfinite(result):
+                return {columns[0].name: Outcome(_OK, result)}  # most are such
+            if hasattr(type(result), "__dataclass_fields__"):
                 return {column.name: _typed(column, getattr(result, column.name, None)) for column in columns}
             if len(columns) == 1:
                 return {columns[0].name: _typed(columns[0], result)}
@@ -203,7 +207,7 @@ def value_of(outcome: Outcome, column: Column) -> Any:
         Refused: It has none that one may trust.
         Lost: It was lost to an exception.
     """
-    if outcome.state is State.OK:
+    if outcome.state is _OK:
         if column.type == "float" and type(outcome.number) is float:  # nearly all values are such
             return outcome.number
         if outcome.text is not None:
@@ -225,7 +229,7 @@ def _outcome_of(missing: NoValue) -> Outcome:
 
 def _typed(column: Column, value: Any) -> Outcome:
     if type(value) is float and column.type == "float" and math.isfinite(value):  # nearly all values are such
-        return Outcome(State.OK, value)
+        return Outcome(_OK, value)
     if value is None:
         raise TypeError(f"column {column.name} has no value: raise NotApplicable or Refused instead of returning None")
     if isinstance(value, NoValue):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ww_core.domain.outcome import State
+
 if TYPE_CHECKING:
     from ww_core.domain.outcome import Outcome
 
@@ -32,9 +34,10 @@ class Judgement:
     @classmethod
     def of_one(cls, outcomes: Mapping[str, Outcome]) -> Judgement:
         """Return that of one matrix."""
+        ok = State.OK
         return cls(
-            values={label: outcome.value for label, outcome in outcomes.items()},
-            states={label: outcome.explain() for label, outcome in outcomes.items() if not outcome.is_ok},
+            values={label: number if text is None else text for label, (_, number, text, _) in outcomes.items()},
+            states={label: outcome.explain() for label, outcome in outcomes.items() if outcome.state is not ok},
         )
 
     @classmethod
