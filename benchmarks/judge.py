@@ -54,7 +54,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="how long each shape is measured")
     seconds = parser.parse_args().seconds
     random = np.random.Generator(np.random.Philox(0))
-    print(f"{'shape':<16} {'bare':>10} {'judge':>10}   ratio of medians, of minima, of CPU times, wanted   (ms, rounds)")
+    print("milliseconds a call; judge / bare by medians, minima, CPU times; the ratio that is wanted; rounds")
+    print(f"{'shape':<14}{'bare':>11}{'judge':>11}{'medians':>10}{'minima':>10}{'CPU':>10}{'wanted':>10}{'rounds':>8}")
     for shape, wanted, times in CASES:
         array = random.standard_t(3, shape).astype(np.float32)
         sides = {side: timed(functools.partial(repeated, call, array, times)) for side, call in SIDES.items()}
@@ -63,10 +64,10 @@ def main() -> None:
         found = interleave(sides, seconds=seconds)
         theirs, ours = found["bare"], found["judge"]
         ratios = (ours.median / theirs.median, ours.best / theirs.best, ours.cpu / theirs.cpu)
+        name = "x".join(map(str, shape))
+        milliseconds = "".join(f"{1e3 * side.median / times:>11.3f}" for side in (theirs, ours))
         print(
-            f"{'x'.join(map(str, shape)):<16} {theirs.median / times * 1e3:>10.3f} {ours.median / times * 1e3:>10.3f}   "
-            + "".join(f"{ratio:>10.2f}" for ratio in ratios)
-            + f"{wanted or '':>10}   {len(ours)}"
+            name.ljust(14), milliseconds, *(f"{ratio:>9.2f}" for ratio in ratios), f"{wanted or '':>9} {len(ours):>7}"
         )
 
 

@@ -15,8 +15,8 @@ from ww_core.compute.evaluate import Lost
 from ww_core.domain.report import Failure
 from ww_core.errors import NotApplicable, NoValue, Refused
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
-from ww_core.spectral.permutation import permuted
-from ww_core.spectral.singular_values import Decomposable, spectra_of, stackable
+from ww_core.spectral import singular_values
+from ww_core.spectral.singular_values import Decomposable, stackable
 
 if TYPE_CHECKING:
     from ww_core.compute.at_hand import MatrixAtHand
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.extractor import Matrix
     from ww_core.domain.spectrum import Spectrum, SpectrumKind
     from ww_core.spectral.sharing import Share
+
 
 class Lacking(NamedTuple):
     """A spectrum that a matrix lacks.
@@ -78,7 +79,7 @@ class SpectrumMaker:
     def _make(self, stack: Sequence[Lacking]) -> None:
         kind = stack[0].kind
         try:
-            spectra = spectra_of(
+            spectra = singular_values.spectra_of(
                 [_decomposable(own) for own in stack],
                 resolution=kind.resolution,
                 precision=kind.precision,
@@ -123,6 +124,8 @@ def _decomposable(own: Lacking) -> Decomposable:
 def _permuted(own: Lacking, matrix: Matrix) -> Matrix:
     if own.kind.randomized is None:
         return matrix
+    from ww_core.spectral.permutation import permuted
+
     if not isinstance(matrix.entries, np.ndarray):
         # The numbers of what is made piece by piece are not the weights, and permuting them would mean nothing.
         raise NotApplicable("the entries are made of the weights one by one: they cannot be permuted in place")
