@@ -61,6 +61,7 @@ class Evaluator:
         self._failures = failures
         self._results: dict[str, Any] = {}
         self._missing: dict[str, NoValue | Lost] = {}
+        self._values: dict[tuple[str, str], Any] = {}  # of a metric and a column: most are needed several times
 
     def evaluate(self, missing: Iterable[str]) -> dict[str, Mapping[str, Outcome]]:
         """Return what is new of metrics, each by its columns, without those that an exception cost."""
@@ -109,11 +110,15 @@ class Evaluator:
         """
         if not need.column:
             return self._result(need.quantity)
+        place = need.quantity, need.column
+        if place in self._values:
+            return self._values[place]
         known = self._known.get(need.quantity)
         outcome = known.get(need.column) if known else None
         if outcome is None:
             outcome = self.outcomes(need.quantity)[need.column]
-        return value_of(outcome, self._nodes[need.quantity].quantity.column(need.column))
+        value = self._values[place] = value_of(outcome, self._nodes[need.quantity].quantity.column(need.column))
+        return value
 
     def _result(self, qualified: str) -> Any:
         """Return what the function returned, calling it once.
@@ -129,13 +134,17 @@ class Evaluator:
         node = self._nodes[qualified]
         core: CoreInput | None = None
         arguments = []
+        inputs, values = self._inputs, self._values
         try:
             for need in node.needs:
                 core = need.core
                 if core is not None:
-                    arguments.append(self._inputs(core, node))
+                    arguments.append(inputs(core, node))
+                elif need.is_elsewhere:
+                    arguments.append(self._elsewhere(need))
                 else:
-                    arguments.append(self._elsewhere(need) if need.is_elsewhere else self.value(need))
+                    value = values.get((need.quantity, need.column))
+                    arguments.append(self.value(need) if value is None else value)
             core = None
             result = self._call(node, arguments)
         except (NoValue, Lost) as missing:
@@ -148,7 +157,7 @@ class Evaluator:
                 lost = self._lost(core.name, sentence_of(error))
             self._missing[qualified] = fresh(lost)
             raise lost from error
-        result = self._results[qualified] = result if node.quantity.is_metric else _shared(result)
+        result = self._results[qualified] = result if node.quantity.columns else _shared(result)
         return result
 
     def _call(self, node: Node, arguments: Sequence[Any]) -> Any:
@@ -159,7 +168,9 @@ class Evaluator:
         columns = quantity.columns
         try:
             if type(result) is float and len(columns) == 1 and columns[0].type == "float" and math.isfinite(result):
-                return {columns[0].name: Outcome(_OK, result)}  # most are such
+                name = columns[0].name  # most are such
+                self._values[qualified, name] = result
+                return {name: Outcome(_OK, result)}
             if hasattr(type(result), "__dataclass_fields__"):
                 return {column.name: _typed(column, getattr(result, column.name, None)) for column in columns}
             if len(columns) == 1:
@@ -222,6 +233,10 @@ def value_of(outcome: Outcome, column: Column) -> Any:
 _PYTHON_TYPES: Mapping[str, Callable[[Any], Any]] = {"int": int, "bool": bool}
 
 
+_EXACT_TYPES: Mapping[str, type] = {"int": int, "bool": bool}
+"""Types whose numbers are all finite, by that of the column."""
+
+
 def _outcome_of(missing: NoValue) -> Outcome:
     state = State.NOT_APPLICABLE if isinstance(missing, NotApplicable) else State.REFUSED
     return Outcome(state, reason=reason_of(missing))
@@ -230,6 +245,8 @@ def _outcome_of(missing: NoValue) -> Outcome:
 def _typed(column: Column, value: Any) -> Outcome:
     if type(value) is float and column.type == "float" and math.isfinite(value):  # nearly all values are such
         return Outcome(_OK, value)
+    if type(value) is _EXACT_TYPES.get(column.type):
+        return Outcome(_OK, float(value))
     if value is None:
         raise TypeError(f"column {column.name} has no value: raise NotApplicable or Refused instead of returning None")
     if isinstance(value, NoValue):

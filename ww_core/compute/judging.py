@@ -81,7 +81,7 @@ class Judging:
         with one_blas_thread(), np.errstate(all="ignore"):
             for piece in parted(self._matrices(weights), lambda own: own.at_hand.nbytes, MAKER.stack_bytes):
                 MAKER.make([Lacking(own.at_hand, kind, own.failures) for own in piece for kind in self._kinds])
-                rows += [self._row(own) for own in piece]
+                rows += self._rows(piece)
         return rows
 
     def _matrices(self, weights: Iterable[npt.NDArray[Any]]) -> Iterator[_Matrix]:
@@ -109,19 +109,21 @@ class Judging:
             for index in range(plan.matrices)
         ]
 
-    def _row(self, own: _Matrix) -> dict[str, Outcome]:
-        """Evaluate the columns of a matrix."""
-        row: dict[str, Outcome] = {}
+    def _rows(self, piece: Sequence[_Matrix]) -> list[dict[str, Outcome]]:
+        """Evaluate the columns of matrices: a metric of all of them, then the next, while its code is in the cache."""
+        rows: list[dict[str, Outcome]] = [{} for _ in piece]
         for qualified, columns in self._labels.items():
-            try:
-                outcomes = own.evaluator.outcomes(qualified)
-            except Lost as lost:
-                row |= {label: Outcome(State.FAILED, reason=str(lost)) for label, _ in columns}
-            else:
-                for label, name in columns:
-                    row[label] = outcomes[name]
-        own.at_hand.let_go()
-        return row
+            for own, row in zip(piece, rows, strict=True):
+                try:
+                    outcomes = own.evaluator.outcomes(qualified)
+                except Lost as lost:
+                    row.update({label: Outcome(State.FAILED, reason=str(lost)) for label, _ in columns})
+                else:
+                    for label, name in columns:
+                        row[label] = outcomes[name]
+        for own in piece:
+            own.at_hand.let_go()
+        return rows
 
 
 class _Matrix(NamedTuple):

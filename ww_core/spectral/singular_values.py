@@ -179,7 +179,7 @@ def _repeated(values: npt.NDArray[np.float64], multiplicities: npt.NDArray[np.in
 
 def _route(letter: str, resolution: Resolution, device: Device) -> tuple[str, Decompose]:
     """What decomposes a piece, and its name as provenance."""
-    place = "" if device == CPU else f" on {device.label}"
+    place = "" if device is CPU or device == CPU else f" on {device.label}"
     if resolution == "full":
         return f"svd{place}", lambda piece, _: device.by_svd(piece)
     if letter in SINGLES:
