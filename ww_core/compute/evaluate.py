@@ -88,7 +88,7 @@ class Evaluator:
                 found = known
             else:
                 try:
-                    found = self.split(qualified, quantity, self._result(qualified))
+                    found = self._split(qualified, quantity, self._result(qualified))
                 except NoValue as missing:
                     found = {column.name: _outcome_of(missing) for column in quantity.columns}
                 except Lost as lost:  # also where there is a result, which is no value of a column
@@ -146,7 +146,7 @@ class Evaluator:
                     value = values.get((need.quantity, need.column))
                     arguments.append(self.value(need) if value is None else value)
             core = None
-            result = self.call(node, arguments)
+            result = self._call(node, arguments)
         except (NoValue, Lost) as missing:
             self._missing[qualified] = fresh(missing)
             raise
@@ -157,20 +157,14 @@ class Evaluator:
                 lost = self._lost(core.name, sentence_of(error))
             self._missing[qualified] = fresh(lost)
             raise lost from error
-        result = self._results[qualified] = result if node.quantity.columns else shared(result)
+        result = self._results[qualified] = result if node.quantity.columns else _shared(result)
         return result
 
-    def call(self, node: Node, arguments: Sequence[Any]) -> Any:
-        """Return what the function of a node makes of its arguments; raises what that raises."""
+    def _call(self, node: Node, arguments: Sequence[Any]) -> Any:
         # In a context of its own: what it sets there, such as NumPy's handling of errors, is set for nobody else.
         return copy_context().run(node.quantity.function, *arguments, **node.parameters)
 
-    def split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
-        """Return the outcomes of the columns of a metric, of what its function returned.
-
-        Raises:
-            Lost: It returned something else.
-        """
+    def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
         columns = quantity.columns
         try:
             if type(result) is float and len(columns) == 1 and columns[0].type == "float" and math.isfinite(result):
@@ -197,7 +191,7 @@ def nowhere(need: Need) -> Any:
     raise AssertionError(f"linking lets no layer metric see {need.quantity}")
 
 
-def shared(result: Any) -> Any:
+def _shared(result: Any) -> Any:
     """Return what all who need a quantity get: they cannot write to an array of numbers."""
     import numpy as np
 

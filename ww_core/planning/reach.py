@@ -71,10 +71,10 @@ def reach_of(
 class _Foresight(Evaluator):
     """Evaluates without a call of any function: what it does not lose can be had of what is at hand."""
 
-    def call(self, node: Node, arguments: Sequence[Any]) -> Any:  # noqa: ARG002 - they are there, and that is enough
+    def _call(self, node: Node, arguments: Sequence[Any]) -> Any:  # noqa: ARG002 - they are there, and that is enough
         return None
 
-    def split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:  # noqa: ARG002 - likewise
+    def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:  # noqa: ARG002 - likewise
         return {column.name: _SOME_TEXT if column.type == "text" else _SOME_NUMBER for column in quantity.columns}
 
 
