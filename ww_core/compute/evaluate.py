@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.read_only import read_only
@@ -61,7 +61,6 @@ class Evaluator:
         self._failures = failures
         self._results: dict[str, Any] = {}
         self._missing: dict[str, NoValue | Lost] = {}
-        self._values: dict[tuple[str, str], Any] = {}  # of a metric and a column: most are needed several times
 
     def evaluate(self, missing: Iterable[str]) -> dict[str, Mapping[str, Outcome]]:
         """Return what is new of metrics, each by its columns, without those that an exception cost."""
@@ -110,15 +109,10 @@ class Evaluator:
         """
         if not need.column:
             return self._result(need.quantity)
-        place = need.quantity, need.column
-        if place in self._values:
-            return self._values[place]
-        known = self._known.get(need.quantity)
-        outcome = known.get(need.column) if known else None
+        outcome = self._known[need.quantity].get(need.column) if need.quantity in self._known else None
         if outcome is None:
             outcome = self.outcomes(need.quantity)[need.column]
-        value = self._values[place] = value_of(outcome, self._nodes[need.quantity].quantity.column(need.column))
-        return value
+        return value_of(outcome, self._nodes[need.quantity].quantity.column(need.column))
 
     def _result(self, qualified: str) -> Any:
         """Return what the function returned, calling it once.
@@ -132,45 +126,38 @@ class Evaluator:
         if qualified in self._missing:
             raise fresh(self._missing[qualified])
         node = self._nodes[qualified]
-        core: CoreInput | None = None
-        arguments = []
-        inputs, values = self._inputs, self._values
         try:
-            for need in node.needs:
-                core = need.core
-                if core is not None:
-                    arguments.append(inputs(core, node))
-                elif need.is_elsewhere:
-                    arguments.append(self._elsewhere(need))
-                else:
-                    value = values.get((need.quantity, need.column))
-                    arguments.append(self.value(need) if value is None else value)
-            core = None
-            result = self._call(node, arguments)
+            result = self._call(node, [self._need(node, need) for need in node.needs])
         except (NoValue, Lost) as missing:
             self._missing[qualified] = fresh(missing)
             raise
-        except all_but_interrupts() as error:
-            if core is None:
-                lost = self._lost(qualified, sentence_of(error, node.quantity.function))
-            else:
-                lost = self._lost(core.name, sentence_of(error))
-            self._missing[qualified] = fresh(lost)
-            raise lost from error
-        result = self._results[qualified] = result if node.quantity.columns else _shared(result)
+        result = self._results[qualified] = result if node.quantity.is_metric else _shared(result)
         return result
 
     def _call(self, node: Node, arguments: Sequence[Any]) -> Any:
-        # In a context of its own: what it sets there, such as NumPy's handling of errors, is set for nobody else.
-        return copy_context().run(node.quantity.function, *arguments, **node.parameters)
+        try:
+            # In a context of its own: what it sets there, such as NumPy's handling of errors, is set for nobody else.
+            return copy_context().run(node.quantity.function, *arguments, **node.parameters)
+        except NoValue:
+            raise
+        except all_but_interrupts() as error:
+            raise self._lost(node.qualified, sentence_of(error, node.quantity.function)) from error
+
+    def _need(self, node: Node, need: Need) -> Any:
+        if need.core is not None:
+            try:
+                return self._inputs(need.core, node)
+            except (NoValue, Lost):
+                raise
+            except all_but_interrupts() as error:
+                raise self._lost(need.core.name, sentence_of(error)) from error
+        return self._elsewhere(need) if need.is_elsewhere else self.value(need)
 
     def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
         columns = quantity.columns
         try:
             if type(result) is float and len(columns) == 1 and columns[0].type == "float" and math.isfinite(result):
-                name = columns[0].name  # most are such
-                self._values[qualified, name] = result
-                return {name: Outcome(_OK, result)}
+                return {columns[0].name: Outcome(_OK, result)}  # most are such
             if hasattr(type(result), "__dataclass_fields__"):
                 return {column.name: _typed(column, getattr(result, column.name, None)) for column in columns}
             if len(columns) == 1:
@@ -246,7 +233,7 @@ def _typed(column: Column, value: Any) -> Outcome:
     if type(value) is float and column.type == "float" and math.isfinite(value):  # nearly all values are such
         return Outcome(_OK, value)
     if type(value) is _EXACT_TYPES.get(column.type):
-        return Outcome(_OK, float(value))
+        return Outcome(_OK, float(cast("int", value)))
     if value is None:
         raise TypeError(f"column {column.name} has no value: raise NotApplicable or Refused instead of returning None")
     if isinstance(value, NoValue):
