@@ -59,7 +59,7 @@ def judge(
     Args:
         array: Weights in float16, bfloat16, float32 or float64, an array of NumPy's or what offers itself as one, such
             as a tensor of PyTorch's in main memory. A matrix is (out, in), a kernel is in PyTorch's order,
-            (out, in / groups, *kernel). A stack of n has n as its first axis.
+            (out, in, *kernel), and is taken to have one group. A stack of n has n as its first axis.
         profile: Name of the profile. It chooses the metrics, and how a kernel becomes matrices.
         metrics: Metrics or columns that replace the profile's selection. Only those of matrices: what speaks of a whole
             layer or model, ``analyze`` gives.
@@ -82,7 +82,7 @@ def judge(
     plan = _planned(
         _installed() if registry is None else registry,
         str(profile),
-        texts_of(metrics, "metrics") if metrics else (),
+        () if metrics is None else texts_of(metrics, "metrics"),
         one,
         weights.shape[1:] if is_stack else weights.shape,
         weights.dtype,
