@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ww_core.domain.exchange import ExportedFile, FolderExport, FolderImport, TableExport
     from ww_core.domain.globs import choose_layers
     from ww_core.domain.history import History
+    from ww_core.domain.judgement import Judgement
     from ww_core.domain.layer import ITEM_SIZES, Layer, LayerContent, LayerKind, SkippedTensor, TensorSpec
     from ww_core.domain.leaderboard import Leaderboard
     from ww_core.domain.outcome import Outcome, State
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.history import history
     from ww_core.use_cases.import_folder import import_folder
     from ww_core.use_cases.import_table import ImportReport, import_table
+    from ww_core.use_cases.judge import judge
     from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.open_checkpoint import open_checkpoint
     from ww_core.use_cases.output_files import new_output, output_place
@@ -117,6 +119,7 @@ _HOMES = {
     "ww_core.domain.exchange": ["ExportedFile", "FolderExport", "FolderImport", "TableExport"],
     "ww_core.domain.globs": ["choose_layers"],
     "ww_core.domain.history": ["History"],
+    "ww_core.domain.judgement": ["Judgement"],
     "ww_core.domain.layer": ["ITEM_SIZES", "Layer", "LayerContent", "LayerKind", "SkippedTensor", "TensorSpec"],
     "ww_core.domain.leaderboard": ["Leaderboard"],
     "ww_core.domain.outcome": ["Outcome", "State"],
@@ -173,6 +176,7 @@ _HOMES = {
     "ww_core.use_cases.history": ["history"],
     "ww_core.use_cases.import_folder": ["import_folder"],
     "ww_core.use_cases.import_table": ["ImportReport", "import_table"],
+    "ww_core.use_cases.judge": ["judge"],
     "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.open_checkpoint": ["open_checkpoint"],
     "ww_core.use_cases.output_files": ["new_output", "output_place"],
@@ -216,6 +220,7 @@ __all__ = [
     "History",
     "ImportReport",
     "Importer",
+    "Judgement",
     "Layer",
     "LayerContent",
     "LayerCoverage",
@@ -295,6 +300,7 @@ __all__ = [
     "import_folder",
     "import_scores",
     "import_table",
+    "judge",
     "leaderboard",
     "load_plugins",
     "metric",

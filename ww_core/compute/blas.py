@@ -11,7 +11,7 @@ from typing import Any
 
 _lock = threading.Lock()
 _running = 0
-_limits: Any = None
+_threads: list[tuple[Any, int]] = []
 
 
 @functools.cache
@@ -26,27 +26,32 @@ def blas_in_use() -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _libraries(imported: int) -> Any:  # noqa: ARG001 - an import may have brought another library
-    """Find the libraries of this process that have threads, which takes half a millisecond."""
+def _libraries(imported: int) -> list[Any]:  # noqa: ARG001 - an import may have brought another library
+    """Find the BLAS libraries of this process that have threads, which takes half a millisecond."""
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    return [own for own in ThreadpoolController().lib_controllers if own.user_api == "blas"]
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread while any analysis of this process runs; the last to end restores what was."""
-    global _running, _limits
+    global _running, _threads
     import numpy as np  # noqa: F401 - BLAS must be loaded before it can be limited
 
     with _lock:
         _running += 1
         if _running == 1:
-            _limits = _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
+            # By hand: what threadpoolctl asks of each library besides takes as long as judging a small matrix.
+            found = [(library, library.num_threads) for library in _libraries(len(sys.modules))]
+            _threads = [(library, threads) for library, threads in found if threads != 1]
+            for library, _ in _threads:
+                library.set_num_threads(1)
     try:
         yield
     finally:
         with _lock:
             _running -= 1
             if _running == 0:
-                _limits.restore_original_limits()
+                for library, threads in _threads:
+                    library.set_num_threads(threads)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ww_core.domain.outcome import Outcome, State
 from ww_core.domain.read_only import read_only
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ww_core.domain.column import Column
     from ww_core.plugins.links import Need
     from ww_core.plugins.resolver import Node
+
+_OK = State.OK
 
 Inputs = Callable[["CoreInput", "Node"], Any]
 """Gives a core input to a node; raises NoValue where there is none."""
@@ -153,6 +156,8 @@ class Evaluator:
     def _split(self, qualified: str, quantity: Quantity, result: Any) -> dict[str, Outcome]:
         columns = quantity.columns
         try:
+            if type(result) is float and len(columns) == 1 and columns[0].type == "float" and math.isfinite(result):
+                return {columns[0].name: Outcome(_OK, result)}  # most are such
             if hasattr(type(result), "__dataclass_fields__"):
                 return {column.name: _typed(column, getattr(result, column.name, None)) for column in columns}
             if len(columns) == 1:
@@ -200,7 +205,9 @@ def value_of(outcome: Outcome, column: Column) -> Any:
         Refused: It has none that one may trust.
         Lost: It was lost to an exception.
     """
-    if outcome.state is State.OK:
+    if outcome.state is _OK:
+        if column.type == "float" and type(outcome.number) is float:  # nearly all values are such
+            return outcome.number
         if outcome.text is not None:
             return outcome.text
         return _PYTHON_TYPES.get(column.type, float)(outcome.number)
@@ -213,14 +220,20 @@ def value_of(outcome: Outcome, column: Column) -> Any:
 _PYTHON_TYPES: Mapping[str, Callable[[Any], Any]] = {"int": int, "bool": bool}
 
 
+_EXACT_TYPES: Mapping[str, type] = {"int": int, "bool": bool}
+"""Types whose numbers are all finite, by that of the column."""
+
+
 def _outcome_of(missing: NoValue) -> Outcome:
     state = State.NOT_APPLICABLE if isinstance(missing, NotApplicable) else State.REFUSED
     return Outcome(state, reason=reason_of(missing))
 
 
 def _typed(column: Column, value: Any) -> Outcome:
-    if type(value) is float and column.type == "float":  # nearly all values are such
-        return Outcome.of(value)
+    if type(value) is float and column.type == "float" and math.isfinite(value):  # nearly all values are such
+        return Outcome(_OK, value)
+    if type(value) is _EXACT_TYPES.get(column.type):
+        return Outcome(_OK, float(cast("int", value)))
     if value is None:
         raise TypeError(f"column {column.name} has no value: raise NotApplicable or Refused instead of returning None")
     if isinstance(value, NoValue):

@@ -21,7 +21,7 @@ class KindsBehind:
     """
 
     def __init__(self, nodes: Mapping[str, Node]) -> None:
-        self._find = functools.cache(functools.partial(_kinds, nodes))
+        self._find = functools.cache(functools.partial(kinds_behind, nodes))
 
     def __call__(self, task: MatrixTask) -> tuple[SpectrumKind, ...]:
         """Return the kinds behind the missing metrics, short of what follows from known columns."""
@@ -29,9 +29,10 @@ class KindsBehind:
         return self._find(task.missing, known)
 
 
-def _kinds(
-    nodes: Mapping[str, Node], missing: Sequence[str], known: Collection[tuple[str, str]]
+def kinds_behind(
+    nodes: Mapping[str, Node], missing: Sequence[str], known: Collection[tuple[str, str]] = ()
 ) -> tuple[SpectrumKind, ...]:
+    """Return the kinds behind metrics, short of what follows from known columns of quantities."""
     kinds: dict[SpectrumKind, None] = {}
     reached = dict.fromkeys(missing)
     waiting = list(reached)

@@ -8,11 +8,15 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+import numpy as np
+
 from ww_core.compute.batches import parted
 from ww_core.compute.evaluate import Lost
 from ww_core.domain.report import Failure
 from ww_core.errors import NotApplicable, NoValue, Refused
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
+from ww_core.spectral import singular_values
+from ww_core.spectral.singular_values import Decomposable, stackable
 
 if TYPE_CHECKING:
     from ww_core.compute.at_hand import MatrixAtHand
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
     from ww_core.contracts.extractor import Matrix
     from ww_core.domain.spectrum import Spectrum, SpectrumKind
     from ww_core.spectral.sharing import Share
-    from ww_core.spectral.singular_values import Decomposable
 
 
 class Lacking(NamedTuple):
@@ -74,11 +77,9 @@ class SpectrumMaker:
                 self._make(stack)
 
     def _make(self, stack: Sequence[Lacking]) -> None:
-        from ww_core.spectral.singular_values import spectra_of
-
         kind = stack[0].kind
         try:
-            spectra = spectra_of(
+            spectra = singular_values.spectra_of(
                 [_decomposable(own) for own in stack],
                 resolution=kind.resolution,
                 precision=kind.precision,
@@ -110,29 +111,21 @@ class SpectrumMaker:
 
 def _likeness(matrix: Matrix, kind: SpectrumKind) -> Hashable:
     """What is equal of matrices whose spectra are made together; what is made piece by piece stays by itself."""
-    import numpy as np
-
-    from ww_core.spectral.singular_values import stackable
-
     own = stackable(matrix.entries) if isinstance(matrix.entries, np.ndarray) else id(matrix)
     return own, kind.resolution, kind.precision
 
 
 def _decomposable(own: Lacking) -> Decomposable:
-    from ww_core.spectral.singular_values import Decomposable
-
     matrix, layer = own.matrix.made(), own.matrix.layer.layer
     rounding = layer.weight.rounding.times(own.matrix.plan.gain)
     return Decomposable(_permuted(own, matrix).entries, rounding, matrix.multiplicities)
 
 
 def _permuted(own: Lacking, matrix: Matrix) -> Matrix:
-    import numpy as np
-
-    from ww_core.spectral.permutation import permuted
-
     if own.kind.randomized is None:
         return matrix
+    from ww_core.spectral.permutation import permuted
+
     if not isinstance(matrix.entries, np.ndarray):
         # The numbers of what is made piece by piece are not the weights, and permuting them would mean nothing.
         raise NotApplicable("the entries are made of the weights one by one: they cannot be permuted in place")

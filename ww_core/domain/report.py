@@ -250,6 +250,28 @@ class AnalysisReport:
     store: str = ""
     stored: ReportStore | None = field(default=None, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        """Say in at most 15 lines what was analysed, with the means of the headline; for a notebook."""
+        from ww_core.domain.report_in_short import lines_of
+
+        return lines_of(self)
+
+    def flat(self, prefix: str = "ww") -> dict[str, float]:
+        """Return the finite numbers by names such as ``ww/conv2/alpha``: what loggers of a training take.
+
+        No two numbers have one name, because no label of a column has a slash:
+
+        - ``ww/LAYER/COLUMN`` is a number of a layer, or of its matrix by the extractor that summaries speak of;
+        - ``ww/LAYER/COLUMN[3]`` is one of its matrix 3, where that extractor makes several;
+        - ``ww/COLUMN`` is the number of the whole model: of a column of layers or matrices the mean, as in ``summary``.
+
+        Args:
+            prefix: What all names begin with, before a slash; empty for neither.
+        """
+        from ww_core.domain.report_in_short import numbers_of
+
+        return numbers_of(self, prefix)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and texts. What is not a finite number is None; its state says why."""
         cover = self.coverage

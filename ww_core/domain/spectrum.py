@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,9 +46,8 @@ class Randomized:
         return random_key(tensor, index, name, self.seed)
 
 
-@dataclass(frozen=True, slots=True)
-class SpectrumKind:
-    """Which spectrum of a matrix is meant; part of the identity.
+class SpectrumKind(NamedTuple):
+    """Which spectrum of a matrix is meant; part of the identity. A tuple, as it is looked up for each need of a metric.
 
     Attributes:
         resolution: How far down it is exact.

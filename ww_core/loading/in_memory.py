@@ -207,7 +207,7 @@ def _content(value: Any) -> npt.NDArray[np.uint8]:
 
     torch = _torch_of(value)
     if torch is None:
-        array = _as_numpy(value)
+        array = as_numpy(value)
         return _without_padding(np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C"))
     if torch_tensors.oddity(torch, value) or value.is_nested:
         told, parts = torch_tensors.parts_of(torch, value)
@@ -245,7 +245,7 @@ def _place(slot: Slot, value: Any) -> Hashable:
 
 def _array(name: str, slot: Slot) -> npt.NDArray[Any]:
     try:
-        array = _as_numpy(slot.value())
+        array = as_numpy(slot.value())
         return array if slot.placed is None else slot.placed.of_array(array)
     except Exception as error:
         raise SourceError(f"array {quoted(name)} cannot be read: {type(error).__name__}: {error}") from error
@@ -262,7 +262,11 @@ def _torch_of(value: Any) -> Any:
     return torch if torch is not None and isinstance(value, torch.Tensor) else None
 
 
-def _as_numpy(value: Any) -> npt.NDArray[np.generic]:
+def as_numpy(value: Any) -> npt.NDArray[np.generic]:
+    """Return an array, or what offers itself as one, as an array of NumPy's; without a copy where that can be.
+
+    What is raised is whatever the object raises.
+    """
     import numpy as np
 
     torch = _torch_of(value)

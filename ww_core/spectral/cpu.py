@@ -48,10 +48,13 @@ class Cpu(Device):
         """Return the singular values by the Gram matrix, ascending."""
         exponents = exponents_of(piece, letter)
         gram = _gram(piece, exponents, letter)
-        # Any NaN or infinity in a column is in its square.
-        if not math.isfinite(np.einsum("bii->", gram).real):
+        largest = np.einsum("bii->bi", gram).real.max(axis=1)
+        # Any NaN or infinity in a column is in its square, and of numbers with a NaN that is the largest.
+        if not math.isfinite(largest.max()):
             raise NotFiniteError
-        return unscaled(np.sqrt(np.maximum(_eigenvalues(gram), 0.0)), exponents)
+        eigenvalues = _eigenvalues(gram, largest)
+        np.maximum(eigenvalues, 0.0, out=eigenvalues)
+        return unscaled(np.sqrt(eigenvalues, out=eigenvalues), exponents)
 
     def by_svd(self, piece: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the singular values by SVD, descending."""
@@ -100,16 +103,20 @@ def _product(block: npt.NDArray[Any], make: Make = np.empty) -> npt.NDArray[Any]
         return gram
 
 
-def _eigenvalues(gram: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _eigenvalues(gram: npt.NDArray[Any], largest: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Eigenvalues of symmetric or Hermitian matrices, (b, n), ascending; the matrices may be overwritten.
 
     Each is treated as if it were alone, so that no digit depends on what it is stacked with.
+
+    Args:
+        gram: The matrices.
+        largest: The largest number on the diagonal of each, shape (b,).
     """
     letter, size = gram.dtype.char, gram.shape[-1]
     routines = lapack(letter) if size >= ONE_STAGE_FROM[letter] else None
     if routines is None:
         return np.linalg.eigvalsh(gram).astype(np.float64, copy=False)
-    tame = _are_tame(gram)
+    tame = _are_tame(largest, letter)
     if not tame.all():
         found = np.empty(gram.shape[:2])
         found[tame], found[~tame] = _by_ours(routines, gram[tame]), np.linalg.eigvalsh(gram[~tame])
@@ -126,9 +133,8 @@ def _by_ours(routines: Lapack, gram: npt.NDArray[Any]) -> npt.NDArray[np.float64
     return found.astype(np.float64, copy=False)
 
 
-def _are_tame(gram: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which matrices need no scaling on the way to eigenvalues, shape (b,)."""
-    largest = np.einsum("bii->bi", gram).real.max(axis=1)
-    limit = 2.0**30 if gram.dtype.char in SINGLES else 2.0**250
+def _are_tame(largest: npt.NDArray[Any], letter: str) -> npt.NDArray[np.bool_]:
+    """Which matrices need no scaling on the way to eigenvalues, shape (b,), by the largest number on their diagonal."""
+    limit = 2.0**30 if letter in SINGLES else 2.0**250
     tame: npt.NDArray[np.bool_] = (largest > 1.0 / limit) & (largest < limit)
     return tame

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,20 +61,15 @@ class Lapack:
             LinAlgError: The eigenvalues of a tridiagonal did not converge.
         """
         count, n = matrices.shape[:2]
-        found, off_diagonal = np.empty((count, n), matrices.real.dtype), np.empty(n, matrices.real.dtype)
-        scales, work = np.empty(n, matrices.dtype), np.empty(n * PANEL, matrices.dtype)
-        size, room, info = _integer(n), _integer(work.size), _integer(0)
-        matrix, diagonal = _address(matrices), _address(found)
-        # C order is the transposed matrix to Fortran, and that has the same eigenvalues. The arguments are made once:
-        # for small matrices that takes as long as the work.
-        first = _arguments(b"L", size, matrix, size, diagonal, off_diagonal, scales, work, room, info)
-        second = _arguments(size, diagonal, off_diagonal, info)
+        found = np.empty((count, n), matrices.real.dtype)
+        own = _last.of(n, matrices.dtype.char)
+        matrix, diagonal, info = own.matrix, own.diagonal, own.info
         start, stride, values, step = matrices.ctypes.data, matrices.strides[0], found.ctypes.data, found.strides[0]
         for index in range(count):
             matrix.value, diagonal.value = start + index * stride, values + index * step
-            self.to_tridiagonal(*first)
+            self.to_tridiagonal(*own.first)
             _check(info)
-            self.to_eigenvalues(*second)
+            self.to_eigenvalues(*own.second)
             _check(info)
         return found
 
@@ -104,6 +100,46 @@ class Lapack:
     ) -> None:
         _call(self.to_eigenvalues, size, diagonal, off_diagonal, info)
         _check(info)
+
+
+class _OneStage:
+    """What the routines are called with for matrices of one size and type, and the room that they work in.
+
+    Attributes:
+        matrix: Address of the matrix.
+        diagonal: Address of the diagonal, which becomes the eigenvalues.
+        info: What a routine says of its end.
+        first: Arguments to come to a tridiagonal.
+        second: Arguments to come from there to eigenvalues.
+    """
+
+    def __init__(self, n: int, letter: str) -> None:
+        self._scales, self._work = np.empty(n, letter), np.empty(n * PANEL, letter)
+        self._off_diagonal = np.empty(n, self._scales.real.dtype)
+        self.matrix, self.diagonal, self.info = ctypes.c_void_p(), ctypes.c_void_p(), _integer(0)
+        size, room = _integer(n), _integer(self._work.size)
+        # C order is the transposed matrix to Fortran, and that has the same eigenvalues.
+        self.first = _arguments(
+            b"L", size, self.matrix, size, self.diagonal, self._off_diagonal, self._scales, self._work, room, self.info
+        )
+        self.second = _arguments(size, self.diagonal, self._off_diagonal, self.info)
+
+
+class _Last(threading.local):
+    """What each thread called with last: for small matrices, making it anew takes a tenth of the work."""
+
+    def __init__(self) -> None:
+        self._key = (0, "")
+        self._made: _OneStage | None = None
+
+    def of(self, n: int, letter: str) -> _OneStage:
+        """Return what is called with for matrices of this size and type."""
+        if self._made is None or self._key != (n, letter):
+            self._key, self._made = (n, letter), _OneStage(n, letter)
+        return self._made
+
+
+_last = _Last()
 
 
 @functools.cache

@@ -32,10 +32,8 @@ class Room(threading.local):
 
     def take(self, shape: tuple[int, ...], letter: str) -> npt.NDArray[Any]:
         """Return an array that is valid until this thread takes the next."""
-        dtype = np.dtype(letter)
-        nbytes = math.prod(shape) * dtype.itemsize
-        if nbytes > self._nbytes:
-            return np.empty(shape, dtype)
+        if math.prod(shape) * np.dtype(letter).itemsize > self._nbytes:
+            return np.empty(shape, letter)
         if self._kept is None:
             self._kept = np.empty(self._nbytes, np.uint8)
-        return self._kept[:nbytes].view(dtype).reshape(shape)
+        return np.ndarray(shape, letter, self._kept)

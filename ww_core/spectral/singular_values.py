@@ -179,7 +179,7 @@ def _repeated(values: npt.NDArray[np.float64], multiplicities: npt.NDArray[np.in
 
 def _route(letter: str, resolution: Resolution, device: Device) -> tuple[str, Decompose]:
     """What decomposes a piece, and its name as provenance."""
-    place = "" if device == CPU else f" on {device.label}"
+    place = "" if device is CPU or device == CPU else f" on {device.label}"
     if resolution == "full":
         return f"svd{place}", lambda piece, _: device.by_svd(piece)
     if letter in SINGLES:
@@ -194,7 +194,7 @@ def _by_gram_or_svd(
     values = device.by_gram(letter, piece)
     sides = piece.shape[1:]
     hidden = math.sqrt(max(sides) * EPS64)
-    for entry in np.flatnonzero(values[:, 0] <= hidden * values[:, -1]).tolist():
+    for entry in (values[:, 0] <= hidden * values[:, -1]).nonzero()[0].tolist():
         own = values[entry]
         if not 0.0 < _storage_floor(own, float(own[-1]), piece[entry].size, sides, roundings[entry]) < hidden * own[-1]:
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Row, bindparam, select
@@ -145,7 +144,7 @@ def _permutations(connection: Connection, usual: SpectrumKind) -> dict[str, Spec
     kinds = {}
     for row in connection.execute(_OF_PERMUTATIONS, {"key": f"ww:{usual.resolution}"}):
         kind = SpectrumKind.of(usual.resolution, json.loads(row.parameters))
-        if kind.randomized is not None and replace(kind, randomized=None) == usual:
+        if kind.randomized is not None and kind._replace(randomized=None) == usual:
             kinds[row.digest] = kind
     return kinds
 

@@ -52,7 +52,6 @@ class MatrixExtractor(Adjustable):
 
     def matrices(self, weight: npt.NDArray[Any], layer: ww.Layer) -> Iterator[ww.Matrix]:
         """Yield views of ``weight``."""
-        plan = self.plan(layer)
-        by_matrix = weight.reshape(plan.matrices, plan.rows, plan.cols)
-        for index in range(plan.matrices):
+        by_matrix = weight.reshape(-1, weight.shape[-2] // layer.blocks, weight.shape[-1])
+        for index in range(by_matrix.shape[0]):
             yield ww.Matrix(index, by_matrix[index : index + 1])
