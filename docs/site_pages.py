@@ -6,6 +6,7 @@ program, is not in the site, and its link becomes plain text.
 
 from __future__ import annotations
 
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -57,15 +58,16 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links and fences of the repository into those of the site."""
-    return LINK.sub(partial(_link, page=page, docs=Path(config.docs_dir), files=files), MARKS.sub(r"\1", markdown))
+    return LINK.sub(partial(_link, page=page, docs=config.docs_dir, files=files), MARKS.sub(r"\1", markdown))
 
 
-def _link(link: re.Match[str], page: Page, docs: Path, files: Files) -> str:
+def _link(link: re.Match[str], page: Page, docs: str, files: Files) -> str:
     target = Path(page.file.abs_src_path).parent.joinpath(link["path"]).resolve()
     if not target.exists():
         return link[0]  # mkdocs complains of it
-    for file in files:
-        if Path(file.abs_src_path or "") == target and file.inclusion.is_included():
-            # Seen from docs/, because no relative path leads from a page beside docs/ to one in it.
-            return f"[{link['text']}]({link['path'] if '..' in file.src_uri else '/' + file.src_uri}{link['anchor'] or ''})"
-    return link["text"]
+    file = files.get_file_from_path(os.path.relpath(target, docs))
+    if file is None or file.inclusion.is_excluded():
+        return link["text"]
+    # Seen from docs/, because no relative path leads from a page beside docs/ to one in it.
+    place = link["path"] if file.src_uri.startswith("../") else f"/{file.src_uri}"
+    return f"[{link['text']}]({place}{link['anchor'] or ''})"
