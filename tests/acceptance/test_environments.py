@@ -10,9 +10,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -20,70 +17,11 @@ import numpy as np
 import one_network as net
 import one_network_files as files
 import pytest
+from environments import Environment
 from safetensors.numpy import save_file
 from tensorflow_files import write_checkpoint
 
-ROOT = Path(__file__).parents[2]
-PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
-
 pytestmark = [pytest.mark.acceptance, pytest.mark.install]
-
-
-class Environment:
-    """An environment of its own, with ww and one extra or none."""
-
-    def __init__(self, folder, wheel, extra=""):
-        self.folder = folder
-        self._bin = folder / "env" / "bin"
-        subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True, timeout=300)
-        requirement = f"ww-core[{extra}] @ {wheel.as_uri()}" if extra else str(wheel)
-        self._checked("python", *PIP, "install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", requirement)
-
-    def run(self, program, *arguments, timeout=900):
-        """Run a program of it, in its folder."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WW_"))}
-        return subprocess.run(
-            [self._bin / program, *map(str, arguments)],
-            cwd=self.folder,
-            env=environ | {"WW_STORE": "store.sqlite"},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    def _checked(self, *arguments):
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return done.stdout
-
-    def ww(self, *arguments):
-        """Run ww, which must succeed, and return what it prints."""
-        return self._checked("ww", *arguments)
-
-    def python(self, code):
-        return self._checked("python", "-c", code)
-
-    def has(self, package):
-        return self.run("python", "-c", f"import {package}").returncode == 0
-
-    def works(self, model):
-        """Whether what needs no extra does what it should."""
-        assert "Usage" in self.ww("--help")
-        assert all(row["install"] == "" for row in json.loads(self.ww("loaders", "--json")))
-        assert all(row["install"] == "" for row in json.loads(self.ww("importers", "--json")))
-        assert not any(row["problems"] for row in json.loads(self.ww("plugins", "--json")))
-        assert json.loads(self.ww("analyze", model, "--json"))["failures"] == []
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """The wheel of this tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    make = [sys.executable, *PIP, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
-    subprocess.run(make, check=True, timeout=300)
-    (made,) = folder.glob("*.whl")
-    return made
 
 
 @pytest.fixture(scope="session")
