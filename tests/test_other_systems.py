@@ -34,7 +34,7 @@ def lacking(name, globals=None, *rest, **named):
 
 
 builtins.__import__ = lacking
-del os.sched_getaffinity, os.sysconf, os.fork, signal.pthread_sigmask
+del os.sched_getaffinity, os.fork, signal.pthread_sigmask
 '''
 IMPORT_ALL = """
 import importlib, pkgutil
@@ -84,9 +84,8 @@ def test_a_model_is_analysed_and_a_query_answered(elsewhere):
 
 
 def test_a_zoo_is_refused_in_one_sentence(elsewhere, tmp_path):
-    done = elsewhere(
-        "-m", "ww_core", "zoo", "train", "--data", "digits", "--count", "2", "--epochs", "1", "--out", "zoo"
-    )
+    asked = ["--data", "digits", "--count", "2", "--epochs", "1", "--out", "zoo"]
+    done = elsewhere("-m", "ww_core", "zoo", "train", *asked)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "error: the folder of a zoo is locked while it is written, and this system cannot lock a folder: "
