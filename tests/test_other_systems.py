@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ww_core as ww
@@ -84,7 +85,9 @@ def test_a_model_is_analysed_and_a_query_answered(elsewhere):
 
 
 def test_a_zoo_is_refused_in_one_sentence(elsewhere, tmp_path):
-    asked = ["--data", "digits", "--count", "2", "--epochs", "1", "--out", "zoo"]
+    images = {"x_train": np.zeros((80, 15, 15)), "y_train": np.arange(80) % 2}
+    np.savez(tmp_path / "own.npz", **images, x_test=images["x_train"], y_test=images["y_train"])
+    asked = ["--data", "own.npz", "--count", "2", "--epochs", "1", "--batch", "8", "--out", "zoo"]
     done = elsewhere("-m", "ww_core", "zoo", "train", *asked)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
