@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYTHONS = [found[1] for line in PROJECT["classifiers"] if (found := re.fullmatch(r".* :: (3\.\d+)", line))]
+
+
+def python_of(version):
+    """Find a Python that runs: on the path, or one of pyenv's, whose names on the path need not run."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    asked = "import sys; print(*sys.version_info[:2], sep='.')"
+    for program in [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"versions/{version}.*/bin/python"))]:
+        if program is not None:
+            done = subprocess.run([program, "-c", asked], capture_output=True, text=True, check=False)
+            if done.stdout.strip() == version:
+                return program
+    pytest.skip(f"Python {version} is not at hand")
+
+
+def oldest_versions(folder, extras=()):
+    """Write constraints to the oldest versions that the bounds of ww and some extras allow, and return the file."""
+    bounds = [
+        *PROJECT["dependencies"],
+        *(bound for extra in extras for bound in PROJECT["optional-dependencies"][extra]),
+    ]
+    file = folder / "oldest.txt"
+    file.write_text("\n".join(re.sub(r"\[.*\]", "", bound).replace(">=", "==") for bound in bounds))
+    return file
 
 
 class Environment:

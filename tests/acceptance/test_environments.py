@@ -17,7 +17,7 @@ import numpy as np
 import one_network as net
 import one_network_files as files
 import pytest
-from environments import Environment
+from environments import PYTHONS, Environment, oldest_versions, python_of
 from safetensors.numpy import save_file
 from tensorflow_files import write_checkpoint
 
@@ -157,6 +157,7 @@ def with_powerlaw(environment, models):
     return environment.run("ww", "analyze", models / "net.safetensors", "--metrics", "powerlaw_alpha")
 
 
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 EXTRAS = {
     "torch": with_torch,
     "pandas": with_pandas,
@@ -177,6 +178,19 @@ def test_an_extra_alone_does_what_it_promises(extra, tmp_path, wheel, torch_mode
     assert done.returncode == 0, done.stderr
 
 
+def test_small_extras_work_with_the_oldest_versions(tmp_path, wheel, models):
+    extras = [extra for extra in EXTRAS if extra != "torch"] + ["postgres"]
+    oldest = oldest_versions(tmp_path, extras)
+    environment = Environment(tmp_path, wheel, ",".join(extras), python=python_of(PYTHONS[0]), constraints=oldest)
+    environment.works(models / "net.safetensors")
+    for extra in EXTRAS.keys() & extras:
+        done = EXTRAS[extra](environment, models)
+        assert done.returncode == 0, f"{extra}: {done.stderr}"
+    done = environment.run("ww", "show", "--store", NOWHERE)
+    assert "Traceback" not in done.stderr
+    assert "pip install" not in done.stderr
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("extra", [extra for extra in EXTRAS if extra != "torch"])
 def test_without_an_extra_a_sentence_says_what_to_install(extra, core, torch_models):
@@ -184,9 +198,6 @@ def test_without_an_extra_a_sentence_says_what_to_install(extra, core, torch_mod
     assert done.returncode != 0
     assert f"pip install 'ww-core[{extra}]'" in done.stderr
     assert ("Traceback" in done.stderr) == (extra == "pandas")  # which is asked for in Python
-
-
-NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 
 
 def test_a_store_on_a_server_takes_the_extra_postgres(core, tmp_path, wheel, models):

@@ -6,18 +6,11 @@ A quarter of a minute for each Python, half a minute for the oldest versions, wh
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import tomllib
-from pathlib import Path
 
 import pytest
-from environments import ROOT, Environment
+from environments import PROJECT, PYTHONS, ROOT, Environment, oldest_versions, python_of
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PYTHONS = [found[1] for line in PROJECT["classifiers"] if (found := re.fullmatch(r".* :: (3\.\d+)", line))]
 DIGITS = ROOT / "examples/digits-cnn.safetensors"
 PART_OF_THE_TESTS = [
     "tests/cli/test_bad_input.py",
@@ -34,18 +27,6 @@ PART_OF_THE_TESTS = [
 """Where what ww uses of its dependencies is asked for: arrays, the command line, the store, plugins."""
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.install]
-
-
-def python_of(version):
-    """Find a Python that runs: on the path, or one of pyenv's, whose names on the path need not run."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    asked = "import sys; print(*sys.version_info[:2], sep='.')"
-    for program in [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"versions/{version}.*/bin/python"))]:
-        if program is not None:
-            done = subprocess.run([program, "-c", asked], capture_output=True, text=True, check=False)
-            if done.stdout.strip() == version:
-                return program
-    pytest.skip(f"Python {version} is not at hand")
 
 
 def main_commands_work(environment):
@@ -76,8 +57,7 @@ def test_every_bound_has_an_oldest_version():
 
 
 def test_the_wheel_works_with_the_oldest_versions(tmp_path, wheel):
-    oldest = tmp_path / "oldest.txt"
-    oldest.write_text("\n".join(requirement.replace(">=", "==") for requirement in PROJECT["dependencies"]))
+    oldest = oldest_versions(tmp_path)
     environment = Environment(tmp_path, wheel, python=python_of(PYTHONS[0]), constraints=oldest)
     main_commands_work(environment)
     environment.install("pytest", "hypothesis")
