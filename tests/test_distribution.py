@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ww_core.plugins.discovery import load_plugins
 from ww_core.plugins.entry_points import OWN_DISTRIBUTION
@@ -55,3 +56,19 @@ def test_every_extra_of_a_plugin_exists(kind):
 def test_nobody_is_told_to_install_another_distribution():
     files = [file for file in SOURCES + PAGES if OTHER_NAME.search(file.read_text(encoding="utf-8"))]
     assert [file.relative_to(ROOT).as_posix() for file in files] == []
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {name: citation[name] for name in ("version", "license")} == {
+        name: PROJECT[name] for name in ("version", "license")
+    }
+    assert [reference["year"] for reference in citation["references"]] == [2021, 2020]
+
+
+@pytest.mark.parametrize("form", ["bug", "format", "metric"])
+def test_a_form_for_issues_asks_for_version_and_plugins_and_for_no_weights(form):
+    fields = yaml.safe_load((ROOT / f".github/ISSUE_TEMPLATE/{form}.yml").read_text(encoding="utf-8"))["body"]
+    required = {field["id"]: field for field in fields if field.get("validations", {}).get("required")}
+    assert all(command in required["system"]["attributes"]["description"] for command in ("ww --version", "ww plugins"))
+    assert "without your weights" in required["reproduce"]["attributes"]["label"]

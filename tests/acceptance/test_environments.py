@@ -10,9 +10,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -20,70 +17,11 @@ import numpy as np
 import one_network as net
 import one_network_files as files
 import pytest
+from environments import PYTHONS, Environment, oldest_versions, python_of
 from safetensors.numpy import save_file
 from tensorflow_files import write_checkpoint
 
-ROOT = Path(__file__).parents[2]
-PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
-
 pytestmark = [pytest.mark.acceptance, pytest.mark.install]
-
-
-class Environment:
-    """An environment of its own, with ww and one extra or none."""
-
-    def __init__(self, folder, wheel, extra=""):
-        self.folder = folder
-        self._bin = folder / "env" / "bin"
-        subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True, timeout=300)
-        requirement = f"ww-core[{extra}] @ {wheel.as_uri()}" if extra else str(wheel)
-        self._checked("python", *PIP, "install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", requirement)
-
-    def run(self, program, *arguments, timeout=900):
-        """Run a program of it, in its folder."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WW_"))}
-        return subprocess.run(
-            [self._bin / program, *map(str, arguments)],
-            cwd=self.folder,
-            env=environ | {"WW_STORE": "store.sqlite"},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    def _checked(self, *arguments):
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return done.stdout
-
-    def ww(self, *arguments):
-        """Run ww, which must succeed, and return what it prints."""
-        return self._checked("ww", *arguments)
-
-    def python(self, code):
-        return self._checked("python", "-c", code)
-
-    def has(self, package):
-        return self.run("python", "-c", f"import {package}").returncode == 0
-
-    def works(self, model):
-        """Whether what needs no extra does what it should."""
-        assert "Usage" in self.ww("--help")
-        assert all(row["install"] == "" for row in json.loads(self.ww("loaders", "--json")))
-        assert all(row["install"] == "" for row in json.loads(self.ww("importers", "--json")))
-        assert not any(row["problems"] for row in json.loads(self.ww("plugins", "--json")))
-        assert json.loads(self.ww("analyze", model, "--json"))["failures"] == []
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """The wheel of this tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    make = [sys.executable, *PIP, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
-    subprocess.run(make, check=True, timeout=300)
-    (made,) = folder.glob("*.whl")
-    return made
 
 
 @pytest.fixture(scope="session")
@@ -219,6 +157,7 @@ def with_powerlaw(environment, models):
     return environment.run("ww", "analyze", models / "net.safetensors", "--metrics", "powerlaw_alpha")
 
 
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 EXTRAS = {
     "torch": with_torch,
     "pandas": with_pandas,
@@ -239,6 +178,19 @@ def test_an_extra_alone_does_what_it_promises(extra, tmp_path, wheel, torch_mode
     assert done.returncode == 0, done.stderr
 
 
+def test_small_extras_work_with_the_oldest_versions(tmp_path, wheel, models):
+    extras = [extra for extra in EXTRAS if extra != "torch"] + ["postgres"]
+    oldest = oldest_versions(tmp_path, extras)
+    environment = Environment(tmp_path, wheel, ",".join(extras), python=python_of(PYTHONS[0]), constraints=oldest)
+    environment.works(models / "net.safetensors")
+    for extra in EXTRAS.keys() & extras:
+        done = EXTRAS[extra](environment, models)
+        assert done.returncode == 0, f"{extra}: {done.stderr}"
+    done = environment.run("ww", "show", "--store", NOWHERE)
+    assert "Traceback" not in done.stderr
+    assert "pip install" not in done.stderr
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("extra", [extra for extra in EXTRAS if extra != "torch"])
 def test_without_an_extra_a_sentence_says_what_to_install(extra, core, torch_models):
@@ -246,9 +198,6 @@ def test_without_an_extra_a_sentence_says_what_to_install(extra, core, torch_mod
     assert done.returncode != 0
     assert f"pip install 'ww-core[{extra}]'" in done.stderr
     assert ("Traceback" in done.stderr) == (extra == "pandas")  # which is asked for in Python
-
-
-NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 
 
 def test_a_store_on_a_server_takes_the_extra_postgres(core, tmp_path, wheel, models):

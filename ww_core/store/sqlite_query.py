@@ -23,7 +23,9 @@ from typing import Any
 try:
     import resource
 except ImportError:  # not on this system
-    resource = None  # type: ignore[assignment]
+    HAS_LIMITS = False
+else:
+    HAS_LIMITS = True
 
 ANSWER_BYTES = 128 << 20
 """Most that the values of an answer may take in memory, and that one value may have."""
@@ -109,6 +111,8 @@ def _restrict(connection: sqlite3.Connection, denied: list[str]) -> None:
     connection.execute("PRAGMA cell_size_check = ON")  # pages of a damaged one
     connection.execute("PRAGMA query_only = ON")
     connection.execute(f"PRAGMA hard_heap_limit = {MEMORY_BYTES}")
+    if not HAS_LIMITS:  # files cannot be limited: SQLite then sorts within its limit of memory
+        connection.execute("PRAGMA temp_store = MEMORY")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ANSWER_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, QUERY_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -140,7 +144,7 @@ def main() -> None:
     clock = threading.Timer(seconds, os._exit, [TIMED_OUT])
     clock.daemon = True
     clock.start()
-    if resource is not None:
+    if HAS_LIMITS:
         resource.setrlimit(resource.RLIMIT_FSIZE, (TEMPORARY_BYTES, TEMPORARY_BYTES))
     outcome = outcome_of(location, query, rows, seconds)
     clock.cancel()

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_core.loading.files import FileSource
@@ -85,20 +85,33 @@ def are_equal(folder: Path, other: Path) -> bool:
     )
 
 
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the folder of all zoos of a store, which nobody else then holds, and sweep what a killed import left there.
-
-    The system lets go of it when a process ends, however it does. On Windows, which locks no folders, nothing is held.
+def folder_locks() -> Any:
+    """Return Python's door to locks of folders, the module ``fcntl``.
 
     Raises:
-        OutputError: It cannot be made or opened.
+        UsageError: The system has none.
     """
     try:
         import fcntl
     except ImportError:
-        yield
-        return
+        raise ww.UsageError(
+            "the folder of a zoo is locked while it is written, and this system cannot lock a folder: "
+            "train and import zoos on Linux"
+        ) from None
+    return fcntl
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder of all zoos of a store, which nobody else then holds, and sweep what a killed import left there.
+
+    The system lets go of it when a process ends, however it does.
+
+    Raises:
+        OutputError: It cannot be made or opened.
+        UsageError: The system has no locks of folders.
+    """
+    fcntl = folder_locks()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)

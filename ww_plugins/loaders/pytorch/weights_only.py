@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 try:
     import resource
 except ImportError:  # not on this system
-    resource = None  # type: ignore[assignment]
+    HAS_LIMITS = False
+else:
+    HAS_LIMITS = True
 
 _SAFE_SINCE = (2, 6)  # before, weights_only could be made to execute code: CVE-2025-32434
 _MOST_INSTRUCTIONS = 500_000  # of the pickles of a file: it takes PyTorch longer to follow them than to write them
@@ -52,6 +54,8 @@ def unavailable(file: ww.Source) -> str:
         return "reading it needs PyTorch: pip install 'ww-core[torch]'"
     if found < _SAFE_SINCE:
         return "reading it safely needs PyTorch 2.6 or newer: pip install --upgrade torch"
+    if not HAS_LIMITS:
+        return "reading it safely needs a limit of memory, and this system sets none for a process: read it on Linux"
     if file.path is None:
         return "PyTorch reads files of this machine only: download it first"
     if file.budget.taken("instructions") > _MOST_INSTRUCTIONS:
@@ -162,18 +166,16 @@ def _rounding(torch: Any, tensor: Any) -> ww.Rounding:
 
 
 def _limit_memory() -> None:
-    if resource is not None:  # else the limit of time remains
-        limits = {resource.RLIMIT_AS: _MEMORY, resource.RLIMIT_FSIZE: 2 * _MOST_BYTES, resource.RLIMIT_CORE: 0}
-        for limit, most in limits.items():
-            resource.setrlimit(limit, (most, most))
+    limits = {resource.RLIMIT_AS: _MEMORY, resource.RLIMIT_FSIZE: 2 * _MOST_BYTES, resource.RLIMIT_CORE: 0}
+    for limit, most in limits.items():
+        resource.setrlimit(limit, (most, most))
 
 
 def _limit_time(on_disk: int) -> None:
-    if resource is not None:
-        # From here on: what importing PyTorch takes is no fault of the file.
-        seconds = min(_OF_A_LARGE_FILE, _CPU_SECONDS + on_disk // _BYTES_A_SECOND)
-        most = math.ceil(time.process_time()) + seconds
-        resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    # From here on: what importing PyTorch takes is no fault of the file.
+    seconds = min(_OF_A_LARGE_FILE, _CPU_SECONDS + on_disk // _BYTES_A_SECOND)
+    most = math.ceil(time.process_time()) + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 
 
 class _LoadedTree(Tree):

@@ -16,6 +16,7 @@ from blake3 import blake3
 
 import ww_core as ww
 from ww_core.loading.json_text import parse_json
+from ww_plugins.zoos.places import folder_locks
 from ww_plugins.zoos.training.stack import RESULTS, TrainedStack
 from ww_plugins.zoos.writing import ABOUT
 
@@ -46,16 +47,13 @@ class Parts:
 
         Raises:
             OutputError: Another training is at work there, or the folder cannot be made.
+            UsageError: The system has no locks of folders.
         """
+        fcntl = folder_locks()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ww.OutputError(f"{self.folder} cannot be written: {error.strerror or error}") from error
-        try:
-            import fcntl
-        except ImportError:  # not on this system
-            yield
-            return
         with contextlib.ExitStack() as stack:
             try:
                 held = os.open(self.folder, os.O_RDONLY)
