@@ -166,3 +166,14 @@ def test_rows_are_sorted_and_those_without_a_value_come_last(values):
 def test_digits_stand_under_digits_where_some_have_marks():
     table = Table.of([{"x": Marked(8.0, "*")}, {"x": 12.5}, {"x": None}, {"x": Marked(1.25, "*+")}])
     assert list(table.lines()) == ["     x", "   8*", "12.5", "", "1.25*+"]
+
+
+def test_a_scope_without_any_of_the_chosen_columns_has_no_table(ww_here, weights):
+    save_file(weights, ww_here.folder / "net.safetensors")
+    done = ww_here("analyze", "net.safetensors", "--columns", "alpha,layer", "--sort", "-alpha")
+    assert [line.split() for line in done.stdout.splitlines()].count(["layer", "alpha"]) == 1
+    assert "weight_mean" not in done.stdout
+    of_layers = ww_here("show", "net", "--columns", "weight_mean").stdout
+    assert "weight_mean" in of_layers
+    assert "alpha_weighted" not in of_layers.partition("mean:")[0]
+    assert "conv" in ww_here("show", "net", "--columns", "kind,shape").stdout
