@@ -60,13 +60,17 @@ def estimators(answers: Answers, amount: Amount) -> str:
 
 
 def by_zoo(answers: Answers, amount: Amount, steps: Sequence[str], what: str) -> str:
-    """R2 and tau of what was compared on each zoo; deviations are over seeds."""
-    found: dict[str, list[object]] = {}
+    """R2 and tau of what was compared on each zoo."""
+    found: dict[str, dict[str, list[object]]] = {}
     for name in amount.data:
         for row in (row for step in steps for row in answers[f"{step}-{name}"].said):
-            found.setdefault(row[what], []).extend([with_deviation(row, "r2"), with_deviation(row, "kendall_tau")])
+            found.setdefault(row[what], {})[name] = [row["r2"], row["kendall_tau"]]
     heads = [what, *(f"{name} {measure}" for name in amount.data for measure in ("R2", "tau"))]
-    return table(heads, [[f"`{own}`", *cells] for own, cells in found.items()])
+    rows = (
+        [f"`{own}`", *(cell for name in amount.data for cell in cells.get(name, [None, None]))]
+        for own, cells in found.items()
+    )
+    return table(heads, rows)
 
 
 def transfer(answers: Answers, features: str, amount: Amount) -> str:
