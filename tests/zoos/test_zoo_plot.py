@@ -120,15 +120,16 @@ def test_wrong_names_are_one_sentence(run, tmp_path, arguments, said):
     assert not (tmp_path / "own.png").exists()
 
 
-def test_every_colour_is_in_the_legend_whatever_its_name(run, folder, tmp_path):
+def test_every_colour_is_in_the_legend_whatever_its_name(ww_here, folder, tmp_path):
     rows = metrics(NETWORKS)
     for number, row in enumerate(rows):
-        row["config.tag"] = ("_under", "$x", "a,b")[number // 3 % 3]
+        row["config.optimizer"] = ("_under", "$x", "a,b")[number // 3 % 3]
     write(folder, rows=rows)
-    done = run("--x", "test_loss", "--y", "test_accuracy", "--color", "tag", "-o", "own.svg")
-    assert (done.returncode, done.stderr) == (0, "")
-    picture = (tmp_path / "own.svg").read_text()
-    assert all(f"<!-- {name} -->" in picture for name in ("_under", "$x", "a,b"))
+    for command in (("plot", folder, "--x", "test_loss", "--y", "test_accuracy", "-o"), ("show", folder, "--plot")):
+        done = ww_here("zoo", *command, "own.svg")
+        assert (done.returncode, done.stderr) == (0, "")
+        picture = (tmp_path / "own.svg").read_text()
+        assert all(f"<!-- {name} -->" in picture for name in ("_under", "$x", "a,b"))
 
 
 @pytest.mark.parametrize("more", [(), ("--log",), ("--color", "size")])

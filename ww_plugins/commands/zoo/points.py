@@ -15,6 +15,7 @@ import ww_core as ww
 from ww_core.command import printable
 from ww_core.command.picture import save_plot
 from ww_plugins.commands.plot.esd import COLORS
+from ww_plugins.commands.plot.legends import legend_label, legend_of
 from ww_plugins.commands.zoo.picture import GROUPED_BY, LONGEST_NAME, draw_grid
 from ww_plugins.zoos.columns import named_columns
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 LONGEST_LABEL = 70
@@ -151,15 +151,12 @@ def _draw_in_colors(axes: Axes, points: Points, shown: npt.NDArray[np.bool_]) ->
         bar.set_label(_label(points.color_name), parse_math=False)
         return
     kinds = sorted(set(points.colors[shown].tolist()))
-    handles: list[Artist] = []
     for number, kind in enumerate(kinds):
         own = shown & (points.colors == kind)
-        handles.append(axes.scatter(points.x[own], points.y[own], color=COLORS[number], **look))
+        label = legend_label(_label(kind or "(none)"))
+        axes.scatter(points.x[own], points.y[own], color=COLORS[number], label=label, **look)
     if len(kinds) > 1:
-        # By hand: of what is labelled, matplotlib leaves out names that begin with an underscore.
-        names = [_label(kind or "(none)") for kind in kinds]
-        for text in axes.legend(handles, names, fontsize=8, frameon=False, markerscale=2).get_texts():
-            text.set_parse_math(False)  # a name is no formula, whatever dollars it has
+        legend_of(axes, fontsize=8, frameon=False, markerscale=2)
 
 
 def _label(name: str) -> str:
