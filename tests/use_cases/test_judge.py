@@ -270,6 +270,20 @@ def test_a_registry_that_nobody_uses_any_more_is_freed():
     assert gone() is None
 
 
+def test_threads_that_begin_at_once_load_plugins_once():
+    script = """
+import concurrent.futures, numpy, ww_core
+from ww_core.use_cases import judge
+loaded, load = [], judge.load_plugins
+judge.load_plugins = lambda: loaded.append(load()) or loaded[-1]
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    told = set(pool.map(lambda _: ww_core.judge(numpy.eye(4)[:3])["hard_rank"], range(8)))
+print(len(loaded), told)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 {3.0}\n"
+
+
 def test_more_shapes_than_are_remembered_are_judged():
     shapes = [(rows, cols) for rows in range(2, 15) for cols in range(2, 15)]
     first, again = ([ww.judge(np.ones(shape))["hard_rank"] for shape in shapes] for _ in range(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -119,9 +120,18 @@ class _Plan:
         return [dict.fromkeys(self.types, self.work) for _ in range(len(weights))]
 
 
-@functools.cache
 def _installed() -> Registry:
+    with _LOADING:
+        return _loaded()
+
+
+@functools.cache
+def _loaded() -> Registry:
     return load_plugins()
+
+
+_LOADING = threading.RLock()
+"""Held while plugins are loaded: of threads that judge for the first time at once, one loads them."""
 
 
 def _contiguous(array: object) -> npt.NDArray[Any]:
