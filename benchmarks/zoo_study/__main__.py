@@ -32,6 +32,9 @@ def main() -> int:
     except StepError as error:
         sys.stderr.write(f"error: {error}\n")
         return 3
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: the same command goes on from there\n")
+        return 130
     (options.out / "study.md").write_text(page(answers, amount))
     print(f"{options.out / 'study.md'}: {sum(own.seconds for own in answers.values()) / 60:.1f} minutes of CPU time")
     if options.small:

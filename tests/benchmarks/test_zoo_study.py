@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.zoo_study import __main__ as study_program
 from benchmarks.zoo_study.goals import goals_of
 from benchmarks.zoo_study.running import Answer, StepError, answers_of
 from benchmarks.zoo_study.steps import FULL, SMALL, Step, steps_of
@@ -125,3 +126,13 @@ def test_the_goals_are_told_from_what_came_out(changed, fails):
     assert len(failed) == len(fails)
     for claim, what in zip(failed, fails, strict=True):
         assert what in claim
+
+
+def test_an_interrupted_study_says_how_it_goes_on(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["zoo_study", "--out", str(tmp_path)])
+    monkeypatch.setattr(study_program, "answers_of", interrupted)
+    assert study_program.main() == 130
+    assert capsys.readouterr().err == "interrupted: the same command goes on from there\n"

@@ -328,3 +328,10 @@ def test_series(stored):
         done = stored("series", *arguments)
         assert (done.returncode, sentence in done.stderr) == (code, True), done.stderr
     assert ok(stored("series", "list", "--csv")).splitlines()[1:] == ["others,net,,False"]
+
+
+def test_an_interval_from_0_on_has_both_ends_in_the_table(stored):
+    interval = ("--low", "0", "--high", "0.5", "--direction", "higher", "--source", "paper")
+    ok(stored("scores", "add", "net@1", "chance", "0.1", *interval))
+    table = ok(stored("scores", "list", "--name", "chance"))
+    assert table.splitlines()[0].split()[-2:] == ["low", "high"]

@@ -229,6 +229,10 @@ def test_statistics_of_the_last_layer_serve_networks_of_other_layers(run, zoo, t
     assert unknown.returncode == USAGE
     assert "unknown layer 'aa': did you mean a?" in unknown.stderr
     assert "add --other-layers" in run(*ask, "--last-layer", "a").stderr
+    safetensors.numpy.save_file({"a.weight": np.zeros((0, 20), np.float32)}, tmp_path / "t.safetensors")
+    empty = run(*ask, "--other-layers")
+    assert empty.returncode == 3
+    assert "'a.weight' holds no number, as its shape is 0x20: no feature can be made of it" in empty.stderr
 
 
 def test_features_that_no_file_has_are_said_at_once(run, zoo):

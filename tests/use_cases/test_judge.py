@@ -1,7 +1,9 @@
 """One call for one matrix: what `judge` says is what `analyze` says, and every value that is missing has its reason."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import ml_dtypes
 import numpy as np
@@ -115,6 +117,16 @@ def test_the_array_stays_as_it_is():
     assert (matrix == before).all()
 
 
+def test_masks_that_hide_nothing_are_no_masks():
+    matrix = drawn(6, 5)
+    assert by_judge(np.ma.masked_array(matrix, mask=np.zeros_like(matrix, bool))) == by_judge(matrix)
+
+
+def test_masked_weights_are_refused_by_an_analysis_too():
+    with pytest.raises(ww.SourceError, match=r"array 'a\.weight' cannot be read: .*some of its elements are masked"):
+        ww.analyze({"a.weight": np.ma.masked_greater(np.eye(3), 0.5)})
+
+
 def test_what_offers_itself_as_an_array_is_one():
     class Tensor:
         def __array__(self, dtype=None, copy=None):
@@ -182,6 +194,8 @@ def test_what_an_extractor_makes_nothing_of_is_not_applicable():
         (np.zeros((2, 2), int), {}, "an array of dtype int64 is not judged: give it as float16"),
         (np.zeros((2, 2), complex), {}, "an array of dtype complex128 is not judged"),
         (None, {}, "an array of dtype object is not judged"),
+        ("model.pt", {}, "holds no numbers: judge takes one array, and analyze takes files and models"),
+        (np.ma.masked_greater(np.eye(3), 0.5), {}, "some of its elements are masked"),
         ([[1.0], [2.0, 3.0]], {}, "an object of type list is no array"),
         (np.eye(3), {"kind": "conv2d"}, "an array of shape (3, 3) is no conv2d, which has 4 axes"),
         (np.eye(3), {"kind": "conv"}, "unknown kind 'conv': did you mean conv3d, conv2d, conv1d?"),
@@ -245,6 +259,35 @@ def test_metrics_of_plugins_are_judged_and_an_exception_costs_its_own_column_onl
     together = ww.judge(np.stack(arrays), registry=registry)
     assert together["above"].tolist() == [own["above"] for own in told]
     assert together.states.keys() == {"broken", "needs_broken"}
+
+
+def test_a_registry_that_nobody_uses_any_more_is_freed():
+    registry = ww.load_plugins(objects=[Plugin()])
+    ww.judge(drawn(4, 3), registry=registry, metrics=["above"])
+    gone = weakref.ref(registry)
+    del registry
+    gc.collect()
+    assert gone() is None
+
+
+def test_threads_that_begin_at_once_load_plugins_once():
+    script = """
+import concurrent.futures, numpy, ww_core
+from ww_core.use_cases import judge
+loaded, load = [], judge.load_plugins
+judge.load_plugins = lambda: loaded.append(load()) or loaded[-1]
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    told = set(pool.map(lambda _: ww_core.judge(numpy.eye(4)[:3])["hard_rank"], range(8)))
+print(len(loaded), told)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 {3.0}\n"
+
+
+def test_more_shapes_than_are_remembered_are_judged():
+    shapes = [(rows, cols) for rows in range(2, 15) for cols in range(2, 15)]
+    first, again = ([ww.judge(np.ones(shape))["hard_rank"] for shape in shapes] for _ in range(2))
+    assert first == again == [1.0] * len(shapes)
 
 
 def test_no_store_is_loaded_for_it():

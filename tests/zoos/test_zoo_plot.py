@@ -99,6 +99,8 @@ def test_what_is_left_out_is_said(run):
         (("--x", "test_acuracy", "--y", "test_loss"), "did you mean test_accuracy"),
         (("--x", "activation", "--y", "test_loss"), "activation of zoo zoo has texts"),
         (("--x", "layer9.bias.q0", "--y", "test_loss"), "unknown feature, result or hyperparameter"),
+        (("--x", "test_loss-activation", "--y", "test_loss"), "activation of zoo zoo has texts"),
+        (("--x", "test_loss", "--y", "test_loss", "--color", "optimzer"), "did you mean optimizer"),
         (("--x", "-", "--y", "test_loss"), "unknown feature, result or hyperparameter"),
         (("--x", "", "--y", "test_loss"), "--x"),
         (("--x", "test_loss", "--y", "test_loss", "--color", "colour"), "unknown feature, result or hyperparameter"),
@@ -116,6 +118,31 @@ def test_wrong_names_are_one_sentence(run, tmp_path, arguments, said):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "own.png").exists()
+
+
+def test_every_colour_is_in_the_legend_whatever_its_name(ww_here, folder, tmp_path):
+    rows = metrics(NETWORKS)
+    for number, row in enumerate(rows):
+        row["config.optimizer"] = ("_under", "$x", "a,b")[number // 3 % 3]
+    write(folder, rows=rows)
+    for command in (("plot", folder, "--x", "test_loss", "--y", "test_accuracy", "-o"), ("show", folder, "--plot")):
+        done = ww_here("zoo", *command, "own.svg")
+        assert (done.returncode, done.stderr) == (0, "")
+        picture = (tmp_path / "own.svg").read_text()
+        assert all(f"<!-- {name} -->" in picture for name in ("_under", "$x", "a,b"))
+
+
+@pytest.mark.parametrize("more", [(), ("--log",), ("--color", "size")])
+def test_numbers_too_large_for_an_axis_are_left_out(run, folder, more):
+    rows = metrics(NETWORKS)
+    for number, row in enumerate(rows):
+        row["config.size"] = ("1e308", "-1e308", "1e-308", "2")[number % 4]
+    write(folder, rows=rows)
+    done = run("--x", "size", "--y", "test_accuracy", "-o", "own.png", *more)
+    assert done.returncode == 0, done.stderr
+    assert "note: " in done.stderr
+    assert "beyond 1e+200" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_picture_of_no_known_form_is_refused_at_once(run):

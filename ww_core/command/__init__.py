@@ -168,11 +168,11 @@ class Output:
         Args:
             rows: One mapping per row, by header.
             optional: Headers that a terminal too narrow may leave out, the first one first; it is told what was.
-            if_any: Headers that are left out where every row has nothing there, or 0.
+            if_any: Headers that are left out where every row has nothing there, or the whole number 0.
         """
         if not rows:
             return
-        table = Table.of(rows, [header for header in if_any if not any(row.get(header) for row in rows)])
+        table = Table.of(rows, [header for header in if_any if not any(_is_there(row.get(header)) for row in rows)])
         room = terminal_width()
         if room is None:
             for line in table.lines():
@@ -182,6 +182,10 @@ class Output:
         table.without(left_out).print_fitted(room)
         if left_out:
             self.line(f"(no room for {', '.join(left_out)}: see a wider terminal, --csv or --json)")
+
+
+def _is_there(value: object) -> bool:
+    return isinstance(value, float) or bool(value)
 
 
 def terminal_width() -> int | None:

@@ -280,4 +280,7 @@ def as_numpy(value: Any) -> npt.NDArray[np.generic]:
         return np.asarray(value.numpy())
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         return np.from_dlpack(value)
+    masks = sys.modules.get("numpy.ma")  # where nobody imported it, there is no such array
+    if masks is not None and isinstance(value, masks.MaskedArray) and masks.is_masked(value):
+        raise ValueError("some of its elements are masked, and each weight counts: fill them")
     return np.asarray(value)

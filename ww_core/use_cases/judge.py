@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -40,7 +42,7 @@ BY_AXES: Mapping[int, LayerKind] = {
 """What an array is taken for where nobody says it: three axes are a stack of matrices, never a kernel."""
 
 REMEMBERED = 128
-"""Plans that are remembered: of one shape, dtype and request each."""
+"""Plans that are remembered for a registry: of one shape, dtype and request each."""
 
 
 def judge(
@@ -79,7 +81,7 @@ def judge(
     weights = _contiguous(array)
     one = _kind_of_one(weights, kind)
     is_stack = weights.ndim > AXES[one]
-    plan = _planned(
+    plan = _remembered(
         _installed() if registry is None else registry,
         str(profile),
         () if metrics is None else texts_of(metrics, "metrics"),
@@ -118,9 +120,18 @@ class _Plan:
         return [dict.fromkeys(self.types, self.work) for _ in range(len(weights))]
 
 
-@functools.cache
 def _installed() -> Registry:
+    with _LOADING:
+        return _loaded()
+
+
+@functools.cache
+def _loaded() -> Registry:
     return load_plugins()
+
+
+_LOADING = threading.RLock()
+"""Held while plugins are loaded: of threads that judge for the first time at once, one loads them."""
 
 
 def _contiguous(array: object) -> npt.NDArray[Any]:
@@ -148,6 +159,11 @@ def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """
     if dtype.name in ITEM_SIZES:
         return dtype.newbyteorder("<")
+    if dtype.kind not in "biufcV":
+        raise SourceError(
+            f"an array of dtype {dtype.name} is not judged, because it holds no numbers: judge takes one array, and "
+            "analyze takes files and models"
+        )
     raise SourceError(
         f"an array of dtype {dtype.name} is not judged: give it as {', '.join(ITEM_SIZES)}, the one in which the "
         "weights are stored, because their rounding counts"
@@ -176,7 +192,22 @@ def _kind_of_one(weights: npt.NDArray[Any], kind: str | None) -> LayerKind:
     return one
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
+_PLANS: WeakKeyDictionary[Registry, dict[Hashable, _Plan]] = WeakKeyDictionary()
+"""By registry, so that one that nobody uses any more is freed with its plans."""
+
+
+def _remembered(registry: Registry, *rest: Any) -> _Plan:
+    """Return what `_planned` does, and make it once."""
+    plans = _PLANS.setdefault(registry, {})
+    plan = plans.get(rest)
+    if plan is None:
+        plan = _planned(registry, *rest)
+        if len(plans) >= REMEMBERED:
+            plans.clear()
+        plans[rest] = plan
+    return plan
+
+
 def _planned(
     registry: Registry,
     profile: str,

@@ -83,7 +83,7 @@ def any_network_of(
 
     Raises:
         UsageError: The network has no layer, or none of the name, or more than `MOST_PARAMETERS` parameters.
-        SourceError: It cannot be read, no loader recognises it, or a weight of it is no finite number.
+        SourceError: It cannot be read, no loader recognises it, a tensor of it is empty, or a weight no finite number.
     """
     with ww.open_checkpoint(source, loader=loader, layout=layout, registry=registry) as checkpoint:
         named = _name(source)
@@ -91,6 +91,11 @@ def any_network_of(
         specs: list[ww.TensorSpec] = []
         for layer in _ending_with(checkpoint.layers, last):
             for role, spec in _roles(layer).items():
+                if spec.size == 0:
+                    raise ww.SourceError(
+                        f"{named}: {quoted(spec.name)} holds no number, as its shape {_shape(spec.shape)}: no feature "
+                        "can be made of it"
+                    )
                 start = tensors[-1].stop if tensors else 0
                 name = f"{layer.name}/{role}"
                 role_of: Any = role

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import ww_core as ww
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -51,7 +51,7 @@ def named_columns(
     if all(_found(text, known) is not None for text in texts):
         return zoo, [_column(text, known, zoo) for text in texts]
     for text in texts:
-        _refuse_texts(text, zoo)
+        _refuse_texts([text.strip()], zoo)
     made = ww.zoo_features(zoo, features, store=store, profile=profile, registry=registry)
     known = {**dict(zip(made.names, made.values.T, strict=True)), **_own_columns(made.zoo)}
     return made.zoo, [_column(text, known, made.zoo) for text in texts]
@@ -65,8 +65,10 @@ def _own_columns(zoo: ww.Zoo) -> Columns:
 def _column(text: str, known: Columns, zoo: ww.Zoo) -> npt.NDArray[np.float64]:
     names = _found(text, known)
     if names is None:
-        _refuse_texts(text, zoo)
-        raise ww.UnknownNameError(f"feature, result or hyperparameter of zoo {zoo.name}", text, known)
+        _refuse_texts([name for names in _readings(text) for name in names], zoo)
+        raise ww.UnknownNameError(
+            f"feature, result or hyperparameter of zoo {zoo.name}", text, {*known, *zoo.hyperparameters}
+        )
     first, *others = (known[name] for name in names)
     return first - others[0] if others else first
 
@@ -83,12 +85,13 @@ def _readings(text: str) -> Iterator[tuple[str, ...]]:
             yield text[:place].strip(), text[place + 1 :].strip()
 
 
-def _refuse_texts(text: str, zoo: ww.Zoo) -> None:
+def _refuse_texts(names: Iterable[str], zoo: ww.Zoo) -> None:
     """Raise if a name is that of a hyperparameter of texts.
 
     Raises:
         UsageError: It is.
     """
-    own = zoo.hyperparameters.get(text.strip())
-    if own is not None and own.dtype.kind != "f":
-        raise ww.UsageError(f"{text.strip()} of zoo {zoo.name} has texts, and an axis has numbers: tell it by colours")
+    for name in names:
+        own = zoo.hyperparameters.get(name)
+        if own is not None and own.dtype.kind != "f":
+            raise ww.UsageError(f"{name} of zoo {zoo.name} has texts, and an axis has numbers: tell it by colours")

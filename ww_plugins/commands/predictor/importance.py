@@ -104,7 +104,7 @@ def importance(
     else:
         answer.line(
             f"on {told.networks} networks of {found.name}: mse {told.mse:.4g}; importance is what it grows by, "
-            f"the mean of {repeats} permutations"
+            f"{f'the mean of {repeats} permutations' if repeats > 1 else 'by one permutation'}"
         )
         shown = (by.value, "count", "importance", "importance_std")
         answer.table([{name: row[name] for name in shown} for row in rows[:SHOWN]], optional=["count"])

@@ -13,6 +13,7 @@ import numpy as np
 from ww_core.command import printable
 from ww_core.command.picture import save_plot
 from ww_plugins.commands.plot.esd import COLORS
+from ww_plugins.commands.plot.legends import legend_label, legend_of
 from ww_plugins.commands.zoo.picture import draw_grid, groups_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def draw(predictor: Predictor, told: Evaluation, confidence: float, file: Path) 
     groups = groups_of(told.zoo)
     for number, (name, own) in enumerate(groups.items()):
         color = COLORS[number % len(COLORS)]
-        axes.scatter(told.targets[own], told.predictions[own], s=size, color=color, alpha=0.6, linewidths=0, label=name)
+        label = legend_label(name)
+        axes.scatter(
+            told.targets[own], told.predictions[own], s=size, color=color, alpha=0.6, linewidths=0, label=label
+        )
     ends = [
         float(min(told.targets.min(), told.predictions.min())),
         float(max(told.targets.max(), told.predictions.max())),
@@ -54,8 +58,7 @@ def draw(predictor: Predictor, told: Evaluation, confidence: float, file: Path) 
     axes.set_ylabel("predicted")
     draw_grid(axes)
     if len(groups) > 1:
-        for text in axes.legend(fontsize=8, frameon=False, loc="upper left", markerscale=2).get_texts():
-            text.set_parse_math(False)  # a name is no formula, whatever dollars it has
+        legend_of(axes, fontsize=8, frameon=False, loc="upper left", markerscale=2)
     agreement = told.agreement
     axes.set_title(
         f"{printable(predictor.zoo)[:30]} on {printable(told.zoo.name)[:30]}: {agreement.networks:,} networks\n"

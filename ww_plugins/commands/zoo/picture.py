@@ -13,6 +13,7 @@ import ww_core as ww
 from ww_core.command import printable
 from ww_core.command.picture import save_plot
 from ww_plugins.commands.plot.esd import COLORS
+from ww_plugins.commands.plot.legends import legend_label, legend_of
 from ww_plugins.zoos.description import chance_of
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def draw(zoo: ww.Zoo, file: Path) -> None:
     else:
         right.set_visible(False)
     if len(groups) > 1:
-        for text in left.legend(fontsize=8, frameon=False, loc="upper center").get_texts():
-            text.set_parse_math(False)  # a name is no formula, whatever dollars it has
+        legend_of(left, fontsize=8, frameon=False, loc="upper center")
     shown = printable(zoo.name)
     told = shown if len(shown) <= LONGEST_NAME else f"...{shown[3 - LONGEST_NAME :]}"
     figure.suptitle(f"{told}: {len(zoo):,} networks", fontsize=11, parse_math=False)
@@ -72,7 +72,7 @@ def _draw_histogram(
     top = max(1.0, float(np.nanmax(test)))
     bins = np.linspace(0.0, top, BINS + 1)
     stacked = [test[own & np.isfinite(test)] for own in groups.values()]
-    axes.hist(stacked, bins=list(bins), stacked=True, color=colors, label=list(groups))
+    axes.hist(stacked, bins=list(bins), stacked=True, color=colors, label=[legend_label(name) for name in groups])
     axes.set_xlim(0.0, top)
     axes.set_xlabel("test accuracy")
     axes.set_ylabel("networks")
@@ -89,8 +89,8 @@ def _draw_train_and_test(
     colors: list[str],
 ) -> None:
     size = float(np.clip(400.0 / np.sqrt(len(test)), 1.0, 14.0))
-    for (name, own), color in zip(groups.items(), colors, strict=True):
-        axes.scatter(train[own], test[own], s=size, color=color, alpha=0.5, linewidths=0, label=name)
+    for own, color in zip(groups.values(), colors, strict=True):
+        axes.scatter(train[own], test[own], s=size, color=color, alpha=0.5, linewidths=0)
     axes.plot([0, 1], [0, 1], color="#666666", linewidth=0.8, linestyle=":")
     axes.set_xlim(0, 1.01)
     axes.set_ylim(0, 1.01)

@@ -52,7 +52,7 @@ def plot(
     Networks without such numbers are left out; on logarithmic axes also those of which one is not above zero.
     """
     from ww_core.command.picture import check_plot
-    from ww_plugins.commands.zoo.points import drawn_points, points_of
+    from ww_plugins.commands.zoo.points import LARGEST, drawn_points, points_of
     from ww_plugins.zoos.finding import find_zoo
 
     check_plot(output, "--output")
@@ -66,5 +66,5 @@ def plot(
     what = "checkpoints" if epochs == "all" else "networks"
     Output().line(f"{drawn:,} {what} of {found.name} drawn in {output}")
     if drawn < len(found):
-        why = "a number is missing, or not above zero" if log else "a number is missing"
+        why = f"a number is missing{', not above zero,' if log else ''} or beyond {LARGEST:g}"
         say(f"note: {len(found) - drawn:,} left out: {why}")

@@ -15,6 +15,7 @@ import ww_core as ww
 from ww_core.command import printable
 from ww_core.command.picture import save_plot
 from ww_plugins.commands.plot.esd import COLORS
+from ww_plugins.commands.plot.legends import legend_label, legend_of
 from ww_plugins.commands.zoo.picture import GROUPED_BY, LONGEST_NAME, draw_grid
 from ww_plugins.zoos.columns import named_columns
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LONGEST_LABEL = 70
+
+LARGEST = 1e200
+"""Size of the numbers that matplotlib can still put on an axis; on a logarithmic one, of their inverses too."""
 
 MOST_SHAPES = 20_000
 """Points of a picture of shapes (.svg, .pdf); more are put into it as pixels."""
@@ -111,11 +115,11 @@ def drawn_points(points: Points, file: Path, *, log: bool) -> int:
     """
     from matplotlib.figure import Figure
 
-    shown = np.isfinite(points.x) & np.isfinite(points.y)
+    shown = (np.abs(points.x) < LARGEST) & (np.abs(points.y) < LARGEST)
     if points.colors.dtype.kind == "f":
-        shown &= np.isfinite(points.colors.astype(np.float64))
+        shown &= np.abs(points.colors.astype(np.float64)) < LARGEST
     if log:
-        shown &= (points.x > 0) & (points.y > 0)
+        shown &= (points.x > 1 / LARGEST) & (points.y > 1 / LARGEST)
     if not shown.any():
         above = " that are above zero" if log else ""
         raise ww.UsageError(f"zoo {points.zoo}: no network has numbers {points.x_name} and {points.y_name}{above}")
@@ -139,7 +143,7 @@ def _draw_in_colors(axes: Axes, points: Points, shown: npt.NDArray[np.bool_]) ->
         "s": float(np.clip(400.0 / np.sqrt(shown.sum()), 1.0, 14.0)),
         "alpha": 0.6,
         "linewidths": 0,
-        "rasterized": len(shown) > MOST_SHAPES,
+        "rasterized": bool(shown.sum() > MOST_SHAPES),
     }
     if points.colors.dtype.kind == "f":
         drawn = axes.scatter(points.x[shown], points.y[shown], c=points.colors[shown].astype(np.float64), **look)
@@ -149,11 +153,10 @@ def _draw_in_colors(axes: Axes, points: Points, shown: npt.NDArray[np.bool_]) ->
     kinds = sorted(set(points.colors[shown].tolist()))
     for number, kind in enumerate(kinds):
         own = shown & (points.colors == kind)
-        name = printable(kind or "(none)")
-        axes.scatter(points.x[own], points.y[own], color=COLORS[number], label=name, **look)
+        label = legend_label(_label(kind or "(none)"))
+        axes.scatter(points.x[own], points.y[own], color=COLORS[number], label=label, **look)
     if len(kinds) > 1:
-        for text in axes.legend(fontsize=8, frameon=False, markerscale=2).get_texts():
-            text.set_parse_math(False)  # a name is no formula, whatever dollars it has
+        legend_of(axes, fontsize=8, frameon=False, markerscale=2)
 
 
 def _label(name: str) -> str:
