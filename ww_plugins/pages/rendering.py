@@ -7,15 +7,12 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import ww_core as ww
 from ww_core.command import cell
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 LONGEST = 300
 """Characters of a text on a page; what is longer is cut, and it is said how long it was."""
@@ -41,15 +38,7 @@ def told(value: Any) -> Any:
 
 
 def environment() -> Environment:
-    """Return the environment of our templates: everything is escaped, and what is not defined is an error.
-
-    Raises:
-        MissingExtraError: Jinja is not installed.
-    """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise ww.MissingExtraError("jinja2 is not installed: pip install 'ww-core[web]'") from None
+    """Return the environment of our templates: everything is escaped, and what is not defined is an error."""
     return Environment(
         loader=PackageLoader("ww_plugins.pages"),
         autoescape=True,
