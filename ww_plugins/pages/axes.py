@@ -20,6 +20,10 @@ MARGIN = 0.04
 """Of the range, on both sides of the numbers of a linear axis."""
 
 
+NARROWEST = 1e-300
+"""A range that is not wider is that of one number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """One axis of a chart.
@@ -57,7 +61,7 @@ class Axis:
         low, high = float(known.min()), float(known.max())
         if scale == "log":
             return cls(*((low, high) if low < high else _around_one(low, scale)), start, end, scale)
-        if not low < high:
+        if not high / 2 - low / 2 > NARROWEST:
             return cls(*_around_one(low, scale), start, end, scale)
         largest = float(np.finfo(np.float64).max)
         room = margin * (high - low) if math.isfinite(high - low) else 0.0
@@ -88,7 +92,7 @@ def _around_one(value: float, scale: Scale) -> tuple[float, float]:
     """Return ends around a single number."""
     if scale == "log":
         return max(value / 2, 5e-324), min(value * 2, float(np.finfo(np.float64).max))
-    room = max(abs(value) / 10, 1e-300) if value else 1.0
+    room = max(abs(value) / 10, 10 * NARROWEST) if value else 1.0
     return (value - room, value + room) if math.isfinite(value + room - (value - room)) else (-abs(value), abs(value))
 
 

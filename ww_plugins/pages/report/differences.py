@@ -46,8 +46,13 @@ class DifferencePart:
     charts: Sequence[Markup]
 
 
-def difference_part(difference: ww.CheckpointDifference) -> DifferencePart:
-    """Return what a report says of a difference."""
+def difference_part(difference: ww.CheckpointDifference, layers: Sequence[str]) -> DifferencePart:
+    """Return what a report says of a difference.
+
+    Args:
+        difference: The difference, what changed most first.
+        layers: Names of the layers of the second model in order, which charts keep.
+    """
     title = f"{difference.first_name} → {difference.second_name}"
     counts = ", ".join(f"{count:,} {status}" for status, count in difference.counts.items() if count)
     return DifferencePart(
@@ -60,7 +65,7 @@ def difference_part(difference: ww.CheckpointDifference) -> DifferencePart:
             *(f"{label} is not comparable: {reason}" for label, reason in difference.not_comparable.items()),
             *difference.warnings,
         ],
-        charts=_charts(difference),
+        charts=_charts(difference, layers),
     )
 
 
@@ -137,9 +142,11 @@ def _tensors(difference: ww.CheckpointDifference, title: str) -> PageTable:
     return PageTable(f"{title}: other tensors that differ.", headers, rows)
 
 
-def _charts(difference: ww.CheckpointDifference) -> list[Markup]:
-    """Draw the first columns of numbers over the layers that both have, in their order."""
+def _charts(difference: ww.CheckpointDifference, layers: Sequence[str]) -> list[Markup]:
+    """Draw the first columns of numbers over the layers that both have, in the order of these layers."""
+    places = {name: place for place, name in enumerate(layers)}
     both = [own for own in difference.layers if own.difference.first_outcomes and own.difference.second_outcomes]
+    both.sort(key=lambda own: (places.get(own.name, len(places)), own.extractor, own.index or 0))
     names = [f"{own.name}[{own.index}]" if own.index else own.name for own in both]
     drawn = []
     for label in difference.headline:
