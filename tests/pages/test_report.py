@@ -127,7 +127,6 @@ def test_the_command_writes_the_page(digits, tmp_path, ww_here, seen):
     [
         (["other", "-o", "new.html"], 3, "other"),
         (["net@v9", "-o", "new.html"], 3, "v9"),
-        (["net", "-o", "nowhere/new.html"], 3, "nowhere"),
         (["net", "-o", "new.html", "--profile", "none"], 3, "none"),
         (["", "-o", "new.html"], 2, "empty"),
         (["net"], 2, "--output"),
