@@ -62,7 +62,14 @@ def test_a_spectrum_says_its_fit_in_words():
     chart = spectrum_chart("layer", PARETO, tail=tail, edge=2.0, permuted=PARETO[:50])
     svg, _ = drawing(chart)
     said = svg.find("desc").text
-    for words in ("500 eigenvalues", "alpha 3 ± 0.1", "xmin 1.5", "D 0.05", "200 eigenvalues in the tail", "random order"):
+    for words in (
+        "500 eigenvalues",
+        "alpha 3 ± 0.1",
+        "xmin 1.5",
+        "D 0.05",
+        "200 eigenvalues in the tail",
+        "random order",
+    ):
         assert words in said
     assert {own.get("class") for own in svg.iter("path")} >= {"bars", "line fit", "rule xmin", "rule edge"}
 

@@ -40,9 +40,11 @@ document.querySelectorAll("a, td, th, summary, figure").forEach((own) => {
 });
 document.querySelector(".open-all").click();
 answer.open = document.querySelectorAll("[data-opens] details[open]").length;
-answer.drawn = Array.from(document.querySelectorAll("[data-opens] svg.chart"), (own) => own.getBoundingClientRect().width > 100);
+const charts = document.querySelectorAll("[data-opens] svg.chart");
+answer.drawn = Array.from(charts, (own) => own.getBoundingClientRect().width > 100);
 answer.wide = document.documentElement.scrollWidth <= window.innerWidth;
-answer.names = Array.from(document.querySelectorAll("button, input"), (own) => own.labels?.[0]?.textContent || own.textContent);
+const named = (own) => own.labels?.[0]?.textContent || own.textContent;
+answer.names = Array.from(document.querySelectorAll("button, input"), named);
 answer.hacked += String(window.hacked);
 const told = document.createElement("pre");
 told.id = "answer";

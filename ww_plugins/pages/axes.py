@@ -43,9 +43,7 @@ class Axis:
     scale: Scale = "linear"
 
     @classmethod
-    def around(
-        cls, values: npt.NDArray[np.float64], start: float, end: float, scale: Scale = "linear", *, margin: float = MARGIN
-    ) -> Axis:
+    def around(cls, values: npt.NDArray[np.float64], start: float, end: float, scale: Scale = "linear") -> Axis:
         """Return an axis that holds the finite ones of some numbers, on a logarithmic axis the positive ones.
 
         Args:
@@ -53,7 +51,6 @@ class Axis:
             start: Place of its start on the paper.
             end: Place of its end.
             scale: ``linear`` or ``log``.
-            margin: Of the range, on both sides.
         """
         known = values[np.isfinite(values) & ((values > 0) | (scale == "linear"))]
         if not known.size:
@@ -64,7 +61,7 @@ class Axis:
         if not high / 2 - low / 2 > NARROWEST:
             return cls(*_around_one(low, scale), start, end, scale)
         largest = float(np.finfo(np.float64).max)
-        room = margin * (high - low) if math.isfinite(high - low) else 0.0
+        room = MARGIN * (high - low) if math.isfinite(high - low) else 0.0
         return cls(max(low - room, -largest), min(high + room, largest), start, end, scale)
 
     def places(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

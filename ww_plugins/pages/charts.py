@@ -5,6 +5,7 @@ Every text goes escaped and shortened, and no script is needed to see a chart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -165,8 +166,7 @@ def trend_chart(
             parts.append(_line(horizontal.places(ends), vertical.places(heights), "line fit"))
             said.append(f"dashed line: {shown(labels[1])} = {line[0]:.4g} {line[1]:+.4g} · {shown(labels[0])}")
     told = [
-        f"{_name(name)}: {own:.4g}, {other:.4g}"
-        for name, own, other in zip(names, x.tolist(), y.tolist(), strict=True)
+        f"{_name(name)}: {own:.4g}, {other:.4g}" for name, own, other in zip(names, x.tolist(), y.tolist(), strict=True)
     ]
     parts.append(_points(horizontal.places(x), vertical.places(y), told, 0))
     return _figure(title, _sentence(said), parts)
@@ -251,7 +251,7 @@ def _line(x: Numbers, y: Numbers, name: str) -> Markup:
     """Draw a line through points; it has a gap where there is no value."""
     steps, is_drawn = [], False
     for across, down in zip(x.tolist(), y.tolist(), strict=True):
-        if across == across and down == down:  # noqa: PLR0124 - none is NaN
+        if math.isfinite(across) and math.isfinite(down):
             steps.append(f"{'L' if is_drawn else 'M'}{across:.1f} {down:.1f}")
             is_drawn = True
         else:
@@ -261,8 +261,8 @@ def _line(x: Numbers, y: Numbers, name: str) -> Markup:
 
 def _points(x: Numbers, y: Numbers, told: Sequence[str], colour: int) -> Markup:
     """Draw points, each with its name where they are few; of many all are one line of dots."""
-    there = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    if there.size > MOST_NAMED:
+    there = np.flatnonzero(np.isfinite(x) & np.isfinite(y)).tolist()
+    if len(there) > MOST_NAMED:
         dots = "".join(f"M{x[at]:.1f} {y[at]:.1f}h0" for at in there)
         return Markup('<path class="dots line{}" d="{}"/>').format(colour, dots)
     return Markup("").join(
@@ -303,9 +303,9 @@ def _figure(title: str, sentence: str, parts: Sequence[Markup], lines: Sequence[
 
 
 def _legend(lines: Sequence[str]) -> Markup:
-    sign = '<svg class="sign" viewBox="0 0 28 8" aria-hidden="true"><path class="line line{}" d="M0 4H28"/></svg>'
-    items = [
-        Markup(f"<li>{sign} <bdi>{{}}</bdi></li>").format(number % COLOURS, _name(line))
-        for number, line in enumerate(lines)
-    ]
+    item = Markup(
+        '<li><svg class="sign" viewBox="0 0 28 8" aria-hidden="true"><path class="line line{}" d="M0 4H28"/></svg> '
+        "<bdi>{}</bdi></li>"
+    )
+    items = [item.format(number % COLOURS, _name(line)) for number, line in enumerate(lines)]
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))

@@ -115,14 +115,15 @@ def _layers(difference: ww.CheckpointDifference, title: str) -> PageTable:
 def _both(difference: Difference, label: str) -> Cell:
     """Return a cell that says what a column was and what it is; it is sorted by the change."""
     sides = [
-        outcome_cell(own[label]).shown if label in own else "–"
+        outcome_cell(own[label]).shown if label in own else "-"
         for own in (difference.first_outcomes, difference.second_outcomes)
     ]
     changed = _changed(difference, label)
     if sides[0] == sides[1]:
         return Cell(changed.value, changed.note, text=sides[0])
-    text = f"{sides[0] or '–'} → {sides[1] or '–'}"
-    return Cell(changed.value, changed.note, verdict=changed.verdict, text=f"{text} ({changed.text})" if changed.text else text)
+    way = f"{sides[0] or '-'} → {sides[1] or '-'}"
+    text = f"{way} ({changed.text})" if changed.text else way
+    return Cell(changed.value, changed.note, verdict=changed.verdict, text=text)
 
 
 def _changed(difference: Difference, label: str) -> Cell:
@@ -164,4 +165,3 @@ def _charts(difference: ww.CheckpointDifference, layers: Sequence[str]) -> list[
         if len(values) == len(sides):
             drawn.append(depth_chart(f"{label} of both", names, values, unit=column.unit or label))
     return drawn[:CHARTS]
-

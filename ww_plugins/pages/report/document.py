@@ -47,7 +47,7 @@ def report_html(
 
         with ww.open_store(store_location(None) if store is None else store, mode="read") as opened:
             return report_html(models, store=opened, history=history, profile=profile, registry=registry)
-    reports = {}
+    reports: dict[tuple[str, str, str], tuple[str, ww.AnalysisReport]] = {}
     for named in models:
         report = store.report(named, profile)
         reports.setdefault((report.digest, report.model, report.version), (named, report))
