@@ -157,6 +157,11 @@ def with_powerlaw(environment, models):
     return environment.run("ww", "analyze", models / "net.safetensors", "--metrics", "powerlaw_alpha")
 
 
+def with_web(environment, models):
+    stored(environment, models)
+    return environment.run("ww", "report", "net", "-o", "net.html")
+
+
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 EXTRAS = {
     "torch": with_torch,
@@ -166,6 +171,7 @@ EXTRAS = {
     "remote": with_remote,
     "dask": with_dask,
     "powerlaw": with_powerlaw,
+    "web": with_web,
 }
 
 

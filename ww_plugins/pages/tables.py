@@ -1,0 +1,93 @@
+"""Tables as pages show them: what each cell says, what it is sorted by, and what lies behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from markupsafe import Markup
+
+from ww_plugins.pages.rendering import told
+
+LONG = 44
+"""Characters of a cell from which on it may break anywhere; what is shorter stays whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The head of a column.
+
+    Attributes:
+        name: What it is called.
+        note: What it is, in a sentence; empty for nothing to say.
+        is_number: Whether its cells are numbers, which stand on the right.
+        is_extra: Whether it is left out on paper, which has no room for every column.
+    """
+
+    name: str
+    note: str = ""
+    is_number: bool = False
+    is_extra: bool = False
+
+    @property
+    def classes(self) -> str:
+        """What the style sheet is to know of it."""
+        return " ".join(filter(None, ("n" if self.is_number else "", "extra" if self.is_extra else "")))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell.
+
+    Attributes:
+        value: A number, a text, yes or no, or None.
+        note: What is to be known of it, as why there is no value; empty for nothing.
+        signs: Marks beside it that tell how far it can be trusted, as ``*``.
+        verdict: ``worse``, ``better``, or empty.
+        href: Where it leads, quoted by whoever made it; empty for nowhere.
+        text: What is shown in its place; empty for the value itself.
+    """
+
+    value: Any
+    note: str = ""
+    signs: str = ""
+    verdict: str = ""
+    href: Markup | str = ""
+    text: str = ""
+
+    @cached_property
+    def shown(self) -> str:
+        """What stands in it."""
+        return f"{told(self.text or self.value)}{self.signs}"
+
+    def classes(self, header: Header) -> str:
+        """Return what the style sheet is to know of it under a header."""
+        is_long = len(self.shown) > LONG
+        return " ".join(filter(None, (header.classes, "long" if is_long else "", self.verdict)))
+
+    @property
+    def number(self) -> str:
+        """What it is sorted by, exactly; empty for its text."""
+        is_number = isinstance(self.value, (int, float)) and not isinstance(self.value, bool)
+        return repr(self.value) if is_number else ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageTable:
+    """A table that sorts and filters where scripts run, and is whole where they do not.
+
+    Attributes:
+        caption: What it shows.
+        headers: Its columns; the first one names the row.
+        rows: Its cells, row by row.
+    """
+
+    caption: str
+    headers: Sequence[Header]
+    rows: Sequence[Sequence[Cell]]
+
+    def cells_of(self, row: Sequence[Cell]) -> Iterator[tuple[Header, Cell]]:
+        """Give the cells of a row, each with its header."""
+        return zip(self.headers, row, strict=True)
