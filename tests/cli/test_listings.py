@@ -52,7 +52,7 @@ def test_each_thing_has_one_line_that_fits(command, name, narrow, ww_here):
     assert max(map(len, lines)) <= 80
     rows = json.loads(ww_here(*command, "--json").stdout)
     assert [line.split()[0] for line in lines[1 : 1 + len(rows)]] == [next(iter(row.values())) for row in rows]
-    assert lines[-1] == f"`ww {' '.join(command)} NAME` tells all of one"
+    assert lines[-1] == f"`ww {' '.join(command)} NAME` shows all about one"
     (row,) = [row for row in rows if next(iter(row.values())) == name]
     (named,) = json.loads(ww_here(*command, name, "--json").stdout)
     assert row.items() <= named.items()  # all that the listing has, and more

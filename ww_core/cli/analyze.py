@@ -64,7 +64,7 @@ def analyze(
     ] = True,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every tensor, even of an unchanged file.")] = False,
     move_label: Annotated[
-        bool, typer.Option("--move-label", help="Move the label from what it stands on now.")
+        bool, typer.Option("--move-label", help="Move the label from the weights it stands on now.")
     ] = False,
     scope: options.ShownScope = None,
     columns: options.ShownColumns = None,

@@ -30,9 +30,9 @@ def blame(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Tell the version that made LAYER of MODEL what it is.
+    """Find the version in which LAYER of MODEL last changed.
 
-    For each number that is known of the layer, it tells the version too. No weight is read.
+    For each stored number of the layer, it prints the version too. No weight is read.
     """
     from ww_core.use_cases.blame import blame as ask
 

@@ -24,7 +24,7 @@ class Shell(StrEnum):
 
 @examples("ww completion bash", "ww completion zsh")
 def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> None:
-    """Print the script by which a shell completes ww.
+    """Print a script that lets a shell complete ww.
 
     Write it to where the shell looks for such scripts: bash to ~/.local/share/bash-completion/completions/ww, zsh to
     a file _ww in a folder of its fpath, fish to ~/.config/fish/completions/ww.fish. A new shell completes commands,

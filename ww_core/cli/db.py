@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ww_core.store.garbage import Garbage
     from ww_core.store.integrity import Faults
 
-app = typer.Typer(help="The store itself.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Check, clean, back up and upgrade a store.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -82,9 +82,9 @@ def distrust(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take back what a plugin had a hand in.
+    """Remove the results that a plugin took part in.
 
-    It is computed again. Its values and spectra go, and what follows from them; names, runs and everything else stay.
+    Its values and spectra are removed, and everything computed from them; names, runs and everything else stay.
     `ww show --origin` tells what came of which plugin.
     """
     from ww_core.store.store import open_existing_store
@@ -176,7 +176,7 @@ def check(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check that the store holds what it says.
+    """Check the store for damage.
 
     That is its pages, cells, references, digests, spectra, values and summaries.
     """

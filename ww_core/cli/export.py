@@ -31,7 +31,7 @@ def export(
     ],
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL[@VERSION]]...", help="What goes along.  [default: all]", show_default=False),
+        typer.Argument(metavar="[MODEL[@VERSION]]...", help="What to export.  [default: all]", show_default=False),
     ] = None,
     metrics: options.Columns = None,
     scope: Annotated[
@@ -57,7 +57,7 @@ def export(
     """Write what is stored to a table, or to a folder.
 
     A table has the profile's own values, a row for each version, place and column. A folder has everything that is
-    stored, of the models that are named or of all: `ww import FOLDER` takes it. What a folder is called has no suffix,
+    stored, of the models that are named or of all: `ww import FOLDER` takes it. The name of a folder has no suffix,
     or ends in a slash.
     """
     from ww_core.store.new_files import place_of

@@ -18,7 +18,7 @@ def forget(
 ) -> None:
     """Take versions out of the store by name.
 
-    What was computed of them stays until `ww db gc`.
+    Their results stay until `ww db gc`.
     """
     from ww_core.cli.report import DIGEST_SHOWN
     from ww_core.store.store import open_existing_store

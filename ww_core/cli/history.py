@@ -38,10 +38,10 @@ def history(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Show how columns and scores went over the versions of MODEL.
+    """Show columns and scores over the versions of MODEL.
 
-    Of a column it is the mean over layers, with its change to the version before. "Moved most" names the layer whose
-    first column changed most since then, in units of its standard error where it has one. No weight is read.
+    The table has means over the layers, each with its change since the version before. "Moved most" names the layer
+    whose first column changed most since then, in units of its standard error where it has one. No weight is read.
     """
     from ww_core.use_cases.history import history as ask
 

@@ -52,7 +52,7 @@ def import_table(
         typer.Option(
             "--source",
             metavar="NAME",
-            help="What tells the table from others.  [default: the name of the file]",
+            help="Name of the table.  [default: the name of the file]",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -107,9 +107,9 @@ def import_table(
 ) -> None:
     """Import a table of results, or all of another store.
 
-    A table that others made comes with the definitions of its columns. What it says is kept apart from what ww
-    computes. A FOLDER is what `ww export` wrote: what it has, and this store lacks, is added. Nothing is stored unless
-    all of it can be.
+    A table that others made comes with the definitions of its columns. Its values are kept apart from those that ww
+    computes. A FOLDER is what `ww export` wrote: the import adds what this store lacks. Nothing is stored unless all of
+    it can be.
     """
     output = Output(as_json=as_json)
     if os.path.isdir(file):  # noqa: PTH112 - a name that is too long for the system is no folder either

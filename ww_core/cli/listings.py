@@ -21,7 +21,7 @@ def metrics(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="All of this metric, or of this column of one.",
+            help="Show all about this metric, or about the metric of this column.",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -32,7 +32,7 @@ def metrics(
 ) -> None:
     """List the columns of all metrics.
 
-    With NAME it tells all of one: columns, units, parameters, what it needs, what it means.
+    With NAME it shows all about one: columns, units, parameters, what it needs, what it means.
     """
     from ww_core.use_cases.listings import columns_of_metric, list_metrics
 
@@ -61,7 +61,7 @@ def extractors(
 ) -> None:
     """List the ways to make matrices of a layer.
 
-    With NAME it tells all of one.
+    With NAME it shows all about one.
     """
     from ww_core.use_cases.listings import list_extractors
 
@@ -81,7 +81,7 @@ def profiles(
 ) -> None:
     """List the profiles, with what each computes.
 
-    With NAME it tells all of one.
+    With NAME it shows all about one.
     """
     from ww_core.use_cases.listings import list_profiles
 
@@ -101,7 +101,7 @@ def loaders(
 ) -> None:
     """List the formats that can be read.
 
-    With NAME it tells all of one, with its options.
+    With NAME it shows all about one, with its options.
     """
     from ww_core.use_cases.listings import list_loaders
 
@@ -121,7 +121,7 @@ def importers(
 ) -> None:
     """List the tables of results that can be imported.
 
-    With NAME it tells all of one, with its options.
+    With NAME it shows all about one, with its options.
     """
     from ww_core.use_cases.listings import list_importers
 

@@ -41,9 +41,9 @@ def regressions(
 ) -> None:
     """Tell which version of MODEL introduced which regression.
 
-    It tells in which layers or summary, how large it is, and how sure. A column regresses where it steps to a worse
+    It shows in which layers or summary, how large it is, and how certain. A column regresses where it steps to a worse
     level and stays there, by more than its standard error and the usual difference of neighbouring versions explain.
-    Drifts, and a value that returns at once, are no regressions. The largest other changes are told as what may be
+    Drifts, and a value that returns at once, are no regressions. The largest other changes are listed as possible
     noise. No weight is read.
     """
     from ww_core.use_cases.regressions import regressions as ask

@@ -27,7 +27,7 @@ def sql(
         str | None,
         typer.Argument(
             metavar="[QUERY]",
-            help="One SELECT; - reads it from stdin. Without it the views are listed that it may ask.",
+            help="One SELECT; - reads it from stdin. Without it, the views are listed.",
             callback=options.not_empty,
             show_default=False,
         ),
@@ -41,7 +41,7 @@ def sql(
 ) -> None:
     """Answer a question in SQL; nothing in the store changes.
 
-    The SQL is that of the store's database, SQLite or PostgreSQL. Where there are more rows than --rows, it is said.
+    The SQL is that of the store's database, SQLite or PostgreSQL. A note says if there are more rows than --rows.
     """
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     if query is None:

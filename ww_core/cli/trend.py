@@ -48,7 +48,7 @@ def trend(
     by: Annotated[
         list[str] | None,
         typer.Option(
-            "--by", metavar="series|dataset|none", help="What groups are by; both: dataset,series.  [default: series]"
+            "--by", metavar="series|dataset|none", help="What defines a group; both: dataset,series.  [default: series]"
         ),
     ] = None,
     dataset: options.Dataset = "",
@@ -59,7 +59,7 @@ def trend(
     min_models: Annotated[
         int, typer.Option("--min-models", min=2, metavar="N", help="Only groups of so many models or more.")
     ] = 3,
-    ddof: Annotated[int, typer.Option("--ddof", min=0, metavar="N", help="What n is lessened by in RMSE and MSE.")] = 0,
+    ddof: Annotated[int, typer.Option("--ddof", min=0, metavar="N", help="Subtracted from n in RMSE and MSE.")] = 0,
     series: options.Series = None,
     models: options.Models = None,
     without: options.WithoutModels = None,

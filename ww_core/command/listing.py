@@ -92,7 +92,7 @@ def print_listing(output: Output, rows: Rows, *, short: Sequence[str], more: str
         print_wrapped(output, note, "")
     for command, lacking in _to_install(rows).items():
         print_wrapped(output, f"{command} installs what {', '.join(lacking)} lack{'s' * (len(lacking) == 1)}", "")
-    output.line(f"`{more}` tells all of one")
+    output.line(f"`{more}` shows all about one")
 
 
 def print_in_full(output: Output, rows: Rows) -> None:

@@ -61,7 +61,7 @@ Extractor = Annotated[
     typer.Option(
         "--extractor",
         metavar="A,B",
-        help="Extractors for convolutions, as slice or stack; summaries speak of the first.",
+        help="Extractors for convolutions, as slice or stack; means use the first.",
     ),
 ]
 Groups = Annotated[
@@ -93,14 +93,14 @@ LeaveOut = Annotated[
     typer.Option(
         "--leave-out",
         metavar="COLUMN",
-        help="Leave matrices out of which this yes-or-no column holds in any version, as short_tail.",
+        help="Leave out matrices for which this column is yes in any version, as short_tail.",
         show_default=False,
         callback=not_empty,
     ),
 ]
 OfThis = Annotated[
     str | None,
-    typer.Argument(metavar="NAME", help="All of this one.", show_default=False, callback=not_empty),
+    typer.Argument(metavar="NAME", help="Show all about this one.", show_default=False, callback=not_empty),
 ]
 Series = Annotated[
     list[str] | None,
@@ -133,7 +133,7 @@ LeaveOutRows = Annotated[
     typer.Option(
         "--leave-out",
         metavar="COLUMN",
-        help="Leave matrices out of which this yes-or-no column holds, as short_tail.",
+        help="Leave out matrices for which this column is yes, as short_tail.",
         show_default=False,
         callback=not_empty,
     ),
@@ -160,7 +160,9 @@ OwnProfile = Annotated[
 ]
 Where = Annotated[
     list[str] | None,
-    typer.Option("--where", metavar="CONDITION", help="Only models that keep it, as 'max(alpha) < 8'; repeatable."),
+    typer.Option(
+        "--where", metavar="CONDITION", help="Only models for which it holds, as 'max(alpha) < 8'; repeatable."
+    ),
 ]
 Dataset = Annotated[
     str,

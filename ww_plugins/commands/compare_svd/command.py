@@ -65,7 +65,7 @@ def compare_svd(
 ) -> None:
     """Compare slice, pool, stack and fft on convolutions.
 
-    They are those of MODEL. All of it is stored.
+    It takes all convolutions of MODEL, and stores the results.
     """
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     session: Session = ctx.obj
