@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ww_core.command import Output, Session, options
 from ww_core.command.examples import examples
 from ww_core.command.listing import known_of, print_in_full, print_listing, print_things
-
-if TYPE_CHECKING:
-    pass
 
 
 @examples("ww metrics", "ww metrics alpha")

@@ -46,5 +46,5 @@ class Marks:
 
     def footnotes(self) -> list[str]:
         """Say what each sign means that was used."""
-        meaning = "this number is not to be trusted; `ww metrics` says why"
-        return [f"{self._signs[flag]} {flag}: {meaning}" for flag in self._used]
+        meaning = "this number is not to be trusted; `ww metrics {}` says why"
+        return [f"{self._signs[flag]} {flag}: {meaning.format(flag.partition('[')[0])}" for flag in self._used]

@@ -60,7 +60,9 @@ def print_table(report: AnalysisReport, scope: RowScope, choice: Choice, output:
     """
     flat = report.rows(scope)
     chosen = [name for name in choice.columns if name in PLACES[scope] or name in report.labels(scope)]
-    labels = [name for name in chosen or shown_labels(report, scope) if name in report.labels(scope)]
+    labels = [
+        name for name in (chosen if choice.columns else shown_labels(report, scope)) if name in report.labels(scope)
+    ]
     is_asked = not choice.columns or bool(labels) or (scope == "matrix" and not _are_columns(report, choice.columns))
     if not flat or not is_asked or not (labels or scope == "matrix"):
         return False
