@@ -90,7 +90,8 @@ class UnknownNameError(UsageError):
     def __init__(self, what: str, name: str, known: Iterable[str], where: str = "") -> None:
         names = sorted(set(known))
         near = near_names(name, names)
-        hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(names[:12]) or 'none'}"
+        more = f", and {len(names) - 12} more" if len(names) > 12 else ""
+        hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(names[:12]) or 'none'}{more}"
         listing = f" ({where} lists all)" if where else ""
         super().__init__(f"unknown {what} {name!r}: {hint}{listing}")
 

@@ -36,14 +36,29 @@ LISTINGS = {
 def narrow(ww_here, monkeypatch):
     """Runs ``ww`` as on a terminal of 80 columns, and returns its lines."""
 
-    def run(*arguments):
+    def run(*arguments, width=80):
         with monkeypatch.context() as patched:
-            patched.setattr("ww_core.command.listing._width", lambda: 80)
+            patched.setattr("ww_core.command.listing.terminal_width", lambda: width)
             done = ww_here(*arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 
     return run
+
+
+@pytest.mark.parametrize("width", [40, 48, 60])
+def test_on_a_narrower_terminal_a_line_keeps_its_name_and_some_of_its_text(width, narrow):
+    lines = narrow("metrics", width=width)
+    (line,) = [line for line in lines if line.startswith("spectral_norm ")]
+    assert len(line) <= width
+    assert line.split()[-1] not in {"...", "lower"}
+
+
+@pytest.mark.parametrize("name", ["alpha[ks=two-sided]", "ww.metrics:alpha", "power_law[ks=two-sided]"])
+def test_a_name_as_tables_show_it_is_known(name, ww_here):
+    done = ww_here("metrics", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ww_here("extractors", "fft[n=32]").stdout == ww_here("extractors", "fft").stdout
 
 
 @pytest.mark.parametrize(("command", "name"), LISTINGS.items())

@@ -225,6 +225,47 @@ def test_an_empty_folder_is_filled(ww_here, tmp_path):
     assert (tmp_path / "empty/ww_gini.py").is_file()
 
 
+def test_the_folder_in_which_somebody_stands_stays_that_folder(ww_here, tmp_path):
+    tmp_path.chmod(0o750)
+    before = tmp_path.stat()
+    assert ww_here("plugins", "new", "ww-gini", "--kind", "metric", "--out", ".").returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "pyproject.toml", "tests", "ww_gini.py"]
+    assert (tmp_path.stat().st_ino, tmp_path.stat().st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_an_empty_folder_stays_empty_where_it_cannot_be_filled(tmp_path, monkeypatch):
+    target, rename, renamed = tmp_path / "empty", Path.rename, []
+    target.mkdir()
+
+    def fails_at_the_third(path, place):
+        renamed.append(path)
+        if len(renamed) == 3:
+            raise KeyboardInterrupt
+        return rename(path, place)
+
+    monkeypatch.setattr(Path, "rename", fails_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        new_plugin("ww-gini", PluginKind.METRIC, target)
+    assert [*tmp_path.iterdir(), *target.iterdir()] == [target]
+
+
+def test_an_empty_out_is_refused(ww_here, tmp_path):
+    done = ww_here("plugins", "new", "ww-gini", "--kind", "metric", "--out", "")
+    assert (done.returncode, done.stderr) == (2, "error: --out is empty: give one, or leave it out\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = [sys.executable, "-m", "ww_core", "plugins", "new", "ww-gini", "--kind", "metric"]
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *command], cwd=gone, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1), done.stderr
+    assert done.stderr.startswith("error: the current folder is not there any more")
+
+
 @pytest.mark.parametrize(("place", "code"), [("no/where", 3), ("s3://team/ww-gini", 2)])
 def test_a_folder_that_cannot_be_is_one_sentence(ww_program, place, code):
     done = ww_program("plugins", "new", "ww-gini", "--kind", "metric", "--out", place)

@@ -114,6 +114,20 @@ def test_all_scopes_have_a_table_and_one_can_be_chosen(stored):
     assert re.search(r"^layer +status +weight_std$", changed, re.MULTILINE)
 
 
+def test_a_scope_shows_nothing_of_which_no_column_is_chosen(stored):
+    layers = ok(stored("show", "net", "--columns", "weight_std,weight_mean"))
+    assert [line.split() for line in layers.splitlines() if line.startswith("layer ")] == [
+        ["layer", "weight_std", "weight_mean"]
+    ]
+    matrices = ok(stored("show", "net", "--columns", "alpha,n_tail"))
+    assert [line.split() for line in matrices.splitlines() if line.startswith("layer ")] == [
+        ["layer", "alpha", "n_tail"]
+    ]
+    model = ok(stored("show", "net", "--columns", "log_prod_spectral_norm"))
+    assert not re.search("^layer ", model, re.MULTILINE)
+    assert model.splitlines()[2].startswith("model: log_prod_spectral_norm ")
+
+
 def test_columns_and_sort_choose_from_tables_and_csv(stored):
     assert names(ok(stored("show", "net", "--sort", "alpha")))[-1] == "none"
     assert names(ok(stored("show", "net", "--sort", "-alpha")))[-1] == "none"
@@ -142,6 +156,29 @@ def test_what_cannot_be_chosen_is_refused(stored):
     refused(stored("show", "net", "--columns", "alhpa\x1b[31m"), "alpha", r"\x1b")
     refused(stored("show", "net", "--csv", "--columns", "weight_std"), "of scope layer: choose --scope layer")
     refused(stored("show", "net", "--origin", "--sort", "alpha"), "--origin")
+
+
+def test_what_chooses_from_an_analysis_needs_a_model(stored):
+    refused(stored("show", "--scope", "layer"), "--scope", "name one")
+    refused(stored("show", "net", "--sort", "-"), "--sort", "no column")
+
+
+def test_a_long_list_of_what_is_known_says_how_much_more_there_is(stored):
+    done = stored("show", "net", "--sort", "bogus")
+    assert re.search(r"known: D, .*, and \d+ more$", done.stderr.strip())
+
+
+def test_a_flag_named_twice_marks_once(ww_here, tmp_path, stored):
+    (tmp_path / "flags.py").write_text(FLAGS.replace("entropy, stable_rank", "entropy,, entropy"))
+    text = ok(stored("analyze", "net.safetensors", "--plugin", "flags.py", "--columns", "entropy"))
+    assert re.search(r"^short +[\d.]+[*+]$", text, re.MULTILINE)
+
+
+def test_a_note_names_the_command_that_tells_of_the_flag(stored):
+    text = ok(stored("show", "net"))
+    assert "`ww metrics short_tail` says why" in text
+    told = ok(stored("metrics", "short_tail"))
+    assert re.search(r"^  doubts +alpha, alpha_weighted, log_alpha_norm$", told, re.MULTILINE)
 
 
 def test_a_wrong_column_is_refused_before_the_work(ww_here, tmp_path):

@@ -218,6 +218,26 @@ def test_the_second_time_there_is_nothing_to_do(stored):
     assert not ww.backfill(stored).filled
 
 
+def test_what_is_said_of_stored_columns_becomes_that_of_today(weights, tmp_path):
+    def flag(doubts):
+        @ww.metric(version="1", doubts=doubts)
+        def small(n_rows) -> bool:
+            return n_rows < 100
+
+        return plugin(small)
+
+    store = tmp_path / "store.sqlite"
+    ww.analyze(weights, store=store, name="net", plugins=[flag("")])  # as an older program did, that knew no doubts
+    report = ww.backfill(store, plugins=[flag("alpha")])
+    assert not report.filled
+    with ww.open_store(store) as opened:
+        told = {column.name: column.doubts for column in opened.report("net").columns}
+    assert told["small"] == "alpha"
+    before = store.read_bytes()
+    assert not ww.backfill(store, plugins=[flag("alpha")]).warnings
+    assert store.read_bytes() == before
+
+
 def test_what_needs_the_weights_is_listed_and_the_rest_is_filled_in(stored, weights, tmp_path):
     late = plugin(*FROM_STORE, *FROM_WEIGHTS)
     report = ww.backfill(stored, plugins=[late])

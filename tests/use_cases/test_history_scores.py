@@ -85,11 +85,18 @@ def test_one_score_is_chosen_by_its_name(ww_here, store):
     told = rows(ww_here, store, "--score", "loss")
     assert "loss" in told[0]
     assert PREDICTED not in told[0]
-    assert rows(ww_here, store, "--score", "loss,test_accuracy") == rows(ww_here, store)
+    assert rows(ww_here, store, "--score", "loss", "--score", "test_accuracy") == rows(ww_here, store)
     done = ww_here("history", "net", "--store", store, "--score", "test_acuracy")
     assert done.returncode == 2
     assert "did you mean test_accuracy" in done.stderr
     assert ww_here("history", "net", "--store", store, "--score", "").returncode == 2
+
+
+def test_a_name_with_a_comma_is_a_name(ww_here, store):
+    with ww.open_store(store) as opened:
+        opened.add_scores([ww.Score("net", "top1, clean", "", 0.7, "me", "1", "higher")])
+    assert "loss" not in rows(ww_here, store, "--score", "top1, clean")[0]
+    assert {"top1, clean", "loss"} < rows(ww_here, store, "--score", "loss", "--score", "top1, clean")[0].keys()
 
 
 def test_without_a_score_nothing_is_shown_and_one_that_is_asked_for_is_missed(ww_here, store):

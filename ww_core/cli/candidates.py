@@ -134,6 +134,8 @@ MODEL_PARAMETERS = ("model", "models", "first", "candidate")
 BY_OPTION: dict[str, Callable[[Any, str], Iterable[str]]] = {
     "--metrics": _columns,
     "--metric": _columns,
+    "--columns": _columns,
+    "--sort": _columns,
     "--leave-out": _columns,
     "--layers": _layers,
     "--series": _series,

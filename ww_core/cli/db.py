@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ww_core.command import Output, options, store_location
+from ww_core.command import Output, arrow, options, store_location
 from ww_core.command.examples import examples
 from ww_core.errors import StoreError, UsageError
 
@@ -67,7 +67,7 @@ def upgrade(store: options.Store = None) -> None:
     if before == after:
         output.line(f"schema {after}: up to date")
     else:
-        output.line(f"schema {before} > {after}" + (f", copy of the old one in {backup}" if backup else ""))
+        output.line(f"schema {before} {arrow()} {after}" + (f", copy of the old one in {backup}" if backup else ""))
 
 
 @app.command("distrust")

@@ -29,7 +29,13 @@ def history(
     leave_out: options.LeaveOut = "",
     scores: Annotated[
         list[str] | None,
-        typer.Option("--score", metavar="NAME", help="Only these reported scores.  [default: all]", show_default=False),
+        typer.Option(
+            "--score",
+            metavar="NAME",
+            help="Only reported scores of this name; repeatable.  [default: all]",
+            show_default=False,
+            callback=options.none_empty,
+        ),
     ] = None,
     plot: options.Plot = None,
     profile: options.Profile = "default",
@@ -57,7 +63,7 @@ def history(
         layers=options.listed(layers, "--layers"),
         leave_out=leave_out,
         profile=profile,
-        scores=options.listed(scores, "--score"),
+        scores=tuple(scores or ()),
     )
     if output.format == "json":
         output.json(found.to_dict())

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ww_core.command import Output, Session, options
 from ww_core.command.examples import examples
-from ww_core.command.listing import known_of, print_in_full, print_listing, print_things
-
-if TYPE_CHECKING:
-    pass
+from ww_core.command.listing import known_of, print_in_full, print_listing, print_things, without_options
 
 
 @examples("ww metrics", "ww metrics alpha")
@@ -40,7 +37,7 @@ def metrics(
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     registry = session.registry()
     if name is not None:
-        owned, rows = columns_of_metric(registry, name)
+        owned, rows = columns_of_metric(registry, without_options(name))
         print_in_full(output, [row | known_of(owned) for row in rows])
         return
     rows = list_metrics(registry)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,8 +86,14 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What pip will call it, as ww-gini.")],
     kind: Annotated[PluginKind, typer.Option("--kind", metavar="KIND", help=KINDS)],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FOLDER", help="The folder to write.  [default: NAME]", show_default=False),
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="The folder to write.  [default: NAME]",
+            show_default=False,
+            callback=options.not_empty,
+        ),
     ] = None,
 ) -> None:
     """Write a package with a new plugin and its tests.

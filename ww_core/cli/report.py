@@ -104,7 +104,7 @@ def _print_means(report: AnalysisReport, output: Output, scope: RowScope, choice
     means = [
         _mean(label, report.summary[label])
         for label in choice.columns or shown_labels(report, scope)
-        if label in report.summary and report.summary[label].count
+        if label in report.summary and report.summary[label].count and label not in report.model_metrics
     ]
     if means:
         output.items("mean", means)

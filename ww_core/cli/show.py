@@ -57,8 +57,8 @@ def show(
     choice = Choice.of(columns, sort, output)
     if origin and choice.names:
         raise UsageError("--columns and --sort choose from the tables of an analysis: leave them out, or --origin")
-    if model is None and (profile, variant, run, origin) != (None, None, None, False):
-        raise UsageError("--profile, --variant, --run and --origin speak of an analysis of a MODEL: name one")
+    if model is None and (profile, variant, run, scope, origin) != (None, None, None, None, False):
+        raise UsageError("--profile, --variant, --run, --scope and --origin speak of an analysis of a MODEL: name one")
     with open_store(store_location(store), mode="read") as opened:
         if model is not None and origin:
             print_origins(opened.origins(model, profile, variant=variant, run=run), output)

@@ -30,7 +30,7 @@ from ww_core.domain.address import has_password, has_scheme, is_of_a_server
 from ww_core.domain.csv_text import CsvLines, cell_of_value, raw_cell
 from ww_core.domain.text import json_escaped
 from ww_core.domain.text import printable as printable  # public here: commands print names of strangers too
-from ww_core.errors import OutputError, UsageError, WWError
+from ww_core.errors import OutputError, SourceError, UsageError, WWError
 from ww_core.plugins.isolation import DEBUG_VARIABLE
 from ww_core.plugins.verbosity import is_quiet, is_verbose, verbosity_kept
 
@@ -377,10 +377,21 @@ def run_guarded(main: Callable[[], int | None]) -> int:
         return 0
     except SystemExit:
         raise
-    except BaseException:  # noqa: BLE001 - a fault of ours, shown whole; Python's own code would mean a broken rule
+    except BaseException as error:  # noqa: BLE001 - a fault of ours, shown whole; Python's own code would mean a broken rule
+        if isinstance(error, FileNotFoundError) and not _stands_somewhere():
+            warn("error: the current folder is not there any more: change to one that is")
+            return SourceError.exit_code
         warn_lines(traceback.format_exc())
         return WWError.exit_code
     return code
+
+
+def _stands_somewhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _nowhere() -> TextIO:

@@ -30,9 +30,11 @@ class Choice:
         """Read the two options.
 
         Raises:
-            UsageError: JSON was asked for, which is always whole; or ``--columns`` is empty.
+            UsageError: JSON was asked for, which is always whole; or an option names no column.
         """
         choice = cls(tuple(dict.fromkeys(listed(columns, "--columns"))), sort)
+        if sort and not choice.sorted_by:
+            raise UsageError("--sort - names no column: give -COLUMN, or leave it out")
         if choice.names and output.format == "json":
             raise UsageError("--columns and --sort choose from tables and CSV; JSON is always whole: leave them out")
         return choice

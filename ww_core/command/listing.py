@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import shutil
-import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ww_core.command import Output, cell
+from ww_core.command import Output, cell, terminal_width
 from ww_core.command.table import GAP
 from ww_core.contracts.profile import Profile
 
@@ -18,6 +16,9 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 """One mapping per thing, with all that is known of it: its name first, under what kind of thing it is."""
+
+LEAST_TEXT = 12
+"""Characters that a line keeps for its text, on a narrow terminal, in place of what else it tells."""
 
 TEXTS = ("doc", "description", "docstring")
 """Keys of sentences on a thing, the longest last."""
@@ -40,9 +41,14 @@ def print_things(output: Output, names: Names[Any], rows: Rows, name: str | None
     if name is None:
         print_listing(output, rows, short=short, more=f"{names.where} NAME")
         return
-    owned = names.find(name)
+    owned = names.find(without_options(name))
     shown = names.display(owned, owned.name)
     print_in_full(output, [{**row, **known_of(owned)} for row in rows if next(iter(row.values())) == shown])
+
+
+def without_options(name: str) -> str:
+    """Return the name of a thing that may stand there with options, as tables show ``fft[n=32]``."""
+    return name.partition("[")[0] if name.endswith("]") else name
 
 
 def known_of(owned: Owned[Any]) -> dict[str, Any]:
@@ -82,7 +88,9 @@ def print_listing(output: Output, rows: Rows, *, short: Sequence[str], more: str
     table = [keys, *([cell(row[key]) for key in keys] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     kept = [place for place in range(len(keys)) if place == 0 or any(line[place] for line in table[1:])]
-    width = _width()
+    width = terminal_width()
+    while width and len(kept) > 2 and sum(widths[place] + GAP for place in kept[:-1]) > width - LEAST_TEXT:
+        del kept[-2]  # what a line tells beside the name goes first, its text stays
     for line in table:
         *cells, text = (line[place].ljust(widths[place]) for place in kept)
         begin = "".join(each + " " * GAP for each in cells)
@@ -178,7 +186,7 @@ def _print_paragraphs(output: Output, text: str) -> None:
 
 def print_wrapped(output: Output, text: str, begin: str, *, hanging: int = 0) -> None:
     """Print a text after ``begin``; a terminal has it wrapped between words, and lines after the first indented."""
-    width = _width()
+    width = terminal_width()
     if width is None:
         output.line(begin + text)
         return
@@ -186,11 +194,6 @@ def print_wrapped(output: Output, text: str, begin: str, *, hanging: int = 0) ->
     indent = " " * (len(begin) + hanging)
     for line in textwrap.wrap(text, max(width, 20), initial_indent=begin, subsequent_indent=indent, **options):
         output.line(line)
-
-
-def _width() -> int | None:
-    """Return the width of the terminal that stdout is; None where it is none, so that nothing is cut or wrapped."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _to_install(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

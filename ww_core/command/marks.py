@@ -51,7 +51,5 @@ class Marks:
 
     def footnotes(self) -> list[str]:
         """Say what each sign means that was used."""
-        return [
-            f"{self._signs[flag]} {flag}: this number is not to be trusted; `ww metrics {flag}` says why"
-            for flag in self._used
-        ]
+        meaning = "this number is not to be trusted; `ww metrics {}` says why"
+        return [f"{self._signs[flag]} {flag}: {meaning.format(flag.partition('[')[0])}" for flag in self._used]

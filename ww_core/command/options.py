@@ -26,6 +26,17 @@ def not_empty(ctx: typer.Context, param: typer.CallbackParam, value: str | None)
     return value
 
 
+def none_empty(ctx: typer.Context, param: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
+    """Refuse an empty text among those of a repeatable option, whose values are not split at commas.
+
+    Raises:
+        UsageError: One is empty.
+    """
+    for value in values or ():
+        not_empty(ctx, param, value)
+    return values
+
+
 def layer_name(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
     r"""Return the name of a layer that was given as ww shows it, with ``\x1b`` for what cannot be printed.
 
@@ -61,7 +72,7 @@ Extractor = Annotated[
     typer.Option(
         "--extractor",
         metavar="A,B",
-        help="Extractors for convolutions, as slice or stack; means use the first.",
+        help="Extractors for convolutions, as slice or stack; means and model metrics use the first.",
     ),
 ]
 Groups = Annotated[

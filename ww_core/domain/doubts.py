@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from ww_core.domain.report import ReportColumn
 
 
+def doubted_names(doubts: str) -> list[str]:
+    """Return the names in what a flag doubts, ``"A,B"``, each once."""
+    return list(dict.fromkeys(filter(None, map(str.strip, doubts.split(",")))))
+
+
 def flags_by_label(columns: Iterable[ReportColumn]) -> dict[str, list[str]]:
     """Return the labels of the flags that cast doubt on a column, by the label of that column.
 
@@ -22,7 +27,7 @@ def flags_by_label(columns: Iterable[ReportColumn]) -> dict[str, list[str]]:
     flags: dict[str, list[str]] = {}
     for flag in known:
         plugin = flag.metric.rpartition(":")[0]
-        for name in filter(None, map(str.strip, flag.doubts.split(","))):
+        for name in doubted_names(flag.doubts):
             doubted = labels.get((flag.scope, f"{plugin}:{name}")) or labels.get((flag.scope, name), [])
             for label in doubted:
                 flags.setdefault(label, []).append(flag.name)

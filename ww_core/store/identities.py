@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from ww_core.store import tables as t
+from ww_core.store.keys import Keys
 from ww_core.store.rows import chunks, clean, execute, insert_missing, now, record_by_digest, upsert
 
 if TYPE_CHECKING:
-    from ww_core.store.keys import Keys
     from ww_core.store.records import ColumnKey, IdentityRecord
 
 
@@ -63,11 +63,25 @@ def record_identities(connection: Connection, records: Sequence[IdentityRecord],
         stored |= _note(added, extended, keys)
         _follow_remarks(connection, added, extended, keys)
         remarked += grown
-    for record in remarked:  # with a column more, or another remark, its code must be another
+    _have_code_of_today(connection, remarked)
+    stored |= {record.digest: record.source_digest for record in remarked}
+    return [record.name for record in records if stored.get(record.digest, "") not in {"", record.source_digest}]
+
+
+def follow_identities(connection: Connection, records: Sequence[IdentityRecord]) -> None:
+    """Let the columns of stored identities be called and described as they are today; no identity is added."""
+    keys = Keys()
+    found = _stored_identities(connection, records)
+    _note(found, records, keys)
+    _follow_names(connection, found, records, keys)
+    _have_code_of_today(connection, _follow_remarks(connection, found, records, keys))
+
+
+def _have_code_of_today(connection: Connection, records: Sequence[IdentityRecord]) -> None:
+    """Note the code of identities with a column more, or another remark: it must be another."""
+    for record in records:
         code = {"source_digest": record.source_digest}
         connection.execute(update(t.identity).where(t.identity.c.digest == record.digest).values(code))
-        stored[record.digest] = record.source_digest
-    return [record.name for record in records if stored.get(record.digest, "") not in {"", record.source_digest}]
 
 
 def _stored_identities(connection: Connection, records: Sequence[IdentityRecord]) -> list[Any]:

@@ -61,7 +61,7 @@ def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
 def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Give a new folder to fill with files, which takes its place when the block has ended without an exception.
 
-    An empty folder gives way in any case.
+    An empty folder that is there already stays the one that it is, since somebody may stand in it, and gets the files.
 
     Args:
         target: Its place.
@@ -80,23 +80,48 @@ def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
             _sync(file)
         _sync(folder)
         _check_folder(target, replace=replace)
-        before = room / "before"
-        try:
-            if os.path.lexists(target):
-                target.rename(before)
-            folder.rename(target)
-        except BaseException:  # Ctrl-C too, or what was there would go with the room
-            if before.exists() and not os.path.lexists(target):
-                before.rename(target)
-            raise
+        if _is_empty_folder(target):
+            _move_into(target, folder)
+        else:
+            _replace(target, folder, room / "before")
         _sync(target.parent)
 
 
 def _check_folder(target: Path, *, replace: bool) -> None:
     if not os.path.lexists(target) or (replace and target.is_dir() and not target.is_symlink()):
         return
-    if not (target.is_dir() and not target.is_symlink() and not any(target.iterdir())):
+    if not _is_empty_folder(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+
+
+def _is_empty_folder(target: Path) -> bool:
+    return target.is_dir() and not target.is_symlink() and not any(target.iterdir())
+
+
+def _move_into(target: Path, folder: Path) -> None:
+    """Move all that is in a folder to an empty one, or nothing."""
+    names = [entry.name for entry in folder.iterdir()]
+    try:
+        for name in names:
+            (folder / name).rename(target / name)
+        _sync(target)
+    except BaseException:  # Ctrl-C too
+        for name in names:
+            if not os.path.lexists(folder / name):
+                (target / name).rename(folder / name)
+        raise
+
+
+def _replace(target: Path, folder: Path, before: Path) -> None:
+    """Put a folder in a place, from which what is there moves to another."""
+    try:
+        if os.path.lexists(target):
+            target.rename(before)
+        folder.rename(target)
+    except BaseException:  # Ctrl-C too, or what was there would go with the room
+        if before.exists() and not os.path.lexists(target):
+            before.rename(target)
+        raise
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.domain.name import check_name
 from ww_core.domain.score import check_scores
-from ww_core.store import families, files, naming, reported, runs, structures, summaries, values
+from ww_core.store import families, files, identities, naming, reported, runs, structures, summaries, values
 from ww_core.store import scores as score_rows
 from ww_core.store import series as series_rows
 from ww_core.store.reader import Reader
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ww_core.store.records import (
         CheckpointRecord,
         DerivationRecord,
+        IdentityRecord,
         ImportedTable,
         LabelRecord,
         OriginRecord,
@@ -91,6 +92,11 @@ class Writer(Reader):
         naming.set_step(self._connection, name, step)
 
     # --- a run --------------------------------------------------------------------------------------------------------
+
+    @readable()
+    def follow_identities(self, records: Sequence[IdentityRecord]) -> None:
+        """Let the columns of stored identities be called and described as they are today; no identity is added."""
+        identities.follow_identities(self._connection, records)
 
     @readable()
     def begin_run(self, record: RunRecord, ref: CheckpointRef) -> OpenRun:

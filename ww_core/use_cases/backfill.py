@@ -20,7 +20,7 @@ from ww_core.domain.request import Request
 from ww_core.errors import NotStoredError, UsageError
 from ww_core.planning.layers import plan_layers
 from ww_core.planning.reach import Reach, reach_of
-from ww_core.planning.records import selection_record
+from ww_core.planning.records import identity_records, selection_record
 from ww_core.planning.tasks import known_of, plan_tasks
 from ww_core.planning.weights import stored_weights
 from ww_core.plugins.discovery import load_plugins
@@ -132,6 +132,7 @@ class _Filler:
     needed: list[WeightsNeeded] = field(default_factory=list)
     broken: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     profiles: dict[str, str] = field(default_factory=dict)
+    followed: set[Request] = field(default_factory=set)
     selected: Callable[[Request], Selection] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -205,7 +206,10 @@ class _Filler:
         except UsageError as error:
             self.broken[str(error)].add(ref.digest)
             return False
-        if repetition is None or not repetition.is_due(before, overtaken=overtaken):
+        if repetition is None:
+            return False
+        if not repetition.is_due(before, overtaken=overtaken):
+            self._follow(request)
             return False
         run = repetition.run
         with self.store.writing() as writer:
@@ -218,6 +222,13 @@ class _Filler:
         )
         self.warnings += report.warnings
         return True
+
+    def _follow(self, request: Request) -> None:
+        """Let what is stored be called and described as a new run would have done."""
+        if request not in self.followed:
+            self.followed.add(request)
+            with self.store.writing() as writer:
+                writer.follow_identities(identity_records(self.selected(request), self.registry))
 
     def _plan(self, ref: CheckpointRef, structure: str, request: Request, old: StoredRequest) -> _Repetition | None:
         """Plan a repetition, and list what of it needs the weights; None if the checkpoint is not there any more."""

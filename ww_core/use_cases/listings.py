@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ww_core.domain.doubts import doubted_names
 from ww_core.plugins.checks import is_typer
 from ww_core.plugins.entry_points import (
     OWN_DISTRIBUTION,
@@ -63,6 +64,7 @@ def _row_of(registry: Registry, owned: Owned[Quantity], column: Column) -> dict[
         "install": to_install(owned.object.extra),
         "doc": column.doc or owned.object.summary,
         "caveat": column.caveat,
+        "doubts": doubted_names(column.doubts),
     }
 
 
