@@ -114,12 +114,8 @@ class Output:
         self.format: Format = "json" if as_json else "csv" if as_csv else "table"
 
     def json(self, content: Any) -> None:
-        """Print one JSON value: full precision, no NaN; of its texts what cannot be printed is escaped."""
-        pieces = io.StringIO()  # json.dumps would hold millions of them in a list
-        json.dump(content, pieces, indent=2, ensure_ascii=False, allow_nan=False)
-        pieces.write("\n")
-        text = json_escaped(pieces.getvalue())
-        pieces.close()
+        """Print one JSON value, as `json_text` writes it; all of it in ASCII where stdout has not every letter."""
+        text = json_text(content)
         try:
             if not text.isascii():
                 text.encode(sys.stdout.encoding)
@@ -182,6 +178,16 @@ class Output:
         table.without(left_out).print_fitted(room)
         if left_out:
             self.line(f"(no room for {', '.join(left_out)}: see a wider terminal, --csv or --json)")
+
+
+def json_text(content: Any) -> str:
+    """Return what ``--json`` prints of one JSON value: full precision, no NaN; what cannot be printed is escaped."""
+    pieces = io.StringIO()  # json.dumps would hold millions of them in a list
+    json.dump(content, pieces, indent=2, ensure_ascii=False, allow_nan=False)
+    pieces.write("\n")
+    text = json_escaped(pieces.getvalue())
+    pieces.close()
+    return text
 
 
 def terminal_width() -> int | None:

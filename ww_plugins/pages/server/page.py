@@ -1,0 +1,123 @@
+"""A page: what a command answers, as HTML and as the JSON that the command prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import ww_core as ww
+from ww_core.command import json_text
+
+if TYPE_CHECKING:
+    from ww_plugins.pages.server.asked import Asked, Form
+
+T = TypeVar("T")
+
+ROWS = 100
+"""Rows of a table that a page shows at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One kind of page.
+
+    Attributes:
+        title: What people call it.
+        form: What may be asked.
+        ask: Makes the call that the command makes.
+        content: What the command prints of the answer as JSON.
+        shown: What the template shows of the answer, by name.
+        blank: What it shows where something is missing that must be given; None where there is no such page.
+    """
+
+    title: str
+    form: Form
+    ask: Callable[[ww.Store, Asked], T]
+    content: Callable[[T], Any]
+    shown: Callable[[ww.Store, Asked, T], Mapping[str, Any]]
+    blank: Callable[[ww.Store], Mapping[str, Any]] | None = None
+
+    def json(self, store: ww.Store, asked: Asked) -> str:
+        """Return what the command prints after ``--json``, to the last byte.
+
+        Raises:
+            WWError: As the command's call; or something is missing.
+        """
+        self._check(asked)
+        return json_text(self.content(self.ask(store, asked)))
+
+    def values(self, store: ww.Store, asked: Asked) -> Mapping[str, Any]:
+        """Return what the template shows.
+
+        Raises:
+            WWError: As the command's call; or something is missing.
+        """
+        if asked.missing and self.blank is not None:
+            return {"is_answered": False, **self.blank(store)}
+        self._check(asked)
+        return {"is_answered": True, **self.shown(store, asked, self.ask(store, asked))}
+
+    def _check(self, asked: Asked) -> None:
+        if asked.missing:
+            raise ww.UsageError(f"{' and '.join(asked.missing)} must be given: /models lists what is stored")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a long table, and the addresses of those before and after it.
+
+    Attributes:
+        rows: Its rows.
+        first: Number of the first of them, from 1.
+        total: How many rows there are in all.
+        before: Address of the part before; empty for none.
+        after: Address of the part after.
+    """
+
+    rows: Sequence[Any]
+    first: int
+    total: int
+    before: str
+    after: str
+
+    @classmethod
+    def of(cls, rows: Sequence[Any], asked: Asked) -> Part:
+        """Return the part that was asked for.
+
+        Raises:
+            NotStoredError: There are fewer parts.
+        """
+        start = (asked.page - 1) * ROWS
+        if asked.page > 1 and start >= len(rows):
+            raise ww.NotStoredError(f"there is no page {asked.page}: the table has {len(rows):,} rows")
+        before = asked.address(page=asked.page - 1) if asked.page > 1 else ""
+        after = asked.address(page=asked.page + 1) if start + ROWS < len(rows) else ""
+        return cls(rows[start : start + ROWS], start + 1, len(rows), before, after)
+
+    @property
+    def last(self) -> int:
+        """Number of the last row."""
+        return self.first + len(self.rows) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a table shows in one place.
+
+    Attributes:
+        value: A number, a text, or None.
+        href: Where it leads; empty for nowhere.
+        note: What more is to say of it.
+        name: What kind it is, for colours: ``better``, ``worse``, ``doubt``, ``none``.
+    """
+
+    value: Any
+    href: str = ""
+    note: str = ""
+    name: str = ""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether digits stand under digits."""
+        return isinstance(self.value, int | float) and not isinstance(self.value, bool)

@@ -1,0 +1,103 @@
+"""Two stored checkpoints side by side, as ``ww diff`` compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import ww_core as ww
+from ww_plugins.pages.server.asked import Asked, Form, address
+from ww_plugins.pages.server.page import Cell, Page, Part
+
+if TYPE_CHECKING:
+    from ww_core.domain.difference import Difference, LayerDifference
+
+
+def _ask(store: ww.Store, asked: Asked) -> ww.CheckpointDifference:
+    names = asked.text("first"), asked.text("other")
+    for name in names:
+        store.runs(name)  # raises unless it is stored: to `diff` anything else is a path, or an address
+    return ww.diff(
+        *names,
+        store=store,
+        profile=asked.text("profile") or None,
+        metrics=asked.texts("metrics"),
+        layers=asked.texts("layers"),
+        sort=asked.text("sort") or "importance",
+        registry=_refuse,
+    )
+
+
+def _refuse() -> NoReturn:
+    """Refuse to open files and addresses for a reader: only what is stored is shown.
+
+    Raises:
+        NotStoredError: Always.
+    """
+    raise ww.NotStoredError("one of the two is not stored any more: /models lists what is stored")
+
+
+def _shown(_: ww.Store, asked: Asked, answer: ww.CheckpointDifference) -> Mapping[str, Any]:
+    listed = answer.listed()
+    part = Part.of(listed, asked)
+    known = {label for own in listed for label in own.difference.labels}
+    labels = [label for label in answer.headline if label in known]
+    return {
+        "answer": answer,
+        "part": part,
+        "heads": ["layer", "status", *labels],
+        "rows": [_row(answer, own, labels) for own in part.rows],
+        "means": [
+            [Cell(label), Cell(own.first), Cell(own.second), Cell(own.change, name=_kind(own.verdict))]
+            for label, own in answer.summary.items()
+            if label in answer.headline and own.first is not None and own.second is not None
+        ],
+        "model_rows": [
+            [Cell(label), _change(answer.model_metrics, label)] for label in answer.model_metrics.change
+        ],
+        "counts": ", ".join(f"{count} {status}" for status, count in answer.counts.items() if count) or "none",
+        "tensors": ", ".join(f"{count} {status}" for status, count in answer.tensor_counts.items() if count),
+        "first_href": address("show", {"model": asked.text("first")}),
+        "second_href": address("show", {"model": asked.text("other")}),
+    }
+
+
+def _row(answer: ww.CheckpointDifference, own: LayerDifference, labels: list[str]) -> list[Cell]:
+    was = f" (was {own.first_name})" if own.first_name else ""
+    given = {"model": answer.second_name, "layer": own.name, "extractor": own.extractor}
+    href = address("spectrum", given) if own.extractor and own.status != "removed" else ""
+    index = f"[{own.index}]" if own.index else ""
+    return [
+        Cell(f"{own.name}{index}{was}", href),
+        Cell(own.status),
+        *(_change(own.difference, label) for label in labels),
+    ]
+
+
+def _change(difference: Difference, label: str) -> Cell:
+    """Return the change of a column, with both sides; or what there is of them where nothing may be subtracted."""
+    before, after = difference.first.get(label), difference.second.get(label)
+    change = difference.change.get(label)
+    if change is not None:
+        return Cell(change, note=f"{before:.4g} → {after:.4g}", name=_kind(difference.verdict[label]))
+    reason = difference.not_comparable.get(label, "")
+    shown = "" if before is None and after is None else f"{_told(before)} → {_told(after)}"
+    return Cell(shown, note=f"not comparable: {reason}" if reason else "", name="none" if reason else "")
+
+
+def _told(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _kind(verdict: str) -> str:
+    return "" if verdict == "none" else verdict
+
+
+PAGE = Page(
+    "Compare",
+    Form("diff", "diff", ("first", "other"), ("profile", "sort"), ("metrics", "layers"), (), ("first", "other")),
+    _ask,
+    lambda answer: answer.to_dict(),
+    _shown,
+    lambda _: {},
+)
