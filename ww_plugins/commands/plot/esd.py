@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """They differ for the colour-blind too."""
 
+Scale = Literal["log", "linear"]
+
 FAR = 30.0
 """How far below the smallest 2 % an eigenvalue lies that is not shown on a logarithmic axis, but counted."""
 
@@ -60,7 +62,7 @@ def draw_esd(
     eigenvalues: npt.ArrayLike,
     tail: Tail | None = None,
     *,
-    scale: Literal["log", "linear"] = "log",
+    scale: Scale = "log",
     floor: float = 0.0,
     randomized: npt.ArrayLike | None = None,
     edge: float | None = None,
@@ -83,12 +85,12 @@ def draw_esd(
     Raises:
         ValueError: No eigenvalue is above the floor.
     """
-    kept = _above(eigenvalues, floor)
+    kept = above(eigenvalues, floor)
     if not kept.size:
         raise ValueError("no eigenvalue is above the floor: there is nothing to draw")
     largest = float(kept[-1])
-    start, end = (_start(kept), largest) if scale == "log" else (0.0, _end(kept))
-    if randomized is not None and (others := _above(randomized, floor)).size:
+    start, end = (log_start(kept), largest) if scale == "log" else (0.0, _end(kept))
+    if randomized is not None and (others := above(randomized, floor)).size:
         shown = others[(others >= start) & ((others <= end) | (end == largest))]
         _draw_density(axes, shown, others.size, scale, "#666666", "permuted weights", filled=False)
     _draw_density(axes, kept[(kept >= start) & (kept <= end)], kept.size, scale, color, label, filled=True)
@@ -152,13 +154,13 @@ def draw_starts(
     return right
 
 
-def _above(eigenvalues: npt.ArrayLike, floor: float) -> npt.NDArray[np.float64]:
+def above(eigenvalues: npt.ArrayLike, floor: float) -> npt.NDArray[np.float64]:
     """Return what is finite and above the floor, ascending."""
     own = np.sort(np.asarray(eigenvalues, np.float64).reshape(-1))
     return own[np.isfinite(own) & (own > max(floor, 0.0))]
 
 
-def _start(kept: npt.NDArray[np.float64]) -> float:
+def log_start(kept: npt.NDArray[np.float64]) -> float:
     """Return where a logarithmic axis begins: a few eigenvalues far below all others would take most of it."""
     low = float(np.quantile(kept, 0.02)) / FAR
     return low if kept[0] < low else float(kept[0])
@@ -170,11 +172,26 @@ def _end(kept: npt.NDArray[np.float64]) -> float:
     return 2.0 * high if kept[-1] > LONG * high else float(kept[-1])
 
 
+def density(
+    shown: npt.NDArray[np.float64], count: int, scale: Scale
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the edges of bins that are equally wide on the axis, and the density in each.
+
+    Args:
+        shown: Eigenvalues that are shown, ascending, at least one.
+        count: How many there are with those that are not shown: all together have the area 1.
+        scale: Of the axis.
+    """
+    edges = _bins(shown, scale)
+    numbers, _ = np.histogram(shown, edges)
+    return edges, numbers / (count * np.diff(edges))
+
+
 def _draw_density(
     axes: Axes,
     shown: npt.NDArray[np.float64],
     count: int,
-    scale: str,
+    scale: Scale,
     color: str,
     label: str,
     *,
@@ -182,9 +199,7 @@ def _draw_density(
 ) -> None:
     if not shown.size:
         return
-    edges = _bins(shown, scale)
-    numbers, _ = np.histogram(shown, edges)
-    heights = numbers / (count * np.diff(edges))  # all eigenvalues have the area 1, those not shown too
+    edges, heights = density(shown, count, scale)
     style: dict[str, Any] = {"color": color, "label": label or None}
     if filled:
         # Bars with gaps where nothing is: on a logarithmic axis a height of 0 has no place.
@@ -196,7 +211,7 @@ def _draw_density(
         axes.plot(middles[some], heights[some], linewidth=1.3, drawstyle="steps-mid", **style)
 
 
-def _bins(kept: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:
+def _bins(kept: npt.NDArray[np.float64], scale: Scale) -> npt.NDArray[np.float64]:
     """Return edges of bins that are equally wide on the axis: as many as can be told apart, 10 to 100."""
     count = int(np.clip(2.0 * np.sqrt(kept.size), 10, 100))
     low, high = float(kept[0]), float(kept[-1])
