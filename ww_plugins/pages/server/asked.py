@@ -111,7 +111,7 @@ class Asked:
             store: Where the store is.
         """
         arguments = [self.text(name) for name in self.form.arguments if name in self.given]
-        words = list(_words(self.form, self.given)) + ["--store", store]
+        words = [*_words(self.form, self.given), "--store", store]
         if any(argument.startswith("-") for argument in arguments):
             words += ["--", *arguments]
         else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import ww_core as ww
 from ww_core.command import json_text
+from ww_plugins.pages.tables import Cell, Header, PageTable
 
 if TYPE_CHECKING:
     from ww_plugins.pages.server.asked import Asked, Form
@@ -82,18 +83,18 @@ class Part:
     after: str
 
     @classmethod
-    def of(cls, rows: Sequence[Any], asked: Asked) -> Part:
-        """Return the part that was asked for.
+    def of(cls, rows: Sequence[Any], asked: Asked, size: int = ROWS) -> Part:
+        """Return the part that was asked for, of so many rows at most.
 
         Raises:
             NotStoredError: There are fewer parts.
         """
-        start = (asked.page - 1) * ROWS
+        start = (asked.page - 1) * size
         if asked.page > 1 and start >= len(rows):
             raise ww.NotStoredError(f"there is no page {asked.page}: the table has {len(rows):,} rows")
         before = asked.address(page=asked.page - 1) if asked.page > 1 else ""
-        after = asked.address(page=asked.page + 1) if start + ROWS < len(rows) else ""
-        return cls(rows[start : start + ROWS], start + 1, len(rows), before, after)
+        after = asked.address(page=asked.page + 1) if start + size < len(rows) else ""
+        return cls(rows[start : start + size], start + 1, len(rows), before, after)
 
     @property
     def last(self) -> int:
@@ -101,23 +102,16 @@ class Part:
         return self.first + len(self.rows) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What a table shows in one place.
+def table(caption: str, names: Sequence[str], rows: Iterable[Sequence[Cell]]) -> PageTable:
+    """Return a table; a column without a text in it is one of numbers."""
+    cells = [*rows]
+    columns = zip(*cells, strict=True) if cells else [() for _ in names]
+    headers = [
+        Header(name, is_number=any(own.number for own in column) and not any(map(_is_text, column)))
+        for name, column in zip(names, columns, strict=True)
+    ]
+    return PageTable(caption, headers, cells)
 
-    Attributes:
-        value: A number, a text, or None.
-        href: Where it leads; empty for nowhere.
-        note: What more is to say of it.
-        name: What kind it is, for colours: ``better``, ``worse``, ``doubt``, ``none``.
-    """
 
-    value: Any
-    href: str = ""
-    note: str = ""
-    name: str = ""
-
-    @property
-    def is_number(self) -> bool:
-        """Whether digits stand under digits."""
-        return isinstance(self.value, int | float) and not isinstance(self.value, bool)
+def _is_text(own: Cell) -> bool:
+    return isinstance(own.value, str) and own.value != "" and not own.note

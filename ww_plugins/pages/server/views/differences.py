@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import ww_core as ww
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import Cell, Page, Part
+from ww_plugins.pages.server.page import Page, Part, table
+from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
     from ww_core.domain.difference import Difference, LayerDifference
@@ -45,21 +46,28 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.CheckpointDifference) -> Mappin
     return {
         "answer": answer,
         "part": part,
-        "heads": ["layer", "status", *labels],
-        "rows": [_row(answer, own, labels) for own in part.rows],
-        "means": [
-            [Cell(label), Cell(own.first), Cell(own.second), Cell(own.change, name=_kind(own.verdict))]
-            for label, own in answer.summary.items()
-            if label in answer.headline and own.first is not None and own.second is not None
-        ],
-        "model_rows": [
-            [Cell(label), _change(answer.model_metrics, label)] for label in answer.model_metrics.change
-        ],
+        "layers": table(
+            "Layers of other content", ["layer", "status", *labels], (_row(answer, own, labels) for own in part.rows)
+        ),
+        "means": table("Means over layers", ("column", "first", "second", "change"), _means(answer)),
+        "whole": table(
+            "The model",
+            ("column", "change"),
+            ([Cell(label), _change(answer.model_metrics, label)] for label in answer.model_metrics.change),
+        ),
         "counts": ", ".join(f"{count} {status}" for status, count in answer.counts.items() if count) or "none",
         "tensors": ", ".join(f"{count} {status}" for status, count in answer.tensor_counts.items() if count),
         "first_href": address("show", {"model": asked.text("first")}),
         "second_href": address("show", {"model": asked.text("other")}),
     }
+
+
+def _means(answer: ww.CheckpointDifference) -> list[list[Cell]]:
+    return [
+        [Cell(label), Cell(own.first), Cell(own.second), Cell(own.change, verdict=_kind(own.verdict))]
+        for label, own in answer.summary.items()
+        if label in answer.headline and own.first is not None and own.second is not None
+    ]
 
 
 def _row(answer: ww.CheckpointDifference, own: LayerDifference, labels: list[str]) -> list[Cell]:
@@ -68,7 +76,7 @@ def _row(answer: ww.CheckpointDifference, own: LayerDifference, labels: list[str
     href = address("spectrum", given) if own.extractor and own.status != "removed" else ""
     index = f"[{own.index}]" if own.index else ""
     return [
-        Cell(f"{own.name}{index}{was}", href),
+        Cell(f"{own.name}{index}{was}", href=href),
         Cell(own.status),
         *(_change(own.difference, label) for label in labels),
     ]
@@ -79,10 +87,10 @@ def _change(difference: Difference, label: str) -> Cell:
     before, after = difference.first.get(label), difference.second.get(label)
     change = difference.change.get(label)
     if change is not None:
-        return Cell(change, note=f"{before:.4g} → {after:.4g}", name=_kind(difference.verdict[label]))
+        return Cell(change, note=f"{before:.4g} → {after:.4g}", verdict=_kind(difference.verdict[label]))
     reason = difference.not_comparable.get(label, "")
     shown = "" if before is None and after is None else f"{_told(before)} → {_told(after)}"
-    return Cell(shown, note=f"not comparable: {reason}" if reason else "", name="none" if reason else "")
+    return Cell(shown, note=f"not comparable: {reason}" if reason else "")
 
 
 def _told(value: Any) -> str:

@@ -11,16 +11,20 @@ import numpy as np
 import ww_core as ww
 from ww_plugins.pages.charts import history_chart
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import Cell, Page, Part
+from ww_plugins.pages.server.page import Page, Part, table
+from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
     from ww_core.domain.history import Track
+    from ww_core.domain.history_score import ScoreOfVersion
 
 CHARTS = 6
 """Columns that are drawn; the table has them all."""
 
 MOVED = 10
 """Layers that are listed as those that moved most."""
+
+MOVE_HEADS = ("layer", "first version", "last version", "change", "standard errors")
 
 
 def _ask(store: ww.Store, asked: Asked) -> ww.History:
@@ -43,11 +47,18 @@ def _shown(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, A
     return {
         "history": history,
         "part": part,
-        "heads": ["version", "step", *labels, *history.scores, "regressions", ""],
-        "rows": [_row(history, at, steps) for at in part.rows],
+        "versions": table(
+            "Versions, in their order; of a column the mean over layers",
+            ["version", "step", *labels, *history.scores, "regressions", ""],
+            (_row(history, at, steps) for at in part.rows),
+        ),
         "charts": [*(_chart(history, label, steps) for label in labels[:CHARTS]), *_score_charts(history)],
         "first": first,
-        "moves": [_move(history, asked, move) for move in history.moves(first)[:MOVED]] if first else [],
+        "moves": table(
+            f"Moved most in {first}",
+            MOVE_HEADS,
+            (_move(history, asked, move) for move in (history.moves(first)[:MOVED] if first else [])),
+        ),
         "best": _best(history, first) if first else "",
         "regressions": address("regressions", {"model": history.model, "profile": asked.text("profile")}),
         "not_comparable": [
@@ -82,19 +93,26 @@ def _row(history: ww.History, at: int, steps: Mapping[str, Sequence[ww.Regressio
     name = f"{history.model}@{version.version}"
     own = steps.get(version.version, ())
     cells = [
-        Cell(version.version, address("show", {"model": name})) if version.is_analyzed else Cell(version.version),
+        Cell(version.version, href=address("show", {"model": name})) if version.is_analyzed else Cell(version.version),
         Cell(version.step),
         *(_mean(track, at) for track in history.tracks.values()),
-        *(Cell(None if score.numbers[at] is None else score.numbers[at].value) for score in history.scores.values()),
+        *(_score(score.numbers[at]) for score in history.scores.values()),
     ]
     layers = list(dict.fromkeys(step.layer or "(summary)" for step in own))
     told = f"{len(layers)}: {', '.join(layers[:3])}{', ...' if len(layers) > 3 else ''}" if layers else ""
     columns = ", ".join(dict.fromkeys(step.column for step in own))
     before = f"{history.model}@{history.versions[at - 1].version}" if at else ""
-    compared = Cell("compare", address("diff", {"first": before, "other": name})) if before else Cell("")
+    compared = Cell("compare", href=address("diff", {"first": before, "other": name})) if before else Cell("")
     if not version.is_analyzed:
         told = f"not analysed under {history.profile}"
-    return [*cells, Cell(told, note=columns, name="worse" if layers else ""), compared]
+    return [*cells, Cell(told, note=columns, verdict="worse" if layers else ""), compared]
+
+
+def _score(number: ScoreOfVersion | None) -> Cell:
+    if number is None:
+        return Cell(None)
+    ends = "" if number.low is None or number.high is None else f"{number.low:.4g} to {number.high:.4g}"
+    return Cell(number.value, note=ends)
 
 
 def _mean(track: Track, at: int) -> Cell:
@@ -129,7 +147,7 @@ def _move(history: ww.History, asked: Asked, move: Any) -> list[Cell]:
     given = {"model": history.model, "layer": move.place.name, "extractor": move.place.extractor}
     spectrum = address("spectrum", given | {"profile": asked.text("profile")}) if move.place.extractor else ""
     return [
-        Cell(str(move.place), spectrum),
+        Cell(str(move.place), href=spectrum),
         Cell(move.before),
         Cell(move.after),
         Cell(move.change),

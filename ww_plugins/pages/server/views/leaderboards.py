@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import Cell, Page, Part
+from ww_plugins.pages.server.page import Page, Part, table
 from ww_plugins.pages.server.suggested import suggested_columns
+from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
     from ww_core.domain.leaderboard import RankedModel
     from ww_core.domain.statistic import Agreement, Statistic
+
+AGREEMENT_HEADS = ("of", "models", "tau", "by luck", "rho")
 
 
 def _ask(store: ww.Store, asked: Asked) -> ww.Leaderboard:
@@ -47,12 +50,14 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Leaderboard) -> Mapping[str, An
             if own is not None
         ),
     ]
+    heads = ["model", "version", "series", "rank", answer.metric, *([score, "its rank"] if score else []), "not ranked"]
     return {
         "answer": answer,
         "part": part,
-        "heads": ["series", "rank", "model", "version", answer.metric, *([score, "its rank"] if score else []), "not ranked"],
-        "rows": [_row(own, has_score=bool(score)) for own in part.rows],
-        "agreements": [_agreement(name, own) for name, own in agreements],
+        "ranking": table("Ranking", heads, (_row(own, has_score=bool(score)) for own in part.rows)),
+        "agreements": table(
+            "Agreement of metric and score", AGREEMENT_HEADS, (_agreement(name, own) for name, own in agreements)
+        ),
     }
 
 
@@ -61,13 +66,13 @@ def _row(own: RankedModel, *, has_score: bool) -> list[Cell]:
     tied = "equal to another" if own.is_tied else ""
     score = [Cell(own.score if math.isfinite(own.score) else None), Cell(own.score_rank)] if has_score else []
     return [
+        Cell(own.model, href=address("history", {"model": own.model}) if own.digest else ""),
+        Cell(own.version, href=address("show", {"model": name}) if own.digest else ""),
         Cell(own.series),
         Cell(own.rank, note=tied),
-        Cell(own.model, address("history", {"model": own.model}) if own.digest else ""),
-        Cell(own.version, address("show", {"model": name}) if own.digest else ""),
         Cell(own.value if math.isfinite(own.value) else None),
         *score,
-        Cell(own.reason, name="none"),
+        Cell(own.reason),
     ]
 
 

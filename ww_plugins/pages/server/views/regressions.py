@@ -8,7 +8,8 @@ from typing import Any
 
 import ww_core as ww
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import Cell, Page, Part
+from ww_plugins.pages.server.page import Page, Part, table
+from ww_plugins.pages.tables import Cell
 
 HEADS = ("version", "previous", "layer", "column", "before", "after", "change", "evidence", "needed", "confirmed")
 
@@ -29,9 +30,8 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Regressions) -> Mapping[str, An
     return {
         "answer": answer,
         "part": part,
-        "heads": HEADS,
-        "rows": [_row(answer.model, step) for step in part.rows],
-        "suspects": [_row(answer.model, step) for step in answer.suspects],
+        "steps": table("Regressions", HEADS, (_row(answer.model, step) for step in part.rows)),
+        "suspects": table("May be noise", HEADS, (_row(answer.model, step) for step in answer.suspects)),
         "history": address("history", {"model": answer.model, "profile": asked.text("profile")}),
     }
 
@@ -41,13 +41,13 @@ def _row(model: str, step: ww.Regression) -> list[Cell]:
     given = {"model": name, "layer": step.layer, "extractor": step.extractor}
     layer = f"{step.layer}[{step.index}]" if step.index else step.layer
     return [
-        Cell(step.version, address("show", {"model": name})),
-        Cell(step.previous, address("diff", {"first": f"{model}@{step.previous}", "other": name})),
-        Cell(layer or "(summary)", address("spectrum", given) if step.extractor else ""),
+        Cell(step.version, href=address("show", {"model": name})),
+        Cell(step.previous, href=address("diff", {"first": f"{model}@{step.previous}", "other": name})),
+        Cell(layer or "(summary)", href=address("spectrum", given) if step.extractor else ""),
         Cell(step.column),
         Cell(step.before),
         Cell(step.after),
-        Cell(step.change, name=step.verdict),
+        Cell(step.change, verdict="" if step.verdict == "none" else step.verdict),
         Cell(step.evidence if math.isfinite(step.evidence) else None),
         Cell(step.needed),
         Cell("yes" if step.is_confirmed else "not yet"),

@@ -11,9 +11,10 @@ import numpy as np
 import ww_core as ww
 from ww_plugins.pages.charts import trend_chart
 from ww_plugins.pages.server.asked import Asked, Form
-from ww_plugins.pages.server.page import Cell, Page, Part
+from ww_plugins.pages.server.page import ROWS, Page, Part, table
 from ww_plugins.pages.server.suggested import suggested_columns, suggested_scores
 from ww_plugins.pages.server.views.leaderboards import statistic
+from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
     from ww_core.domain.trend import TrendLine
@@ -45,13 +46,18 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Trend) -> Mapping[str, Any]:
     return {
         "answer": answer,
         "part": part,
-        "heads": HEADS,
-        "rows": [_row(line) for line in part.rows],
+        "lines": table("Lines", HEADS, (_row(line) for line in part.rows)),
         "charts": [_chart(answer, line) for line in part.rows[:CHARTS]],
-        "small": [[Cell(own.metric), Cell(_group(own.series, own.dataset)), Cell(own.n)] for own in answer.small[:100]],
-        "left_out": [
-            [Cell(own.metric), Cell(own.model), Cell(own.version), Cell(own.reason)] for own in answer.left_out[:100]
-        ],
+        "small": table(
+            "Groups with too few models",
+            ("metric", "group", "models"),
+            ([Cell(own.metric), Cell(_group(own.series, own.dataset)), Cell(own.n)] for own in answer.small[:ROWS]),
+        ),
+        "left_out": table(
+            "Models without a value",
+            ("metric", "model", "version", "reason"),
+            ([*map(Cell, own)] for own in answer.left_out[:ROWS]),
+        ),
     }
 
 
@@ -80,7 +86,7 @@ def _chart(answer: ww.Trend, line: TrendLine) -> Any:
         np.array([own.x for own in points]),
         np.array([own.y for own in points]),
         labels=(line.metric, answer.score.name),
-        line=(line.slope.value, line.intercept.value) if math.isfinite(line.slope.value) else None,
+        line=(line.intercept.value, line.slope.value) if math.isfinite(line.slope.value) else None,
     )
 
 

@@ -11,12 +11,11 @@ import numpy as np
 import ww_core as ww
 from ww_plugins.pages.charts import depth_chart
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import Cell, Page, Part
+from ww_plugins.pages.server.page import ROWS, Page, Part, table
+from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
     from ww_core.domain.report import LayerRow
-
-Row = ww.MatrixRow
 
 
 def _ask(store: ww.Store, asked: Asked) -> ww.AnalysisReport:
@@ -31,39 +30,60 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
     several = len({row.name for row in report.layers}) < len(report.layers)
     heads = ["layer", "kind", *(["extractor", "index"] if several else []), "N", "M", *labels]
     whole = report.labels("layer")
+    shown = {row.name for row in part.rows}
     return {
         "report": report,
         "name": name,
-        "facts": _facts(report),
+        "summary": _facts(report),
         "part": part,
-        "heads": heads,
-        "rows": [_matrix_cells(row, name, labels, doubts, several=several) for row in part.rows],
+        "layers": table(
+            "Layers", heads, (_matrix_cells(row, name, labels, doubts, several=several) for row in part.rows)
+        ),
         "chart": _chart(report, labels, name) if report.layers and labels else "",
-        "layer_heads": ["layer", "kind", *whole],
-        "layer_rows": [_layer_cells(row, whole, doubts) for row in report.layer_metrics[: len(part.rows) or None]],
-        "model_rows": [[Cell(label), _value(label, report.model_metrics, doubts)] for label in report.model_metrics],
-        "means": [
-            [Cell(label), Cell(own.mean), Cell(own.median), Cell(own.min), Cell(own.max), Cell(own.count)]
-            for label, own in report.summary.items()
-            if own.count
-        ],
-        "skipped": [[Cell(skip.name), Cell(skip.reason)] for skip in report.coverage.reasons[:100]],
+        "wholes": table(
+            "Whole layers",
+            ["layer", "kind", *whole],
+            (_layer_cells(row, whole, doubts) for row in report.layer_metrics if row.name in shown),
+        ),
+        "whole": table(
+            "The model",
+            ("column", "value"),
+            ([Cell(label), _value(label, report.model_metrics, doubts)] for label in report.model_metrics),
+        ),
+        "means": table("Over all layers", ("column", "mean", "median", "min", "max", "layers"), _means(report)),
+        "skipped": table(
+            "Without a spectrum",
+            ("name", "reason"),
+            ([Cell(skip.name), Cell(skip.reason)] for skip in report.coverage.reasons[:ROWS]),
+        ),
+        "failures": table(
+            "Failures", ("what", "message"), ([Cell(own.subject), Cell(own.message)] for own in report.failures[:ROWS])
+        ),
         "history": address("history", {"model": report.model}) if report.model else "",
     }
 
 
-def _facts(report: ww.AnalysisReport) -> dict[str, Any]:
+def _means(report: ww.AnalysisReport) -> list[list[Cell]]:
+    return [
+        [Cell(label), Cell(own.mean), Cell(own.median), Cell(own.min), Cell(own.max), Cell(own.count)]
+        for label, own in report.summary.items()
+        if own.count
+    ]
+
+
+def _facts(report: ww.AnalysisReport) -> list[tuple[str, str]]:
     cover = report.coverage
     layers = f"{cover.analyzed} analysed, {cover.statistics_only} with statistics only, {cover.skipped} skipped"
     refused = f", {cover.refused} refused" if cover.refused else ""
     failed = f", {cover.failed} failed" if cover.failed else ""
-    return {
-        "source": report.source,
-        "digest": report.digest,
-        "profile": f"{report.run.profile}, run {report.run.id}",
-        "layers": layers + refused + failed,
-        "parameters": f"{cover.parameters_analyzed:,} of {cover.parameters:,} analysed",
-    } | ({"control": str(report.run.control)} if report.run.control else {})
+    return [
+        ("source", report.source),
+        ("digest", report.digest),
+        ("profile", f"{report.run.profile}, run {report.run.id}"),
+        ("layers", layers + refused + failed),
+        ("parameters", f"{cover.parameters_analyzed:,} of {cover.parameters:,} analysed"),
+        *([("control", str(report.run.control))] if report.run.control else []),
+    ]
 
 
 def _chart(report: ww.AnalysisReport, labels: Sequence[str], name: str) -> Any:
@@ -81,7 +101,7 @@ def _matrix_cells(
     spectrum = address("spectrum", {"model": name, "layer": row.name, "extractor": row.extractor})
     place = [Cell(row.extractor), Cell(row.index)] if several else []
     sides = [Cell(row.N), Cell(row.M)]
-    return [Cell(row.name, spectrum), Cell(row.kind), *place, *sides, *_values(labels, row.metrics, doubts)]
+    return [Cell(row.name, href=spectrum), Cell(row.kind), *place, *sides, *_values(labels, row.metrics, doubts)]
 
 
 def _layer_cells(row: LayerRow, labels: Sequence[str], doubts: Mapping[str, Sequence[str]]) -> list[Cell]:
@@ -100,9 +120,9 @@ def _value(label: str, outcomes: Mapping[str, ww.Outcome], doubts: Mapping[str, 
     if outcome is None:
         return Cell(None)
     if not outcome.is_ok:
-        return Cell(str(outcome.state).replace("_", " "), note=outcome.explain(), name="none")
+        return Cell(str(outcome.state).replace("_", " "), note=outcome.explain())
     held = [flag for flag in doubts.get(label, ()) if flag in outcomes and outcomes[flag].number is True]
-    return Cell(outcome.value, note=f"not to be trusted: {', '.join(held)}" if held else "", name="doubt" if held else "")
+    return Cell(outcome.value, note=f"not to be trusted: {', '.join(held)}" if held else "", signs="*" if held else "")
 
 
 def _doubts(report: ww.AnalysisReport) -> dict[str, list[str]]:
