@@ -83,14 +83,16 @@ class _Pages:
         """Answer with the page itself."""
 
         def answer() -> Response:
-            asked = Asked.of(page.form, request.url.query)
             with ww.open_store(self._location, mode="read") as store:
-                values = page.values(store, asked)
+                values = page.values(store, Asked.of(page.form, request.url.query))
+            asked: Asked = values["asked"]
             # What lacks something that must be given has no command yet, and no JSON.
-            command, json = (
-                ("", "") if asked.missing else (asked.command(self._shown_location), asked.address(json=True))
+            told = (
+                {}
+                if asked.missing
+                else {"command": asked.command(self._shown_location), "json": asked.address(json=True)}
             )
-            content = {"title": page.title, "asked": asked, "command": command, "json": json, **values}
+            content = {"title": page.title, "command": "", "json": "", **told, **values}
             return self._page(f"{page.form.path}.html", content)
 
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
 import ww_core as ww
@@ -103,6 +103,10 @@ class Asked:
     def is_set(self, name: str) -> bool:
         """Tell whether a switch was given."""
         return name in self.given
+
+    def with_value(self, name: str, value: str) -> Asked:
+        """Return the question with one value more, or another one."""
+        return replace(self, given={**self.given, name: [value]})
 
     def command(self, store: str) -> str:
         """Return the command line that answers the same, to copy into a shell.

@@ -30,6 +30,7 @@ class Page(Generic[T]):
         content: What the command prints of the answer as JSON.
         shown: What the template shows of the answer, by name.
         blank: What it shows where something is missing that must be given; None where there is no such page.
+        completed: Chooses what was left open, so that the page is made soon: its address and its command then say so.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Page(Generic[T]):
     content: Callable[[T], Any]
     shown: Callable[[ww.Store, Asked, T], Mapping[str, Any]]
     blank: Callable[[ww.Store], Mapping[str, Any]] | None = None
+    completed: Callable[[ww.Store, Asked], Asked] = lambda _, asked: asked
 
     def json(self, store: ww.Store, asked: Asked) -> str:
         """Return what the command prints after ``--json``, to the last byte.
@@ -49,15 +51,16 @@ class Page(Generic[T]):
         return json_text(self.content(self.ask(store, asked)))
 
     def values(self, store: ww.Store, asked: Asked) -> Mapping[str, Any]:
-        """Return what the template shows.
+        """Return what the template shows, with the question as it was completed.
 
         Raises:
             WWError: As the command's call; or something is missing.
         """
         if asked.missing and self.blank is not None:
-            return {"is_answered": False, **self.blank(store)}
+            return {"asked": asked, **self.blank(store)}
         self._check(asked)
-        return {"is_answered": True, **self.shown(store, asked, self.ask(store, asked))}
+        asked = self.completed(store, asked)
+        return {"asked": asked, **self.shown(store, asked, self.ask(store, asked))}
 
     def _check(self, asked: Asked) -> None:
         if asked.missing:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from ww_core.domain.history import Track
     from ww_core.domain.history_score import ScoreOfVersion
 
-CHARTS = 6
+VALUES = 10_000
+"""Values that a page reads unless its columns were named: a history of more takes long."""
+
+CHARTS = 10
 """Columns that are drawn; the table has them all."""
 
 MOVED = 10
@@ -39,6 +42,27 @@ def _ask(store: ww.Store, asked: Asked) -> ww.History:
     )
 
 
+def _completed(store: ww.Store, asked: Asked) -> Asked:
+    """Choose the columns of the headline, as many as there is room for; the first one at least."""
+    if "metrics" in asked.given:
+        return asked
+    columns = _columns(store, asked)
+    with store.reading() as reader:
+        versions = reader.find_versions(asked.text("model"))
+        layers = len(reader.layers(versions[-1].structure))
+    most = max(1, VALUES // max(1, len(versions) * layers))
+    return asked.with_value("metrics", ",".join(columns[:most])) if columns else asked
+
+
+def _columns(store: ww.Store, asked: Asked) -> list[str]:
+    """Return the columns of numbers that have a place in the headline, in its order; all of them where none has."""
+    with store.reading() as reader:
+        columns = reader.history_columns(asked.text("model"), asked.text("profile") or "default")
+    ordered = sorted(columns, key=lambda own: math.inf if own.headline is None else own.headline)
+    headline = [own.name for own in ordered if own.type != "text" and own.headline is not None]
+    return headline or [own.name for own in ordered if own.type != "text"]
+
+
 def _shown(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, Any]:
     steps = _steps(store, asked, history)
     part = Part.of(range(len(history.versions)), asked)
@@ -52,6 +76,7 @@ def _shown(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, A
             ["version", "step", *labels, *history.scores, "regressions", ""],
             (_row(history, at, steps) for at in part.rows),
         ),
+        "columns": [(own, asked.with_value("metrics", own).address()) for own in _columns(store, asked)],
         "charts": [*(_chart(history, label, steps) for label in labels[:CHARTS]), *_score_charts(history)],
         "first": first,
         "moves": table(
@@ -171,4 +196,5 @@ PAGE = Page(
     _ask,
     lambda history: history.to_dict(),
     _shown,
+    completed=_completed,
 )

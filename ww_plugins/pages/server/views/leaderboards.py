@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ww_core as ww
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import Page, Part, table
-from ww_plugins.pages.server.suggested import suggested_columns
+from ww_plugins.pages.server.suggested import few_resamples, resamples, suggested_columns
 from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def _ask(store: ww.Store, asked: Asked) -> ww.Leaderboard:
         dataset=asked.text("dataset"),
         source=asked.text("source"),
         better=asked.text("better"),
+        replicates=resamples(asked),
         series=asked.texts("series"),
         models=asked.texts("models"),
         where=asked.given.get("where", ()),
@@ -96,7 +97,7 @@ PAGE = Page(
         "leaderboard",
         "leaderboard",
         (),
-        ("metric", "score", "dataset", "source", "better", "profile"),
+        ("metric", "score", "dataset", "source", "better", "profile", "bootstrap"),
         ("series", "models", "where"),
         ("all-versions",),
         ("metric",),
@@ -105,4 +106,5 @@ PAGE = Page(
     lambda answer: answer.to_dict(),
     _shown,
     lambda store: {"columns": suggested_columns(store, "leaderboard", {})},
+    few_resamples,
 )

@@ -81,11 +81,12 @@ def _chart(title: str, own: FittedSpectrum) -> Any:
 
 
 def _other_versions(store: ww.Store, answer: LayerSpectrum) -> Sequence[str]:
-    """Return the labels of all versions of the model, the newest first."""
+    """Return the labels of the versions that have such a layer, the newest first."""
     if not answer.model:
         return ()
-    history = ww.history(answer.model, store=store, layers=[glob.escape(answer.layer)], profile=answer.profile)
-    return [own.version for own in reversed(history.versions) if own.is_analyzed]
+    with store.reading() as reader:
+        contents = reader.layer_contents(answer.model, answer.layer)
+    return [own.version for own in reversed(contents) if own.content is not None]
 
 
 def _of_version(store: ww.Store, answer: LayerSpectrum, version: str) -> tuple[str, str, Any]:

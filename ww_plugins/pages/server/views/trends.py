@@ -12,7 +12,7 @@ import ww_core as ww
 from ww_plugins.pages.charts import trend_chart
 from ww_plugins.pages.server.asked import Asked, Form
 from ww_plugins.pages.server.page import ROWS, Page, Part, table
-from ww_plugins.pages.server.suggested import suggested_columns, suggested_scores
+from ww_plugins.pages.server.suggested import few_resamples, resamples, suggested_columns, suggested_scores
 from ww_plugins.pages.server.views.leaderboards import statistic
 from ww_plugins.pages.tables import Cell
 
@@ -33,6 +33,7 @@ def _ask(store: ww.Store, asked: Asked) -> ww.Trend:
         by=asked.texts("by") or ("series",),
         dataset=asked.text("dataset"),
         source=asked.text("source"),
+        replicates=resamples(asked),
         series=asked.texts("series"),
         models=asked.texts("models"),
         where=asked.given.get("where", ()),
@@ -101,7 +102,7 @@ PAGE = Page(
         "trend",
         "trend",
         (),
-        ("score", "dataset", "source", "profile"),
+        ("score", "dataset", "source", "profile", "bootstrap"),
         ("metric", "by", "series", "models", "where"),
         ("all-versions",),
         ("metric", "score"),
@@ -110,4 +111,5 @@ PAGE = Page(
     lambda answer: answer.to_dict(),
     _shown,
     _blank,
+    few_resamples,
 )
