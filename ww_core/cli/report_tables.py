@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ww_core.cli.marks import Marks
+from ww_core.command.marks import Marks
 from ww_core.domain.outcome import State
 from ww_core.domain.report import PLACES
 from ww_core.errors import UsageError

@@ -16,6 +16,7 @@ from ww_core.errors import NotStoredError, UnknownNameError
 from ww_core.store import tables as t
 from ww_core.store.encoding import check_lengths, decode_spectrum
 from ww_core.store.labels import newest_name
+from ww_core.store.rows import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +50,8 @@ def layer_spectrum(
         UnknownNameError: There is no such layer, or it was not seen through this extractor.
         NotStoredError: There is no spectrum: the run is gone, the layer has none, or they were not kept.
     """
-    covered = connection.execute(_COVERED, {"run": run}).all()
+    covered = connection.execute(_OF_LAYER, {"run": run, "layer": clean(layer)}).all()
+    covered = covered or connection.execute(_COVERED, {"run": run}).all()  # whose names the message lists
     if not covered:
         raise NotStoredError(f"run {run} is not stored any more: `ww show` lists what is")
     name = ref or newest_name(connection, covered[0].digest)
@@ -212,6 +214,7 @@ _COVERED = (
     .where(t.run.c.id == bindparam("run"))
     .order_by(t.coverage.c.position)
 )
+_OF_LAYER = _COVERED.where(t.layer.c.name == bindparam("layer"))
 _OF_PERMUTATIONS = select(t.identity.c.digest, t.identity.c.parameters).where(
     t.identity.c.kind == "spectrum",
     t.identity.c.key == bindparam("key"),

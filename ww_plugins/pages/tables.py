@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from markupsafe import Markup
+
 from ww_plugins.pages.rendering import told
+
+LONG = 32
+"""Characters of a cell from which on it may break anywhere; what is shorter stays whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,7 @@ class Header:
     is_number: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cell:
     """A cell.
 
@@ -33,7 +39,7 @@ class Cell:
         note: What is to be known of it, as why there is no value; empty for nothing.
         signs: Marks beside it that tell how far it can be trusted, as ``*``.
         verdict: ``worse``, ``better``, or empty.
-        href: Where it leads; empty for nowhere.
+        href: Where it leads, quoted by whoever made it; empty for nowhere.
         text: What is shown in its place; empty for the value itself.
     """
 
@@ -41,13 +47,18 @@ class Cell:
     note: str = ""
     signs: str = ""
     verdict: str = ""
-    href: str = ""
+    href: Markup | str = ""
     text: str = ""
 
-    @property
+    @cached_property
     def shown(self) -> str:
         """What stands in it."""
         return f"{told(self.text or self.value)}{self.signs}"
+
+    def classes(self, header: Header) -> str:
+        """Return what the style sheet is to know of it under a header."""
+        is_long = len(self.shown) > LONG
+        return " ".join(filter(None, ("n" if header.is_number else "", "long" if is_long else "", self.verdict)))
 
     @property
     def number(self) -> str:
@@ -69,3 +80,7 @@ class PageTable:
     caption: str
     headers: Sequence[Header]
     rows: Sequence[Sequence[Cell]]
+
+    def cells_of(self, row: Sequence[Cell]) -> Iterator[tuple[Header, Cell]]:
+        """Give the cells of a row, each with its header."""
+        return zip(self.headers, row, strict=True)

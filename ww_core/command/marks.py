@@ -1,4 +1,4 @@
-"""Marks beside numbers that are not to be trusted, as ``8.143*``, and what the marks mean."""
+"""Public: marks beside numbers that are not to be trusted, as ``8.143*``, and what the marks mean."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ class Marks:
         flags = list(dict.fromkeys(flag for own in self._flags.values() for flag in own))
         self._signs = {flag: SIGNS[at % len(SIGNS)] * (1 + at // len(SIGNS)) for at, flag in enumerate(flags)}
         self._used: dict[str, None] = {}
+
+    @property
+    def flags(self) -> list[str]:
+        """Labels of the flags that cast doubt on some column."""
+        return list(self._signs)
 
     def flags_of(self, labels: Iterable[str]) -> list[str]:
         """Labels of the flags of these columns: where there is no room for theirs, their marks tell the same."""

@@ -1,0 +1,1 @@
+"""``ww report``: what is stored of models, in one file to hand on."""
