@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from markupsafe import escape
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -87,12 +88,13 @@ class _Pages:
                 values = page.values(store, Asked.of(page.form, request.url.query))
             asked: Asked = values["asked"]
             # What lacks something that must be given has no command yet, and no JSON.
-            told = (
-                {}
-                if asked.missing
-                else {"command": asked.command(self._shown_location), "json": asked.address(json=True)}
-            )
-            content = {"title": page.title, "command": "", "json": "", **told, **values}
+            is_whole = not asked.missing
+            content = {
+                "title": page.title,
+                "command": escape(asked.command(self._shown_location)) if is_whole else "",
+                "json": asked.address(json=True) if is_whole else "",
+                **values,
+            }
             return self._page(f"{page.form.path}.html", content)
 
         try:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
+from markupsafe import Markup, escape
+
 import ww_core as ww
 from ww_core.command import options, printable
 
@@ -122,17 +124,17 @@ class Asked:
             words = [*arguments, *words]
         return printable(shlex.join(["ww", self.form.command, *words]))
 
-    def address(self, *, page: int = 1, json: bool = False) -> str:
+    def address(self, *, page: int = 1, json: bool = False) -> Markup:
         """Return the address of this question, or of another part of its table, or of its JSON."""
         given = {name: values for name, values in self.given.items() if values}
         return address(f"{self.form.path}{'.json' if json else ''}", given | ({PAGE: [str(page)]} if page > 1 else {}))
 
 
-def address(path: str, given: Mapping[str, Iterable[str] | str]) -> str:
-    """Return the address of a page, and of what it is asked by name; nothing of an empty text."""
+def address(path: str, given: Mapping[str, Iterable[str] | str]) -> Markup:
+    """Return the address of a page, as an attribute holds it, and of what it is asked; nothing of an empty text."""
     pairs = [(name, [own] if isinstance(own, str) else own) for name, own in given.items() if own]
     query = urlencode([(name, value) for name, values in pairs for value in values])
-    return f"/{path}?{query}" if query else f"/{path}"
+    return escape(f"/{path}?{query}" if query else f"/{path}")
 
 
 def _words(form: Form, given: Mapping[str, Sequence[str]]) -> Iterable[str]:

@@ -11,6 +11,8 @@ from ww_core.command import json_text
 from ww_plugins.pages.tables import Cell, Header, PageTable
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from ww_plugins.pages.server.asked import Asked, Form
 
 T = TypeVar("T")
@@ -82,8 +84,8 @@ class Part:
     rows: Sequence[Any]
     first: int
     total: int
-    before: str
-    after: str
+    before: Markup | str
+    after: Markup | str
 
     @classmethod
     def of(cls, rows: Sequence[Any], asked: Asked, size: int = ROWS) -> Part:
