@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +17,7 @@ from ww_core.command.examples import examples
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import uvicorn
     from starlette.types import ASGIApp
 
 PORT = 8517
@@ -109,10 +112,13 @@ def _listening(host: str, port: int) -> socket.socket:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(place[:2], family=family)
     except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", "") or str(error)
-        raise ww.UsageError(
-            f"--host {host} --port {port} cannot be listened on ({why}): choose another --port, or 0 for any free one"
-        ) from None
+        number = getattr(error, "errno", None)
+        if number == errno.EADDRINUSE:
+            raise ww.UsageError(
+                f"port {port} of {host} is in use: name another --port, or 0 for any free one"
+            ) from None
+        why = os.strerror(number) if number and number > 0 else getattr(error, "strerror", "") or "no such name"
+        raise ww.UsageError(f"nothing can listen on --host {host} --port {port}: {why}") from None
 
 
 def _address(host: str, port: int) -> str:
@@ -127,7 +133,17 @@ def _run(application: ASGIApp, listener: socket.socket) -> None:
     """
     import uvicorn
 
-    config = uvicorn.Config(
+    try:
+        uvicorn.Server(config(application)).run(sockets=[listener])
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the server has ended, and nothing was written") from None
+
+
+def config(application: ASGIApp) -> uvicorn.Config:
+    """Return how an application is served: nothing is logged, and no header says where a request comes from."""
+    import uvicorn
+
+    return uvicorn.Config(
         application,
         loop="asyncio",
         http="h11",
@@ -140,7 +156,3 @@ def _run(application: ASGIApp, listener: socket.socket) -> None:
         limit_concurrency=200,
         timeout_graceful_shutdown=END_SECONDS,
     )
-    try:
-        uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("the server has ended, and nothing was written") from None

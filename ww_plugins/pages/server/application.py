@@ -55,7 +55,9 @@ def application(location: str | Path, *, shown_location: str, host: str, token: 
         ]
     routes += [Route(f"/assets/{name}", functools.partial(_asset, name)) for name in ASSETS]
     handlers = {HTTPException: pages.no_page, Exception: pages.failed}
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), host, token)
+    inner = Starlette(routes=routes, exception_handlers=handlers)
+    inner.router.redirect_slashes = False
+    return Guard(inner, host, token)
 
 
 async def _to_models(_: Request) -> Response:
