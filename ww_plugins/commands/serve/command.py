@@ -129,14 +129,14 @@ def _run(application: ASGIApp, listener: socket.socket) -> None:
     """Answer until somebody interrupts.
 
     Raises:
-        KeyboardInterrupt: Somebody did.
+        Abort: Somebody did.
     """
     import uvicorn
 
     try:
         uvicorn.Server(config(application)).run(sockets=[listener])
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("the server has ended, and nothing was written") from None
+        raise typer.Abort("the server has ended, and nothing was written") from None
 
 
 def config(application: ASGIApp) -> uvicorn.Config:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ww_core as ww
+from ww_plugins.pages.rendering import told
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import Page, Part, table
 from ww_plugins.pages.tables import Cell
@@ -64,7 +66,7 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.CheckpointDifference) -> Mappin
 
 def _means(answer: ww.CheckpointDifference) -> list[list[Cell]]:
     return [
-        [Cell(label), Cell(own.first), Cell(own.second), Cell(own.change, verdict=_kind(own.verdict))]
+        [Cell(label), Cell(own.first), Cell(own.second), _changed(own.change, own.verdict)]
         for label, own in answer.summary.items()
         if label in answer.headline and own.first is not None and own.second is not None
     ]
@@ -83,22 +85,27 @@ def _row(answer: ww.CheckpointDifference, own: LayerDifference, labels: list[str
 
 
 def _change(difference: Difference, label: str) -> Cell:
-    """Return the change of a column, with both sides; or what there is of them where nothing may be subtracted."""
-    before, after = difference.first.get(label), difference.second.get(label)
+    """Return what a column was and is, and the change that it is sorted by; or why nothing may be subtracted."""
+    sides = [_told(own.get(label)) for own in (difference.first, difference.second)]
+    both = sides[0] if sides[0] == sides[1] else " → ".join(sides)
     change = difference.change.get(label)
-    if change is not None:
-        return Cell(change, note=f"{before:.4g} → {after:.4g}", verdict=_kind(difference.verdict[label]))
-    reason = difference.not_comparable.get(label, "")
-    shown = "" if before is None and after is None else f"{_told(before)} → {_told(after)}"
-    return Cell(shown, note=f"not comparable: {reason}" if reason else "")
+    if change is None:
+        reason = difference.not_comparable.get(label, "")
+        return Cell(None, note=f"not comparable: {reason}" if reason else "", text=both)
+    changed = _changed(change, difference.verdict[label])
+    return replace(changed, text=f"{both} ({changed.text})" if change else both)
+
+
+def _changed(change: float | None, verdict: str) -> Cell:
+    """Return a change, with what it means in a word, as not everybody sees its colour."""
+    meaning = "" if verdict == "none" else verdict
+    return Cell(change, verdict=meaning, text="" if change is None else f"{change:+.4g} {meaning}".strip())
 
 
 def _told(value: Any) -> str:
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _kind(verdict: str) -> str:
-    return "" if verdict == "none" else verdict
+    if value is None:
+        return "–"
+    return "no" if value is False else str(told(value))
 
 
 PAGE = Page(

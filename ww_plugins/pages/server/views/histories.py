@@ -73,7 +73,7 @@ def _shown(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, A
         "part": part,
         "versions": table(
             "Versions, in their order; of a column the mean over layers",
-            ["version", "step", *labels, *history.scores, "regressions", ""],
+            ["version", "step", "regressions", *labels, *history.scores, ""],
             (_row(history, at, steps) for at in part.rows),
         ),
         "columns": [(own, asked.with_value("metrics", own).address()) for own in _columns(store, asked)],
@@ -117,20 +117,22 @@ def _row(history: ww.History, at: int, steps: Mapping[str, Sequence[ww.Regressio
     version = history.versions[at]
     name = f"{history.model}@{version.version}"
     own = steps.get(version.version, ())
-    cells = [
-        Cell(version.version, href=address("show", {"model": name})) if version.is_analyzed else Cell(version.version),
-        Cell(version.step),
-        *(_mean(track, at) for track in history.tracks.values()),
-        *(_score(score.numbers[at]) for score in history.scores.values()),
-    ]
     layers = list(dict.fromkeys(step.layer or "(summary)" for step in own))
-    told = f"{len(layers)}: {', '.join(layers[:3])}{', ...' if len(layers) > 3 else ''}" if layers else ""
+    told = _some(layers) if layers else "" if version.is_analyzed else f"not analysed under {history.profile}"
     columns = ", ".join(dict.fromkeys(step.column for step in own))
     before = f"{history.model}@{history.versions[at - 1].version}" if at else ""
-    compared = Cell("compare", href=address("diff", {"first": before, "other": name})) if before else Cell("")
-    if not version.is_analyzed:
-        told = f"not analysed under {history.profile}"
-    return [*cells, Cell(told, note=columns, verdict="worse" if layers else ""), compared]
+    return [
+        Cell(version.version, href=address("show", {"model": name}) if version.is_analyzed else ""),
+        Cell(version.step),
+        Cell(told, note=columns, verdict="worse" if layers else ""),
+        *(_mean(track, at) for track in history.tracks.values()),
+        *(_score(score.numbers[at]) for score in history.scores.values()),
+        Cell("compare", href=address("diff", {"first": before, "other": name})) if before else Cell(""),
+    ]
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _score(number: ScoreOfVersion | None) -> Cell:

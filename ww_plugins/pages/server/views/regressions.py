@@ -47,7 +47,7 @@ def _row(model: str, step: ww.Regression) -> list[Cell]:
         Cell(step.column),
         Cell(step.before),
         Cell(step.after),
-        Cell(step.change, verdict="" if step.verdict == "none" else step.verdict),
+        Cell(step.change, verdict="" if step.verdict == "none" else step.verdict, text=f"{step.change:+.4g}"),
         Cell(step.evidence if math.isfinite(step.evidence) else None),
         Cell(step.needed),
         Cell("yes" if step.is_confirmed else "not yet"),
