@@ -16,9 +16,9 @@ from ww_core.command import run_app
 pytest.importorskip("starlette", reason="the extra web is not installed")
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
 
-from ww_plugins.commands.serve.command import app  # noqa: E402
+from ww_plugins.commands.serve.command import app
 
-TOKEN = "a token of many letters"  # noqa: S105 - of a test
+TOKEN = "a token of many letters"
 PROGRAM = [sys.executable, "-m", "ww_core", "serve"]
 
 
@@ -44,7 +44,9 @@ def serve(store, capsys, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "box.example", "127.0.0.1.evil.example", "0x7f000001"])  # noqa: S104
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.1.5", "box.example", "127.0.0.1.evil.example", "2130706433"]
+)
 def test_other_machines_need_a_token(serve, host):
     code, said = serve("--host", host)
     assert code == 2

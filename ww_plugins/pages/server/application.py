@@ -20,6 +20,7 @@ import ww_core as ww
 from ww_core.command import json_text
 from ww_plugins.pages.rendering import asset, environment
 from ww_plugins.pages.server.asked import Asked
+from ww_plugins.pages.server.page import sentence
 from ww_plugins.pages.server.security import Guard
 from ww_plugins.pages.server.views import MENU, PAGES
 
@@ -130,10 +131,9 @@ class _Pages:
         async with self._turns:
             return await _in_thread(answer)
 
-    def _sentence(self, status: int, sentence: str) -> Response:
-        return self._page(
-            "sentence.html", {"title": "No page", "sentence": sentence, "command": "", "json": ""}, status
-        )
+    def _sentence(self, status: int, text: str) -> Response:
+        told = {"title": "No page", "sentence": sentence(text), "command": "", "json": ""}
+        return self._page("sentence.html", told, status)
 
     def _page(self, template: str, content: Mapping[str, Any], status: int = 200) -> Response:
         menu = [(page.title, f"/{page.form.path}") for page in MENU]

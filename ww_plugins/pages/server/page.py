@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from markupsafe import Markup, escape
+
 import ww_core as ww
-from ww_core.command import json_text
+from ww_core.command import json_text, printable
 from ww_plugins.pages.tables import Cell, Header, PageTable
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
-
     from ww_plugins.pages.server.asked import Asked, Form
 
 T = TypeVar("T")
+
+LONGEST_SENTENCE = 2000
+"""Characters of a sentence."""
 
 ROWS = 100
 """Rows of a table that a page shows at once."""
@@ -105,6 +108,11 @@ class Part:
     def last(self) -> int:
         """Number of the last row."""
         return self.first + len(self.rows) - 1
+
+
+def sentence(text: str) -> Markup:
+    """Return a sentence of ours, which may repeat a stranger's text, as a page shows it."""
+    return escape(printable(text[:LONGEST_SENTENCE]))
 
 
 def table(caption: str, names: Sequence[str], rows: Iterable[Sequence[Cell]]) -> PageTable:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ww_core as ww
-from ww_plugins.pages.rendering import told
+from ww_core.command import cell
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import Page, Part, table
 from ww_plugins.pages.tables import Cell
@@ -104,8 +104,10 @@ def _changed(change: float | None, verdict: str) -> Cell:
 
 def _told(value: Any) -> str:
     if value is None:
-        return "–"
-    return "no" if value is False else str(told(value))
+        return "-"
+    if value is False:
+        return "no"
+    return value if isinstance(value, str) else cell(value)
 
 
 PAGE = Page(

@@ -11,7 +11,7 @@ import numpy as np
 import ww_core as ww
 from ww_plugins.pages.charts import history_chart
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import Page, Part, table
+from ww_plugins.pages.server.page import Page, Part, sentence, table
 from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _shown(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, A
         "part": part,
         "versions": table(
             "Versions, in their order; of a column the mean over layers",
-            ["version", "step", "regressions", *labels, *history.scores, ""],
+            ["version", "step", "regressions", *labels, *history.scores, "compared"],
             (_row(history, at, steps) for at in part.rows),
         ),
         "columns": [(own, asked.with_value("metrics", own).address()) for own in _columns(store, asked)],
@@ -87,7 +87,7 @@ def _shown(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, A
         "best": _best(history, first) if first else "",
         "regressions": address("regressions", {"model": history.model, "profile": asked.text("profile")}),
         "not_comparable": [
-            f"{label} of {version}: {reason}"
+            sentence(f"{label} of {version}: {reason}")
             for label, track in history.tracks.items()
             for version, reason in list(track.not_comparable.items())[:1]
         ],
@@ -127,7 +127,7 @@ def _row(history: ww.History, at: int, steps: Mapping[str, Sequence[ww.Regressio
         Cell(told, note=columns, verdict="worse" if layers else ""),
         *(_mean(track, at) for track in history.tracks.values()),
         *(_score(score.numbers[at]) for score in history.scores.values()),
-        Cell("compare", href=address("diff", {"first": before, "other": name})) if before else Cell(""),
+        Cell("with the one before", href=address("diff", {"first": before, "other": name})) if before else Cell(""),
     ]
 
 

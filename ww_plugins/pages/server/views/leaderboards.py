@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import Page, Part, table
+from ww_plugins.pages.server.page import Page, Part, sentence, table
 from ww_plugins.pages.server.suggested import few_resamples, resamples, suggested_columns
 from ww_plugins.pages.tables import Cell
 
@@ -54,6 +54,7 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Leaderboard) -> Mapping[str, An
     heads = ["model", "version", "series", "rank", answer.metric, *([score, "its rank"] if score else []), "not ranked"]
     return {
         "answer": answer,
+        "warnings": [*map(sentence, answer.warnings)],
         "part": part,
         "ranking": table("Ranking", heads, (_row(own, has_score=bool(score)) for own in part.rows)),
         "agreements": table(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ww_core.store.records import StoredVersion
 
-HEADS = ("model", "versions", "newest", "since", "parameters", "format", "series", "")
+HEADS = ("model", "versions", "newest", "since", "parameters", "format", "series", "regressions")
 
 
 def _ask(store: ww.Store, _: Asked) -> Sequence[StoredVersion]:
@@ -42,7 +42,7 @@ def _row(name: str, versions: Sequence[StoredVersion]) -> list[Cell]:
         Cell(newest.parameters),
         Cell(newest.format),
         Cell(", ".join(newest.series)),
-        Cell("regressions", href=address("regressions", {"model": name})) if len(versions) > 1 else Cell(""),
+        Cell("look for some", href=address("regressions", {"model": name})) if len(versions) > 1 else Cell(""),
     ]
 
 

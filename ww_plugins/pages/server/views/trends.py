@@ -11,7 +11,7 @@ import numpy as np
 import ww_core as ww
 from ww_plugins.pages.charts import trend_chart
 from ww_plugins.pages.server.asked import Asked, Form
-from ww_plugins.pages.server.page import ROWS, Page, Part, table
+from ww_plugins.pages.server.page import ROWS, Page, Part, sentence, table
 from ww_plugins.pages.server.suggested import few_resamples, resamples, suggested_columns, suggested_scores
 from ww_plugins.pages.server.views.leaderboards import statistic
 from ww_plugins.pages.tables import Cell
@@ -46,6 +46,7 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Trend) -> Mapping[str, Any]:
     part = Part.of(answer.lines, asked)
     return {
         "answer": answer,
+        "warnings": [*map(sentence, answer.warnings)],
         "part": part,
         "lines": table("Lines", HEADS, (_row(line) for line in part.rows)),
         "charts": [_chart(answer, line) for line in part.rows[:CHARTS]],

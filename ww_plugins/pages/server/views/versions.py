@@ -9,7 +9,7 @@ import ww_core as ww
 from ww_core.command.marks import Marks
 from ww_plugins.pages.report.layers import depth_charts, name_of, outcome_cell
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import ROWS, Page, Part, table
+from ww_plugins.pages.server.page import ROWS, Page, Part, sentence, table
 from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
     marks = Marks(report.columns)
     return {
         "report": report,
+        "warnings": [*map(sentence, report.warnings)],
         "name": name_of(report),
         "summary": _summary(report),
         "charts": depth_charts(report)[:CHARTS],
