@@ -47,9 +47,16 @@ def served(url):
 
 
 ADDRESSES = (
-    "/models", "/models.json", "/show?model=net", "/history?model=net", "/history.json?model=net", "/regressions?model=net",
-    "/spectrum?model=net&layer=first", "/diff?first=net@1&other=net@2", "/leaderboard?metric=alpha&all-versions=1",
-)  # fmt: skip
+    "/models",
+    "/models.json",
+    "/show?model=net@2",
+    "/history?model=net",
+    "/history.json?model=net",
+    "/regressions?model=net",
+    "/spectrum?model=net@2&layer=first",
+    "/diff?first=net@1&other=net@2",
+    "/leaderboard?metric=alpha&all-versions=1",
+)
 
 
 def test_every_page_of_a_store_of_any_kind(store_url):
@@ -87,7 +94,7 @@ def test_twenty_readers_beside_four_writers(store_url):
             try:
                 status, text = ask(address)
                 if status != 200:
-                    wrong.append((address, status, text[-500:]))
+                    wrong.append((address, status, text[-2000:]))
                 elif address == "/models.json":
                     seen.append(sum(own["model"] == "net" for own in json.loads(text)))
             except OSError as error:
