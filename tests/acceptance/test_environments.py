@@ -219,6 +219,11 @@ def with_powerlaw(environment, models):
     return environment.run("ww", "analyze", models / "net.safetensors", "--metrics", "powerlaw_alpha")
 
 
+def with_web(environment, models):
+    stored(environment, models)
+    return environment.run("ww", "report", "net", "-o", "net.html")
+
+
 EXTRAS = {
     "torch": with_torch,
     "pandas": with_pandas,
@@ -227,6 +232,7 @@ EXTRAS = {
     "remote": with_remote,
     "dask": with_dask,
     "powerlaw": with_powerlaw,
+    "web": with_web,
 }
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ww_core.cli.changes import told_change, told_way
-from ww_core.command.marks import Marks
 from ww_core.command import Output, Session, arrow, cell, options, say, store_location, warn
 from ww_core.command.examples import examples
+from ww_core.command.marks import Marks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -20,6 +20,10 @@ MARGIN = 0.04
 """Of the range, on both sides of the numbers of a linear axis."""
 
 
+NARROWEST = 1e-300
+"""A range that is not wider is that of one number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """One axis of a chart.
@@ -39,9 +43,7 @@ class Axis:
     scale: Scale = "linear"
 
     @classmethod
-    def around(
-        cls, values: npt.NDArray[np.float64], start: float, end: float, scale: Scale = "linear", *, margin: float = MARGIN
-    ) -> Axis:
+    def around(cls, values: npt.NDArray[np.float64], start: float, end: float, scale: Scale = "linear") -> Axis:
         """Return an axis that holds the finite ones of some numbers, on a logarithmic axis the positive ones.
 
         Args:
@@ -49,7 +51,6 @@ class Axis:
             start: Place of its start on the paper.
             end: Place of its end.
             scale: ``linear`` or ``log``.
-            margin: Of the range, on both sides.
         """
         known = values[np.isfinite(values) & ((values > 0) | (scale == "linear"))]
         if not known.size:
@@ -57,10 +58,10 @@ class Axis:
         low, high = float(known.min()), float(known.max())
         if scale == "log":
             return cls(*((low, high) if low < high else _around_one(low, scale)), start, end, scale)
-        if not low < high:
+        if not high / 2 - low / 2 > NARROWEST:
             return cls(*_around_one(low, scale), start, end, scale)
         largest = float(np.finfo(np.float64).max)
-        room = margin * (high - low) if math.isfinite(high - low) else 0.0
+        room = MARGIN * (high - low) if math.isfinite(high - low) else 0.0
         return cls(max(low - room, -largest), min(high + room, largest), start, end, scale)
 
     def places(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -88,7 +89,7 @@ def _around_one(value: float, scale: Scale) -> tuple[float, float]:
     """Return ends around a single number."""
     if scale == "log":
         return max(value / 2, 5e-324), min(value * 2, float(np.finfo(np.float64).max))
-    room = max(abs(value) / 10, 1e-300) if value else 1.0
+    room = max(abs(value) / 10, 10 * NARROWEST) if value else 1.0
     return (value - room, value + room) if math.isfinite(value + room - (value - room)) else (-abs(value), abs(value))
 
 

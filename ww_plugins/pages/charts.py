@@ -5,6 +5,7 @@ Every text goes escaped and shortened, and no script is needed to see a chart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 626, 26, 256
 
 MOST_NAMED = 200
 """Points that each tell their name and value under the mouse; more of them are drawn as one line."""
+
+SMALLEST = 1e-140
+"""Eigenvalues below it, or above its inverse, are not drawn: a density has no number for them."""
 
 LONGEST_NAME = 60
 COLOURS = 6
@@ -55,7 +59,8 @@ def spectrum_chart(
         edge: Upper edge of the Marchenko-Pastur bulk; same unit.
         permuted: Eigenvalues of the same matrix with its elements permuted, drawn as a line.
     """
-    kept = above(eigenvalues, floor)
+    every = above(eigenvalues, floor)
+    kept = every[(every > SMALLEST) & (every < 1 / SMALLEST)]
     if not kept.size:
         return _figure(title, "No eigenvalue is above the noise floor, and so there is nothing to draw.", [])
     start, largest = log_start(kept), float(kept[-1])
@@ -68,9 +73,11 @@ def spectrum_chart(
     # A tail fit leads below what one eigenvalue is in the widest bin: the axis ends where the bars do.
     y = Axis.around(np.concatenate([heights, other_heights, heights[heights > 0] / 2]), BOTTOM, TOP, "log")
     parts = [*_grid(x, y, "eigenvalue (weight²)", "density"), _bars(x, y, edges, heights)]
-    said = [f"{kept.size:,} eigenvalues above the noise floor in {len(heights)} bins, each in its bin"]
-    if (hidden := int((kept < start).sum())) > 0:
+    said = [f"{every.size:,} eigenvalues above the noise floor in {len(heights)} bins, each in its bin"]
+    if (hidden := int((every < start).sum())) > 0:
         said.append(f"{hidden:,} below {start:.2g} not shown")
+    if (hidden := int((every > largest).sum())) > 0:
+        said.append(f"{hidden:,} beyond {largest:.2g} not shown")
     said.append(f"largest {largest:.4g}")
     if others.size:
         some = other_heights > 0
@@ -159,8 +166,7 @@ def trend_chart(
             parts.append(_line(horizontal.places(ends), vertical.places(heights), "line fit"))
             said.append(f"dashed line: {shown(labels[1])} = {line[0]:.4g} {line[1]:+.4g} · {shown(labels[0])}")
     told = [
-        f"{_name(name)}: {own:.4g}, {other:.4g}"
-        for name, own, other in zip(names, x.tolist(), y.tolist(), strict=True)
+        f"{_name(name)}: {own:.4g}, {other:.4g}" for name, own, other in zip(names, x.tolist(), y.tolist(), strict=True)
     ]
     parts.append(_points(horizontal.places(x), vertical.places(y), told, 0))
     return _figure(title, _sentence(said), parts)
@@ -182,12 +188,10 @@ def _tracks(
         parts.append(_line(places, heights, f"line line{colour}"))
         told = [f"{_name(name)}: {value:.4g}" for name, value in zip(names, own.tolist(), strict=True)]
         parts.append(_points(places, heights, told, colour))
-        if several:
-            parts.append(_legend(number, label, colour))
         said.append(f"{f'{_name(label)}: ' if several else ''}{_range(names, own)}")
     if marked:
         said.append(f"red lines: another level from {', '.join(map(_name, marked.values()))} on")
-    return _figure(title, _sentence(said), parts)
+    return _figure(title, _sentence(said), parts, list(values) if several else [])
 
 
 def _range(names: Sequence[str], values: Numbers) -> str:
@@ -247,7 +251,7 @@ def _line(x: Numbers, y: Numbers, name: str) -> Markup:
     """Draw a line through points; it has a gap where there is no value."""
     steps, is_drawn = [], False
     for across, down in zip(x.tolist(), y.tolist(), strict=True):
-        if across == across and down == down:  # noqa: PLR0124 - none is NaN
+        if math.isfinite(across) and math.isfinite(down):
             steps.append(f"{'L' if is_drawn else 'M'}{across:.1f} {down:.1f}")
             is_drawn = True
         else:
@@ -257,8 +261,8 @@ def _line(x: Numbers, y: Numbers, name: str) -> Markup:
 
 def _points(x: Numbers, y: Numbers, told: Sequence[str], colour: int) -> Markup:
     """Draw points, each with its name where they are few; of many all are one line of dots."""
-    there = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    if there.size > MOST_NAMED:
+    there = np.flatnonzero(np.isfinite(x) & np.isfinite(y)).tolist()
+    if len(there) > MOST_NAMED:
         dots = "".join(f"M{x[at]:.1f} {y[at]:.1f}h0" for at in there)
         return Markup('<path class="dots line{}" d="{}"/>').format(colour, dots)
     return Markup("").join(
@@ -271,12 +275,6 @@ def _points(x: Numbers, y: Numbers, told: Sequence[str], colour: int) -> Markup:
 
 def _rule(place: float, name: str) -> Markup:
     return Markup('<path class="rule {}" d="M{} {}V{}"/>').format(name, f"{place:.1f}", TOP, BOTTOM)
-
-
-def _legend(number: int, label: str, colour: int) -> Markup:
-    down = TOP + 6 + 16 * number
-    sign = Markup('<path class="line line{}" d="M{} {}h18"/>').format(colour, RIGHT - 18, down)
-    return sign + _text(RIGHT - 24, down + 4, label, "end")
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> Markup:
@@ -292,13 +290,22 @@ def _sentence(said: Sequence[str]) -> str:
     return f"{'; '.join(said)}."
 
 
-def _figure(title: str, sentence: str, parts: Sequence[Markup]) -> Markup:
-    """Return a figure: the drawing with its title, and the sentence under it for all to read."""
+def _figure(title: str, sentence: str, parts: Sequence[Markup], lines: Sequence[str] = ()) -> Markup:
+    """Return a figure: the drawing with its title, what its lines are, and the sentence under it for all to read."""
     drawing = Markup("")
     if parts:
         drawing = Markup(
             '<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title><desc>{}</desc>{}</svg>'
         ).format(WIDTH, HEIGHT, shown(title), sentence, Markup("").join(parts))
-    return Markup('<figure>{}<figcaption><strong><bdi>{}</bdi></strong> {}</figcaption></figure>').format(
-        drawing, shown(title), sentence
+    return Markup("<figure>{}{}<figcaption><strong><bdi>{}</bdi></strong> {}</figcaption></figure>").format(
+        drawing, _legend(lines) if lines else "", shown(title), sentence
     )
+
+
+def _legend(lines: Sequence[str]) -> Markup:
+    item = Markup(
+        '<li><svg class="sign" viewBox="0 0 28 8" aria-hidden="true"><path class="line line{}" d="M0 4H28"/></svg> '
+        "<bdi>{}</bdi></li>"
+    )
+    items = [item.format(number % COLOURS, _name(line)) for number, line in enumerate(lines)]
+    return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))

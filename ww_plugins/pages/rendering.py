@@ -19,9 +19,9 @@ LONGEST = 300
 
 
 def shown(text: str) -> str:
-    """Return a text as a page shows it: on one line, of at most about ``LONGEST`` characters.
+    r"""Return a text as a page shows it: on one line, of at most about ``LONGEST`` characters.
 
-    Control characters and those that change the direction of text are escaped, as ``\\x1b`` or ``\\u202e``.
+    Control characters and those that change the direction of text are escaped, as ``\x1b`` or ``\u202e``.
     """
     head = cell(text[:LONGEST])
     return head if len(text) <= LONGEST else f"{head}… ({len(text):,} characters)"

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from ww_plugins.pages.rendering import told
 
-LONG = 32
+LONG = 44
 """Characters of a cell from which on it may break anywhere; what is shorter stays whole."""
 
 

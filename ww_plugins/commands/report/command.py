@@ -20,9 +20,7 @@ def report(
     ctx: typer.Context,
     models: Annotated[
         list[str],
-        typer.Argument(
-            metavar="MODEL...", help="MODEL, MODEL@VERSION or a digest prefix.", callback=options.not_empty
-        ),
+        typer.Argument(metavar="MODEL...", help="MODEL, MODEL@VERSION or a digest prefix.", callback=options.not_empty),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The report, as report.html.")],
     history: Annotated[bool, typer.Option("--history", help="Tell of all versions of each MODEL too.")] = False,

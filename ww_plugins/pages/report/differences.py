@@ -46,8 +46,13 @@ class DifferencePart:
     charts: Sequence[Markup]
 
 
-def difference_part(difference: ww.CheckpointDifference) -> DifferencePart:
-    """Return what a report says of a difference."""
+def difference_part(difference: ww.CheckpointDifference, layers: Sequence[str]) -> DifferencePart:
+    """Return what a report says of a difference.
+
+    Args:
+        difference: The difference, what changed most first.
+        layers: Names of the layers of the second model in order, which charts keep.
+    """
     title = f"{difference.first_name} → {difference.second_name}"
     counts = ", ".join(f"{count:,} {status}" for status, count in difference.counts.items() if count)
     return DifferencePart(
@@ -60,7 +65,7 @@ def difference_part(difference: ww.CheckpointDifference) -> DifferencePart:
             *(f"{label} is not comparable: {reason}" for label, reason in difference.not_comparable.items()),
             *difference.warnings,
         ],
-        charts=_charts(difference),
+        charts=_charts(difference, layers),
     )
 
 
@@ -110,14 +115,15 @@ def _layers(difference: ww.CheckpointDifference, title: str) -> PageTable:
 def _both(difference: Difference, label: str) -> Cell:
     """Return a cell that says what a column was and what it is; it is sorted by the change."""
     sides = [
-        outcome_cell(own[label]).shown if label in own else "–"
+        outcome_cell(own[label]).shown if label in own else "-"
         for own in (difference.first_outcomes, difference.second_outcomes)
     ]
     changed = _changed(difference, label)
     if sides[0] == sides[1]:
         return Cell(changed.value, changed.note, text=sides[0])
-    text = f"{sides[0] or '–'} → {sides[1] or '–'}"
-    return Cell(changed.value, changed.note, verdict=changed.verdict, text=f"{text} ({changed.text})" if changed.text else text)
+    way = f"{sides[0] or '-'} → {sides[1] or '-'}"
+    text = f"{way} ({changed.text})" if changed.text else way
+    return Cell(changed.value, changed.note, verdict=changed.verdict, text=text)
 
 
 def _changed(difference: Difference, label: str) -> Cell:
@@ -137,9 +143,11 @@ def _tensors(difference: ww.CheckpointDifference, title: str) -> PageTable:
     return PageTable(f"{title}: other tensors that differ.", headers, rows)
 
 
-def _charts(difference: ww.CheckpointDifference) -> list[Markup]:
-    """Draw the first columns of numbers over the layers that both have, in their order."""
+def _charts(difference: ww.CheckpointDifference, layers: Sequence[str]) -> list[Markup]:
+    """Draw the first columns of numbers over the layers that both have, in the order of these layers."""
+    places = {name: place for place, name in enumerate(layers)}
     both = [own for own in difference.layers if own.difference.first_outcomes and own.difference.second_outcomes]
+    both.sort(key=lambda own: (places.get(own.name, len(places)), own.extractor, own.index or 0))
     names = [f"{own.name}[{own.index}]" if own.index else own.name for own in both]
     drawn = []
     for label in difference.headline:
@@ -157,4 +165,3 @@ def _charts(difference: ww.CheckpointDifference) -> list[Markup]:
         if len(values) == len(sides):
             drawn.append(depth_chart(f"{label} of both", names, values, unit=column.unit or label))
     return drawn[:CHARTS]
-

@@ -47,11 +47,11 @@ def report_html(
 
         with ww.open_store(store_location(None) if store is None else store, mode="read") as opened:
             return report_html(models, store=opened, history=history, profile=profile, registry=registry)
-    reports = {}
+    reports: dict[tuple[str, str, str], tuple[str, ww.AnalysisReport]] = {}
     for named in models:
         report = store.report(named, profile)
         reports.setdefault((report.digest, report.model, report.version), (named, report))
-    first, *others = (named for named, _ in reports.values())
+    (first, _), *others = reports.values()
     meanings = Meanings(registry())
     names = list(dict.fromkeys(report.model for _, report in reports.values()))
     if history and "" in names:
@@ -64,7 +64,10 @@ def report_html(
             "title": f"Report on {', '.join(part.name for part in parts)}",
             "models": parts,
             "differences": [
-                difference_part(ww.diff(first, other, store=store, profile=profile)) for other in others
+                difference_part(
+                    ww.diff(first, other, store=store, profile=profile), [row.name for row in report.layers]
+                )
+                for other, report in others
             ],
             "histories": [history_part(store, name, profiles[name]) for name in names] if history else [],
             "command": _command(list(dict.fromkeys(models)), profile, history=history),

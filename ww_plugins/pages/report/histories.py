@@ -114,7 +114,7 @@ def _charts(history: ww.History, found: ww.Regressions) -> list[Markup]:
 def _regressions(found: ww.Regressions) -> PageTable:
     headers = [
         Header("version", "the first one of the new level"),
-        Header("layer", "empty for a mean over layers or a metric of the model"),
+        Header("layer", "the model stands for a mean over layers, or a metric of the model"),
         Header("extractor"),
         Header("index", is_number=True),
         Header("column"),
@@ -127,10 +127,13 @@ def _regressions(found: ww.Regressions) -> PageTable:
     ]
     rows = [
         [
-            *map(Cell, (own.version, own.layer, own.extractor, own.index if own.layer else None, own.column)),
+            Cell(own.version),
+            Cell(own.layer, text="" if own.layer else "(the model)"),
+            *map(Cell, (own.extractor, own.index if own.extractor else None, own.column)),
             *map(Cell, (own.before, own.after)),
             Cell(own.change, verdict="" if own.verdict == "none" else own.verdict, text=f"{own.change:+.4g}"),
-            *map(Cell, (own.evidence if math.isfinite(own.evidence) else None, own.needed, own.is_confirmed)),
+            *map(Cell, (own.evidence if math.isfinite(own.evidence) else None, own.needed)),
+            Cell(own.is_confirmed, text="yes" if own.is_confirmed else "no"),
         ]
         for own in found.steps
     ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
+    from ww_core.domain.report import Aggregate
     from ww_plugins.commands.plot.spectra import FittedSpectrum
     from ww_plugins.pages.report.meanings import Meanings
 
@@ -88,7 +89,7 @@ def model_part(store: ww.Store, report: ww.AnalysisReport, named: str, meanings:
     return ModelPart(
         name=name_of(report),
         summary=_summary(report),
-        means=_means(report, meanings),
+        means=_means(report),
         warnings=warnings_of(report, meanings),
         matrices=matrix_table(report, meanings),
         layers=layer_table(report, meanings),
@@ -113,14 +114,15 @@ def _summary(report: ww.AnalysisReport) -> Facts:
     ]
 
 
-def _headline_means(report: ww.AnalysisReport) -> list[tuple[str, ww.Aggregate]]:
+def _headline_means(report: ww.AnalysisReport) -> list[tuple[str, Aggregate]]:
     shown = [(label, report.summary[label]) for label in report.headline if label in report.summary]
     return [(label, own) for label, own in shown if own.count]
 
 
-def _means(report: ww.AnalysisReport, meanings: Meanings) -> PageTable:
+def _means(report: ww.AnalysisReport) -> PageTable:
     columns = {own.name: own for own in report.columns}
-    headers = [Header("column"), *(Header(own, is_number=True) for own in ("mean", "median", "min", "max", "rows", "without value"))]
+    numbers = ("mean", "median", "min", "max", "rows", "without value")
+    headers = [Header("column"), *(Header(own, is_number=True) for own in numbers)]
     rows = [
         [Cell(label), *map(Cell, (own.mean, own.median, own.min, own.max, own.count, own.missing))]
         for label, own in report.summary.items()

@@ -1,0 +1,171 @@
+"""``ww report``: one page that says what the store says, whatever the names in it."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import ww_core as ww
+from ww_plugins.pages.report import report_html
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A store of six versions of a small network; in the last one a layer was scaled up."""
+    path = tmp_path_factory.mktemp("report") / "store.sqlite"
+    first = RANDOM.standard_t(3, (40, 30)).astype(np.float32)
+    conv = RANDOM.standard_normal((16, 8, 3, 3)).astype(np.float32)
+    with ww.open_store(path) as store:
+        for number in range(1, 7):
+            weights = {
+                "first.weight": first * (1 + 0.001 * number) * (9 if number == 6 else 1),
+                "conv.weight": conv,
+                "norm.weight": np.ones(30, np.float32),
+                "steps": np.arange(4),
+            }
+            ww.analyze(weights, store=store, name="net", version=f"v{number}")
+        store.add_scores([ww.Score("net", "accuracy", "digits", 0.9, "me", version="v1", better="higher")])
+    return path
+
+
+def test_the_page_has_all_that_is_stored(digits, seen):
+    page = report_html(["net@v1", "net@v6"], store=digits, history=True)
+    found = seen(page)
+    for text in (
+        "net@v1 → net@v6",
+        "Versions of net",
+        "short_tail",
+        "too few for alpha to say much",
+        "a vector has no spectrum",
+        "norm",
+        "Digest of the weights",
+        "accuracy",
+        "another level from v6 on",
+        "ww report net@v1 net@v6 --history -o report.html",
+    ):
+        assert text in found.text, text
+    assert found.tags["figure"] == found.tags["figcaption"]
+    assert found.tags["svg"] >= found.tags["figure"]
+    assert set(found.attributes["scope"]) == {"col", "row"}
+    assert "{{" not in found.text
+
+
+def test_the_numbers_are_those_of_the_report(digits, seen):
+    """Each number stands in the page at full precision."""
+    page = report_html(["net@v6"], store=digits)
+    exact = {float(own) for own in seen(page).attributes["data-v"]}
+    with ww.open_store(digits, mode="read") as store:
+        told = json.loads(json.dumps(store.report("net@v6").to_dict()))
+    numbers = {
+        float(value)
+        for row in [*told["layers"], *told["layer_metrics"]]
+        for value in row["metrics"].values()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    means = {own["mean"] for label, own in told["summary"].items() if own["mean"] is not None and "prod" not in label}
+    assert numbers | means <= exact
+
+
+def test_the_same_store_gives_the_same_bytes(digits):
+    pages = {report_html(["net@v1", "net@v6"], store=digits, history=True) for _ in range(2)}
+    assert len(pages) == 1
+
+
+def test_a_model_named_twice_is_told_of_once(digits, seen):
+    page = report_html(["net", "net@v6", "net@v1"], store=digits)
+    assert page.count('<h2 id="model-') == 2
+    assert page.count('<h2 id="diff-') == 1
+
+
+def test_nothing_of_a_hostile_store_becomes_part_of_the_page(hostile_store, seen):
+    store, model, versions, plugins = hostile_store
+    names = [f"{model}@{version}" for version in versions]
+    page = report_html(names, store=store, history=True, registry=lambda: plugins)
+    found = seen(page)
+    assert "{{7*7}}" in found.text
+    assert "49" not in set(re.findall(r"\d+", found.text)) & {"49{"}
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert max(map(len, found.texts)) < 1500
+    assert not [name for name in found.attributes if name.startswith("on")]
+    assert "this" in found.text
+
+
+def test_texts_of_a_megabyte_are_cut(hostile_store, seen):
+    """As a store holds them that somebody edited by hand."""
+    store, model, versions, plugins = hostile_store
+    huge = "<script>window.hacked=1</script>" * 32_000
+    with store.reading() as reader:
+        connection = reader._connection
+        for table, column in (("run", "source"), ("coverage", "reason"), ("run", "program")):
+            columns = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
+            if column in columns:
+                connection.exec_driver_sql(f"UPDATE {table} SET {column} = ?", (huge,))
+    page = report_html([f"{model}@{versions[0]}"], store=store, registry=lambda: plugins)
+    found = seen(page)
+    assert f"({len(huge):,} characters)" in found.text
+    assert len(page) < 1_000_000
+
+
+def test_the_command_writes_the_page(digits, tmp_path, ww_here, seen):
+    file = tmp_path / "net.html"
+    done = ww_here("report", "net", "-o", file, "--store", digits)
+    assert done.returncode == 0, done.stderr
+    assert "report on 1 model written to" in done.stdout
+    seen(file.read_text(encoding="utf-8"))
+    refused = ww_here("report", "net", "-o", file, "--store", digits)
+    assert refused.returncode == 2
+    assert "--force" in refused.stderr
+    assert ww_here("report", "net", "-o", file, "--store", digits, "--force").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["other", "-o", "new.html"], 3, "other"),
+        (["net@v9", "-o", "new.html"], 3, "v9"),
+        (["net", "-o", "new.html", "--profile", "none"], 3, "none"),
+        (["", "-o", "new.html"], 2, "empty"),
+        (["net"], 2, "--output"),
+    ],
+)
+def test_wrong_use_is_one_sentence(digits, arguments, code, sentence, tmp_path, monkeypatch, ww_here):
+    monkeypatch.chdir(tmp_path)
+    done = ww_here("report", *arguments, "--store", digits)
+    assert done.returncode == code
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_from_python_wrong_use_is_an_error_too(digits):
+    for models in ([], "net"):
+        with pytest.raises(ww.UsageError, match="name one model or more"):
+            report_html(models, store=digits)
+
+
+def test_weights_without_a_name_have_a_report_and_no_history(tmp_path, seen):
+    with ww.open_store(None) as store:
+        report = ww.analyze({"a.weight": RANDOM.standard_normal((20, 30))}, store=store, label=False)
+        seen(report_html([report.digest], store=store))
+        with pytest.raises(ww.UsageError, match="without a name"):
+            report_html([report.digest], store=store, history=True)
+
+
+def test_a_model_without_any_spectrum_has_a_report(seen):
+    with ww.open_store(None) as store:
+        ww.analyze({"a.weight": np.full((20, 30), np.nan)}, store=store, name="nan", version="1")
+        found = seen(report_html(["nan"], store=store))
+    assert "not finite" in found.text or "NaN" in found.text
+
+
+def test_a_hundred_layers_take_less_than_two_megabytes(seen):
+    weights = {f"blocks.{at}.attention.projection.weight": RANDOM.standard_t(4, (24, 20)) for at in range(100)}
+    with ww.open_store(None) as store:
+        ww.analyze(weights, store=store, name="deep", version="1")
+        page = report_html(["deep"], store=store)
+    assert len(page.encode()) < 1_000_000
+    assert page.count("<svg") >= 100
