@@ -5,8 +5,10 @@ import http.client
 import json
 import re
 import shlex
+import shutil
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
 from html.parser import HTMLParser
@@ -470,3 +472,43 @@ def test_a_fault_of_ours_is_one_sentence(served, monkeypatch):
     assert "ZeroDivisionError" in text
     assert "Traceback" not in text
     assert headers["content-security-policy"]
+
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
+@pytest.mark.parametrize(
+    "page",
+    [
+        "show",
+        *(pytest.param(own, marks=pytest.mark.stress) for own in ("models", "history", "spectrum", "diff", "trend")),
+    ],
+)
+def test_in_a_browser_our_script_runs_and_no_other(served, tmp_path, page):
+    name = f"{HOSTILE}@{SCRIPT}"
+    given = {
+        "models": {},
+        "show": {"model": name},
+        "history": {"model": HOSTILE},
+        "spectrum": {"model": name, "layer": HOSTILE_LAYERS[1]},
+        "diff": {"first": name, "other": f"{HOSTILE}@2"},
+        "trend": {"metric": "alpha", "score": "error"},
+    }[page]
+    address = f"http://127.0.0.1:{served.port}/{page}?{urlencode(given)}"
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--enable-logging=stderr", "--dump-dom",
+            address,
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr, done.stderr
+    shown = Seen(done.stdout)
+    assert shown.tags.count("script") == 1
+    assert "img" not in shown.tags
+    if page in {"models", "show", "history"}:
+        assert done.stdout.count("<button") >= 4  # heads of columns became buttons
+    if page != "models":
+        assert "<svg" in done.stdout or page == "diff"

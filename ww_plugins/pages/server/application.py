@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 import ww_core as ww
+import ww_core.change_points
 from ww_core.command import json_text
 from ww_plugins.pages.rendering import asset, environment
 from ww_plugins.pages.server.asked import Asked
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from ww_plugins.pages.server.page import Page
 
 T = TypeVar("T")
+
+ANSWERS = (ww.diff, ww.history, ww.leaderboard, ww.regressions, ww.trend)
+"""What answers most questions; loaded with this module, so that the first reader does not wait for it."""
 
 AT_ONCE = 4
 """Questions that are answered at the same time: each takes memory, and more of them are no faster."""
