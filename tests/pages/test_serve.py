@@ -465,6 +465,28 @@ def test_it_changes_nothing(served, store):
     assert not log.exists() or log.stat().st_size == 0
 
 
+def test_a_question_that_takes_long_does_not_keep_the_server_from_ending(store, monkeypatch, caplog):
+    server, begun, over, answers = Served(store), threading.Event(), threading.Event(), []
+
+    def slow(*_, **__):
+        begun.set()
+        over.wait(30)
+        raise ww.StoreError("nobody waits")
+
+    monkeypatch.setattr("ww_plugins.pages.server.application.ww.open_store", slow)
+    reader = threading.Thread(target=lambda: answers.append(server("/models")))
+    reader.start()
+    assert begun.wait(20)
+    begin = time.perf_counter()
+    server.close()
+    assert time.perf_counter() - begin < 15
+    reader.join(20)
+    over.set()
+    assert answers[0][0] == 503
+    assert "the server ends" in answers[0][2]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_a_fault_of_ours_is_one_sentence(served, monkeypatch):
     monkeypatch.setattr("ww_plugins.pages.server.application.ww.open_store", lambda *_, **__: 1 / 0)
     status, headers, text = served("/models")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
@@ -133,6 +134,8 @@ def _run(application: ASGIApp, listener: socket.socket) -> None:
     """
     import uvicorn
 
+    # Of its log only faults are told, which have a traceback; not what is no request, and not how it ends.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.exc_info is not None)
     try:
         uvicorn.Server(config(application)).run(sockets=[listener])
     except KeyboardInterrupt:

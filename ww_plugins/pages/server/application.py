@@ -132,8 +132,11 @@ class _Pages:
         return self._sentence(500, f"ww failed to make this page, which is a fault of ww: {type(error).__name__}")
 
     async def _answered(self, answer: Callable[[], T]) -> T:
-        async with self._turns:
-            return await _in_thread(answer)
+        try:
+            async with self._turns:
+                return await _in_thread(answer)
+        except asyncio.CancelledError:
+            raise ww.StoreError("the server ends: ask again when it is back") from None
 
     def _sentence(self, status: int, text: str) -> Response:
         told = {"title": "No page", "sentence": sentence(text), "command": "", "json": ""}
