@@ -169,3 +169,20 @@ def test_a_hundred_layers_take_less_than_two_megabytes(seen):
         page = report_html(["deep"], store=store)
     assert len(page.encode()) < 1_000_000
     assert page.count("<svg") >= 100
+
+
+@pytest.mark.stress
+def test_a_thousand_layers_take_less_than_ten_megabytes(seen):
+    weights = {f"blocks.{at}.attention.projection.weight": RANDOM.standard_t(4, (64, 48)) for at in range(1000)}
+    with ww.open_store(None) as store:
+        ww.analyze(weights, store=store, name="deep", version="1")
+        page = report_html(["deep"], store=store)
+    assert len(page.encode()) < 6_000_000
+    assert seen(page).tags["details"] >= 1000
+
+
+def test_a_history_of_one_version_has_no_step(seen):
+    with ww.open_store(None) as store:
+        ww.analyze({"a.weight": RANDOM.standard_normal((20, 30))}, store=store, name="one", version="1")
+        found = seen(report_html(["one"], store=store, history=True))
+    assert "No steps to a worse level" in found.text

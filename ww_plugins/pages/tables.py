@@ -23,11 +23,18 @@ class Header:
         name: What it is called.
         note: What it is, in a sentence; empty for nothing to say.
         is_number: Whether its cells are numbers, which stand on the right.
+        is_extra: Whether it is left out on paper, which has no room for every column.
     """
 
     name: str
     note: str = ""
     is_number: bool = False
+    is_extra: bool = False
+
+    @property
+    def classes(self) -> str:
+        """What the style sheet is to know of it."""
+        return " ".join(filter(None, ("n" if self.is_number else "", "extra" if self.is_extra else "")))
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Cell:
     def classes(self, header: Header) -> str:
         """Return what the style sheet is to know of it under a header."""
         is_long = len(self.shown) > LONG
-        return " ".join(filter(None, ("n" if header.is_number else "", "long" if is_long else "", self.verdict)))
+        return " ".join(filter(None, (header.classes, "long" if is_long else "", self.verdict)))
 
     @property
     def number(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,8 @@ def matrix_table(report: ww.AnalysisReport, meanings: Meanings) -> PageTable:
         *([Header("index", "which of the layer's matrices", is_number=True)] if several else []),
         Header("N", "larger side of the matrix", is_number=True),
         Header("M", "smaller side of the matrix", is_number=True),
-        *_headers(columns, meanings),
+        *_headers(first, meanings),
+        *(replace(own, is_extra=True) for own in _headers(columns[len(first) :], meanings)),
     ]
     marks = Marks(report.columns)
     rows = [
