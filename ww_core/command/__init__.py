@@ -114,12 +114,8 @@ class Output:
         self.format: Format = "json" if as_json else "csv" if as_csv else "table"
 
     def json(self, content: Any) -> None:
-        """Print one JSON value: full precision, no NaN; of its texts what cannot be printed is escaped."""
-        pieces = io.StringIO()  # json.dumps would hold millions of them in a list
-        json.dump(content, pieces, indent=2, ensure_ascii=False, allow_nan=False)
-        pieces.write("\n")
-        text = json_escaped(pieces.getvalue())
-        pieces.close()
+        """Print one JSON value, as `json_text` writes it; all of it in ASCII where stdout has not every letter."""
+        text = json_text(content)
         try:
             if not text.isascii():
                 text.encode(sys.stdout.encoding)
@@ -186,6 +182,16 @@ class Output:
 
 def _is_there(value: object) -> bool:
     return isinstance(value, float) or bool(value)
+
+
+def json_text(content: Any) -> str:
+    """Return what ``--json`` prints of one JSON value: full precision, no NaN; what cannot be printed is escaped."""
+    pieces = io.StringIO()  # json.dumps would hold millions of them in a list
+    json.dump(content, pieces, indent=2, ensure_ascii=False, allow_nan=False)
+    pieces.write("\n")
+    text = json_escaped(pieces.getvalue())
+    pieces.close()
+    return text
 
 
 def terminal_width() -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ww_plugins.pages.rendering import told
 
@@ -58,9 +58,9 @@ class Cell:
     text: str = ""
 
     @cached_property
-    def shown(self) -> str:
-        """What stands in it."""
-        return f"{told(self.text or self.value)}{self.signs}"
+    def shown(self) -> Markup:
+        """What stands in it, escaped: no template shortens it once more."""
+        return escape(f"{told(self.text or self.value)}{self.signs}")
 
     def classes(self, header: Header) -> str:
         """Return what the style sheet is to know of it under a header."""

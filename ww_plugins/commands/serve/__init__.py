@@ -1,0 +1,1 @@
+"""``ww serve``: look at a store in a browser."""

@@ -1,0 +1,63 @@
+"""Which version introduced which regression, as ``ww regressions`` tells it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import ww_core as ww
+from ww_plugins.pages.server.asked import Asked, Form, address
+from ww_plugins.pages.server.page import Page, Part, table
+from ww_plugins.pages.tables import Cell
+
+HEADS = ("version", "previous", "layer", "column", "before", "after", "change", "evidence", "needed", "confirmed")
+
+
+def _ask(store: ww.Store, asked: Asked) -> ww.Regressions:
+    return ww.regressions(
+        asked.text("model"),
+        store=store,
+        metrics=asked.texts("metrics"),
+        layers=asked.texts("layers"),
+        leave_out=asked.text("leave-out"),
+        profile=asked.text("profile") or "default",
+    )
+
+
+def _shown(_: ww.Store, asked: Asked, answer: ww.Regressions) -> Mapping[str, Any]:
+    part = Part.of(answer.steps, asked)
+    return {
+        "answer": answer,
+        "part": part,
+        "steps": table("Regressions", HEADS, (_row(answer.model, step) for step in part.rows)),
+        "suspects": table("May be noise", HEADS, (_row(answer.model, step) for step in answer.suspects)),
+        "history": address("history", {"model": answer.model, "profile": asked.text("profile")}),
+    }
+
+
+def _row(model: str, step: ww.Regression) -> list[Cell]:
+    name = f"{model}@{step.version}"
+    given = {"model": name, "layer": step.layer, "extractor": step.extractor}
+    layer = f"{step.layer}[{step.index}]" if step.index else step.layer
+    return [
+        Cell(step.version, href=address("show", {"model": name})),
+        Cell(step.previous, href=address("diff", {"first": f"{model}@{step.previous}", "other": name})),
+        Cell(layer or "(summary)", href=address("spectrum", given) if step.extractor else ""),
+        Cell(step.column),
+        Cell(step.before),
+        Cell(step.after),
+        Cell(step.change, verdict="" if step.verdict == "none" else step.verdict, text=f"{step.change:+.4g}"),
+        Cell(step.evidence if math.isfinite(step.evidence) else None),
+        Cell(step.needed),
+        Cell("yes" if step.is_confirmed else "not yet"),
+    ]
+
+
+PAGE = Page(
+    "Regressions",
+    Form("regressions", "regressions", ("model",), ("leave-out", "profile"), ("metrics", "layers"), (), ("model",)),
+    _ask,
+    lambda answer: answer.to_dict(),
+    _shown,
+)

@@ -1,0 +1,106 @@
+"""The spectrum of a layer, as ``ww spectrum`` prints it, and how it went over the versions of its model."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ww_core as ww
+from ww_plugins.commands.plot.spectra import FittedSpectrum, spectra_of_layers
+from ww_plugins.pages.charts import spectrum_chart
+from ww_plugins.pages.server.asked import Asked, Form, address
+from ww_plugins.pages.server.page import ROWS, Page, Part, table
+from ww_plugins.pages.tables import Cell
+
+if TYPE_CHECKING:
+    from ww_core.domain.layer_spectrum import LayerSpectrum, MatrixSpectrum
+
+MATRICES = 4
+"""Matrices of the layer that are drawn."""
+
+VERSIONS = 6
+"""Versions whose spectra a page draws beside that of the one that was asked for."""
+
+HEADS = ("index", "N", "M", "singular values", "above noise", "largest", "smallest", "noise floor")
+
+
+def _ask(store: ww.Store, asked: Asked) -> LayerSpectrum:
+    model, layer = asked.text("model"), asked.text("layer")
+    return store.spectrum(model, layer, asked.text("extractor") or None, profile=asked.text("profile") or None)
+
+
+def _shown(store: ww.Store, asked: Asked, answer: LayerSpectrum) -> Mapping[str, Any]:
+    name = f"{answer.model}@{answer.version}" if answer.model else answer.digest
+    others = _other_versions(store, answer)
+    part = Part.of(others, asked, VERSIONS)
+    return {
+        "answer": answer,
+        "name": name,
+        "matrices": table("Matrices", HEADS, map(_row, answer.matrices[:ROWS])),
+        "charts": [_chart(own.title, own) for own in _fitted(store, name, answer)[:MATRICES]],
+        "part": part,
+        "versions": [_of_version(store, answer, version) for version in part.rows],
+        "show": address("show", {"model": name}),
+        "history": address("history", {"model": answer.model, "layers": glob.escape(answer.layer)}),
+    }
+
+
+def _row(own: MatrixSpectrum) -> list[Cell]:
+    values = own.spectrum.singular_values
+    return [
+        Cell(own.index),
+        Cell(max(own.rows, own.cols)),
+        Cell(min(own.rows, own.cols)),
+        Cell(int(values.size)),
+        Cell(int((values > own.spectrum.noise_floor).sum())),
+        Cell(float(values[0])),
+        Cell(float(values[-1])),
+        Cell(float(own.spectrum.noise_floor)),
+    ]
+
+
+def _fitted(store: ww.Store, name: str, answer: LayerSpectrum) -> list[FittedSpectrum]:
+    """Return the spectra of the layer in one version, with their tails; none where there is nothing to draw."""
+    layer = glob.escape(answer.layer)
+    try:
+        return spectra_of_layers(store, [name], [layer], extractor=answer.extractor, profile=answer.profile).found
+    except (ww.NotStoredError, ww.UnknownNameError):
+        return []
+
+
+def _chart(title: str, own: FittedSpectrum) -> Any:
+    return spectrum_chart(
+        title,
+        own.spectrum.eigenvalues,
+        tail=own.tail,
+        floor=own.spectrum.noise_floor**2,
+        edge=own.edge,
+        permuted=None if own.permuted is None else own.permuted.eigenvalues,
+    )
+
+
+def _other_versions(store: ww.Store, answer: LayerSpectrum) -> Sequence[str]:
+    """Return the labels of the versions that have such a layer, the newest first."""
+    if not answer.model:
+        return ()
+    with store.reading() as reader:
+        contents = reader.layer_contents(answer.model, answer.layer)
+    return [own.version for own in reversed(contents) if own.content is not None]
+
+
+def _of_version(store: ww.Store, answer: LayerSpectrum, version: str) -> tuple[str, str, Any]:
+    """Return the label of a version, where its spectrum leads, and its chart; that is empty where there is none."""
+    name = f"{answer.model}@{version}"
+    fitted = _fitted(store, name, answer)
+    href = address("spectrum", {"model": name, "layer": answer.layer, "extractor": answer.extractor})
+    return version, href, _chart(f"{answer.layer} of {version}", fitted[0]) if fitted else ""
+
+
+PAGE = Page(
+    "Spectrum",
+    Form("spectrum", "spectrum", ("model", "layer"), ("extractor", "profile"), required=("model", "layer")),
+    _ask,
+    lambda answer: answer.to_dict(),
+    _shown,
+)
