@@ -38,8 +38,9 @@ def goals_of(answers: Mapping[str, Answer], amount: Amount) -> Iterator[Goal]:
     flat = min(r2["weights"], r2["weights[layer=4]"])
     yield _above("statistics, W", statistics["r2"], r2["weights"])
     yield _above("statistics, W_4", statistics["r2"], r2["weights[layer=4]"])
-    yield _above("W and W_4, norms", flat, max(r2["norms"], r2["norms[p=1]"]))
-    yield _above("norms, hyperparameters", min(r2["norms"], r2["norms[p=1]"]), r2["hyperparameters"])
+    norms = max(r2["norms"], r2["norms[p=1]"])
+    yield _above("W and W_4, the better norms", flat, norms)
+    yield _above("the better norms, hyperparameters", norms, r2["hyperparameters"])
     pairs = [own for own in answers[transfer_step("statistics", amount)].said if own["fitted_on"] != own["tested_on"]]
     least = min(pairs, key=lambda own: own["kendall_tau"])
     yield _least(f"tau of transfer, {least['fitted_on']} to {least['tested_on']}", least["kendall_tau"], 0.55)

@@ -196,12 +196,8 @@ def _seeds(amount: Amount) -> Iterator[Step]:
 def _use(amount: Amount) -> Iterator[Step]:
     """Predictors, asked: earlier checkpoints, other data, other layers, changed weights."""
     first = f"zoos/{amount.data[0]}"
-    trials = ("--trials", str(amount.trials))
-    yield Step("fit", ("ww", "predictor", "fit", first, *trials, "--out", "statistics.predictor", "--force", "--json"))
-    few = ("--features", "weights", "--estimator", FEW_COLUMNS)
-    yield Step(
-        "fit-weights", ("ww", "predictor", "fit", first, *few, "--out", "weights.predictor", "--force", "--json")
-    )
+    yield _fit("statistics", first, "--trials", str(amount.trials))
+    yield _fit("weights", first, "--features", "weights", "--estimator", FEW_COLUMNS)
     for epoch in (*amount.early, amount.epochs):
         asked = ("--on", first, "--epoch", str(epoch), "--json")
         yield Step(f"epoch-{epoch}", ("ww", "predictor", "evaluate", "statistics.predictor", *asked))
@@ -218,8 +214,7 @@ def _use(amount: Amount) -> Iterator[Step]:
     for what in ("feature", "layer", "statistic"):
         asked = ("--by", what, "--plot", f"importance-by-{what}.png", *networks)
         yield Step(f"importance-{what}", ("ww", "predictor", "importance", "statistics.predictor", *asked))
-    ranges = (f"{place}.bias.q100-{place}.bias.q0" for place in ("layer1", "layer4"))
-    axes = tuple(word for pair in zip(("--x", "--y"), ranges, strict=True) for word in pair)
+    axes = ("--x", "layer1.bias.q100-layer1.bias.q0", "--y", "layer4.bias.q100-layer4.bias.q0")
     yield Step("bias-ranges", ("ww", "zoo", "plot", first, *axes, "--log", "-o", "bias-ranges.png"))
 
 
