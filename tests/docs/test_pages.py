@@ -158,6 +158,7 @@ class World:
             patch.dict(os.environ, environ, clear=True),
             patch.object(sys, "argv", arguments),
             patch.object(gc, "freeze"),  # the program's last act, when its process ends
+            patch.object(os, "cpu_count", return_value=1),  # a zoo is trained here: more processes import torch anew
             contextlib.chdir(folder),
             contextlib.redirect_stdout(output),
             contextlib.redirect_stderr(printed),
