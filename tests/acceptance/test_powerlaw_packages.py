@@ -6,6 +6,7 @@ each. Two minutes on an idle machine, which the fits of the packages take.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -34,6 +35,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.install]
 # -------------------------------------------------------------------------------------------------- what both are given
 
 
+@functools.cache
 def samples():
     """Samples by name, each scaled by a power of two so that its largest value is from 1/2 to 1."""
     made = {}
@@ -90,9 +92,6 @@ def rounded(values, digits):
     return np.array([float(f"{value:.{digits}g}") for value in values])
 
 
-SAMPLES = samples()
-
-
 # ------------------------------------------------------------------------------------------------------ what both find
 
 
@@ -107,7 +106,7 @@ class Package:
         (folder / "constraints.txt").write_text("".join(pin for pin in pins if not pin.startswith("powerlaw==")))
         install = [python, *PIP, "install", "--quiet", "-c", folder / "constraints.txt", f"powerlaw=={version}"]
         self._checked(*install)
-        np.savez(folder / "samples.npz", **SAMPLES)
+        np.savez(folder / "samples.npz", **samples())
         script = Path(__file__).with_name("powerlaw_fits.py")
         self._checked(python, script, folder / "samples.npz", folder / "fits.json")
         self.found = json.loads((folder / "fits.json").read_text())
@@ -120,7 +119,7 @@ class Package:
 
     def tails(self):
         """What it found in each sample in which it found a tail, with that tail, in units of its xmin."""
-        for name, sample in SAMPLES.items():
+        for name, sample in samples().items():
             found = self.found[name]
             if math.isfinite(found["alpha"]):
                 tail = np.sort(sample[sample >= found["xmin"]])
@@ -169,15 +168,15 @@ def lacks(theirs, ours):
 
 
 def test_samples_are_many_and_differ():
-    assert len(SAMPLES) > 200
-    assert len({sample.tobytes() for sample in SAMPLES.values()}) == len(SAMPLES)
+    assert len(samples()) > 200
+    assert len({sample.tobytes() for sample in samples().values()}) == len(samples())
 
 
 def test_the_power_law_is_the_same(package):
     """At the same xmin to rounding; version 2 misses an xmin that it does not try, and never finds a smaller D."""
     others = []
     for name, found, _, _ in package.tails():
-        sample = SAMPLES[name]
+        sample = samples()[name]
         at_theirs = fit_power_law(sample, between=(found["xmin"], found["xmin"]))
         assert found["alpha"] == pytest.approx(at_theirs.alpha, rel=1e-12), name
         assert found["D"] == pytest.approx(at_theirs.D, abs=1e-14), name
@@ -186,7 +185,7 @@ def test_the_power_law_is_the_same(package):
         if ours.xmin != found["xmin"]:
             assert ours.xmin == np.unique(sample)[-2]
             others.append(name)
-    missing = [name for name in SAMPLES if not math.isfinite(package.found[name]["alpha"])]
+    missing = [name for name in samples() if not math.isfinite(package.found[name]["alpha"])]
     expected = ([], []) if package.version == "1.5" else (["clusters 8", "clusters 16"], ["whole 1 16"])
     assert (others, missing) == expected
 
@@ -265,7 +264,7 @@ def test_the_metric_is_what_the_package_finds(package):
         "found = {n: vars(fit(np.sqrt(np.sort(samples[n])[::-1]), 0.0, 0.0, 1, 1)) for n in sys.argv[2:]}\n"
         "sys.stdout.write(json.dumps([fit.version, found]))"
     )
-    names = [name for name in SAMPLES if name.endswith((" 64", " 64 1"))]
+    names = [name for name in samples() if name.endswith((" 64", " 64 1"))]
     folder = package.site_packages.parents[3]
     environ = {**os.environ, "PYTHONPATH": f"{package.site_packages}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-W", "error", "-c", code, folder / "samples.npz", *names]

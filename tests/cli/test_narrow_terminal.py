@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -21,18 +20,18 @@ def ww_register_profiles():
 
 
 @pytest.fixture
-def on_a_terminal(ww_program):
+def on_a_terminal(ww_here, monkeypatch):
     """Runs ``ww`` with stdout on a terminal of so many columns, and returns what it shows."""
 
     def run(columns, *arguments, plain=True, code=0, **variables):
         ours, theirs = pty.openpty()
-        environment = os.environ | {"WW_STORE": str(ww_program.store), "COLUMNS": str(columns), "TERM": "xterm"}
-        environment = {key: value for key, value in environment.items() if key not in {"NO_COLOR", "FORCE_COLOR"}}
-        command = [sys.executable, "-m", "ww_core", *map(str, arguments)]
-        streams = {"stdout": theirs} if plain else {"stdout": theirs, "stderr": theirs}
-        done = subprocess.run(command, cwd=ww_program.folder, env=environment | variables, **streams)
+        with monkeypatch.context() as patched, os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+            for stream in ("stdout",) if plain else ("stdout", "stderr"):
+                patched.setattr(sys, stream, terminal)
+            for name in ("NO_COLOR", "FORCE_COLOR"):
+                patched.delenv(name, raising=False)
+            done = ww_here(*arguments, environ={"COLUMNS": str(columns), "TERM": "xterm"} | variables)
         assert done.returncode == code
-        os.close(theirs)
         shown = b""
         try:
             while part := os.read(ours, 65536):
@@ -50,12 +49,12 @@ def header(text):
     return next(line for line in text.splitlines() if line.startswith("layer ")).split()
 
 
-def test_the_first_column_of_the_headline_and_texts_stay(on_a_terminal, ww_program, model_file):
+def test_the_first_column_of_the_headline_and_texts_stay(on_a_terminal, ww_here, model_file):
     assert header(on_a_terminal(300, "analyze", model_file))[6:9] == ["alpha", "D", "sigma"]
     text = on_a_terminal(34, "show", "net")
     assert header(text) == ["layer", "N", "M", "alpha", "warning"]
     assert "no room for shape" in text
-    (ww_program.folder / "ranks.py").write_text(PROFILE)
+    (ww_here.folder / "ranks.py").write_text(PROFILE)
     on_a_terminal(300, "--plugin", "ranks.py", "analyze", model_file, "--profile", "ranks")
     assert header(on_a_terminal(30, "show", "net", "--profile", "ranks"))[-2:] == ["stable_rank", "warning"]
 

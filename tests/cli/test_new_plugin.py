@@ -122,7 +122,8 @@ def test_the_code_is_in_our_style(packages, command):
 
 def test_nothing_of_a_template_is_left_over(packages):
     for folder in packages.values():
-        texts = [file.name + file.read_text(encoding="utf-8") for file in folder.rglob("*.*") if file.is_file()]
+        files = [file for file in folder.rglob("*.*") if file.is_file() and file.suffix != ".pyc"]
+        texts = [file.name + file.read_text(encoding="utf-8") for file in files]
         assert not [word for word in ("plugin_name", "plugin-name", "ject_name", "ject-name", "ObjectName", "kind-name")
                     if any(word in text for text in texts)]  # fmt: skip
 

@@ -71,8 +71,8 @@ def paragraphs(text):
     return [paragraph.splitlines() for paragraph in text.strip("\n").split("\n\n")]
 
 
-def test_the_tables(ww_program, model_file):
-    name, table, identities, disagreements = paragraphs(ok(ww_program("compare-svd", model_file, "--n", 6)))
+def test_the_tables(ww_here, model_file):
+    name, table, identities, disagreements = paragraphs(ok(ww_here("compare-svd", model_file, "--n", 6)))
     assert name == [f"net@1  {model_file}"]
     header = "layer   shape    extractor  matrices  count  alpha  sigma  spectral_norm  stable_rank  seconds  warning"
     assert table[0].split()[:11] == header.split()
@@ -255,7 +255,7 @@ def test_an_identity_that_is_broken_ends_with_its_code_and_shows_the_numbers(ww_
     assert len(paragraphs(text)) == 4
 
 
-def test_what_an_exception_costs_is_told_and_the_rest_is_shown(ww_program, model_file):
+def test_what_an_exception_costs_is_told_and_the_rest_is_shown(ww_here, ww_program, model_file):
     (ww_program.folder / "wrong.py").write_text(WRONG_STACK.format(body="raise ZeroDivisionError('no such stack')"))
     result = ww_program("--plugin", "wrong.py", "compare-svd", model_file, "--n", 6, "--layers", "square")
     text = fails(result, LOST, "1 of what was selected was lost to exceptions (above); the rest is stored")
@@ -264,8 +264,8 @@ def test_what_an_exception_costs_is_told_and_the_rest_is_shown(ww_program, model
         "slice", "pool", "fft", "fft[n=6]", "stack",
     ]  # fmt: skip
     # An exception is not a result: without it, what was lost is made, and the rest is there.
-    ok(ww_program("compare-svd", model_file, "--n", 6, "--layers", "square"))
-    assert json.loads(ok(ww_program("show", "net", "--json")))["run"]["computed"] == 1
+    ok(ww_here("compare-svd", model_file, "--n", 6, "--layers", "square"))
+    assert json.loads(ok(ww_here("show", "net", "--json")))["run"]["computed"] == 1
 
 
 class TestPlot:
@@ -387,21 +387,21 @@ def test_a_store_that_cannot_be_written(ww_here, model_file):
     assert notes.read_text().startswith("these are my notes")
 
 
-def test_output_that_nobody_takes(ww_program, model_file):
-    variables = {"WW_STORE": str(ww_program.store), "PATH": os.environ["PATH"], "HOME": str(ww_program.folder)}
+def test_output_that_nobody_takes(ww_here, model_file):
+    variables = {"WW_STORE": str(ww_here.store), "PATH": os.environ["PATH"], "HOME": str(ww_here.folder)}
     for redirection, code in ((">/dev/full", PLACE), (">&-", 0), ("| head -1", 0), ("--plot a.svg | true", 0)):
         command = f"{sys.executable} -m ww_core compare-svd net.safetensors --n 3 --layers point {redirection}"
         result = subprocess.run(
             ["bash", "-c", f"set -o pipefail; {command}"],
-            cwd=ww_program.folder,
+            cwd=ww_here.folder,
             env=variables,
             capture_output=True,
             text=True,
             check=False,
         )
         assert (result.returncode, "Traceback" in result.stderr) == (code, False), (redirection, result.stderr)
-    assert ok(ww_program("compare-svd", "net", "--n", 3))  # it was stored
-    assert (ww_program.folder / "a.svg").read_bytes().startswith(b"<?xml")  # it does not go where the tables go
+    assert ok(ww_here("compare-svd", "net", "--n", 3))  # it was stored
+    assert (ww_here.folder / "a.svg").read_bytes().startswith(b"<?xml")  # it does not go where the tables go
 
 
 def test_it_is_listed_and_explained(ww_here):

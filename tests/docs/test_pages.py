@@ -13,6 +13,7 @@ import gc
 import io
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -141,7 +142,7 @@ class World:
         )
 
     def here(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a plain `ww` in this process, in the folder and with the variables that the page has come to."""
+        """Run a plain `ww` or example in this process, in the folder and with the variables that the page came to."""
         told = subprocess.run(
             ["bash", "-c", f"source {shlex.quote(str(self.state))}; pwd; env -0"], capture_output=True, check=True
         ).stdout.decode()
@@ -149,26 +150,37 @@ class World:
         environ = dict(pair.partition("=")[::2] for pair in variables.split("\0") if pair)
         command, _, target = command.partition(" > ")
         arguments = shlex.split(command, comments=True)
-        while arguments[0] != "ww":  # variables of this command alone
+        while "=" in arguments[0]:  # variables of this command alone
             name, _, value = arguments.pop(0).partition("=")
             environ[name] = value
+        run = main
+        if arguments[0] == "python":
+            run, arguments = self.example, arguments[1:]
         printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
         with (
             Path(folder, target).open("w", encoding="utf-8") if target else contextlib.nullcontext(printed) as output,
             patch.dict(os.environ, environ, clear=True),
             patch.object(sys, "argv", arguments),
+            patch.object(sys, "path", sys.path.copy()),  # examples lead it to what lies beside them
             patch.object(gc, "freeze"),  # the program's last act, when its process ends
+            patch.object(os, "cpu_count", return_value=1),  # a zoo is trained here: more processes import torch anew
             contextlib.chdir(folder),
             contextlib.redirect_stdout(output),
             contextlib.redirect_stderr(printed),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("default")
-            code = main()
+            code = run()
         return subprocess.CompletedProcess(arguments, code, printed.buffer.getvalue().decode())
 
+    @staticmethod
+    def example() -> int:
+        """Run the program that `sys.argv` names; one that fails ends the test, as its traceback would."""
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        return 0
 
-PLAIN = re.compile(r"(?:WW_\w+=[\w.-]* )*ww (?!.*--executor)[^|&;<>$`\\*~\n]*(?: > [\w.-]+)?")
+
+PLAIN = re.compile(r"(?:WW_\w+=[\w.-]* )*(?:ww |python examples/)(?!.*--executor)[^|&;<>$`\\*~\n]*(?: > [\w.-]+)?")
 """A command line that takes no shell, and no other process; a variable and a file for its output are none."""
 
 
