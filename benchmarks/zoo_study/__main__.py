@@ -5,7 +5,8 @@
 Each step is a command that is printed, and that anybody can run alone. What is done is kept in FOLDER: the same command
 goes on where an earlier one was ended. In the end FOLDER has ``study.md`` with all tables, and the figures beside it.
 The exit code is 1 if something comes out otherwise than it has to. The numbers of docs/explanation/zoo-study.md come
-from here. It needs the extras ``zoo``, ``predictors`` and ``plot``; all of it takes about three quarters of an hour on one core.
+from here. It needs the extras ``zoo``, ``predictors`` and ``plot``; all of it takes about three quarters of an hour on
+one core.
 """
 
 from __future__ import annotations
