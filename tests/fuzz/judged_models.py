@@ -23,6 +23,7 @@ import typer.main
 
 import ww_core as ww
 from ww_core.cli.main import main
+from ww_core.plugins import discovery
 
 MOST_MEMORY = 300 * 2**20
 """Bytes that may be taken beyond what the process had before."""
@@ -31,8 +32,9 @@ EXIT_CODES = {0, 3, 4}  # done, refused, done in part
 ALARMING = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect"}
 
 
-# To look for plugins, and to make the commands of functions, anew for each question takes nine tenths of the time.
+# To find and load plugins, and to make the commands of functions, anew for each question takes nine tenths of the time.
 importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
+discovery.load_plugins = functools.cache(discovery.load_plugins)
 typer.main.get_command = functools.cache(typer.main.get_command)
 
 

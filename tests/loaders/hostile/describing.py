@@ -29,10 +29,12 @@ import typer.main
 
 import ww_core as ww
 from ww_core.cli.main import main
+from ww_core.plugins import discovery
 from ww_plugins import loaders
 
-# To look for plugins, and to make the commands of functions, anew for each question takes nine tenths of the time.
+# To find and load plugins, and to make the commands of functions, anew for each question takes nine tenths of the time.
 importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
+discovery.load_plugins = functools.cache(discovery.load_plugins)
 typer.main.get_command = functools.cache(typer.main.get_command)
 
 # What reads a format is imported where the first file of it is met, which makes classes of dataclasses.
