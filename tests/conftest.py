@@ -114,7 +114,7 @@ def _installed_plugins_loaded_once():
             return original(**given)
         variables = tuple(os.environ.get(name) for name in ("WW_BLOCK_PLUGINS", "WW_ONLY_PLUGINS"))
         asked = given.get("strict"), tuple(given.get("own_commands", ()))
-        key = asked, variables, tuple(sys.path), importlib.metadata.entry_points
+        key = asked, variables, tuple(sys.path), importlib.metadata.entry_points, discovery._installed
         if key not in loaded:
             loaded[key] = original(**given)
         return loaded[key]
