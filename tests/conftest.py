@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
 from ww_core.cli.main import app, main
+from ww_core.plugins import discovery
 from ww_core.store import migrate
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: then nobody could interrupt
@@ -96,6 +97,32 @@ def _entry_points_read_once():
             return cached(tuple(sys.path), chosen["group"]) if chosen.keys() == {"group"} else found(**chosen)
 
         patched.setattr(importlib.metadata, "entry_points", entry_points)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _installed_plugins_loaded_once():
+    """Load what is installed once for one environment, not for each command: a process does so too.
+
+    Tests that load plugins themselves, or give some of their own, load all anew.
+    """
+    original = discovery.load_plugins
+    loaded = {}
+
+    def load_plugins(**given):
+        if given.get("files") or given.get("objects") or given.get("environ") is not None:
+            return original(**given)
+        variables = tuple(os.environ.get(name) for name in ("WW_BLOCK_PLUGINS", "WW_ONLY_PLUGINS"))
+        asked = given.get("strict"), tuple(given.get("own_commands", ()))
+        key = asked, variables, tuple(sys.path), importlib.metadata.entry_points, discovery._installed
+        if key not in loaded:
+            loaded[key] = original(**given)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name, module in list(sys.modules.items()):
+            if name.startswith(("ww_core", "ww_plugins")) and vars(module).get("load_plugins") is original:
+                patched.setattr(module, "load_plugins", load_plugins)
         yield
 
 
