@@ -351,7 +351,12 @@ def folder(path):
     path.mkdir()
 
 
-SPECIAL = {pipe: "a named pipe", device: "a device", link_to_itself: "leads back", link_to_nothing: "No such file"}
+SPECIAL = {
+    pipe: "a named pipe",
+    device: "a device",
+    link_to_itself: "leads back",
+    link_to_nothing: "a symbolic link to",
+}
 
 
 @pytest.mark.parametrize("make", [*SPECIAL, folder], ids=lambda make: make.__name__)

@@ -207,10 +207,10 @@ SPECIAL = {
     terminal: "a device",
     unix_socket: "a socket",
     folder: "holds no .safetensors file",
-    link_to_nothing: "No such file",
+    link_to_nothing: "a symbolic link to",
     link_to_itself: "leads back to itself",
     link_to_a_pipe: "a named pipe",
-    absent: "No such file",
+    absent: "there is no such file",
 }
 
 

@@ -17,7 +17,7 @@ from ww_core.store.store import Store
 from ww_core.store.writer import Writer
 
 OF_THE_DATABASE = re.compile(r"\b(Connection|Engine|Row|Select|Table|ColumnElement|Keys|text\()\b")
-OTHER_TABLES = "ww_plugins.loaders.tflite."  # a table is what flatbuffers are made of
+OTHER_TABLES = ("ww_plugins.loaders.tflite.", "ww_core.command.table.")  # of flatbuffers, and on a terminal
 ROW_KEY = re.compile(r"(_ids?|^connection)$")
 
 

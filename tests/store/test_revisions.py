@@ -138,7 +138,7 @@ def test_the_command_upgrades_a_kept_file_and_keeps_a_copy(ww_here, original, st
         assert (done.stdout, copies) == (f"schema {revision}: up to date\n", [])
     else:
         copy = store_file.with_name(f"store.sqlite.bak-{revision}")
-        told = f"schema {revision} > {migrate.SCHEMA_HEAD}, copy of the old one in {copy}\n"
+        told = f"schema {revision} → {migrate.SCHEMA_HEAD}, copy of the old one in {copy}\n"
         assert (done.stdout, copies) == (told, [copy])
         assert asked(copy, "SELECT version_num FROM alembic_version") == [(revision,)]
         assert content_of_file(copy, views) == before

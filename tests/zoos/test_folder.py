@@ -186,7 +186,7 @@ def test_a_missing_file(tmp_path, name):
 
 
 def test_no_folder_and_a_file(tmp_path):
-    refused(tmp_path / "nothing", "No such file", error=ww.SourceError)
+    refused(tmp_path / "nothing", "there is no such file or folder", error=ww.SourceError)
     (tmp_path / "file").write_text("x")
     refused(tmp_path / "file", "this is a file", error=ww.SourceError)
 

@@ -28,7 +28,7 @@ VIEWS = (
     View(
         "v_metrics",
         row="version, place and column of an analysis in force",
-        question="first: what `ww show` shows, of every version",
+        question="most questions: it has what `ww show` shows, for every version",
         columns=(
             "model", "version", "step", "position", "created_at", "digest", "profile", "scope", "layer", "extractor",
             "matrix_index", "column_name", "value", "text", "state", "better", "unit",
@@ -80,7 +80,7 @@ VIEWS = (
     View(
         "v_reported",
         row="value in a table of others",
-        question="what others say of models and layers",
+        question="what others report about models and layers",
         columns=(
             "source", "provider", "table_row", "model", "version", "layer", "column_name", "metric", "metric_version",
             "parameters", "value", "text", "state", "reason", "better", "unit",

@@ -100,7 +100,7 @@ OUTSIDE = [
 
 
 BESIDE = {
-    "missing": ({"location": "nothing.bin"}, "its data cannot be had: .*No such file"),
+    "missing": ({"location": "nothing.bin"}, "its data cannot be had: .*there is no such file"),
     "a link that leads out": ({"location": "link"}, "leads out of its folder"),
     "a folder": ({"location": "folder"}, "not a regular file"),
     "a pipe": ({"location": "pipe"}, "not a regular file"),

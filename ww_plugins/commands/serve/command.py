@@ -29,7 +29,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@examples("ww serve", "ww serve --port 0", "WW_TOKEN=... ww serve --host 0.0.0.0")
+@examples("ww serve", "ww serve --port 0")
 def serve(
     host: Annotated[
         str, typer.Option("--host", metavar="HOST", help="Address to listen on.", callback=options.not_empty)
@@ -51,7 +51,9 @@ def serve(
     ] = "",
     store: options.Store = None,
 ) -> None:
-    """Show a store in a browser: models, histories, layers, spectra, comparisons, leaderboards, trends.
+    """Show a store in a browser, page by page.
+
+    There are models, histories, layers, spectra, comparisons, leaderboards and trends.
 
     It only reads, and asks no other machine for anything. Every page tells the command that answers the same, and has
     its JSON at its address with .json. Without a token it is for this machine alone. With one, open the address that
