@@ -34,10 +34,11 @@ help:  ## list the targets
 demo: $(CORE) $(MINILM)  ## a light install, then a tour on a real model (two minutes)
 	@$(BIN)/python examples/demo.py
 
-# One worker more than two cores have: tests that start programs wait for a quarter of their time.
+# One worker more than two cores have: tests that start programs wait for a quarter of their time. In the order of folders
+# the longest module, of benchmarks, comes early; by their counts of tests it would come last, and alone.
 test: lint  ## install every extra, run all gates, then the tests
 	@echo "== pytest"
-	@$(BIN)/python -m pytest -n 3 --dist loadscope --durations 10
+	@$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --durations 10
 
 stress: $(TEST)  ## the long tests, which repeat shorter ones at more places and moments (some minutes)
 	@$(BIN)/python -m pytest -n 2 -m stress

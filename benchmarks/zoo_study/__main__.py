@@ -25,7 +25,7 @@ def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.zoo_study", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder, or one begun so")
-    parser.add_argument("--small", action="store_true", help="every step, on zoos too small to say anything")
+    parser.add_argument("--small", action="store_true", help="a step of every kind, on zoos too small to say anything")
     options = parser.parse_args()
     amount = SMALL if options.small else FULL
     try:

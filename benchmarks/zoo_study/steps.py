@@ -44,13 +44,16 @@ class Amount(NamedTuple):
     widths: Sequence[int]  # of networks of dense layers
     epochs: int
     early: Sequence[int]  # epochs whose checkpoints are asked about
+    tables: Sequence[str]  # of which data feature sets and estimators are compared
     features: Sequence[str]
     wide: Sequence[str]  # of thousands of columns, on the first zoo
+    flat: Sequence[str]  # that see which unit is which, for which the seed matters
     estimators: Sequence[str]
     transfers: Sequence[str]
     trials: int  # draws of options
     seeds: int  # splits with one seed for all networks, and with fresh ones
     splits: int  # for the coverage of intervals
+    importances: Sequence[str]  # what is permuted together
     changed: int  # networks whose weights are changed, or features permuted
     residual: int  # residual networks of each width
     residual_epochs: int
@@ -65,13 +68,16 @@ FULL = Amount(
     widths=(8, 16, 32, 64),
     epochs=20,
     early=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+    tables=("digits", "textures", "shapes", "clutter"),
     features=FEATURES,
     wide=("weights", "weights[layer=2]", "weights[layer=3]"),
+    flat=("weights", "sorted-weights"),
     estimators=("logit-linear", "dnn", "forest", "extra-trees"),
     transfers=tuple(TRANSFERS),
     trials=20,
     seeds=3,
     splits=20,
+    importances=("layer", "statistic", "feature"),
     changed=1000,
     residual=72,
     residual_epochs=32,
@@ -85,15 +91,18 @@ SMALL = Amount(
     widths=(8,),
     epochs=2,
     early=(0,),
+    tables=("digits",),
     features=("statistics", "norms"),
-    wide=("weights",),
+    wide=("weights[layer=1]",),
+    flat=("sorted-weights",),
     estimators=("extra-trees",),
     transfers=("statistics", SPECTRAL),
     trials=1,
-    seeds=2,
+    seeds=1,
     splits=2,
+    importances=("layer",),
     changed=20,
-    residual=2,
+    residual=1,
     residual_epochs=1,
     jobs=1,
 )
@@ -159,7 +168,7 @@ NO_INTERVALS = ("--calibration", "0.05")
 
 def _tables(amount: Amount) -> Iterator[Step]:
     """Tables 1, 2 and 5 to 8: feature sets and estimators, a half held out."""
-    for name in amount.data:
+    for name in amount.tables:
         told = ("ww", "predictor", "compare", f"zoos/{name}", *NO_INTERVALS, "--json")
         wide = amount.wide if name == amount.data[0] else amount.wide[:1]
         yield Step(f"features-{name}", (*told, *_each("--features", amount.features)))
@@ -189,8 +198,8 @@ def _seeds(amount: Amount) -> Iterator[Step]:
         told = ("ww", "predictor", "compare", f"zoos/{name}", "--held-out", held_out, *NO_INTERVALS, "--json")
         splits = ("--seeds", str(amount.seeds))
         yield Step(f"seeds-{name}-narrow", (*told, *splits, *_each("--features", narrow)))
-        wide = _each("--features", ("weights", "sorted-weights"))
-        yield Step(f"seeds-{name}-wide", (*told, *wide, "--estimator", FEW_COLUMNS))
+        flat = _each("--features", amount.flat)
+        yield Step(f"seeds-{name}-wide", (*told, *flat, "--estimator", FEW_COLUMNS))
 
 
 def _use(amount: Amount) -> Iterator[Step]:
@@ -211,7 +220,7 @@ def _use(amount: Amount) -> Iterator[Step]:
     networks = ("--on", first, "--networks", str(amount.changed), "--json")
     for name in ("statistics", "weights"):
         yield Step(f"invariance-{name}", ("ww", "predictor", "invariance", f"{name}.predictor", *networks))
-    for what in ("feature", "layer", "statistic"):
+    for what in amount.importances:
         asked = ("--by", what, "--plot", f"importance-by-{what}.png", *networks)
         yield Step(f"importance-{what}", ("ww", "predictor", "importance", "statistics.predictor", *asked))
     axes = ("--x", "layer1.bias.q100-layer1.bias.q0", "--y", "layer4.bias.q100-layer4.bias.q0")

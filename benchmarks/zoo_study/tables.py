@@ -29,7 +29,7 @@ def page(answers: Answers, amount: Amount) -> str:
         ("Earlier checkpoints", early(answers, amount)),
         ("Intervals and reach", reach(answers, amount)),
         ("Invariance (table 9)", invariance(answers)),
-        ("Importance (figure 5)", importance(answers)),
+        ("Importance (figure 5)", importance(answers, amount)),
     )
     spent = sum(own.seconds for own in answers.values()) / 60
     head = f"# The study\n\n{spent:.1f} minutes of CPU time.\n"
@@ -62,12 +62,12 @@ def estimators(answers: Answers, amount: Amount) -> str:
 def by_zoo(answers: Answers, amount: Amount, steps: Sequence[str], what: str) -> str:
     """R2 and tau of what was compared on each zoo."""
     found: dict[str, dict[str, list[object]]] = {}
-    for name in amount.data:
+    for name in amount.tables:
         for row in (row for step in steps for row in answers[f"{step}-{name}"].said):
             found.setdefault(row[what], {})[name] = [row["r2"], row["kendall_tau"]]
-    heads = [what, *(f"{name} {measure}" for name in amount.data for measure in ("R2", "tau"))]
+    heads = [what, *(f"{name} {measure}" for name in amount.tables for measure in ("R2", "tau"))]
     rows = (
-        [f"`{own}`", *(cell for name in amount.data for cell in cells.get(name, [None, None]))]
+        [f"`{own}`", *(cell for name in amount.tables for cell in cells.get(name, [None, None]))]
         for own, cells in found.items()
     )
     return table(heads, rows)
@@ -165,14 +165,14 @@ def invariance(answers: Answers) -> str:
     return table(["change", "statistics", "weights"], [[own, *cells] for own, cells in found.items()])
 
 
-def importance(answers: Answers) -> str:
+def importance(answers: Answers, amount: Amount) -> str:
     """What the mean squared error grows by where features are permuted, in all and for the ten greatest."""
     return "\n\n".join(
         table(
             [what, "importance", "deviation"],
             [[row[what], row["importance"], row["importance_std"]] for row in answers[f"importance-{what}"].said[:10]],
         )
-        for what in ("layer", "statistic", "feature")
+        for what in amount.importances
     )
 
 
