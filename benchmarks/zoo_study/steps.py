@@ -67,7 +67,7 @@ FULL = Amount(
     mlps=300,
     widths=(8, 16, 32, 64),
     epochs=20,
-    early=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+    early=(0, 1, 2, 3, 5, 7, 10),
     tables=("digits", "textures", "shapes", "clutter"),
     features=FEATURES,
     wide=("weights", "weights[layer=2]", "weights[layer=3]"),
@@ -79,7 +79,7 @@ FULL = Amount(
     splits=20,
     importances=("layer", "statistic", "feature"),
     changed=1000,
-    residual=72,
+    residual=48,
     residual_epochs=32,
     jobs=0,
 )
