@@ -30,7 +30,7 @@ def main() -> int:
     amount = SMALL if options.small else FULL
     try:
         answers = answers_of(steps_of(amount), options.out)
-    except StepError as error:
+    except (StepError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 3
     except KeyboardInterrupt:

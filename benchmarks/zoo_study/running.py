@@ -55,7 +55,7 @@ def answers_of(steps: Iterable[Step], folder: Path) -> dict[str, Answer]:
     for step in steps:
         file = kept / f"{step.name}.json"
         command = shlex.join(step.argv)
-        known = json.loads(file.read_text()) if file.exists() else {}
+        known = _kept(file)
         if known.get("command") != command:
             known = _ran(step, command, folder)
             part = file.with_suffix(".part")
@@ -63,6 +63,15 @@ def answers_of(steps: Iterable[Step], folder: Path) -> dict[str, Answer]:
             part.replace(file)
         told[step.name] = Answer(step.name, command, known["seconds"], known["said"])
     return told
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    """Return what was answered before; nothing where that is not there, or cut short."""
+    try:
+        known: dict[str, Any] = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known if isinstance(known, dict) and known.keys() >= {"command", "seconds", "said"} else {}
 
 
 def _ran(step: Step, command: str, folder: Path) -> dict[str, Any]:

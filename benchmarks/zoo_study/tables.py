@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.zoo_study.steps import fresh, mlps
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from benchmarks.zoo_study.steps import Amount
 
     Answers = Mapping[str, Answer]
+
+
+REACH = ("coverage", "mean_width", "outside")
+"""What is said of intervals, and of networks that are called others."""
 
 
 def page(answers: Answers, amount: Amount) -> str:
@@ -99,7 +104,7 @@ def transfers(answers: Answers, amount: Amount) -> str:
         found = answers[transfer_step(features, amount)].said
         within = [own["kendall_tau"] for own in found if own["fitted_on"] == own["tested_on"]]
         between = [own["kendall_tau"] for own in found if own["fitted_on"] != own["tested_on"]]
-        rows.append([f"`{features}`", mean(within), mean(between), min(between), max(between)])
+        rows.append([f"`{features}`", fmean(within), fmean(between), min(between), max(between)])
     return table(["features", "within, mean", "between, mean", "smallest", "largest"], rows)
 
 
@@ -153,9 +158,6 @@ def reach(answers: Answers, amount: Amount) -> str:
     return table(["asked about", "90 % intervals hold", "mean width", "outside, at 1 %"], rows)
 
 
-REACH = ("coverage", "mean_width", "outside")
-
-
 def invariance(answers: Answers) -> str:
     """How much predictions change with the weights."""
     found: dict[str, list[object]] = {}
@@ -180,11 +182,6 @@ def with_deviation(row: Mapping[str, Any], measure: str) -> str:
     """Write a measure, and its deviation if there is one."""
     deviation = row.get(f"{measure}_std")
     return cell(row[measure]) + (f" ± {cell(deviation)}" if deviation is not None else "")
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean."""
-    return sum(values) / len(values)
 
 
 def table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:

@@ -82,6 +82,21 @@ def test_a_step_that_fails_ends_the_study_with_what_it_said(tmp_path):
     assert [own.name for own in (tmp_path / "answers").iterdir()] == ["version.json"]
 
 
+@pytest.mark.parametrize("kept", [b"", b'{"command": "ww --ver', b"[1]", b'{"command": "ww --version"}', b"\xff\xfe"])
+def test_an_answer_that_is_cut_short_is_asked_for_again(tmp_path, kept):
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "answers/version.json").write_bytes(kept)
+    assert answers_of([Step("version", ("ww", "--version"))], tmp_path)["version"].said.startswith("ww ")
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    ended = study(tmp_path / "file/study")
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("error: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
 def answered(r2=0.95, tau=0.82, transfer=0.6, coverage=0.9, fresh=0.6):
     """Answers as of the whole study, as far as something has to come out of them."""
 

@@ -74,6 +74,19 @@ class Cell:
         return repr(self.value) if is_number else ""
 
 
+def change_cell(change: float | None, verdict: str, note: str = "") -> Cell:
+    """Return the cell of a change, with what it means in a word, as not everybody sees its colour.
+
+    Args:
+        change: The change; None where nothing may be subtracted.
+        verdict: ``better``, ``worse`` or ``none``.
+        note: Why nothing may be subtracted.
+    """
+    meaning = "" if verdict == "none" else verdict
+    text = "" if change is None else f"{change:+.4g} {meaning}".strip()
+    return Cell(change, note, verdict=meaning, text=text)
+
+
 @dataclass(frozen=True, slots=True)
 class PageTable:
     """A table that sorts and filters where scripts run, and is whole where they do not.

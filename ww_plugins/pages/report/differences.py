@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ww_plugins.pages.charts import depth_chart
-from ww_plugins.pages.report.layers import NUMBERS, outcome_cell
-from ww_plugins.pages.tables import Cell, Header, PageTable
+from ww_plugins.pages.report.layers import NUMBERS, numbers_of, outcome_cell
+from ww_plugins.pages.tables import Cell, Header, PageTable, change_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,8 +70,7 @@ def difference_part(difference: ww.CheckpointDifference, layers: Sequence[str]) 
 def _means(difference: ww.CheckpointDifference, title: str) -> PageTable:
     rows = []
     for label, own in difference.summary.items():
-        verdict = "" if own.verdict == "none" else own.verdict
-        change = Cell(own.change, own.not_comparable, verdict=verdict, text=_change(own.change, verdict))
+        change = change_cell(own.change, own.verdict, own.not_comparable)
         rows.append([Cell(label), Cell(own.first), Cell(own.second), change])
     for label in difference.model_metrics.labels:
         whole = difference.model_metrics
@@ -127,14 +124,8 @@ def _both(difference: Difference, label: str) -> Cell:
 
 
 def _changed(difference: Difference, label: str) -> Cell:
-    verdict = difference.verdict.get(label, "none")
-    told = "" if verdict == "none" else verdict
-    change = difference.change.get(label)
-    return Cell(change, difference.not_comparable.get(label, ""), verdict=told, text=_change(change, told))
-
-
-def _change(change: float | None, verdict: str) -> str:
-    return "" if change is None else f"{change:+.4g}{f' {verdict}' if verdict else ''}"
+    verdict, reason = difference.verdict.get(label, "none"), difference.not_comparable.get(label, "")
+    return change_cell(difference.change.get(label), verdict, reason)
 
 
 def _tensors(difference: ww.CheckpointDifference, title: str) -> PageTable:
@@ -154,14 +145,9 @@ def _charts(difference: ww.CheckpointDifference, layers: Sequence[str]) -> list[
         column = difference.columns.get(label)
         if column is None or column.type not in NUMBERS or column.scope != "matrix" or not both:
             continue
-        sides = {
-            difference.first_name: [own.difference.first_outcomes.get(label) for own in both],
-            difference.second_name: [own.difference.second_outcomes.get(label) for own in both],
-        }
         values = {
-            name: np.array([np.nan if own is None or own.number is None else own.number for own in side], np.float64)
-            for name, side in sides.items()
+            difference.first_name: numbers_of(own.difference.first_outcomes.get(label) for own in both),
+            difference.second_name: numbers_of(own.difference.second_outcomes.get(label) for own in both),
         }
-        if len(values) == len(sides):
-            drawn.append(depth_chart(f"{label} of both", names, values, unit=column.unit or label))
+        drawn.append(depth_chart(f"{label} of both", names, values, unit=column.unit or label))
     return drawn[:CHARTS]

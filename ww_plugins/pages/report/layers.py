@@ -13,7 +13,7 @@ from ww_plugins.pages.charts import depth_chart
 from ww_plugins.pages.tables import Cell, Header, PageTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from markupsafe import Markup
 
@@ -87,15 +87,19 @@ def depth_charts(report: ww.AnalysisReport) -> list[Markup]:
     rows = [row for row in report.layers if row.is_primary]
     names = [f"{row.name}[{row.index}]" if row.index else row.name for row in rows]
     return [
-        depth_chart(label, names, {name_of(report): numbers_of(rows, label)}, unit=by_name[label].unit or label)
+        depth_chart(
+            label,
+            names,
+            {name_of(report): numbers_of(row.metrics.get(label) for row in rows)},
+            unit=by_name[label].unit or label,
+        )
         for label in report.headline
         if label in by_name and rows
     ]
 
 
-def numbers_of(rows: Sequence[ww.MatrixRow | LayerRow], label: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return a column of some rows, shape (n,), float64; NaN where there is no number."""
-    outcomes = [row.metrics.get(label) for row in rows]
+def numbers_of(outcomes: Iterable[ww.Outcome | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return values as numbers, shape (n,), float64; NaN where there is none."""
     return np.array([np.nan if own is None or own.number is None else own.number for own in outcomes], np.float64)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import ww_core as ww
 from ww_core.command import cell
 from ww_plugins.commands.plot.spectra import spectra_of_layers
-from ww_plugins.pages.charts import spectrum_chart
+from ww_plugins.pages.fitted import fitted_chart
 from ww_plugins.pages.report.layers import columns_table, depth_charts, layer_table, matrix_table, name_of
 from ww_plugins.pages.report.warnings import Warned, warnings_of
 from ww_plugins.pages.tables import Cell, Header, PageTable
@@ -138,7 +138,7 @@ def _spectra(store: ww.Store, report: ww.AnalysisReport, named: str) -> tuple[li
         found, left_out = spectra_of_layers(store, [named], profile=report.run.profile)
     except ww.NotStoredError as error:
         return [], [str(error)]
-    charts = [LayerChart(own.title, _fit(own), _chart(own)) for own in found[:MOST_SPECTRA]]
+    charts = [LayerChart(own.title, _fit(own), fitted_chart(own)) for own in found[:MOST_SPECTRA]]
     reasons = [f"{f'{own.layer}[{own.number}]' if own.number else own.layer}: {own.reason}" for own in left_out]
     if len(found) > MOST_SPECTRA:
         reasons.append(
@@ -152,17 +152,6 @@ def _fit(own: FittedSpectrum) -> str:
     if own.tail is None:
         return f"no power law: {own.reason}" if own.reason else "no power law"
     return f"alpha {own.tail.alpha:.4g} ± {own.tail.sigma:.2g}, D {own.tail.D:.4g}, {own.tail.n_tail:,} in the tail"
-
-
-def _chart(own: FittedSpectrum) -> Markup:
-    return spectrum_chart(
-        own.title,
-        own.spectrum.eigenvalues,
-        tail=own.tail,
-        floor=own.spectrum.noise_floor**2,
-        edge=own.edge,
-        permuted=None if own.permuted is None else own.permuted.eigenvalues,
-    )
 
 
 def _coverage(report: ww.AnalysisReport) -> Facts:

@@ -10,7 +10,7 @@ import ww_core as ww
 from ww_core.command import cell
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import Page, Part, table
-from ww_plugins.pages.tables import Cell
+from ww_plugins.pages.tables import Cell, change_cell
 
 if TYPE_CHECKING:
     from ww_core.domain.difference import Difference, LayerDifference
@@ -66,7 +66,7 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.CheckpointDifference) -> Mappin
 
 def _means(answer: ww.CheckpointDifference) -> list[list[Cell]]:
     return [
-        [Cell(label), Cell(own.first), Cell(own.second), _changed(own.change, own.verdict)]
+        [Cell(label), Cell(own.first), Cell(own.second), change_cell(own.change, own.verdict)]
         for label, own in answer.summary.items()
         if label in answer.headline and own.first is not None and own.second is not None
     ]
@@ -92,14 +92,8 @@ def _change(difference: Difference, label: str) -> Cell:
     if change is None:
         reason = difference.not_comparable.get(label, "")
         return Cell(None, note=f"not comparable: {reason}" if reason else "", text=both)
-    changed = _changed(change, difference.verdict[label])
+    changed = change_cell(change, difference.verdict[label])
     return replace(changed, text=f"{both} ({changed.text})" if change else both)
-
-
-def _changed(change: float | None, verdict: str) -> Cell:
-    """Return a change, with what it means in a word, as not everybody sees its colour."""
-    meaning = "" if verdict == "none" else verdict
-    return Cell(change, verdict=meaning, text="" if change is None else f"{change:+.4g} {meaning}".strip())
 
 
 def _told(value: Any) -> str:

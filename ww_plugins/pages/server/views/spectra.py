@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ww_core as ww
 from ww_plugins.commands.plot.spectra import FittedSpectrum, spectra_of_layers
-from ww_plugins.pages.charts import spectrum_chart
+from ww_plugins.pages.fitted import fitted_chart
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import ROWS, Page, Part, table
 from ww_plugins.pages.tables import Cell
@@ -38,7 +38,7 @@ def _shown(store: ww.Store, asked: Asked, answer: LayerSpectrum) -> Mapping[str,
         "answer": answer,
         "name": name,
         "matrices": table("Matrices", HEADS, map(_row, answer.matrices[:ROWS])),
-        "charts": [_chart(own.title, own) for own in _fitted(store, name, answer)[:MATRICES]],
+        "charts": [fitted_chart(own) for own in _fitted(store, name, answer)[:MATRICES]],
         "part": part,
         "versions": [_of_version(store, answer, version) for version in part.rows],
         "show": address("show", {"model": name}),
@@ -69,17 +69,6 @@ def _fitted(store: ww.Store, name: str, answer: LayerSpectrum) -> list[FittedSpe
         return []
 
 
-def _chart(title: str, own: FittedSpectrum) -> Any:
-    return spectrum_chart(
-        title,
-        own.spectrum.eigenvalues,
-        tail=own.tail,
-        floor=own.spectrum.noise_floor**2,
-        edge=own.edge,
-        permuted=None if own.permuted is None else own.permuted.eigenvalues,
-    )
-
-
 def _other_versions(store: ww.Store, answer: LayerSpectrum) -> Sequence[str]:
     """Return the labels of the versions that have such a layer, the newest first."""
     if not answer.model:
@@ -94,7 +83,7 @@ def _of_version(store: ww.Store, answer: LayerSpectrum, version: str) -> tuple[s
     name = f"{answer.model}@{version}"
     fitted = _fitted(store, name, answer)
     href = address("spectrum", {"model": name, "layer": answer.layer, "extractor": answer.extractor})
-    return version, href, _chart(f"{answer.layer} of {version}", fitted[0]) if fitted else ""
+    return version, href, fitted_chart(fitted[0], f"{answer.layer} of {version}") if fitted else ""
 
 
 PAGE = Page(
