@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from ww_core.domain.control import MARK, TRANSFORM, is_control_of
 from ww_core.domain.name import LONGEST_NAME
@@ -48,13 +48,14 @@ def family_of(connection: Connection, network: str, *, lock: bool = False) -> li
     # The name of a control is that of its network with a mark; a long one is cut. Which they are, Python tells.
     half = LONGEST_NAME // 2
     begin = network + MARK if len(network) <= half else network[:half]
-    near = or_(t.model.c.name == network, _begins(connection, begin))
-    rows = connection.execute(_VERSIONS.where(near).order_by(t.model.c.name, t.label.c.position)).all()
-    found = [Paired(*row[:3], _control_in(row.options), *row[4:]) for row in rows]
+    near = _NEAR_BY_BYTES if connection.dialect.name == "sqlite" else _NEAR
+    rows = execute(connection, near, {"network": network, "begin": begin, "end": begin + chr(sys.maxunicode)})
+    found = [
+        Paired(row.id, row.name, row.version, _control_in(row.options), row.structure_id, row.digest) for row in rows
+    ]
     family = [own for own in found if own.model == network or is_control_of(own.model, network, own.control)]
     if lock:
-        models = sorted({own.model for own in family})
-        connection.execute(_LOCKED, {"names": models}).all()
+        execute(connection, _LOCKED, {"names": sorted({own.model for own in family})})
     return family
 
 
@@ -87,7 +88,7 @@ def version_of_control(connection: Connection, network: str, control: str, diges
 
 def controls_of(connection: Connection, family: Iterable[Paired], digest: str, view: View) -> list[Paired]:
     """List those versions that are controls of a network, made from a checkpoint with the same layers."""
-    made = set(connection.scalars(_MADE_OF, {"parent": digest, "transform": TRANSFORM}))
+    made = {row.digest for row in execute(connection, _MADE_OF, {"parent": digest, "transform": TRANSFORM})}
     return [own for own in family if own.control and own.digest in made and _view(connection, own.structure_id) == view]
 
 
@@ -131,14 +132,6 @@ def control_of_model(connection: Connection, model: str) -> str:
     return next((own.control for own in family_of(connection, model) if own.model == clean(model)), "")
 
 
-def _begins(connection: Connection, begin: str) -> ColumnElement[bool]:
-    """Return the condition that the name of a model begins so: by the index where names are in the order of bytes."""
-    name = t.model.c.name
-    if connection.dialect.name == "sqlite":
-        return and_(name >= begin, name < begin + chr(sys.maxunicode))
-    return name.startswith(begin, autoescape=True)
-
-
 def _control_in(options: str) -> str:
     return str(json.loads(options or "{}").get("control", ""))
 
@@ -159,7 +152,13 @@ _VERSIONS = (
     .join(t.model, t.model.c.id == t.label.c.model_id)
     .join(t.structure, t.structure.c.id == t.label.c.structure_id)
     .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .order_by(t.model.c.name, t.label.c.position)
 )
+_name = t.model.c.name
+_NEAR = _VERSIONS.where(or_(_name == bindparam("network"), func.starts_with(_name, bindparam("begin"))))
+# By the index, where names are in the order of bytes.
+_BETWEEN = and_(_name >= bindparam("begin"), _name < bindparam("end"))
+_NEAR_BY_BYTES = _VERSIONS.where(or_(_name == bindparam("network"), _BETWEEN))
 _LOCKED = (
     select(t.model.c.id)
     .where(t.model.c.name.in_(bindparam("names", expanding=True)))
