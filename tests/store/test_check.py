@@ -11,7 +11,8 @@ from safetensors.numpy import save_file
 from sqlalchemy import delete, select, text
 
 import ww_core as ww
-from ww_core.store import integrity, tables
+from ww_core.store import tables
+from ww_core.store.integrity import findings
 from ww_core.store.store import open_store
 
 
@@ -187,7 +188,7 @@ def test_a_spectrum_that_is_not_descending_is_found(store):
 
 
 def test_faults_are_counted_and_the_first_are_told(store, monkeypatch):
-    monkeypatch.setattr(integrity, "SHOWN", 5)
+    monkeypatch.setattr(findings, "SHOWN", 5)
     change(store, "UPDATE matrix_subject SET entries = entries + 1")
     found = store.verify().faults["digest"]
     assert len(found.first) == 5
