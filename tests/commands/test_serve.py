@@ -1,11 +1,13 @@
 """``ww serve`` as a program: what it refuses, where it listens, how it ends."""
 
+import contextlib
 import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -144,7 +146,28 @@ def test_it_prints_its_address_serves_and_ends_at_once_when_it_is_told_to(progra
     assert TOKEN not in err
     refused.close()
     held.close()
-    left = {own.name: own.stat().st_size for own in store.parent.iterdir()}
-    assert left.pop("store.sqlite")
-    assert left.keys() <= {"store.sqlite-shm", "store.sqlite-wal"}  # as after every command that reads
-    assert not left.get("store.sqlite-wal")
+    assert [own.name for own in store.parent.iterdir()] == ["store.sqlite"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.stress)])
+def test_it_leaves_nothing_behind_while_it_answers(program, store, how):
+    process, address = program()
+    over = threading.Event()
+
+    def ask():
+        with contextlib.suppress(OSError, http.client.HTTPException):  # it has ended
+            while not over.is_set():
+                get(address, "/models")[2].close()
+
+    readers = [threading.Thread(target=ask) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    time.sleep(0.3)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=20)
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[how]
+    assert "Traceback" not in err
+    assert [own.name for own in store.parent.iterdir()] == ["store.sqlite"]

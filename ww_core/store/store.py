@@ -31,7 +31,7 @@ from ww_core.errors import (
 )
 from ww_core.store import migrate, naming, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, one_at_a_time, prefer_wal
-from ww_core.store.journals import check_journals
+from ww_core.store.journals import check_journals, remove_empty_log
 from ww_core.store.new_files import place_of
 from ww_core.store.place import ReportPlace
 from ww_core.store.reader import Reader
@@ -126,6 +126,8 @@ class Store:
         """Close all connections. Closing twice is no error."""
         self._closed = True
         self._disconnect()
+        if self.read_only and self._location.path is not None:
+            remove_empty_log(self._location.path)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:
