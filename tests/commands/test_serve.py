@@ -63,6 +63,20 @@ def test_a_token_that_can_be_guessed_is_refused_and_not_repeated(serve):
         assert "hunter2" not in said
 
 
+@pytest.mark.parametrize("token", [f"{TOKEN}\n", f"a\n{TOKEN}", " " * 20, f"{TOKEN}\t", f" {TOKEN}", f"{TOKEN}\u202e"])
+def test_a_token_that_no_reader_can_send_is_refused_and_not_repeated(serve, token):
+    code, said = serve("--token", token)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "the token has a line break or another control character" in said
+    assert "letters" not in said
+
+
+def test_a_token_that_is_too_long_is_refused(serve):
+    code, said = serve("--token", "a" * 2_000)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "the token has 2,000 characters, and may have 1,000" in said
+
+
 def test_empty_options_are_refused(serve):
     assert serve("--token", "") == (2, "error: --token is empty: give one, or leave it out\n")
     assert serve("--host", "") == (2, "error: --host is empty: give one, or leave it out\n")
