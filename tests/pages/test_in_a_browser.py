@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from ww_plugins.pages.report import report_html
+import ww_core as ww
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
@@ -81,7 +81,7 @@ def answer_of(page, folder):
 def test_a_report_sorts_filters_and_draws_and_nothing_else_runs(hostile_store, tmp_path):
     store, model, versions, plugins = hostile_store
     names = [f"{model}@{version}" for version in versions[:2]]
-    page = report_html(names, store=store, history=True, registry=lambda: plugins)
+    page = ww.report_html(names, store=store, history=True, registry=plugins)
     answer, console = answer_of(page, tmp_path)
     assert console == []
     assert answer["hacked"] == "undefined" * 2

@@ -2,12 +2,13 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import ww_core as ww
-from ww_plugins.pages.report import report_html
 
 RANDOM = np.random.default_rng(0)
 
@@ -32,7 +33,7 @@ def digits(tmp_path_factory):
 
 
 def test_the_page_has_all_that_is_stored(digits, seen):
-    page = report_html(["net@v1", "net@v6"], store=digits, history=True)
+    page = ww.report_html(["net@v1", "net@v6"], store=digits, history=True)
     found = seen(page)
     for text in (
         "net@v1 → net@v6",
@@ -55,7 +56,7 @@ def test_the_page_has_all_that_is_stored(digits, seen):
 
 def test_the_numbers_are_those_of_the_report(digits, seen):
     """Each number stands in the page at full precision."""
-    page = report_html(["net@v6"], store=digits)
+    page = ww.report_html(["net@v6"], store=digits)
     exact = {float(own) for own in seen(page).attributes["data-v"]}
     with ww.open_store(digits, mode="read") as store:
         told = json.loads(json.dumps(store.report("net@v6").to_dict()))
@@ -70,12 +71,12 @@ def test_the_numbers_are_those_of_the_report(digits, seen):
 
 
 def test_the_same_store_gives_the_same_bytes(digits):
-    pages = {report_html(["net@v1", "net@v6"], store=digits, history=True) for _ in range(2)}
+    pages = {ww.report_html(["net@v1", "net@v6"], store=digits, history=True) for _ in range(2)}
     assert len(pages) == 1
 
 
 def test_a_model_named_twice_is_told_of_once(digits, seen):
-    page = report_html(["net", "net@v6", "net@v1"], store=digits)
+    page = ww.report_html(["net", "net@v6", "net@v1"], store=digits)
     assert page.count('<h2 id="model-') == 2
     assert page.count('<h2 id="diff-') == 1
 
@@ -83,7 +84,7 @@ def test_a_model_named_twice_is_told_of_once(digits, seen):
 def test_nothing_of_a_hostile_store_becomes_part_of_the_page(hostile_store, seen):
     store, model, versions, plugins = hostile_store
     names = [f"{model}@{version}" for version in versions]
-    page = report_html(names, store=store, history=True, registry=lambda: plugins)
+    page = ww.report_html(names, store=store, history=True, registry=plugins)
     found = seen(page)
     assert "{{7*7}}" in found.text
     assert "49" not in set(re.findall(r"\d+", found.text)) & {"49{"}
@@ -104,7 +105,7 @@ def test_texts_of_a_megabyte_are_cut(hostile_store, seen):
             columns = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
             if column in columns:
                 connection.exec_driver_sql(f"UPDATE {table} SET {column} = ?", (huge,))
-    page = report_html([f"{model}@{versions[0]}"], store=store, registry=lambda: plugins)
+    page = ww.report_html([f"{model}@{versions[0]}"], store=store, registry=plugins)
     found = seen(page)
     assert f"({len(huge):,} characters)" in found.text
     assert len(page) < 1_000_000
@@ -144,21 +145,73 @@ def test_wrong_use_is_one_sentence(digits, arguments, code, sentence, tmp_path, 
 def test_from_python_wrong_use_is_an_error_too(digits):
     for models in ([], "net"):
         with pytest.raises(ww.UsageError, match="name one model or more"):
-            report_html(models, store=digits)
+            ww.report_html(models, store=digits)
+
+
+class Plain(ww.ReportWriter):
+    """A writer of another distribution."""
+
+    name = "plain"
+    description = "what it was asked for"
+
+    def html(self, models, *, store, history, profile, registry):
+        if "broken" in models:
+            raise ZeroDivisionError("no page")
+        return None if "nothing" in models else f"{models} of {len(store.versions())} {history} {profile}"
+
+
+class Plugin:
+    """It offers the writer."""
+
+    @ww.hookimpl
+    def ww_register_report_writers(self):
+        return [Plain()]
+
+
+def test_a_plugin_offers_another_writer(digits):
+    with ww.open_store(digits, mode="read") as store:
+        asked = {"store": store, "writer": "plain", "plugins": [Plugin()]}
+        assert ww.report_html(["net"], history=True, **asked) == "['net'] of 6 True None"
+        with pytest.raises(ww.PluginError, match="report writer Plugin:plain failed: ZeroDivisionError: no page"):
+            ww.report_html(["broken"], **asked)
+        with pytest.raises(ww.PluginError, match="Plugin:plain returned NoneType, and no text"):
+            ww.report_html(["nothing"], **asked)
+
+
+def test_a_writer_that_nobody_offers_is_one_sentence(digits):
+    with pytest.raises(ww.UnknownNameError, match=r"unknown report writer 'pages': did you mean page\?"):
+        ww.report_html(["net"], store=digits, writer="pages")
+    without = ww.load_plugins(environ={"WW_BLOCK_PLUGINS": "ww.report_writers"})
+    sentence = r"no plugin writes reports: pip install 'ww-core\[web\]'; plugin ww.report_writers is blocked"
+    with pytest.raises(ww.MissingExtraError, match=sentence):
+        ww.report_html(["net"], store=digits, registry=without)
+
+
+def test_without_jinja_one_sentence_says_what_to_install(digits, tmp_path):
+    code = (
+        "import sys; sys.modules['jinja2'] = None\n"
+        "from ww_core.cli.main import main\n"
+        f"sys.argv = ['ww', 'report', 'net', '--store', {str(digits)!r}, '-o', 'net.html']\n"
+        "sys.exit(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr == "error: jinja2 is not installed: pip install 'ww-core[web]'\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_without_a_name_have_a_report_and_no_history(tmp_path, seen):
     with ww.open_store(None) as store:
         report = ww.analyze({"a.weight": RANDOM.standard_normal((20, 30))}, store=store, label=False)
-        seen(report_html([report.digest], store=store))
+        seen(ww.report_html([report.digest], store=store))
         with pytest.raises(ww.UsageError, match="without a name"):
-            report_html([report.digest], store=store, history=True)
+            ww.report_html([report.digest], store=store, history=True)
 
 
 def test_a_model_without_any_spectrum_has_a_report(seen):
     with ww.open_store(None) as store:
         ww.analyze({"a.weight": np.full((20, 30), np.nan)}, store=store, name="nan", version="1")
-        found = seen(report_html(["nan"], store=store))
+        found = seen(ww.report_html(["nan"], store=store))
     assert "not finite" in found.text or "NaN" in found.text
 
 
@@ -166,7 +219,7 @@ def test_a_hundred_layers_take_less_than_two_megabytes(seen):
     weights = {f"blocks.{at}.attention.projection.weight": RANDOM.standard_t(4, (24, 20)) for at in range(100)}
     with ww.open_store(None) as store:
         ww.analyze(weights, store=store, name="deep", version="1")
-        page = report_html(["deep"], store=store)
+        page = ww.report_html(["deep"], store=store)
     assert len(page.encode()) < 1_000_000
     assert page.count("<svg") >= 100
 
@@ -176,7 +229,7 @@ def test_a_thousand_layers_take_less_than_ten_megabytes(seen):
     weights = {f"blocks.{at}.attention.projection.weight": RANDOM.standard_t(4, (64, 48)) for at in range(1000)}
     with ww.open_store(None) as store:
         ww.analyze(weights, store=store, name="deep", version="1")
-        page = report_html(["deep"], store=store)
+        page = ww.report_html(["deep"], store=store)
     assert len(page.encode()) < 6_000_000
     assert seen(page).tags["details"] >= 1000
 
@@ -184,5 +237,5 @@ def test_a_thousand_layers_take_less_than_ten_megabytes(seen):
 def test_a_history_of_one_version_has_no_step(seen):
     with ww.open_store(None) as store:
         ww.analyze({"a.weight": RANDOM.standard_normal((20, 30))}, store=store, name="one", version="1")
-        found = seen(report_html(["one"], store=store, history=True))
+        found = seen(ww.report_html(["one"], store=store, history=True))
     assert "No steps to a worse level" in found.text

@@ -153,6 +153,7 @@ def named(name):
         ("profiles", ww.Profile("p p", "x"), "its name 'p p' has a blank"),
         ("observers", ww.RunObserver, "'RunObserver' is no instance of ww_core.RunObserver"),
         ("estimators", named("no-estimator"), "an object of type 'Named' is no instance of ww_core.Estimator"),
+        ("report_writers", named("no-writer"), "an object of type 'Named' is no instance of ww_core.ReportWriter"),
         ("transforms", named("no-version"), "its attribute 'version' is missing"),
     ],
 )

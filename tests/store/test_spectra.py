@@ -78,6 +78,23 @@ def test_a_digest_names_it_too_and_what_is_missing_is_said(store, weights):
         store.spectrum(digest, "")
 
 
+def test_spectra_of_several_layers_are_those_of_each(store):
+    found = store.spectra("net", ["second", "norm", "conv"])
+    assert list(found) == ["second", "norm", "conv"]
+    for layer in ("second", "conv"):
+        assert found[layer].rows() == store.spectrum("net", layer).rows()
+    with pytest.raises(NotStoredError) as alone:
+        store.spectrum("net", "norm")
+    assert str(found["norm"]) == str(alone.value)
+    assert store.spectra("net", []) == {}
+    with pytest.raises(UnknownNameError, match="unknown layer 'frist'"):
+        store.spectra("net", ["second", "frist"])
+    with pytest.raises(NotStoredError, match="no model 'nothing'"):
+        store.spectra("nothing", ["second"])
+    with pytest.raises(ww.UsageError, match="the layer is empty"):
+        store.spectra("net", ["second", ""])
+
+
 def permutations(store, name="net", layer="second"):
     (matrix,) = store.spectrum(name, layer).matrices
     return [

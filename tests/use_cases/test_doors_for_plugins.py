@@ -1,11 +1,13 @@
 """What plugins ask of the core beside its questions: estimators by a text, and files that are whole or not there."""
 
+import os
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
 
 import ww_core as ww
+from ww_core.store.new_files import new_file
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,30 @@ def test_a_file_that_is_there_gives_way_only_if_that_is_said(tmp_path):
     assert place.read_text() == "new"
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_pipe_or_a_device_is_never_replaced(tmp_path, is_link):
+    """As /dev/null would be for everybody, by whoever may write in its folder."""
+    pipe = place = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    if is_link:
+        place = tmp_path / "link"
+        place.symlink_to(pipe)
+    with pytest.raises(ww.OutputError, match="a pipe or a device"):
+        ww.output_place(place, replace=True)
+    with pytest.raises(ww.OutputError), ww.new_output(place, replace=True) as file:
+        file.write_text("new")
+    with pytest.raises(FileExistsError), new_file(place, replace=True) as file:
+        file.write_text("new")
+    assert place.is_fifo()
+    assert place.is_symlink() == is_link
+
+
 def test_a_place_is_refused_before_there_is_work(tmp_path):
     with pytest.raises(ww.OutputError):
         ww.output_place(tmp_path / "missing" / "file")
     with pytest.raises(ww.OutputError):
         ww.output_place(tmp_path, replace=True)
+    with pytest.raises(ww.UsageError, match=r"give another name$"):
+        ww.output_place(tmp_path)
     with pytest.raises(ww.UsageError):
         ww.output_place("https://example.org/file")

@@ -175,19 +175,10 @@ def _move(move: Move) -> str:
 
 def _print_best(history: History, labels: list[str], output: Output) -> None:
     """Read the first column as a sign to stop early, with its caveat."""
-    found = history.best(labels[0])
-    if found is None:
-        return
-    best, last = (history.versions[at].version for at in found)
-    told = (
-        f"still improves: no version before {last} is as good"
-        if best == last
-        else f"stops improving at {best}: no later version is better by more than the standard error"
-    )
-    output.line(
-        f"{labels[0]} {told}. It speaks of the weights only: look at held-out data before you stop a training by it, "
-        "or go on"
-    )
+    if told := history.told_best(labels[0]):
+        output.line(
+            f"{told}. It speaks of the weights only: look at held-out data before you stop a training by it, or go on"
+        )
 
 
 def sparkline(values: list[float]) -> str:

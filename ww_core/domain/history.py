@@ -343,6 +343,16 @@ class History:
                 return int(row), int(rows[-1])
         raise AssertionError("nothing comes after the last version")
 
+    def told_best(self, label: str) -> str:
+        """Say where the mean of a column stops to improve, without a full stop; empty where `best` finds nothing."""
+        found = self.best(label)
+        if found is None:
+            return ""
+        best, last = (self.versions[at].version for at in found)
+        if best == last:
+            return f"{label} still improves: no version before {last} is as good"
+        return f"{label} stops improving at {best}: no later version is better by more than the standard error"
+
     def rows(self) -> list[dict[str, Any]]:
         """Return a flat dict for each version.
 

@@ -18,6 +18,7 @@ from ww_core.contracts.loader import Loader
 from ww_core.contracts.metric import Quantity, key_fault
 from ww_core.contracts.observer import RunObserver
 from ww_core.contracts.profile import Profile
+from ww_core.contracts.report_writer import ReportWriter
 from ww_core.contracts.source import Opener
 from ww_core.domain.column import ROW_KEYS, Column, Scope
 from ww_core.domain.layer import LayerKind
@@ -38,6 +39,7 @@ INSTANCES: Mapping[str, type] = {
     "importers": Importer,
     "feature_sets": FeatureSet,
     "estimators": Estimator,
+    "report_writers": ReportWriter,
     "observers": RunObserver,
 }
 
@@ -51,6 +53,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
     "importers": {"description": str, "extra": str},
     "feature_sets": {"version": str, "description": str},
     "estimators": {"version": str, "description": str, "extra": str},
+    "report_writers": {"description": str, "extra": str},
 }
 """Attributes besides the name, by kind; of all other kinds it is the version."""
 

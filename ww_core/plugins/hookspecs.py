@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.metric import Quantity
     from ww_core.contracts.observer import RunObserver
     from ww_core.contracts.profile import Profile
+    from ww_core.contracts.report_writer import ReportWriter
     from ww_core.contracts.source import Opener
 
 API_VERSION = 1
@@ -102,6 +103,12 @@ def ww_register_feature_sets() -> Sequence[FeatureSet]:
 @hookspec
 def ww_register_estimators() -> Sequence[Estimator]:
     """How the accuracy of a network is learned from features of many networks."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def ww_register_report_writers() -> Sequence[ReportWriter]:
+    """Provisional. Writers of reports on stored models, which ``ww_core.report_html`` finds by name."""
     raise AssertionError("a specification is never called")
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ww_core.contracts.metric import Quantity
     from ww_core.contracts.observer import RunObserver
     from ww_core.contracts.profile import Profile
+    from ww_core.contracts.report_writer import ReportWriter
     from ww_core.contracts.source import Opener
     from ww_core.plugins.selection import Asked
 
@@ -280,6 +281,7 @@ class Registry:
         self.importers: Names[Importer] = Names("importer", "ww importers", _own_name, self.blocked)
         self.feature_sets: Names[FeatureSet] = Names("feature set", "ww zoo feature-sets", _own_name, self.blocked)
         self.estimators: Names[Estimator] = Names("estimator", "ww predictor estimators", _own_name, self.blocked)
+        self.report_writers: Names[ReportWriter] = Names("report writer", "ww plugins", _own_name, self.blocked)
         self.transforms: Names[Any] = Names("transform", "ww plugins", _own_name, self.blocked)
         self.observers: list[Owned[RunObserver]] = []
         self.understood: dict[str, Asked] = {}

@@ -6,7 +6,9 @@ deletes once it has undone the transaction; and it writes through a link as it d
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -25,9 +27,8 @@ def check_journals(path: Path) -> None:
     Raises:
         StoreError: A journal names another file; or a part is a link, a pipe or a device.
     """
-    whole = os.path.realpath(path) if path.is_symlink() else str(path)  # SQLite looks beside the file behind a link
     for ending in BESIDE:
-        part = Path(whole + ending)
+        part = _part(path, ending)
         try:
             mode = os.lstat(part).st_mode
         except OSError:
@@ -43,6 +44,25 @@ def check_journals(path: Path) -> None:
                 f"{part} names another file, which SQLite would delete, and ww makes no such journal: open this store "
                 f"with no program; take another copy of it, or remove {part.name} and look with `ww db check`"
             )
+
+
+def remove_empty_log(path: Path) -> None:
+    """Remove the log of a store if nothing is in it and nobody has the store open, and the shared memory with it.
+
+    SQLite makes both for whoever reads, and lets a connection that may only read remove neither. One that may write
+    does so when it is the last to close; it takes the locks for it, and writes nothing, as there is nothing to write.
+    """
+    with contextlib.suppress(OSError, sqlite3.Error):  # they do no harm where they must stay
+        status = os.lstat(_part(path, "-wal"))
+        if stat.S_ISREG(status.st_mode) and not status.st_size:
+            uri = path.as_uri() + "?mode=rw"
+            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as connection:
+                connection.execute("PRAGMA user_version").fetchone()  # before the first question no file is open
+
+
+def _part(path: Path, ending: str) -> Path:
+    whole = os.path.realpath(path) if path.is_symlink() else str(path)  # SQLite looks beside the file behind a link
+    return Path(whole + ending)
 
 
 def _names_a_file(journal: Path) -> bool:

@@ -42,10 +42,8 @@ def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
         FileExistsError: There is something already, and it does not give way.
         OSError: The file cannot be written.
     """
-    if os.path.lexists(target) and not replace:
+    if os.path.lexists(target) and not (replace and gives_way(target)):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     with _room_beside(target) as room:
         file = room / "new"
         yield file
@@ -55,6 +53,14 @@ def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
         else:
             _take_place(file, target)
         _sync(target.parent)
+
+
+def gives_way(target: Path) -> bool:
+    """Tell whether what is in a place is a file, or a link to one or to nothing, which another file may replace.
+
+    A folder, a pipe or a device does not: whoever may rename in ``/dev`` would replace ``/dev/null`` for everybody.
+    """
+    return target.is_file() or not target.exists()
 
 
 @contextlib.contextmanager

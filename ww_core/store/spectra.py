@@ -79,11 +79,8 @@ def layer_spectrum(
             f"the spectra of {name.name} were not kept: analyse the weights again without --no-spectra"
         )
     kinds = _permutations(connection, usual)
-    every = [
-        row
-        for row in connection.execute(_SPECTRA, place | {"identities": list(kinds)})
-        if row.singular_values is not None
-    ]
+    asked = connection.execute(_SPECTRA, place | {"identities": list(kinds)}) if kinds else ()
+    every = [row for row in asked if row.singular_values is not None]
     own_seed = request.get("seed", 0)
     # An identity is recorded once, with the first spectrum of its seed.
     newest = {_seed(kinds[row.identity]): row.identity_id for row in sorted(every, key=lambda row: row.identity_id)}

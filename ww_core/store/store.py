@@ -31,7 +31,7 @@ from ww_core.errors import (
 )
 from ww_core.store import migrate, naming, tables
 from ww_core.store.engine import Location, connect, explained, must_be_immutable, one_at_a_time, prefer_wal
-from ww_core.store.journals import check_journals
+from ww_core.store.journals import check_journals, remove_empty_log
 from ww_core.store.new_files import place_of
 from ww_core.store.place import ReportPlace
 from ww_core.store.reader import Reader
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from ww_core.domain.answering import AnsweringRun
     from ww_core.domain.columnar import FeatureTable, ScoreTable, ValueTable
     from ww_core.domain.exchange import FolderExport, FolderImport
     from ww_core.domain.history import History
@@ -126,6 +127,8 @@ class Store:
         """Close all connections. Closing twice is no error."""
         self._closed = True
         self._disconnect()
+        if self.read_only and self._location.path is not None:
+            remove_empty_log(self._location.path)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -568,18 +571,49 @@ class Store:
             NotStoredError: Nothing carries the name, or no spectrum is stored; the message says why.
             StoreError: The database could not be read.
         """
-        for what, text in {"the layer": layer, "the extractor": extractor, "the profile": profile}.items():
+        answer = self.spectra(name, [layer], extractor, profile=profile, seed=seed)[layer]
+        if isinstance(answer, NotStoredError):
+            raise answer
+        return answer
+
+    def spectra(
+        self,
+        name: str,
+        layers: Sequence[str],
+        extractor: str | None = None,
+        *,
+        profile: str | None = None,
+        seed: int | None = None,
+    ) -> dict[str, LayerSpectrum | NotStoredError]:
+        """Return the spectra of several layers by their names, each as `spectrum` does, or the error that it has none.
+
+        Args:
+            name: As of `spectrum`, as are all others.
+            layers: Names of layers.
+            extractor: Label of the extractor variant.
+            profile: Name of the profile.
+            seed: Seed of the permutations.
+
+        Raises:
+            UsageError: A name is empty.
+            UnknownNameError: There is no such layer, or no analysis saw it through this extractor.
+            NotStoredError: Nothing carries the name.
+            StoreError: The database could not be read.
+        """
+        named = [("the extractor", extractor), ("the profile", profile), *(("the layer", layer) for layer in layers)]
+        for what, text in named:
             if text == "":
                 raise UsageError(f"{what} is empty: name one, or leave it out")
+        found: dict[str, LayerSpectrum | NotStoredError] = {}
         with self.reading() as reader:
             ref = reader.find(name)
-            first: WWError | None = None
-            for run in reader.runs(ref, profile or ""):
+            runs = reader.runs(ref, profile or "")
+            for layer in layers:
                 try:
-                    return reader.layer_spectrum(run.number, layer, extractor, ref, seed)
-                except (UnknownNameError, NotStoredError) as error:
-                    first = first or error
-            raise first or AssertionError("runs are at least one")
+                    found[layer] = _newest_spectrum(reader, runs, layer, extractor, ref, seed)
+                except NotStoredError as error:
+                    found[layer] = error
+        return found
 
     def sql(self, query: str, *, seconds: float = 10.0, rows: int = 10_000) -> SqlAnswer:
         """Answer a query in SQL, which reads the store and changes nothing.
@@ -920,6 +954,23 @@ def upgrade_store(location: str | os.PathLike[str]) -> tuple[str, str, Path | No
     finally:
         engine.dispose()
     return before, migrate.SCHEMA_HEAD, copy
+
+
+def _newest_spectrum(
+    reader: Reader,
+    runs: Sequence[AnsweringRun],
+    layer: str,
+    extractor: str | None,
+    ref: CheckpointRef,
+    seed: int | None,
+) -> LayerSpectrum:
+    first: WWError | None = None
+    for run in runs:
+        try:
+            return reader.layer_spectrum(run.number, layer, extractor, ref, seed)
+        except (UnknownNameError, NotStoredError) as error:
+            first = first or error
+    raise first or AssertionError("runs are at least one")
 
 
 def _open_for_reading(where: Location) -> Engine:

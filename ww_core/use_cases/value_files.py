@@ -13,7 +13,7 @@ from typing import Any
 from ww_core.domain.csv_text import Cell, CsvLines, cell_of_value
 from ww_core.domain.text import json_escaped
 from ww_core.errors import MissingExtraError, OutputError, UsageError
-from ww_core.store.new_files import new_file
+from ww_core.store.new_files import gives_way, new_file
 
 Batches = Iterator[Sequence[Sequence[Any]]]
 
@@ -47,21 +47,24 @@ def check_new_table(target: Path, *, replace: bool) -> None:
 
     Raises:
         UsageError: There is something already, and ``replace`` is not set.
-        OutputError: Its folder is missing or read-only, or it is a folder itself.
+        OutputError: Its folder is missing or read-only, or it is a folder itself, a pipe or a device.
     """
     try:
         if os.path.lexists(target) and not replace:
             raise _taken(target)
         if not target.parent.is_dir():
             raise OutputError(f"{target} cannot be written: {os.strerror(errno.ENOENT)}")
-        if target.is_dir() or not os.access(target.parent, os.W_OK):
-            raise OutputError(f"{target} cannot be written: it is a folder, or in one that is read-only for this user")
+        if not gives_way(target):
+            raise OutputError(f"{target} cannot be written: it is a folder, a pipe or a device: give another name")
+        if not os.access(target.parent, os.W_OK):
+            raise OutputError(f"{target} cannot be written: its folder is read-only for this user")
     except OSError as error:  # such as a name that is too long
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
 def _taken(target: Path) -> UsageError:
-    return UsageError(f"{target} is there already: give another name, or --force to replace it")
+    force = ", or --force to replace it" if gives_way(target) else ""
+    return UsageError(f"{target} is there already: give another name{force}")
 
 
 def write_csv(

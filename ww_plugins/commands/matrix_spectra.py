@@ -60,13 +60,10 @@ def stored_matrices(
         raise ww.NotStoredError(
             f"{name}: no layer has a spectrum of extractor {extractor or 'that summaries speak of'}"
         )
-    spectra: dict[str, LayerSpectrum] = {}
-    missing: dict[str, ww.NotStoredError] = {}
-    for layer in dict.fromkeys(row.name for row in chosen):
-        try:
-            spectra[layer] = store.spectrum(name, layer, extractor, profile=report.run.profile, seed=seed)
-        except ww.NotStoredError as error:
-            missing[layer] = error
+    names = list(dict.fromkeys(row.name for row in chosen))
+    answers = store.spectra(name, names, extractor, profile=report.run.profile, seed=seed)
+    missing = {layer: own for layer, own in answers.items() if isinstance(own, ww.NotStoredError)}
+    spectra = {layer: own for layer, own in answers.items() if not isinstance(own, ww.NotStoredError)}
     if not spectra:
         raise next(iter(missing.values()))
     found = []

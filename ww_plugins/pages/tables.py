@@ -62,10 +62,10 @@ class Cell:
         """What stands in it, escaped: no template shortens it once more."""
         return escape(f"{told(self.text or self.value)}{self.signs}")
 
-    def classes(self, header: Header) -> str:
-        """Return what the style sheet is to know of it under a header."""
-        is_long = len(self.shown) > LONG
-        return " ".join(filter(None, (header.classes, "long" if is_long else "", self.verdict)))
+    @property
+    def classes(self) -> str:
+        """What the style sheet is to know of it, beside what it is to know of its header."""
+        return " ".join(filter(None, ("long" if len(self.shown) > LONG else "", self.verdict)))
 
     @property
     def number(self) -> str:
@@ -87,7 +87,7 @@ def change_cell(change: float | None, verdict: str, note: str = "") -> Cell:
     return Cell(change, note, verdict=meaning, text=text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PageTable:
     """A table that sorts and filters where scripts run, and is whole where they do not.
 
@@ -101,6 +101,12 @@ class PageTable:
     headers: Sequence[Header]
     rows: Sequence[Sequence[Cell]]
 
-    def cells_of(self, row: Sequence[Cell]) -> Iterator[tuple[Header, Cell]]:
-        """Give the cells of a row, each with its header."""
-        return zip(self.headers, row, strict=True)
+    def cells_of(self, row: Sequence[Cell]) -> Iterator[tuple[Cell, str]]:
+        """Give the cells of a row, each with what the style sheet is to know of it under its header."""
+        for of_header, cell in zip(self._classes, row, strict=True):
+            own = cell.classes
+            yield cell, f"{of_header} {own}" if of_header and own else of_header or own
+
+    @cached_property
+    def _classes(self) -> list[str]:
+        return [header.classes for header in self.headers]

@@ -96,21 +96,50 @@ def spectra_of_layers(
         if version in seen:
             continue
         seen.add(version)
-        for row, _, own, reason in stored_matrices(store, name, report, layers, extractor):
-            if own is None:
-                left_out.append(LeftOut(row.name, row.index, reason))
-            elif not own.spectrum.noise_floor < own.spectrum.singular_values[0]:
-                left_out.append(LeftOut(row.name, row.index, "no eigenvalue is above its noise floor"))
-            else:
-                tail, why = _tail(row)
-                found.append(
-                    FittedSpectrum(
-                        report.model, report.version, report.run.profile, row, own.spectrum, own.permuted, tail, why
-                    )
-                )
+        own = fitted_spectra(store, name, report, layers, extractor)
+        found += own.found
+        left_out += own.left_out
     if not found:
-        reasons = "; ".join(dict.fromkeys(own.reason for own in left_out))
-        raise ww.NotStoredError(f"there is nothing to draw: {reasons}")
+        raise ww.NotStoredError(nothing_to_draw(left_out))
+    return Spectra(found, left_out)
+
+
+def nothing_to_draw(left_out: Sequence[LeftOut]) -> str:
+    """Say that there is nothing to draw, with each reason once."""
+    return f"there is nothing to draw: {'; '.join(dict.fromkeys(own.reason for own in left_out))}"
+
+
+def fitted_spectra(
+    store: ww.Store, name: str, report: ww.AnalysisReport, layers: Sequence[str] = (), extractor: str | None = None
+) -> Spectra:
+    """Return the stored spectra of layers of one version, of which the report is there already.
+
+    Args:
+        store: An open store.
+        name: ``MODEL``, ``MODEL@VERSION`` or a digest prefix.
+        report: What is stored of it.
+        layers: As of `spectra_of_layers`, as is the extractor.
+        extractor: Label of the extractor.
+
+    Raises:
+        UnknownNameError: A glob matches no layer that has a spectrum.
+        NotStoredError: No spectrum is stored.
+        StoreError: The database could not be read.
+    """
+    found: list[FittedSpectrum] = []
+    left_out: list[LeftOut] = []
+    for row, _, own, reason in stored_matrices(store, name, report, layers, extractor):
+        if own is None:
+            left_out.append(LeftOut(row.name, row.index, reason))
+        elif not own.spectrum.noise_floor < own.spectrum.singular_values[0]:
+            left_out.append(LeftOut(row.name, row.index, "no eigenvalue is above its noise floor"))
+        else:
+            tail, why = _tail(row)
+            found.append(
+                FittedSpectrum(
+                    report.model, report.version, report.run.profile, row, own.spectrum, own.permuted, tail, why
+                )
+            )
     return Spectra(found, left_out)
 
 

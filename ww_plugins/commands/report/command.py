@@ -33,12 +33,11 @@ def report(
     It opens in any browser and needs no network. It has warnings with their rules, tables that sort and filter, spectra
     with their fits, coverage and provenance; of two or more models how each differs from the first. No weight is read.
     """
-    from ww_plugins.pages.report import report_html
-
     target = ww.output_place(output, replace=force)
     session: Session = ctx.obj
-    with ww.open_store(store_location(store), mode="read") as opened:
-        text = report_html(models, store=opened, history=history, profile=profile, registry=session.registry)
+    text = ww.report_html(
+        models, store=store_location(store), history=history, profile=profile, registry=session.registry()
+    )
     with ww.new_output(output, replace=force) as file:
         file.write_text(text, encoding="utf-8", newline="\n")
     Output().line(f"report on {len(models)} model{'' if len(models) == 1 else 's'} written to {target}")

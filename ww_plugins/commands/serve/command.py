@@ -73,7 +73,7 @@ def serve(
 
 
 def _check(host: str, token: str) -> None:
-    """Refuse to be open to others without a token, or with one that can be guessed.
+    """Refuse to be open to others without a token, or with one that can be guessed or that no reader can send.
 
     Raises:
         UsageError: It would be.
@@ -84,18 +84,15 @@ def _check(host: str, token: str) -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise ww.MissingExtraError(f"{error.name} is not installed: pip install 'ww-core[web]'") from None
-    from ww_plugins.pages.server.security import SHORTEST_TOKEN, is_loopback
+    from ww_plugins.pages.server.security import is_loopback, token_fault
 
     if not is_loopback(host) and not token:
         raise ww.UsageError(
             f"--host {host} lets other machines read the store: give a --token (or WW_TOKEN), "
             "or leave --host out for this machine alone"
         )
-    if token and len(token) < SHORTEST_TOKEN:
-        raise ww.UsageError(
-            f"the token has {len(token)} characters and can be guessed: give {SHORTEST_TOKEN} or more, "
-            "as `openssl rand -hex 16` makes"
-        )
+    if token and (fault := token_fault(token)):
+        raise ww.UsageError(fault)
 
 
 def _application(location: str | Path, host: str, token: str) -> ASGIApp:

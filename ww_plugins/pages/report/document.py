@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import ww_core as ww
 from ww_plugins.pages.rendering import page
@@ -17,10 +16,10 @@ from ww_plugins.pages.report.model import model_part
 def report_html(
     models: Sequence[str],
     *,
-    store: ww.Store | str | os.PathLike[str] | None = None,
-    history: bool = False,
-    profile: str | None = None,
-    registry: Callable[[], ww.Registry] = ww.load_plugins,
+    store: ww.Store,
+    history: bool,
+    profile: str | None,
+    registry: ww.Registry,
 ) -> str:
     """Return a report on stored models: a page of HTML that runs from a file, without a network.
 
@@ -29,30 +28,22 @@ def report_html(
 
     Args:
         models: ``MODEL``, ``MODEL@VERSION`` or digest prefixes, at least one; each analysis is told of once.
-        store: An open store, or its path or URL; None for the default one of the user.
+        store: An open store.
         history: Whether it tells how each model went over its versions.
         profile: Name of the profile; None for that of the newest runs.
-        registry: Loads plugins: metrics say what their columns mean.
+        registry: The plugins: metrics say what their columns mean.
 
     Raises:
-        UsageError: No model is named, or a name or the profile is empty; or the history is asked for of weights
-            without a name.
+        UsageError: A name or the profile is empty; or the history is asked for of weights without a name.
         NotStoredError: Nothing carries a name, or it was never analysed under the profile.
         StoreError: The store could not be read.
     """
-    if isinstance(models, str) or not models:
-        raise ww.UsageError("name one model or more, as a list")
-    if not isinstance(store, ww.Store):
-        from ww_core.command import store_location
-
-        with ww.open_store(store_location(None) if store is None else store, mode="read") as opened:
-            return report_html(models, store=opened, history=history, profile=profile, registry=registry)
     reports: dict[tuple[str, str, str], tuple[str, ww.AnalysisReport]] = {}
     for named in models:
         report = store.report(named, profile)
         reports.setdefault((report.digest, report.model, report.version), (named, report))
     (first, _), *others = reports.values()
-    meanings = Meanings(registry())
+    meanings = Meanings(registry)
     names = list(dict.fromkeys(report.model for _, report in reports.values()))
     if history and "" in names:
         raise ww.UsageError("weights without a name have no versions: leave --history out, or name a model")

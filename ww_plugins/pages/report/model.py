@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ww_core as ww
 from ww_core.command import cell
-from ww_plugins.commands.plot.spectra import spectra_of_layers
+from ww_plugins.commands.plot.spectra import fitted_spectra, nothing_to_draw
 from ww_plugins.pages.fitted import fitted_chart
 from ww_plugins.pages.report.layers import columns_table, depth_charts, layer_table, matrix_table, name_of
 from ww_plugins.pages.report.warnings import Warned, warnings_of
@@ -135,9 +135,11 @@ def _spectra(store: ww.Store, report: ww.AnalysisReport, named: str) -> tuple[li
     if not any(row.is_primary for row in report.layers):
         return [], ["no layer has a matrix"]
     try:
-        found, left_out = spectra_of_layers(store, [named], profile=report.run.profile)
+        found, left_out = fitted_spectra(store, named, report)
     except ww.NotStoredError as error:
         return [], [str(error)]
+    if not found:
+        return [], [nothing_to_draw(left_out)]
     charts = [LayerChart(own.title, _fit(own), fitted_chart(own)) for own in found[:MOST_SPECTRA]]
     reasons = [f"{f'{own.layer}[{own.number}]' if own.number else own.layer}: {own.reason}" for own in left_out]
     if len(found) > MOST_SPECTRA:

@@ -19,6 +19,9 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 SHORTEST_TOKEN = 16
 """Characters of a token; a shorter one can be guessed."""
 
+LONGEST_TOKEN = 1000
+"""Characters of a token; one that is much longer has no place in an address or a header."""
+
 LONGEST_QUERY = 32 * 1024
 """Bytes of what an address asks: a name of 2,000 letters takes up to nine times as many."""
 
@@ -42,6 +45,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def token_fault(token: str) -> str:
+    """Say why a token is no good, and what to do, without a letter of it; empty if it is good."""
+    advice = "as `openssl rand -hex 16` makes"
+    if len(token) < SHORTEST_TOKEN:
+        return f"the token has {len(token)} characters and can be guessed: give {SHORTEST_TOKEN} or more, {advice}"
+    if len(token) > LONGEST_TOKEN:
+        return f"the token has {len(token):,} characters, and may have {LONGEST_TOKEN:,}: give a shorter one, {advice}"
+    if not token.isprintable() or token != token.strip():
+        return (
+            "the token has a line break or another control character, or a blank at its end, "
+            f"which no header can carry: give another one, {advice}"
+        )
+    return ""
 
 
 class Guard:

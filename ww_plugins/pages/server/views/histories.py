@@ -84,7 +84,7 @@ def _shown(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, A
             MOVE_HEADS,
             (_move(history, asked, move) for move in (history.moves(first)[:MOVED] if first else [])),
         ),
-        "best": _best(history, first) if first else "",
+        "best": history.told_best(first) if first else "",
         "regressions": address("regressions", {"model": history.model, "profile": asked.text("profile")}),
         "not_comparable": [
             sentence(f"{label} of {version}: {reason}")
@@ -180,16 +180,6 @@ def _move(history: ww.History, asked: Asked, move: Any) -> list[Cell]:
         Cell(move.change),
         Cell(move.weight if move.error else None),
     ]
-
-
-def _best(history: ww.History, label: str) -> str:
-    found = history.best(label)
-    if found is None:
-        return ""
-    best, last = (history.versions[at].version for at in found)
-    if best == last:
-        return f"{label} still improves: no version before {last} is as good."
-    return f"{label} stops improving at {best}: no later version is better by more than the standard error."
 
 
 PAGE = Page(
