@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     Numbers = npt.NDArray[np.float64]
 
-WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 62, 626, 26, 256
+WIDTH, HEIGHT = 640, 320
+LEFT, RIGHT, TOP, BOTTOM = 72, 626, 32, 264
 """Edges of the panel, in units of the paper."""
 
 MOST_NAMED = 200
@@ -34,6 +34,19 @@ SMALLEST = 1e-140
 """Eigenvalues below it, or above its inverse, are not drawn: a density has no number for them."""
 
 LONGEST_NAME = 60
+
+LETTER = 11
+"""Width of a letter on a narrow screen, where letters are largest, in units of the paper."""
+
+LONGEST_TICK = 16
+"""Letters of a name under an axis; places with longer names are numbered."""
+
+PEAK = 24
+"""Room above and below all points for the names of the largest and the smallest value."""
+
+LONGEST_PEAK = 28
+"""Letters of such a name that a narrow screen has room for."""
+
 COLOURS = 6
 """Colours of lines that the style sheet has; more lines repeat them."""
 
@@ -94,6 +107,7 @@ def spectrum_chart(
         fit = tail.density(ends, kept.size)
         seen = fit >= y.low
         parts += [_line(x.places(ends[seen]), y.places(fit[seen]), "line fit"), _rule(x.place(tail.xmin), "xmin")]
+        parts.append(_text(RIGHT, TOP - 10, f"alpha {tail.alpha:.4g} from xmin {tail.xmin:.4g}", "end", "told"))
         said.append(
             f"dashed line: power law from xmin {tail.xmin:.4g}, alpha {tail.alpha:.4g} ± {tail.sigma:.2g}, "
             f"D {tail.D:.4g}, {tail.n_tail:,} eigenvalues in the tail"
@@ -164,7 +178,8 @@ def trend_chart(
             heights = line[0] + line[1] * ends
         if np.isfinite(heights).all():
             parts.append(_line(horizontal.places(ends), vertical.places(heights), "line fit"))
-            said.append(f"dashed line: {shown(labels[1])} = {line[0]:.4g} {line[1]:+.4g} · {shown(labels[0])}")
+            sign = "-" if line[1] < 0 else "+"
+            said.append(f"dashed line: {shown(labels[1])} = {line[0]:.4g} {sign} {abs(line[1]):.4g} · {shown(labels[0])}")
     told = [
         f"{_name(name)}: {own:.4g}, {other:.4g}" for name, own, other in zip(names, x.tolist(), y.tolist(), strict=True)
     ]
@@ -177,17 +192,21 @@ def _tracks(
 ) -> Markup:
     """Draw values over places in a row: a line and its points for each track."""
     every = np.concatenate([np.empty(0), *values.values()])
-    y = Axis.around(every, BOTTOM, TOP)
     x = Axis(0.5, max(len(names), 1) + 0.5, LEFT, RIGHT)
-    parts = [*_grid(x, y, below, unit, _places_of(names)), *(_rule(x.place(at + 1), "mark") for at in marked)]
-    said = []
+    ticks = _places_of(names)
     several = len(values) > 1
+    has_peaks = not several and len(ticks) < len(names)
+    room = PEAK if has_peaks else 0
+    y = Axis.around(every, BOTTOM - room, TOP + room)
+    parts = [*_grid(x, y, below, unit, ticks), *_marks(x, marked)]
+    said = []
     for number, (label, own) in enumerate(values.items()):
         colour = number % COLOURS
         places, heights = x.places(np.arange(1.0, len(own) + 1)), y.places(own)
         parts.append(_line(places, heights, f"line line{colour}"))
         told = [f"{_name(name)}: {value:.4g}" for name, value in zip(names, own.tolist(), strict=True)]
         parts.append(_points(places, heights, told, colour))
+        parts += _peaks(names, own, places, heights) if has_peaks else []
         said.append(f"{f'{_name(label)}: ' if several else ''}{_range(names, own)}")
     if marked:
         said.append(f"red lines: another level from {', '.join(map(_name, marked.values()))} on")
@@ -209,12 +228,42 @@ def _range(names: Sequence[str], values: Numbers) -> str:
 
 
 def _places_of(names: Sequence[str]) -> list[tuple[float, str]]:
-    """Return ticks under places in a row: names where they are few and short, else numbers from 1 on."""
+    """Return ticks under places in a row: as many names as there is room for, or numbers where names are long."""
     count = len(names)
-    if count and count * max(8, max(len(name) for name in names)) <= 100:
-        return [(at, name) for at, name in enumerate(names, 1)]
+    longest = max(map(len, names), default=0)
+    room = (RIGHT - LEFT) / LETTER
+    every = max(1, math.ceil(count * (longest + 2) / room))
+    if 0 < longest <= LONGEST_TICK and every * 3 <= count + 2:
+        return [(at, names[at - 1]) for at in range(1, count + 1, every)]
     every = max(1, -(-count // 10))
     return [(at, str(at)) for at in range(1, count + 1, every)]
+
+
+def _marks(x: Axis, marked: Mapping[int, str]) -> list[Markup]:
+    """Draw a line at each marked place, with its name above where the one before leaves room."""
+    parts, free = [], float(LEFT + LETTER * len("log10 weight^2"))
+    for at, name in marked.items():
+        place, half = x.place(at + 1), LETTER * min(len(name), LONGEST_NAME) / 2
+        parts.append(_rule(place, "mark"))
+        middle = min(place, RIGHT - half)
+        if middle - half >= free:
+            parts.append(_text(middle, TOP - 10, name, "middle", "told"))
+            free = middle + half + LETTER
+    return parts
+
+
+def _peaks(names: Sequence[str], values: Numbers, x: Numbers, y: Numbers) -> list[Markup]:
+    """Name the points of the largest value, above it, and of the smallest, below it."""
+    there = np.flatnonzero(np.isfinite(values))
+    if there.size < 2 or values[there].min() == values[there].max():
+        return []
+    parts = []
+    third = (RIGHT - LEFT) / 3
+    for at, beyond in ((int(there[values[there].argmax()]), -9), (int(there[values[there].argmin()]), 19)):
+        anchor = "start" if x[at] < LEFT + third else "end" if x[at] > RIGHT - third else "middle"
+        name = "peak" if len(names[at]) <= LONGEST_PEAK else "peak wide"
+        parts.append(_text(float(x[at]), float(y[at]) + beyond, names[at], anchor, name))
+    return parts
 
 
 def _grid(x: Axis, y: Axis, below: str, beside: str, ticks: Sequence[tuple[float, str]] | None = None) -> list[Markup]:
@@ -223,18 +272,19 @@ def _grid(x: Axis, y: Axis, below: str, beside: str, ticks: Sequence[tuple[float
     for value, text in x.ticks() if ticks is None else ticks:
         place = x.place(value)
         lines.append(f"M{place:.1f} {TOP}V{BOTTOM}")
-        texts.append(_text(place, BOTTOM + 16, text, "middle"))
+        is_last = place + LETTER * len(text) / 2 > WIDTH
+        texts.append(_text(WIDTH if is_last else place, BOTTOM + 20, text, "end" if is_last else "middle"))
     for value, text in y.ticks(5):
         place = y.place(value)
         lines.append(f"M{LEFT} {place:.1f}H{RIGHT}")
-        texts.append(_text(LEFT - 6, place + 4, text, "end"))
+        texts.append(_text(LEFT - 6, place + 5, text, "end"))
     frame = f"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}"
     return [
         Markup('<path class="grid" d="{}"/>').format("".join(lines)),
         Markup('<path class="axis" d="{}"/>').format(frame),
         *texts,
         _text((LEFT + RIGHT) / 2, HEIGHT - 8, below, "middle"),
-        *([_text(4, TOP - 12, beside, "start")] if beside else []),
+        *([_text(4, TOP - 10, beside, "start")] if beside else []),
     ]
 
 
@@ -277,8 +327,10 @@ def _rule(place: float, name: str) -> Markup:
     return Markup('<path class="rule {}" d="M{} {}V{}"/>').format(name, f"{place:.1f}", TOP, BOTTOM)
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> Markup:
-    return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(f"{x:.1f}", f"{y:.1f}", anchor, _name(text))
+def _text(x: float, y: float, text: str, anchor: str, name: str = "tick") -> Markup:
+    return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(
+        name, f"{x:.1f}", f"{y:.1f}", anchor, _name(text)
+    )
 
 
 def _name(text: str) -> str:
@@ -291,14 +343,14 @@ def _sentence(said: Sequence[str]) -> str:
 
 
 def _figure(title: str, sentence: str, parts: Sequence[Markup], lines: Sequence[str] = ()) -> Markup:
-    """Return a figure: the drawing with its title, what its lines are, and the sentence under it for all to read."""
+    """Return a figure: its title, the drawing, what its lines are, and the sentence under it for all to read."""
     drawing = Markup("")
     if parts:
         drawing = Markup(
             '<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title><desc>{}</desc>{}</svg>'
         ).format(WIDTH, HEIGHT, shown(title), sentence, Markup("").join(parts))
-    return Markup("<figure>{}{}<figcaption><strong><bdi>{}</bdi></strong> {}</figcaption></figure>").format(
-        drawing, _legend(lines) if lines else "", shown(title), sentence
+    return Markup('<figure><p class="charted"><bdi>{}</bdi></p>{}{}<figcaption>{}</figcaption></figure>').format(
+        shown(title), drawing, _legend(lines) if lines else "", sentence
     )
 
 

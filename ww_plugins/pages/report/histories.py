@@ -103,11 +103,10 @@ def _charts(history: ww.History, found: ww.Regressions) -> list[Markup]:
     drawn = []
     for label, track in history.tracks.items():
         stepped = {labels.index(own.version) for own in found.steps if own.column == label}
-        unit = track.column.unit or label
-        drawn.append(history_chart(label, labels, {label: track.means}, marked=stepped, unit=unit))
+        drawn.append(history_chart(label, labels, {label: track.means}, marked=stepped, unit=track.column.unit))
     for label, score in history.scores.items():
         numbers = [math.nan if own is None else own.value for own in score.numbers]
-        drawn.append(history_chart(str(score), labels, {label: np.array(numbers)}, unit=score.unit or label))
+        drawn.append(history_chart(str(score), labels, {label: np.array(numbers)}, unit=score.unit))
     return drawn
 
 

@@ -36,7 +36,7 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
         "part": part,
         "layers": _layers(report, part.rows, marks),
         "wholes": table(
-            "Whole layers",
+            "Whole layers: statistics of weights and biases",
             ["layer", "kind", *report.labels("layer")],
             (_whole_layer(row, report.labels("layer"), marks) for row in report.layer_metrics if row.name in names),
         ),
@@ -46,7 +46,7 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
             ([Cell(label), *_values([label], report.model_metrics, marks)] for label in report.model_metrics),
         ),
         "notes": marks.footnotes(),
-        "means": table("Columns over all layers", ("column", "mean", "median", "min", "max", "rows"), _means(report)),
+        "means": table("Each column over all layers", ("column", "mean", "median", "min", "max", "rows"), _means(report)),
         "skipped": table(
             "Layers and tensors without a spectrum",
             ("name", "reason"),
@@ -91,7 +91,7 @@ def _layers(report: ww.AnalysisReport, rows: Sequence[ww.MatrixRow], marks: Mark
     several = len({row.name for row in report.layers}) < len(report.layers)
     heads = ["layer", "kind", *(["extractor", "index"] if several else []), "N", "M", *labels]
     return table(
-        "Layers",
+        "Matrices, in the order of the layers",
         heads,
         (
             [
