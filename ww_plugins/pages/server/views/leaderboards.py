@@ -56,7 +56,9 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Leaderboard) -> Mapping[str, An
         "answer": answer,
         "warnings": [*map(sentence, answer.warnings)],
         "part": part,
-        "ranking": table("Models, the best by the metric first", heads, (_row(own, has_score=bool(score)) for own in part.rows)),
+        "ranking": table(
+            "Models, the best by the metric first", heads, (_row(own, has_score=bool(score)) for own in part.rows)
+        ),
         "agreements": table(
             "Agreement of metric and score", AGREEMENT_HEADS, (_agreement(name, own) for name, own in agreements)
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ww_core as ww
 from ww_core.command.marks import Marks
 from ww_plugins.pages.report.layers import depth_charts, name_of, outcome_cell
+from ww_plugins.pages.report.warnings import SHOWN, flagged_layers
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import ROWS, Page, Part, sentence, table
 from ww_plugins.pages.tables import Cell
@@ -30,6 +31,7 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
     return {
         "report": report,
         "warnings": [*map(sentence, report.warnings)],
+        "flagged": _flagged(report),
         "name": name_of(report),
         "summary": _summary(report),
         "charts": depth_charts(report)[:CHARTS],
@@ -46,7 +48,9 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
             ([Cell(label), *_values([label], report.model_metrics, marks)] for label in report.model_metrics),
         ),
         "notes": marks.footnotes(),
-        "means": table("Each column over all layers", ("column", "mean", "median", "min", "max", "rows"), _means(report)),
+        "means": table(
+            "Each column over all layers", ("column", "mean", "median", "min", "max", "rows"), _means(report)
+        ),
         "skipped": table(
             "Layers and tensors without a spectrum",
             ("name", "reason"),
@@ -57,6 +61,19 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
         ),
         "history": address("history", {"model": report.model}) if report.model else "",
     }
+
+
+def _flagged(report: ww.AnalysisReport) -> list[tuple[str, list[tuple[str, str]], int]]:
+    """Return what columns warn of: the text, the first of its layers with their spectra, and how many are left."""
+    spectra = {row.name: _spectrum(report, row) for row in reversed(report.layers)}
+    return [
+        (
+            own.text if own.text == own.column.name else f"{own.text} ({own.column.name})",
+            [(name, spectra.get(name, "")) for name in own.names[:SHOWN]],
+            max(0, len(own.names) - SHOWN),
+        )
+        for own in flagged_layers(report)
+    ]
 
 
 def _summary(report: ww.AnalysisReport) -> list[tuple[str, str]]:
