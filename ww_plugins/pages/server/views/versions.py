@@ -65,11 +65,11 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
 
 def _flagged(report: ww.AnalysisReport) -> list[tuple[str, list[tuple[str, str]], int]]:
     """Return what columns warn of: the text, the first of its layers with their spectra, and how many are left."""
-    spectra = {row.name: _spectrum(report, row) for row in reversed(report.layers)}
+    rows = {row.name: row for row in reversed(report.layers)}
     return [
         (
             own.text if own.text == own.column.name else f"{own.text} ({own.column.name})",
-            [(name, spectra.get(name, "")) for name in own.names[:SHOWN]],
+            [(name, _spectrum(report, rows[name]) if name in rows else "") for name in own.names[:SHOWN]],
             max(0, len(own.names) - SHOWN),
         )
         for own in flagged_layers(report)
