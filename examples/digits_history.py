@@ -60,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--store", default="digits.sqlite", help="the store (digits.sqlite)")
     parser.add_argument("--name", default="digits", help="name of the model (digits)")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="epochs without incident (12)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
@@ -79,7 +80,7 @@ def main() -> None:
 
     weights = initial_weights(rng)
     optimiser = Adam(weights, RATE)
-    for epoch in range(1, EPOCHS + 1):
+    for epoch in range(1, options.epochs + 1):
         train_epoch(weights, optimiser, images, labels, rng)
         store(f"epoch-{epoch}", weights)
     weights["conv2.weight"] = redrawn(weights["conv2.weight"], rng)

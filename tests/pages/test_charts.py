@@ -1,6 +1,7 @@
 """Charts are whole drawings with text for those who do not see them, whatever the numbers and the names."""
 
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from ww_plugins.commands.plot.esd import Tail
 from ww_plugins.pages.axes import Axis
 from ww_plugins.pages.charts import depth_chart, history_chart, spectrum_chart, trend_chart
+from ww_plugins.pages.drawing import HEIGHT, LETTER, WIDTH
 from ww_plugins.pages.rendering import LONGEST, shown
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -57,6 +59,11 @@ def test_an_axis_holds_its_numbers_and_has_few_ticks(values, scale):
     assert all(np.isfinite(axis.place(tick)) for tick, _ in ticks)
 
 
+def test_an_axis_of_many_decades_has_powers_of_ten():
+    assert [text for _, text in Axis(1e-8, 1.0, 0, 1, "log").ticks(5)] == ["10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "10⁰"]
+    assert [text for _, text in Axis(0.01, 100.0, 0, 1, "log").ticks(5)] == ["0.01", "0.1", "1", "10", "100"]
+
+
 def test_a_spectrum_says_its_fit_in_words():
     tail = Tail(alpha=3.0, xmin=1.5, D=0.05, sigma=0.1, n_tail=200)
     chart = spectrum_chart("layer", PARETO, tail=tail, edge=2.0, permuted=PARETO[:50])
@@ -90,6 +97,40 @@ def test_regressions_are_marked_and_named():
     chart = history_chart("alpha", ["v1", "v2", "v3"], {"alpha": np.array([1.0, 1.0, 5.0])}, marked=[2])
     assert chart.count('class="rule mark"') == 1
     assert "another level from v3 on" in chart
+
+
+def texts(chart, name):
+    """The texts of a drawing that are of a kind, with their places."""
+    own = ET.fromstring(str(chart)).iter("text")
+    return {text.text: float(text.get("x")) for text in own if name in text.get("class").split()}
+
+
+def test_the_largest_and_the_smallest_layer_are_named_at_their_points():
+    names = [f"block.{at}.attention.dense" for at in range(40)]
+    chart = depth_chart("alpha", names, {"net": np.r_[np.linspace(3, 5, 38), 1.0, 9.0]})
+    assert texts(chart, "peak").keys() == {names[38], names[39]}
+    assert not texts(depth_chart("alpha", names[:3], {"net": np.arange(3.0)}), "peak").keys() - set(names)
+    assert not texts(depth_chart("alpha", names, {"a": np.arange(40.0), "b": np.ones(40)}), "peak")
+
+
+def test_a_mark_names_its_version_once():
+    names = [f"epoch-{at}" for at in range(1, 13)]
+    chart = history_chart("alpha", names, {"alpha": np.r_[np.ones(11), 5.0]}, marked=[11])
+    assert texts(chart, "told").keys() == {"epoch-12"}
+    assert "epoch-12" not in texts(chart, "peak")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 30))
+def test_names_under_an_axis_do_not_meet(count, length):
+    chart = depth_chart("alpha", [f"{at:0{length}}"[-length:] for at in range(count)], {"net": np.ones(count)})
+    y = max(float(own.get("y")) for own in ET.fromstring(str(chart)).iter("text") if own.get("text-anchor") == "end")
+    ticks = [own for own in ET.fromstring(str(chart)).iter("text") if y < float(own.get("y")) < HEIGHT - 20]
+    places = [(float(own.get("x")), LETTER * len(own.text) / 2) for own in ticks]
+    assert places
+    for (one, half), (other, other_half) in pairwise(places):
+        assert one + half < other - other_half
+    assert places[-1][0] + places[-1][1] <= WIDTH + LETTER
 
 
 def test_a_long_text_is_cut_and_says_how_long_it_was():

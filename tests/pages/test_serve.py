@@ -154,6 +154,20 @@ def test_each_page_has_the_json_of_its_command_and_says_which_that_is(served, st
     assert ww_here(*words[1:], "--json").stdout == served(json_link)[2]
 
 
+def test_layers_that_are_not_to_be_trusted_lead_to_their_spectra(served):
+    _, text = served.ask("show", model="owner/net@4")
+    flagged = re.findall(r"<li><strong>([^<]*)</strong>: (.*)</li>", text)
+    assert "short_tail" in dict(flagged)
+    links = Seen(dict(flagged)["short_tail"]).links
+    assert links
+    assert all(link.startswith("/spectrum?model=owner%2Fnet%404&layer=") for link in links)
+
+
+def test_where_nothing_is_named_the_newest_versions_are_compared(served):
+    _, text = served.ask("diff")
+    assert "/diff?first=owner%2Fnet%403&other=owner%2Fnet%404" in Seen(text).links
+
+
 def test_every_link_of_every_page_leads_somewhere(served):
     seen, left = set(), ["/"]
     while left:
@@ -208,7 +222,7 @@ def test_a_text_is_escaped_and_shortened_once(served):
 
 def test_links_to_hostile_names_keep_them_whole(served):
     _, text = served.ask("show", model=f"{HOSTILE}@{SCRIPT}")
-    links = [link for link in Seen(text).links if link.startswith("/spectrum")]
+    links = {link for link in Seen(text).links if link.startswith("/spectrum")}
     assert len(links) == len(HOSTILE_LAYERS)
     for link in links:
         status, _, text = served(link)
@@ -504,7 +518,10 @@ CHROMIUM = shutil.which("chromium")
     "page",
     [
         "show",
-        *(pytest.param(own, marks=pytest.mark.stress) for own in ("models", "history", "spectrum", "diff", "trend")),
+        *(
+            pytest.param(own, marks=pytest.mark.stress)
+            for own in ("models", "history", "regressions", "spectrum", "diff", "leaderboard", "trend")
+        ),
     ],
 )
 def test_in_a_browser_our_script_runs_and_no_other(served, tmp_path, page):
@@ -513,6 +530,8 @@ def test_in_a_browser_our_script_runs_and_no_other(served, tmp_path, page):
         "models": {},
         "show": {"model": name},
         "history": {"model": HOSTILE},
+        "regressions": {"model": HOSTILE},
+        "leaderboard": {"metric": "alpha", "score": "error"},
         "spectrum": {"model": name, "layer": HOSTILE_LAYERS[1]},
         "diff": {"first": name, "other": f"{HOSTILE}@2"},
         "trend": {"metric": "alpha", "score": "error"},
@@ -532,5 +551,5 @@ def test_in_a_browser_our_script_runs_and_no_other(served, tmp_path, page):
     assert "img" not in shown.tags
     if page in {"models", "show", "history"}:
         assert done.stdout.count("<button") >= 4  # heads of columns became buttons
-    if page != "models":
+    if page not in {"models", "regressions", "leaderboard"}:
         assert "<svg" in done.stdout or page == "diff"

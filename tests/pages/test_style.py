@@ -6,7 +6,7 @@ import pytest
 
 from ww_plugins.pages.rendering import asset
 
-TEXTS = ("ink", "soft", "accent", "worse", "better")
+TEXTS = ("ink", "soft", "accent", "worse", "better", "fit")
 PAPERS = ("paper", "shade", "warn-paper")
 LINES = ("fit", "warn-line", *(f"line{number}" for number in range(6)))
 
@@ -29,6 +29,11 @@ def test_contrast(scheme):
     assert min(contrast(colours[text], colours[paper]) for text in TEXTS for paper in PAPERS) >= 4.5
     assert min(contrast(colours[line], colours["paper"]) for line in LINES) >= 3
     assert contrast(colours["fit"], colours["bars"]) >= 3
+
+
+def test_what_has_the_focus_is_seen():
+    assert ":focus-visible { outline: 3px solid var(--accent)" in asset("ww.css")
+    assert not re.search(r"outline: *(?:none|0)", asset("ww.css"))
 
 
 def test_script_and_style_hold_no_end_tag_and_call_nothing_from_elsewhere():

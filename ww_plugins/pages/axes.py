@@ -20,6 +20,11 @@ MARGIN = 0.04
 """Of the range, on both sides of the numbers of a linear axis."""
 
 
+SHORTEST, LONGEST = 1e-3, 1e4
+"""Powers of ten that are written out, unless an axis has others too."""
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 NARROWEST = 1e-300
 """A range that is not wider is that of one number."""
 
@@ -82,7 +87,14 @@ class Axis:
     def ticks(self, most: int = 6) -> list[tuple[float, str]]:
         """Return numbers at which the axis has a tick, with their texts: at most about so many."""
         ticks = _decades(self.low, self.high, most) if self.scale == "log" else _round(self.low, self.high, most)
+        if self.scale == "log" and len(ticks) > 2 and not SHORTEST <= ticks[0] < ticks[-1] <= LONGEST:
+            return [(tick, _power(tick)) for tick in ticks]
         return [(tick, f"{tick:.4g}") for tick in ticks]
+
+
+def _power(value: float) -> str:
+    """Return a power of ten as it is written by hand: 10⁻⁸."""
+    return "10" + str(round(math.log10(value))).translate(RAISED)
 
 
 def _around_one(value: float, scale: Scale) -> tuple[float, float]:

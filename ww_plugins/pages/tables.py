@@ -87,6 +87,15 @@ def change_cell(change: float | None, verdict: str, note: str = "") -> Cell:
     return Cell(change, note, verdict=meaning, text=text)
 
 
+def time_cell(moment: str) -> Cell:
+    """Return the cell of a moment, to the minute; it is told in full under the mouse.
+
+    Args:
+        moment: In ISO 8601, UTC.
+    """
+    return Cell(moment, moment, text=moment[:16].replace("T", " "))
+
+
 @dataclass(frozen=True)
 class PageTable:
     """A table that sorts and filters where scripts run, and is whole where they do not.

@@ -1,6 +1,7 @@
 // Sorts and filters tables, by mouse and by keyboard. Without it every table is whole.
 "use strict";
 (() => {
+  const FILTERED = 6; // rows from which on a table has a filter: fewer are seen at once
   const collator = new Intl.Collator("en", { numeric: true });
   const signs = {
     "<=": (a, b) => a <= b, ">=": (a, b) => a >= b, "<": (a, b) => a < b, ">": (a, b) => a > b, "=": (a, b) => a === b,
@@ -76,7 +77,7 @@
       button.addEventListener("click", () => sort(table, heads, at));
       head.append(button);
     });
-    addFilter(place, table, names);
+    if (table.tBodies[0].rows.length >= FILTERED) addFilter(place, table, names);
   }
 
   for (const place of document.querySelectorAll("[data-opens]")) {

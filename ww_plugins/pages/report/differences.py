@@ -149,5 +149,5 @@ def _charts(difference: ww.CheckpointDifference, layers: Sequence[str]) -> list[
             difference.first_name: numbers_of(own.difference.first_outcomes.get(label) for own in both),
             difference.second_name: numbers_of(own.difference.second_outcomes.get(label) for own in both),
         }
-        drawn.append(depth_chart(f"{label} of both", names, values, unit=column.unit or label))
+        drawn.append(depth_chart(f"{label} of both", names, values, unit=column.unit))
     return drawn[:CHARTS]

@@ -10,7 +10,7 @@ import numpy as np
 
 import ww_core as ww
 from ww_plugins.pages.charts import history_chart
-from ww_plugins.pages.tables import Cell, Header, PageTable
+from ww_plugins.pages.tables import Cell, Header, PageTable, time_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,14 +67,14 @@ def _versions(history: ww.History) -> PageTable:
     headers = [
         Header("version"),
         Header("step", is_number=True),
-        Header("labelled at"),
+        Header("labelled at", "UTC"),
         Header("digest", "of the weights, its start"),
         *(Header(label, _what(history, label), is_number=True) for label in [*labels, *scores]),
     ]
     means = {label: (track.means, track.mean_changes) for label, track in history.tracks.items()}
     rows = []
     for at, version in enumerate(history.versions):
-        row = [Cell(version.version), Cell(version.step), Cell(version.created_at), Cell(version.digest[:12])]
+        row = [Cell(version.version), Cell(version.step), time_cell(version.created_at), Cell(version.digest[:12])]
         for label in labels:
             mean, change = (float(own[at]) for own in means[label])
             row.append(_mean(mean, change, history.tracks[label].not_comparable.get(version.version, "")))
@@ -103,11 +103,10 @@ def _charts(history: ww.History, found: ww.Regressions) -> list[Markup]:
     drawn = []
     for label, track in history.tracks.items():
         stepped = {labels.index(own.version) for own in found.steps if own.column == label}
-        unit = track.column.unit or label
-        drawn.append(history_chart(label, labels, {label: track.means}, marked=stepped, unit=unit))
+        drawn.append(history_chart(label, labels, {label: track.means}, marked=stepped, unit=track.column.unit))
     for label, score in history.scores.items():
         numbers = [math.nan if own is None else own.value for own in score.numbers]
-        drawn.append(history_chart(str(score), labels, {label: np.array(numbers)}, unit=score.unit or label))
+        drawn.append(history_chart(str(score), labels, {label: np.array(numbers)}, unit=score.unit))
     return drawn
 
 

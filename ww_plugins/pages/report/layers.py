@@ -91,7 +91,7 @@ def depth_charts(report: ww.AnalysisReport) -> list[Markup]:
             label,
             names,
             {name_of(report): numbers_of(row.metrics.get(label) for row in rows)},
-            unit=by_name[label].unit or label,
+            unit=by_name[label].unit,
         )
         for label in report.headline
         if label in by_name and rows

@@ -9,8 +9,9 @@ import ww_core as ww
 from ww_core.command.marks import Marks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from ww_core.domain.report import ReportColumn
     from ww_plugins.pages.report.meanings import Meanings
 
 WARNING = "warning"
@@ -36,6 +37,20 @@ class Warned(NamedTuple):
     more: int = 0
 
 
+class Flagged(NamedTuple):
+    """Layers of which a column says that something is wrong.
+
+    Attributes:
+        column: The column.
+        text: What is wrong.
+        names: Of which layers, in their order.
+    """
+
+    column: ReportColumn
+    text: str
+    names: Sequence[str]
+
+
 def warnings_of(report: ww.AnalysisReport, meanings: Meanings) -> list[Warned]:
     """Return the warnings of an analysis: what it lost, what it said itself, then what rules say of its layers."""
     return [*_of_the_run(report), *_of_layers(report, meanings)]
@@ -58,6 +73,15 @@ def _of_the_run(report: ww.AnalysisReport) -> Iterator[Warned]:
 
 
 def _of_layers(report: ww.AnalysisReport, meanings: Meanings) -> Iterator[Warned]:
+    for column, text, names in flagged_layers(report):
+        rule = f"{column.name}: {meanings.of(column)}"
+        if column.doubts:
+            rule += f" Then {column.doubts.replace(',', ', ')} of the layer are not to be trusted."
+        yield Warned(text, rule, tuple(names[:SHOWN]), max(0, len(names) - SHOWN))
+
+
+def flagged_layers(report: ww.AnalysisReport) -> Iterator[Flagged]:
+    """Give the layers of which a column says that something is wrong, by columns and by what they say."""
     flags = Marks(report.columns).flags
     for column in report.columns:
         found: dict[str, list[str]] = defaultdict(list)
@@ -70,8 +94,4 @@ def _of_layers(report: ww.AnalysisReport, meanings: Meanings) -> Iterator[Warned
             elif column.column == WARNING and outcome.text:
                 found[outcome.text].append(row.name)
         for text, every in found.items():
-            names = list(dict.fromkeys(every))
-            rule = f"{column.name}: {meanings.of(column)}"
-            if column.doubts:
-                rule += f" Then {column.doubts.replace(',', ', ')} of the layer are not to be trusted."
-            yield Warned(text, rule, tuple(names[:SHOWN]), max(0, len(names) - SHOWN))
+            yield Flagged(column, text, list(dict.fromkeys(every)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ww_core as ww
@@ -14,6 +15,10 @@ from ww_plugins.pages.tables import Cell, change_cell
 
 if TYPE_CHECKING:
     from ww_core.domain.difference import Difference, LayerDifference
+
+
+SUGGESTED = 10
+"""Pairs of versions that are suggested where none was named."""
 
 
 def _ask(store: ww.Store, asked: Asked) -> ww.CheckpointDifference:
@@ -104,11 +109,21 @@ def _told(value: Any) -> str:
     return value if isinstance(value, str) else cell(value)
 
 
+def _blank(store: ww.Store) -> Mapping[str, Any]:
+    """Suggest the newest version of models beside the one before it."""
+    pairs = []
+    for _, own in groupby(store.versions(), key=lambda own: own.model):
+        *_, before, newest = [None, *(f"{version.model}@{version.version}" for version in own)]
+        if before:
+            pairs.append((before, newest, address("diff", {"first": before, "other": newest})))
+    return {"pairs": pairs[:SUGGESTED]}
+
+
 PAGE = Page(
     "Compare",
     Form("diff", "diff", ("first", "other"), ("profile", "sort"), ("metrics", "layers"), (), ("first", "other")),
     _ask,
     lambda answer: answer.to_dict(),
     _shown,
-    lambda _: {},
+    _blank,
 )

@@ -56,7 +56,9 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Leaderboard) -> Mapping[str, An
         "answer": answer,
         "warnings": [*map(sentence, answer.warnings)],
         "part": part,
-        "ranking": table("Ranking", heads, (_row(own, has_score=bool(score)) for own in part.rows)),
+        "ranking": table(
+            "Models, the best by the metric first", heads, (_row(own, has_score=bool(score)) for own in part.rows)
+        ),
         "agreements": table(
             "Agreement of metric and score", AGREEMENT_HEADS, (_agreement(name, own) for name, own in agreements)
         ),
@@ -88,7 +90,7 @@ def statistic(own: Statistic) -> Cell:
     if not math.isfinite(own.value):
         return Cell(None, note=own.reason)
     if math.isfinite(own.low) and math.isfinite(own.high):
-        return Cell(f"{own.value:.3g} [{own.low:.3g}, {own.high:.3g}]")
+        return Cell(f"{own.value:.4g} [{own.low:.4g}, {own.high:.4g}]")
     return Cell(own.value, note=own.reason)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ww_core as ww
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import Page, Part, table
-from ww_plugins.pages.tables import Cell
+from ww_plugins.pages.tables import Cell, time_cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,9 @@ def _shown(_: ww.Store, asked: Asked, answer: Sequence[StoredVersion]) -> Mappin
     part = Part.of(by_model, asked)
     return {
         "part": part,
-        "models": table("Models", HEADS, (_row(name, own) for name, own in part.rows)),
+        "models": table(
+            "Each model with its newest version; times in UTC", HEADS, (_row(name, own) for name, own in part.rows)
+        ),
         "count": len(answer),
     }
 
@@ -38,11 +40,11 @@ def _row(name: str, versions: Sequence[StoredVersion]) -> list[Cell]:
         Cell(name, href=address("history", {"model": name})),
         Cell(len(versions)),
         Cell(newest.version, href=address("show", {"model": f"{name}@{newest.version}"})),
-        Cell(newest.created_at),
-        Cell(newest.parameters),
+        time_cell(newest.created_at),
+        Cell(newest.parameters, text=f"{newest.parameters:,}"),
         Cell(newest.format),
         Cell(", ".join(newest.series)),
-        Cell("look for some", href=address("regressions", {"model": name})) if len(versions) > 1 else Cell(""),
+        Cell("find regressions", href=address("regressions", {"model": name})) if len(versions) > 1 else Cell(""),
     ]
 
 

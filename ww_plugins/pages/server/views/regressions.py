@@ -30,8 +30,16 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Regressions) -> Mapping[str, An
     return {
         "answer": answer,
         "part": part,
-        "steps": table("Regressions", HEADS, (_row(answer.model, step) for step in part.rows)),
-        "suspects": table("May be noise", HEADS, (_row(answer.model, step) for step in answer.suspects)),
+        "steps": table(
+            "Steps to a worse level, those with the strongest evidence first",
+            HEADS,
+            (_row(answer.model, step) for step in part.rows),
+        ),
+        "suspects": table(
+            "Steps that the noise of the history may explain",
+            HEADS,
+            (_row(answer.model, step) for step in answer.suspects),
+        ),
         "history": address("history", {"model": answer.model, "profile": asked.text("profile")}),
     }
 

@@ -37,10 +37,11 @@ def _shown(store: ww.Store, asked: Asked, answer: LayerSpectrum) -> Mapping[str,
     return {
         "answer": answer,
         "name": name,
-        "matrices": table("Matrices", HEADS, map(_row, answer.matrices[:ROWS])),
+        "matrices": table("Matrices of the layer", HEADS, map(_row, answer.matrices[:ROWS])),
         "charts": [fitted_chart(own) for own in _fitted(store, name, answer)[:MATRICES]],
         "part": part,
         "versions": [_of_version(store, answer, version) for version in part.rows],
+        "whole": address("history", {"model": answer.model}),
         "show": address("show", {"model": name}),
         "history": address("history", {"model": answer.model, "layers": glob.escape(answer.layer)}),
     }

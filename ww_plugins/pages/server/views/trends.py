@@ -48,7 +48,7 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Trend) -> Mapping[str, Any]:
         "answer": answer,
         "warnings": [*map(sentence, answer.warnings)],
         "part": part,
-        "lines": table("Lines", HEADS, (_row(line) for line in part.rows)),
+        "lines": table("Straight lines, one for each metric and group", HEADS, (_row(line) for line in part.rows)),
         "charts": [_chart(answer, line) for line in part.rows[:CHARTS]],
         "small": table(
             "Groups with too few models",
@@ -79,6 +79,11 @@ def _group(series: str, dataset: str) -> str:
     return " on ".join(filter(None, (series, dataset))) or "all models"
 
 
+def _axis(answer: ww.Trend) -> str:
+    unit = answer.score.unit
+    return f"{answer.score.name} ({unit})" if unit else answer.score.name
+
+
 def _chart(answer: ww.Trend, line: TrendLine) -> Any:
     group = line.metric, line.series, line.dataset
     points = [own for own in answer.points if (own.metric, own.series, own.dataset) == group]
@@ -87,7 +92,7 @@ def _chart(answer: ww.Trend, line: TrendLine) -> Any:
         [f"{own.model}@{own.version}" if own.version else own.model for own in points],
         np.array([own.x for own in points]),
         np.array([own.y for own in points]),
-        labels=(line.metric, answer.score.name),
+        labels=(line.metric, _axis(answer)),
         line=(line.intercept.value, line.slope.value) if math.isfinite(line.slope.value) else None,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ww_core as ww
 from ww_core.command.marks import Marks
 from ww_plugins.pages.report.layers import depth_charts, name_of, outcome_cell
+from ww_plugins.pages.report.warnings import SHOWN, flagged_layers
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import ROWS, Page, Part, sentence, table
 from ww_plugins.pages.tables import Cell
@@ -30,13 +31,14 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
     return {
         "report": report,
         "warnings": [*map(sentence, report.warnings)],
+        "flagged": _flagged(report),
         "name": name_of(report),
         "summary": _summary(report),
         "charts": depth_charts(report)[:CHARTS],
         "part": part,
         "layers": _layers(report, part.rows, marks),
         "wholes": table(
-            "Whole layers",
+            "Whole layers: statistics of weights and biases",
             ["layer", "kind", *report.labels("layer")],
             (_whole_layer(row, report.labels("layer"), marks) for row in report.layer_metrics if row.name in names),
         ),
@@ -46,7 +48,9 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
             ([Cell(label), *_values([label], report.model_metrics, marks)] for label in report.model_metrics),
         ),
         "notes": marks.footnotes(),
-        "means": table("Columns over all layers", ("column", "mean", "median", "min", "max", "rows"), _means(report)),
+        "means": table(
+            "Each column over all layers", ("column", "mean", "median", "min", "max", "rows"), _means(report)
+        ),
         "skipped": table(
             "Layers and tensors without a spectrum",
             ("name", "reason"),
@@ -57,6 +61,19 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
         ),
         "history": address("history", {"model": report.model}) if report.model else "",
     }
+
+
+def _flagged(report: ww.AnalysisReport) -> list[tuple[str, list[tuple[str, str]], int]]:
+    """Return what columns warn of: the text, the first of its layers with their spectra, and how many are left."""
+    rows = {row.name: row for row in reversed(report.layers)}
+    return [
+        (
+            own.text if own.text == own.column.name else f"{own.text} ({own.column.name})",
+            [(name, _spectrum(report, rows[name]) if name in rows else "") for name in own.names[:SHOWN]],
+            max(0, len(own.names) - SHOWN),
+        )
+        for own in flagged_layers(report)
+    ]
 
 
 def _summary(report: ww.AnalysisReport) -> list[tuple[str, str]]:
@@ -91,7 +108,7 @@ def _layers(report: ww.AnalysisReport, rows: Sequence[ww.MatrixRow], marks: Mark
     several = len({row.name for row in report.layers}) < len(report.layers)
     heads = ["layer", "kind", *(["extractor", "index"] if several else []), "N", "M", *labels]
     return table(
-        "Layers",
+        "Matrices, in the order of the layers",
         heads,
         (
             [
