@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.open_checkpoint import open_checkpoint
     from ww_core.use_cases.output_files import new_output, output_place
-    from ww_core.use_cases.regressions import regressions
+    from ww_core.use_cases.regressions import regressions, regressions_of
     from ww_core.use_cases.scores import import_scores
     from ww_core.use_cases.sql import sql
     from ww_core.use_cases.trend import trend
@@ -180,7 +180,7 @@ _HOMES = {
     "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.open_checkpoint": ["open_checkpoint"],
     "ww_core.use_cases.output_files": ["new_output", "output_place"],
-    "ww_core.use_cases.regressions": ["regressions"],
+    "ww_core.use_cases.regressions": ["regressions", "regressions_of"],
     "ww_core.use_cases.sql": ["sql"],
     "ww_core.use_cases.scores": ["import_scores"],
     "ww_core.use_cases.trend": ["trend"],
@@ -312,6 +312,7 @@ __all__ = [
     "quantity",
     "ready_estimator",
     "regressions",
+    "regressions_of",
     "sql",
     "trend",
     "write_features",

@@ -21,8 +21,10 @@ MOST_RESAMPLES = 1000
 
 def suggested_columns(store: ww.Store, path: str, given: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the headline columns of one stored analysis, each with the address of a page about it."""
-    for version in store.versions()[:1]:
-        report = store.report(f"{version.model}@{version.version}")
+    with store.reading() as reader:
+        models = reader.counted_versions()
+    for model in [*models][:1]:
+        report = store.report(model)
         better = {column.name: column.better for column in report.columns}
         labels = [label for label in report.headline if better.get(label, "none") != "none"]
         return [(label, address(path, {"metric": label, **given})) for label in labels[:MOST]]
