@@ -231,7 +231,7 @@ def stored_versions(connection: Connection, models: Sequence[str] = ()) -> list[
         rows = [row for part in parts for row in execute(connection, _STORED_OF_SOME, part)]
     else:
         rows = execute(connection, _STORED, {})
-    return [StoredVersion(*row[1:], series=tuple(members[row[0]])) for row in rows]
+    return [StoredVersion._make((*row[1:], tuple(members[row[0]]))) for row in rows]
 
 
 _MEMBERS = (

@@ -421,6 +421,13 @@ class Reader:
         return scores.scores_of(self._connection, models, name, dataset, source)
 
     @readable()
+    def score_names(self) -> list[str]:
+        """List the names of all scores, in order."""
+        from ww_core.store import scores
+
+        return scores.score_names(self._connection)
+
+    @readable()
     def series(self, name: str = "") -> list[SeriesMember]:
         """List the members of all series, by name, or of one.
 
