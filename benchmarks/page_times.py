@@ -179,7 +179,8 @@ def main() -> None:
         ask = partial(read_at_once, server, options.readers, options.seconds, list(pages.values()))
         tell(f"{options.readers} readers at once", ask(), options.seconds, server)
         if options.writers:
-            ended, written = multiprocessing.Event(), multiprocessing.Queue[int]()
+            ended = multiprocessing.Event()
+            written: multiprocessing.Queue[int] = multiprocessing.Queue()
             writers = [
                 multiprocessing.Process(target=write, args=(options.store, f"written-{own}", ended, written))
                 for own in range(options.writers)
