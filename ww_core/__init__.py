@@ -94,7 +94,7 @@ if TYPE_CHECKING:
     from ww_core.use_cases.leaderboard import leaderboard
     from ww_core.use_cases.open_checkpoint import open_checkpoint
     from ww_core.use_cases.output_files import new_output, output_place
-    from ww_core.use_cases.regressions import regressions
+    from ww_core.use_cases.regressions import regressions, regressions_of
     from ww_core.use_cases.report_html import report_html
     from ww_core.use_cases.scores import import_scores
     from ww_core.use_cases.sql import sql
@@ -183,7 +183,7 @@ _HOMES = {
     "ww_core.use_cases.leaderboard": ["leaderboard"],
     "ww_core.use_cases.open_checkpoint": ["open_checkpoint"],
     "ww_core.use_cases.output_files": ["new_output", "output_place"],
-    "ww_core.use_cases.regressions": ["regressions"],
+    "ww_core.use_cases.regressions": ["regressions", "regressions_of"],
     "ww_core.use_cases.report_html": ["report_html"],
     "ww_core.use_cases.sql": ["sql"],
     "ww_core.use_cases.scores": ["import_scores"],
@@ -317,6 +317,7 @@ __all__ = [
     "quantity",
     "ready_estimator",
     "regressions",
+    "regressions_of",
     "report_html",
     "sql",
     "trend",

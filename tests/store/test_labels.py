@@ -422,6 +422,24 @@ def test_thousands_of_versions_are_listed_in_their_order(store_url, weights):
     assert versions == ["0", *(str(n) for n in range(3999, 0, -1))]
 
 
+def test_versions_of_some_models_are_those_of_all_of_them(store_url, weights):
+    for name, version in (("b", "1"), ("a", "1"), ("b", "2"), ("c", "1")):
+        ww.analyze(weights, store=store_url, name=name, version=version)
+    with open_store(store_url) as store:
+        store.add_to_series("family", ["b"])
+        every = store.versions()
+        with store.reading() as reader:
+            assert list(reader.counted_versions().items()) == [("a", 1), ("b", 2), ("c", 1)]
+            assert reader.versions(["c", "b", "nothere"]) == [own for own in every if own.model != "a"]
+            assert reader.versions() == every
+    assert [(own.model, own.version, own.series) for own in every] == [
+        ("a", "1", ()),
+        ("b", "1", ("family",)),
+        ("b", "2", ("family",)),
+        ("c", "1", ()),
+    ]
+
+
 def test_choosing_layers_makes_no_other_structure(store_url, weights):
     options = {"groups": {"conv": 2}}
     ww.analyze(weights, store=store_url, name="net", **options)

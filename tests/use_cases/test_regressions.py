@@ -100,6 +100,21 @@ def test_changes_to_the_better_are_told_on_request_only(made):
     assert found == {(*WORSE, "worse"), (*BETTER, "better")}
 
 
+def test_a_history_that_is_there_is_not_read_again(made, monkeypatch):
+    chosen = {"layers": ["l1*"]}
+    history = ww.history("net", store=made, metrics=["measure", "log_norm", "alpha"], **chosen)
+    monkeypatch.setattr("ww_core.use_cases.regressions.opened_store", None)
+    worse = ww.regressions_of(history)
+    both = ww.regressions_of(history, any_direction=True, false_alarms=0.1)
+    with pytest.raises(ww.UsageError, match="no chance"):
+        ww.regressions_of(history, false_alarms=1)
+    monkeypatch.undo()
+    assert worse == ww.regressions("net", store=made, metrics=["log_norm", "alpha"], **chosen)
+    assert {own.column for own in worse.steps} == {"log_norm"}
+    every = {"metrics": ["measure", "log_norm", "alpha"], "any_direction": True, "false_alarms": 0.1}
+    assert both == ww.regressions("net", store=made, **every, **chosen)
+
+
 def test_a_column_without_direction_is_refused_by_name(made):
     with pytest.raises(ww.UsageError, match=r"'measure' has no direction.*--any"):
         ww.regressions("net", store=made, metrics=["log_norm", "measure"])

@@ -53,12 +53,12 @@ def scores_by_model(models: Sequence[ModelRow], scores: Iterable[StoredScore]) -
 
     A score of a checkpoint belongs to every model that stands on it, another one to the model of its name and version.
     """
-    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    places: dict[str | tuple[str, str], list[int]] = defaultdict(list)
     for at, own in enumerate(models):
-        places[("", own.digest) if own.digest else (own.model, own.version)].append(at)
+        places[own.digest or (own.model, own.version)].append(at)
     found: dict[int, list[StoredScore]] = defaultdict(list)
     for score in scores:
-        for at in places.get(("", score.digest) if score.digest else (score.model or "", score.version or ""), ()):
+        for at in places.get(score.digest or (score.model or "", score.version or ""), ()):
             found[at].append(score)
     return dict(sorted(found.items()))
 

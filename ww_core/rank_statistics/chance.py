@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -115,8 +116,17 @@ def _all_differences(x: tuple[int, ...], y: tuple[int, ...]) -> Integers:
 def _variance(x: tuple[int, ...], y: tuple[int, ...]) -> float:
     """Variance of concordant minus discordant pairs over all orders."""
     n = sum(x)
-    spread = n * (n - 1) * (2 * n + 5) - sum(t * (t - 1) * (2 * t + 5) for t in (*x, *y))
-    two_x, two_y = (sum(t * (t - 1) for t in ties) for ties in (x, y))
-    three_x, three_y = (sum(t * (t - 1) * (t - 2) for t in ties) for ties in (x, y))
+    (two_x, three_x, five_x), (two_y, three_y, five_y) = map(_sums_over_ties, (x, y))
+    spread = n * (n - 1) * (2 * n + 5) - five_x - five_y
     variance = spread / 18 + two_x * two_y / (2 * n * (n - 1))
     return variance + (three_x * three_y / (9 * n * (n - 1) * (n - 2)) if n > 2 else 0.0)
+
+
+def _sums_over_ties(ties: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return the sums over t of t (t - 1), of t (t - 1) (t - 2) and of t (t - 1) (2 t + 5); few t are different."""
+    counts = Counter(ties).items()
+    return (
+        sum(count * t * (t - 1) for t, count in counts),
+        sum(count * t * (t - 1) * (t - 2) for t, count in counts),
+        sum(count * t * (t - 1) * (2 * t + 5) for t, count in counts),
+    )

@@ -111,16 +111,16 @@ def _numbers_of_points(sample: Sample, order: Integers) -> Floats:
 
 def _merges(sample: Sample, order: Integers) -> Iterator[_Merge]:
     """Steps for models in ``order``: by group, in a group by x, of equal x by y."""
-    group, y = sample.group, sample.y[order]
-    place = np.arange(sample.n) - sample.starts[group]
+    place = np.arange(sample.n) - sample.starts[sample.group]
+    rank = np.unique(sample.y, return_inverse=True)[1][order]
     half = 1
     while half < sample.sizes.max(initial=0):
-        block, is_right = place // (2 * half), place // half % 2 == 1
-        merged = np.lexsort((is_right, y, block, group))
+        block, is_right = np.cumsum(place % (2 * half) == 0), place // half % 2 == 1
+        merged = np.argsort((block * sample.n + rank) * 2 + is_right, kind="stable")
         right = is_right[merged]
         before = np.cumsum(right) - right
         new = np.zeros(sample.n, dtype=np.bool_)
-        new[1:] = (np.diff(group[merged]) != 0) | (np.diff(block[merged]) != 0)
+        new[1:] = np.diff(block[merged]) != 0
         first = before[np.maximum.accumulate(np.where(new, np.arange(sample.n), 0))]
         meets = ~right & (before > first)
         if meets.any():

@@ -208,35 +208,53 @@ def is_stored(connection: Connection, ref: CheckpointRef) -> bool:
     return connection.scalar(select(t.structure.c.id).where(t.structure.c.digest == ref.structure)) is not None
 
 
-def stored_versions(connection: Connection) -> list[StoredVersion]:
-    """List every version of every model, models by name, versions in their order."""
+def counted_versions(connection: Connection) -> dict[str, int]:
+    """Return how many versions each model has, models by name."""
+    return {row.model: row.versions for row in execute(connection, _COUNTED, {})}
+
+
+_COUNTED = (
+    select(t.model.c.name.label("model"), func.count(_label.id).label("versions"))
+    .join(t.label, _label.model_id == t.model.c.id)
+    .group_by(t.model.c.id, t.model.c.name)
+    .order_by(t.model.c.name)
+)
+
+
+def stored_versions(connection: Connection, models: Sequence[str] = ()) -> list[StoredVersion]:
+    """List the versions of models, given by name, of every model for none: models by name, versions in their order."""
     members: dict[int, list[str]] = defaultdict(list)
-    series = select(t.series_member.c.model_id, t.series.c.name).join(t.series).order_by(t.series.c.name)
-    for model_id, name in connection.execute(series):
-        members[model_id].append(name)
-    query = (
-        select(
-            t.label,
-            t.model.c.name.label("model"),
-            t.checkpoint.c.digest,
-            t.structure.c.parameters,
-        )
-        .join(t.model, t.model.c.id == t.label.c.model_id)
-        .join(t.structure, t.structure.c.id == t.label.c.structure_id)
-        .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
-        .order_by(t.model.c.name, *_IN_ORDER)
+    for row in execute(connection, _MEMBERS, {}):
+        members[row.model_id].append(row.name)
+    if models:
+        parts = ({"models": chunk} for chunk in chunks(sorted(set(map(clean, models)))))
+        rows = [row for part in parts for row in execute(connection, _STORED_OF_SOME, part)]
+    else:
+        rows = execute(connection, _STORED, {})
+    return [StoredVersion._make((*row[1:], tuple(members[row[0]]))) for row in rows]
+
+
+_MEMBERS = (
+    select(t.series_member.c.model_id, t.series.c.name)
+    .join(t.series)
+    .where(t.series_member.c.model_id.is_not(None))
+    .order_by(t.series.c.name)
+)
+_STORED = (
+    select(
+        _label.model_id,
+        t.model.c.name.label("model"),
+        _label.name.label("version"),
+        _label.step,
+        t.checkpoint.c.digest,
+        _label.format,
+        t.structure.c.parameters,
+        _label.source,
+        _label.created_at,
     )
-    return [
-        StoredVersion(
-            model=row.model,
-            version=row.name,
-            step=row.step,
-            digest=row.digest,
-            format=row.format,
-            parameters=row.parameters,
-            source=row.source,
-            created_at=row.created_at,
-            series=tuple(members[row.model_id]),
-        )
-        for row in connection.execute(query)
-    ]
+    .join(t.model, t.model.c.id == _label.model_id)
+    .join(t.structure, t.structure.c.id == _label.structure_id)
+    .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
+    .order_by(t.model.c.name, *_IN_ORDER)
+)
+_STORED_OF_SOME = _STORED.where(t.model.c.name.in_(bindparam("models", expanding=True)))

@@ -270,7 +270,7 @@ def _summaries(connection: Connection, variant: int, aggregate: str, labels: Seq
     else:
         parts = ({**asked, "analyses": chunk} for chunk in chunks(analyses))
         rows = [row for part in parts for row in execute(connection, _SOME_SUMMARIES, part)]
-    return {row.analysis_id: _Found(row.value, row.present, row.missing, row.partial) for row in rows}
+    return {analysis: _Found(*found) for analysis, *found in rows}
 
 
 _summary = t.summary.c

@@ -82,9 +82,14 @@ class Reader:
         return labels.is_stored(self._connection, ref)
 
     @readable()
-    def versions(self) -> list[StoredVersion]:
-        """List every version of every model, models by name, versions in their order."""
-        return labels.stored_versions(self._connection)
+    def counted_versions(self) -> dict[str, int]:
+        """Return how many versions each model has, models by name."""
+        return labels.counted_versions(self._connection)
+
+    @readable()
+    def versions(self, models: Sequence[str] = ()) -> list[StoredVersion]:
+        """List the versions of models, of every model for none: models by name, versions in their order."""
+        return labels.stored_versions(self._connection, models)
 
     # --- weights ------------------------------------------------------------------------------------------------------
 
@@ -414,6 +419,13 @@ class Reader:
         from ww_core.store import scores
 
         return scores.scores_of(self._connection, models, name, dataset, source)
+
+    @readable()
+    def score_names(self) -> list[str]:
+        """List the names of all scores, in order."""
+        from ww_core.store import scores
+
+        return scores.score_names(self._connection)
 
     @readable()
     def series(self, name: str = "") -> list[SeriesMember]:

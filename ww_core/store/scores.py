@@ -108,6 +108,14 @@ def stored_scores(connection: Connection, chosen: ScoreFilter) -> ScoreTable:
     return _table(connection, _chosen(connection, chosen))
 
 
+def score_names(connection: Connection) -> list[str]:
+    """List the names of scores, in order."""
+    return [row.name for row in execute(connection, _SCORE_NAMES, {})]
+
+
+_SCORE_NAMES = select(t.score.c.name).distinct().order_by(t.score.c.name)
+
+
 def _table(connection: Connection, rows: Iterable[Any]) -> ScoreTable:
     of_key: dict[int, list[StoredScore]] = defaultdict(list)
     for row in rows:
@@ -149,7 +157,7 @@ def scores_of(
     names = sorted({own.model for own in models if not own.digest})
     for chunk in chunks(names):
         found += execute(connection, _OF_REPORTED, {**chosen, "models": chunk})
-    return [StoredScore(*row) for row in found]
+    return [*map(StoredScore._make, found)]
 
 
 SCANNED = 2000

@@ -64,10 +64,7 @@ def regressions(
     """
     if not profile:
         raise UsageError("the profile is empty: name one, or leave it out")
-    if not isinstance(false_alarms, int | float):
-        raise UsageError(f"false_alarms must be a number, not {false_alarms!r}")
-    if not 0 < false_alarms < 1:
-        raise UsageError(f"false_alarms={false_alarms} is no chance: give a number between 0 and 1, as 0.01")
+    _check_chance(false_alarms)
     with opened_store(store, mode="read") as opened:
         with opened.reading() as reader:
             columns = reader.history_columns(model, profile)
@@ -77,7 +74,36 @@ def regressions(
         history = opened.history(model, labels, layers, leave_out=leave_out, profile=profile)
     if not any_direction:
         _refuse_undirected(history)
+    return regressions_of(history, any_direction=any_direction, false_alarms=false_alarms)
+
+
+def regressions_of(history: History, *, any_direction: bool = False, false_alarms: float = FALSE_ALARMS) -> Regressions:
+    """Find the same in a history that one has already, in those of its columns that have a direction. Nothing is read.
+
+    Args:
+        history: Columns of a model over its versions, as ``ww_core.history`` returns them.
+        any_direction: As of ``regressions``, as is the other.
+        false_alarms: Chance of a false alarm.
+
+    Raises:
+        UsageError: ``false_alarms`` is no chance.
+    """
+    _check_chance(false_alarms)
+    if not any_direction:
+        history = history.of(label for label, own in history.tracks.items() if own.column.better != "none")
     return _answer(history, list(_series(history)), false_alarms, any_direction=any_direction)
+
+
+def _check_chance(false_alarms: float) -> None:
+    """Raise if a number is no chance of a false alarm.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(false_alarms, int | float):
+        raise UsageError(f"false_alarms must be a number, not {false_alarms!r}")
+    if not 0 < false_alarms < 1:
+        raise UsageError(f"false_alarms={false_alarms} is no chance: give a number between 0 and 1, as 0.01")
 
 
 def _is_looked_at(column: HistoryColumn, *, any_direction: bool) -> bool:

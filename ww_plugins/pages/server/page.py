@@ -35,7 +35,7 @@ class Page(Generic[T]):
         content: What the command prints of the answer as JSON.
         shown: What the template shows of the answer, by name.
         blank: What it shows where something is missing that must be given; None where there is no such page.
-        completed: Chooses what was left open, so that the page is made soon: its address and its command then say so.
+        completed: Chooses what was left open, so that the answer is made soon: the command of the page then says so.
     """
 
     title: str
@@ -47,13 +47,13 @@ class Page(Generic[T]):
     completed: Callable[[ww.Store, Asked], Asked] = lambda _, asked: asked
 
     def json(self, store: ww.Store, asked: Asked) -> str:
-        """Return what the command prints after ``--json``, to the last byte.
+        """Return what the command of the page prints after ``--json``, to the last byte.
 
         Raises:
             WWError: As the command's call; or something is missing.
         """
         self._check(asked)
-        return json_text(self.content(self.ask(store, asked)))
+        return json_text(self.content(self.ask(store, self.completed(store, asked))))
 
     def values(self, store: ww.Store, asked: Asked) -> Mapping[str, Any]:
         """Return what the template shows, with the question as it was completed.

@@ -18,11 +18,19 @@ RESAMPLES = 200
 
 MOST_RESAMPLES = 1000
 
+MOST_RESAMPLED = 2000
+"""Models of which intervals are made unasked: those of more take longer than all else on a page."""
+
+CHOOSERS = ("models", "series", "where")
+"""What leaves models out: of how many a page is then, nobody knows before it is made."""
+
 
 def suggested_columns(store: ww.Store, path: str, given: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the headline columns of one stored analysis, each with the address of a page about it."""
-    for version in store.versions()[:1]:
-        report = store.report(f"{version.model}@{version.version}")
+    with store.reading() as reader:
+        models = reader.counted_versions()
+    for model in [*models][:1]:
+        report = store.report(model)
         better = {column.name: column.better for column in report.columns}
         labels = [label for label in report.headline if better.get(label, "none") != "none"]
         return [(label, address(path, {"metric": label, **given})) for label in labels[:MOST]]
@@ -31,12 +39,19 @@ def suggested_columns(store: ww.Store, path: str, given: Mapping[str, str]) -> l
 
 def suggested_scores(store: ww.Store) -> list[str]:
     """Return names of reported scores."""
-    return list(dict.fromkeys(score.name for score in store.scores()))[:MOST]
+    with store.reading() as reader:
+        return reader.score_names()[:MOST]
 
 
-def few_resamples(_: ww.Store, asked: Asked) -> Asked:
-    """Return the question with few resamples, unless it names their number."""
-    return asked if "bootstrap" in asked.given else asked.with_value("bootstrap", str(RESAMPLES))
+def few_resamples(store: ww.Store, asked: Asked) -> Asked:
+    """Return the question with few resamples, none of many models, unless it names their number."""
+    if "bootstrap" in asked.given:
+        return asked
+    with store.reading() as reader:
+        counts = reader.counted_versions()
+    models = sum(counts.values()) if asked.is_set("all-versions") else len(counts)
+    is_small = models <= MOST_RESAMPLED or any(name in asked.given for name in CHOOSERS)
+    return asked.with_value("bootstrap", str(RESAMPLES if is_small else 0))
 
 
 def resamples(asked: Asked) -> int | None:

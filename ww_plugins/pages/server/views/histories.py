@@ -15,7 +15,6 @@ from ww_plugins.pages.server.page import Page, Part, sentence, table
 from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
-    from ww_core.domain.history import Track
     from ww_core.domain.history_score import ScoreOfVersion
 
 VALUES = 10_000
@@ -64,17 +63,18 @@ def _columns(store: ww.Store, asked: Asked) -> list[str]:
 
 
 def _shown(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, Any]:
-    steps = _steps(store, asked, history)
+    steps = _steps(history)
     part = Part.of(range(len(history.versions)), asked)
     labels = list(history.tracks)
     first = labels[0] if labels else ""
+    means = [(track.means, track.mean_changes) for track in history.tracks.values()]
     return {
         "history": history,
         "part": part,
         "versions": table(
             "Versions, in their order; of a column the mean over layers",
             ["version", "step", "regressions", *labels, *history.scores, "compared"],
-            (_row(history, at, steps) for at in part.rows),
+            (_row(history, at, steps, means) for at in part.rows),
         ),
         "columns": [(own, asked.with_value("metrics", own).address()) for own in _columns(store, asked)],
         "charts": [*(_chart(history, label, steps) for label in labels[:CHARTS]), *_score_charts(history)],
@@ -94,26 +94,17 @@ def _shown(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, A
     }
 
 
-def _steps(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, Sequence[ww.Regression]]:
+def _steps(history: ww.History) -> Mapping[str, Sequence[ww.Regression]]:
     """Return the regressions of the columns that are shown, by version."""
-    looked_at = [label for label, own in history.tracks.items() if own.column.better != "none"]
-    if not looked_at or len(history.versions) < 2:
-        return {}
-    answer = ww.regressions(
-        history.model,
-        store=store,
-        metrics=looked_at,
-        layers=asked.texts("layers"),
-        leave_out=asked.text("leave-out"),
-        profile=history.profile,
-    )
     found: dict[str, list[ww.Regression]] = {}
-    for step in answer.steps:
+    for step in ww.regressions_of(history).steps:
         found.setdefault(step.version, []).append(step)
     return found
 
 
-def _row(history: ww.History, at: int, steps: Mapping[str, Sequence[ww.Regression]]) -> list[Cell]:
+def _row(
+    history: ww.History, at: int, steps: Mapping[str, Sequence[ww.Regression]], means: Sequence[tuple[Any, Any]]
+) -> list[Cell]:
     version = history.versions[at]
     name = f"{history.model}@{version.version}"
     own = steps.get(version.version, ())
@@ -125,7 +116,7 @@ def _row(history: ww.History, at: int, steps: Mapping[str, Sequence[ww.Regressio
         Cell(version.version, href=address("show", {"model": name}) if version.is_analyzed else ""),
         Cell(version.step),
         Cell(told, note=columns, verdict="worse" if layers else ""),
-        *(_mean(track, at) for track in history.tracks.values()),
+        *(_mean(float(values[at]), float(changes[at])) for values, changes in means),
         *(_score(score.numbers[at]) for score in history.scores.values()),
         Cell("with the one before", href=address("diff", {"first": before, "other": name})) if before else Cell(""),
     ]
@@ -142,8 +133,7 @@ def _score(number: ScoreOfVersion | None) -> Cell:
     return Cell(number.value, note=ends)
 
 
-def _mean(track: Track, at: int) -> Cell:
-    value, change = float(track.means[at]), float(track.mean_changes[at])
+def _mean(value: float, change: float) -> Cell:
     note = f"{change:+.4g} since the version before" if change and math.isfinite(change) else ""
     return Cell(value if math.isfinite(value) else None, note=note)
 

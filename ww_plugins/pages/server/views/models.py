@@ -18,19 +18,26 @@ if TYPE_CHECKING:
 HEADS = ("model", "versions", "newest", "since", "parameters", "format", "series", "regressions")
 
 
-def _ask(store: ww.Store, _: Asked) -> Sequence[StoredVersion]:
-    return store.versions()
+def _ask(store: ww.Store, _: Asked) -> ww.Store:
+    return store  # of which the JSON tells every version, and a page those of some models
 
 
-def _shown(_: ww.Store, asked: Asked, answer: Sequence[StoredVersion]) -> Mapping[str, Any]:
-    by_model = [(name, [*own]) for name, own in groupby(answer, key=lambda own: own.model)]
-    part = Part.of(by_model, asked)
+def _content(store: ww.Store) -> list[dict[str, Any]]:
+    return [own._asdict() for own in store.versions()]
+
+
+def _shown(_: ww.Store, asked: Asked, store: ww.Store) -> Mapping[str, Any]:
+    with store.reading() as reader:
+        counts = reader.counted_versions()
+        part = Part.of(list(counts), asked)
+        versions = reader.versions(part.rows) if part.rows else []
+    by_model = groupby(versions, key=lambda own: own.model)
     return {
         "part": part,
         "models": table(
-            "Each model with its newest version; times in UTC", HEADS, (_row(name, own) for name, own in part.rows)
+            "Each model with its newest version; times in UTC", HEADS, (_row(name, [*own]) for name, own in by_model)
         ),
-        "count": len(answer),
+        "count": sum(counts.values()),
     }
 
 
@@ -48,4 +55,4 @@ def _row(name: str, versions: Sequence[StoredVersion]) -> list[Cell]:
     ]
 
 
-PAGE = Page("Models", Form("show", "models"), _ask, lambda answer: [own._asdict() for own in answer], _shown)
+PAGE = Page("Models", Form("show", "models"), _ask, _content, _shown)
