@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,7 +56,7 @@ EVERYWHERE = ("ww_plugin_files", "ww_strict_plugins", "ww_verbose", "ww_quiet")
 """Parameters of the program whose options stand after every command too: no command has a parameter of such a name."""
 
 FLAGS_EVERYWHERE = frozenset({"--strict-plugins", "-v", "--verbose", "-q", "--quiet"})
-"""Those of their options that take no value."""
+"""Those of their options that take no value; the other is ``--plugin FILE``."""
 
 
 class CommandGroup(TyperGroup):
@@ -72,7 +73,7 @@ class CommandGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; options that may stand after the command too are read first."""
-        return super().parse_args(ctx, _global_options_first(args))
+        return super().parse_args(ctx, _global_options_first(args, self))
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Name all commands: ww's own in their order, then plugins'."""
@@ -147,24 +148,50 @@ class CommandGroup(TyperGroup):
         return {name: command for name, command in listed.items() if not command.hidden}
 
 
-def _global_options_first(args: Sequence[str]) -> list[str]:
-    """Move ``--plugin FILE`` and ``FLAGS_EVERYWHERE`` to the front, from wherever they stand before a ``--``."""
+def _global_options_first(args: Sequence[str], program: Any) -> list[str]:
+    """Move ``--plugin FILE`` and ``FLAGS_EVERYWHERE`` to the front, from wherever they stand before a ``--``.
+
+    What follows an option that takes a value is its value, whatever it looks like.
+    """
     first: list[str] = []
     rest: list[str] = []
     left: Iterator[str] = iter(args)
     for argument in left:
+        is_flag = argument in FLAGS_EVERYWHERE or argument.startswith("--plugin=")
         if argument == "--":
             rest += [argument, *left]
-        elif argument in FLAGS_EVERYWHERE or argument.startswith("--plugin="):
+        elif not (is_flag or argument == "--plugin") or _lacks_its_value(rest, program):
+            rest.append(argument)
+        elif is_flag:
             first.append(argument)
-        elif argument == "--plugin":
+        else:
             file = next(left, None)
             if file is None:
                 return [*first, argument]  # which says that it lacks its FILE
             first += [argument, file]
-        else:
-            rest.append(argument)
     return first + rest
+
+
+def _lacks_its_value(args: Sequence[str], program: Any) -> bool:
+    """Tell whether arguments end with an option of their command that takes a value.
+
+    A command that is known only once plugins are loaded is not looked for: what is moved says how to load them.
+    """
+    if not args or not args[-1].startswith("-"):
+        return False
+    command = program
+    for name in args:
+        command = _command_below(command, name) or command
+    return any(args[-1] in option.opts and not (option.is_flag or option.count) for option in command.params)
+
+
+def _command_below(command: Any, name: str) -> Any:
+    point = command_entry_points().get(name) if isinstance(command, CommandGroup) else None
+    found = getattr(command, "commands", {}).get(name)
+    if found is None and point:
+        with contextlib.suppress(PluginError):  # which is told when the command is to run
+            found = _loaded(point)
+    return found
 
 
 def _add_options(command: Any, options: Sequence[Any]) -> None:
