@@ -158,6 +158,14 @@ def test_what_cannot_be_chosen_is_refused(stored):
     refused(stored("show", "net", "--origin", "--sort", "alpha"), "--origin")
 
 
+@pytest.mark.parametrize("column", ["log_prod_spectral_norm", "-log_prod_spectral_norm", "digest"])
+@pytest.mark.parametrize("options", [(), ("--csv",), ("--scope", "model"), ("--scope", "model", "--csv")], ids=" ".join)
+def test_rows_are_not_sorted_by_what_the_model_has_one_of(stored, column, options):
+    done = stored("show", "net", "--sort", column, *options)
+    name = column.removeprefix("-")
+    refused(done, f"--sort: the model has one {name}, which sorts no rows: sort by layer, kind, ", " N, ", " alpha,")
+
+
 def test_what_chooses_from_an_analysis_needs_a_model(stored):
     refused(stored("show", "--scope", "layer"), "--scope", "name one")
     refused(stored("show", "net", "--sort", "-"), "--sort", "no column")
