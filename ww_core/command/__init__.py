@@ -294,6 +294,9 @@ def warn_lines(text: str) -> None:
         warn(line)
 
 
+_OF_PYDANTIC = "Value error, "
+
+
 def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: str = "ww") -> int:
     """Run a Typer app inside the error boundary, as ww runs a command, and return its exit code.
 
@@ -316,6 +319,8 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: s
                 raise
             from ww_core.loading.names import shown_address  # what most runs have no need of
 
+            if error.message.startswith(_OF_PYDANTIC):  # a choice, of which typer's sentence stands behind it
+                error.message = error.message.removeprefix(_OF_PYDANTIC).removesuffix(".")
             for argument in sys.argv[1:] if arguments is None else arguments:
                 if has_scheme(argument):  # as the address of a store that lacks its --store
                     error.message = error.message.replace(argument, shown_address(argument))
