@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import time
 
 import numpy as np
 import pytest
@@ -222,3 +223,27 @@ def test_a_scope_without_any_of_the_chosen_columns_has_no_table(ww_here, weights
     assert "weight_mean" in of_layers
     assert "alpha_weighted" not in of_layers.partition("mean:")[0]
     assert "conv" in ww_here("show", "net", "--columns", "kind,shape").stdout
+
+
+@pytest.mark.parametrize("width", [30, 60, 120])
+def test_a_table_on_a_terminal_folds_texts_and_keeps_numbers(width, capsys):
+    text = "a name of many words and/one.long.word.without.any.blank.in.it [red]x[/red] \u4e2d\u6587\u4e2d\u6587"
+    rows = [{"text": text, "x": Marked(8.5, "*"), "n": 1}, {"text": "short", "x": None, "n": 123456}]
+    Table.of(rows).print_fitted(width)
+    lines = capsys.readouterr().out.splitlines()
+    room = 2 + len("8.5*") + 2 + len("123456")
+    assert [line[-room:] for line in lines if line.endswith(("n", "1", "6"))] == [
+        "     x       n",
+        "  8.5*       1",
+        "        123456",
+    ]
+    folded = [line[:-room].strip() if len(line) > room else line.strip() for line in lines[1:-1]]
+    assert "".join(folded).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_table_of_many_rows_takes_little_time_for_each_cell(capsys):
+    table = Table.of([{"layer": f"model.layers.{at}.mlp", "x": Marked(at / 7, "*"), "y": 0.5} for at in range(3000)])
+    begin = time.process_time()
+    table.print_fitted(100)
+    assert time.process_time() - begin < 0.5  # by rich's own table it takes twice that
+    assert len(capsys.readouterr().out.splitlines()) == 3001

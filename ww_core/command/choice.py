@@ -71,7 +71,7 @@ class Choice:
         values = [row.get(self.sorted_by) for row in rows]
         there = [at for at in places if values[at] is not None and values[at] != ""]
         in_order = sorted(there, key=lambda at: _sort_key(values[at]), reverse=self.sort.startswith("-"))
-        return in_order + [at for at in places if at not in set(there)]
+        return in_order + [at for at in places if values[at] is None or values[at] == ""]
 
     def of_rows(self, rows: Sequence[Mapping[str, Any]], named_by: Sequence[str]) -> list[dict[str, Any]]:
         """Return the chosen columns of rows, in the chosen order.
