@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ww_core.command.options import listed
+from ww_core.command.option_values import listed
 from ww_core.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from ww_core.command import Output
+    from ww_core.command.output import Output
 
 
 @dataclass(frozen=True, slots=True)
