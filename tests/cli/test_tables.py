@@ -242,8 +242,9 @@ def test_a_table_on_a_terminal_folds_texts_and_keeps_numbers(width, capsys):
 
 
 def test_a_table_of_many_rows_takes_little_time_for_each_cell(capsys):
-    table = Table.of([{"layer": f"model.layers.{at}.mlp", "x": Marked(at / 7, "*"), "y": 0.5} for at in range(3000)])
+    numbers = {f"metric{at}": at / 7 for at in range(7)}
+    table = Table.of([{"layer": f"model.layers.{at}.mlp", "x": Marked(0.5, "*"), **numbers} for at in range(3000)])
     begin = time.process_time()
     table.print_fitted(100)
-    assert time.process_time() - begin < 0.5  # by rich's own table it takes twice that
+    assert time.process_time() - begin < 0.5  # it takes 0.1 s, by rich's own table 1.2 s
     assert len(capsys.readouterr().out.splitlines()) == 3001

@@ -102,7 +102,7 @@ class Table:
 
     def print_fitted(self, room: int) -> None:
         """Print it on a terminal so wide: texts fold, numbers stay whole, marked numbers are yellow."""
-        # Not by rich's own table, which takes about seven times as long for each cell.
+        # Not by rich's own table, which takes about ten times as long for each cell.
         from rich.console import Console
         from rich.segment import Segment, Segments
         from rich.style import Style
