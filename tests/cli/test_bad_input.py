@@ -283,3 +283,11 @@ def test_output_into_a_closed_pipe(ww_here, model_file):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("value", ["up", "Value error, up", "up."])
+def test_a_value_that_is_none_of_a_choice_is_one_sentence(ww_here, value):
+    done = ww_here("scores", "add", "net", "a", "1", "--source", "x", "--direction", value)
+    assert done.returncode == USAGE
+    sentence = f"Error: Invalid value for '--direction': {value!r} is not one of 'lower', 'higher', 'none'"
+    assert done.stderr.splitlines()[-1] == sentence

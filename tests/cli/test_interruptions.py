@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +132,30 @@ def left_of(program):
     except ProcessLookupError:
         return False
     return True
+
+
+ENTRY, FUNCTION = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"][
+    "ww"
+].split(":")
+START = {
+    "ww": ["-c", f"import sys; from {ENTRY} import {FUNCTION}; sys.exit({FUNCTION}())"],
+    "python -m ww_core": ["-m", "ww_core"],
+}
+
+
+@pytest.mark.parametrize("start", START)
+def test_an_interruption_while_the_program_is_loaded_is_told_in_one_line(start, tmp_path):
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport typer.no\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, *START[start], "--version"],
+        env=os.environ | {"PYTHONPATH": path},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        restore_signals=True,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "interrupted: nothing was begun\n"

@@ -133,3 +133,23 @@ def test_one_plugin(ww_here):
     assert done.stdout.splitlines()[0].startswith("ww.profiles  loaded")
     assert "ww.metrics" not in done.stdout
     assert ww_here("plugins", "show", "ww.profile").returncode == 2
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--raw"])
+@pytest.mark.parametrize("words", [("new", "ww-gini", "--kind", "metric"), ("show", "ww.profiles")], ids=" ".join)
+def test_a_format_before_a_command_of_plugins_is_refused(option, words, ww_here):
+    done = ww_here("plugins", option, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: {option} before `{words[0]}` speaks of the list of plugins: give it after `{words[0]}`, "
+        "or leave it out\n"
+    )
+    assert not (ww_here.folder / "ww-gini").exists()
+
+
+def test_what_a_new_plugin_came_to_as_json(ww_here):
+    done = ww_here("plugins", "new", "ww-gini", "--kind", "metric", "--json")
+    written = json.loads(done.stdout)
+    assert list(written) == ["folder", "kind", "registers", "files"]
+    assert (written["kind"], written["registers"]) == ("metric", "gini")
+    assert all((ww_here.folder / written["folder"] / file).is_file() for file in written["files"])

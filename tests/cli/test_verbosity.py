@@ -117,3 +117,22 @@ def test_verbose_tells_where_a_plugin_file_fails_wherever_it_stands(own):
     done = own("metrics", "--plugin", "bad.py", "-v")
     assert done.returncode == 2
     assert "return 1 / 0" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["-v", "-q", "--strict-plugins", "--plugin", "--plugin=x.py"])
+def test_what_follows_an_option_that_takes_a_value_is_its_value(own, model_file, value):
+    done = own("analyze", model_file, "--name", value, "--metrics", "entropy", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert own("show", "--json", "--", value).returncode == 0
+
+
+def test_of_a_command_below_another_too(own):
+    done = own("db", "info", "--store", "-v", "-q", store=False)
+    assert (done.returncode, done.stderr) == (3, own("db", "info", "--store=-v", store=False).stderr)
+    assert "-v: " in done.stderr
+
+
+def test_of_an_installed_command_too(own):
+    done = own("compare-svd", "net", "--store", "-v", "-q", store=False)
+    assert (done.returncode, done.stderr) == (3, own("compare-svd", "net", "--store=-v", store=False).stderr)
+    assert "-v: " in done.stderr

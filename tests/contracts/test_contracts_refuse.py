@@ -247,3 +247,20 @@ def test_a_plugin_whose_name_is_taken_is_told_so():
     contract.plugin = type("ww.metrics", (), {})()
     with pytest.raises(AssertionError, match=r"'ww\.metrics' is taken"):
         contract.test_it_loads_without_a_problem()
+
+
+def test_a_flag_that_doubts_no_column():
+    @ww.metric(version="1", doubts="entropi")
+    def few(n_rows) -> bool:
+        """Whether there are few rows."""
+        return n_rows < 20
+
+    class Plugin:
+        @ww.hookimpl
+        def ww_register_metrics(self):
+            return [few]
+
+    contract = MetricContract()
+    contract.plugin = Plugin()
+    with pytest.raises(AssertionError, match="unknown matrix column 'entropi'"):
+        contract.test_it_loads_without_a_problem()

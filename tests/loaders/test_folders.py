@@ -37,6 +37,8 @@ WRITERS = {
     ".pt": pytorch_model,
     ".bin": pytorch_model,
     ".npz": numpy_model,
+    ".npy": lambda path: path.write_text("text") if path.stem == "damaged" else np.save(path, WEIGHT),
+    ".tflite": lambda path: path.write_bytes(bytes(4) + b"TFL3" + bytes(24)),
     ".txt": lambda path: path.write_text("read me"),
     ".json": lambda path: path.write_text("{}"),
 }
@@ -111,6 +113,11 @@ def of_a_trainer(folder, *names):
         ),
         (["model.safetensors", "README.txt"], []),
         (
+            ["model.safetensors", "b.npz", "a.npz", "c.tflite", "d.npy", "damaged.npy", "config.json"],
+            ["net: safetensors is read, and not a.npz, b.npz, c.tflite, d.npy: to read another, name its file"],
+        ),
+        (["a.pt", "a.npz"], ["net: pytorch is read, and not a.npz: to read another, name its file"]),
+        (
             ["model.safetensors", "ema.safetensors", "a.safetensors"],
             ["net: model.safetensors is read, and not a.safetensors, ema.safetensors: to read another, name its file"],
         ),
@@ -134,6 +141,11 @@ def test_who_chose_is_not_told_what_else_there_is(folder):
     net = folder("model.safetensors", "pytorch_model.bin")
     assert ww.describe(net, loader="pytorch").warnings == ()
     assert ww.describe(net / "model.safetensors").warnings == ()
+
+
+def test_of_many_files_of_another_format_some_are_named(folder):
+    (warning,) = ww.describe(folder("model.safetensors", *(f"{number}.npz" for number in range(12)))).warnings
+    assert "and not 0.npz, 1.npz, 2.npz, 3.npz, 4.npz, 5.npz, 6.npz, 7.npz, ...: " in warning
 
 
 def test_what_stands_beside_an_index_is_said_but_for_the_state_of_a_training(folder):

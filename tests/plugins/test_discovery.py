@@ -200,6 +200,16 @@ def test_strict_raises_with_every_cause(plugin_file, installed):
         load_plugins(strict=True)
 
 
+FLAG = """
+@ww.metric(version="1", doubts="{}")
+def few(n_rows) -> bool:
+    "Whether there are few rows."
+    return n_rows < 20
+@ww.hookimpl
+def ww_register_metrics():
+    return [few]
+"""
+
 REFUSED = {
     "raises": ("raise RuntimeError('no luck')", "RuntimeError: no luck (it.py:2)"),
     "leaves": ("raise SystemExit(3)", "SystemExit: 3 (it.py:2)"),
@@ -213,6 +223,7 @@ REFUSED = {
     ),
     "object": ("@ww.hookimpl\ndef ww_register_metrics():\n    return [3]", "an object of type 'int' is no metric"),
     "need": (metric_source("reach", "stabel_rank"), "unknown need 'stabel_rank': did you mean stable_rank"),
+    "doubts": (FLAG.format("stable_rank,entropi"), "unknown matrix column 'entropi': did you mean entropy?"),
 }
 
 
@@ -226,6 +237,22 @@ def test_a_file_that_was_named_and_cannot_be_used_is_an_error(plugin_file, weigh
         assert f"plugin file {path} cannot be used" in str(caught.value)
         assert message in str(caught.value)
         assert caught.value.exit_code == 2
+
+
+def test_an_installed_flag_that_doubts_nothing_is_reported_and_stays(plugin_file, installed, weights):
+    installed([plugin_file("flags", FLAG.format("entropi")), plugin_file("own", FLAG.format("few, own:few"))])
+    registry = load_plugins()
+    said = "metric 'few': doubts='entropi' names an unknown matrix column 'entropi': did you mean entropy?"
+    assert messages(registry, "flags")[0] == said
+    assert not any("unknown" in message for message in messages(registry, "own"))
+    assert ww.analyze(weights, registry=registry, metrics=["flags:few"]).layers[0].metrics
+
+
+def test_a_flag_speaks_of_columns_of_its_own_scope(plugin_file):
+    source = FLAG.format("alpha").replace("n_rows", "layer").replace("layer < 20", "True")
+    source = source.replace("doubts=", 'scope="layer", doubts=')
+    with pytest.raises(PluginError, match="unknown layer column 'alpha'"):
+        load_plugins(files=[plugin_file("flag", source)])
 
 
 def test_a_file_that_is_not_there_is_an_error_before_anything_is_loaded(plugin_file, tmp_path):

@@ -154,7 +154,7 @@ def test_a_new_store_that_fails_is_empty(new_store_url, next_revision, monkeypat
 def test_reading_does_not_upgrade(older_store, next_revision):
     before = look(older_store)
     next_revision(GOOD)
-    with pytest.raises(SchemaTooOldError, match="run `ww db upgrade`"):
+    with pytest.raises(SchemaTooOldError, match="run `ww db upgrade --store "):
         open_store(older_store, mode="read")
     assert look(older_store) == before
     assert copies(older_store) == []

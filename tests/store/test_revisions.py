@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import lzma
 import math
+import re
 import runpy
+import shlex
 import shutil
 import sqlite3
 from contextlib import closing
@@ -162,10 +164,14 @@ def test_opening_upgrades_a_kept_file_and_it_answers_as_it_did(original, store_f
 
 @every_older_file
 def test_reading_says_that_it_must_be_upgraded(ww_here, store_file):
+    store_file = store_file.rename(store_file.with_name("it's an old store.sqlite"))
     done = ww_here("show", "--store", store_file)
     assert done.returncode == 3
-    assert "made by an older ww: run `ww db upgrade`" in done.stderr
+    assert "made by an older ww: run `ww db upgrade --store " in done.stderr
+    advised = re.search("`ww (.*)`$", done.stderr.strip())[1]
     assert list(store_file.parent.glob("*.bak-*")) == []
+    assert ww_here(*shlex.split(advised), store=False).returncode == 0
+    assert ww_here("show", "--store", store_file).returncode == 0
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

@@ -1,13 +1,12 @@
-"""The program ``ww``: its global options, its commands, and the commands of plugins."""
+"""The program ``ww``: its global options and its commands; how commands are found is in ``command_group``."""
 
 from __future__ import annotations
 
 import gc
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from ww_core.cli import (
     analyze,
@@ -35,191 +34,11 @@ from ww_core.cli import (
     sql,
     trend,
 )
+from ww_core.cli.command_group import CommandGroup
 from ww_core.cli.endings import heeded
-from ww_core.command import INTERRUPTED, OutputClosed, Session, run_app
-from ww_core.command.examples import add_examples
-from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, UsageError, WWError
-from ww_core.plugins.command_summary import summary_of
-from ww_core.plugins.entry_points import command_entry_points, distribution_of
-from ww_core.plugins.isolation import all_but_interrupts, sentence_of
+from ww_core.command import INTERRUPTED, Session, run_app
+from ww_core.errors import UsageError
 from ww_core.plugins.verbosity import VERBOSITY_VARIABLE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from importlib.metadata import EntryPoint
-
-FROM_PLUGIN = "ww.from_plugin"
-"""Where a context keeps whose command runs: what people call it, and the plugin or the name of its module."""
-
-EVERYWHERE = ("ww_plugin_files", "ww_strict_plugins", "ww_verbose", "ww_quiet")
-"""Parameters of the program whose options stand after every command too: no command has a parameter of such a name."""
-
-FLAGS_EVERYWHERE = frozenset({"--strict-plugins", "-v", "--verbose", "-q", "--quiet"})
-"""Those of their options that take no value."""
-
-
-class CommandGroup(TyperGroup):
-    """Lists ww's own commands, those of ``--plugin`` files, and by name only those that are installed.
-
-    An installed command is listed by its entry point in group ``ww.commands`` and imported when it is run. A name that
-    nothing is listed under is looked for in all plugins before it is given up.
-    """
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Make the context with the session in it: options fill it in while they are read."""
-        extra.setdefault("obj", Session(own_commands=tuple(self.commands)))
-        return super().make_context(info_name, args, parent, **extra)
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; options that may stand after the command too are read first."""
-        return super().parse_args(ctx, _global_options_first(args))
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Name all commands: ww's own in their order, then plugins'."""
-        return list(self._listed(ctx))
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands; nothing of an installed plugin is imported for it."""
-        listed = self._listed(ctx)
-        room = formatter.width - 6 - max(map(len, listed))
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, command.get_short_help_str(room)) for name, command in listed.items()])
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command that can run, with the global options; None if nothing has the name.
-
-        Raises:
-            PluginError: It is a plugin's and cannot be loaded.
-        """
-        command = super().get_command(ctx, cmd_name)
-        if command is None and (point := command_entry_points().get(cmd_name)):
-            command = _loaded(point)
-            ctx.meta[FROM_PLUGIN] = f"{cmd_name} of {_origin(point)}", point.module
-        elif command is None:
-            command = _registered(ctx, cmd_name)
-        if command is not None:
-            _add_options(command, [option for option in self.params if option.name in EVERYWHERE])
-            add_examples(command)
-            if ctx.resilient_parsing:  # a shell asks what may stand there
-                from ww_core.cli.candidates import offer_names
-
-                offer_names(command)
-        return command
-
-    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Return the commands that begin so, of which none is imported, or the options."""
-        from ww_core.cli.candidates import Candidate
-
-        if incomplete.startswith("-"):
-            return super().shell_complete(ctx, incomplete)
-        return [Candidate(name) for name in self._listed(ctx) if name.startswith(incomplete)]
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; what a plugin's raises, and does not expect itself, is one sentence with file and line.
-
-        Raises:
-            CommandFailedError: A plugin's command failed.
-        """
-        try:
-            return super().invoke(ctx)
-        except (WWError, OutputClosed, typer.TyperException, typer.Exit, typer.Abort, SystemExit):
-            raise
-        except all_but_interrupts() as error:
-            if FROM_PLUGIN not in ctx.meta:
-                raise
-            name, culprit = ctx.meta[FROM_PLUGIN]
-            raise CommandFailedError(f"command {name} failed: {sentence_of(error, culprit)}") from error
-
-    def _listed(self, ctx: Any) -> dict[str, Any]:
-        listed = dict(self.commands)
-        for name, point in command_entry_points().items():
-            listed.setdefault(name, TyperGroup(name=name, help=summary_of(point) or f"From {_origin(point)}."))
-        session: Session = ctx.obj
-        if session.plugin_files:
-            commands = session.unreported_registry().commands
-            for owned in commands:
-                name = commands.display(owned, owned.name)
-                try:
-                    command = _runnable(owned.object.app, name)
-                except all_but_interrupts() as error:  # it is listed all the same, and says more when it is called
-                    command = TyperGroup(name=name, help=f"cannot be used: {sentence_of(error)}")
-                listed.setdefault(owned.qualified if name in listed else name, command)
-        return {name: command for name, command in listed.items() if not command.hidden}
-
-
-def _global_options_first(args: Sequence[str]) -> list[str]:
-    """Move ``--plugin FILE`` and ``FLAGS_EVERYWHERE`` to the front, from wherever they stand before a ``--``."""
-    first: list[str] = []
-    rest: list[str] = []
-    left: Iterator[str] = iter(args)
-    for argument in left:
-        if argument == "--":
-            rest += [argument, *left]
-        elif argument in FLAGS_EVERYWHERE or argument.startswith("--plugin="):
-            first.append(argument)
-        elif argument == "--plugin":
-            file = next(left, None)
-            if file is None:
-                return [*first, argument]  # which says that it lacks its FILE
-            first += [argument, file]
-        else:
-            rest.append(argument)
-    return first + rest
-
-
-def _add_options(command: Any, options: Sequence[Any]) -> None:
-    """Let a command, and those below it, show options that are the program's, so that its help tells of them."""
-    taken = {name for option in command.params for name in option.opts}
-    command.params += [option for option in options if not taken & set(option.opts)]
-    for below in getattr(command, "commands", {}).values():
-        _add_options(below, options)
-
-
-def _loaded(point: EntryPoint) -> Any:
-    """Return the command behind an entry point.
-
-    Raises:
-        PluginError: It cannot be loaded.
-    """
-    try:
-        app = point.load()
-        if not isinstance(app, typer.Typer):
-            raise PluginError(f"{point.value} is no typer.Typer")
-        return _runnable(app, point.name)
-    except all_but_interrupts() as error:
-        cause = sentence_of(error, point.module)
-        raise PluginError(f"command {point.name} of {_origin(point)} cannot be used: {cause}") from error
-
-
-def _registered(ctx: Any, name: str) -> Any:
-    """Return the command that a plugin registered under a name; None if none did.
-
-    Raises:
-        UsageError: Several did.
-    """
-    session: Session = ctx.obj
-    registry = session.registry()
-    try:
-        owned = registry.commands.find(name)
-    except UnknownNameError:
-        return None
-    ctx.meta[FROM_PLUGIN] = f"{owned.name} of {owned.plugin}", registry.loaded[owned.plugin]
-    try:
-        return _runnable(owned.object.app, name)
-    except all_but_interrupts() as error:
-        cause = sentence_of(error, registry.loaded[owned.plugin])
-        raise PluginError(f"command {owned.name} of {owned.plugin} cannot be used: {cause}") from error
-
-
-def _runnable(app: typer.Typer, name: str) -> Any:
-    command = typer.main.get_command(app)
-    command.name = name
-    return command
-
-
-def _origin(point: EntryPoint) -> str:
-    return distribution_of(point) or point.value
-
 
 app = typer.Typer(
     name="ww",

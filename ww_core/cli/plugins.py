@@ -11,7 +11,7 @@ import typer
 from ww_core.command import Output, Session, options
 from ww_core.command.examples import examples
 from ww_core.command.listing import print_data, print_wrapped
-from ww_core.errors import UnknownNameError
+from ww_core.errors import UnknownNameError, UsageError
 from ww_core.use_cases.plugin_kinds import PluginKind
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ def plugins(
     ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
 ) -> None:
     """List the plugins, what each gave, and what is wrong."""
-    if ctx.invoked_subcommand:
+    if below := ctx.invoked_subcommand:
+        for option, given in (("--json", as_json), ("--csv", as_csv), ("--raw", raw)):
+            if given:
+                raise UsageError(
+                    f"{option} before `{below}` speaks of the list of plugins: give it after `{below}`, or leave it out"
+                )
         return
     _print_plugins(_rows(ctx.obj), Output(as_json=as_json, as_csv=as_csv, raw=raw))
 
@@ -95,6 +100,7 @@ def new(
             callback=options.not_empty,
         ),
     ] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write a package with a new plugin and its tests.
 
@@ -104,8 +110,18 @@ def new(
     from ww_core.use_cases.new_plugin import new_plugin
 
     session: Session = ctx.obj
+    output = Output(as_json=as_json)
     written = new_plugin(name, kind, out, own_commands=session.own_commands)
-    output = Output()
+    if output.format == "json":
+        output.json(
+            {
+                "folder": str(written.folder),
+                "kind": kind.value,
+                "registers": written.registers,
+                "files": [str(file) for file in written.files],
+            }
+        )
+        return
     output.line(f"{written.folder}: {kind.words} {written.registers}")
     for file in written.files:
         output.line(f"  {file}")

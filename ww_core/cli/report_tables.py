@@ -24,15 +24,29 @@ def check_choice(report: AnalysisReport, choice: Choice, scopes: Sequence[RowSco
     """Refuse chosen columns that rows of these scopes do not have.
 
     Raises:
-        UsageError: A column is of another scope.
+        UsageError: A column is of another scope, or rows are to be sorted by a column of the model.
         UnknownNameError: It is of none; the message lists near ones.
     """
+    _check_sort(report, choice)
     known = {name for scope in scopes for name in (*PLACES[scope], *report.labels(scope))}
     for other in PLACES:
         for name in choice.names:
             if name not in known and name in report.labels(other):
                 raise UsageError(f"column {name!r} is of scope {other}: choose --scope {other}")
     choice.check(known)
+
+
+def _check_sort(report: AnalysisReport, choice: Choice) -> None:
+    of_rows = {name for scope in _WITH_ROWS for name in (*PLACES[scope], *report.labels(scope))}
+    if choice.sorted_by not in of_rows and choice.sorted_by in (*PLACES["model"], *report.labels("model")):
+        best = dict.fromkeys(name for scope in _WITH_ROWS for name in (*PLACES[scope], *shown_labels(report, scope)))
+        raise UsageError(
+            f"--sort: the model has one {choice.sorted_by}, which sorts no rows: sort by {', '.join(best)}"
+        )
+
+
+_WITH_ROWS: tuple[RowScope, ...] = ("matrix", "layer")
+"""Scopes of which a report has many rows; of the model it is one."""
 
 
 def named_by(report: AnalysisReport, scope: RowScope) -> list[str]:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ww_core.command.options import listed
+from ww_core.command.option_values import listed
 from ww_core.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from ww_core.command import Output
+    from ww_core.command.output import Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Choice:
         values = [row.get(self.sorted_by) for row in rows]
         there = [at for at in places if values[at] is not None and values[at] != ""]
         in_order = sorted(there, key=lambda at: _sort_key(values[at]), reverse=self.sort.startswith("-"))
-        return in_order + [at for at in places if at not in set(there)]
+        return in_order + [at for at in places if values[at] is None or values[at] == ""]
 
     def of_rows(self, rows: Sequence[Mapping[str, Any]], named_by: Sequence[str]) -> list[dict[str, Any]]:
         """Return the chosen columns of rows, in the chosen order.

@@ -1,50 +1,24 @@
-"""Options that several commands share."""
+"""Options that several commands share; what reads their texts, and the options of tables, are named here too."""
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from ww_core.domain.text import unescaped
-from ww_core.errors import UsageError
-
-
-def not_empty(ctx: typer.Context, param: typer.CallbackParam, value: str | None) -> str | None:
-    """Refuse an empty text, as an unset shell variable makes it: it must not count as not given.
-
-    Raises:
-        UsageError: It is empty, and was given.
-    """
-    source = ctx.get_parameter_source(str(param.name))
-    if value == "" and source is not None and source.name != "DEFAULT":
-        name = param.opts[0] if param.opts[0].startswith("-") else str(param.metavar).strip("[]").partition("[")[0]
-        raise UsageError(f"{name} is empty: give one, or leave it out")
-    return value
-
-
-def none_empty(ctx: typer.Context, param: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
-    """Refuse an empty text among those of a repeatable option, whose values are not split at commas.
-
-    Raises:
-        UsageError: One is empty.
-    """
-    for value in values or ():
-        not_empty(ctx, param, value)
-    return values
-
-
-def layer_name(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
-    r"""Return the name of a layer that was given as ww shows it, with ``\x1b`` for what cannot be printed.
-
-    Raises:
-        UsageError: It is empty.
-    """
-    return unescaped(not_empty(ctx, param, value) or "")
-
+from ww_core.command.option_values import bytes_of as bytes_of
+from ww_core.command.option_values import counts_of as counts_of
+from ww_core.command.option_values import layer_name as layer_name
+from ww_core.command.option_values import listed as listed
+from ww_core.command.option_values import none_empty as none_empty
+from ww_core.command.option_values import not_empty as not_empty
+from ww_core.command.option_values import pairs as pairs
+from ww_core.command.table_options import RowScope as RowScope
+from ww_core.command.table_options import ShownColumns as ShownColumns
+from ww_core.command.table_options import ShownScope as ShownScope
+from ww_core.command.table_options import SortedBy as SortedBy
 
 Store = Annotated[
     str | None,
@@ -283,115 +257,3 @@ StoredProfile = Annotated[
         callback=not_empty,
     ),
 ]
-
-
-class RowScope(StrEnum):
-    """What the rows of a table speak of."""
-
-    MATRIX = "matrix"
-    LAYER = "layer"
-    MODEL = "model"
-
-    @property
-    def rows(self) -> Literal["matrix", "layer", "model"]:
-        """The scope in the words of a report."""
-        return self.value
-
-
-ShownScope = Annotated[
-    RowScope | None,
-    typer.Option(
-        "--scope",
-        help="Rows of matrices, whole layers or the model.  [default: tables of all; CSV of matrices]",
-        show_default=False,
-    ),
-]
-ShownColumns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--columns", metavar="A,B", help="Only these columns of tables and CSV, in this order, after the layer's name."
-    ),
-]
-SortedBy = Annotated[
-    str,
-    typer.Option(
-        "--sort",
-        metavar="[-]COLUMN",
-        help="Sort rows by a column, from small to large; -COLUMN from large to small.",
-        show_default=False,
-        callback=not_empty,
-    ),
-]
-
-
-def listed(texts: list[str] | None, option: str) -> tuple[str, ...]:
-    """Split a repeatable option at commas outside of brackets.
-
-    Raises:
-        UsageError: It was given and is empty, as an unset shell variable makes it: that must not mean everything.
-    """
-    parts: list[str] = []
-    for text in texts or ():
-        depth, part = 0, ""
-        for letter in text:
-            depth += (letter == "[") - (letter == "]")
-            if letter == "," and depth == 0:
-                parts.append(part)
-                part = ""
-            else:
-                part += letter
-        parts.append(part)
-    if not all(part.strip() for part in parts):
-        raise UsageError(f"{option} is empty: name something, or leave it out")
-    return tuple(part.strip() for part in parts)
-
-
-def pairs(texts: list[str] | None, option: str, form: str) -> dict[str, str]:
-    """Read repeatable options of the form KEY=VALUE.
-
-    Raises:
-        UsageError: One has no ``=`` or no key.
-    """
-    found = {}
-    for text in texts or ():
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"{option} {text!r} is not of the form {form}")
-        found[key.strip()] = value.strip()
-    return found
-
-
-def bytes_of(text: str | None, option: str) -> int:
-    """Read a size, as ``16GiB``, ``500 MB``, ``2G`` or a count of bytes; 0 if none is given.
-
-    Raises:
-        UsageError: It is no size.
-    """
-    if text is None:
-        return 0
-    found = _SIZE.fullmatch(text.strip())
-    nbytes = 0
-    if found:
-        number, letter, unit = found.groups()
-        base = 1000 if unit.upper() == "B" and letter else 1024
-        nbytes = int(float(number) * base ** " KMGT".index(letter.upper() or " "))
-    if not nbytes:
-        raise UsageError(f"{option} {text!r} is no size: give one as 16GiB, 500MB or a count of bytes")
-    return nbytes
-
-
-_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) *([KMGT]?)(i?B|)", re.ASCII | re.IGNORECASE)
-
-
-def counts_of(texts: list[str] | None, option: str) -> dict[str, int]:
-    """Read ``--groups`` or ``--split``.
-
-    Raises:
-        UsageError: One is not of the form GLOB=N.
-    """
-    found = {}
-    for key, value in pairs(texts, option, "GLOB=N").items():
-        if not value.isdecimal():
-            raise UsageError(f"{option} {key}={value}: {value!r} is not a whole number")
-        found[key] = int(value)
-    return found

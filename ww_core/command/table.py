@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 from ww_core.domain.text import escaped
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 GAP = 2
 """Blanks between columns."""
@@ -98,32 +102,38 @@ class Table:
 
     def print_fitted(self, room: int) -> None:
         """Print it on a terminal so wide: texts fold, numbers stay whole, marked numbers are yellow."""
+        # Not by rich's own table, which takes about ten times as long for each cell.
         from rich.console import Console
-        from rich.table import Table as Grid
-        from rich.text import Text
+        from rich.segment import Segment, Segments
+        from rich.style import Style
 
-        # The longest text folds first, and the others only where that is not enough.
-        widths = self.widths
-        texts = sorted((header for header in self.cells if header not in self.numeric), key=lambda own: -widths[own])
-        least = dict(widths)
-        total = sum(least.values()) + GAP * (len(least) - 1)
-        for header in texts:
-            if total > room:
-                least[header] = max(min(widths[header], FOLDED), widths[header] - (total - room))
-                total -= widths[header] - least[header]
-        grid = Grid(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-        for header in self.cells:
-            shown = self._justified(header, header, widths) if header in self.numeric else header
-            grid.add_column(Text(shown), overflow="fold", width=least[header])
-        for row in range(len(next(iter(self.cells.values()), ()))):
-            line = []
-            for header, column in self.cells.items():
-                text = self._justified(header, column[row], widths) if header in self.numeric else column[row]
-                # Text, so that a name with brackets is no markup
-                line.append(Text(text, style="yellow" if row in self.marked.get(header, ()) else ""))
-            grid.add_row(*line)
+        widths, fitted = self.widths, self._fitted(room)
         # On a terminal that has no room even so, lines wrap: better than a number that is cut.
-        Console(width=max(room, total)).print(grid)
+        console = Console(width=max(room, _whole_width(fitted)))
+        bold, yellow = Style(bold=True), Style(color="yellow")
+        segments: list[Segment] = []
+        for row, line in enumerate((self.cells, *zip(*self.cells.values(), strict=True)), start=-1):
+            columns, styles = [], []
+            for header, text in zip(self.cells, line, strict=True):
+                shown = self._justified(header, text, widths) if header in self.numeric else text
+                columns.append(_folded(shown, fitted[header], console))
+                styles.append(bold if row < 0 else yellow if row in self.marked.get(header, ()) else None)
+            for parts in zip_longest(*columns):
+                for header, part, style in zip(self.cells, parts, styles, strict=True):
+                    segments.append(Segment(part or " " * fitted[header], style))
+                    segments.append(Segment(" " * GAP))
+                segments[-1] = Segment.line()
+        console.print(Segments(segments), end="", crop=False)
+
+    def _fitted(self, room: int) -> dict[str, int]:
+        """Characters of each column in a line of ``room``: the longest text folds first, others only if they must."""
+        fitted = self.widths
+        texts = sorted((header for header in self.cells if header not in self.numeric), key=lambda own: -fitted[own])
+        for header in texts:
+            excess = _whole_width(fitted) - room
+            if excess > 0:
+                fitted[header] = max(min(fitted[header], FOLDED), fitted[header] - excess)
+        return fitted
 
     def _justified(self, header: str, text: str, widths: Mapping[str, int]) -> str:
         return text.rjust(widths[header]) if header in self.numeric else text.ljust(widths[header])
@@ -131,3 +141,18 @@ class Table:
 
 def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Marked) else value
+
+
+def _whole_width(widths: Mapping[str, int]) -> int:
+    return sum(widths.values()) + GAP * (len(widths) - 1)
+
+
+def _folded(text: str, width: int, console: Console) -> list[str]:
+    """Return the lines that a text takes in a column, each as wide as the column."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    if text.isascii() and len(text) <= width:
+        return [text.ljust(width)]
+    lines = [line.plain for line in Text(text).wrap(console, width, overflow="fold")]
+    return [line + " " * (width - cell_len(line)) for line in lines]

@@ -20,7 +20,7 @@ from ww_core.plugins import hookspecs
 from ww_core.plugins.checks import fault_of
 from ww_core.plugins.entry_points import blocked_by, command_entry_points, distribution_of, is_own, version_of
 from ww_core.plugins.isolation import all_but_interrupts, kind_of, picture_of, sentence_of
-from ww_core.plugins.links import link_needs
+from ww_core.plugins.links import check_doubts, link_needs
 from ww_core.plugins.markers import PROJECT
 from ww_core.plugins.registry import Names, Owned, PluginInfo, Problem, Registry, Stage
 
@@ -90,6 +90,7 @@ def load_plugins(
     for thing in objects:
         _load(_from_object(thing), registry, environ)
     link_needs(registry)
+    check_doubts(registry)
     if strict:
         _refuse([(f"plugin {info.name}", info.problems) for info in registry.plugins])
     advice = "cannot be used, mend it or leave it out"

@@ -1,4 +1,4 @@
-"""Linking names to what they mean: every need of every quantity, once, for the whole registry."""
+"""Linking names to what they mean: every need and doubt of every quantity, once, for the whole registry."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ww_core.contracts.core_input import CORE_INPUTS, CoreInput, core_input
 from ww_core.domain.column import Scope
+from ww_core.domain.doubts import doubted_names
 from ww_core.errors import UnknownNameError, UsageError
 from ww_core.plugins.registry import Owned, Problem, Registry, unknown_name
 
@@ -107,6 +108,30 @@ def link_needs(registry: Registry) -> None:
         for owned, message in faulty:
             dropped |= {owned.name, owned.qualified, *(column.name for column in owned.object.columns)}
             drop(owned, message)
+
+
+def check_doubts(registry: Registry) -> None:
+    """Report every flag that casts doubt on columns that are not there; it stays, and marks what is there."""
+    infos = {info.name: info for info in registry.plugins}
+    for owned in registry.quantities:
+        for flag in (column for column in owned.object.columns if column.doubts):
+            known = _columns_beside(owned, registry)
+            for name in doubted_names(flag.doubts):
+                if name not in known:
+                    error = unknown_name(f"{owned.object.scope} column", name, known, blocked=registry.blocked)
+                    message = f"metric {owned.name!r}: doubts={flag.doubts!r} names an {error}"
+                    infos[owned.plugin].problems.append(Problem("doubt", message))
+
+
+def _columns_beside(owned: Owned[Quantity], registry: Registry) -> set[str]:
+    """Name the columns of a quantity's scope as people do, those of its own plugin by their plain names too."""
+    names = set()
+    for other in registry.quantities:
+        if other.object.scope is owned.object.scope:
+            columns = [column.name for column in other.object.columns]
+            names |= {registry.quantities.display(other, name) for name in columns}
+            names |= set(columns if other.plugin == owned.plugin else ())
+    return names
 
 
 def _cycles(links: Mapping[str, tuple[Need, ...]]) -> dict[str, list[str]]:

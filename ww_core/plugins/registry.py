@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Stage = Literal["import", "register", "call", "object", "name", "need", "clash"]
+Stage = Literal["import", "register", "call", "object", "name", "need", "doubt", "clash"]
 """Where a problem of a plugin showed. A clash costs only the short name; after any other, something is missing."""
 
 

@@ -149,31 +149,63 @@ def _recognised(source: Source, loaders: Iterable[Owned[Loader]]) -> tuple[Sourc
     """
     ranked, warnings = ranking(loaders, source, "loader")
     if ranked:
-        return source, ranked[0][1], [*warnings, *_not_read(source, ranked)]
+        return source, ranked[0][1], [*warnings, *_not_read(source, ranked, loaders)]
     if not source.is_folder:
         return source, None, warnings
     models = list(_models_in(source, loaders))
     if len(models) > 1:
-        listed = ", ".join(legible(file.name) for file, _, _ in models[:_LISTED])
-        more = ", ..." if len(models) > _LISTED else ""
-        raise SourceError(f"{source.label}: the folder holds several models; name one: {listed}{more}")
+        listed = _enumerated([file.name for file, _, _ in models])
+        raise SourceError(f"{source.label}: the folder holds several models; name one: {listed}")
     return models[0] if models else (source, None, warnings)
 
 
-def _not_read(source: Source, ranked: Sequence[tuple[float, Owned[Loader]]]) -> Iterator[str]:
-    """Say which of the formats is read in which a folder holds models, and which are not."""
+def _not_read(
+    source: Source, ranked: Sequence[tuple[float, Owned[Loader]]], loaders: Iterable[Owned[Loader]]
+) -> Iterator[str]:
+    """Say which of the models is read that a folder holds, and which are not.
+
+    Formats are told by the loaders that the folder's names concern. Other loaders look at its files, where these are on
+    this machine: to ask another one for the first bytes of every file takes longer than to read the model.
+    """
+    if not source.is_folder:
+        return
     (_, best), *others = ranked
     names = [owned.name for confidence, owned in others if confidence >= _OWN_MODEL]
-    if source.is_folder and names:
+    if names:
         yield (
             f"{source.label}: it holds models in several formats: {best.name} is read, and not {', '.join(names)}: "
             f"to read another, name its file, or give --loader {names[0]}"
         )
+    if source.path is None:
+        return
+    told = {owned.qualified for _, owned in others}
+    if files := _files_apart(source, best, [owned for owned in loaders if owned.qualified not in told]):
+        yield f"{source.label}: {best.name} is read, and not {_enumerated(files)}: to read another, name its file"
 
 
 _OWN_MODEL = 0.5  # how sure a loader is of a folder where files are named as models of its format are
+_CERTAIN = 0.9  # how sure it is of a file that it knows by its bytes
 _LISTED = 8
-_MOST_LOOKED_AT = 200  # files of a folder that no loader recognises
+_MOST_LOOKED_AT = 200  # files of a folder
+
+
+def _files_apart(folder: Source, best: Owned[Loader], loaders: Iterable[Owned[Loader]]) -> list[str]:
+    """Name the files that are models of other formats than the folder's; none if its loader takes no single file."""
+    apart, is_of_files = [], False
+    for name in sorted(folder.names(), key=natural_order)[:_MOST_LOOKED_AT]:
+        try:
+            ranked, _ = ranking(loaders, folder.entry(name), "loader")
+        except (SourceError, UsageError):  # what may not be read, or is nobody's alone
+            continue
+        if ranked and ranked[0][1] is best:
+            is_of_files = True
+        elif ranked and ranked[0][0] >= _CERTAIN:
+            apart.append(name)
+    return apart if is_of_files else []
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    return ", ".join([*map(legible, names[:_LISTED]), *(["..."] if len(names) > _LISTED else [])])
 
 
 def _models_in(folder: Source, loaders: Iterable[Owned[Loader]]) -> Iterator[tuple[Source, Owned[Loader], list[str]]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import shlex
 import sqlite3
 import threading
 from pathlib import Path
@@ -123,7 +124,8 @@ def check_readable(connection: Connection, location: Location) -> None:
     revision = existing_revision(connection, location)
     if revision != SCHEMA_HEAD:
         _check_known(revision, location)
-        raise SchemaTooOldError(f"{location} was made by an older ww: run `ww db upgrade`")
+        command = shlex.join(["ww", "db", "upgrade", "--store", str(location)])
+        raise SchemaTooOldError(f"{location} was made by an older ww: run `{command}`")
 
 
 def upgrade(engine: Engine, location: Location) -> Path | None:

@@ -49,7 +49,7 @@ class PluginContract:
         return found
 
     def test_it_loads_without_a_problem(self) -> None:
-        """Every hook is known and marked, every object keeps its form, every need resolves, no name clashes."""
+        """Every hook is known and marked, every object keeps its form, needs and doubts resolve, no name clashes."""
         info = self.info()
         assert info.state == "loaded", [problem.message for problem in info.problems]
         assert not info.problems, [problem.message for problem in info.problems]
