@@ -109,7 +109,7 @@ def test_lists_are_chosen_by_several_of_a_kind(stored):
     assert [value for *_, value in numbers(stored, "net@2", "net@1", "--dataset", "x")] == [1.0, 0.0]
     nothing = stored("scores", "list", "--name", "z")
     assert (nothing.returncode, nothing.stdout) == (0, "")
-    assert nothing.stderr == "no score is stored of what was asked for\n"
+    assert nothing.stderr == "no stored score matches\n"
     assert ok(stored("scores", "list", "--name", "z", "--json")) == "[]\n"
     assert stored("scores", "list", "--replaced").stderr == "no score was corrected\n"
 

@@ -141,14 +141,14 @@ def test_check_mends_summaries(stored):
     text = fails(stored("db", "check"), PLACE, "4 faults, all of them in summaries", "`ww db check --repair`")
     assert len(re.findall(r"^summary: mean of ", text, re.MULTILINE)) == 4
     text = ok(stored("db", "check", "--repair"))
-    assert "checkpoints whose summaries were written anew: 2" in text
+    assert "checkpoints whose summaries were written again: 2" in text
     assert "sound" in ok(stored("db", "check"))
 
 
 def test_check_says_what_it_cannot_mend(stored):
     change(stored, "UPDATE spectrum SET noise_floor = -1")
     change(stored, "DELETE FROM summary")
-    text = fails(stored("db", "check", "--repair"), PLACE, "4 faults, which --repair cannot mend: restore a copy")
+    text = fails(stored("db", "check", "--repair"), PLACE, "4 faults, which --repair cannot repair: restore a copy")
     assert "spectrum: the spectrum of matrix 1: its noise floor is -1.0" in text
     assert "summaries were written anew: 2" in text
     stdout = fails(stored("db", "check", "--json"), PLACE, "4 faults: restore a copy")

@@ -297,7 +297,7 @@ def test_stored_permutations_are_found_whatever_seed_the_newest_run_has(run_in):
     ]
     code, out, told = run_in(analyses, "net", "--json")
     assert (code, {row["seed"] for row in json.loads(out)}) == (0, {2})
-    assert told == "the run that is shown has seed 0: the permutations are those of seed 2, --seed chooses others: 1\n"
+    assert told == "the displayed run has seed 0: the permutations have seed 2, --seed chooses others: 1\n"
     code, out, told = run_in([], "net", "--json", "--seed", "1")
     assert (code, {row["seed"] for row in json.loads(out)}, told) == (0, {1}, "")
     code, out, told = run_in([], "net", "--seed", "7")

@@ -75,13 +75,13 @@ def backfill(
         warn(f"failed: {name} {failure}")
     lost = [failure for _, failure in failures if failure.stage != "observer"]
     if lost:
-        raise LostResultsError(f"{len(lost)} of what could be filled in was lost to exceptions (above)")
+        raise LostResultsError(f"{len(lost)} of the missing results failed with exceptions (above)")
 
 
 def _print_sentences(report: BackfillReport, output: Output) -> None:
     versions = f"{report.versions} version{'s' if report.versions != 1 else ''}"
     if not report.versions:
-        output.line("nothing is stored yet: `ww analyze SOURCE` makes a start")
+        output.line("nothing is stored yet: `ww analyze SOURCE` stores a first model")
     elif report.filled:
         values = f"{report.values} value{'s' if report.values != 1 else ''}"
         output.line(f"{values} filled in, for {report.versions_filled} of {versions}")

@@ -46,7 +46,7 @@ def check(
         typer.Option(
             "--baseline",
             metavar="B",
-            help="The same; or previous, best:METRIC, or a file that `ww show MODEL --json` made.",
+            help="As CANDIDATE; or previous, best:METRIC, or a file from `ww show MODEL --json`.",
             callback=options.not_empty,
         ),
     ] = None,
@@ -69,7 +69,7 @@ def check(
         typer.Option(
             "--name",
             metavar="MODEL",
-            help="The model whose versions previous and best mean.  [default: the candidate's]",
+            help="The model of the versions previous and best.  [default: the candidate's]",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -78,11 +78,11 @@ def check(
     allow_no_baseline: Annotated[
         bool,
         typer.Option(
-            "--allow-no-baseline", help="Skip what compares, if the model has no version for previous or best."
+            "--allow-no-baseline", help="Skip rules that compare if the model has no version for previous or best."
         ),
     ] = False,
     format_: Annotated[
-        Format, typer.Option("--format", help="How the verdict is printed.", show_default=True)
+        Format, typer.Option("--format", help="Format of the verdict.", show_default=True)
     ] = Format.TEXT,
     store: options.Store = None,
     as_json: options.AsJson = False,

@@ -14,7 +14,7 @@ from ww_core.command.examples import examples
 def describe(
     ctx: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A file, a folder, or an address as https://... or s3://...")
+        str, typer.Argument(metavar="SOURCE", help="A file, a folder, or an address such as https://... or s3://...")
     ],
     profile: options.Profile = "default",
     extractor: options.Extractor = None,

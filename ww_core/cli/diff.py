@@ -45,7 +45,7 @@ def diff(
     ] = "importance",
     top: options.Top = 0,
     everything: Annotated[bool, typer.Option("--all", help="List unchanged layers too.")] = False,
-    record: Annotated[bool, typer.Option("--record", help="Label what is analysed, as `ww analyze` does.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Label analysed paths, as `ww analyze` does.")] = False,
     scope: options.ShownScope = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
@@ -89,7 +89,7 @@ def diff(
         rows = [row for difference in differences for row in difference.rows(of, everything=everything)]
         output.csv(rows)
         if not rows:
-            say(f"no row: no {of} differs that has a metric")
+            say(f"no row: no {of} with a metric differs")
     else:
         for place, difference in enumerate(differences):
             if place:

@@ -48,7 +48,7 @@ def export(
             callback=options.not_empty,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file or an export that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file or export.")] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -84,7 +84,7 @@ def export(
         place_of(target)  # of an address nothing is repeated below
         if labels or rows or profile or raw:
             raise UsageError(
-                f"{target} is a folder, and takes everything: leave out --metrics, --scope, --profile, --raw"
+                f"{target} is a folder, and a folder gets everything: leave out --metrics, --scope, --profile, --raw"
             )
         folder = use_case.export_folder(target, names, store=location, replace=force)
         told: Told = {"folder": target, "digest": folder.digest, "rows": folder.rows, "bytes": folder.bytes}

@@ -31,4 +31,4 @@ def forget(
         return
     for own in forgotten:
         output.line(f"forgotten: {own.model}@{own.version}  digest {own.digest[:DIGEST_SHOWN]}")
-    output.line("their results are kept until `ww db gc` frees the room")
+    output.line("their results are kept until `ww db gc` frees the space")

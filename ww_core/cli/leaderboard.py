@@ -42,7 +42,7 @@ def leaderboard(
         typer.Option(
             "--better",
             metavar="lower|higher",
-            help="Which is better.  [default: as the column says]",
+            help="The better direction.  [default: that of the column]",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -51,7 +51,7 @@ def leaderboard(
     without: options.WithoutModels = None,
     where: options.Where = None,
     every_version: Annotated[
-        bool, typer.Option("--all-versions", help="Rank all versions, and not the newest of each model only.")
+        bool, typer.Option("--all-versions", help="Rank all versions, not only the newest of each model.")
     ] = False,
     layers: options.Layers = None,
     without_layers: options.WithoutLayers = None,

@@ -44,7 +44,7 @@ def metrics(
     if output.format == "table":
         for row in rows:
             row["better"] += "*" * bool(row["caveat"])
-    notes = ["* means over layers do not order models by it"] if any(row["caveat"] for row in rows) else []
+    notes = ["* its mean over layers does not rank models"] if any(row["caveat"] for row in rows) else []
     print_listing(output, rows, short=("scope", "better", "doc"), more="ww metrics NAME", notes=notes)
 
 

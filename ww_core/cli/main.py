@@ -184,7 +184,7 @@ def _loaded(point: EntryPoint) -> Any:
     try:
         app = point.load()
         if not isinstance(app, typer.Typer):
-            raise PluginError(f"{point.value} is no typer.Typer")
+            raise PluginError(f"{point.value} is not a typer.Typer")
         return _runnable(app, point.name)
     except all_but_interrupts() as error:
         cause = sentence_of(error, point.module)
@@ -294,7 +294,7 @@ def global_options(
         typer.Option(
             "-v",
             "--verbose",
-            help="Say what is read, how long it takes, and tracebacks of plugins.",
+            help="Print the files read, times, and tracebacks of plugins.",
             is_eager=True,
             expose_value=False,
             callback=_speak,
@@ -305,7 +305,7 @@ def global_options(
         typer.Option(
             "-q",
             "--quiet",
-            help="Say warnings and errors only: no notes, no progress.",
+            help="Print warnings and errors only: no notes, no progress.",
             is_eager=True,
             expose_value=False,
             callback=_speak,

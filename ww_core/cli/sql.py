@@ -32,7 +32,7 @@ def sql(
             show_default=False,
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option("--seconds", metavar="N", help="How long it may take.")] = 10.0,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="N", help="Time limit in seconds.")] = 10.0,
     rows: Annotated[int, typer.Option("--rows", metavar="N", help="How many rows to print at most.")] = 10_000,
     store: options.Store = None,
     as_json: options.AsJson = False,
@@ -60,7 +60,7 @@ def _read() -> str:
     try:
         return sys.stdin.buffer.read(MOST_READ).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError("the query on stdin is no text in UTF-8") from None
+        raise UsageError("the query on stdin is not UTF-8 text") from None
 
 
 def _print(answer: SqlAnswer, output: Output) -> None:

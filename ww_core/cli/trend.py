@@ -54,10 +54,10 @@ def trend(
     dataset: options.Dataset = "",
     source: options.ScoreSource = "",
     reading: Annotated[
-        Reading, typer.Option("--as", help="Read the score as error or accuracy, its complement.")
+        Reading, typer.Option("--as", help="Convert the score to an error or an accuracy.")
     ] = Reading.REPORTED,
     min_models: Annotated[
-        int, typer.Option("--min-models", min=2, metavar="N", help="Only groups of so many models or more.")
+        int, typer.Option("--min-models", min=2, metavar="N", help="Only groups of at least this many models.")
     ] = 3,
     ddof: Annotated[int, typer.Option("--ddof", min=0, metavar="N", help="Subtracted from n in RMSE and MSE.")] = 0,
     series: options.Series = None,
@@ -65,7 +65,7 @@ def trend(
     without: options.WithoutModels = None,
     where: options.Where = None,
     every_version: Annotated[
-        bool, typer.Option("--all-versions", help="Take all versions, and not the newest of each model only.")
+        bool, typer.Option("--all-versions", help="Take all versions, not only the newest of each model.")
     ] = False,
     layers: options.Layers = None,
     without_layers: options.WithoutLayers = None,

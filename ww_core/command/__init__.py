@@ -177,7 +177,7 @@ class Output:
         left_out = table.beyond(room, optional)
         table.without(left_out).print_fitted(room)
         if left_out:
-            self.line(f"(no room for {', '.join(left_out)}: see a wider terminal, --csv or --json)")
+            self.line(f"(no room for {', '.join(left_out)}: use a wider terminal, --csv or --json)")
 
 
 def _is_there(value: object) -> bool:
@@ -385,7 +385,7 @@ def run_guarded(main: Callable[[], int | None]) -> int:
         raise
     except BaseException as error:  # noqa: BLE001 - a fault of ours, shown whole; Python's own code would mean a broken rule
         if isinstance(error, FileNotFoundError) and not _stands_somewhere():
-            warn("error: the current folder is not there any more: change to one that is")
+            warn("error: the current folder no longer exists: change to another one")
             return SourceError.exit_code
         warn_lines(traceback.format_exc())
         return WWError.exit_code

@@ -100,7 +100,7 @@ def import_table(
         source: What tells the table from others; default what the table says, else the name of the file.
         provider: The program that computed it, with its version, or the paper; default what the table says.
         model: Name of the model, where the table names none; default the name of the file.
-        version: Version of the models, where the table says none.
+        version: Version of the models, if the table has none.
         series: Series that all models of the table become members of.
         replace: Put the table in the place of another one of the same source.
         plugins: Modules or objects with hooks, besides those that are installed.

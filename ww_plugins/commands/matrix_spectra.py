@@ -57,9 +57,7 @@ def stored_matrices(
     rows = [row for row in report.layers if (row.is_primary if extractor is None else row.extractor == extractor)]
     chosen = ww.choose_layers(rows, layers)
     if not chosen:
-        raise ww.NotStoredError(
-            f"{name}: no layer has a spectrum of extractor {extractor or 'that summaries speak of'}"
-        )
+        raise ww.NotStoredError(f"{name}: no layer has a spectrum of extractor {extractor or 'that means use'}")
     spectra: dict[str, LayerSpectrum] = {}
     missing: dict[str, ww.NotStoredError] = {}
     for layer in dict.fromkeys(row.name for row in chosen):

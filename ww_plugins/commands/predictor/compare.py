@@ -14,7 +14,7 @@ from ww_plugins.commands.predictor.telling import begins_anew, finite
 from ww_plugins.predictors.agreement import MEASURES
 
 CONFIDENCE = 0.9
-"""Of the intervals whose coverage is told."""
+"""Confidence of the intervals."""
 
 
 @examples("ww predictor compare zoo --features statistics --features norms")

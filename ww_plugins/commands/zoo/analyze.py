@@ -32,7 +32,7 @@ def analyze(
         typer.Option(
             "--networks",
             metavar="A:B",
-            help="Only networks with numbers from A on, below B: 0:100, 500:, :20, or one number.  [default: all]",
+            help="Only networks with numbers from A to below B: 0:100, 500:, :20, or one number.  [default: all]",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -65,7 +65,7 @@ def analyze(
     whole = find_zoo(zoo, place)
     chosen = whole if wanted is None else whole.chosen((whole.networks >= wanted[0]) & (whole.networks < wanted[1]))
     if not len(chosen):
-        raise ww.UsageError(f"--networks {networks}: zoo {whole.name} has no network of such a number")
+        raise ww.UsageError(f"--networks {networks}: zoo {whole.name} has no network with this number")
     asked = Asked(
         folder=str(folder.resolve()),
         name=whole.name,
@@ -102,7 +102,7 @@ def _report(analyses: Analyses, output: Output) -> None:
         warn(f"failed: {failure}")
     if analyses.failures:
         raise ww.LostResultsError(
-            f"{len(analyses.failures)} of what was selected was lost to exceptions (above); the rest is stored"
+            f"{len(analyses.failures)} of the selected results failed with exceptions (above); the rest is stored"
         )
 
 

@@ -54,7 +54,7 @@ def import_zoo(
     ] = None,
     epochs: EpochsOption = Epochs.LAST,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put it in the place of another zoo of this name, analyses included.")
+        bool, typer.Option("--replace", help="Replace another zoo of this name, with its analyses.")
     ] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,

@@ -28,7 +28,7 @@ def plot(
             "--color",
             metavar="NAME",
             callback=options.not_empty,
-            help="What colours tell: a hyperparameter, or a number as an axis has.",
+            help="Colour of the points: a hyperparameter, or a number as for an axis.",
         ),
     ] = "optimizer",
     features: Annotated[

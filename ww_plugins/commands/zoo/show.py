@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 ZooName = Annotated[
     str,
-    typer.Argument(metavar="ZOO", help="A zoo's folder, or the name of one in the store.", callback=options.not_empty),
+    typer.Argument(
+        metavar="ZOO", help="A zoo's folder, or the name of a zoo in the store.", callback=options.not_empty
+    ),
 ]
 MOST_COUNTED = 8
 
