@@ -88,7 +88,7 @@ def test_broken_clashing_and_blocked_commands(site):
     help_text = run(folder, "--help")
     assert help_text.returncode == 0
     assert "From ww-broken." in help_text.stdout
-    for name, cause in (("broken", "no luck"), ("odd", "no typer.Typer")):
+    for name, cause in (("broken", "no luck"), ("odd", "not a typer.Typer")):
         result = run(folder, name)
         assert result.returncode == 2
         assert result.stderr.startswith(f"error: command {name} of ww-{name} cannot be used: ")

@@ -118,8 +118,10 @@ def test_wrong_usage_of_import(stored):
     (stored.folder / "empty").mkdir()
     (stored.folder / "table.csv").write_text("a\n1\n")
     fails(stored("import", "empty"), PLACE, "empty is no export of ww: it has no manifest.json")
-    fails(stored("import", "moved", "--source", "x"), WRONG, "moved is a folder: of the options only --rename")
-    fails(stored("import", "moved", "--replace"), WRONG, "moved is a folder: of the options only --rename")
+    fails(
+        stored("import", "moved", "--source", "x"), WRONG, "moved is a folder: folders take only the options --rename"
+    )
+    fails(stored("import", "moved", "--replace"), WRONG, "moved is a folder: folders take only the options --rename")
     fails(stored("import", "table.csv", "--rename", "a=b"), WRONG, "--rename is for folders")
     (stored.folder / "moved" / "extra").write_text("")
     fails(stored("import", "moved", "--store", "new.sqlite"), PLACE, "there is 'extra' in it")

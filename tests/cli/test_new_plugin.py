@@ -264,7 +264,7 @@ def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path):
         ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *command], cwd=gone, capture_output=True, text=True, check=False
     )
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1), done.stderr
-    assert done.stderr.startswith("error: the current folder is not there any more")
+    assert done.stderr.startswith("error: the current folder no longer exists")
 
 
 @pytest.mark.parametrize(("place", "code"), [("no/where", 3), ("s3://team/ww-gini", 2)])

@@ -313,8 +313,8 @@ def test_series(stored):
         "others,net,,False",
     ]
     assert ok(stored("series", "list", "others")).split() == ["series", "model", "others", "net"]
-    assert ok(stored("series", "remove", "nets", "R18")) == "taken out of nets: R18\n"
-    assert ok(stored("series", "remove", "nets", "R18")) == "nothing was taken out of nets: none of these is a member\n"
+    assert ok(stored("series", "remove", "nets", "R18")) == "removed from nets: R18\n"
+    assert ok(stored("series", "remove", "nets", "R18")) == "nothing was removed from nets: none of these is a member\n"
     assert json.loads(ok(stored("series", "remove", "nets", "--json")))[0]["model"] == "net"
     for arguments, code, sentence in (
         (("list", "nets"), 2, "unknown series 'nets'"),

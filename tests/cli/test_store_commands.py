@@ -150,7 +150,7 @@ def test_check_says_what_it_cannot_mend(stored):
     change(stored, "DELETE FROM summary")
     text = fails(stored("db", "check", "--repair"), PLACE, "4 faults, which --repair cannot repair: restore a copy")
     assert "spectrum: the spectrum of matrix 1: its noise floor is -1.0" in text
-    assert "summaries were written anew: 2" in text
+    assert "summaries were written again: 2" in text
     stdout = fails(stored("db", "check", "--json"), PLACE, "4 faults: restore a copy")
     assert json.loads(stdout)["faults"].keys() == {"spectrum"}
 

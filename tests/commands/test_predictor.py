@@ -228,7 +228,7 @@ def test_statistics_of_the_last_layer_serve_networks_of_other_layers(run, zoo, t
     unknown = run(*ask, "--other-layers", "--last-layer", "aa")
     assert unknown.returncode == USAGE
     assert "unknown layer 'aa': did you mean a?" in unknown.stderr
-    assert "add --other-layers" in run(*ask, "--last-layer", "a").stderr
+    assert "needs --other-layers" in run(*ask, "--last-layer", "a").stderr
     safetensors.numpy.save_file({"a.weight": np.zeros((0, 20), np.float32)}, tmp_path / "t.safetensors")
     empty = run(*ask, "--other-layers")
     assert empty.returncode == 3

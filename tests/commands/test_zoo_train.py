@@ -224,7 +224,7 @@ def test_a_folder_of_other_files_is_left_alone(run, own_data, tmp_path):
         Parts(tmp_path / own_data).begin({})
     (tmp_path / "zoo").mkdir()
     (tmp_path / "zoo/zoo.json").write_text('{"format": 1')
-    fails(run("--data", own_data, *ARGUMENTS, "--out", "zoo"), PLACE, "zoo.json is no JSON")
+    fails(run("--data", own_data, *ARGUMENTS, "--out", "zoo"), PLACE, "zoo.json is not JSON")
 
 
 def test_networks_that_diverge_are_listed_and_left_out(run, own_data, tmp_path, monkeypatch):

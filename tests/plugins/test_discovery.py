@@ -230,7 +230,7 @@ def test_a_file_that_was_named_and_cannot_be_used_is_an_error(plugin_file, weigh
 
 def test_a_file_that_is_not_there_is_an_error_before_anything_is_loaded(plugin_file, tmp_path):
     loud = plugin_file("loud", "raise KeyboardInterrupt")
-    for path, message in ((tmp_path / "nope.py", "there is no such file; check the path"), (tmp_path, "a folder")):
+    for path, message in ((tmp_path / "nope.py", "the file does not exist; check the path"), (tmp_path, "a folder")):
         with pytest.raises(PluginError, match=message) as caught:
             load_plugins(files=[loud, path])
         assert str(path) in str(caught.value)

@@ -219,7 +219,7 @@ def test_a_newer_format_is_named(registry, path, members):
 def test_an_estimator_of_another_version(registry, path):
     write_predictor(predictor_for(registry), path)
     told = refused(path, registry_of(Again(), Newer()))
-    assert "version '1' of the estimator 'lines:kept', and '2' is installed: fit it anew" in told
+    assert "version '1' of the estimator 'lines:kept', and '2' is installed: fit it again" in told
 
 
 def test_an_estimator_that_is_not_installed(registry, path):

@@ -376,7 +376,7 @@ def run_guarded(main: Callable[[], int | None]) -> int:
             warn_lines(note)
         return error.exit_code
     except KeyboardInterrupt as error:
-        warn(f"interrupted: {str(error) or 'what is stored is whole, and the same command goes on from there'}")
+        warn(f"interrupted: {str(error) or 'the store is intact, and the same command continues from there'}")
         return INTERRUPTED
     except OutputClosed:
         _give_up(sys.stdout)

@@ -35,7 +35,9 @@ def unpacked(source: Source) -> Iterator[BinaryIO]:
             with gzip.GzipFile(fileobj=file, mode="rb") as content:
                 yield cast("BinaryIO", content)
         except EOFError:
-            raise CorruptFileError(f"{source.label}: the file compressed by gzip is cut short: fetch it anew") from None
+            raise CorruptFileError(
+                f"{source.label}: the file compressed by gzip is cut short: download it again"
+            ) from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise CorruptFileError(f"{source.label}: the file compressed by gzip is damaged: {error}") from None
         except OSError as error:

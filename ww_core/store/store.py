@@ -609,7 +609,7 @@ class Store:
             step: The place; None takes it away: versions of which one has none are in the order of recording.
 
         Raises:
-            UsageError: The name is no ``MODEL@VERSION``, or the step is no whole number that can be stored.
+            UsageError: The name is no ``MODEL@VERSION``, or the step is not a whole number that can be stored.
             NotStoredError: Nothing carries the name.
             StoreError: The database could not be written.
         """

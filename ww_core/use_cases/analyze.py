@@ -252,10 +252,10 @@ def _whole(seed: object) -> int:
     """Return a seed as Python's integer.
 
     Raises:
-        UsageError: It is no whole number.
+        UsageError: It is not a whole number.
     """
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise UsageError(f"seed {seed!r} is no whole number")
+        raise UsageError(f"seed {seed!r} is not a whole number")
     return operator.index(seed)
 
 

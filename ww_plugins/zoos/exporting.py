@@ -67,7 +67,7 @@ def _refuse_other(place: Path, *, replaces: bool) -> None:
     if not replaces:
         raise ww.UsageError(f"{place} is there already: name a new folder, or say --force")
     if not (is_folder and is_zoo(FileSource(place))):
-        raise ww.UsageError(f"{place} is there already and is no zoo: --force writes over zoos only")
+        raise ww.UsageError(f"{place} is there already and is not a zoo: --force writes over zoos only")
     others = sorted(own.name for own in place.iterdir() if own.name not in FILES or own.is_dir())
     if others:
         raise ww.UsageError(

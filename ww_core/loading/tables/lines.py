@@ -21,7 +21,7 @@ class LineTable(CellTable):
 
     Raises:
         SourceError: The file cannot be read.
-        CorruptFileError: A line is no JSON object whose values are texts, numbers, true, false and null.
+        CorruptFileError: A line is not a JSON object whose values are texts, numbers, true, false and null.
     """
 
     unit = "line"
