@@ -126,7 +126,7 @@ CASES = {
         ", line 3: the direction is lower, higher, none, not 'down'",
     ),
     "no direction": (lines(row(direction="", name="f1")), 2, ", line 3: nothing says which direction of f1 is better"),
-    "no source": (lines(row(source="")), 2, ", line 3: nothing says who reports this: say --source"),
+    "no source": (lines(row(source="")), 2, ", line 3: the source is missing: give --source"),
     # What it says together with the rest.
     "two lines that say the same": (
         lines(row(name="top1_error", value="6")),

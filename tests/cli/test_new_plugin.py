@@ -215,7 +215,7 @@ def test_nothing_is_overwritten(ww_here, tmp_path):
     for place in ("full", "file", "link"):
         done = ww_here("plugins", "new", "ww-gini", "--kind", "metric", "--out", place)
         assert done.returncode == 2
-        assert f"{tmp_path / place} is there already" in done.stderr
+        assert f"{tmp_path / place} exists already" in done.stderr
     assert (full / "notes.txt").read_text() == (tmp_path / "file").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full", "link"]
 

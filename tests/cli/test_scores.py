@@ -52,7 +52,7 @@ def test_a_score_is_added_corrected_listed_and_removed(stored):
     assert refused.returncode == 2
     assert refused.stderr == (
         "error: top1_error of net@1 on digits from J. Doe, 2021 is 5.5 % (5.0 to 6.0) in this store, not 4.5 %: "
-        "--correct replaces it and keeps what it was\n"
+        "--correct replaces it and keeps the old number\n"
     )
     assert json.loads(ok(stored(*add, "4.5", "--unit", "%", "--correct", "--json"))) == {
         "added": 0,

@@ -162,10 +162,10 @@ def test_a_finished_folder_of_which_a_file_is_gone_is_trained_again(run, own_dat
 def test_one_training_at_a_time_in_a_folder(run, own_data, tmp_path):
     arguments = ("--data", own_data, "--count", 2, "--epochs", 1, "--batch", 8, "--jobs", 1, "--out", "zoo")
     with Parts(tmp_path / "zoo").alone():
-        fails(run(*arguments), PLACE, "zoo: another training is at work there", "wait until it has ended")
+        fails(run(*arguments), PLACE, "zoo: another training runs in this folder", "wait for its end")
     assert run(*arguments).returncode == 0
     with Parts(tmp_path / "zoo").alone():
-        fails(run(*arguments), PLACE, "another training is at work there")
+        fails(run(*arguments), PLACE, "another training runs in this folder")
     assert run(*arguments).returncode == 0
 
 

@@ -190,7 +190,7 @@ def test_wrong_choices_of_rows_are_one_sentence(store):
         (ALPHA, RowChoice(layers=("cnov",)), "unknown layer 'cnov': did you mean conv"),
         (ALPHA, RowChoice(without=("embed*",)), "unknown layer 'embed"),
         (ALPHA, RowChoice(leave_out="short"), "unknown bool column 'short': did you mean short_tail"),
-        (Summary("log_prod_spectral_norm"), RowChoice(layers=("conv",)), "speaks of whole models"),
+        (Summary("log_prod_spectral_norm"), RowChoice(layers=("conv",)), "describes whole models"),
         (Summary("alhpa"), RowChoice(), "did you mean alpha"),
         (Summary("warning"), RowChoice(), "holds texts"),
     ):

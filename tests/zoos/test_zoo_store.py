@@ -261,7 +261,7 @@ def test_a_zoo_whose_files_are_elsewhere_is_what_the_store_knows(folder, place):
         assert zoo.results[name].tolist() == own.tolist()
     for name, own in whole.hyperparameters.items():
         assert zoo.hyperparameters[name].tolist() == own.tolist()
-    with pytest.raises(ww.UsageError, match="its weights are not here"):
+    with pytest.raises(ww.UsageError, match="its weights are not on this machine"):
         zoo.weights()
     assert taken(folder, place).is_new  # they come back
     assert find_zoo("mnist", place).stored is not None
@@ -303,7 +303,7 @@ def test_an_export_of_some_networks_keeps_their_numbers(folder, tmp_path):
 def test_an_export_writes_over_zoos_only_and_when_told(folder, tmp_path):
     zoo = read_zoo(folder)
     export_zoo(zoo, tmp_path / "out", {})
-    with pytest.raises(ww.UsageError, match="is there already: name a new folder, or say --force"):
+    with pytest.raises(ww.UsageError, match="exists already: name a new folder, or give --force"):
         export_zoo(zoo, tmp_path / "out", {})
     export_zoo(zoo.last(), tmp_path / "out", {}, replaces=True)
     assert len(read_zoo(tmp_path / "out")) == 4

@@ -169,7 +169,7 @@ class Zoo:
             UsageError: Only the store knows the zoo.
         """
         if self.stored is None:
-            raise UsageError(f"zoo {self.name}: its weights are not here: name the folder that has them")
+            raise UsageError(f"zoo {self.name}: its weights are not on this machine: name the folder that has them")
         return self.stored
 
 

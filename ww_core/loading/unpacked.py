@@ -69,5 +69,5 @@ def unpacked_content(source: Source, limit: int, what: str) -> bytes:
     with unpacked(source) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise CorruptFileError(f"{source.label}: it has more than {limit:,} bytes, and no {what} is that long")
+        raise CorruptFileError(f"{source.label}: it has more than {limit:,} bytes, the limit for a {what}")
     return content

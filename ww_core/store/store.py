@@ -975,7 +975,7 @@ def _check_file(path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise NotAStoreError(f"{path} is a folder or a device: a store is a file")
     if 0 < status.st_size < SQLITE_HEADER:  # SQLite takes a file of one byte for an empty one
-        raise NotAStoreError(f"{path} is not a ww store: it is no SQLite database")
+        raise NotAStoreError(f"{path} is not a ww store: it is not a SQLite database")
     check_journals(path)
 
 

@@ -192,7 +192,8 @@ class _Choices:
         provider = self.provider or table.provider
         if not provider:
             raise UsageError(
-                f"{file.label} does not say who computed it: give --provider, such as 'weightwatcher 0.7.5.5'"
+                f"{file.label} does not name the program or paper that computed it: "
+                "give --provider, such as 'weightwatcher 0.7.5.5'"
             )
         rows = tuple(own._replace(model=own.model or model, version=own.version or version) for own in table.rows)
         scores = tuple(own._replace(model=own.model or model, version=own.version or version) for own in table.scores)
@@ -263,7 +264,7 @@ def _unrecognised(source: Source, asked: Sequence[str], warnings: Sequence[str])
             [
                 f"{source.label}: no importer recognises it{holds}, of {known}",
                 *warnings,
-                "say what its columns are by --mapping FILE.toml, or choose by --importer",
+                "describe its columns by --mapping FILE.toml, or give --importer",
             ]
         )
     )

@@ -61,7 +61,7 @@ def check_new_table(target: Path, *, replace: bool) -> None:
 
 
 def _taken(target: Path) -> UsageError:
-    return UsageError(f"{target} is there already: give another name, or --force to replace it")
+    return UsageError(f"{target} exists already: give another name, or --force to replace it")
 
 
 def write_csv(

@@ -190,7 +190,7 @@ def _manifest_of(found: Any, place: Path) -> Manifest:
         )
     manifest = Manifest(**told, files=files)
     if content.get("digest") != manifest.digest:
-        raise CorruptFileError(f"{place} is not as it was exported: its digest is that of another content")
+        raise CorruptFileError(f"{place} is not as it was exported: its digest does not match its content")
     return manifest
 
 
@@ -225,4 +225,4 @@ def _check_file(folder: Path, name: str, told: ExportedFile) -> None:
         except OSError as error:
             raise SourceError(f"{folder / name} cannot be read: {error.strerror or error}") from error
     if hasher.hexdigest() != told.blake3:
-        raise CorruptFileError(f"{folder / name} is not as it was exported: its digest is that of another content")
+        raise CorruptFileError(f"{folder / name} is not as it was exported: its digest does not match its content")

@@ -61,7 +61,7 @@ def analyze(
     place = store_location(store)
     folder = zoo_folder(zoo, place)
     if not isinstance(folder, Path):
-        raise ww.SourceError(f"zoo {folder.name}: its weights are not here: name the folder that has them")
+        raise ww.SourceError(f"zoo {folder.name}: its weights are not on this machine: name the folder that has them")
     whole = find_zoo(zoo, place)
     chosen = whole if wanted is None else whole.chosen((whole.networks >= wanted[0]) & (whole.networks < wanted[1]))
     if not len(chosen):
