@@ -79,7 +79,7 @@ def analyze(
 ) -> None:
     """Analyse the weights of SOURCE, and store every result.
 
-    What is stored already is not computed again.
+    Stored results are not computed again.
     """
     from ww_core.cli.report import print_report
     from ww_core.command.choice import Choice

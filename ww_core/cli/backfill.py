@@ -39,10 +39,10 @@ def backfill(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compute new metrics of what is stored, without the weights.
+    """Compute new metrics from stored results, without the weights.
 
-    Every stored analysis is repeated with the metrics of today, from stored values and spectra. What needs the weights
-    is listed with the command that computes it.
+    Every stored analysis is repeated with the present metrics, from stored values and spectra. Metrics that need the
+    weights are listed with the command that computes them.
     """
     from ww_core.command.progress import version_counter
     from ww_core.errors import LostResultsError

@@ -32,7 +32,7 @@ def blame(
 ) -> None:
     """Find the version in which LAYER of MODEL last changed.
 
-    For each stored number of the layer, it prints the version too. No weight is read.
+    It also prints the version of the last change for each stored number of the layer. No weight is read.
     """
     from ww_core.use_cases.blame import blame as ask
 

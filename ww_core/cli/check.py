@@ -89,8 +89,8 @@ def check(
 ) -> None:
     """Judge CANDIDATE by rules, alone or against a baseline. Exit code 1: a rule is broken.
 
-    A stored name wins over a path. A path is analysed by content and gets no label, so that what is turned down never
-    becomes the previous version.
+    If a name is both a stored name and a path, the stored name is used. A path is analysed and gets no label, so that a
+    rejected candidate never becomes the previous version.
     """
     from ww_core.command.progress import progress_observers
     from ww_core.errors import UsageError

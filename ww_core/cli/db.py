@@ -84,10 +84,10 @@ def distrust(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Remove the results that a plugin took part in.
+    """Remove the results computed with a plugin.
 
-    Its values and spectra are removed, and everything computed from them; names, runs and everything else stay.
-    `ww show --origin` shows the plugin of each value.
+    Its values and spectra are removed, and everything computed from them; names, runs and everything else stay. `ww
+    show --origin` shows the plugin of each value.
     """
     from ww_core.store.store import open_existing_store
 

@@ -29,9 +29,9 @@ def describe(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List the layers of SOURCE, and the matrices made of them.
+    """List the layers of SOURCE and their matrices.
 
-    Only headers are read: the matrices are those that an analysis would make.
+    Only headers are read. The matrices are those of an analysis.
     """
     from ww_core.command.choice import Choice
     from ww_core.use_cases.describe import describe as look

@@ -54,10 +54,10 @@ def diff(
 ) -> None:
     """Compare checkpoints with FIRST, layer by layer.
 
-    It tells which layers differ in content, and how their metrics differ. A change is better or worse by the direction
-    of its column. Values are subtracted only where metric, version, parameters and extractor are the same; what cannot
-    be compared is shown with the reason. A stored name wins over a path. A path is analysed by content and gets no
-    label.
+    It shows which layers differ in content, and how their metrics differ. A change is better or worse by the direction
+    of its column. Values are subtracted only if metric, version, parameters and extractor are the same; other values
+    are shown with the reason. If a name is both a stored name and a path, the stored name is used. A path is analysed
+    and gets no label.
     """
     from ww_core.command.progress import progress_observers
     from ww_core.use_cases.diff import diff_each

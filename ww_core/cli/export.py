@@ -57,8 +57,8 @@ def export(
     """Write what is stored to a table, or to a folder.
 
     A table has the profile's own values, a row for each version, place and column. A folder has everything that is
-    stored, of the models that are named or of all: `ww import FOLDER` takes it. The name of a folder has no suffix,
-    or ends in a slash.
+    stored about the named models, or about all: `ww import FOLDER` imports it. The name of a folder has no suffix, or
+    ends in a slash.
     """
     from ww_core.store.new_files import place_of
     from ww_core.use_cases import export as use_case

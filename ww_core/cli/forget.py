@@ -16,7 +16,7 @@ def forget(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take versions out of the store by name.
+    """Remove versions from the store by name.
 
     Their results stay until `ww db gc`.
     """

@@ -105,9 +105,9 @@ def import_table(
 ) -> None:
     """Import a table of results, or all of another store.
 
-    A table that others made comes with the definitions of its columns. Its values are kept apart from those that ww
-    computes. A FOLDER is what `ww export` wrote: the import adds what this store lacks. Nothing is stored unless all of
-    it can be.
+    A table of others has its own definitions of columns. Its values are kept separate from those that ww computes. A
+    FOLDER comes from `ww export`: the import adds what this store lacks. If any part cannot be stored, nothing is
+    stored.
     """
     output = Output(as_json=as_json)
     if os.path.isdir(file):  # noqa: PTH112 - a name that is too long for the system is no folder either

@@ -23,8 +23,8 @@ def label(
 ) -> None:
     """Give a version its place among the versions of its model.
 
-    Versions are in the order of their steps where all of a model have one, else in the order in which they were
-    recorded. MODEL alone means the last of them.
+    If all versions of a model have a step, they are ordered by it, else by the time of recording. MODEL alone means the
+    last version.
     """
     from ww_core.errors import UsageError
     from ww_core.store.store import open_existing_store

@@ -29,7 +29,7 @@ def metrics(
 ) -> None:
     """List the columns of all metrics.
 
-    With NAME it shows all about one: columns, units, parameters, what it needs, what it means.
+    With NAME it shows all about one: columns, units, parameters, needs and meaning.
     """
     from ww_core.use_cases.listings import columns_of_metric, list_metrics
 

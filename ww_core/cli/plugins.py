@@ -27,7 +27,7 @@ app = typer.Typer(rich_markup_mode=None)
 def plugins(
     ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
 ) -> None:
-    """List the plugins, what each registers, and problems."""
+    """List the plugins, what each registers, and their problems."""
     if ctx.invoked_subcommand:
         return
     _print_plugins(_rows(ctx.obj), Output(as_json=as_json, as_csv=as_csv, raw=raw))

@@ -39,11 +39,11 @@ def regressions(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Tell which version of MODEL introduced which regression.
+    """Find the regressions of MODEL and their versions.
 
-    It shows in which layers or summary, how large it is, and how certain. A column regresses where it steps to a worse
-    level and stays there, by more than its standard error and the usual difference of neighbouring versions explain.
-    Drifts, and a value that returns at once, are no regressions. The largest other changes are listed as possible
+    It shows the layer or summary, the size and the evidence of each. A column regresses if it steps to a worse level
+    and stays there, by more than its standard error and the usual difference of neighbouring versions explain. A drift
+    is not a regression, and a value that returns at once is not. The largest other changes are listed as possible
     noise. No weight is read.
     """
     from ww_core.use_cases.regressions import regressions as ask

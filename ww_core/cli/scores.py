@@ -120,7 +120,7 @@ def import_file(
     """Store the scores of FILE, all or none.
 
     Its columns, in any order, are model, version, dataset, name, value, unit, direction, source, low and high; model,
-    name and value must be there. `ww scores list --csv` prints such a file.
+    name and value are required. `ww scores list --csv` prints a file of this form.
     """
     from ww_core.use_cases.scores import import_scores
 

@@ -45,8 +45,8 @@ def show(
 ) -> None:
     """Show a stored analysis, or list what is stored.
 
-    Without MODEL, every version of every model is listed. The analysis is the newest of the profile's own variants.
-    --variant and --run show others.
+    Without MODEL, every version of every model is listed. The newest analysis with the profile's own variants is shown.
+    --variant and --run select others.
     """
     from ww_core.cli.report import DIGEST_SHOWN, print_origins, print_report
     from ww_core.command.choice import Choice

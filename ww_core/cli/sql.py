@@ -39,9 +39,10 @@ def sql(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Answer a question in SQL; nothing in the store changes.
+    """Answer a read-only question in SQL.
 
-    The SQL is that of the store's database, SQLite or PostgreSQL. A note says if there are more rows than --rows.
+    The dialect is that of the store's database, SQLite or PostgreSQL. Nothing in the store changes. A note says if
+    there are more rows than --rows.
     """
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     if query is None:

@@ -83,9 +83,9 @@ def trend(
 ) -> None:
     """Fit a line from a metric of models to their scores.
 
-    It is score = slope x metric + intercept in each group of models, with how well it fits. Tau is Kendall's tau-b of
-    the values themselves: it is negative where a lower metric goes with a higher score. Brackets hold 95 % intervals;
-    "by luck" is the chance that a random order has a tau so far from 0. No weight is read.
+    The line is score = slope x metric + intercept in each group of models; the table shows how well it fits. Tau is
+    Kendall's tau-b of the values: it is negative if a lower metric goes with a higher score. Brackets hold 95 %
+    intervals; "by luck" is the probability that a random order has a tau this far from 0. No weight is read.
     """
     from ww_core.use_cases.trend import trend as ask
 

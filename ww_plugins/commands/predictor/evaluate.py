@@ -50,9 +50,9 @@ def evaluate(
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Tell how well a predictor does.
+    """Measure how well a predictor predicts.
 
-    Without --on it is what the predictor said of the networks that were held out when it was fitted.
+    Without --on the result is that of the held-out networks, computed at the fit.
     """
     from ww_core.command.picture import check_plot
     from ww_plugins.predictors.evaluating import evaluated

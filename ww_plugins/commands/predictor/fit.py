@@ -55,7 +55,7 @@ def fit(
 ) -> None:
     """Fit a predictor on a zoo.
 
-    Half of the networks are held out; what the predictor says of them is printed.
+    Half of the networks are held out; the predictor's scores on them are printed.
     """
     from ww_core.command.progress import counter
     from ww_plugins.predictors.file import digest_of_predictor, write_predictor

@@ -49,10 +49,10 @@ def importance(
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Tell which features a predictor uses.
+    """Show which features a predictor uses.
 
-    Each is permuted among networks, and the growth of the mean squared error is its importance. Networks that the
-    predictor learned from are left out. Features that say the same share their importance: permute them together.
+    Each feature is permuted among networks; the growth of the mean squared error is its importance. Training networks
+    are left out. Features with the same information share their importance: permute them together.
     """
     from ww_core.command.picture import check_plot
     from ww_core.command.progress import counter

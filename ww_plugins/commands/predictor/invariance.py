@@ -29,9 +29,9 @@ def invariance(
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Tell how far predictions move as weights change.
+    """Measure how predictions change when weights change.
 
-    Weights are permuted and scaled. Networks that the predictor learned from are left out.
+    Weights are permuted and scaled. Training networks are left out.
     """
     from ww_core.command.progress import counter
     from ww_plugins.predictors.file import read_predictor

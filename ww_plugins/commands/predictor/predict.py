@@ -66,7 +66,7 @@ def predict(
 ) -> None:
     """Predict a number of networks from their weights.
 
-    It says where the true one is, with the confidence, and warns of a network unlike those it learned from.
+    It gives an interval with the confidence, and warns if a network is unlike the training networks.
     """
     from ww_plugins.predictors.file import SHOWN, digest_of_predictor, read_predictor
     from ww_plugins.predictors.intervals import networks_needed

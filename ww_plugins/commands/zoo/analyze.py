@@ -46,9 +46,9 @@ def analyze(
 ) -> None:
     """Analyse the networks of a zoo like any model.
 
-    Their names are as NAME/00042, and the epoch is the version.
+    Their names are like NAME/00042; the epoch is the version.
 
-    What is stored is not computed again: the same command goes on where an earlier one was ended.
+    Stored results are not computed again: the same command continues an interrupted one.
     """
     from ww_core.command.progress import counter
     from ww_plugins.zoos.analyzing import Asked, analyze_zoo

@@ -81,7 +81,7 @@ def feature_sets(
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """List the feature sets, or tell all of one."""
+    """List the feature sets, or show all about one."""
     answer = Output(as_json=as_json, as_csv=as_csv)
     names = _session(ctx).registry().feature_sets
     rows = [

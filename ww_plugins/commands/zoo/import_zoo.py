@@ -59,9 +59,9 @@ def import_zoo(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take a zoo into a store.
+    """Import a zoo into a store.
 
-    Its files go beside the store, its networks and their results into it.
+    Its files are copied or linked beside the store; its networks and results are stored.
     """
     from ww_plugins.zoos.finding import path_of
     from ww_plugins.zoos.importing import import_zoo as imported

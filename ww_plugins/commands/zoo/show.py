@@ -34,7 +34,7 @@ def show(
 ) -> None:
     """Describe a zoo.
 
-    It tells how many networks there are, how they were trained, and how well they do.
+    It shows the number of networks, their hyperparameters and their results.
     """
     from ww_core.command.picture import check_plot
     from ww_plugins.zoos.description import described

@@ -88,10 +88,10 @@ def train(
 ) -> None:
     """Train a zoo: many small networks.
 
-    Each has hyperparameters of its own, drawn at random.
+    Each has its own hyperparameters, drawn at random.
 
-    FOLDER gets the files of the published Small CNN Zoo, and zoo.json. A training that is ended early goes on by the
-    same command.
+    FOLDER gets the files of the published Small CNN Zoo, and zoo.json. The same command continues an interrupted
+    training.
     """
     from ww_core.command.progress import counter
     from ww_plugins.zoos.data import image_set
