@@ -332,7 +332,7 @@ FILES = [
     ("rules = ['']", "must be texts that are not empty"),
     ("rules = ['alpha: +5%']", "compares with a baseline"),
     ("rules = ['\\ud800: < 6']".replace("'", '"'), "is not TOML"),
-    ("x = " + "[" * 100_000, "is not TOML"),
+    ("x = " + "[" * 100_000, "is not readable TOML"),
     ("# " + "x" * 2**20 + "\nrules = ['alpha: < 6']", "more than 1,048,576 bytes"),
     (b"\xff\xfe", "not UTF-8 text"),
     (b"\x00", "is not TOML"),

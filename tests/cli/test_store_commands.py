@@ -114,7 +114,7 @@ def test_backup(stored, tmp_path):
     assert re.fullmatch(rf"{copy}: [\d,]+ bytes, checked\n", ok(stored("db", "backup", copy)))
     there, here = ok(stored("show", "net", "--json", "--store", copy)), ok(stored("show", "net", "--json"))
     assert there.replace(str(copy), "") == here.replace(str(stored.store), "")
-    fails(stored("db", "backup", copy), USAGE, str(copy), "there already")
+    fails(stored("db", "backup", copy), USAGE, str(copy), "exists already")
     fails(stored("db", "backup", tmp_path / "no" / "copy.sqlite"), PLACE, "no copy can be made at")
     stored.store.chmod(0o444)
     ok(stored("db", "backup", "beside.sqlite"))

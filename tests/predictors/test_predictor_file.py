@@ -166,7 +166,7 @@ def test_what_is_large_is_stored_as_it_is(registry, path):
 
 def test_a_file_that_is_there_stays_unless_it_is_said(registry, path):
     path.write_text("mine")
-    with pytest.raises(ww.UsageError, match="there already"):
+    with pytest.raises(ww.UsageError, match="exists already"):
         write_predictor(predictor_for(registry), path)
     assert path.read_text() == "mine"
     write_predictor(predictor_for(registry), path, replace=True)

@@ -37,7 +37,7 @@ def parse_json(content: bytes, label: str, what: str, *, constant: Callable[[str
     try:
         return json.loads(content, parse_constant=constant, object_pairs_hook=_object)
     except CorruptFileError as error:
-        raise CorruptFileError(f"{label} is no {what}: {error}") from None
+        raise CorruptFileError(f"{label} is not a {what}: {error}") from None
     except json.JSONDecodeError as error:
         raise CorruptFileError(
             f"{label} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
@@ -45,7 +45,7 @@ def parse_json(content: bytes, label: str, what: str, *, constant: Callable[[str
     except UnicodeDecodeError:
         raise CorruptFileError(f"{label} is not JSON: it is not UTF-8 text") from None
     except RecursionError:
-        raise CorruptFileError(f"{label} is no {what}: it is nested too deep") from None
+        raise CorruptFileError(f"{label} is not a {what}: it is nested too deep") from None
     except ValueError:
         raise CorruptFileError(f"{label} is not readable JSON: a number has thousands of digits") from None
 
