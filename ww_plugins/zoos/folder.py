@@ -158,7 +158,7 @@ def read_about(folder: FileSource) -> dict[str, Any]:
         raise ww.CorruptFileError(f"{file.label}: it has {file.size:,} bytes: {_LARGEST_ABOUT:,} are read at most")
     about = parse_json(file.head(file.size), file.label, "description of a zoo")
     if not isinstance(about, dict) or type(about.get("format")) is not int:
-        raise ww.CorruptFileError(f"{file.label} is no description of a zoo: it has no format")
+        raise ww.CorruptFileError(f"{file.label} is not a description of a zoo: it has no format")
     if about["format"] != FORMAT:
         told = f"it is of format {quoted(about['format'])}, {FORMAT} is read: upgrade ww"
         raise ww.CorruptFileError(f"{file.label}: {told}")

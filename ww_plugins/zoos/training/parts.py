@@ -197,7 +197,7 @@ def noted(path: Path) -> Mapping[str, Any]:
         raise ww.CorruptFileError(f"{path} has more than {MOST_JSON} bytes, as no note about a zoo has")
     noted = parse_json(content, str(path), "note about a zoo")
     if not isinstance(noted, dict):
-        raise ww.CorruptFileError(f"{path} is no note about a zoo")
+        raise ww.CorruptFileError(f"{path} is not a note about a zoo")
     return noted
 
 
