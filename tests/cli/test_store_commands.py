@@ -171,7 +171,7 @@ def test_check_of_a_damaged_file(stored):
 def test_check_of_what_is_no_store(ww_here, tmp_path):
     fails(ww_here("db", "check"), PLACE, "there is no store at")
     (tmp_path / "notes.txt").write_text("no database\n" * 100)
-    fails(ww_here("db", "check", "--store", tmp_path / "notes.txt"), PLACE, "no SQLite database")
+    fails(ww_here("db", "check", "--store", tmp_path / "notes.txt"), PLACE, "not a SQLite database")
 
 
 def test_every_command_has_its_help(ww_here):

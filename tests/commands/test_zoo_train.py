@@ -469,7 +469,7 @@ def test_a_killed_process_is_told_and_the_same_command_goes_on(tmp_path):
     sentences = [line for line in messages.splitlines() if line.startswith("error: ")]
     assert len(sentences) == 1
     assert "a process ended before its work" in sentences[0]
-    assert "the same command goes on" in sentences[0]
+    assert "repeat the command" in sentences[0]
     for name in ("zoo", "whole"):
         again = subprocess.run(
             [*command, name, "--jobs", "1"], cwd=tmp_path, capture_output=True, text=True, check=False

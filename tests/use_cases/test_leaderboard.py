@@ -263,7 +263,7 @@ def test_a_metric_without_direction_is_refused_and_those_with_one_are_listed(sto
     families().add("a", log_norm=2.0).record(store)
     with pytest.raises(ww.UsageError, match=r"log_norm has no direction.* a column that has one: alpha, rank$"):
         ww.leaderboard("log_norm", store=store)
-    with pytest.raises(ww.UsageError, match="alpha / rank is an expression, whose direction nobody knows"):
+    with pytest.raises(ww.UsageError, match="alpha / rank is an expression, and its direction is unknown"):
         ww.leaderboard("alpha / rank", store=store)
     assert ww.leaderboard("log_norm", store=store, better="lower").models[-1].reason
     with pytest.raises(ww.UnknownNameError, match="unknown direction 'less'"):
