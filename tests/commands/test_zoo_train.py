@@ -468,7 +468,7 @@ def test_a_killed_process_is_told_and_the_same_command_goes_on(tmp_path):
     assert "Traceback" not in messages
     sentences = [line for line in messages.splitlines() if line.startswith("error: ")]
     assert len(sentences) == 1
-    assert "a process ended before its work" in sentences[0]
+    assert "a process ended too early" in sentences[0]
     assert "repeat the command" in sentences[0]
     for name in ("zoo", "whole"):
         again = subprocess.run(
