@@ -95,7 +95,7 @@ def read_networks(folder: Path) -> Networks:
             test=np.array([float(row["test_accuracy"]) for row in rows]),
         )
     except (KeyError, TypeError, ValueError, csv.Error):
-        raise ww.SourceError(f"{table} is no table of train_residual_networks.py") from None
+        raise ww.SourceError(f"{table} is not a table of train_residual_networks.py") from None
 
 
 def predicted(file: Path, networks: Networks, registry: ww.Registry) -> Numbers:

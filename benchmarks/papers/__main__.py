@@ -67,7 +67,7 @@ def asked(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text())
     except (ValueError, RecursionError) as error:
-        raise ww.UsageError(f"{file} is no JSON: {error}") from None
+        raise ww.UsageError(f"{file} is not JSON: {error}") from None
     for name, texts in {"cells": ("recipe", "format", "printed"), "corrections": ("recipe",)}.items():
         own = found.get(name, [] if name == "corrections" else None) if isinstance(found, dict) else None
         if not isinstance(own, list):

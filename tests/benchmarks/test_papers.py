@@ -320,8 +320,8 @@ def test_a_cell_that_comes_out_otherwise_is_told_and_is_an_error(run, data, tmp_
 @pytest.mark.parametrize(
     ("expected", "words"),
     [
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ("[]", "has no list of cells"),
         ('{"cells": 5}', "has no list of cells"),
         ('{"cells": [], "corrections": {}}', "has no list of corrections"),

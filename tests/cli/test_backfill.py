@@ -160,7 +160,7 @@ def test_what_is_lost_to_an_exception_ends_in_4_and_the_rest_is_there(stored, tm
     assert ends(result, LOST).startswith("9 values filled in, for 1 of 1 version")
     failed = "failed: my net's@1 conv pool 0 (metric, late plugin): moody: ValueError: not this one (late plugin.py:"
     assert failed in result.stderr
-    assert "1 of what could be filled in was lost to exceptions" in result.stderr
+    assert "1 of the missing results failed with exceptions" in result.stderr
     assert shown(stored, "1")["layers"][1]["metrics"]["moody"] == 40
 
 

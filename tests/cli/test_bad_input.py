@@ -187,7 +187,7 @@ def test_what_is_lost_to_an_exception_is_reported_and_the_rest_is_stored(ww_here
     )
     plugin = ("--plugin", tmp_path / "fragile.py")
     result = ww_here(*plugin, "analyze", model_file, "--json")
-    fails(result, LOST, "lost")
+    fails(result, LOST, "failed with exceptions")
     assert "failed: conv pool 0 (metric, fragile): fragile: ZeroDivisionError: too thin (fragile.py:8)" in result.stderr
     report = json.loads(result.stdout)
     rows = {row["name"]: row for row in report["layers"]}

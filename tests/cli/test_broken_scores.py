@@ -46,7 +46,7 @@ CASES = {
         ": this is a text in UTF-16: save the table as CSV in UTF-8",
     ),
     "UTF-16 without a mark": ((HEAD + GOOD).decode().encode("utf-16-le"), 3, ", line 1: there is a NUL character"),
-    "Latin-1": (lines(row(source="Müller").decode().encode("latin-1")), 3, ", line 3: this is no text in UTF-8"),
+    "Latin-1": (lines(row(source="Müller").decode().encode("latin-1")), 3, ", line 3: this is not UTF-8 text"),
     "NUL": (lines(row(source="a\0b")), 3, ", line 3: there is a NUL character"),
     "a workbook": (b"PK\x03\x04" + b"\0" * 100, 3, ": this is a zip archive, as a workbook of Excel is"),
     "a database": (b"SQLite format 3\0" + b"\0" * 100, 3, ": this is a database of SQLite"),
@@ -87,12 +87,12 @@ CASES = {
     "a decimal comma": (
         (HEAD + GOOD + row(value="5,5").replace(b"5,5", b'"5,5"')),
         3,
-        ", line 3, column value: '5,5' is no number: write a point",
+        ", line 3, column value: '5,5' is not a number: write a point",
     ),
     "semicolons and decimal commas": (
         (HEAD + GOOD).replace(b",", b";").replace(b"5.5", b"5,5"),
         3,
-        ", line 2, column value: '5,5' is no number: write a point",
+        ", line 2, column value: '5,5' is not a number: write a point",
     ),
     "nan": (lines(row(value="nan")), 3, ", line 3: the value must be a finite number"),
     "inf": (lines(row(value="-inf")), 3, ", line 3: the value must be a finite number"),
@@ -126,7 +126,7 @@ CASES = {
         ", line 3: the direction is lower, higher, none, not 'down'",
     ),
     "no direction": (lines(row(direction="", name="f1")), 2, ", line 3: nothing says which direction of f1 is better"),
-    "no source": (lines(row(source="")), 2, ", line 3: nothing says who reports this: say --source"),
+    "no source": (lines(row(source="")), 2, ", line 3: the source is missing: give --source"),
     # What it says together with the rest.
     "two lines that say the same": (
         lines(row(name="top1_error", value="6")),
@@ -161,12 +161,12 @@ CASES = {
         ", line 3: no model 'm0@1', 'm1@1', 'm10@1'",
     ),
     # JSON.
-    "JSON that is cut short": (records({})[:-5], 3, " is no JSON: "),
+    "JSON that is cut short": (records({})[:-5], 3, " is not JSON: "),
     "JSON of an object": (json.dumps({"scores": [1]}, indent=1).encode(), 3, ": a list of objects is expected"),
     "JSON of a number": (b"[1, 2]", 3, ": a list of objects is expected"),
     "JSON of nothing": (b"[]", 3, ": the list is empty"),
     "JSON of empty objects": (b"[{}]", 3, ": it has no header"),
-    "deep JSON": (b"[" * 100_000, 3, " is no table in JSON: it is nested too deep"),
+    "deep JSON": (b"[" * 100_000, 3, " is not a table in JSON: it is nested too deep"),
     "a deep cell": (
         records({"value": [[1]]}),
         3,
@@ -180,7 +180,7 @@ CASES = {
     "a number of many digits": (
         records({}).replace(b'"value": 1,', b'"value": 1' + b"0" * 5000 + b",", 1),
         3,
-        " is no JSON that can be read",
+        " is not readable JSON",
     ),
     "a number beyond 64 bits": (
         records({}).replace(b'"value": 1,', b'"value": 1' + b"0" * 400 + b",", 1),
@@ -193,7 +193,7 @@ CASES = {
         r", record 2: the source '\ud800' has control characters",
     ),
     "an unknown key": (records({"paper": "x"}), 3, ": unknown column 'paper'"),
-    "a broken line of JSON": (b'{"model": "net"}\n{"model": \n', 3, ", line 2 is no JSON"),
+    "a broken line of JSON": (b'{"model": "net"}\n{"model": \n', 3, ", line 2 is not JSON"),
     "a list in JSON lines": (b'{"model": "net"}\n[1]\n', 3, ", line 2: an object of JSON is expected"),
     "an object in JSON lines": (
         b'{"model": "net", "name": "a", "value": {"x": 1}}\n',

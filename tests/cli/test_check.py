@@ -324,18 +324,18 @@ FILES = [
     ("rules = ['alpha: < 6']\nbaseline = 1", "baseline must be a text"),
     ("rules = ['alpha: < 6']\nbaseline = ' '", "baseline must be a text that is not empty"),
     ("[tool.ww.check]\nrules = ['alpha: < 6']", "unknown key 'tool'"),
-    ("rules = ['alpha: < 6'", "is no TOML"),
-    ("rules = alpha", "is no TOML"),
-    ("rules = ['alpha: < 6']\nrules = ['alpha: < 7']", "is no TOML"),
+    ("rules = ['alpha: < 6'", "is not TOML"),
+    ("rules = alpha", "is not TOML"),
+    ("rules = ['alpha: < 6']\nrules = ['alpha: < 7']", "is not TOML"),
     ("rules = ['alpha: < 6', 'alpha: < 6.0']", "given twice"),
     ("rules = ['alpha < 6']", "':' or an operator is expected"),
     ("rules = ['']", "must be texts that are not empty"),
     ("rules = ['alpha: +5%']", "compares with a baseline"),
-    ("rules = ['\\ud800: < 6']".replace("'", '"'), "is no TOML"),
-    ("x = " + "[" * 100_000, "is no TOML"),
+    ("rules = ['\\ud800: < 6']".replace("'", '"'), "is not TOML"),
+    ("x = " + "[" * 100_000, "is not readable TOML"),
     ("# " + "x" * 2**20 + "\nrules = ['alpha: < 6']", "more than 1,048,576 bytes"),
-    (b"\xff\xfe", "no text in UTF-8"),
-    (b"\x00", "is no TOML"),
+    (b"\xff\xfe", "not UTF-8 text"),
+    (b"\x00", "is not TOML"),
 ]
 
 
@@ -353,8 +353,8 @@ def test_a_file_of_rules_that_cannot_be_used_is_one_sentence(stored, tmp_path, c
     [
         ("[tool.ww.check]\nrules = []", "[tool.ww.check] rules is an empty list"),
         ("[tool.ww.check]\nrule = []", "[tool.ww.check] unknown key 'rule'"),
-        ("[tool.ww]\ncheck = 3", "is no table of keys"),
-        ("[tool.ww.check", "is no TOML"),
+        ("[tool.ww]\ncheck = 3", "is not a table of keys"),
+        ("[tool.ww.check", "is not TOML"),
         ("[tool.ww.check]\nbaseline = 'previous'", "there is no rule: give --rule"),
         ("[tool]\nww = 3", "there is no rule: give --rule"),
     ],
@@ -425,21 +425,21 @@ def test_the_place_of_the_fault_is_shown_below_the_sentence(stored):
 @pytest.mark.parametrize(
     ("content", "texts"),
     [
-        (b"", ("is no JSON",)),
-        (b"{", ("is no JSON", "line 1")),
+        (b"", ("is not JSON",)),
+        (b"{", ("is not JSON", "line 1")),
         (b"[]", ("an object is expected, not a list",)),
         (b"null", ("an object is expected, not null",)),
         (b"{}", ("'columns' is missing", "ww show MODEL --json")),
         (b'{"columns": 3}', ("columns: a list is expected",)),
-        (b'{"columns": [NaN]}', ("NaN, which is no number of JSON",)),
+        (b'{"columns": [NaN]}', ("NaN, which is not a number of JSON",)),
         (b'{"columns": [], "a": {"x\\n": 1, "x\\n": 2}}', ("the key 'x\\n' is there twice",)),
         (b'{"columns": [-Infinity]}', ("-Infinity",)),
         (b"[" * 200_000, ("nested too deep",)),
         (b'{"a":' * 200_000, ("nested too deep",)),
-        (b"1" * 10_000, ("is no JSON that can be read",)),
-        (b"\xff\xfe{}", ("no JSON",)),
-        (b"\x80\x80", ("no text in UTF-8",)),
-        (b"hello", ("is no JSON", "line 1, column 1")),
+        (b"1" * 10_000, ("is not readable JSON",)),
+        (b"\xff\xfe{}", ("not JSON",)),
+        (b"\x80\x80", ("not UTF-8 text",)),
+        (b"hello", ("is not JSON", "line 1, column 1")),
     ],
 )
 def test_a_file_that_is_no_report_is_one_sentence(stored, tmp_path, content, texts):
@@ -451,7 +451,7 @@ def test_a_report_that_was_cut_or_changed_is_one_sentence(stored, tmp_path):
     text = stored("show", "net@1", "--json").stdout.rstrip()
     for cut in range(1, len(text), len(text) // 9):
         (tmp_path / "base.json").write_text(text[:cut])
-        fails(stored("check", "net", "--baseline", "base.json", *told(RULES)), PLACE, "base.json is no JSON")
+        fails(stored("check", "net", "--baseline", "base.json", *told(RULES)), PLACE, "base.json is not JSON")
     content = json.loads(text)
     content["layers"][0]["metrics"]["alpha"] = "3"
     (tmp_path / "base.json").write_text(json.dumps(content))

@@ -88,7 +88,7 @@ def test_broken_clashing_and_blocked_commands(site):
     help_text = run(folder, "--help")
     assert help_text.returncode == 0
     assert "From ww-broken." in help_text.stdout
-    for name, cause in (("broken", "no luck"), ("odd", "no typer.Typer")):
+    for name, cause in (("broken", "no luck"), ("odd", "not a typer.Typer")):
         result = run(folder, name)
         assert result.returncode == 2
         assert result.stderr.startswith(f"error: command {name} of ww-{name} cannot be used: ")
@@ -98,7 +98,7 @@ def test_broken_clashing_and_blocked_commands(site):
     assert "SOURCE" in run(folder, "analyze", "--help").stdout
     listing = run(folder, "plugins").stdout
     assert "import: RuntimeError: no luck (ww_broken.py:1)" in listing
-    assert "object: ww_odd:app is no typer.Typer" in listing
+    assert "object: ww_odd:app is not a typer.Typer" in listing
     assert "the command hello is taken by a-first" in listing
     assert "the command analyze is taken by ww itself" in listing
     assert "the command compare-svd is taken by ww-core" in listing  # though a-rival comes first in the alphabet

@@ -42,7 +42,7 @@ def test_a_table_for_people_and_programs(stored):
     told = json.loads(stored("export", "-o", "net.json", "--json").stdout)
     assert told == {"file": "net.json", "rows": len(rows), "bytes": (stored.folder / "net.json").stat().st_size}
     assert len(json.loads((stored.folder / "net.json").read_text())) == len(rows)
-    fails(stored("export", "-o", "net.csv"), WRONG, "net.csv is there already", "--force")
+    fails(stored("export", "-o", "net.csv"), WRONG, "net.csv exists already", "--force")
     assert stored("export", "-o", "net.csv", "--force").returncode == 0
 
 
@@ -78,7 +78,7 @@ def test_chosen_models_and_new_names(stored):
     done = stored("import", "part", "--store", "new.sqlite", "--rename", "net@2=net@old")
     assert done.returncode == 0, done.stderr
     assert "old" in stored("show", "--store", "new.sqlite").stdout
-    fails(stored("import", "part", "--rename", "net@2=net@1"), WRONG, "net@1 stands on something else here", "--rename")
+    fails(stored("import", "part", "--rename", "net@2=net@1"), WRONG, "net@1 stands on other weights here", "--rename")
     fails(stored("import", "part", "--rename", "nix=new"), PLACE, "no model 'nix'")
     fails(stored("import", "part", "--rename", "nix"), WRONG, "--rename 'nix' is not of the form OLD=NEW")
 
@@ -98,7 +98,7 @@ def test_chosen_models_and_new_names(stored):
         (["-o", "net.csv", "--profile", "nix"], PLACE, ("under profile 'nix'",)),
         (["-o", "net.csv", "--json", "--csv"], WRONG, ("exclude each other",)),
         (["-o", "net.csv", "--store", "nothing.sqlite"], PLACE, ("there is no store at",)),
-        (["-o", "."], WRONG, (" is there already",)),
+        (["-o", "."], WRONG, (" exists already",)),
     ],
 )
 def test_wrong_usage_of_export(stored, arguments, code, texts):
@@ -118,8 +118,10 @@ def test_wrong_usage_of_import(stored):
     (stored.folder / "empty").mkdir()
     (stored.folder / "table.csv").write_text("a\n1\n")
     fails(stored("import", "empty"), PLACE, "empty is no export of ww: it has no manifest.json")
-    fails(stored("import", "moved", "--source", "x"), WRONG, "moved is a folder: of the options only --rename")
-    fails(stored("import", "moved", "--replace"), WRONG, "moved is a folder: of the options only --rename")
+    fails(
+        stored("import", "moved", "--source", "x"), WRONG, "moved is a folder: folders take only the options --rename"
+    )
+    fails(stored("import", "moved", "--replace"), WRONG, "moved is a folder: folders take only the options --rename")
     fails(stored("import", "table.csv", "--rename", "a=b"), WRONG, "--rename is for folders")
     (stored.folder / "moved" / "extra").write_text("")
     fails(stored("import", "moved", "--store", "new.sqlite"), PLACE, "there is 'extra' in it")

@@ -175,7 +175,7 @@ def test_an_address_is_no_place_for_a_file(stored, command):
     for address in ADDRESSES:
         done = stored(*command.split(), address)
         says_no_secret(done, 2)
-        said = ("what looks like an address is no place for a file", "where none is expected")
+        said = ("this looks like an address, not like a file", "where none is expected")
         assert any(words in done.stderr for words in said)
     assert not [path for path in stored.folder.iterdir() if not path.name.startswith("store")]
 

@@ -13,7 +13,7 @@ import pytest
 
 from ww_core.cli.endings import ADVICE, AT_ONCE
 
-ENDED = "interrupted: what is stored is whole, and the same command goes on from there"
+ENDED = "interrupted: the store is intact, and the same command continues from there"
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 

@@ -135,7 +135,7 @@ def test_names_from_strangers_are_printed_and_never_run(ww_here):
     ("arguments", "code", "words"),
     [
         (["--metric", ""], 2, "--metric is empty"),
-        (["--metric", "alhpa"], 3, "alhpa: no table of others has it, and no model is stored here"),
+        (["--metric", "alhpa"], 3, "alhpa: no imported table has it, and no model is stored here"),
         (["--metric", "alpha", "--reported", "papre"], 2, "unknown table or provider 'papre': did you mean paper"),
         (["--metric", "alpha", "--reported", ""], 2, "--reported is empty"),
         (["--metric", "alpha", "--series", "vg"], 2, "unknown series 'vg': did you mean vgg"),
@@ -145,7 +145,7 @@ def test_names_from_strangers_are_printed_and_never_run(ww_here):
         (["--metric", "alpha", "--dataset", "cifar"], 2, "unknown dataset 'cifar': known: imagenet"),
         (["--metric", "alpha", "--source", "nobody"], 2, "unknown source 'nobody': known: paper"),
         (["--metric", "alpha", "--better", "best"], 2, "unknown direction 'best'"),
-        (["--metric", "alpha / quality"], 2, "whose direction nobody knows: say --better lower or higher"),
+        (["--metric", "alpha / quality"], 2, "and its direction is unknown: give --better lower or higher"),
         (["--metric", "alpha", "--where", "alpha"], 2, "condition 'alpha', character 6"),
         (["--metric", "alpha", "--where", "alpha > 9"], 3, "no model keeps the condition 'alpha > 9'"),
         (["--metric", "alpha", "--layers", "conv"], 2, "unknown layer 'conv'"),

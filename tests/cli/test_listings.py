@@ -104,7 +104,7 @@ def test_a_metric_of_somebody(narrow, ww_here, tmp_path):
     shown = "\n".join(narrow("--plugin", "own.py", "metrics"))
     assert "nuclear                    matrix  none*" in shown
     assert "\x1b" not in shown
-    assert "* means over layers" in shown
+    assert "* its mean over layers" in shown
     full = "\n".join(narrow("--plugin", "own.py", "metrics", "nuclear"))
     for part in ("More of it.", "unit        nats", "p=1.0  (float)", "it grows with the width", "own:nuclear"):
         assert part in full

@@ -218,7 +218,7 @@ def test_nothing_is_overwritten(ww_here, tmp_path):
     for place in ("full", "file", "link"):
         done = ww_here("plugins", "new", "ww-gini", "--kind", "metric", "--out", place)
         assert done.returncode == 2
-        assert f"{tmp_path / place} is there already" in done.stderr
+        assert f"{tmp_path / place} exists already" in done.stderr
     assert (full / "notes.txt").read_text() == (tmp_path / "file").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full", "link"]
 
@@ -267,7 +267,7 @@ def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path):
         ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *command], cwd=gone, capture_output=True, text=True, check=False
     )
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1), done.stderr
-    assert done.stderr.startswith("error: the current folder is not there any more")
+    assert done.stderr.startswith("error: the current folder no longer exists")
 
 
 @pytest.mark.parametrize(("place", "code"), [("no/where", 3), ("s3://team/ww-gini", 2)])

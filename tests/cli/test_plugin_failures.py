@@ -372,7 +372,7 @@ PLUGINS = {
         """,
         (),
         USAGE,
-        "error: plugin file mine.py cannot be used, mend it or leave it out: ww_register_metrics failed: NameError: ",
+        "error: plugin file mine.py cannot be used, repair it or leave it out: ww_register_metrics failed: NameError: ",
     ),
     "an error that has no text": (
         """
@@ -489,7 +489,9 @@ def test_a_syntax_error_is_shown_as_python_shows_it(ww_here, model_file, write):
     result = ww_here(*plugin, "analyze", model_file)
     assert result.returncode == USAGE
     first, *picture = result.stderr.splitlines()
-    assert first.startswith("error: plugin file mine.py cannot be used, mend it or leave it out: SyntaxError: invalid ")
+    assert first.startswith(
+        "error: plugin file mine.py cannot be used, repair it or leave it out: SyntaxError: invalid "
+    )
     assert first.endswith("(mine.py:2)")
     assert re.fullmatch(r'  File "[^"]*mine.py", line 2', picture[0])
     assert picture[1].strip() == "def broken(\\x1bx:"
@@ -504,14 +506,14 @@ def test_a_file_that_was_named_and_is_not_there_ends_every_command(ww_here, comm
     named = ("--plugin", "nope.py")
     result = ww_here(*named, *command) if where == "before" else ww_here(*command, *named)
     line = error_of(result, USAGE)
-    assert line == "error: plugin file nope.py: there is no such file; check the path"
+    assert line == "error: plugin file nope.py: the file does not exist; check the path"
     assert result.stdout == ""
 
 
 def test_nothing_is_done_with_a_metric_of_a_named_file_that_cannot_be_used(ww_here, model_file, write):
     plugin, _ = write(METRIC.replace("def mine(matrix)", "def mine(matrx)").replace("matrix[:3", "matrx[:3"))
     line = error_of(ww_here("analyze", model_file, *plugin), USAGE)
-    assert "plugin file mine.py cannot be used, mend it or leave it out: metric 'mine': unknown need 'matrx'" in line
+    assert "plugin file mine.py cannot be used, repair it or leave it out: metric 'mine': unknown need 'matrx'" in line
     assert not ww_here.store.exists()
 
 

@@ -52,7 +52,7 @@ def test_a_score_is_added_corrected_listed_and_removed(stored):
     assert refused.returncode == 2
     assert refused.stderr == (
         "error: top1_error of net@1 on digits from J. Doe, 2021 is 5.5 % (5.0 to 6.0) in this store, not 4.5 %: "
-        "--correct replaces it and keeps what it was\n"
+        "--correct replaces it and keeps the old number\n"
     )
     assert json.loads(ok(stored(*add, "4.5", "--unit", "%", "--correct", "--json"))) == {
         "added": 0,
@@ -109,7 +109,7 @@ def test_lists_are_chosen_by_several_of_a_kind(stored):
     assert [value for *_, value in numbers(stored, "net@2", "net@1", "--dataset", "x")] == [1.0, 0.0]
     nothing = stored("scores", "list", "--name", "z")
     assert (nothing.returncode, nothing.stdout) == (0, "")
-    assert nothing.stderr == "no score is stored of what was asked for\n"
+    assert nothing.stderr == "no stored score matches\n"
     assert ok(stored("scores", "list", "--name", "z", "--json")) == "[]\n"
     assert stored("scores", "list", "--replaced").stderr == "no score was corrected\n"
 
@@ -313,8 +313,8 @@ def test_series(stored):
         "others,net,,False",
     ]
     assert ok(stored("series", "list", "others")).split() == ["series", "model", "others", "net"]
-    assert ok(stored("series", "remove", "nets", "R18")) == "taken out of nets: R18\n"
-    assert ok(stored("series", "remove", "nets", "R18")) == "nothing was taken out of nets: none of these is a member\n"
+    assert ok(stored("series", "remove", "nets", "R18")) == "removed from nets: R18\n"
+    assert ok(stored("series", "remove", "nets", "R18")) == "nothing was removed from nets: none of these is a member\n"
     assert json.loads(ok(stored("series", "remove", "nets", "--json")))[0]["model"] == "net"
     for arguments, code, sentence in (
         (("list", "nets"), 2, "unknown series 'nets'"),

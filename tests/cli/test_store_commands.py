@@ -114,7 +114,7 @@ def test_backup(stored, tmp_path):
     assert re.fullmatch(rf"{copy}: [\d,]+ bytes, checked\n", ok(stored("db", "backup", copy)))
     there, here = ok(stored("show", "net", "--json", "--store", copy)), ok(stored("show", "net", "--json"))
     assert there.replace(str(copy), "") == here.replace(str(stored.store), "")
-    fails(stored("db", "backup", copy), USAGE, str(copy), "there already")
+    fails(stored("db", "backup", copy), USAGE, str(copy), "exists already")
     fails(stored("db", "backup", tmp_path / "no" / "copy.sqlite"), PLACE, "no copy can be made at")
     stored.store.chmod(0o444)
     ok(stored("db", "backup", "beside.sqlite"))
@@ -141,16 +141,16 @@ def test_check_mends_summaries(stored):
     text = fails(stored("db", "check"), PLACE, "4 faults, all of them in summaries", "`ww db check --repair`")
     assert len(re.findall(r"^summary: mean of ", text, re.MULTILINE)) == 4
     text = ok(stored("db", "check", "--repair"))
-    assert "checkpoints whose summaries were written anew: 2" in text
+    assert "checkpoints whose summaries were written again: 2" in text
     assert "sound" in ok(stored("db", "check"))
 
 
 def test_check_says_what_it_cannot_mend(stored):
     change(stored, "UPDATE spectrum SET noise_floor = -1")
     change(stored, "DELETE FROM summary")
-    text = fails(stored("db", "check", "--repair"), PLACE, "4 faults, which --repair cannot mend: restore a copy")
+    text = fails(stored("db", "check", "--repair"), PLACE, "4 faults, which --repair cannot repair: restore a copy")
     assert "spectrum: the spectrum of matrix 1: its noise floor is -1.0" in text
-    assert "summaries were written anew: 2" in text
+    assert "summaries were written again: 2" in text
     stdout = fails(stored("db", "check", "--json"), PLACE, "4 faults: restore a copy")
     assert json.loads(stdout)["faults"].keys() == {"spectrum"}
 
@@ -171,7 +171,7 @@ def test_check_of_a_damaged_file(stored):
 def test_check_of_what_is_no_store(ww_here, tmp_path):
     fails(ww_here("db", "check"), PLACE, "there is no store at")
     (tmp_path / "notes.txt").write_text("no database\n" * 100)
-    fails(ww_here("db", "check", "--store", tmp_path / "notes.txt"), PLACE, "no SQLite database")
+    fails(ww_here("db", "check", "--store", tmp_path / "notes.txt"), PLACE, "not a SQLite database")
 
 
 def test_every_command_has_its_help(ww_here):

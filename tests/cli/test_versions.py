@@ -182,7 +182,7 @@ def test_blame_says_the_same_in_every_form(here, filled):
         rows = rows_of(ok(here(*asked, "--csv")))
         assert rows == [{key: in_csv(value) for key, value in row.items()} for row in answer.rows()]
         text = ok(here(*asked))
-        assert text.startswith(f"c of net@{answer.at} came to be in {answer.version}, after {answer.previous}\n")
+        assert text.startswith(f"c of net@{answer.at} got its weights in {answer.version}, after {answer.previous}\n")
         assert re.search(rf"^spectral_norm +matrix +\S+ +{answer.at} +\S+ → \S+ \(", text, re.MULTILINE)
 
 
@@ -225,12 +225,12 @@ def test_one_version_is_no_history_and_no_error(here):
     assert not set(text) & set("▁█→")
     text = ok(here("regressions", "one"))
     assert text.startswith("one  1 version  profile default\n")
-    assert "no step stands out of the noise" in text
+    assert "no step is larger than the noise" in text
     assert "so few versions" in text
     empty = here("regressions", "one", "--csv")
-    assert (ok(empty), empty.stderr) == ("", "no row: no step stands out of the noise\n")
+    assert (ok(empty), empty.stderr) == ("", "no row: no step is larger than the noise\n")
     text = ok(here("blame", "one", "a"))
-    assert text.startswith("a of one@only came to be in only, the first version that has it\n")
+    assert text.startswith("a of one@only got its weights in only, the first version that has it\n")
 
 
 def test_versions_without_an_analysis_are_said(here):
@@ -239,7 +239,7 @@ def test_versions_without_an_analysis_are_said(here):
     content = json.loads(ok(here("history", ODD, "--metrics", "log_norm", "--json")))
     assert [own["is_analyzed"] for own in content["versions"]] == [True, True, False]
     assert content["versions"][2]["summary"]["log_norm"]["mean"] is None
-    sentence = "no number of it is stored under profile default\n"
+    sentence = "no value of it is stored under profile default\n"
     assert ok(here("blame", ODD, ODD_LAYERS[0])).endswith(sentence)
     empty = here("blame", ODD, ODD_LAYERS[0], "--csv")
     assert (ok(empty), empty.stderr) == ("", f"no row: {sentence}")
@@ -259,7 +259,7 @@ def test_names_are_no_markup_and_no_formulas(here):
     drawn = (here.folder / "a.svg").read_bytes()
     assert drawn.startswith(b"<?xml")
     for layer in ODD_LAYERS:
-        assert ok(here("blame", ODD, layer)).startswith(f"{layer} of {ODD}@3 came to be in ")
+        assert ok(here("blame", ODD, layer)).startswith(f"{layer} of {ODD}@3 got its weights in ")
     assert ODD_LAYERS[1] in ok(here("diff", "one", ODD, "--metrics", "alpha"))
     ok(here("regressions", ODD, "--any"))
 

@@ -258,7 +258,7 @@ def test_an_identity_that_is_broken_ends_with_its_code_and_shows_the_numbers(ww_
 def test_what_an_exception_costs_is_told_and_the_rest_is_shown(ww_here, ww_program, model_file):
     (ww_program.folder / "wrong.py").write_text(WRONG_STACK.format(body="raise ZeroDivisionError('no such stack')"))
     result = ww_program("--plugin", "wrong.py", "compare-svd", model_file, "--n", 6, "--layers", "square")
-    text = fails(result, LOST, "1 of what was selected was lost to exceptions (above); the rest is stored")
+    text = fails(result, LOST, "1 of the selected results failed with exceptions (above); the rest is stored")
     assert "failed: square (extract, ww.extractors:stack): ZeroDivisionError: no such stack" in result.stderr
     assert [line.split()[2] for line in text.splitlines() if line.startswith("square  8x6")] == [
         "slice", "pool", "fft", "fft[n=6]", "stack",

@@ -383,7 +383,7 @@ def test_a_metric_of_layers_is_drawn_and_a_text_is_said_to_be_one(tmp_path, ww_h
         assert (done.returncode, done.stdout) == (0, f"skewness of 4 layers drawn in {tmp_path}/m.png\n")
         done = ww_here("plot", kind, *arguments, "--metric", "phase")
         assert done.returncode == 2
-        assert "phase is a text, and has no place on an axis" in done.stderr
+        assert "phase is a text and cannot be drawn" in done.stderr
 
 
 def test_too_many_models_in_a_panel_are_refused(found, tmp_path):

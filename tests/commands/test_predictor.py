@@ -68,7 +68,7 @@ def test_a_predictor_is_fitted_and_tells_how_good_it_is(run, zoo):
     for measure in ("r2", "mse", "mad", "kendall_tau"):
         assert on_zoo[measure] == pytest.approx(fitted[measure], abs=1e-9)
     text = run("evaluate", "digits.predictor")
-    assert text.stdout.startswith("on the 45 networks that were held out: r2 ")
+    assert text.stdout.startswith("on the 45 held-out networks: r2 ")
 
 
 def test_the_same_command_writes_the_same_bytes(run, zoo, tmp_path):
@@ -228,7 +228,7 @@ def test_statistics_of_the_last_layer_serve_networks_of_other_layers(run, zoo, t
     unknown = run(*ask, "--other-layers", "--last-layer", "aa")
     assert unknown.returncode == USAGE
     assert "unknown layer 'aa': did you mean a?" in unknown.stderr
-    assert "add --other-layers" in run(*ask, "--last-layer", "a").stderr
+    assert "needs --other-layers" in run(*ask, "--last-layer", "a").stderr
     safetensors.numpy.save_file({"a.weight": np.zeros((0, 20), np.float32)}, tmp_path / "t.safetensors")
     empty = run(*ask, "--other-layers")
     assert empty.returncode == 3

@@ -162,7 +162,7 @@ def test_what_was_interrupted_begins_anew(run, zoo, monkeypatch, command):
     more = {"fit": ("--out", "p.predictor"), "compare": ("--features", "norms")}[command]
     done = run(command, zoo, "--estimator", "forest", *more)
     assert done.returncode == INTERRUPTED
-    assert done.stderr.splitlines()[-1] == "interrupted: nothing was written, and the same command begins anew"
+    assert done.stderr.splitlines()[-1] == "interrupted: nothing was written, and the same command starts again"
 
 
 def test_changed_weights_have_no_metrics(run, ww_here, zoo, tmp_path):

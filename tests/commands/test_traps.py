@@ -171,8 +171,8 @@ def test_the_table_json_and_csv(run):
     assert lines[3].split()[:4] == ["two", "matrix", "0", "1"]
     assert "5 of 5" in lines[3]
     assert told.splitlines() == [
-        "not known of small: of 4 eigenvalues 4 are above the floor: a bulk needs 10",
-        "not known of zero: the matrix is zero",
+        "not known for small: of 4 eigenvalues 4 are above the floor: a bulk needs 10",
+        "not known for zero: the matrix is zero",
     ]
     rows = json.loads(run("net", "--json")[1])
     assert list(rows[0]) == [
@@ -274,7 +274,7 @@ def test_a_matrix_of_nan_hides_no_other(run_in):
     code, out, told = run_in([(weights, {})], "net", "--json")
     assert code == 0
     assert [row["layer"] for row in json.loads(out)] == ["a"]
-    assert told == "not known of nan: 1 of 1200 weights are NaN or infinite\n"
+    assert told == "not known for nan: 1 of 1200 weights are NaN or infinite\n"
     code, out, told = run_in([], "net", "--layers", "nan")
     assert (code, out) == (3, "")
     assert told == "error: no spectrum of layer 'nan' of net@1 is stored: 1 of 1200 weights are NaN or infinite\n"
@@ -286,7 +286,7 @@ def test_a_matrix_of_nan_hides_no_other_of_its_layer(run_in):
     code, out, told = run_in([({"conv.weight": kernels}, {"extractors": ["slice"]})], "net", "--json")
     assert code == 0
     assert {row["index"] for row in json.loads(out)} == {4}
-    assert told == "not known of conv: 1200 of 1200 weights are NaN or infinite\n"
+    assert told == "not known for conv: 1200 of 1200 weights are NaN or infinite\n"
 
 
 def test_stored_permutations_are_found_whatever_seed_the_newest_run_has(run_in):
@@ -297,7 +297,7 @@ def test_stored_permutations_are_found_whatever_seed_the_newest_run_has(run_in):
     ]
     code, out, told = run_in(analyses, "net", "--json")
     assert (code, {row["seed"] for row in json.loads(out)}) == (0, {2})
-    assert told == "the run that is shown has seed 0: the permutations are those of seed 2, --seed chooses others: 1\n"
+    assert told == "the displayed run has seed 0: the permutations have seed 2, --seed chooses others: 1\n"
     code, out, told = run_in([], "net", "--json", "--seed", "1")
     assert (code, {row["seed"] for row in json.loads(out)}, told) == (0, {1}, "")
     code, out, told = run_in([], "net", "--seed", "7")

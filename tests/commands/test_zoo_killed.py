@@ -72,5 +72,5 @@ def test_import_export_and_analysis(again, tmp_path):
         assert again("analyze", "zoo", "--store", store, "--jobs", 1, within=4.0).returncode == 0
         target = tmp_path / f"out{number}"
         result = again("export", "zoo", "-o", target)
-        assert result.returncode == 0 or "is there already" in result.stderr
+        assert result.returncode == 0 or "exists already" in result.stderr
         assert content_of(target) == before

@@ -162,10 +162,10 @@ def test_a_finished_folder_of_which_a_file_is_gone_is_trained_again(run, own_dat
 def test_one_training_at_a_time_in_a_folder(run, own_data, tmp_path):
     arguments = ("--data", own_data, "--count", 2, "--epochs", 1, "--batch", 8, "--jobs", 1, "--out", "zoo")
     with Parts(tmp_path / "zoo").alone():
-        fails(run(*arguments), PLACE, "zoo: another training is at work there", "wait until it has ended")
+        fails(run(*arguments), PLACE, "zoo: another training runs in this folder", "wait for its end")
     assert run(*arguments).returncode == 0
     with Parts(tmp_path / "zoo").alone():
-        fails(run(*arguments), PLACE, "another training is at work there")
+        fails(run(*arguments), PLACE, "another training runs in this folder")
     assert run(*arguments).returncode == 0
 
 
@@ -224,7 +224,7 @@ def test_a_folder_of_other_files_is_left_alone(run, own_data, tmp_path):
         Parts(tmp_path / own_data).begin({})
     (tmp_path / "zoo").mkdir()
     (tmp_path / "zoo/zoo.json").write_text('{"format": 1')
-    fails(run("--data", own_data, *ARGUMENTS, "--out", "zoo"), PLACE, "zoo.json is no JSON")
+    fails(run("--data", own_data, *ARGUMENTS, "--out", "zoo"), PLACE, "zoo.json is not JSON")
 
 
 def test_networks_that_diverge_are_listed_and_left_out(run, own_data, tmp_path, monkeypatch):
@@ -468,8 +468,8 @@ def test_a_killed_process_is_told_and_the_same_command_goes_on(tmp_path):
     assert "Traceback" not in messages
     sentences = [line for line in messages.splitlines() if line.startswith("error: ")]
     assert len(sentences) == 1
-    assert "a process ended before its work" in sentences[0]
-    assert "the same command goes on" in sentences[0]
+    assert "a process ended too early" in sentences[0]
+    assert "repeat the command" in sentences[0]
     for name in ("zoo", "whole"):
         again = subprocess.run(
             [*command, name, "--jobs", "1"], cwd=tmp_path, capture_output=True, text=True, check=False

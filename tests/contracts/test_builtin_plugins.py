@@ -400,7 +400,7 @@ class TestCommands(CommandContract):
         (ww.Command("hello", greeting("--plugin")), "test_its_options_are_its_own", "which is ww's own"),
         (ww.Command("show", greeting()), "test_ww_has_no_command_of_its_name", "choose another name"),
         (ww.Command("-x", greeting()), "test_it_loads_without_a_problem", "read as an option"),
-        (ww.Command("hello", 3), "test_it_loads_without_a_problem", "is no typer.Typer"),
+        (ww.Command("hello", 3), "test_it_loads_without_a_problem", "is not a typer.Typer"),
     ],
 )
 def test_the_contract_of_commands_finds_faults(command, method, message, capsys):

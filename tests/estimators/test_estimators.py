@@ -33,9 +33,9 @@ FEATURES, TARGETS = sample_problem(30, 3)
         (FEATURES[:, 0], TARGETS, "do not fit"),
         (FEATURES[:0], TARGETS[:0], "nothing to learn from"),
         (FEATURES[:, :0], TARGETS, "nothing to learn from"),
-        (np.where(FEATURES > 1, np.nan, FEATURES), TARGETS, "a feature is no finite number"),
-        (np.where(FEATURES > 1, np.inf, FEATURES), TARGETS, "a feature is no finite number"),
-        (FEATURES, np.where(TARGETS > 0.5, np.nan, TARGETS), "a target is no finite number"),
+        (np.where(FEATURES > 1, np.nan, FEATURES), TARGETS, "a feature is not a finite number"),
+        (np.where(FEATURES > 1, np.inf, FEATURES), TARGETS, "a feature is not a finite number"),
+        (FEATURES, np.where(TARGETS > 0.5, np.nan, TARGETS), "a target is not a finite number"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(estimator, features, targets, message):

@@ -190,7 +190,7 @@ def test_what_cannot_be_ranked_is_said(ranking, folder, predictor, run, tmp_path
     with pytest.raises(SystemExit, match=r"networks\.csv"):
         run(ranking, tmp_path, predictor)
     (tmp_path / "networks.csv").write_text("name,value\na,1\n")
-    with pytest.raises(SystemExit, match=r"is no table of train_residual_networks\.py"):
+    with pytest.raises(SystemExit, match=r"is not a table of train_residual_networks\.py"):
         run(ranking, tmp_path, predictor)
     with pytest.raises(SystemExit, match=r"nothing\.predictor"):
         run(ranking, folder, tmp_path / "nothing.predictor")

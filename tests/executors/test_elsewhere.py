@@ -188,7 +188,7 @@ def test_a_plugin_file_that_workers_cannot_see_is_named(source, tmp_path, execut
     write(file, DEADLY.replace("ALWAYS", "False").replace("n_rows == 31", "False").replace("DIE", KILLED))
     report = ww.analyze(source, plugin_files=[str(file)], executor=executor, observers=[Meanwhile(file.unlink)])
     (message,) = messages(report)
-    assert message.startswith(f"plugin file {file}: there is no such file; check the path; the same plugins")
+    assert message.startswith(f"plugin file {file}: the file does not exist; check the path; the same plugins")
 
 
 def test_a_file_that_changes_between_two_runs_is_read_anew(source, cluster):
@@ -349,7 +349,7 @@ def test_control_c_is_one_sentence_and_soon(source, tmp_path, executor):
     assert time.perf_counter() - begun < 8  # 4 layers for each worker would take longer
     assert program.returncode == 130
     # On a busy machine the advice to who waits may come as the end does, on either side of it.
-    assert "interrupted: what is stored is whole, and the same command goes on from there" in said.splitlines()
+    assert "interrupted: the store is intact, and the same command continues from there" in said.splitlines()
     assert "Traceback" not in said
     assert len(said.splitlines()) <= 2, said
 

@@ -327,7 +327,7 @@ def test_a_zoo_without_hyperparameters():
 def test_weights_that_are_not_here():
     for changes in ({"stored": None}, {"stored": None, "tensors": ()}):
         for spec in ("statistics", "weights", "weights[layer=1]", "sorted-weights", "norms", "global-statistics"):
-            with pytest.raises(ww.UsageError, match="its weights are not here"):
+            with pytest.raises(ww.UsageError, match="its weights are not on this machine"):
                 features(sample_zoo(2, **changes), spec)
     assert len(features(sample_zoo(2, stored=None, tensors=()), "hyperparameters")) == 2
 
@@ -412,7 +412,7 @@ def test_files(suffix, tmp_path):
         read = {".csv": pd.read_csv, ".json": pd.read_json, ".parquet": pd.read_parquet}[suffix](path)
         assert list(read.columns) == ["network", "epoch", *found.names, "test_accuracy"]
         np.testing.assert_allclose(read[list(found.names)].to_numpy(), found.values, rtol=1e-14)
-    with pytest.raises(ww.UsageError, match="is there already"):
+    with pytest.raises(ww.UsageError, match="exists already"):
         ww.write_features(found, path)
     ww.write_features(found, path, replace=True)
 
@@ -427,8 +427,8 @@ def test_a_place_that_cannot_be_is_told_before_features_are_made(tmp_path, monke
     monkeypatch.setattr(ww, "zoo_features", made)
     for name, code, said in (
         ("nodir/x.csv", 3, "No such file or directory"),
-        ("folder.csv", 2, "is there already"),
-        ("old.csv", 2, "is there already"),
+        ("folder.csv", 2, "exists already"),
+        ("old.csv", 2, "exists already"),
         ("x.txt", 2, "no name of a table"),
         (f"{'x' * 300}.csv", 3, "cannot be written"),
     ):

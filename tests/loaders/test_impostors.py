@@ -47,7 +47,7 @@ IMPOSTORS = {
     "a web page": (WEB, "a web page"),
     "an answer of a bucket": (b"<?xml version='1.0'?><Error/>", "a web page"),
     "nothing": (b"", "the file is empty"),
-    "zeros": (bytes(4096), "nothing but zeros"),
+    "zeros": (bytes(4096), "only zeros"),
     "text": ("keine Gewichte heute: schön\n".encode() * 30, "plain text"),
     "JSON": (b'{"error": "Repository not found"}', "seems to be JSON"),
     "tfjs": (np.linspace(-1, 1, 99).astype("<f4").tobytes(), "TensorFlow.js"),

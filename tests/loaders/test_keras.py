@@ -218,7 +218,7 @@ def test_groups_that_a_configuration_does_not_tell_are_named(written, loader):
     checkpoint = loader.open(written / "subclassed.keras")
     assert sorted(told(checkpoint)) == [["grouped", "conv2d", 1], ["head", "dense", 1], ["scaled", "conv2d", 8]]
     (warning,) = checkpoint.warnings
-    assert "does not tell the groups of 'grouped': they are 1 unless --groups says more" in warning
+    assert "does not give the groups of 'grouped': they are 1 unless --groups says more" in warning
     in_memory = json.loads((written / "others_in_memory.json").read_text())["subclassed"]
     assert in_memory == [["grouped", "conv2d", 2], ["scaled", "conv2d", 8], ["head", "dense", 1]]
 

@@ -49,9 +49,9 @@ def test_a_digest_of_other_weights_of_a_file_is_another_one(saved, tmp_path):
     [
         (
             "pytorch[weights=emma]",
-            "no weights lie under the key 'emma': they lie under 'model', 'ema', 'nested'",
+            "no weights are under the key 'emma': they lie under 'model', 'ema', 'nested'",
         ),
-        ("pytorch[weights=ema.fc]", "no weights lie under the key 'fc': no tensor lies deeper"),
+        ("pytorch[weights=ema.fc]", "no weights are under the key 'fc': no tensor lies deeper"),
         ("pytorch[entry=ema]", "unknown parameter of pytorch 'entry': known: weights"),
         ("pytorch[ema]", "loader 'pytorch[ema]': 'ema' is not of the form PARAMETER=VALUE"),
         ("pytorch[weights=a,weights=b]", "names 'weights' twice"),

@@ -174,7 +174,7 @@ def test_a_space_of_equal_values_counts_with_the_mean_over_its_vectors(group, is
 def test_all_of_space_is_as_noise_is():
     found = parts(np.eye(20)[None], 20)
     assert found.tail_localization_left == pytest.approx(1.0)
-    with pytest.raises(ww.Refused, match="equal but for rounding"):
+    with pytest.raises(ww.Refused, match="equal up to rounding"):
         top(np.eye(20)[None])
     ratios = parts(np.eye(20)[None], 20, metric=vectors.vector_ratios)
     assert isinstance(ratios.tail_mean_loc_ratio, ww.Refused)
@@ -185,7 +185,7 @@ def test_values_that_rounding_could_have_parted_have_no_vectors_of_their_own():
     values = np.array([1.0, 1.0 - 1e-4, 0.5, 0.2])
     entries = with_values(ortho_group.rvs(4, random_state=1), values, ortho_group.rvs(4, random_state=2))[None]
     assert top(entries, noise_floor=1e-5).top_gap == pytest.approx(1e-4)
-    with pytest.raises(ww.Refused, match="equal but for rounding"):
+    with pytest.raises(ww.Refused, match="equal up to rounding"):
         top(entries, noise_floor=1e-3)
     with pytest.raises(ww.Refused, match="not above the noise floor"):
         top(entries, noise_floor=2.0)
@@ -197,7 +197,7 @@ def test_values_that_rounding_could_have_parted_have_no_vectors_of_their_own():
 
 def test_two_entries_with_one_largest_value_have_no_first_vector():
     entries = np.stack([np.diag([3.0, 1.0]), np.diag([3.0, 2.0])])
-    with pytest.raises(ww.Refused, match="equal but for rounding"):
+    with pytest.raises(ww.Refused, match="equal up to rounding"):
         top(entries)
 
 

@@ -24,12 +24,12 @@ def test_a_path_and_its_address_are_the_same_file(odd_file):
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("file://server/tmp/m.safetensors", "only those of this one are opened"),
-        ("file:", "is no address of a file"),
-        ("file://", "is no address of a file"),
+        ("file://server/tmp/m.safetensors", "only files of this machine are opened"),
+        ("file:", "is not an address of a file"),
+        ("file://", "is not an address of a file"),
         ("file:///tmp/m?x.safetensors", "write \\? as %3F"),
         ("file:///tmp/m#x.safetensors", "write \\? as %3F"),
-        ("file:///tmp/m\nx.safetensors", "is no address of a file"),
+        ("file:///tmp/m\nx.safetensors", "is not an address of a file"),
     ],
 )
 def test_what_is_no_file_of_this_machine_is_refused(address, sentence):

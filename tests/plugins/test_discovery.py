@@ -257,7 +257,7 @@ def test_a_flag_speaks_of_columns_of_its_own_scope(plugin_file):
 
 def test_a_file_that_is_not_there_is_an_error_before_anything_is_loaded(plugin_file, tmp_path):
     loud = plugin_file("loud", "raise KeyboardInterrupt")
-    for path, message in ((tmp_path / "nope.py", "there is no such file; check the path"), (tmp_path, "a folder")):
+    for path, message in ((tmp_path / "nope.py", "the file does not exist; check the path"), (tmp_path, "a folder")):
         with pytest.raises(PluginError, match=message) as caught:
             load_plugins(files=[loud, path])
         assert str(path) in str(caught.value)

@@ -133,7 +133,7 @@ def test_lists_tell_it(nothing_is_installed):
 def test_a_metric_that_is_named_and_lacks_an_extra_is_refused_in_one_sentence(nothing_is_installed, name):
     with pytest.raises(ww.UsageError) as raised:
         select(load_plugins(objects=[Plugin()]), Request(metrics=("even", name)))
-    assert str(raised.value) == f"metric {name!r} needs more than is installed: {COMMAND}"
+    assert str(raised.value) == f"metric {name!r} needs a missing package: {COMMAND}"
     assert raised.value.exit_code == 2
 
 
@@ -143,7 +143,7 @@ def test_a_profile_goes_on_without_a_metric_that_lacks_an_extra(nothing_is_insta
     assert report.layers[0].metrics["even"].number == 6
     assert not {"odd", "after_odd"} & report.layers[0].metrics.keys()
     assert not report.failures
-    left_out = [f"metric {name!r} needs more than is installed: {COMMAND}" for name in ("odd", "after_odd")]
+    left_out = [f"metric {name!r} needs a missing package: {COMMAND}" for name in ("odd", "after_odd")]
     assert [warning for warning in report.warnings if "installed" in warning] == left_out
 
 

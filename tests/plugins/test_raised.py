@@ -371,7 +371,7 @@ def test_a_module(tmp_path):
     for number, what in enumerate(("asyncio.CancelledError", "SystemExit(0)", "GeneratorExit", "BaseException")):
         file = tmp_path / f"mine{number}.py"
         file.write_text(f"import asyncio\nraise {what}\n")
-        with pytest.raises(ww.PluginError, match="cannot be used, mend it or leave it out: "):
+        with pytest.raises(ww.PluginError, match="cannot be used, repair it or leave it out: "):
             load_plugins(files=[file])
 
 

@@ -166,7 +166,7 @@ def test_what_is_large_is_stored_as_it_is(registry, path):
 
 def test_a_file_that_is_there_stays_unless_it_is_said(registry, path):
     path.write_text("mine")
-    with pytest.raises(ww.UsageError, match="there already"):
+    with pytest.raises(ww.UsageError, match="exists already"):
         write_predictor(predictor_for(registry), path)
     assert path.read_text() == "mine"
     write_predictor(predictor_for(registry), path, replace=True)
@@ -219,7 +219,7 @@ def test_a_newer_format_is_named(registry, path, members):
 def test_an_estimator_of_another_version(registry, path):
     write_predictor(predictor_for(registry), path)
     told = refused(path, registry_of(Again(), Newer()))
-    assert "version '1' of the estimator 'lines:kept', and '2' is installed: fit it anew" in told
+    assert "version '1' of the estimator 'lines:kept', and '2' is installed: fit it again" in told
 
 
 def test_an_estimator_that_is_not_installed(registry, path):

@@ -165,7 +165,7 @@ def test_a_weight_that_is_no_number_is_named(registry, zoo, fitted):
     state = as_pytorch(zoo, 0)
     state["conv3.weight"][0, 0, 0, 0] = np.nan
     for read in (lambda: network_of(state, fitted, registry), lambda: any_network_of(state, registry)):
-        with pytest.raises(ww.SourceError, match=r"dict: 'conv3\.weight' holds what is no finite number"):
+        with pytest.raises(ww.SourceError, match=r"dict: 'conv3\.weight' holds a number that is not finite"):
             read()
 
 

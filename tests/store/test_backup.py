@@ -90,7 +90,7 @@ def test_nothing_is_overwritten(path, target, kind):
     else:
         target = path
     before = names_in(target.parent)
-    with open_store(path) as store, pytest.raises(ww.UsageError, match=f"{target} is there already"):
+    with open_store(path) as store, pytest.raises(ww.UsageError, match=f"{target} exists already"):
         store.backup(target)
     assert [name for name in names_in(target.parent) if "-" not in name] == [n for n in before if "-" not in n]
     if kind == "file":
@@ -112,7 +112,7 @@ def test_who_takes_the_name_meanwhile_keeps_it(path, target, monkeypatch, links,
     monkeypatch.setattr(os, "link", take_and_link)
     with open_store(path) as store:
         if taken:
-            with pytest.raises(ww.UsageError, match="is there already"):
+            with pytest.raises(ww.UsageError, match="exists already"):
                 store.backup(target)
             assert target.read_bytes() == b"theirs"
         else:

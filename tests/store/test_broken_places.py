@@ -144,5 +144,5 @@ def test_a_store_that_is_taken_away_while_rows_are_written(forked_ww, many_layer
     while process.is_alive() and ask(store, "SELECT count(*) FROM run") == [(1,)]:
         time.sleep(0.001)
     event(store)
-    reason = "is damaged|is no SQLite database" if event is overwritten else "was moved, removed or replaced"
+    reason = "is damaged|is not a SQLite database" if event is overwritten else "was moved, removed or replaced"
     fails(forked_ww.output(process), f"{store} .*({reason})")

@@ -114,7 +114,7 @@ def test_the_caveat_of_alpha_is_listed_and_stored(new_store_url, weights):
     command = [sys.executable, "-m", "ww_core", "metrics"]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     (alpha,) = [row for row in json.loads(done.stdout) if row["column"] == "alpha"]
-    assert alpha["caveat"].startswith("over a series of one architecture that differ in depth, the mean of alpha")
+    assert alpha["caveat"].startswith("the mean of alpha over layers does not rank models")
     (marked,) = [line for line in listed(command) if line.startswith("alpha ")]
     assert "lower*" in marked
     (told,) = [line for line in listed([*command, "alpha"]) if line.strip().startswith("caveat")]
@@ -122,4 +122,4 @@ def test_the_caveat_of_alpha_is_listed_and_stored(new_store_url, weights):
     ww.analyze(weights, store=new_store_url, name="net")
     assert caveats(new_store_url) == {"alpha": alpha["caveat"]}
     page = Path(__file__).parents[2] / "docs/reference/metrics.md"
-    assert "does not order models of one architecture that differ in depth" in page.read_text(encoding="utf-8")
+    assert "does not rank models of one architecture that differ in depth" in page.read_text(encoding="utf-8")

@@ -120,7 +120,7 @@ def test_what_is_there_is_not_overwritten(small, tmp_path):
     (tmp_path / "link").symlink_to("nowhere")
     ww.export_folder(tmp_path / "export", store=small)
     for name in ("file", "full", "link", "export"):
-        with pytest.raises(ww.UsageError, match=f"{name} is there already"):
+        with pytest.raises(ww.UsageError, match=f"{name} exists already"):
             ww.export_folder(tmp_path / name, store=small)
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "file").read_text() == "precious"
     (tmp_path / "of another program").mkdir()

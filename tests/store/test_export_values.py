@@ -176,7 +176,7 @@ def test_what_cannot_be_chosen_leaves_no_file(everything_in_a_file, tmp_path, op
 
 def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(everything_in_a_file, tmp_path):
     (tmp_path / "t.csv").write_text("precious")
-    with pytest.raises(ww.UsageError, match=r"t\.csv is there already: give another name, or --force"):
+    with pytest.raises(ww.UsageError, match=r"t\.csv exists already: give another name, or --force"):
         ww.export(tmp_path / "t.csv", store=everything_in_a_file)
     assert (tmp_path / "t.csv").read_text() == "precious"
     assert ww.export(tmp_path / "t.csv", store=everything_in_a_file, replace=True).rows > 100

@@ -190,7 +190,7 @@ def test_wrong_choices_of_rows_are_one_sentence(store):
         (ALPHA, RowChoice(layers=("cnov",)), "unknown layer 'cnov': did you mean conv"),
         (ALPHA, RowChoice(without=("embed*",)), "unknown layer 'embed"),
         (ALPHA, RowChoice(leave_out="short"), "unknown bool column 'short': did you mean short_tail"),
-        (Summary("log_prod_spectral_norm"), RowChoice(layers=("conv",)), "speaks of whole models"),
+        (Summary("log_prod_spectral_norm"), RowChoice(layers=("conv",)), "describes whole models"),
         (Summary("alhpa"), RowChoice(), "did you mean alpha"),
         (Summary("warning"), RowChoice(), "holds texts"),
     ):
@@ -273,7 +273,7 @@ def test_what_may_not_be_compared_has_a_reason_and_no_value(store_url):
             assert np.isnan(again.values).all()
             assert again.reasons[0].startswith("partial")
     assert [name for name, reason in reasons["bar"].items() if not reason] == ["a", "b"]
-    assert reasons["bar"]["c"].startswith("of version 2 of the metric, and most are of 1")
+    assert reasons["bar"]["c"].startswith("version 2 of the metric, most have 1")
     assert reasons["bar"]["d"] == reasons["bar"]["f"] == "no complete analysis under this profile"
     assert reasons["bar"]["e"].startswith("its analysis lacks this column")
     assert reasons["lost"]["a"].startswith("partial")

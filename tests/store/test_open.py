@@ -278,7 +278,7 @@ def test_a_folder_is_no_store(tmp_path, mode):
 def test_another_file_is_no_store(tmp_path, mode, content):
     path = tmp_path / "table.csv"
     path.write_bytes(content)
-    with pytest.raises(NotAStoreError, match="no SQLite database"):
+    with pytest.raises(NotAStoreError, match="not a SQLite database"):
         open_store(path, mode=mode)
     assert path.read_bytes() == content
     assert names_in(tmp_path) == ["table.csv"]

@@ -150,7 +150,7 @@ def test_any_name_is_a_path_after_a_folder(tmp_path, monkeypatch, name):
         ("postgresql://h/ww?ssl_mode=require", "unknown key after its '?': did you mean sslmode"),
         ("postgresql://h/ww?foo=1", "unknown key after its '?': known are application_name, channel_binding"),
         ("postgresql://h/ww?port=0", "port in the postgresql:// URL is no number from 1 to 65535"),
-        ("postgresql://h/ww?connect_timeout=soon", "connect_timeout in the postgresql:// URL is no whole number"),
+        ("postgresql://h/ww?connect_timeout=soon", "connect_timeout in the postgresql:// URL is not a whole number"),
         ("postgresql://h/ww?sslmode=a&sslmode=b", "says its sslmode twice"),
         ("postgresql://h/ww?dbname=b", "says its dbname twice"),
     ],

@@ -155,7 +155,7 @@ def test_what_others_have_added_and_does_nothing_is_listed_and_kept(ww_here):
     said = ww_here("db", "check")
     assert said.returncode == 0, said.stderr
     listed = "view mine, index more, table notes, index of_notes, table sqlite_stat1"
-    assert said.stdout.splitlines()[0].startswith(f"not made by ww, and no part of what it answers: {listed}")
+    assert said.stdout.splitlines()[0].startswith(f"not made by ww, and not used by it: {listed}")
     assert "view mine" in json.loads(ww_here("db", "check", "--json").stdout)["others"]
     assert ww_here("db", "gc").returncode == 0
     assert ww_here("show", "net").returncode == 0

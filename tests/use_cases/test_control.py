@@ -769,7 +769,7 @@ def test_an_import_with_other_names_takes_controls_along(put, store, tmp_path):
 
 @pytest.mark.parametrize("seed", [1.7, True, "3", None, np.float64(2.0)])
 def test_a_seed_is_a_whole_number(seed):
-    with pytest.raises(ww.UsageError, match=r"^seed .* is no whole number$"):
+    with pytest.raises(ww.UsageError, match=r"^seed .* is not a whole number$"):
         ww.analyze(random_arrays(), seed=seed)
 
 

@@ -266,7 +266,9 @@ def test_sizes_are_read(text, nbytes):
 
 @pytest.mark.parametrize("text", ["-1GiB", "0", "GiB", "1EiB", "nan", "inf", "1e9", "0.0000001", "\uff11GiB"])
 def test_what_is_no_size_is_said(text):
-    with pytest.raises(ww.UsageError, match=r"^--memory .* is no size: give one as 16GiB, 500MB or a count of bytes$"):
+    with pytest.raises(
+        ww.UsageError, match=r"^--memory .* is not a size: give one as 16GiB, 500MB or a count of bytes$"
+    ):
         bytes_of(text, "--memory")
 
 
@@ -275,7 +277,7 @@ def test_what_is_no_size_ends_the_program(ww_here, model_file):
         done = ww_here(*command, "--memory", "much")
         assert (done.returncode, done.stderr) == (
             USAGE,
-            "error: --memory 'much' is no size: give one as 16GiB, 500MB or a count of bytes\n",
+            "error: --memory 'much' is not a size: give one as 16GiB, 500MB or a count of bytes\n",
         )
 
 

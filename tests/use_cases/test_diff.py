@@ -334,8 +334,8 @@ def test_what_is_neither_stored_nor_a_source_is_said(tmp_path, store, weights):
         ({"layers": 3}, "layers must be texts, not 3"),
         ({"sort": None}, "sort must be a text, not None"),
         ({"sort": ["alpha"]}, "sort must be a text, not ['alpha']"),
-        ({"top": None}, "top=None is no whole number"),
-        ({"top": 1.5}, "top=1.5 is no whole number"),
+        ({"top": None}, "top=None is not a whole number"),
+        ({"top": 1.5}, "top=1.5 is not a whole number"),
         ({"top": -1}, "top=-1 is negative"),
     ],
 )

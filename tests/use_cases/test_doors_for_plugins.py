@@ -72,9 +72,9 @@ def test_a_file_is_whole_or_not_there(tmp_path):
 def test_a_file_that_is_there_gives_way_only_if_that_is_said(tmp_path):
     place = tmp_path / "file"
     place.write_text("mine")
-    with pytest.raises(ww.UsageError, match="there already"), ww.new_output(place) as file:
+    with pytest.raises(ww.UsageError, match="exists already"), ww.new_output(place) as file:
         file.write_text("new")
-    with pytest.raises(ww.UsageError, match="there already"):
+    with pytest.raises(ww.UsageError, match="exists already"):
         ww.output_place(place)
     assert ww.output_place(place, replace=True) == place
     with ww.new_output(place, replace=True) as file:

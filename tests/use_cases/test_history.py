@@ -302,7 +302,7 @@ def test_the_answer_is_plain_data(grown):
         (("net", [""]), ww.UsageError, "not empty"),
         (("net", None), ww.UsageError, "metrics must be texts, not None"),
         (("net", [], 7), ww.UsageError, "layers must be texts, not 7"),
-        (("net", ["log_prod_spectral_norm"], ["a"]), ww.UsageError, "log_prod_spectral_norm speaks of the model"),
+        (("net", ["log_prod_spectral_norm"], ["a"]), ww.UsageError, "log_prod_spectral_norm describes the model"),
     ],
 )
 def test_wrong_questions_are_answered_in_one_sentence(grown, arguments, error, message):

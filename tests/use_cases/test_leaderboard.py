@@ -263,7 +263,7 @@ def test_a_metric_without_direction_is_refused_and_those_with_one_are_listed(sto
     families().add("a", log_norm=2.0).record(store)
     with pytest.raises(ww.UsageError, match=r"log_norm has no direction.* a column that has one: alpha, rank$"):
         ww.leaderboard("log_norm", store=store)
-    with pytest.raises(ww.UsageError, match="alpha / rank is an expression, whose direction nobody knows"):
+    with pytest.raises(ww.UsageError, match="alpha / rank is an expression, and its direction is unknown"):
         ww.leaderboard("alpha / rank", store=store)
     assert ww.leaderboard("log_norm", store=store, better="lower").models[-1].reason
     with pytest.raises(ww.UnknownNameError, match="unknown direction 'less'"):
@@ -290,10 +290,10 @@ def test_wrong_questions_are_one_sentence(store):
         ({"metric": "alpha, rank"}, "ranked by one metric, not by 2"),
         ({"metric": "alpha +"}, "metric 'alpha \\+', character 8"),
         ({"metric": "3"}, "'3' names no column"),
-        ({"metric": "alhpa"}, "^alhpa: no table of others has it, and no model is stored here"),
+        ({"metric": "alhpa"}, "^alhpa: no imported table has it, and no model is stored here"),
         ({"where": ["alpha"]}, "condition 'alpha', character 6"),
         ({"where": ["1 < 2"]}, "names no column"),
-        ({"where": ["nix < 2"]}, "^nix: no table of others has it"),
+        ({"where": ["nix < 2"]}, "^nix: no imported table has it"),
         ({"series": ["smal"]}, "unknown series 'smal': did you mean small"),
         ({"models": ["smal"]}, "unknown model 'smal'"),
         ({"over": "slices"}, "unknown kind of mean 'slices'"),

@@ -182,7 +182,7 @@ def test_a_layout_of_another_number_of_columns(tmp_path):
 def test_a_missing_file(tmp_path, name):
     folder, *_ = published_zoo.write(tmp_path)
     (folder / name).unlink()
-    refused(folder, "this is no zoo", name.removesuffix(".gz"), error=ww.SourceError)
+    refused(folder, "this is not a zoo", name.removesuffix(".gz"), error=ww.SourceError)
 
 
 def test_no_folder_and_a_file(tmp_path):
@@ -197,7 +197,7 @@ def test_no_folder_and_a_file(tmp_path):
         ({"step": None}, ["no column step"]),
         ({"step": "x"}, ["line 2", "no number"]),
         ({"step": "-1"}, ["line 2", "no place or count"]),
-        ({"step": "1.5"}, ["no whole number"]),
+        ({"step": "1.5"}, ["not a whole number"]),
         ({"step": "1e300"}, ["line 2"]),
         ({"step": "nan"}, ["line 2"]),
         ({"test_loss": "much"}, ["line 2, column test_loss", "no number"]),

@@ -198,7 +198,7 @@ def test_an_export_leaves_files_of_others(folder, tmp_path):
 def test_a_link_to_nothing_is_there_already(folder, tmp_path):
     (tmp_path / "out").symlink_to(tmp_path / "nothing")
     for replaces in (False, True):
-        with pytest.raises(ww.UsageError, match="is there already"):
+        with pytest.raises(ww.UsageError, match="exists already"):
             export_zoo(read_zoo(folder), tmp_path / "out", {}, replaces=replaces)
     assert (tmp_path / "out").is_symlink()
 

@@ -244,9 +244,9 @@ def test_a_zoo_is_found_by_folder_and_by_name(folder, place, tmp_path, monkeypat
         assert zoo.name == name
         assert len(zoo) == 12
         np.testing.assert_array_equal(zoo.weights(), published_zoo.weights_of(12))
-    (tmp_path / "digits").mkdir()  # a folder of that name that is no zoo
+    (tmp_path / "digits").mkdir()  # a folder of that name that is not a zoo
     assert len(find_zoo("digits", place)) == 12
-    with pytest.raises(ww.SourceError, match="this is no zoo"):
+    with pytest.raises(ww.SourceError, match="this is not a zoo"):
         find_zoo("digits")
 
 
@@ -261,7 +261,7 @@ def test_a_zoo_whose_files_are_elsewhere_is_what_the_store_knows(folder, place):
         assert zoo.results[name].tolist() == own.tolist()
     for name, own in whole.hyperparameters.items():
         assert zoo.hyperparameters[name].tolist() == own.tolist()
-    with pytest.raises(ww.UsageError, match="its weights are not here"):
+    with pytest.raises(ww.UsageError, match="its weights are not on this machine"):
         zoo.weights()
     assert taken(folder, place).is_new  # they come back
     assert find_zoo("mnist", place).stored is not None
@@ -303,13 +303,13 @@ def test_an_export_of_some_networks_keeps_their_numbers(folder, tmp_path):
 def test_an_export_writes_over_zoos_only_and_when_told(folder, tmp_path):
     zoo = read_zoo(folder)
     export_zoo(zoo, tmp_path / "out", {})
-    with pytest.raises(ww.UsageError, match="is there already: name a new folder, or say --force"):
+    with pytest.raises(ww.UsageError, match="exists already: name a new folder, or give --force"):
         export_zoo(zoo, tmp_path / "out", {})
     export_zoo(zoo.last(), tmp_path / "out", {}, replaces=True)
     assert len(read_zoo(tmp_path / "out")) == 4
     (tmp_path / "home").mkdir()
     (tmp_path / "home/thesis.tex").write_text("x")
-    with pytest.raises(ww.UsageError, match="is no zoo"):
+    with pytest.raises(ww.UsageError, match="is not a zoo"):
         export_zoo(zoo, tmp_path / "home", {}, replaces=True)
     assert (tmp_path / "home/thesis.tex").exists()
     assert sorted(own.name for own in tmp_path.iterdir()) == ["home", "mnist", "out"]

@@ -77,7 +77,7 @@ def test_the_same_zoo_gives_the_same_bytes(tmp_path):
 
 
 def test_a_zoo_without_weights_and_a_place_that_cannot_be_written(tmp_path):
-    with pytest.raises(ww.UsageError, match="its weights are not here"):
+    with pytest.raises(ww.UsageError, match="its weights are not on this machine"):
         write_zoo(a_zoo(stored=None), tmp_path / "zoo", {})
     (tmp_path / "file").write_text("")
     with pytest.raises(ww.OutputError, match="cannot be written"):

@@ -20,7 +20,7 @@ from ww_core.command.examples import examples
 def analyze(
     ctx: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A file, a folder, or an address as https://... or s3://...")
+        str, typer.Argument(metavar="SOURCE", help="A file, a folder, or an address such as https://... or s3://...")
     ],
     name: options.Name = None,
     version: options.Version = None,
@@ -46,7 +46,10 @@ def analyze(
     ] = "threads",
     device: options.Device = "cpu",
     precision: Annotated[
-        str, typer.Option("--precision", metavar="NAME", help="Of the spectra: float64, or float32 (faster, coarser).")
+        str,
+        typer.Option(
+            "--precision", metavar="NAME", help="Precision of the spectra: float64, or float32 (faster, less accurate)."
+        ),
     ] = "float64",
     control: Annotated[
         str | None,
@@ -58,7 +61,7 @@ def analyze(
             callback=options.not_empty,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     spectra: Annotated[
         bool, typer.Option("--spectra/--no-spectra", help="Store spectra, so that metrics can be added later.")
     ] = True,
@@ -76,7 +79,7 @@ def analyze(
 ) -> None:
     """Analyse the weights of SOURCE, and store every result.
 
-    What is stored already is not computed again.
+    Stored results are not computed again.
     """
     from ww_core.cli.report import print_report
     from ww_core.command.choice import Choice
@@ -129,4 +132,6 @@ def analyze(
         say(f"stored in {report.store}")
     lost = [failure for failure in report.failures if failure.stage != "observer"]
     if lost:
-        raise LostResultsError(f"{len(lost)} of what was selected was lost to exceptions (above); the rest is stored")
+        raise LostResultsError(
+            f"{len(lost)} of the selected results failed with exceptions (above); the rest is stored"
+        )

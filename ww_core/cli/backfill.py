@@ -39,10 +39,10 @@ def backfill(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compute new metrics of what is stored, without the weights.
+    """Compute new metrics from stored results, without the weights.
 
-    Every stored analysis is repeated with the metrics of today, from stored values and spectra. What needs the weights
-    is listed with the command that computes it.
+    Every stored analysis is repeated with the present metrics, from stored values and spectra. Metrics that need the
+    weights are listed with the command that computes them.
     """
     from ww_core.command.progress import version_counter
     from ww_core.errors import LostResultsError
@@ -75,13 +75,13 @@ def backfill(
         warn(f"failed: {name} {failure}")
     lost = [failure for _, failure in failures if failure.stage != "observer"]
     if lost:
-        raise LostResultsError(f"{len(lost)} of what could be filled in was lost to exceptions (above)")
+        raise LostResultsError(f"{len(lost)} of the missing results failed with exceptions (above)")
 
 
 def _print_sentences(report: BackfillReport, output: Output) -> None:
     versions = f"{report.versions} version{'s' if report.versions != 1 else ''}"
     if not report.versions:
-        output.line("nothing is stored yet: `ww analyze SOURCE` makes a start")
+        output.line("nothing is stored yet: `ww analyze SOURCE` stores a first model")
     elif report.filled:
         values = f"{report.values} value{'s' if report.values != 1 else ''}"
         output.line(f"{values} filled in, for {report.versions_filled} of {versions}")

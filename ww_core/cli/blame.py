@@ -19,7 +19,7 @@ def blame(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="MODEL, whose newest version is meant, or MODEL@VERSION.", callback=options.not_empty
+            metavar="MODEL", help="MODEL (its newest version) or MODEL@VERSION.", callback=options.not_empty
         ),
     ],
     layer: Annotated[str, typer.Argument(metavar="LAYER", help="Name of the layer.", callback=options.layer_name)],
@@ -32,7 +32,7 @@ def blame(
 ) -> None:
     """Find the version in which LAYER of MODEL last changed.
 
-    For each stored number of the layer, it prints the version too. No weight is read.
+    It also prints the version of the last change for each stored number of the layer. No weight is read.
     """
     from ww_core.use_cases.blame import blame as ask
 
@@ -56,7 +56,7 @@ def blame(
 
 def _print(answer: Blame, output: Output) -> None:
     after = f", after {answer.previous}" if answer.previous else ", the first version that has it"
-    output.line(f"{answer.layer} of {answer.model}@{answer.at} came to be in {answer.version}{after}")
+    output.line(f"{answer.layer} of {answer.model}@{answer.at} got its weights in {answer.version}{after}")
     output.line()
     output.table([_row(own) for own in answer.columns], optional=["extractor"], if_any=["index"])
     if not answer.columns:
@@ -64,7 +64,7 @@ def _print(answer: Blame, output: Output) -> None:
 
 
 def _no_number(answer: Blame) -> str:
-    return f"no number of it is stored under profile {answer.profile}"
+    return f"no value of it is stored under profile {answer.profile}"
 
 
 def _row(own: ValueOrigin) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def check(
         typer.Option(
             "--baseline",
             metavar="B",
-            help="The same; or previous, best:METRIC, or a file that `ww show MODEL --json` made.",
+            help="As CANDIDATE; or previous, best:METRIC, or a file from `ww show MODEL --json`.",
             callback=options.not_empty,
         ),
     ] = None,
@@ -69,7 +69,7 @@ def check(
         typer.Option(
             "--name",
             metavar="MODEL",
-            help="The model whose versions previous and best mean.  [default: the candidate's]",
+            help="The model of the versions previous and best.  [default: the candidate's]",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -78,19 +78,19 @@ def check(
     allow_no_baseline: Annotated[
         bool,
         typer.Option(
-            "--allow-no-baseline", help="Skip what compares, if the model has no version for previous or best."
+            "--allow-no-baseline", help="Skip rules that compare if the model has no version for previous or best."
         ),
     ] = False,
     format_: Annotated[
-        Format, typer.Option("--format", help="How the verdict is printed.", show_default=True)
+        Format, typer.Option("--format", help="Format of the verdict.", show_default=True)
     ] = Format.TEXT,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Judge CANDIDATE by rules, alone or against a baseline. Exit code 1: a rule is broken.
 
-    A stored name wins over a path. A path is analysed by content and gets no label, so that what is turned down never
-    becomes the previous version.
+    If a name is both a stored name and a path, the stored name is used. A path is analysed and gets no label, so that a
+    rejected candidate never becomes the previous version.
     """
     from ww_core.command.progress import progress_observers
     from ww_core.errors import UsageError

@@ -181,7 +181,7 @@ def _loaded(point: EntryPoint) -> Any:
     try:
         app = point.load()
         if not isinstance(app, typer.Typer):
-            raise PluginError(f"{point.value} is no typer.Typer")
+            raise PluginError(f"{point.value} is not a typer.Typer")
         return _runnable(app, point.name)
     except all_but_interrupts() as error:
         cause = sentence_of(error, point.module)

@@ -26,9 +26,9 @@ class Shell(StrEnum):
 def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> None:
     """Print a script that lets a shell complete ww.
 
-    Write it to where the shell looks for such scripts: bash to ~/.local/share/bash-completion/completions/ww, zsh to
-    a file _ww in a folder of its fpath, fish to ~/.config/fish/completions/ww.fish. A new shell completes commands,
-    options, and names of models, versions, layers, metrics, profiles, extractors and loaders.
+    Write it to the folder of the shell's scripts: bash to ~/.local/share/bash-completion/completions/ww, zsh to a file
+    _ww in a folder of its fpath, fish to ~/.config/fish/completions/ww.fish. A new shell completes commands, options,
+    and names of models, versions, layers, metrics, profiles, extractors and loaders.
     """
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 

@@ -21,7 +21,7 @@ app = typer.Typer(help="Check, clean, back up and upgrade a store.", no_args_is_
 
 @app.callback()
 def _group() -> None:
-    """Look at the store, and look after it."""
+    """Inspect and maintain the store."""
 
 
 @app.command("info")
@@ -32,7 +32,7 @@ def info(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Say where the store is, and how much is in it."""
+    """Show where the store is and how much it holds."""
     from ww_core.store.store import open_store
 
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
@@ -76,16 +76,18 @@ def distrust(
     plugin: Annotated[
         str,
         typer.Argument(
-            metavar="PLUGIN[==VERSION]", help="A plugin, or the distribution it came with.", callback=options.not_empty
+            metavar="PLUGIN[==VERSION]",
+            help="A plugin, or the distribution that contains it.",
+            callback=options.not_empty,
         ),
     ],
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Remove the results that a plugin took part in.
+    """Remove the results computed with a plugin.
 
-    Its values and spectra are removed, and everything computed from them; names, runs and everything else stay.
-    `ww show --origin` tells what came of which plugin.
+    Its values and spectra are removed, and everything computed from them; names, runs and everything else stay. `ww
+    show --origin` shows the plugin of each value.
     """
     from ww_core.store.store import open_existing_store
 
@@ -98,22 +100,24 @@ def distrust(
     if output.format == "json":
         output.json({"values": removed.values, "spectra": removed.spectra, "files": removed.files})
         return
-    output.line(f"taken back: {removed.values} values, {removed.spectra} spectra")
+    output.line(f"removed: {removed.values} values, {removed.spectra} spectra")
     if removed.files:
         output.line(f"tensors of files that will be read again: {removed.files}")
-    output.line("`ww analyze` computes them again from the weights; `ww backfill` what the stored spectra give")
+    output.line(
+        "`ww analyze` computes them again from the weights; `ww backfill` computes those that need only stored spectra"
+    )
 
 
 @app.command("gc")
 @examples("ww db gc", "ww db gc --dry-run")
 def collect_garbage(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Remove what nothing needs any more.
+    """Remove results that nothing uses any more.
 
-    It removes what no name and no run needs, and makes the file smaller.
+    It removes results that no name and no run needs, and shrinks the file.
     """
     from ww_core.store.store import open_existing_store, open_store
 
@@ -172,13 +176,15 @@ def backup(
 @app.command("check")
 @examples("ww db check")
 def check(
-    repair: Annotated[bool, typer.Option("--repair", help="Write anew what follows from the rest: summaries.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Compute the summaries again from the other tables.")
+    ] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Check the store for damage.
 
-    That is its pages, cells, references, digests, spectra, values and summaries.
+    It checks pages, cells, references, digests, spectra, values and summaries.
     """
     from ww_core.store.store import open_existing_store, open_store
 
@@ -202,9 +208,9 @@ def check(
             if own.count > len(own.first):
                 output.line(f"{kind}: and {own.count - len(own.first)} more")
         if found.others:
-            output.line(f"not made by ww, and no part of what it answers: {', '.join(found.others)}")
+            output.line(f"not made by ww, and not used by it: {', '.join(found.others)}")
         if repaired:
-            output.line(f"checkpoints whose summaries were written anew: {repaired}")
+            output.line(f"checkpoints whose summaries were written again: {repaired}")
         if not faults:
             output.line(f"sound: {', '.join(f'{count:,} {what}' for what, count in found.checked.items())}")
     if faults:
@@ -215,6 +221,6 @@ def _next_step(faults: Mapping[str, Faults], *, repair: bool) -> str:
     count = sum(own.count for own in faults.values())
     found = f"{count} fault{'s' if count != 1 else ''}"
     if faults.keys() == {"summary"}:
-        return f"{found}, all of them in summaries: `ww db check --repair` writes these anew"
-    cannot = ", which --repair cannot mend" if repair else ""
+        return f"{found}, all of them in summaries: `ww db check --repair` writes these again"
+    cannot = ", which --repair cannot repair" if repair else ""
     return f"{found}{cannot}: restore a copy, or analyse the weights into a new store"

@@ -14,7 +14,7 @@ from ww_core.command.examples import examples
 def describe(
     ctx: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A file, a folder, or an address as https://... or s3://...")
+        str, typer.Argument(metavar="SOURCE", help="A file, a folder, or an address such as https://... or s3://...")
     ],
     profile: options.Profile = "default",
     extractor: options.Extractor = None,
@@ -29,9 +29,9 @@ def describe(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List the layers of SOURCE, and the matrices made of them.
+    """List the layers of SOURCE and their matrices.
 
-    Only headers are read: the matrices are those that an analysis would make.
+    Only headers are read. The matrices are those of an analysis.
     """
     from ww_core.command.choice import Choice
     from ww_core.use_cases.describe import describe as look

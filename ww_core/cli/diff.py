@@ -45,7 +45,7 @@ def diff(
     ] = "importance",
     top: options.Top = 0,
     everything: Annotated[bool, typer.Option("--all", help="List unchanged layers too.")] = False,
-    record: Annotated[bool, typer.Option("--record", help="Label what is analysed, as `ww analyze` does.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Label analysed paths, as `ww analyze` does.")] = False,
     scope: options.ShownScope = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
@@ -54,10 +54,10 @@ def diff(
 ) -> None:
     """Compare checkpoints with FIRST, layer by layer.
 
-    It tells which layers differ in content, and how their metrics differ. A change is better or worse by the direction
-    of its column. Values are subtracted only where metric, version, parameters and extractor are the same; what cannot
-    be compared is shown with the reason. A stored name wins over a path. A path is analysed by content and gets no
-    label.
+    It shows which layers differ in content, and how their metrics differ. A change is better or worse by the direction
+    of its column. Values are subtracted only if metric, version, parameters and extractor are the same; other values
+    are shown with the reason. If a name is both a stored name and a path, the stored name is used. A path is analysed
+    and gets no label.
     """
     from ww_core.command.progress import progress_observers
     from ww_core.use_cases.diff import diff_each
@@ -89,7 +89,7 @@ def diff(
         rows = [row for difference in differences for row in difference.rows(of, everything=everything)]
         output.csv(rows)
         if not rows:
-            say(f"no row: no {of} differs that has a metric")
+            say(f"no row: no {of} with a metric differs")
     else:
         for place, difference in enumerate(differences):
             if place:

@@ -22,8 +22,8 @@ PATIENCE = 1.0
 GRACE = 0.5
 """Seconds in which the program may still end by itself when it was told to end at once."""
 
-ADVICE = "what was begun is being finished; interrupt once more to end at once, and what is stored stays whole"
-AT_ONCE = "interrupted: ended at once; what is stored is whole, and the same command goes on from there"
+ADVICE = "the work in progress is being finished; interrupt again to end at once, the store stays intact"
+AT_ONCE = "interrupted: ended at once; the store is intact, and the same command continues from there"
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def export(
             callback=options.not_empty,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file or an export that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file or export.")] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -57,8 +57,8 @@ def export(
     """Write what is stored to a table, or to a folder.
 
     A table has the profile's own values, a row for each version, place and column. A folder has everything that is
-    stored, of the models that are named or of all: `ww import FOLDER` takes it. The name of a folder has no suffix,
-    or ends in a slash.
+    stored about the named models, or about all: `ww import FOLDER` imports it. The name of a folder has no suffix, or
+    ends in a slash.
     """
     from ww_core.store.new_files import place_of
     from ww_core.use_cases import export as use_case
@@ -84,7 +84,7 @@ def export(
         place_of(target)  # of an address nothing is repeated below
         if labels or rows or profile or raw:
             raise UsageError(
-                f"{target} is a folder, and takes everything: leave out --metrics, --scope, --profile, --raw"
+                f"{target} is a folder, and a folder gets everything: leave out --metrics, --scope, --profile, --raw"
             )
         folder = use_case.export_folder(target, names, store=location, replace=force)
         told: Told = {"folder": target, "digest": folder.digest, "rows": folder.rows, "bytes": folder.bytes}

@@ -16,7 +16,7 @@ def forget(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take versions out of the store by name.
+    """Remove versions from the store by name.
 
     Their results stay until `ww db gc`.
     """
@@ -31,4 +31,4 @@ def forget(
         return
     for own in forgotten:
         output.line(f"forgotten: {own.model}@{own.version}  digest {own.digest[:DIGEST_SHOWN]}")
-    output.line("their results are kept until `ww db gc` frees the room")
+    output.line("their results are kept until `ww db gc` frees the space")

@@ -47,7 +47,7 @@ def history(
     """Show columns and scores over the versions of MODEL.
 
     The table has means over the layers, each with its change since the version before. "Moved most" names the layer
-    whose first column changed most since then, in units of its standard error where it has one. No weight is read.
+    with the largest change of the first column, in units of its standard error if it has one. No weight is read.
     """
     from ww_core.use_cases.history import history as ask
 

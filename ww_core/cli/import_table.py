@@ -33,7 +33,7 @@ def import_table(
         typer.Option(
             "--mapping",
             metavar="FILE.toml",
-            help="What the columns are.",
+            help="File that maps the columns of the table.",
             callback=options.not_empty,
             show_default=False,
         ),
@@ -43,7 +43,7 @@ def import_table(
         typer.Option(
             "--importer",
             metavar="NAME",
-            help="The form, where it is not recognised; with options, as weightwatcher[version=0.2.7].",
+            help="The format, if it is not recognised; with options, as weightwatcher[version=0.2.7].",
             callback=options.not_empty,
         ),
     ] = None,
@@ -62,7 +62,7 @@ def import_table(
         typer.Option(
             "--provider",
             metavar="NAME",
-            help="Who computed it: a program with its version, or a paper.  [default: what the table says]",
+            help="Who computed it: a program with its version, or a paper.  [default: from the table]",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -72,7 +72,7 @@ def import_table(
         typer.Option(
             "--model",
             metavar="NAME",
-            help="The model, where the table names none.  [default: the name of the file]",
+            help="The model, if the table names none.  [default: the name of the file]",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -82,7 +82,7 @@ def import_table(
         typer.Option(
             "--version",
             metavar="LABEL",
-            help="Version of the models, where the table says none.",
+            help="Version of the models, if the table has none.",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -91,9 +91,7 @@ def import_table(
         list[str] | None,
         typer.Option("--series", metavar="NAME", help="Series that the models become members of; repeatable."),
     ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Put it in the place of another table of the same source.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace another table of the same source.")] = False,
     rename: Annotated[
         list[str] | None,
         typer.Option(
@@ -107,9 +105,9 @@ def import_table(
 ) -> None:
     """Import a table of results, or all of another store.
 
-    A table that others made comes with the definitions of its columns. Its values are kept apart from those that ww
-    computes. A FOLDER is what `ww export` wrote: the import adds what this store lacks. Nothing is stored unless all of
-    it can be.
+    A table of others has its own definitions of columns. Its values are kept separate from those that ww computes. A
+    FOLDER comes from `ww export`: the import adds what this store lacks. If any part cannot be stored, nothing is
+    stored.
     """
     output = Output(as_json=as_json)
     if os.path.isdir(file):  # noqa: PTH112 - a name that is too long for the system is no folder either
@@ -117,7 +115,7 @@ def import_table(
 
         given = (mapping, importer, source, provider, model, version, series, replace or None)
         if any(option is not None for option in given):
-            raise UsageError(f"{file} is a folder: of the options only --rename and --store are for folders")
+            raise UsageError(f"{file} is a folder: folders take only the options --rename and --store")
         import_folder(file, rename, store, output)
         return
     if rename:

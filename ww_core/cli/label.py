@@ -14,23 +14,24 @@ from ww_core.command.examples import examples
 def label(
     name: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="The version.", callback=options.not_empty)],
     step: Annotated[
-        int | None, typer.Option("--step", metavar="N", min=0, help="Its place, such as the step of the training.")
+        int | None,
+        typer.Option("--step", metavar="N", min=0, help="Its place in the order, such as the training step."),
     ] = None,
-    no_step: Annotated[bool, typer.Option("--no-step", help="Take its place away.")] = False,
+    no_step: Annotated[bool, typer.Option("--no-step", help="Remove its place.")] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Give a version its place among the versions of its model.
 
-    Versions are in the order of their steps where all of a model have one, else in the order in which they were
-    recorded. MODEL alone means the last of them.
+    If all versions of a model have a step, they are ordered by it, else by the time of recording. MODEL alone means the
+    last version.
     """
     from ww_core.errors import UsageError
     from ww_core.store.store import open_existing_store
 
     output = Output(as_json=as_json)
     if (step is None) != no_step:
-        raise UsageError("give --step N, or --no-step to take it away")
+        raise UsageError("give --step N, or --no-step to remove it")
     with open_existing_store(store_location(store)) as opened:
         opened.set_step(name, step)
         model = name.partition("@")[0]

@@ -42,7 +42,7 @@ def leaderboard(
         typer.Option(
             "--better",
             metavar="lower|higher",
-            help="Which is better.  [default: as the column says]",
+            help="The better direction.  [default: that of the column]",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -51,7 +51,7 @@ def leaderboard(
     without: options.WithoutModels = None,
     where: options.Where = None,
     every_version: Annotated[
-        bool, typer.Option("--all-versions", help="Rank all versions, and not the newest of each model only.")
+        bool, typer.Option("--all-versions", help="Rank all versions, not only the newest of each model.")
     ] = False,
     layers: options.Layers = None,
     without_layers: options.WithoutLayers = None,
@@ -74,9 +74,9 @@ def leaderboard(
 ) -> None:
     """Rank models by a metric, beside their reported scores.
 
-    Each series has a ranking of its own. Kendall's tau and Spearman's rho say how far metric and score agree, both from
-    best to worst: 1 is the same order, -1 the reverse. Brackets hold 95 % intervals; "by luck" is the chance that a
-    random order has a tau so far from 0. No weight is read.
+    Each series has its own ranking. Kendall's tau and Spearman's rho measure how well metric and score agree, both from
+    best to worst: 1 is the same order, -1 the reverse. Brackets hold 95 % intervals; "by luck" is the probability that
+    a random order has a tau this far from 0. No weight is read.
     """
     from ww_core.use_cases.leaderboard import leaderboard as ask
 

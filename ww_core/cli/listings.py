@@ -29,7 +29,7 @@ def metrics(
 ) -> None:
     """List the columns of all metrics.
 
-    With NAME it shows all about one: columns, units, parameters, what it needs, what it means.
+    With NAME it shows all about one: columns, units, parameters, needs and meaning.
     """
     from ww_core.use_cases.listings import columns_of_metric, list_metrics
 
@@ -44,7 +44,7 @@ def metrics(
     if output.format == "table":
         for row in rows:
             row["better"] += "*" * bool(row["caveat"])
-    notes = ["* means over layers do not order models by it"] if any(row["caveat"] for row in rows) else []
+    notes = ["* its mean over layers does not rank models"] if any(row["caveat"] for row in rows) else []
     print_listing(output, rows, short=("scope", "better", "doc"), more="ww metrics NAME", notes=notes)
 
 

@@ -113,7 +113,7 @@ def global_options(
         typer.Option(
             "-v",
             "--verbose",
-            help="Say what is read, how long it takes, and tracebacks of plugins.",
+            help="Print the files read, times, and tracebacks of plugins.",
             is_eager=True,
             expose_value=False,
             callback=_speak,
@@ -124,7 +124,7 @@ def global_options(
         typer.Option(
             "-q",
             "--quiet",
-            help="Say warnings and errors only: no notes, no progress.",
+            help="Print warnings and errors only: no notes, no progress.",
             is_eager=True,
             expose_value=False,
             callback=_speak,

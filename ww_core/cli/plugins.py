@@ -27,12 +27,12 @@ app = typer.Typer(rich_markup_mode=None)
 def plugins(
     ctx: typer.Context, as_json: options.AsJson = False, as_csv: options.AsCsv = False, raw: options.Raw = False
 ) -> None:
-    """List the plugins, what each gave, and what is wrong."""
+    """List the plugins, what each registers, and their problems."""
     if below := ctx.invoked_subcommand:
         for option, given in (("--json", as_json), ("--csv", as_csv), ("--raw", raw)):
             if given:
                 raise UsageError(
-                    f"{option} before `{below}` speaks of the list of plugins: give it after `{below}`, or leave it out"
+                    f"{option} before `{below}` is for the list of plugins: give it after `{below}`, or leave it out"
                 )
         return
     _print_plugins(_rows(ctx.obj), Output(as_json=as_json, as_csv=as_csv, raw=raw))
@@ -88,7 +88,7 @@ def _print_plugin(output: Output, row: Mapping[str, Any]) -> None:
 @examples("ww plugins new ww-gini --kind metric")
 def new(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What pip will call it, as ww-gini.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the package for pip, as ww-gini.")],
     kind: Annotated[PluginKind, typer.Option("--kind", metavar="KIND", help=KINDS)],
     out: Annotated[
         str | None,
@@ -104,8 +104,8 @@ def new(
 ) -> None:
     """Write a package with a new plugin and its tests.
 
-    It works as it is, to be changed into your own: its code is one module that does something real, its tests are those
-    that ww's own plugins of this kind pass, and some of its own. Nothing is overwritten.
+    The package works as written; change it into your own plugin. Its code is one module with a small real example. Its
+    tests are the contract tests of this kind of plugin and a few more. No existing file is overwritten.
     """
     from ww_core.use_cases.new_plugin import new_plugin
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FEW = 3
 """Versions of which nothing small can be said."""
 
-NO_STEP = "no step stands out of the noise"
+NO_STEP = "no step is larger than the noise"
 
 
 @examples("ww regressions net")
@@ -26,7 +26,7 @@ def regressions(
     layers: options.Layers = None,
     leave_out: options.LeaveOut = "",
     any_direction: Annotated[
-        bool, typer.Option("--any", help="Tell changes to the better too, and those of columns without a direction.")
+        bool, typer.Option("--any", help="Report improvements too, and changes of columns without a direction.")
     ] = False,
     false_alarms: Annotated[
         float,
@@ -39,11 +39,11 @@ def regressions(
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Tell which version of MODEL introduced which regression.
+    """Find the regressions of MODEL and their versions.
 
-    It shows in which layers or summary, how large it is, and how certain. A column regresses where it steps to a worse
-    level and stays there, by more than its standard error and the usual difference of neighbouring versions explain.
-    Drifts, and a value that returns at once, are no regressions. The largest other changes are listed as possible
+    It shows the layer or summary, the size and the evidence of each. A column regresses if it steps to a worse level
+    and stays there, by more than its standard error and the usual difference of neighbouring versions explain. A drift
+    is not a regression, and a value that returns at once is not. The largest other changes are listed as possible
     noise. No weight is read.
     """
     from ww_core.use_cases.regressions import regressions as ask
@@ -86,13 +86,15 @@ def _print(answer: Regressions, top: int, output: Output) -> None:
         output.line(f"{version}: {' and '.join(parts)}")
     if len(every) > len(shown):
         output.line(f"{len(every) - len(shown)} more: leave --top out")
-    counted = f"{answer.series:,} series of numbers, {answer.tests:,} places to step"
+    counted = f"{answer.series:,} histories, {answer.tests:,} possible steps"
     if not every:
         output.line(f"{NO_STEP}: {counted}")
         if len(answer.versions) <= FEW:
-            output.line("with so few versions only large changes can be told from noise: `ww diff` shows all there are")
+            output.line(
+                "with so few versions only large changes can be separated from noise: `ww diff` shows all changes"
+            )
     else:
-        output.line(f"looked at {counted}; the chance of any false alarm is {answer.false_alarms:g}")
+        output.line(f"checked {counted}; the chance of any false alarm is {answer.false_alarms:g}")
     for suspect in answer.suspects:
         output.line(f"may be noise: {_suspect(suspect)}")
     for label, versions in answer.not_comparable.items():

@@ -21,7 +21,8 @@ def rename(
 ) -> None:
     """Give a model or a version another name.
 
-    A version may move to another model too. A network takes its controls along; a control goes alone.
+    A version may also move to another model. The controls of a network move with it; a control alone can be renamed
+    too.
     """
     from ww_core.store.store import open_existing_store
 

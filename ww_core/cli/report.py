@@ -42,7 +42,7 @@ def print_origins(origins: Sequence[ColumnOrigin], output: Output) -> None:
     else:
         output.table(rows, optional=("blas", "through", "program"))
         if not rows:
-            output.line("no value and no spectrum is stored of this analysis")
+            output.line("no value and no spectrum is stored for this analysis")
 
 
 def _plugin(maker: Maker) -> str:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from ww_core.domain.columnar import StoredScore
     from ww_core.store.records import ScoreCounts
 
-app = typer.Typer(help="Numbers that somebody reports about models.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Reported numbers of models, such as test accuracies.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 class Direction(StrEnum):
@@ -32,18 +34,20 @@ Models = Annotated[
 ]
 Names = Annotated[list[str] | None, typer.Option("--name", metavar="NAME", help="Only this score; repeatable.")]
 Datasets = Annotated[
-    list[str] | None, typer.Option("--dataset", metavar="NAME", help="Only what was measured on this; repeatable.")
+    list[str] | None, typer.Option("--dataset", metavar="NAME", help="Only scores on this dataset; repeatable.")
 ]
-Sources = Annotated[list[str] | None, typer.Option("--source", metavar="S", help="Only what this says; repeatable.")]
+Sources = Annotated[
+    list[str] | None, typer.Option("--source", metavar="S", help="Only scores from this source; repeatable.")
+]
 Better = Annotated[
     Direction | None,
     typer.Option(
         "--direction",
-        help="Which direction is better.  [default: that of all stored scores of this name]",
+        help="The better direction.  [default: that of the stored scores of this name]",
         show_default=False,
     ),
 ]
-Correct = Annotated[bool, typer.Option("--correct", help="Replace another number that is stored; what it was is kept.")]
+Correct = Annotated[bool, typer.Option("--correct", help="Replace a different stored number; the old one is kept.")]
 WithoutWeights = Annotated[
     bool,
     typer.Option("--without-weights", help="Keep scores of names that are not stored, too."),
@@ -52,7 +56,7 @@ WithoutWeights = Annotated[
 
 @app.callback()
 def _group() -> None:
-    """Keep and list numbers that somebody reports about models."""
+    """Keep and list reported numbers of models."""
 
 
 @app.command("add", context_settings={"ignore_unknown_options": True})  # for VALUE may be negative
@@ -62,10 +66,12 @@ def add(
         str,
         typer.Argument(metavar="MODEL[@VERSION]", help="The model; its newest version.", callback=options.not_empty),
     ],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is, as top1_error.", callback=options.not_empty)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the score, as top1_error.", callback=options.not_empty)
+    ],
     value: Annotated[float, typer.Argument(metavar="VALUE", help="The number.")],
-    source: Annotated[str, typer.Option("--source", metavar="S", help="Who says so: a paper, a page, a person.")],
-    dataset: Annotated[str, typer.Option("--dataset", metavar="NAME", help="What it was measured on.")] = "",
+    source: Annotated[str, typer.Option("--source", metavar="S", help="The source: a paper, a page, a person.")],
+    dataset: Annotated[str, typer.Option("--dataset", metavar="NAME", help="The dataset.")] = "",
     direction: Better = None,
     unit: Annotated[str, typer.Option("--unit", metavar="U", help="Its unit, as %.")] = "",
     low: Annotated[float | None, typer.Option("--low", metavar="L", help="Lower end of its interval.")] = None,
@@ -75,7 +81,7 @@ def add(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Store a number that somebody reports about a model.
+    """Store a reported number of a model.
 
     A negative VALUE is given as it is: -0.5.
     """
@@ -99,13 +105,11 @@ def import_file(
         typer.Argument(metavar="FILE", help="CSV, TSV, JSON or JSON lines, also by gzip.", callback=options.not_empty),
     ],
     source: Annotated[
-        str, typer.Option("--source", metavar="S", help="Who says so, where FILE does not tell.", show_default=False)
+        str, typer.Option("--source", metavar="S", help="The source, if FILE has none.", show_default=False)
     ] = "",
     dataset: Annotated[
         str,
-        typer.Option(
-            "--dataset", metavar="NAME", help="What was measured on, where FILE does not tell.", show_default=False
-        ),
+        typer.Option("--dataset", metavar="NAME", help="The dataset, if FILE has none.", show_default=False),
     ] = "",
     direction: Better = None,
     correct: Correct = False,
@@ -116,7 +120,7 @@ def import_file(
     """Store the scores of FILE, all or none.
 
     Its columns, in any order, are model, version, dataset, name, value, unit, direction, source, low and high; model,
-    name and value must be there. `ww scores list --csv` prints such a file.
+    name and value are required. `ww scores list --csv` prints a file of this form.
     """
     from ww_core.use_cases.scores import import_scores
 
@@ -140,14 +144,14 @@ def list_scores(
     name: Names = None,
     dataset: Datasets = None,
     source: Sources = None,
-    every: Annotated[bool, typer.Option("--all", help="Also what corrections replaced, and when.")] = False,
-    replaced: Annotated[bool, typer.Option("--replaced", help="Only what corrections replaced, and when.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also replaced scores, with the time.")] = False,
+    replaced: Annotated[bool, typer.Option("--replaced", help="Only replaced scores, with the time.")] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """List scores, of all models or of those that are named."""
+    """List the scores of all models or of the named ones."""
     from ww_core.store.store import open_store
 
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
@@ -163,7 +167,7 @@ def list_scores(
         rows.sort(key=_place)
     _print(rows, output)
     if output.format != "json" and not rows:
-        say("no score was corrected" if replaced and len(found) else "no score is stored of what was asked for")
+        say("no score was corrected" if replaced and len(found) else "no stored score matches")
     elif output.format == "table" and found.replaced and not (every or replaced):
         output.line()
         output.line(f"corrected: {len(found.replaced)} (--all shows what was replaced)")
@@ -183,7 +187,7 @@ def remove(
 ) -> None:
     """Remove scores, and list what was removed.
 
-    What corrections replaced goes too. A score belongs to weights: it goes under every name that they have.
+    Their replaced numbers are removed too. A score belongs to weights: it is removed under every name of these weights.
     """
     from ww_core.store.store import open_existing_store
 

@@ -21,7 +21,7 @@ Series = Annotated[str, typer.Argument(metavar="SERIES", help="Name of the serie
 
 @app.callback()
 def _group() -> None:
-    """Put models of one family together, and list who belongs to which."""
+    """Group models of one family, and list the groups."""
 
 
 @app.command("add")
@@ -32,7 +32,7 @@ def add(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Put models into SERIES, which is made if it is new."""
+    """Add models to SERIES; a new SERIES is created."""
     from ww_core.store.store import open_existing_store
 
     output = Output(as_json=as_json)
@@ -55,9 +55,9 @@ def remove(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take models out of SERIES.
+    """Remove models from SERIES.
 
-    The models stay. Without MODEL all are taken out, and the series is gone.
+    The models stay in the store. Without MODEL all are removed, and the series too.
     """
     from ww_core.store.store import open_existing_store
 
@@ -68,9 +68,9 @@ def remove(
         output.json(_rows(removed))
         return
     for own in removed:
-        output.line(f"taken out of {series}: {own.model}{f'@{own.version}' if own.version else ''}")
+        output.line(f"removed from {series}: {own.model}{f'@{own.version}' if own.version else ''}")
     if not removed:
-        output.line(f"nothing was taken out of {series}: none of these is a member")
+        output.line(f"nothing was removed from {series}: none of these is a member")
 
 
 @app.command("list")

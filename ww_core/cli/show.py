@@ -36,7 +36,7 @@ def show(
     columns: options.ShownColumns = None,
     sort: options.SortedBy = "",
     origin: Annotated[
-        bool, typer.Option("--origin", help="Tell who made the values: run, program, plugins, BLAS.")
+        bool, typer.Option("--origin", help="Show the origin of the values: run, program, plugins, BLAS.")
     ] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
@@ -45,8 +45,8 @@ def show(
 ) -> None:
     """Show a stored analysis, or list what is stored.
 
-    Without MODEL, every version of every model is listed. The analysis is the newest of the profile's own variants.
-    --variant and --run show others.
+    Without MODEL, every version of every model is listed. The newest analysis with the profile's own variants is shown.
+    --variant and --run select others.
     """
     from ww_core.cli.report import DIGEST_SHOWN, print_origins, print_report
     from ww_core.command.choice import Choice
@@ -58,7 +58,7 @@ def show(
     if origin and choice.names:
         raise UsageError("--columns and --sort choose from the tables of an analysis: leave them out, or --origin")
     if model is None and (profile, variant, run, scope, origin) != (None, None, None, None, False):
-        raise UsageError("--profile, --variant, --run, --scope and --origin speak of an analysis of a MODEL: name one")
+        raise UsageError("--profile, --variant, --run, --scope and --origin need a MODEL: name one")
     with open_store(store_location(store), mode="read") as opened:
         if model is not None and origin:
             print_origins(opened.origins(model, profile, variant=variant, run=run), output)
@@ -84,4 +84,4 @@ def show(
     optional = ("format", "step", "created_at", "source", "series", "parameters", "digest")
     output.table(shown, optional=() if choice.columns else optional)
     if not rows:
-        output.line("nothing is stored yet: `ww analyze SOURCE` makes a start")
+        output.line("nothing is stored yet: `ww analyze SOURCE` stores a first model")

@@ -34,8 +34,8 @@ def spectrum(
 ) -> None:
     """Print the stored singular values of a layer.
 
-    The largest of each matrix comes first. The table shows a line for each matrix; --csv has a line for each singular
-    value, --json all of them.
+    They are in descending order. The table shows a line for each matrix; --csv has a line for each singular value,
+    --json all of them.
     """
     from ww_core.store.store import open_store
 

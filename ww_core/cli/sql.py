@@ -32,16 +32,17 @@ def sql(
             show_default=False,
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option("--seconds", metavar="N", help="How long it may take.")] = 10.0,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="N", help="Time limit in seconds.")] = 10.0,
     rows: Annotated[int, typer.Option("--rows", metavar="N", help="How many rows to print at most.")] = 10_000,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
     raw: options.Raw = False,
 ) -> None:
-    """Answer a question in SQL; nothing in the store changes.
+    """Answer a read-only question in SQL.
 
-    The SQL is that of the store's database, SQLite or PostgreSQL. A note says if there are more rows than --rows.
+    The dialect is that of the store's database, SQLite or PostgreSQL. Nothing in the store changes. A note says if
+    there are more rows than --rows.
     """
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     if query is None:
@@ -60,7 +61,7 @@ def _read() -> str:
     try:
         return sys.stdin.buffer.read(MOST_READ).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError("the query on stdin is no text in UTF-8") from None
+        raise UsageError("the query on stdin is not UTF-8 text") from None
 
 
 def _print(answer: SqlAnswer, output: Output) -> None:

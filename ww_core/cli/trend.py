@@ -54,10 +54,10 @@ def trend(
     dataset: options.Dataset = "",
     source: options.ScoreSource = "",
     reading: Annotated[
-        Reading, typer.Option("--as", help="Read the score as error or accuracy, its complement.")
+        Reading, typer.Option("--as", help="Convert the score to an error or an accuracy.")
     ] = Reading.REPORTED,
     min_models: Annotated[
-        int, typer.Option("--min-models", min=2, metavar="N", help="Only groups of so many models or more.")
+        int, typer.Option("--min-models", min=2, metavar="N", help="Only groups of at least this many models.")
     ] = 3,
     ddof: Annotated[int, typer.Option("--ddof", min=0, metavar="N", help="Subtracted from n in RMSE and MSE.")] = 0,
     series: options.Series = None,
@@ -65,7 +65,7 @@ def trend(
     without: options.WithoutModels = None,
     where: options.Where = None,
     every_version: Annotated[
-        bool, typer.Option("--all-versions", help="Take all versions, and not the newest of each model only.")
+        bool, typer.Option("--all-versions", help="Take all versions, not only the newest of each model.")
     ] = False,
     layers: options.Layers = None,
     without_layers: options.WithoutLayers = None,
@@ -83,9 +83,9 @@ def trend(
 ) -> None:
     """Fit a line from a metric of models to their scores.
 
-    It is score = slope x metric + intercept in each group of models, with how well it fits. Tau is Kendall's tau-b of
-    the values themselves: it is negative where a lower metric goes with a higher score. Brackets hold 95 % intervals;
-    "by luck" is the chance that a random order has a tau so far from 0. No weight is read.
+    The line is score = slope x metric + intercept in each group of models; the table shows how well it fits. Tau is
+    Kendall's tau-b of the values: it is negative if a lower metric goes with a higher score. Brackets hold 95 %
+    intervals; "by luck" is the probability that a random order has a tau this far from 0. No weight is read.
     """
     from ww_core.use_cases.trend import trend as ask
 

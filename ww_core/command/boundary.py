@@ -112,7 +112,7 @@ def run_guarded(main: Callable[[], int | None]) -> int:
             warn_lines(note)
         return error.exit_code
     except KeyboardInterrupt as error:
-        warn(f"interrupted: {str(error) or 'what is stored is whole, and the same command goes on from there'}")
+        warn(f"interrupted: {str(error) or 'the store is intact, and the same command continues from there'}")
         return INTERRUPTED
     except OutputClosed:
         give_up(sys.stdout)
@@ -121,7 +121,7 @@ def run_guarded(main: Callable[[], int | None]) -> int:
         raise
     except BaseException as error:  # noqa: BLE001 - a fault of ours, shown whole; Python's own code would mean a broken rule
         if isinstance(error, FileNotFoundError) and not _stands_somewhere():
-            warn("error: the current folder is not there any more: change to one that is")
+            warn("error: the current folder no longer exists: change to another one")
             return SourceError.exit_code
         warn_lines(traceback.format_exc())
         return WWError.exit_code

@@ -95,7 +95,7 @@ def bytes_of(text: str | None, option: str) -> int:
         base = 1000 if unit.upper() == "B" and letter else 1024
         nbytes = int(float(number) * base ** " KMGT".index(letter.upper() or " "))
     if not nbytes:
-        raise UsageError(f"{option} {text!r} is no size: give one as 16GiB, 500MB or a count of bytes")
+        raise UsageError(f"{option} {text!r} is not a size: give one as 16GiB, 500MB or a count of bytes")
     return nbytes
 
 

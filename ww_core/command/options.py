@@ -35,7 +35,7 @@ Store = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Raw = Annotated[
-    bool, typer.Option("--raw", help="Texts of CSV as they are: a terminal or a spreadsheet may act on them.")
+    bool, typer.Option("--raw", help="Do not escape texts in CSV: a terminal or a spreadsheet may run them.")
 ]
 Layers = Annotated[
     list[str] | None,
@@ -61,7 +61,7 @@ Splits = Annotated[
         help="Matrices of fused weights, N equal blocks of rows, as the 4 gates of an LSTM; repeatable.",
     ),
 ]
-IncludeBuffers = Annotated[bool, typer.Option("--include-buffers", help="Buffers too, each as a layer of its own.")]
+IncludeBuffers = Annotated[bool, typer.Option("--include-buffers", help="Analyse buffers too, each as a layer.")]
 Metrics = Annotated[
     list[str] | None,
     typer.Option("--metrics", metavar="A,B", help="Only these metrics or columns."),
@@ -128,7 +128,7 @@ Reported = Annotated[
     typer.Option(
         "--reported",
         metavar="TABLE",
-        help="Take what this imported table, or provider, reports in place of what was computed here.",
+        help="Use the values of this imported table or provider instead of those computed here.",
         show_default=False,
         callback=not_empty,
     ),
@@ -138,7 +138,7 @@ OwnProfile = Annotated[
     typer.Option(
         "--profile",
         metavar="NAME",
-        help="The profile of what was computed here.  [default: default]",
+        help="The profile of the values computed here.  [default: default]",
         show_default=False,
         callback=not_empty,
     ),
@@ -146,7 +146,7 @@ OwnProfile = Annotated[
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        "--where", metavar="CONDITION", help="Only models for which it holds, as 'max(alpha) < 8'; repeatable."
+        "--where", metavar="CONDITION", help="Only models that meet this condition, as 'max(alpha) < 8'; repeatable."
     ),
 ]
 Dataset = Annotated[
@@ -176,7 +176,7 @@ Bootstrap = Annotated[
         min=0,
         max=100_000,
         metavar="N",
-        help="Resamples behind the intervals; 0 for none.  [default: 1000, fewer of more than 2,000 models]",
+        help="Resamples behind the intervals; 0 for none.  [default: 1000, fewer with more than 2,000 models]",
         show_default=False,
     ),
 ]
@@ -196,11 +196,11 @@ class MeanOver(StrEnum):
 
 Over = Annotated[
     MeanOver,
-    typer.Option("--mean-over", help="Take means over all matrices, or over layers, each of which counts once."),
+    typer.Option("--mean-over", help="Take means over all matrices, or over layers (each layer counts once)."),
 ]
 Plot = Annotated[
     Path | None,
-    typer.Option("--plot", metavar="FILE", help="Draw it too: .png, .svg or .pdf.", show_default=False),
+    typer.Option("--plot", metavar="FILE", help="Also draw it: .png, .svg or .pdf.", show_default=False),
 ]
 Name = Annotated[
     str | None,
@@ -226,7 +226,7 @@ Memory = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="Memory that may be taken, as 16GiB; what takes more is refused.  [default: half of what is available]",
+        help="Memory limit, as 16GiB; a layer that needs more is refused.  [default: half of the available memory]",
         show_default=False,
         callback=not_empty,
     ),
@@ -234,7 +234,7 @@ Memory = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        "--device", metavar="NAME", help="Where spectra are made: cpu, cuda, cuda:1, torch.", callback=not_empty
+        "--device", metavar="NAME", help="Device for the spectra: cpu, cuda, cuda:1, torch.", callback=not_empty
     ),
 ]
 Loader = Annotated[
@@ -242,7 +242,7 @@ Loader = Annotated[
     typer.Option(
         "--loader",
         metavar="NAME",
-        help="The format, where it is not recognised; with options, as pytorch[weights=ema].",
+        help="The format, if it is not recognised; with options, as pytorch[weights=ema].",
         callback=not_empty,
     ),
 ]

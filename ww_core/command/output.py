@@ -89,7 +89,7 @@ class Output:
         left_out = table.beyond(room, optional)
         table.without(left_out).print_fitted(room)
         if left_out:
-            self.line(f"(no room for {', '.join(left_out)}: see a wider terminal, --csv or --json)")
+            self.line(f"(no room for {', '.join(left_out)}: use a wider terminal, --csv or --json)")
 
 
 def _is_there(value: object) -> bool:

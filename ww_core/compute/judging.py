@@ -44,7 +44,7 @@ class Judging:
         plan: What it makes of one.
         columns: The columns of matrices that are asked for.
         nodes: The quantities behind these, and all that those need.
-        seed: Seed of everything random.
+        seed: Random seed.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class Worker:
         loader: Qualified name of its loader.
         reading: Reads the tensors of a task.
         selection: What is selected.
-        seed: Seed of everything random.
+        seed: Random seed.
         device: Where spectra are made.
         memory: What it may take; what would take more is refused before anything is allocated.
         share: Who else may take part in making one.

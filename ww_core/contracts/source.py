@@ -61,7 +61,7 @@ class Source(ABC):
 
     def names(self) -> Sequence[str]:
         """List the names of what a folder holds, without those that begin with a dot, in any order."""
-        raise SourceError(f"{self.label}: this is no folder")
+        raise SourceError(f"{self.label}: this is not a folder")
 
     def entry(self, name: str) -> Source:
         """Return the file of this name in a folder. It was found there and not named by the user.
@@ -69,7 +69,7 @@ class Source(ABC):
         Raises:
             SourceError: There is no such file, it is no regular file, or it is a link that leads out of the folder.
         """
-        raise SourceError(f"{self.label}: this is no folder that could hold {name!r}")
+        raise SourceError(f"{self.label}: this is not a folder that could hold {name!r}")
 
     @property
     def folder(self) -> Source:

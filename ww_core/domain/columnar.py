@@ -104,7 +104,7 @@ class StoredScore(NamedTuple):
         version: Its version; None for none.
         digest: Content address of the checkpoint; None for what has no weights here.
         name: What was reported, such as ``top1_error``.
-        dataset: What it was measured on.
+        dataset: The dataset.
         value: The number.
         low: Lower end of the interval reported with it; None for none.
         high: Upper end of the interval.

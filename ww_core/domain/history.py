@@ -264,7 +264,7 @@ class History:
         if not globs:
             return self
         if self.tracks and all(track.column.scope == "model" for track in self.tracks.values()):
-            raise UsageError(f"{', '.join(self.tracks)} speaks of the model and of no layer: leave the layers out")
+            raise UsageError(f"{', '.join(self.tracks)} describes the model, not layers: leave the layers out")
         every = {place.name: place for track in self.tracks.values() for place in track.places if place.name}
         names = {place.name for place in choose_layers([*every.values()], globs)}
         tracks = {

@@ -415,7 +415,7 @@ class AnalysisReport:
 
     def _store(self) -> ReportStore:
         if self.stored is None:
-            raise NotStoredError("this report came without its store: open the store that it names, and ask that")
+            raise NotStoredError("this report has no open store: open the store that it names, and use that")
         return self.stored
 
 

@@ -26,7 +26,7 @@ class Request:
         groups: Pairs of a glob and the count of groups of the convolutions it names.
         splits: Pairs of a glob and the count of equal blocks of rows into which the matrices it names fall.
         include_buffers: Whether buffers are layers too.
-        seed: Seed of everything random.
+        seed: Random seed.
         precision: Of the arithmetic behind spectra of standard resolution.
         control: The control that is analysed in place of the network, ``permuted`` or ``random``; empty for none.
     """

@@ -20,7 +20,7 @@ class Score(NamedTuple):
         name: What it is, such as ``top1_error``.
         dataset: What it was measured on; empty if nobody says.
         value: The number.
-        source: Who says so: a paper, a page, a person.
+        source: The source: a paper, a page, a person.
         version: Version of the model; empty for its newest, and for a model without weights.
         better: ``lower``, ``higher`` or ``none``; empty for the one that the store has for scores of this name.
         unit: Its unit, such as ``%``; empty for none.

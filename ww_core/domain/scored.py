@@ -74,7 +74,7 @@ def why_no_score(known: Sequence[StoredScore], name: str, dataset: str, source: 
     Args:
         known: All scores that the models have.
         name: Name of the score.
-        dataset: What it was measured on.
+        dataset: The dataset.
         source: Who says so.
     """
     if not known:

@@ -41,7 +41,7 @@ class SqlAnswer:
         return data_frame({name: [row[place] for row in self.rows] for place, name in enumerate(self.columns)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what ``--json`` prints: bytes are hex digits, and what is no finite number is None."""
+        """Return what ``--json`` prints: bytes are hex digits, and what is not a finite number is None."""
         rows = [dict(zip(self.columns, map(_plain, row), strict=True)) for row in self.rows]
         return {"columns": list(self.columns), "rows": rows, "is_cut": self.is_cut}
 

@@ -169,7 +169,7 @@ class Zoo:
             UsageError: Only the store knows the zoo.
         """
         if self.stored is None:
-            raise UsageError(f"zoo {self.name}: its weights are not here: name the folder that has them")
+            raise UsageError(f"zoo {self.name}: its weights are not on this machine: name the folder that has them")
         return self.stored
 
 
@@ -183,7 +183,7 @@ class ZooFeatures:
         versions: Of each of them: its label and the version of its definition.
         names: Names of the features, in order.
         values: Shape (len(zoo), len(names)), float64, all of them finite.
-        left_out: Numbers of networks of which some feature is no finite number, as after they diverged.
+        left_out: Numbers of networks of which some feature is not a finite number, as after they diverged.
     """
 
     zoo: Zoo

@@ -33,11 +33,11 @@ _KERAS = "name it without --loader if Keras wrote it, else convert it to safeten
 _AGAIN = "download it again"
 _BY_ANOTHER = "name it without --loader"
 
-_POINTER = Impostor("a git-lfs pointer, not the file it stands for", "run `git lfs pull` in its repository")
+_POINTER = Impostor("a git-lfs pointer, not the file itself", "run `git lfs pull` in its repository")
 _PAGE = Impostor("a web page saved under the name of a weight file", _AGAIN)
 _TEXT = Impostor("plain text", "name the file that holds the weights")
 _RAW = Impostor(
-    "raw numbers, perhaps, without a header that tells names and shapes, such as the .bin files of TensorFlow.js and "
+    "perhaps raw numbers without a header of names and shapes, such as the .bin files of TensorFlow.js and "
     "Core ML and the external data of ONNX",
     "name a checkpoint in PyTorch's format or in safetensors",
 )
@@ -115,7 +115,7 @@ def unreadable(head: bytes) -> Impostor:
     if head[8:9] == b"{":
         return Impostor("a safetensors file", _BY_ANOTHER)
     if not head.strip(b"\0"):
-        return Impostor("nothing but zeros, as a download leaves that was cut off", _AGAIN)
+        return Impostor("only zeros, as after an interrupted download", _AGAIN)
     if head.lstrip()[:1] in {b"{", b"["} and _is_text(head):
         return Impostor("JSON", _TEXT.then)
     return _TEXT if _is_text(head) else _RAW

@@ -19,7 +19,7 @@ def refuse_constant(name: str) -> NoReturn:
     Raises:
         CorruptFileError: Always.
     """
-    raise CorruptFileError(f"it holds {name}, which is no number of JSON")
+    raise CorruptFileError(f"it holds {name}, which is not a number of JSON")
 
 
 def parse_json(content: bytes, label: str, what: str, *, constant: Callable[[str], Any] = refuse_constant) -> Any:
@@ -32,22 +32,22 @@ def parse_json(content: bytes, label: str, what: str, *, constant: Callable[[str
         constant: Gives what ``NaN``, ``Infinity`` and ``-Infinity`` mean.
 
     Raises:
-        CorruptFileError: It is no JSON, or an object in it has a key twice.
+        CorruptFileError: It is not JSON, or an object in it has a key twice.
     """
     try:
         return json.loads(content, parse_constant=constant, object_pairs_hook=_object)
     except CorruptFileError as error:
-        raise CorruptFileError(f"{label} is no {what}: {error}") from None
+        raise CorruptFileError(f"{label} is not a {what}: {error}") from None
     except json.JSONDecodeError as error:
         raise CorruptFileError(
-            f"{label} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+            f"{label} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
         ) from None
     except UnicodeDecodeError:
-        raise CorruptFileError(f"{label} is no JSON: it is no text in UTF-8") from None
+        raise CorruptFileError(f"{label} is not JSON: it is not UTF-8 text") from None
     except RecursionError:
-        raise CorruptFileError(f"{label} is no {what}: it is nested too deep") from None
+        raise CorruptFileError(f"{label} is not a {what}: it is nested too deep") from None
     except ValueError:
-        raise CorruptFileError(f"{label} is no JSON that can be read: a number has thousands of digits") from None
+        raise CorruptFileError(f"{label} is not readable JSON: a number has thousands of digits") from None
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Parametrized(NamedTuple):
         import numpy as np
 
         if self.factor is None:
-            raise ValueError(f"nothing tells how {self.name} is made")
+            raise ValueError(f"the computation of {self.name} is unknown")
         made = np.empty(arrays[0].shape, arrays[0].dtype)
         with np.errstate(all="ignore"):  # what is not finite is told where it is analysed
             np.multiply(arrays[0], self.factor(*arrays), out=made, dtype=np.float64, casting="unsafe")
@@ -144,7 +144,7 @@ def _with_made(
     }
     warnings = model.warnings
     if untold:
-        said = "parametrized in a way that is not told, and read as they are stored, not as they act"
+        said = "with an unknown parametrization, and read as stored, not as they act"
         warnings += (f"{said}: {listing(untold)}",)
     return Acting(tensors, model.makes | makes, warnings)
 

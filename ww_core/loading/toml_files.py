@@ -22,7 +22,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         what: What it should be, for the message that it is too long, such as ``"file of rules"``.
 
     Raises:
-        UsageError: It cannot be read, is too long, or is no TOML.
+        UsageError: It cannot be read, is too long, or is not TOML.
     """
     try:
         with path.open("rb") as file:
@@ -34,8 +34,8 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is no TOML: it is no text in UTF-8") from None
+        raise UsageError(f"{path} is not TOML: it is not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, ValueError) as error:
-        raise UsageError(f"{path} is no TOML: {error}") from None
+        raise UsageError(f"{path} is not TOML: {error}") from None
     except RecursionError:
-        raise UsageError(f"{path} is no TOML that can be read: it is nested too deep") from None
+        raise UsageError(f"{path} is not readable TOML: it is nested too deep") from None

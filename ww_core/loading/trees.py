@@ -131,7 +131,7 @@ def _under(root: Any, tree: Tree, label: str, key: str) -> Any:
             return _under(holding[name], tree, label, key.removeprefix(f"{name}."))
     shown = ", ".join(map(quoted, itertools.islice(holding, _LISTED)))
     known = f"they lie under {shown}" if holding else "no tensor lies deeper"
-    raise UsageError(f"{label}: no weights lie under the key {quoted(key)}: {known}")
+    raise UsageError(f"{label}: no weights are under the key {quoted(key)}: {known}")
 
 
 def _holds_tensors(node: Any, tree: Tree) -> bool:

@@ -35,7 +35,9 @@ def unpacked(source: Source) -> Iterator[BinaryIO]:
             with gzip.GzipFile(fileobj=file, mode="rb") as content:
                 yield cast("BinaryIO", content)
         except EOFError:
-            raise CorruptFileError(f"{source.label}: the file compressed by gzip is cut short: fetch it anew") from None
+            raise CorruptFileError(
+                f"{source.label}: the file compressed by gzip is cut short: download it again"
+            ) from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise CorruptFileError(f"{source.label}: the file compressed by gzip is damaged: {error}") from None
         except OSError as error:
@@ -67,5 +69,5 @@ def unpacked_content(source: Source, limit: int, what: str) -> bytes:
     with unpacked(source) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise CorruptFileError(f"{source.label}: it has more than {limit:,} bytes, and no {what} is that long")
+        raise CorruptFileError(f"{source.label}: it has more than {limit:,} bytes, the limit for a {what}")
     return content

@@ -41,7 +41,7 @@ _IS_FOLDER = 0x10  # among the attributes of MS-DOS
 _ZIP64_FIELD = 1
 _DEFLATED = 8
 
-_ANEW = "have it written anew by whoever made it"
+_ANEW = "ask its author to write it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Directory:
         if len(content) != entry.size or not unpacker.eof:
             raise CorruptFileError(f"{where} is damaged: it does not unpack to the {entry.size} bytes that it claims")
         if entry.checksum != zlib.crc32(content):
-            raise CorruptFileError(f"{where} is damaged: its checksum is another one")
+            raise CorruptFileError(f"{where} is damaged: its checksum differs")
         return content
 
     def _where(self, entry: Entry) -> str:

@@ -124,7 +124,7 @@ def shown(thing: object) -> str:
 def _command_fault(command: Command) -> str:
     if command.name.startswith("-"):
         return f"command {command.name!r} would be read as an option: its name begins with '-'"
-    return "" if is_typer(command.app) else f"command {command.name!r}: {shown(command.app)} is no typer.Typer"
+    return "" if is_typer(command.app) else f"command {command.name!r}: {shown(command.app)} is not a typer.Typer"
 
 
 def is_typer(app: object) -> bool:

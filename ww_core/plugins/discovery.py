@@ -93,7 +93,7 @@ def load_plugins(
     check_doubts(registry)
     if strict:
         _refuse([(f"plugin {info.name}", info.problems) for info in registry.plugins])
-    advice = "cannot be used, mend it or leave it out"
+    advice = "cannot be used, repair it or leave it out"
     _refuse([(f"plugin file {info.origin} {advice}", info.refusals()) for info in named])
     return registry
 
@@ -111,7 +111,7 @@ def _check_file(path: Path, environ: Mapping[str, str]) -> None:
     except (OSError, ValueError) as error:  # such as a name that is too long
         raise PluginError(f"plugin file {path} cannot be looked at: {error}") from None
     if not kind:
-        raise PluginError(f"plugin file {path}: there is no such file; check the path")
+        raise PluginError(f"plugin file {path}: the file does not exist; check the path")
     if kind == "folder":
         raise PluginError(f"plugin file {path}: this is a folder; name a Python file in it")
 

@@ -180,7 +180,7 @@ def select(registry: Registry, request: Request) -> Selection:
     unused = [qualified for qualified in parameters if qualified not in nodes]
     if unused:
         name = unused[0].rpartition(":")[2]
-        raise UsageError(f"parameter of {name!r} has no effect: nothing that is selected uses {name}")
+        raise UsageError(f"parameter of {name!r} has no effect: no selected metric or extractor uses {name}")
     specs = {kind: _profile_spec(registry, owned, kind) for kind in LayerKind}
     extractors = {kind: _variants(variant, owned, specs[kind], request.extractors, kind) for kind in LayerKind}
     plain = Request()
@@ -213,7 +213,7 @@ def _lacking(registry: Registry, selected: Iterable[str]) -> dict[str, str]:
         return to_install(owned.object.extra) or next(filter(None, needed), "")
 
     return {
-        qualified: f"metric {registry.quantities[qualified].name!r} needs more than is installed: {command(qualified)}"
+        qualified: f"metric {registry.quantities[qualified].name!r} needs a missing package: {command(qualified)}"
         for qualified in selected
         if command(qualified)
     }

@@ -58,7 +58,7 @@ def _reported(target: Path) -> Iterator[None]:
         yield
     except FileExistsError:
         raise UsageError(
-            f"{target} is there already, and nothing is overwritten: give another name, or remove it first"
+            f"{target} exists already, and nothing is overwritten: give another name, or remove it first"
         ) from None
     except OSError as error:
         raise StoreError(f"no copy can be made at {target}: {error.strerror or error}") from error

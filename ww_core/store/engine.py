@@ -379,7 +379,7 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreError(f"{location} is locked by another program: run the same command again when it is done")
         case sqlite3.SQLITE_NOTADB:
-            return NotAStoreError(f"{location} is not a ww store: it is no SQLite database")
+            return NotAStoreError(f"{location} is not a ww store: it is not a SQLite database")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_MISMATCH:
             return _damaged(location)
         case sqlite3.SQLITE_ERROR if "file format" in str(error):

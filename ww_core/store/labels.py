@@ -54,9 +54,7 @@ def find_checkpoint(connection: Connection, name: str) -> CheckpointRef:
     if by_digest:
         return by_digest
     if has_scheme(name):
-        raise NotStoredError(
-            "what looks like an address is no model in this store: the address of a store is --store URL"
-        )
+        raise NotStoredError("this looks like an address, not like a model: give the address of a store by --store URL")
     model = name.partition("@")[0]
     models = [row.name for row in connection.execute(select(t.model.c.name))]
     near = near_names(model, models)

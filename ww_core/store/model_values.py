@@ -294,9 +294,9 @@ def _over_rows(
         UnknownNameError: No analysis has the flag of ``rows``.
     """
     if column.scope == "model":
-        raise UsageError(f"column {summary.column!r} speaks of whole models: layers cannot be chosen for it")
+        raise UsageError(f"column {summary.column!r} describes whole models: layers cannot be selected for it")
     if column.scope == "layer" and rows.min_m:
-        raise UsageError(f"column {summary.column!r} speaks of whole layers, and M is the smaller side of a matrix")
+        raise UsageError(f"column {summary.column!r} describes whole layers, and M is the smaller side of a matrix")
     analyses = {own.analysis_id: own.model_subject_id for own in labels if own.analysis_id is not None}
     flags = _flag_columns(connection, rows.leave_out, column, summary, labels) if rows.leave_out else {}
     places = subjects_by_place(connection, analyses, column.scope)
@@ -414,16 +414,16 @@ def _why_not(
     if own.variant != chosen.variant:
         if own.told.metric_version != chosen.told.metric_version:
             return (
-                f"of version {own.told.metric_version} of the metric, and most are of {chosen.told.metric_version}: "
+                f"version {own.told.metric_version} of the metric, most have {chosen.told.metric_version}: "
                 "`ww backfill` brings older ones up to date"
             )
-        return "another variant of this column than most have"
+        return "another variant of this column than in most analyses"
     if found.reason:
         return found.reason
     if found.partial:
-        return "partial: an exception or an interruption took values"
+        return "partial: values are missing after an exception or an interruption"
     if found.value is None:
-        return "no value: " + ("none of what counts has one" if found.missing else "nothing counts")
+        return "no value: " + ("none of the counted rows has a value" if found.missing else "nothing counts")
     return ""
 
 

@@ -284,13 +284,13 @@ def set_step(connection: Connection, name: str, step: int | None) -> None:
     """Give ``MODEL@VERSION`` its place among the versions of its model; None takes it away.
 
     Raises:
-        UsageError: The name is no ``MODEL@VERSION``, or the step is no whole number that can be stored.
+        UsageError: The name is no ``MODEL@VERSION``, or the step is not a whole number that can be stored.
         NotStoredError: Nothing carries the name.
     """
     if "@" not in name:
         raise UsageError(f"{name!r} names no version: write MODEL@VERSION")
     if step is not None and not (type(step) is int and 0 <= step <= MOST_STEPS):
-        raise UsageError(f"step {step!r} is no whole number from 0 to {MOST_STEPS}")
+        raise UsageError(f"step {step!r} is not a whole number from 0 to {MOST_STEPS}")
     (label,) = named_labels(connection, name)
     connection.execute(update(t.label).where(t.label.c.id == label.id).values(step=step))
 

@@ -21,9 +21,7 @@ def place_of(path: str | os.PathLike[str]) -> Path:
         UsageError: It looks like an address, of which no part is repeated, or no file can be there.
     """
     if looks_like_address(os.fspath(path)):
-        raise UsageError(
-            "what looks like an address is no place for a file: give a path (a file of such a name is ./NAME)"
-        )
+        raise UsageError("this looks like an address, not like a file: give a path (a file of this name is ./NAME)")
     try:
         return absolute_path(path)
     except ValueError as error:

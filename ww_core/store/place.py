@@ -53,7 +53,7 @@ class ReportPlace:
         from ww_core.store.store import Store, reopened
 
         if self._place is None:
-            raise NotStoredError("this report came without its store: open the store that it names, and ask that")
+            raise NotStoredError("this report has no open store: open the store that it names, and use that")
         if isinstance(self._place, Store):
             with self._place.reading() as reader:
                 yield reader

@@ -32,7 +32,7 @@ SQLITE_INSERTED = 25
 
 
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
-"""What comes of a text that is no JSON any more, a missing part, a number in place of a text."""
+"""What comes of a text that is not JSON any more, a missing part, a number in place of a text."""
 
 
 @contextlib.contextmanager

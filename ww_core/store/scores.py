@@ -242,7 +242,7 @@ def _unknown(connection: Connection, missing: Sequence[tuple[str, str]]) -> Unkn
         told.append(f"{_name(model, version)!r}{hint}")
     more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
     return UnknownModelsError(
-        f"no model {', '.join(told)}{more} in this store: analyse the weights first, or say --without-weights to keep "
+        f"no model {', '.join(told)}{more} in this store: analyse the weights first, or give --without-weights to keep "
         "scores of models whose weights are not here",
         missing,
     )
@@ -259,7 +259,7 @@ def _record(connection: Connection, scores: Sequence[tuple[Target, Score]], *, c
         if _numbers(first) != _numbers(score):
             one, other = _shown(first, score)
             raise ScoreError(
-                f"{score} is {other}, and {first} is {one}: both names are those of the same weights, leave one out",
+                f"{score} is {other}, and {first} is {one}: both names have the same weights, leave one out",
                 score,
                 first,
             )
@@ -277,7 +277,7 @@ def _record(connection: Connection, scores: Sequence[tuple[Target, Score]], *, c
             if not correct:
                 stored, given = _shown(before, score)
                 raise ScoreError(
-                    f"{score} is {stored} in this store, not {given}: --correct replaces it and keeps what it was",
+                    f"{score} is {stored} in this store, not {given}: --correct replaces it and keeps the old number",
                     score,
                 )
             numbers = {name: getattr(before, name) for name in (*NUMBERS, "created_at")}

@@ -151,7 +151,7 @@ def _check_values(fields: dict[str, str]) -> None:
         raise NotAStoreError("the postgresql:// URL names several ports, and not as many hosts: give one to each")
     for name in _NUMBERS:
         if name in fields and not re.fullmatch(r"[0-9]{1,9}", fields[name]):
-            raise NotAStoreError(f"{name} in the postgresql:// URL is no whole number")
+            raise NotAStoreError(f"{name} in the postgresql:// URL is not a whole number")
 
 
 def refused_address(text: str) -> NotAStoreError:

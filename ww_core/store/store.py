@@ -643,7 +643,7 @@ class Store:
             step: The place; None takes it away: versions of which one has none are in the order of recording.
 
         Raises:
-            UsageError: The name is no ``MODEL@VERSION``, or the step is no whole number that can be stored.
+            UsageError: The name is no ``MODEL@VERSION``, or the step is not a whole number that can be stored.
             NotStoredError: Nothing carries the name.
             StoreError: The database could not be written.
         """
@@ -1026,7 +1026,7 @@ def _check_file(path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise NotAStoreError(f"{path} is a folder or a device: a store is a file")
     if 0 < status.st_size < SQLITE_HEADER:  # SQLite takes a file of one byte for an empty one
-        raise NotAStoreError(f"{path} is not a ww store: it is no SQLite database")
+        raise NotAStoreError(f"{path} is not a ww store: it is not a SQLite database")
     check_journals(path)
 
 

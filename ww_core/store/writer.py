@@ -86,7 +86,7 @@ class Writer(Reader):
         """Give ``MODEL@VERSION`` its place among the versions of its model; None takes it away.
 
         Raises:
-            UsageError: The name is no ``MODEL@VERSION``, or the step is no whole number that can be stored.
+            UsageError: The name is no ``MODEL@VERSION``, or the step is not a whole number that can be stored.
             NotStoredError: Nothing carries the name.
         """
         naming.set_step(self._connection, name, step)

@@ -126,4 +126,4 @@ class ImporterContract(PluginContract):
                 assert isinstance(self.read(source), ReportedTable)
             except (SourceError, UsageError):
                 continue
-            assert part > 0, "an empty file is no table"
+            assert part > 0, "an empty file is not a table"

@@ -99,7 +99,7 @@ def analyze(
         splits: Count of equal blocks of rows by glob, for fused matrices: each block has a spectrum of its own, as the
             gates of a recurrent layer (4 of an LSTM, 3 of a GRU) or queries, keys and values (3).
         include_buffers: Analyse buffers too, each as a layer of its own.
-        seed: Seed of everything random.
+        seed: Random seed.
         jobs: Workers; 0 for one per core that this process may use.
         memory: Bytes that the analysis may take; 0 for half of what is available. What a layer would take is told from
             its header, and where it is more, nothing of it is allocated: it is among the failures.
@@ -252,10 +252,10 @@ def _whole(seed: object) -> int:
     """Return a seed as Python's integer.
 
     Raises:
-        UsageError: It is no whole number.
+        UsageError: It is not a whole number.
     """
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise UsageError(f"seed {seed!r} is no whole number")
+        raise UsageError(f"seed {seed!r} is not a whole number")
     return operator.index(seed)
 
 

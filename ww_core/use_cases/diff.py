@@ -119,7 +119,7 @@ def diff_each(
         raise UsageError("the profile is empty: name one, or leave it out")
     check_text("sort", sort)
     if not isinstance(top, int):
-        raise UsageError(f"top={top!r} is no whole number: 0 shows all")
+        raise UsageError(f"top={top!r} is not a whole number: 0 shows all")
     if top < 0:
         raise UsageError(f"top={top} is negative: 0 shows all")
     names = (first, *others)

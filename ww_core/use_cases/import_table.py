@@ -100,7 +100,7 @@ def import_table(
         source: What tells the table from others; default what the table says, else the name of the file.
         provider: The program that computed it, with its version, or the paper; default what the table says.
         model: Name of the model, where the table names none; default the name of the file.
-        version: Version of the models, where the table says none.
+        version: Version of the models, if the table has none.
         series: Series that all models of the table become members of.
         replace: Put the table in the place of another one of the same source.
         plugins: Modules or objects with hooks, besides those that are installed.
@@ -192,7 +192,8 @@ class _Choices:
         provider = self.provider or table.provider
         if not provider:
             raise UsageError(
-                f"{file.label} does not say who computed it: give --provider, such as 'weightwatcher 0.7.5.5'"
+                f"{file.label} does not name the program or paper that computed it: "
+                "give --provider, such as 'weightwatcher 0.7.5.5'"
             )
         rows = tuple(own._replace(model=own.model or model, version=own.version or version) for own in table.rows)
         scores = tuple(own._replace(model=own.model or model, version=own.version or version) for own in table.scores)
@@ -263,7 +264,7 @@ def _unrecognised(source: Source, asked: Sequence[str], warnings: Sequence[str])
             [
                 f"{source.label}: no importer recognises it{holds}, of {known}",
                 *warnings,
-                "say what its columns are by --mapping FILE.toml, or choose by --importer",
+                "describe its columns by --mapping FILE.toml, or give --importer",
             ]
         )
     )

@@ -100,7 +100,7 @@ def _direction(reader: Reader, question: Asked, values: ModelValues, better: str
         return better
     column = values.column_of(expression)
     if column is None:
-        raise UsageError(f"{expression} is an expression, whose direction nobody knows: say --better lower or higher")
+        raise UsageError(f"{expression} is an expression, and its direction is unknown: give --better lower or higher")
     if column.better != "none":
         return column.better
     known = (

@@ -190,7 +190,7 @@ def _problems_of_command(point: EntryPoint, taken: Mapping[str, str]) -> list[st
         return [f"name: the command {point.name} is taken by {taken[point.name]}"]
     try:
         if not is_typer(point.load()):
-            return [f"object: {point.value} is no typer.Typer"]
+            return [f"object: {point.value} is not a typer.Typer"]
     except all_but_interrupts() as error:
         return [f"import: {sentence_of(error, point.module)}"]
     return []

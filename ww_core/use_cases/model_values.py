@@ -82,9 +82,9 @@ def asked(
     if not texts:
         raise UsageError("no metric is named: name one, as alpha")
     if profile and reported:
-        raise UsageError("a profile is of our own values, and reported ones have none: give one of the two")
+        raise UsageError("a profile selects computed values, and reported values have no profile: give one of the two")
     if reported and every_version:
-        raise UsageError("reported models have no order of versions: all of them are there already")
+        raise UsageError("reported models have no order of versions: all versions are used already")
     if over not in {"matrices", "layers"}:
         raise UnknownNameError("kind of mean", over, ["matrices", "layers"])
     check_whole("the smallest M", min_m, 0)
@@ -170,7 +170,7 @@ def _own_or_reported(reader: Reader, question: Asked, summaries: Sequence[Summar
         if isinstance(cause, UnknownNameError):
             raise cause
         lacking = [own for own in columns if not reader.reported_origins([own])] or columns
-        raise NotStoredError(f"{', '.join(lacking)}: no table of others has it, and {cause}") from cause
+        raise NotStoredError(f"{', '.join(lacking)}: no imported table has it, and {cause}") from cause
     try:
         return reader.reported_values(summaries, table, question.models, question.rows)
     except (NotStoredError, UnknownNameError):

@@ -90,7 +90,7 @@ def new_plugin(
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(text, encoding="utf-8")
     except FileExistsError:
-        raise UsageError(f"{target} is there already, and is no empty folder: give another one by --out") from None
+        raise UsageError(f"{target} exists already, and is not an empty folder: give another one by --out") from None
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
     return NewPlugin(target, tuple(sorted(files)), registers)

@@ -57,4 +57,4 @@ def read_report(path: str | Path) -> AnalysisReport:
     try:
         return AnalysisReport.from_dict(parsed)
     except CorruptFileError as error:
-        raise CorruptFileError(f"{path} is no {WHAT}: {error}") from None
+        raise CorruptFileError(f"{path} is not a {WHAT}: {error}") from None

@@ -35,7 +35,7 @@ def read_rule_file(path: str | Path) -> RuleFile:
     """Read a TOML file with the keys ``rules`` and ``baseline``.
 
     Raises:
-        UsageError: It cannot be read, is no TOML, or says something else; the message names the key.
+        UsageError: It cannot be read, is not TOML, or says something else; the message names the key.
     """
     found = _checked(Path(path), read_toml(Path(path), WHAT), "")
     if found.rules is None:
@@ -50,7 +50,7 @@ def find_project_rules(folder: Path) -> RuleFile | None:
         What it says; None if there is no such table.
 
     Raises:
-        UsageError: A file cannot be read, is no TOML, or its table says something else; the message names the key.
+        UsageError: A file cannot be read, is not TOML, or its table says something else; the message names the key.
     """
     for place in (folder, *folder.parents):
         path = place / PROJECT_FILE
@@ -67,7 +67,7 @@ def find_project_rules(folder: Path) -> RuleFile | None:
 def _checked(path: Path, table: object, where: str) -> RuleFile:
     """Return what a table says, after a look at every key of it."""
     if not isinstance(table, Mapping):
-        raise UsageError(f"{path}: {where}is no table of keys")
+        raise UsageError(f"{path}: {where}is not a table of keys")
     for key in table:
         if key not in KEYS:
             raise UsageError(f"{path}: {where}{UnknownNameError('key', str(key), KEYS)}")

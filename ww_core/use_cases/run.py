@@ -85,7 +85,7 @@ class Run:
         self.opened = writer.begin_run(record, ref)
         self.warnings += self.asked.selection.left_out
         self.warnings += [
-            f"{metric}: its code changed and its version did not, so stored values stand; give it a new version"
+            f"{metric}: its code changed, but not its version, so the stored values are used; give it a new version"
             for metric in self.opened.changed
         ]
 

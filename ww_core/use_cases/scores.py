@@ -142,9 +142,7 @@ def _score(table: CellTable, row: CellRow, places: Mapping[str, int], defaults: 
             f"{table.place(row.number, 'model')}: {texts['model']!r} names a version, and column version does too"
         )
     if not texts["source"]:
-        raise UsageError(
-            f"{table.place(row.number)}: nothing says who reports this: say --source, or fill in column source"
-        )
+        raise UsageError(f"{table.place(row.number)}: the source is missing: give --source, or fill in column source")
     numbers = {name: _number(table, row, name, cells.get(name)) for name in ("value", "low", "high")}
     score = Score(
         model=model,

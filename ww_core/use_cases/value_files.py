@@ -64,7 +64,7 @@ def check_new_table(target: Path, *, replace: bool) -> None:
 
 def _taken(target: Path) -> UsageError:
     force = ", or --force to replace it" if gives_way(target) else ""
-    return UsageError(f"{target} is there already: give another name{force}")
+    return UsageError(f"{target} exists already: give another name{force}")
 
 
 def write_csv(

@@ -66,7 +66,7 @@ def zoo_features(
         plugin_files: Python files with hooks.
 
     Returns:
-        The features. A network of which one is no finite number, or was not analysed, is left out, with all its
+        The features. A network of which one is not a finite number, or was not analysed, is left out, with all its
         checkpoints.
 
     Raises:

@@ -40,7 +40,7 @@ def check_training(features: npt.NDArray[np.float64], targets: npt.NDArray[np.fl
         raise ww.UsageError(f"estimator {estimator}: there is nothing to learn from: features have no row or no column")
     for what, numbers in (("feature", features), ("target", targets)):
         if not all_within(numbers):
-            raise ww.UsageError(f"estimator {estimator}: a {what} is no finite number, or is beyond {LARGEST:g}")
+            raise ww.UsageError(f"estimator {estimator}: a {what} is not a finite number, or is beyond {LARGEST:g}")
 
 
 def all_within(numbers: npt.NDArray[Any]) -> bool:

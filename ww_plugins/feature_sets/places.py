@@ -33,7 +33,7 @@ def chosen_layers(zoo: ww.Zoo, layers: Layers) -> list[tuple[str, ww.ZooLayer]]:
     """
     own = zoo.layers
     if not own and zoo.stored is None:
-        raise ww.UsageError(f"zoo {zoo.name}: its weights are not here: name the folder that has them")
+        raise ww.UsageError(f"zoo {zoo.name}: its weights are not on this machine: name the folder that has them")
     if not own:
         raise ww.UsageError(f"zoo {zoo.name}: no tensor of it is a weight of a layer")
     ends = {"first": own[0], "last": own[-1]}

@@ -142,7 +142,7 @@ def read_mapping(path: Path) -> TableMapping:
     """Read a mapping.
 
     Raises:
-        UsageError: It cannot be read, is no TOML, or says something else; the message names the key.
+        UsageError: It cannot be read, is not TOML, or says something else; the message names the key.
     """
     whole = _Section(str(path), read_toml(path, "mapping"), _WHOLE)
     mapping = TableMapping(

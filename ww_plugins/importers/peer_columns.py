@@ -16,11 +16,11 @@ Version = tuple[int, ...]
 
 PROGRAM = "weightwatcher"
 
-ALPHA_CAVEAT = "The plain mean of alpha does not order networks of one series that differ in depth."
+ALPHA_CAVEAT = "The plain mean of alpha does not rank networks of one series that differ in depth."
 
 SCALED = "weights are scaled by sqrt(slices / 2)"
 SCALED_MORE = "weights are scaled by sqrt(slices)"
-HALVED = "eigenvalues of a convolution are halved, or times half the kernel's area where each slice has a row"
+HALVED = "eigenvalues of a convolution are halved, or multiplied by half the kernel's area if each slice has a row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,11 @@ _WRITTEN = (
     PeerColumn("Q", "0.6", "N divided by M"),
     PeerColumn("NxM", "0.2", "N times M", "int"),
     PeerColumn("slice_id", "0.2", "Number of the slice in its layer", "int", old_name="slice"),
-    PeerColumn("rf", "0.4", "Area of the kernel; 1 for what is no convolution", "int"),
+    PeerColumn("rf", "0.4", "Area of the kernel; 1 for other layers than convolutions", "int"),
     PeerColumn("num_evals", "0.4", "Eigenvalues that were computed, over all slices", "int", unit="count"),
     PeerColumn("has_esd", "0.4", "Whether eigenvalues were computed", "bool"),
-    PeerColumn("Xflag", "0.4", "Whether the row is of a matrix across two layers", "bool"),
-    PeerColumn("peft", "0.7", "Whether the row is of merged low-rank adapters", "bool"),
+    PeerColumn("Xflag", "0.4", "Whether the row describes a matrix across two layers", "bool"),
+    PeerColumn("peft", "0.7", "Whether the row describes merged low-rank adapters", "bool"),
     # Norms.
     PeerColumn("norm", "0.2", "Frobenius norm, not squared", better="lower", unit="weight", key="frobenius_norm"),
     PeerColumn("norm", "0.2.6", f"Frobenius norm, not squared; {SCALED}", better="lower", unit="weight", key="frobenius_norm"),
@@ -98,17 +98,17 @@ _WRITTEN = (
     # Ranks and entropy.
     PeerColumn("stable_rank", "0.2", "Frobenius norm, in published tables of 0.2.3 not squared, over the largest eigenvalue", better="lower", old_name="softrank"),
     PeerColumn("stable_rank", "0.2.4", "Squared Frobenius norm over the squared largest singular value", better="lower", old_name="softrank"),
-    PeerColumn("stable_rank", "0.3", "Square of the squared Frobenius norm over the largest eigenvalue, which is no rank", key="stable_rank_squared", old_name="softrank"),
+    PeerColumn("stable_rank", "0.3", "Square of the squared Frobenius norm over the largest eigenvalue; this is not a rank", key="stable_rank_squared", old_name="softrank"),
     PeerColumn("stable_rank", "0.4", "Sum of all eigenvalues over the largest one", better="lower"),
     PeerColumn("log_stable_rank", "0.2", "Log10 of the stable rank", better="lower", unit="log10", old_name="softranklog"),
-    PeerColumn("log_stable_rank", "0.3", "Log10 of the column stable_rank of that version, which is no rank", unit="log10", key="log_stable_rank_squared", old_name="softranklog"),
+    PeerColumn("log_stable_rank", "0.3", "Log10 of the column stable_rank of that version; this is not a rank", unit="log10", key="log_stable_rank_squared", old_name="softranklog"),
     PeerColumn("softranklogratio", "0.2", "Log10 of the squared Frobenius norm over log10 of the largest eigenvalue"),
     PeerColumn("softranklogratio", "0.2.6", f"Log10 of the Frobenius norm over log10 of the largest singular value; {SCALED}"),
     PeerColumn("softranklogratio", "0.3", f"Log10 of the squared Frobenius norm over log10 of the largest singular value; {SCALED}"),
     PeerColumn("rank_loss", "0.4", "Always 0: this version does not count lost ranks", "int", unit="count", key="rank_loss_unused"),
-    PeerColumn("rank_loss", "0.4.8", "Singular values of all slices not above rounding, the largest one of the slice times N times epsilon", "int", unit="count"),
-    PeerColumn("weak_rank_loss", "0.6", "Eigenvalues below 1e-6, or another tolerance that was asked for", "int", unit="count"),
-    PeerColumn("matrix_rank", "0.4.8", "Eigenvalues whose roots are above rounding, the largest root times N times epsilon", "int", unit="count"),
+    PeerColumn("rank_loss", "0.4.8", "Singular values of all slices at or below the rounding: largest one of the slice times N times epsilon", "int", unit="count"),
+    PeerColumn("weak_rank_loss", "0.6", "Eigenvalues below 1e-6, or below a given tolerance", "int", unit="count"),
+    PeerColumn("matrix_rank", "0.4.8", "Eigenvalues with roots above the rounding: largest root times N times epsilon", "int", unit="count"),
     PeerColumn("entropy", "0.4.8", "Entropy of the eigenvalues over their sum, over the natural log of the matrix rank", unit="ln"),
     # Fits of a power law.
     PeerColumn("alpha", "0.2", "Exponent of the power law fitted by powerlaw, with xmax at the largest of the M - 1 largest eigenvalues of the slice", better="lower", failed=True, caveat=ALPHA_CAVEAT),
@@ -129,7 +129,7 @@ _WRITTEN = (
     PeerColumn("xmax", "0.3", "Largest eigenvalue of the fitted tail", unit="weight^2", failed=True),
     PeerColumn("num_pl_spikes", "0.4", "Eigenvalues not below xmin", "int", unit="count", failed=True),
     PeerColumn("num_fingers", "0.6.4", "Step at which clipping stopped: one less than the eigenvalues clipped, and 0 for none", "int", unit="count"),
-    PeerColumn("Lambda", "0.6", "Rate of the exponential cut-off of a truncated power law; -1 where none was fitted", failed=True),
+    PeerColumn("Lambda", "0.6", "Rate of the exponential cut-off of a truncated power law; -1 if none was fitted", failed=True),
     PeerColumn("best_fit", "0.5", "Name of the distribution that fits best, by likelihood ratios", "text"),
     PeerColumn("fit_entropy", "0.6.5", "Entropy of the fitted tail"),
     PeerColumn("status", "0.7", "Whether the fit succeeded", "text"),
@@ -148,7 +148,7 @@ _WRITTEN = (
     PeerColumn("bulk_min", "0.4.8", "Lower edge of the fitted bulk", unit="weight^2", failed=True),
     # Randomised weights.
     PeerColumn("max_rand_eval", "0.4", "Largest eigenvalue of the shuffled weights", unit="weight^2"),
-    PeerColumn("rand_distance", "0.5", "Jensen-Shannon distance of the sorted eigenvalues from those of shuffled weights, as if they were probabilities", unit="ln"),
+    PeerColumn("rand_distance", "0.5", "Jensen-Shannon distance of the sorted eigenvalues from those of shuffled weights, both read as probabilities", unit="ln"),
     PeerColumn("ww_softrank", "0.6", "Largest eigenvalue of shuffled weights over the largest eigenvalue"),
     PeerColumn("ww_maxdist", "0.6", "Largest eigenvalue minus that of shuffled weights", unit="weight^2"),
     PeerColumn("rand_num_spikes", "0.4", "Eigenvalues of the shuffled weights above the edge of their fitted bulk and a margin", "int", unit="count", failed=True),
@@ -159,13 +159,13 @@ _WRITTEN = (
     PeerColumn("rand_bulk_min", "0.4.8", "Lower edge of the bulk fitted to the shuffled weights", unit="weight^2", failed=True),
     PeerColumn("num_traps", "0.7.7", "Same as rand_num_spikes", "int", unit="count", key="rand_num_spikes", failed=True),
     # Determinants.
-    PeerColumn("detX_num", "0.6", "Largest eigenvalues, scaled to a mean of 1, of which the product is the first below 1", "int", unit="count"),
+    PeerColumn("detX_num", "0.6", "Number of largest eigenvalues, scaled to a mean of 1, at which their product first falls below 1", "int", unit="count"),
     PeerColumn("detX_val", "0.6", "Eigenvalue at which that product falls below 1, in the unit of the weights", unit="weight^2"),
     PeerColumn("detX_val_unrescaled", "0.7", "Eigenvalue at which that product falls below 1, scaled to a mean of 1"),
     PeerColumn("num_ERG_spikes", "0.7.7", "Same as detX_num", "int", unit="count", key="detX_num"),
     PeerColumn("ERG_gap", "0.7.7", "detX_num minus num_pl_spikes", "int", unit="count"),
     # The check of 0.2.
-    PeerColumn("check", "0.2", "Frobenius norm over what the initialisation of Glorot would make of it, or over the root of N times M"),
+    PeerColumn("check", "0.2", "Frobenius norm over its value under Glorot's initialisation, or over the root of N times M"),
     PeerColumn("checkTF", "0.2", "Whether check lies between 0.5 and 1.5", "bool"),
     # Eigenvectors.
     *(

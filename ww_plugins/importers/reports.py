@@ -82,7 +82,7 @@ def _report(source: ww.Source) -> ww.AnalysisReport:
     try:
         return ww.AnalysisReport.from_dict(parsed)
     except ww.CorruptFileError as error:
-        raise ww.CorruptFileError(f"{source.label} is no report of ww: {error}") from None
+        raise ww.CorruptFileError(f"{source.label} is not a report of ww: {error}") from None
 
 
 def _rows(report: ww.AnalysisReport) -> Iterator[ww.ReportedEntry]:

@@ -216,7 +216,7 @@ def _summary_of(source: ww.Source) -> dict[str, Cell] | None:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ww.CorruptFileError(f"{source.label}: this is no text in UTF-8") from None
+        raise ww.CorruptFileError(f"{source.label}: this is not UTF-8 text") from None
     return dict(_printed_dict(text, source.label))
 
 

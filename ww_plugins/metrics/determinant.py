@@ -16,7 +16,8 @@ class Determinant:
     """Columns of the determinant condition."""
 
     detX_num: int = ww.column(
-        unit="count", doc="Largest eigenvalues, scaled to a mean of 1, of which the product is the first below 1"
+        unit="count",
+        doc="Number of largest eigenvalues, scaled to a mean of 1, at which their product first falls below 1",
     )
     detX_val: float = ww.column(unit="weight^2", doc="The smallest of them: where the product falls below 1")
 
@@ -42,7 +43,7 @@ def determinant_condition(scaled_spectrum: ScaledSpectrum) -> Determinant:
         raise ww.NotApplicable("the matrix is zero")
     rank = max(1, int(np.count_nonzero(eigenvalues > scaled_spectrum.floor)))
     if rank == values.size and values[0] - values[-1] <= scaled_spectrum.noise_floor:
-        raise ww.NotApplicable("all singular values are equal, but for rounding: the product is 1 for any number")
+        raise ww.NotApplicable("all singular values are equal up to rounding: the product is 1 for any number of them")
     logs = np.log(eigenvalues[:rank])
     logs -= math.log(float(eigenvalues.mean()))
     number = min(rank, 1 + int(np.count_nonzero(logs.cumsum() >= 0.0)))  # it rises, then falls, and so is 0 once

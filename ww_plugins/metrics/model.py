@@ -31,7 +31,7 @@ class AlphaMean:
     alpha_mean: float = ww.column(
         better="lower",
         doc="Mean of alpha over the matrices that have one, weighted by option",
-        caveat="as for alpha: over networks that differ in depth the mean of alpha over layers does not order models",
+        caveat="as for alpha: the mean over layers does not rank models that differ in depth",
     )
     alpha_mean_share: float = ww.column(doc="Share of all weight in that mean that falls to matrices with an alpha")
 

@@ -28,7 +28,7 @@ class Phase:
     """Columns of the phase."""
 
     phase: str = ww.column(doc="random-like, bleeding-out, bulk-and-spikes, bulk-decay, heavy-tailed or rank-collapse")
-    phase_evidence: str = ww.column(doc="What the phase was told by")
+    phase_evidence: str = ww.column(doc="Numbers behind the phase")
 
 
 @ww.metric(version="1", on_request=True)

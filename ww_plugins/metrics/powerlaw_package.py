@@ -46,10 +46,7 @@ class PowerlawPackage:
         better="lower",
         doc="Exponent of the density of eigenvalues in the tail, by the package powerlaw",
         standard_error="powerlaw_sigma",
-        caveat=(
-            "over a series of one architecture that differ in depth, the mean over layers does not order models, as "
-            "that of alpha does not"
-        ),
+        caveat=("as for alpha, the mean over layers does not rank models of one architecture that differ in depth"),
     )
     powerlaw_D: float = ww.column(better="lower", doc="Kolmogorov-Smirnov distance of the tail from this fit, 0 to 1")
     powerlaw_sigma: float = ww.column(doc="Standard error of powerlaw_alpha, as the package tells it")

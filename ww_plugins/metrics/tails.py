@@ -19,8 +19,8 @@ class PowerLaw:
         doc="Exponent of the density of eigenvalues in the tail",
         standard_error="sigma",
         caveat=(
-            "over a series of one architecture that differ in depth, the mean of alpha over layers does not order "
-            "models: Martin, Peng and Mahoney (2021) weight alpha by log10 lambda_max, as alpha_weighted does, and "
+            "the mean of alpha over layers does not rank models of one architecture that differ in depth: "
+            "Martin, Peng and Mahoney (2021) weight alpha by log10 lambda_max, as alpha_weighted does, and "
             'Martin and Mahoney (2021, "Post-mortem on a deep learning contest") find a Simpson\'s paradox'
         ),
     )

@@ -94,9 +94,7 @@ def top_vector(left: Vectors, right: Vectors, matrix: Vectors, noise_floor: floa
     if values[0] <= pairs.floor:
         raise ww.Refused("the largest singular value is not above the noise floor")
     if gap <= pairs.tolerance:
-        raise ww.Refused(
-            "the two largest singular values are equal but for rounding: they have no vectors of their own"
-        )
+        raise ww.Refused("the two largest singular values are equal up to rounding: their vectors are not unique")
     entry, column = np.unravel_index(int(pairs.values.argmax()), pairs.values.shape)
     is_real = pairs.is_real[entry : entry + 1]
     first = np.ones((1, 1), np.bool_)
@@ -221,7 +219,7 @@ def _moments(weights: Floats, is_alone: npt.NDArray[np.bool_], *ratios: Floats) 
     """Mean and variance of each ratio over the vectors that are defined."""
     defined = weights * is_alone
     if weights.any() and not defined.any():
-        shared = ww.Refused("all its singular values are equal but for rounding: they have no vectors of their own")
+        shared = ww.Refused("all its singular values are equal up to rounding: their vectors are not unique")
         return [shared] * (2 * len(ratios))
     found: list[Number] = []
     for ratio in ratios:

@@ -39,10 +39,10 @@ def _path_of(address: str) -> str:
     parts = urlsplit(address)
     if parts.netloc.lower() not in {"", "localhost"}:
         raise ww.SourceError(
-            f"{address!r} names a file of the machine {parts.netloc!r}: only those of this one are opened"
+            f"{address!r} names a file of the machine {parts.netloc!r}: only files of this machine are opened"
         )
     if not parts.path or parts.query or parts.fragment or any(mark in address for mark in "?#\t\r\n"):
         raise ww.SourceError(
-            f"{address!r} is no address of a file: write ? as %3F and # as %23, or name the plain path"
+            f"{address!r} is not an address of a file: write ? as %3F and # as %23, or name the plain path"
         )
     return unquote(parts.path)

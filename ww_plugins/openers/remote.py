@@ -35,7 +35,7 @@ class Remote(ww.Opener):
         label = shown_address(address)
         parts = urlsplit(address)
         if parts.scheme != "github" and (parts.password or (parts.username and parts.scheme in {"http", "https"})):
-            raise ww.SourceError(f"{label}: this address holds a user's secret: leave it out of the address")
+            raise ww.SourceError(f"{label}: this address holds a password: leave it out of the address")
         try:
             from fsspec.core import url_to_fs
         except ImportError:
@@ -104,7 +104,7 @@ class RemoteSource(ww.Source):
         """Bytes of the file."""
         size = self._told.get("size")
         if self.is_folder or type(size) is not int or size < 0:
-            raise ww.SourceError(f"{self.label}: its server does not tell how many bytes it has: download it first")
+            raise ww.SourceError(f"{self.label}: its server does not report its size: download it first")
         return size
 
     def stamp(self) -> tuple[int | str, ...]:

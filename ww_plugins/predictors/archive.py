@@ -71,10 +71,10 @@ def read_text(file: FileSource, name: str) -> bytes:
         CorruptFileError: It is cut short or damaged.
     """
     if file.is_folder or file.head(len(ZIP_MAGIC)) != ZIP_MAGIC:
-        raise ww.SourceError(f"{file.label}: this is no file of a predictor: it is no zip archive")
+        raise ww.SourceError(f"{file.label}: this is not a predictor file: it is not a zip archive")
     with _opened(file) as (_, directory, entries):
         if name not in entries:
-            raise ww.SourceError(f"{file.label}: this is no file of a predictor: it has no {name}")
+            raise ww.SourceError(f"{file.label}: this is not a predictor file: it has no {name}")
         if entries[name].size > _LARGEST_TEXT:
             raise ww.CorruptFileError(f"{file.label}: {name} has more than {_LARGEST_TEXT:,} bytes")
         return directory.unpacked(entries[name], "text")
@@ -165,9 +165,7 @@ def _bytes_of(file: FileSource, handle: BinaryIO, directory: Directory, entry: E
     handle.seek(place.offset)
     content = handle.read(place.size)
     if len(content) < place.size or zlib.crc32(content) != entry.checksum:
-        raise ww.CorruptFileError(
-            f"{file.label}: entry {quoted(shown(entry.name))} is damaged: its checksum is another one"
-        )
+        raise ww.CorruptFileError(f"{file.label}: entry {quoted(shown(entry.name))} is damaged: its checksum differs")
     return content
 
 

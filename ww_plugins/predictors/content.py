@@ -164,7 +164,7 @@ class _Reading:
         if dtype is np.int64 and (found < 0).any():
             self.refuse(f"array {name} holds a number of a network below 0")
         if not np.isfinite(found).all():
-            self.refuse(f"array {name} holds what is no finite number")
+            self.refuse(f"array {name} holds a number that is not finite")
         return found
 
     def apart(self, *kinds: npt.NDArray[np.int64]) -> None:
@@ -225,7 +225,7 @@ class _Reading:
     def members(self, told: object, keys: frozenset[str], what: str) -> dict[str, Any]:
         """Return an object of JSON with these keys and no other: a newer program would tell a newer format."""
         if not isinstance(told, dict):
-            self.refuse(f"what it says of {what} is no object of JSON")
+            self.refuse(f"what it says of {what} is not a JSON object")
         if told.keys() != keys:
             lacks, more = sorted(keys - told.keys()), sorted(map(str, told.keys() - keys))
             self.refuse(f"what it says of {what} {'lacks' if lacks else 'has'} {quoted((lacks or more)[0])}")

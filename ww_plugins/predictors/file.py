@@ -98,7 +98,7 @@ def read_predictor(path: str | os.PathLike[str], registry: ww.Registry) -> Predi
 
     def fitted(own: Mapping[str, Any]) -> ww.Fitted:
         if digest != _digest(told, arrays):
-            raise ww.CorruptFileError(f"{file.label}: it was edited after it was written: its digest is another one")
+            raise ww.CorruptFileError(f"{file.label}: it was changed after it was written: its digest differs")
         return _fitted(own, file.label, registry)
 
     predictor = predictor_of(told, arrays, file.label, fitted)
@@ -214,7 +214,7 @@ def _other_version(kind: str, spec: str, told: str, installed: str) -> str:
 
 
 def _remedy(program: str) -> str:
-    return f"fit it anew, or read it with what was installed then, with ww {program}"
+    return f"fit it again, or read it with the software of that time, with ww {program}"
 
 
 def _check_predictions(predictor: Predictor, label: str, registry: ww.Registry) -> None:
@@ -234,5 +234,5 @@ def _check_predictions(predictor: Predictor, label: str, registry: ww.Registry) 
         how = "was edited" if predictor.state is not None else "was edited, or other software learns otherwise"
         raise ww.CorruptFileError(
             f"{label}: it predicts {found[at]:.6g} of network {predictor.calibration.networks[at]} and says that it "
-            f"predicted {predictor.calibrated[at]:.6g}: it {how}, so fit it anew"
+            f"predicted {predictor.calibrated[at]:.6g}: it {how}, so fit it again"
         )

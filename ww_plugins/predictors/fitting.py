@@ -48,7 +48,7 @@ class FitRequest:
         target: What is predicted: a result of the zoo.
         trials: How many options are drawn from the estimator's ranges, besides the given ones.
         folds: Of the cross-validation.
-        seed: From which everything random is made.
+        seed: Random seed.
         held_out: Share of the networks that are held out.
         calibration: Share of the others that the intervals come from.
         family_by: A hyperparameter that tells families, whose intervals are told apart; empty for none.

@@ -1,6 +1,6 @@
 """Which features a predictor uses: permutation importance, on networks that it has not seen.
 
-A feature is dealt out anew among the networks, and the predictor is asked again: what its mean squared error grows by
+A feature is permuted among the networks, and the predictor is asked again: the growth of its mean squared error
 is the importance of the feature. It is of the predictor as it is, whatever the estimator; nothing is fitted anew.
 L. Breiman, "Random Forests", Machine Learning 45 (2001), section 10; for any model, A. Fisher, C. Rudin, F. Dominici,
 "All Models are Wrong, but Many are Useful", JMLR 20 (2019).
@@ -88,8 +88,8 @@ def importances(
         zoo: A zoo; networks that the predictor was made with are left out.
         by: What is permuted together.
         most: How many networks are taken, at random, at most.
-        repeats: How often everything is permuted. All features are permuted in the same ways.
-        seed: From which networks and permutations are drawn.
+        repeats: Number of permutations. All features are permuted in the same ways.
+        seed: Random seed.
         store: Where metrics are, if features are metrics.
         profile: Profile of these.
         registry: Loaded plugins, if they are loaded already.

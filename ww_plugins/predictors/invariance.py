@@ -61,7 +61,7 @@ def deviations(
         predictor: The predictor.
         zoo: A zoo with its weights here; networks that the predictor was made with are left out.
         most: How many networks are taken, at random, at most.
-        seed: From which networks and permutations are drawn.
+        seed: Random seed.
         registry: Loaded plugins, if they are loaded already.
         progress: Is told how many changes are done, of how many.
 

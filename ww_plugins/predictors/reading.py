@@ -49,7 +49,7 @@ def network_of(
 
     Raises:
         UsageError: The network has other layers; the message names the first that differs, and both shapes.
-        SourceError: It cannot be read, no loader recognises it, or a weight of it is no finite number.
+        SourceError: It cannot be read, no loader recognises it, or a weight of it is not a finite number.
     """
     with ww.open_checkpoint(source, loader=loader, layout=layout, registry=registry) as checkpoint:
         named = _name(source)
@@ -212,7 +212,7 @@ def _zoo(
         with checkpoint.read(spec) as numbers:
             own = _as_stored(np.asarray(numbers).astype(dtype), tensor, layout)
             if not np.isfinite(own).all():
-                raise ww.SourceError(f"{named}: {quoted(spec.name)} holds what is no finite number: did it diverge?")
+                raise ww.SourceError(f"{named}: {quoted(spec.name)} holds a number that is not finite: did it diverge?")
             row[0, tensor.start : tensor.stop] = own.reshape(-1)
     one = np.zeros(1, np.int64)
     return ww.Zoo(named, tensors, layout, row, one, one, one, notes=checkpoint.warnings)

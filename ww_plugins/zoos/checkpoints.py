@@ -57,13 +57,13 @@ def find_table(path: Path) -> Path | None:
     """Return the table of a folder of checkpoints, or the one that was named; None for a zoo's own folder.
 
     Raises:
-        SourceError: There is no such path, it is no table, or the folder holds none or several.
+        SourceError: There is no such path, it is not a table, or the folder holds none or several.
     """
     source = FileSource(path)
     if not source.is_folder:
         if not path.name.lower().endswith(_TABLES):
             source.size  # noqa: B018 - it says that there is nothing
-            raise ww.SourceError(f"{source.label}: this is no zoo: name a folder, or a CSV that names checkpoints")
+            raise ww.SourceError(f"{source.label}: this is not a zoo: name a folder, or a CSV that names checkpoints")
         return path
     if is_zoo(source):
         return None
@@ -72,7 +72,7 @@ def find_table(path: Path) -> Path | None:
         found = f"several tables ({', '.join(map(legible, tables[:5]))}): name one" if tables else (
             "neither weights.npy, metrics.csv and layout.csv nor a CSV that names checkpoints"
         )  # fmt: skip
-        raise ww.SourceError(f"{source.label}: this is no zoo: it has {found}")
+        raise ww.SourceError(f"{source.label}: this is not a zoo: it has {found}")
     return path / tables[0]
 
 
@@ -232,7 +232,7 @@ def _networks(
     """Return number and epoch of each checkpoint. Without a column of networks, each file is one of its own.
 
     Raises:
-        CorruptFileError: An epoch is no whole number, or a network has two checkpoints of one.
+        CorruptFileError: An epoch is not a whole number, or a network has two checkpoints of one.
     """
     names = [text_of(cell) for cell in (files if told is None else told)]
     is_numbered = told is not None and all(name.isascii() and name.isdecimal() and len(name) < 16 for name in names)

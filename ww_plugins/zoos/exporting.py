@@ -65,9 +65,9 @@ def _refuse_other(place: Path, *, replaces: bool) -> None:
     if is_folder and not any(place.iterdir()):
         return
     if not replaces:
-        raise ww.UsageError(f"{place} is there already: name a new folder, or say --force")
+        raise ww.UsageError(f"{place} exists already: name a new folder, or give --force")
     if not (is_folder and is_zoo(FileSource(place))):
-        raise ww.UsageError(f"{place} is there already and is no zoo: --force writes over zoos only")
+        raise ww.UsageError(f"{place} exists already and is not a zoo: --force writes over zoos only")
     others = sorted(own.name for own in place.iterdir() if own.name not in FILES or own.is_dir())
     if others:
         raise ww.UsageError(

@@ -141,7 +141,7 @@ def _known_to(store: ww.Store, name: str) -> ww.Zoo:
         epochs=_numbers(versions, name),
         hyperparameters=_hyperparameters(table.numbers, table.texts),
         results=dict(sorted(results.items())),
-        notes=("its weights are not here: what is told is what the store knows",),
+        notes=("its weights are not on this machine: only the data in the store is shown",),
     )
 
 

@@ -54,7 +54,7 @@ _WEIGHTS = frozenset({"kernel", "weight", "gamma", "scale"})  # of a norm they h
 def read_zoo(path: str | os.PathLike[str]) -> ww.Zoo:
     """Read a zoo of a folder; of its weights the header alone, the rest lies in the file until it is asked for.
 
-    Checkpoints whose loss or accuracy is no finite number are left out, as in the paper, and ``notes`` say which.
+    Checkpoints whose loss or accuracy is not a finite number are left out, as in the paper, and ``notes`` say which.
     A network is what ``modeldir`` names: its number, where that is one in every row, else its place among those named.
     Without that column, a new one begins where ``step`` does not grow.
 
@@ -116,7 +116,7 @@ def zoo_files(folder: ww.Source) -> dict[str, ww.Source]:
     found = {known[0]: next((own for own in known if own in names), "") for known in (WEIGHTS, METRICS, (LAYOUT,))}
     missing = [name for name, own in found.items() if not own]
     if missing:
-        raise ww.SourceError(f"{folder.label}: this is no zoo: it lacks {', '.join(missing)}")
+        raise ww.SourceError(f"{folder.label}: this is not a zoo: it lacks {', '.join(missing)}")
     found |= {ABOUT: ABOUT} if ABOUT in names else {}
     return {name: folder.entry(own) for name, own in found.items()}
 
@@ -158,7 +158,7 @@ def read_about(folder: FileSource) -> dict[str, Any]:
         raise ww.CorruptFileError(f"{file.label}: it has {file.size:,} bytes: {_LARGEST_ABOUT:,} are read at most")
     about = parse_json(file.head(file.size), file.label, "description of a zoo")
     if not isinstance(about, dict) or type(about.get("format")) is not int:
-        raise ww.CorruptFileError(f"{file.label} is no description of a zoo: it has no format")
+        raise ww.CorruptFileError(f"{file.label} is not a description of a zoo: it has no format")
     if about["format"] != FORMAT:
         told = f"it is of format {quoted(about['format'])}, {FORMAT} is read: upgrade ww"
         raise ww.CorruptFileError(f"{file.label}: {told}")

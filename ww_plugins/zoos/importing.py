@@ -135,7 +135,7 @@ def about_zoo(folder: Path) -> Mapping[str, Any]:
 
 
 def with_finite_weights(zoo: ww.Zoo) -> ww.Zoo:
-    """Leave out networks that have a weight that is no finite number, with a note."""
+    """Leave out networks that have a weight that is not a finite number, with a note."""
     is_bad = np.zeros(len(zoo), bool)
     for which, rows in zoo.blocks():
         is_bad[which] = ~np.isfinite(rows).all(axis=1)

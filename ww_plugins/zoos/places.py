@@ -46,8 +46,8 @@ def check_zoo_name(name: str) -> str:
         or _NOT_IN_A_FOLDERS_NAME & set(name)
     ):
         raise ww.UsageError(
-            f"{quoted(name)} cannot be the name of a zoo, as it is that of a folder too: take at most {_LONGEST_NAME} "
-            'bytes, no dot at the beginning, and none of / \\ : * ? " < > |'
+            f"{quoted(name)} cannot be the name of a zoo, which is also the name of a folder: take at most "
+            f'{_LONGEST_NAME} bytes, no dot at the beginning, and none of / \\ : * ? " < > |'
         )
     return name
 

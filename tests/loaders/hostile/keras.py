@@ -130,11 +130,11 @@ def archive(path, entries, **how):
 
 
 CONFIGS = {
-    "no JSON": (b"{", "is no JSON"),
+    "no JSON": (b"{", "is not JSON"),
     "deep": (b"[" * 200_000, "nested too deep"),
     "many values": (b"[" + b"0," * 1_100_000 + b"0]", "values in its JSON"),
     "twice": (b'{"a": 1, "a": 2}', "twice"),
-    "no UTF-8": (b'{"a": "\xff\xfe"}', "no text in UTF-8"),
+    "no UTF-8": (b'{"a": "\xff\xfe"}', "not UTF-8 text"),
     "digits": (b'{"a": ' + b"9" * 9999 + b"}", "thousands of digits"),
 }
 

@@ -549,7 +549,7 @@ CASES = {
     "answer of an interface": Case(lambda: b'{"error": "Repository not found"}', "it seems to be JSON"),
     "tar": Case(lambda: TAR, "this is a tar archive"),
     "text": Case(lambda: b"no weights today\n" * 50, "it seems to be plain text"),
-    "zeros": Case(lambda: bytes(1000), "nothing but zeros"),
+    "zeros": Case(lambda: bytes(1000), "only zeros"),
     "noise": Case(lambda: np.random.default_rng(0).bytes(5000), "cannot be read"),
     "noise in a zip": Case(lambda: b"PK\x03\x04" + np.random.default_rng(0).bytes(5000), "damaged"),
     "noise in a legacy file": Case(lambda: in_legacy({})[:15] + np.random.default_rng(0).bytes(999), "cannot be read"),

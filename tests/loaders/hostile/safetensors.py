@@ -138,7 +138,7 @@ FILES = {
     "header of 64 bits": (b"\xff" * 8 + b"{}", "a header of 18446744073709551615 bytes"),
     "git-lfs pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 90868376\n",
-        "git-lfs pointer, not the file it stands for: run `git lfs pull`",
+        "git-lfs pointer, not the file itself: run `git lfs pull`",
     ),
     "web page": (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "web page"),
     "web page, plain": (b"\n  <html>404</html>", "web page"),

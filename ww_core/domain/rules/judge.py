@@ -69,7 +69,7 @@ class _Judgement:
                 _check_sense(condition, column)
         if isinstance(rule.subject, LayerColumn) and self._columns[0].scope == "model":
             label = self._columns[0].name
-            raise UsageError(f"{label} is a column of the model and of no layer: write '{label}: ...'")
+            raise UsageError(f"{label} is a column of the model, not of layers: write '{label}: ...'")
 
     def verdict(self) -> Verdict:
         """Judge the rule."""
@@ -234,10 +234,12 @@ def _check_sense(condition: Condition, column: ReportColumn) -> None:
     """
     if isinstance(condition, NothingNew):
         if column.type in NUMBERS:
-            raise UsageError(f"{column.name} is a number: 'no new' speaks of texts and of yes or no; write '+5%' or so")
+            raise UsageError(
+                f"{column.name} is a number: 'no new' is for texts and for yes or no; write '+5%' or similar"
+            )
     elif column.type not in NUMBERS:
         kind = "a text" if column.type == "text" else "yes or no"
-        raise UsageError(f"{column.name} is {kind}: only 'no new' can be said of it")
+        raise UsageError(f"{column.name} is {kind}: only 'no new' can be used for it")
     elif isinstance(condition, NothingWorse) and column.better == "none":
         raise UsageError(f"neither direction of {column.name} is worse: give a limit, such as '+-5%'")
 

@@ -128,8 +128,8 @@ def _condition(tokens: Tokens, subject: Expression | LayerColumn) -> Condition:
         tokens.fail(CONDITIONS)
     if tokens.expect("new", "worse") == "worse":
         if not single_column(subject):
-            tokens.fail_at(start, "'no worse' speaks of one column, whose direction is known")
+            tokens.fail_at(start, "'no worse' is for one column with a direction")
         return NothingWorse()
     if not isinstance(subject, LayerColumn) and not (isinstance(subject, Summary) and subject.aggregate == "mean"):
-        tokens.fail_at(start, "'no new' speaks of a column of texts, such as 'warning: no new'")
+        tokens.fail_at(start, "'no new' is for a column of texts, such as 'warning: no new'")
     return NothingNew()

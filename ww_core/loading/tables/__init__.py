@@ -45,7 +45,7 @@ OTHERS = {
     b"SQLite format 3": "a database of SQLite",
     b"%PDF": "a PDF",
 }
-"""What begins so is no table that is read."""
+"""What begins so is not a table that is read."""
 
 
 def read_table(source: Source) -> CellTable:
@@ -55,14 +55,14 @@ def read_table(source: Source) -> CellTable:
     Parquet, all but the last also compressed by gzip. Of a Python object, a data frame of pandas.
 
     Raises:
-        SourceError: It cannot be read, or is no table.
+        SourceError: It cannot be read, or is not a table.
         CorruptFileError: Its header is damaged, or exceeds a limit.
         MissingExtraError: It is a Parquet file, and what reads those is not installed.
     """
     if source.is_object:
         if is_frame(source.value):
             return FrameTable(source.value, "the data frame")
-        raise SourceError(f"an object of type {source.name} is no table: give a path or a data frame of pandas")
+        raise SourceError(f"an object of type {source.name} is not a table: give a path or a data frame of pandas")
     if source.is_folder:
         raise SourceError(f"{source.label}: this is a folder: name a file in it")
     head = unpacked_head(source, HEAD)

@@ -50,7 +50,7 @@ def number_of(cell: Cell) -> float:
         return _NOT_FINITE[text.casefold()]
     if not _NUMBER.fullmatch(text):
         if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", text):
-            raise ValueError(f"{quoted(text)} is no number: write a point before the decimals")
+            raise ValueError(f"{quoted(text)} is not a number: write a point before the decimals")
         raise ValueError(f"{quoted(cell)} is no number")
     number = float(text)
     if math.isinf(number):
@@ -66,7 +66,7 @@ def whole_number_of(cell: Cell) -> float:
     """
     number = number_of(cell)
     if math.isfinite(number) and (number != math.floor(number) or abs(number) > LARGEST_INTEGER):
-        raise ValueError(f"{quoted(cell)} is no whole number")
+        raise ValueError(f"{quoted(cell)} is not a whole number")
     return number
 
 

@@ -39,7 +39,7 @@ class DelimitedTable(CellTable):
 
     Raises:
         SourceError: The file cannot be read.
-        CorruptFileError: It is empty, its first line is no header, or it is no text in UTF-8.
+        CorruptFileError: It is empty, its first line is no header, or it is not UTF-8 text.
     """
 
     unit = "line"
@@ -101,16 +101,16 @@ class DelimitedTable(CellTable):
     def _text_of(self, line: bytes, number: int) -> str:
         if len(line) > LONGEST_LINE:
             raise CorruptFileError(
-                f"{self.place(number)}: the line has more than {LONGEST_LINE:,} bytes: this is no table"
+                f"{self.place(number)}: the line has more than {LONGEST_LINE:,} bytes: this is not a table"
             )
         if b"\0" in line:
             raise CorruptFileError(
-                f"{self.place(number)}: there is a NUL character: this is no text in UTF-8, save the table as one"
+                f"{self.place(number)}: there is a NUL character: this is not UTF-8 text, save the table as one"
             )
         try:
             return line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
-            raise CorruptFileError(f"{self.place(number)}: this is no text in UTF-8: save the table as one") from None
+            raise CorruptFileError(f"{self.place(number)}: this is not UTF-8 text: save the table as one") from None
 
 
 def _width(line: str, delimiter: str) -> int:

@@ -21,7 +21,7 @@ class LineTable(CellTable):
 
     Raises:
         SourceError: The file cannot be read.
-        CorruptFileError: A line is no JSON object whose values are texts, numbers, true, false and null.
+        CorruptFileError: A line is not a JSON object whose values are texts, numbers, true, false and null.
     """
 
     unit = "line"
@@ -33,7 +33,7 @@ class LineTable(CellTable):
         header: dict[str, None] = {}
         for number, line in enumerate(content.split(b"\n"), 1):
             if line.strip():
-                record = parse_json(line, self.place(number), "object of JSON", constant=float)
+                record = parse_json(line, self.place(number), "JSON object", constant=float)
                 if not isinstance(record, dict):
                     raise CorruptFileError(f"{self.place(number)}: an object of JSON is expected, as in the first line")
                 self._records.append((number, record))

@@ -23,7 +23,7 @@ class RecordTable(CellTable):
 
     Raises:
         SourceError: The file cannot be read.
-        CorruptFileError: It is no JSON, or no list of objects whose values are texts, numbers, true, false and null.
+        CorruptFileError: It is not JSON, or no list of objects whose values are texts, numbers, true, false and null.
     """
 
     unit = "record"

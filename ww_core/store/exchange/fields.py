@@ -104,7 +104,7 @@ def _number(field: Any) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ValueError("is no finite number")
+        raise ValueError("is not a finite number")
     return number
 
 
@@ -139,7 +139,7 @@ def _json_text(form: type, field: Any) -> str:
     try:
         content = json.loads(told, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise ValueError("is no JSON") from None
+        raise ValueError("is not JSON") from None
     if form is not str and type(content) is not form:
         raise ValueError(f"is {_kind(content)} in JSON")
     return told

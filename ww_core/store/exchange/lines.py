@@ -57,11 +57,11 @@ class LineReader:
         try:
             fields, end = _decode(content.decode())
         except UnicodeDecodeError:
-            return "it is no text in UTF-8"
+            return "it is not UTF-8 text"
         except RecursionError:
             return "it is nested too deep"
         except ValueError as error:
-            return f"it is no JSON: {error}"
+            return f"it is not JSON: {error}"
         if type(fields) is not list or len(fields) != len(self._columns) or end != len(content.decode()) - 1:
             return f"it is no list of {len(self._columns)} fields"
         for (name, check), field in zip(self._columns, fields, strict=True):

@@ -148,7 +148,7 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         found = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object)
     except UnicodeDecodeError:
-        raise CorruptFileError(f"{place} is no manifest: it is no text in UTF-8") from None
+        raise CorruptFileError(f"{place} is no manifest: it is not UTF-8 text") from None
     except RecursionError:
         raise CorruptFileError(f"{place} is no manifest: it is nested too deep") from None
     except ValueError as error:
@@ -157,7 +157,7 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is no number of JSON")
+    raise ValueError(f"it holds {name}, which is not a number of JSON")
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def _manifest_of(found: Any, place: Path) -> Manifest:
     files = {}
     for name, entry in _part(content.get("files"), dict, place, "files").items():
         if not name.isidentifier():  # which no path is
-            raise CorruptFileError(f"{place} is no manifest of an export: {name!r:.60} is no table")
+            raise CorruptFileError(f"{place} is no manifest of an export: {name!r:.60} is not a table")
         own = _part(entry, dict, place, f"files.{name}")
         columns = _part(own.get("columns"), list, place, f"files.{name}.columns")
         files[name] = ExportedFile(
@@ -190,7 +190,7 @@ def _manifest_of(found: Any, place: Path) -> Manifest:
         )
     manifest = Manifest(**told, files=files)
     if content.get("digest") != manifest.digest:
-        raise CorruptFileError(f"{place} is not as it was exported: its digest is that of another content")
+        raise CorruptFileError(f"{place} is not as it was exported: its digest does not match its content")
     return manifest
 
 
@@ -225,4 +225,4 @@ def _check_file(folder: Path, name: str, told: ExportedFile) -> None:
         except OSError as error:
             raise SourceError(f"{folder / name} cannot be read: {error.strerror or error}") from error
     if hasher.hexdigest() != told.blake3:
-        raise CorruptFileError(f"{folder / name} is not as it was exported: its digest is that of another content")
+        raise CorruptFileError(f"{folder / name} is not as it was exported: its digest does not match its content")

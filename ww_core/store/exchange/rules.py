@@ -42,7 +42,7 @@ def add_labels(passage: Passage) -> None:
             if standing is not None and standing.structure_id != row["structure_id"]:
                 name = f"{models[model_id]}@{row['name']}"
                 raise UsageError(
-                    f"{name} stands on something else here (from {standing.source}): import it under another name, as "
+                    f"{name} stands on other weights here (from {standing.source}): import it under another name, as "
                     f"--rename {name}={name}-2, or `ww rename` the one that is here"
                 )
         new = [row for row in coming if row["name"] not in here]

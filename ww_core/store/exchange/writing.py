@@ -68,7 +68,7 @@ def export_folder(connection: Connection, target: Path, models: Sequence[str], *
             manifest = write_folder(connection, folder, f"ww {__version__}", chosen)
     except FileExistsError:
         other = "only an export is replaced" if replace else "--force to replace an export"
-        raise UsageError(f"{target} is there already: give another name, or {other}") from None
+        raise UsageError(f"{target} exists already: give another name, or {other}") from None
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
     return FolderExport(str(target), manifest.digest, manifest.files)

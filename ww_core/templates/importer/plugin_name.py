@@ -28,7 +28,7 @@ class ObjectName(ww.Importer):
         """Read all rows.
 
         Raises:
-            SourceError: It is no table, or not one with these columns.
+            SourceError: It is not a table, or not one with these columns.
             CorruptFileError: A cell is no number; the message names its line.
         """
         table = read_table(source)

@@ -107,7 +107,7 @@ def compare_svd(
     lost = [failure for failure in comparison.failures if failure.stage != "observer"]
     if lost:
         raise ww.LostResultsError(
-            f"{len(lost)} of what was selected was lost to exceptions (above); the rest is stored"
+            f"{len(lost)} of the selected results failed with exceptions (above); the rest is stored"
         )
 
 

@@ -223,9 +223,9 @@ def _column(report: ww.AnalysisReport, metric: str) -> ReportColumn:
         next_step = f"; `ww analyze SOURCE {shlex.join(choice)}` adds a metric"
         raise NoColumnError(_name(report), "its analysis", metric, known, next_step)
     if column.type == "text":
-        raise ww.UsageError(f"{metric} is a text, and has no place on an axis: `ww show {_name(report)}` tells it")
+        raise ww.UsageError(f"{metric} is a text and cannot be drawn: `ww show {_name(report)}` lists it")
     if column.scope == "model":
-        raise ww.UsageError(f"{metric} speaks of a whole model, not of its layers: `ww show {_name(report)}` tells it")
+        raise ww.UsageError(f"{metric} describes the whole model, not its layers: `ww show {_name(report)}` lists it")
     return column
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 MOST_LEFT_OUT = 5
 """Models that are left out of which each has a line."""
 
-app = typer.Typer(help="Pictures of what is stored.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(
+    help="Pictures of stored spectra and metrics.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 Models = Annotated[
     list[str],
@@ -48,7 +50,7 @@ def esd(
         typer.Option(
             "--extractor",
             metavar="A",
-            help="The extractor, as slice; default the one that summaries speak of.",
+            help="The extractor, as slice; default the one that means use.",
             callback=options.not_empty,
         ),
     ] = None,
@@ -57,8 +59,8 @@ def esd(
 ) -> None:
     """Draw the spectra of layers (ESD) with their fitted tails.
 
-    Versions are drawn over each other. One layer has a panel with logarithmic axes, one with linear axes, and one with
-    D and alpha for each start of the tail; several have a panel each.
+    Versions are drawn over each other. A single layer has three panels: logarithmic axes, linear axes, and
+    D and alpha for each start of the tail. Several layers have a panel each.
     """
     from ww_core.command.picture import check_plot
     from ww_plugins.commands.matrix_spectra import names_of
@@ -80,7 +82,10 @@ def esd(
 Metric = Annotated[
     list[str],
     typer.Option(
-        "--metric", metavar="A,B", help="The column, as alpha; each of several has a panel.", callback=options.not_empty
+        "--metric",
+        metavar="A,B",
+        help="The column, as alpha; several columns have a panel each.",
+        callback=options.not_empty,
     ),
 ]
 SomeModels = Annotated[
@@ -89,14 +94,14 @@ SomeModels = Annotated[
         metavar="[MODEL...]", help="MODEL, MODEL@VERSION, a digest prefix, or a glob over models, as 'GPT2/*'."
     ),
 ]
-OfSeries = Annotated[list[str] | None, typer.Option("--series", metavar="A,B", help="The models of these series too.")]
-PanelsBy = Annotated[Panels, typer.Option("--panels", help="What has a panel of its own: a series, or a model.")]
+OfSeries = Annotated[list[str] | None, typer.Option("--series", metavar="A,B", help="Also the models of these series.")]
+PanelsBy = Annotated[Panels, typer.Option("--panels", help="One panel for each series, or for each model.")]
 Range = Annotated[
     str,
     typer.Option(
         "--range",
         metavar="LOW:HIGH",
-        help="Ends of the first metric's axis, one or both; what is outside is counted.",
+        help="Limits of the first metric's axis, one or both; values outside are counted.",
         show_default=False,
         callback=options.not_empty,
     ),
@@ -129,7 +134,7 @@ def depth(
 ) -> None:
     """Draw a metric over the depth of networks.
 
-    Each matrix is a point, in the order of the layers. Where a layer has several matrices, the line leads through their
+    Each matrix is a point, in the order of the layers. If a layer has several matrices, the line follows their
     mean. Models of imported tables with rows for layers are drawn too.
     """
     from ww_plugins.commands.plot.metric_pictures import draw_depth
@@ -155,7 +160,7 @@ def histogram(
     profile: options.StoredProfile = None,
     store: options.Store = None,
 ) -> None:
-    """Draw how a metric is spread over the matrices of networks.
+    """Draw the distribution of a metric over matrices of networks.
 
     Each model has a histogram, with the same bins. Heights are shares of a model's matrices, so that models of any size
     can be compared.
@@ -230,4 +235,4 @@ def _draw_metrics(
     for own in left_out[:MOST_LEFT_OUT]:
         say(f"left out {own.name}: {own.reason}")
     if len(left_out) > MOST_LEFT_OUT:
-        say(f"left out {len(left_out) - MOST_LEFT_OUT} more for such reasons")
+        say(f"left out {len(left_out) - MOST_LEFT_OUT} more")

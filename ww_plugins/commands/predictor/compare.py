@@ -14,7 +14,7 @@ from ww_plugins.commands.predictor.telling import begins_anew, finite
 from ww_plugins.predictors.agreement import MEASURES
 
 CONFIDENCE = 0.9
-"""Of the intervals whose coverage is told."""
+"""Confidence of the intervals."""
 
 
 @examples("ww predictor compare zoo --features statistics --features norms")
@@ -44,8 +44,8 @@ def compare(
 ) -> None:
     """Compare feature sets and estimators on one zoo.
 
-    All hold out the same networks, of which the measures are; the deviations are over the seeds. JSON and CSV also tell
-    how often intervals of 90 % hold, how wide they are, and how many networks are unlike those that were learned from.
+    All hold out the same networks and are measured on them; the deviations are over the seeds. JSON and CSV also have
+    the share of 90 % intervals that hold, their mean width, and the share of networks unlike the training networks.
     """
     from ww_core.command.progress import counter
     from ww_plugins.predictors.comparing import OF_INTERVALS, compared

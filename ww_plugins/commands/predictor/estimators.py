@@ -16,7 +16,7 @@ def estimators(
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """List the estimators, or tell all of one."""
+    """List the estimators, or show all about one."""
     answer = Output(as_json=as_json, as_csv=as_csv)
     session: Session = ctx.obj
     names = session.registry().estimators

@@ -13,9 +13,7 @@ from ww_core.command.examples import examples
 from ww_plugins.commands.predictor.telling import agreement_told, finite, lines_of_scores, say_notes, scores_told
 
 PredictorFile = Annotated[Path, typer.Argument(metavar="FILE", help="A predictor, as `ww predictor fit` writes it.")]
-Confidence = Annotated[
-    float, typer.Option("--confidence", metavar="SHARE", help="Of the intervals: how often they hold.")
-]
+Confidence = Annotated[float, typer.Option("--confidence", metavar="SHARE", help="Confidence of the intervals.")]
 
 
 @examples("ww predictor evaluate zoo.predictor", "ww predictor evaluate zoo.predictor --on other-zoo")
@@ -28,7 +26,7 @@ def evaluate(
             "--on",
             metavar="ZOO",
             callback=options.not_empty,
-            help="Another zoo.  [default: the networks that were held out]",
+            help="Another zoo.  [default: the held-out networks]",
             show_default=False,
         ),
     ] = None,
@@ -38,7 +36,7 @@ def evaluate(
             "--epoch",
             min=0,
             metavar="N",
-            help="With --on: of which checkpoints.  [default: the last]",
+            help="With --on: epoch of the checkpoints.  [default: the last]",
             show_default=False,
         ),
     ] = None,
@@ -52,9 +50,9 @@ def evaluate(
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Tell how well a predictor does.
+    """Measure how well a predictor predicts.
 
-    Without --on it is what the predictor said of the networks that were held out when it was fitted.
+    Without --on the result is that of the held-out networks, computed at the fit.
     """
     from ww_core.command.picture import check_plot
     from ww_plugins.predictors.evaluating import evaluated
@@ -65,7 +63,7 @@ def evaluate(
     answer = Output(as_json=as_json, as_csv=as_csv)
     networks_needed(confidence)  # it raises if that is none
     if epoch is not None and on is None:
-        raise ww.UsageError(f"--epoch {epoch} is of the networks of a zoo: name it by --on")
+        raise ww.UsageError(f"--epoch {epoch} needs a zoo: name it by --on")
     if plot is not None and on is None:
         raise ww.UsageError(f"--plot {plot} draws the networks of a zoo: name it by --on")
     if plot is not None:
@@ -117,5 +115,5 @@ def evaluate(
     )
     answer.line(
         f"intervals of {100 * confidence:g}% hold for {told.coverage:.1%}, mean width {told.mean_width:.3g}; "
-        f"{told.outside:.1%} are unlike the networks that it learned from"
+        f"{told.outside:.1%} are unlike the training networks"
     )

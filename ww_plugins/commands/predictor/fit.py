@@ -45,17 +45,17 @@ def fit(
             "--families",
             metavar="HYPERPARAMETER",
             callback=options.not_empty,
-            help="Intervals for each of its values, as for each optimizer.",
+            help="Separate intervals for each value of this hyperparameter, as optimizer.",
         ),
     ] = "",
     profile: options.Profile = "default",
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Fit a predictor on a zoo.
 
-    Half of the networks are held out; what the predictor says of them is printed.
+    Half of the networks are held out; the predictor's scores on them are printed.
     """
     from ww_core.command.progress import counter
     from ww_plugins.predictors.file import digest_of_predictor, write_predictor
@@ -91,7 +91,7 @@ def fit(
     for label, _ in predictor.feature_versions:
         name = label.rpartition(":")[2]
         if name == "hyperparameters" or name == label:  # a metric of the store has no plugin before its name
-            say(f"note: {name} is not in the file of a network, so `ww predictor predict` cannot ask about files")
+            say(f"note: {name} is not in the file of a network, so `ww predictor predict` cannot read files")
     size = write_predictor(predictor, out, replace=force)
     told = scores_told(predictor) | {"file": out, "bytes": size, "digest": digest_of_predictor(predictor)}
     if answer.format == "json":

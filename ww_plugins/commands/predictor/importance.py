@@ -37,26 +37,22 @@ def importance(
         By,
         typer.Option("--by", help="What is permuted together: a feature, a layer, or a statistic of all layers."),
     ] = By.FEATURE,
-    networks: Annotated[
-        int, typer.Option("--networks", min=2, metavar="N", help="How many are taken, at most.")
-    ] = 1000,
-    repeats: Annotated[
-        int, typer.Option("--repeats", min=1, metavar="R", help="How often everything is permuted.")
-    ] = 5,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="From which networks and permutations are drawn.")] = 0,
+    networks: Annotated[int, typer.Option("--networks", min=2, metavar="N", help="Largest number of networks.")] = 1000,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, metavar="R", help="Number of permutations.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw the most important into FILE: .png, .svg or .pdf."),
+        typer.Option("--plot", metavar="FILE", help="Draw the most important features into FILE: .png, .svg or .pdf."),
     ] = None,
     profile: options.Profile = "default",
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Tell which features a predictor uses.
+    """Show which features a predictor uses.
 
-    Each is permuted among networks, and the growth of the mean squared error is its importance. Networks that the
-    predictor learned from are left out. Features that say the same share their importance: permute them together.
+    Each feature is permuted among networks; the growth of the mean squared error is its importance. Training networks
+    are left out. Features with the same information share their importance: permute them together.
     """
     from ww_core.command.picture import check_plot
     from ww_core.command.progress import counter
@@ -103,7 +99,7 @@ def importance(
         answer.csv(rows)
     else:
         answer.line(
-            f"on {told.networks} networks of {found.name}: mse {told.mse:.4g}; importance is what it grows by, "
+            f"on {told.networks} networks of {found.name}: mse {told.mse:.4g}; importance is its growth, "
             f"{f'the mean of {repeats} permutations' if repeats > 1 else 'by one permutation'}"
         )
         shown = (by.value, "count", "importance", "importance_std")

@@ -23,17 +23,15 @@ def invariance(
             "--on", metavar="ZOO", callback=options.not_empty, help="The zoo, with its weights: a folder, or a name."
         ),
     ],
-    networks: Annotated[
-        int, typer.Option("--networks", min=1, metavar="N", help="How many are taken, at most.")
-    ] = 1000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="From which networks and permutations are drawn.")] = 0,
+    networks: Annotated[int, typer.Option("--networks", min=1, metavar="N", help="Largest number of networks.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
     store: options.Store = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """Tell how far predictions move as weights change.
+    """Measure how predictions change when weights change.
 
-    Weights are permuted and scaled. Networks that the predictor learned from are left out.
+    Weights are permuted and scaled. Training networks are left out.
     """
     from ww_core.command.progress import counter
     from ww_plugins.predictors.file import read_predictor

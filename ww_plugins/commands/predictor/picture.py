@@ -98,7 +98,7 @@ def draw_importances(predictor: Predictor, told: Importances, zoo: str, most: in
     axes.axvline(0.0, color="#444444", linewidth=0.8)
     axes.set_yticks(places, [_short(own.name) for own in shown], fontsize=8, parse_math=False)
     axes.invert_yaxis()
-    axes.set_xlabel("mean squared error grows by")
+    axes.set_xlabel("growth of the mean squared error")
     draw_grid(axes)
     more = f", the first {len(shown)} of {len(told.groups):,}" if len(told.groups) > len(shown) else ""
     axes.set_title(

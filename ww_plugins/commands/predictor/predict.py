@@ -27,22 +27,18 @@ def predict(
     confidence: Confidence = 0.9,
     rate: Annotated[
         float,
-        typer.Option(
-            "--rate", metavar="SHARE", help="Share of networks of the zoo's kind that may be taken for others."
-        ),
+        typer.Option("--rate", metavar="SHARE", help="Rate of false alarms for networks like those of the zoo."),
     ] = 0.01,
     family: Annotated[
         str,
-        typer.Option(
-            "--family", metavar="NAME", callback=options.not_empty, help="The family that the networks are of."
-        ),
+        typer.Option("--family", metavar="NAME", callback=options.not_empty, help="The family of the networks."),
     ] = "",
     loader: options.Loader = None,
     other_layers: Annotated[
         bool,
         typer.Option(
             "--other-layers",
-            help="Take networks of other layers, of which the same features come, as of the last layer.",
+            help="Accept networks with other layers that give the same features, such as those of the last layer.",
         ),
     ] = False,
     last_layer: Annotated[
@@ -51,7 +47,7 @@ def predict(
             "--last-layer",
             metavar="NAME",
             callback=options.not_empty,
-            help="With --other-layers: which layer is the last one.  [default: the one that stands last in the file]",
+            help="With --other-layers: name of the last layer.  [default: the last one in the file]",
             show_default=False,
         ),
     ] = None,
@@ -61,7 +57,7 @@ def predict(
             "--record",
             metavar="MODEL[@VERSION]",
             callback=options.not_empty,
-            help="Store what is predicted as a score of this model; of one network.",
+            help="Store the prediction as a score of this model; for one network only.",
         ),
     ] = None,
     store: options.Store = None,
@@ -70,7 +66,7 @@ def predict(
 ) -> None:
     """Predict a number of networks from their weights.
 
-    It says where the true one is, with the confidence, and warns of a network unlike those it learned from.
+    It gives an interval with the confidence, and warns if a network is unlike the training networks.
     """
     from ww_plugins.predictors.file import SHOWN, digest_of_predictor, read_predictor
     from ww_plugins.predictors.intervals import networks_needed
@@ -82,7 +78,7 @@ def predict(
     if record is not None and len(networks) > 1:
         raise ww.UsageError(f"--record {record} takes one network, and {len(networks)} are given")
     if last_layer is not None and not other_layers:
-        raise ww.UsageError(f"--last-layer {last_layer} is of networks of other layers: add --other-layers")
+        raise ww.UsageError(f"--last-layer {last_layer} needs --other-layers: add it")
     session: Session = ctx.obj
     registry = session.registry()
     if record is not None:
@@ -160,9 +156,7 @@ def _record(estimate: Estimate, predictor: Predictor, source: str, name: str, pl
         WWError: The store has no such model, or cannot be written.
     """
     if not estimate.reach.inside:
-        raise ww.UsageError(
-            f"{estimate.network} is unlike the networks that the predictor learned from: its number is not stored"
-        )
+        raise ww.UsageError(f"{estimate.network} is unlike the training networks: its prediction is not stored")
     model, _, version = name.partition("@")
     own = estimate.interval
     with ww.open_store(place) as store:

@@ -49,11 +49,11 @@ Target = Annotated[
     str, typer.Option("--target", metavar="RESULT", callback=options.not_empty, help="What is predicted.")
 ]
 Trials = Annotated[
-    int, typer.Option("--trials", min=0, metavar="N", help="How often options are drawn from the estimator's ranges.")
+    int, typer.Option("--trials", min=0, metavar="N", help="Number of random draws of the estimator's options.")
 ]
 Folds = Annotated[int, typer.Option("--folds", min=2, metavar="K", help="Of the cross-validation.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="From which everything random is made.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 HeldOut = Annotated[float, typer.Option("--held-out", metavar="SHARE", help="Share of the networks that are held out.")]
 Calibration = Annotated[
-    float, typer.Option("--calibration", metavar="SHARE", help="Share of the others that intervals come from.")
+    float, typer.Option("--calibration", metavar="SHARE", help="Share of the other networks that sets the intervals.")
 ]

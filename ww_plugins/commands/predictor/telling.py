@@ -25,7 +25,7 @@ def begins_anew() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise typer.Abort("nothing was written, and the same command begins anew") from None
+        raise typer.Abort("nothing was written, and the same command starts again") from None
 
 
 def scores_told(predictor: Predictor) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def say_notes(zoo: ww.Zoo, predictor: Predictor) -> None:
     for note in zoo.notes:
         say(f"note: {note}")
     if zoo.tensors and not predictor.has_layers_of(zoo):  # a zoo that only the store knows tells no layers
-        say(f"note: {zoo.name} has other layers than the networks that the predictor learned from")
+        say(f"note: {zoo.name} has other layers than the training networks")
 
 
 def lines_of_scores(predictor: Predictor) -> Iterator[str]:
@@ -68,4 +68,4 @@ def lines_of_scores(predictor: Predictor) -> Iterator[str]:
     spread = spread_of(predictor.fold_scores)
     told = asdict(predictor.held_out_score)
     measures = ", ".join(f"{name} {told[name]:.4g} (folds +- {spread[f'{name}_std']:.2g})" for name in MEASURES)
-    yield f"on the {predictor.held_out_score.networks} networks that were held out: {measures}"
+    yield f"on the {predictor.held_out_score.networks} held-out networks: {measures}"

@@ -41,8 +41,8 @@ def transfer(
 ) -> None:
     """Fit a predictor on each of several zoos, and test it on all.
 
-    Tested are the networks that each zoo held out. The table has Kendall's tau, a row for each zoo that was learned
-    from; JSON and CSV have all measures.
+    The tests use the held-out networks of each zoo. The table has Kendall's tau, with a row for each training zoo; JSON
+    and CSV have all measures.
     """
     from ww_core.command.progress import counter
     from ww_plugins.predictors.fitting import FitRequest

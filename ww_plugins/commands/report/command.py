@@ -23,15 +23,16 @@ def report(
         typer.Argument(metavar="MODEL...", help="MODEL, MODEL@VERSION or a digest prefix.", callback=options.not_empty),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The report, as report.html.")],
-    history: Annotated[bool, typer.Option("--history", help="Tell of all versions of each MODEL too.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Include all versions of each MODEL.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     profile: options.StoredProfile = None,
     store: options.Store = None,
 ) -> None:
     """Write a report on stored models: one HTML file to hand on.
 
     It opens in any browser and needs no network. It has warnings with their rules, tables that sort and filter, spectra
-    with their fits, coverage and provenance; of two or more models how each differs from the first. No weight is read.
+    with their fits, coverage and provenance; with two or more models also how each differs from the first. No weight
+    is read.
     """
     target = ww.output_place(output, replace=force)
     session: Session = ctx.obj

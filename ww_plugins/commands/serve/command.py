@@ -49,7 +49,7 @@ def serve(
             envvar="WW_TOKEN",
             show_envvar=True,
             show_default=False,
-            help="What readers must know; others than this machine's need one.",
+            help="Secret that readers must give; required for readers on other machines.",
             callback=options.not_empty,
         ),
     ] = "",
@@ -57,11 +57,11 @@ def serve(
 ) -> None:
     """Show a store in a browser, page by page.
 
-    There are models, histories, layers, spectra, comparisons, leaderboards and trends.
+    It shows models, histories, layers, spectra, comparisons, leaderboards and trends.
 
-    It only reads, and asks no other machine for anything. Every page tells the command that answers the same, and has
-    its JSON at its address with .json. Without a token it is for this machine alone. With one, open the address that
-    is printed with ?token=T once, or send `Authorization: Bearer T`. Ctrl-C ends it.
+    The server only reads the store and contacts no other machine. Every page shows the command with the same answer,
+    and its address with .json gives the JSON. Without a token only this machine may connect. With a token, open the
+    printed address with ?token=T once, or send `Authorization: Bearer T`. Ctrl-C ends the server.
     """
     output = Output()
     _check(host, token)
@@ -72,7 +72,7 @@ def serve(
         output.line(_address(host, listener.getsockname()[1]))
         sys.stdout.flush()  # whoever started it waits for the address
         if token:
-            say("a token is asked for: open this address with ?token=TOKEN once")
+            say("a token is required: open this address with ?token=TOKEN once")
         _run(application, listener)
 
 

@@ -39,7 +39,7 @@ def traps(
         typer.Option(
             "--level",
             metavar="P",
-            help="Probability that noise has a trap, of each permutation.  [default: that of the stored metric]",
+            help="Probability of a trap in noise, for each permutation.  [default: as in the stored metric]",
         ),
     ] = None,
     seed: Annotated[
@@ -55,9 +55,9 @@ def traps(
 ) -> None:
     """List the correlation traps of a stored model.
 
-    They are eigenvalues above the bulk although the weights are in random order. Single weights that are far too large
-    make them. Excess is eigenvalue / lambda_plus - 1, a mean over the stored permutations; digest is that of the
-    permutation in which it is the largest. `ww analyze SOURCE --metrics correlation_traps` stores what this needs.
+    A trap is an eigenvalue above the bulk although the weights are in random order. Single weights that are far too
+    large cause it. Excess is eigenvalue / lambda_plus - 1, a mean over the stored permutations; digest names the
+    permutation with the largest excess. `ww analyze SOURCE --metrics correlation_traps` stores the spectra.
     """
     from ww_plugins.commands.matrix_spectra import names_of
     from ww_plugins.commands.traps.traps import correlation_traps_of
@@ -84,12 +84,12 @@ def traps(
     if seed is None and any(own != found.run_seed for own in found.seeds):
         used, others = (", ".join(map(str, own)) for own in (found.seeds, found.other_seeds))
         say(
-            f"the run that is shown has seed {found.run_seed}: the permutations are those of seed {used}"
+            f"the displayed run has seed {found.run_seed}: the permutations have seed {used}"
             + (f", --seed chooses others: {others}" if others else "")
         )
     for reason in dict.fromkeys(matrix.reason for matrix in found.unknown):
         names = names_of([(own.layer, own.index) for own in found.unknown if own.reason == reason])
-        say(f"not known of {names}: {reason}")
+        say(f"not known for {names}: {reason}")
     if any(trap.permutations == 1 for trap in found.traps):
         say("one permutation is stored, so there is no standard error: metric correlation_traps stores five")
 

@@ -32,7 +32,7 @@ def analyze(
         typer.Option(
             "--networks",
             metavar="A:B",
-            help="Only networks with numbers from A on, below B: 0:100, 500:, :20, or one number.  [default: all]",
+            help="Only networks with numbers from A to below B: 0:100, 500:, :20, or one number.  [default: all]",
             show_default=False,
             callback=options.not_empty,
         ),
@@ -46,9 +46,9 @@ def analyze(
 ) -> None:
     """Analyse the networks of a zoo like any model.
 
-    Their names are as NAME/00042, and the epoch is the version.
+    Their names are like NAME/00042; the epoch is the version.
 
-    What is stored is not computed again: the same command goes on where an earlier one was ended.
+    Stored results are not computed again: the same command continues an interrupted one.
     """
     from ww_core.command.progress import counter
     from ww_plugins.zoos.analyzing import Asked, analyze_zoo
@@ -61,11 +61,11 @@ def analyze(
     place = store_location(store)
     folder = zoo_folder(zoo, place)
     if not isinstance(folder, Path):
-        raise ww.SourceError(f"zoo {folder.name}: its weights are not here: name the folder that has them")
+        raise ww.SourceError(f"zoo {folder.name}: its weights are not on this machine: name the folder that has them")
     whole = find_zoo(zoo, place)
     chosen = whole if wanted is None else whole.chosen((whole.networks >= wanted[0]) & (whole.networks < wanted[1]))
     if not len(chosen):
-        raise ww.UsageError(f"--networks {networks}: zoo {whole.name} has no network of such a number")
+        raise ww.UsageError(f"--networks {networks}: zoo {whole.name} has no network with this number")
     asked = Asked(
         folder=str(folder.resolve()),
         name=whole.name,
@@ -102,7 +102,7 @@ def _report(analyses: Analyses, output: Output) -> None:
         warn(f"failed: {failure}")
     if analyses.failures:
         raise ww.LostResultsError(
-            f"{len(analyses.failures)} of what was selected was lost to exceptions (above); the rest is stored"
+            f"{len(analyses.failures)} of the selected results failed with exceptions (above); the rest is stored"
         )
 
 

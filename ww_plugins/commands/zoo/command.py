@@ -13,7 +13,10 @@ from ww_plugins.commands.zoo.show import show
 from ww_plugins.commands.zoo.train import train
 
 app = typer.Typer(
-    help="Zoos: many small networks of one layout.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    help="Zoos: many small networks with the same layers.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 

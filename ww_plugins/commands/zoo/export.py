@@ -17,9 +17,9 @@ def export(
     zoo: ZooName,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="A new folder.")],
     published: Annotated[
-        bool, typer.Option("--published", help="Only the three files that the published zoo has, without zoo.json.")
+        bool, typer.Option("--published", help="Only the three files of the published zoo, without zoo.json.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Write over another zoo.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite another zoo.")] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:

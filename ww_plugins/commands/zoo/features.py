@@ -36,7 +36,7 @@ def features(
         str, typer.Option("--epochs", metavar="last|all|N", help="Which checkpoints of each network.")
     ] = LAST,
     profile: options.Profile = "default",
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -57,7 +57,7 @@ def features(
     if made.left_out:
         count = len(made.left_out)
         what = "network is" if count == 1 else "networks are"
-        say(f"{count} {what} left out: a feature is no finite number, or they were not analysed")
+        say(f"{count} {what} left out: a feature is not a finite number, or was not computed")
     told = {
         "zoo": found.name,
         "features": len(made.names),
@@ -81,7 +81,7 @@ def feature_sets(
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
-    """List the feature sets, or tell all of one."""
+    """List the feature sets, or show all about one."""
     answer = Output(as_json=as_json, as_csv=as_csv)
     names = _session(ctx).registry().feature_sets
     rows = [

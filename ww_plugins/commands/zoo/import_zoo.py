@@ -54,14 +54,14 @@ def import_zoo(
     ] = None,
     epochs: EpochsOption = Epochs.LAST,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put it in the place of another zoo of this name, analyses included.")
+        bool, typer.Option("--replace", help="Replace another zoo of this name, with its analyses.")
     ] = False,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take a zoo into a store.
+    """Import a zoo into a store.
 
-    Its files go beside the store, its networks and their results into it.
+    Its files are copied or linked beside the store; its networks and results are stored.
     """
     from ww_plugins.zoos.finding import path_of
     from ww_plugins.zoos.importing import import_zoo as imported

@@ -28,7 +28,7 @@ def plot(
             "--color",
             metavar="NAME",
             callback=options.not_empty,
-            help="What colours tell: a hyperparameter, or a number as an axis has.",
+            help="Colour of the points: a hyperparameter, or a number as for an axis.",
         ),
     ] = "optimizer",
     features: Annotated[
@@ -49,7 +49,7 @@ def plot(
 ) -> None:
     """Draw two numbers of each network against each other.
 
-    Networks without such numbers are left out; on logarithmic axes also those of which one is not above zero.
+    Networks without both numbers are left out; on logarithmic axes also those with a number that is not above zero.
     """
     from ww_core.command.picture import check_plot
     from ww_plugins.commands.zoo.points import LARGEST, drawn_points, points_of

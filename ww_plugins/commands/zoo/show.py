@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 ZooName = Annotated[
     str,
-    typer.Argument(metavar="ZOO", help="A zoo's folder, or the name of one in the store.", callback=options.not_empty),
+    typer.Argument(
+        metavar="ZOO", help="A zoo's folder, or the name of a zoo in the store.", callback=options.not_empty
+    ),
 ]
 MOST_COUNTED = 8
 
@@ -32,7 +34,7 @@ def show(
 ) -> None:
     """Describe a zoo.
 
-    It tells how many networks there are, how they were trained, and how well they do.
+    It shows the number of networks, their hyperparameters and their results.
     """
     from ww_core.command.picture import check_plot
     from ww_plugins.zoos.description import described

@@ -38,8 +38,11 @@ def train(
         ),
     ],
     count: Annotated[int, typer.Option("--count", min=1, metavar="N", help="How many networks.")],
-    epochs: Annotated[int, typer.Option("--epochs", min=1, metavar="E", help="How often each sees its images.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new folder, or one that was begun so.")],
+    epochs: Annotated[int, typer.Option("--epochs", min=1, metavar="E", help="Number of training epochs.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FOLDER", help="A new folder, or the folder of the same interrupted command."),
+    ],
     network: Annotated[
         Kind, typer.Option("--network", help="The paper's convolutional network, or one of three dense layers.")
     ] = Kind.CNN,
@@ -52,20 +55,20 @@ def train(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="From which everything random is made.")] = 42,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 42,
     fresh_seeds: Annotated[
-        bool, typer.Option("--fresh-seeds", help="A random seed for each network; else all have --seed.")
+        bool, typer.Option("--fresh-seeds", help="Give each network its own random seed instead of --seed.")
     ] = False,
     checkpoints: Annotated[
         list[str] | None,
         typer.Option(
             "--checkpoints",
             metavar="A,B",
-            help="Epochs that are kept; the last one always is.  [default: 0,1,2,3 and every 20th]",
+            help="Epochs to keep; the last one is always kept.  [default: 0,1,2,3 and every 20th]",
             show_default=False,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, metavar="B", help="Images of a step.")] = 32,
+    batch: Annotated[int, typer.Option("--batch", min=1, metavar="B", help="Images per step.")] = 32,
     jobs: Annotated[
         int, typer.Option("--jobs", min=0, help="Processes.  [default: one per core]", show_default=False)
     ] = 0,
@@ -85,10 +88,10 @@ def train(
 ) -> None:
     """Train a zoo: many small networks.
 
-    Each has hyperparameters of its own, drawn at random.
+    Each has its own hyperparameters, drawn at random.
 
-    FOLDER gets the files of the published Small CNN Zoo, and zoo.json. A training that is ended early goes on by the
-    same command.
+    FOLDER gets the files of the published Small CNN Zoo, and zoo.json. The same command continues an interrupted
+    training.
     """
     from ww_core.command.progress import counter
     from ww_plugins.zoos.data import image_set

@@ -87,7 +87,7 @@ def read_config(text: bytes, file: ww.Source) -> ModelConfig:
     """Read the configuration of a model.
 
     Raises:
-        CorruptFileError: It is no JSON.
+        CorruptFileError: It is not JSON.
         SourceError: It takes more than the budget.
     """
     file.budget.take("values", sum(text.count(mark.encode()) for mark in _BEFORE_VALUES))

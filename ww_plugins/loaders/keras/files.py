@@ -110,7 +110,7 @@ def _warnings(root: Group, layers: Iterable[HeldLayer]) -> Iterator[str]:
     apart = [quoted(own.name) for own in root.all_tensors() if (own.file.location, own.name) not in read]
     if apart:
         shown = ", ".join([*apart[:_SHOWN], *(["..."] if len(apart) > _SHOWN else [])])
-        yield f"it holds datasets that are no variables of a layer, which are not read: {shown}"
+        yield f"it holds datasets that are not variables of a layer; they are not read: {shown}"
 
 
 def _untold_groups(layers: Iterable[HeldLayer]) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _untold_groups(layers: Iterable[HeldLayer]) -> Iterator[str]:
     if kernels:
         more = f" and {len(kernels) - _LISTED} more" if len(kernels) > _LISTED else ""
         yield (
-            f"the configuration of the model does not tell the groups of {', '.join(map(quoted, kernels[:_LISTED]))}"
+            f"the configuration of the model does not give the groups of {', '.join(map(quoted, kernels[:_LISTED]))}"
             f"{more}: they are 1 unless --groups says more"
         )
 

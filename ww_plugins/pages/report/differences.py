@@ -130,7 +130,7 @@ def _changed(difference: Difference, label: str) -> Cell:
 
 def _tensors(difference: ww.CheckpointDifference, title: str) -> PageTable:
     rows = [[*map(Cell, (own.name, own.status, own.reason))] for own in difference.tensors]
-    headers = [Header("tensor"), Header("status"), Header("reason", "why no metric speaks of it")]
+    headers = [Header("tensor"), Header("status"), Header("reason", "reason why no metric describes it")]
     return PageTable(f"{title}: other tensors that differ.", headers, rows)
 
 

@@ -142,7 +142,7 @@ def _regressions(found: ww.Regressions) -> PageTable:
 def _found(found: ww.Regressions) -> str:
     count = len(found.steps)
     return (
-        f"{count or 'No'} step{'' if count == 1 else 's'} to a worse level, in {found.series:,} series of numbers. "
+        f"{count or 'No'} step{'' if count == 1 else 's'} to a worse level, in {found.series:,} histories. "
         "Rule: the step is larger than the noise of the history explains; the chance that noise alone yields any "
         f"step at all is {found.false_alarms:.2g}."
     )

@@ -146,5 +146,5 @@ def _words(form: Form, given: Mapping[str, Sequence[str]]) -> Iterable[str]:
 
 def _whole(name: str, text: str, least: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
-        raise ww.UsageError(f"{name}={text[:40]!r} is no whole number from {least} on")
+        raise ww.UsageError(f"{name}={text[:40]!r} is not a whole number from {least} on")
     return int(text)

@@ -61,7 +61,7 @@ class Parts:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ww.OutputError(
-                    f"{self.folder}: another training is at work there: wait until it has ended, or name a new folder"
+                    f"{self.folder}: another training runs in this folder: wait for its end, or name a new folder"
                 ) from None
             except OSError:  # a file system without such locks takes none
                 pass
@@ -85,7 +85,7 @@ class Parts:
                     self._compare(asked, noted(note))
                     return note.name == ABOUT
             if any(self.folder.iterdir()):
-                raise ww.UsageError(f"{self.folder} holds other files and no zoo that was begun: name a new folder")
+                raise ww.UsageError(f"{self.folder} holds other files and no interrupted zoo: name a new folder")
             self._write(ASKED, json.dumps(asked, indent=2).encode())
         except OSError as error:
             raise ww.OutputError(f"{self.folder} cannot be written: {error.strerror or error}") from error
@@ -95,8 +95,8 @@ class Parts:
         for key, value in asked.items():
             if noted.get(key) != value:
                 raise ww.UsageError(
-                    f"{self.folder} is a zoo with {key} {_shown(noted.get(key))}, and {_shown(value)} is asked now: "
-                    "repeat its arguments, or name a new folder"
+                    f"{self.folder} is a zoo with {key} {_shown(noted.get(key))}, not {_shown(value)}: "
+                    "repeat the arguments of that zoo, or name a new folder"
                 )
 
     def keep(self, number: int, stack: TrainedStack) -> None:
@@ -197,7 +197,7 @@ def noted(path: Path) -> Mapping[str, Any]:
         raise ww.CorruptFileError(f"{path} has more than {MOST_JSON} bytes, as no note about a zoo has")
     noted = parse_json(content, str(path), "note about a zoo")
     if not isinstance(noted, dict):
-        raise ww.CorruptFileError(f"{path} is no note about a zoo")
+        raise ww.CorruptFileError(f"{path} is not a note about a zoo")
     return noted
 
 

@@ -38,7 +38,7 @@ class ZooRequest:
         count: How many networks.
         network: ``cnn`` or ``mlp``.
         width: Units of each hidden layer of an ``mlp``; 0 for a ``cnn``.
-        seed: From which everything random is made.
+        seed: Random seed.
         fresh_seeds: Whether each network has a random seed of its own; else all have ``seed``.
         schedule: Epochs, checkpoints and batch.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
@@ -117,7 +117,7 @@ def zoo_request(
         seed: From which everything random is made; 0 or more.
         fresh_seeds: Whether each network has a random seed of its own.
         checkpoints: Epochs after which weights are kept; the last one always is. None: 0, 1, 2, 3 and every 20th.
-        batch: Images of a step.
+        batch: Images per step.
         device: Where networks are trained.
         name: Name of the zoo; None: that of the data.
         images: The image set.

@@ -175,8 +175,7 @@ def _worked(tasks: Sequence[_Task], jobs: int, images: ImageSet) -> Iterator[int
             yield future.result()
     except concurrent.futures.BrokenExecutor:
         raise ww.LostResultsError(
-            "a process ended before its work, as it does where memory is short: the same command goes on, perhaps with "
-            "a smaller --jobs"
+            "a process ended too early, perhaps for lack of memory: repeat the command, or reduce --jobs"
         ) from None
     except BaseException:  # Ctrl-C too: what is half trained is lost, and nobody waits for it
         for process in set(multiprocessing.active_children()) - before:
