@@ -59,6 +59,24 @@ def test_the_first_column_of_the_headline_and_texts_stay(on_a_terminal, ww_here,
     assert header(on_a_terminal(30, "show", "net", "--profile", "ranks"))[-2:] == ["stable_rank", "warning"]
 
 
+def test_annotations_for_a_server_are_never_broken(on_a_terminal, weights, model_file):
+    on_a_terminal(300, "analyze", model_file)
+    save_file(weights | {"first.weight": weights["first.weight"] ** 3}, model_file)
+    check = ("check", model_file, "--baseline", "net@1", "--rule", "log_norm: +-0.1%", "--format", "github")
+    narrow, wide = (on_a_terminal(columns, *check, code=1).splitlines() for columns in (40, 300))
+    assert narrow[0].startswith("::error ")
+    assert narrow[0] == wide[0]
+
+
+def test_messages_break_between_words_and_commands_stay_whole(on_a_terminal, ww_here):
+    text = on_a_terminal(40, "show", "net", "--store", "there-is-none.sqlite", plain=False, code=3)
+    assert re.sub(r"\x1b\[[\d;]*m", "", text).splitlines() == [
+        "error: there is no store at",
+        f"  {ww_here.folder / 'there-is-none.sqlite'}:",
+        "  `ww analyze` makes one",
+    ]
+
+
 def test_a_difference_keeps_both_sides_of_the_first_column(on_a_terminal, weights, model_file):
     on_a_terminal(300, "analyze", model_file)
     save_file(weights | {"first.weight": weights["first.weight"] ** 3}, model_file)

@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -139,18 +140,13 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """Print one line of text for people; a terminal that is too narrow breaks it between words."""
-        self._broken(printable(text))
+        _write(_broken(printable(text), terminal_width()))
 
     def items(self, head: str, items: Sequence[str]) -> None:
         """Print a line as ``mean: alpha 5.684, D 0.1334``; a terminal that is too narrow breaks it between items."""
         room = (terminal_width() or 0) - len(INDENT) - 1
         told = [item if len(item) > room else item.replace(" ", _NO_BREAK) for item in map(printable, items)]
-        self._broken(f"{printable(head)}: {', '.join(told)}")
-
-    def _broken(self, text: str) -> None:
-        room = terminal_width()
-        lines = [text] if room is None or len(text) <= room else _lines(text, room)
-        _write("".join(line.replace(_NO_BREAK, " ") + "\n" for line in lines))
+        _write(_broken(f"{printable(head)}: {', '.join(told)}", terminal_width()))
 
     def text(self, text: str) -> None:
         """Print a text as it is, as a command to copy; what names of strangers hold must be printable in it already."""
@@ -200,14 +196,19 @@ def terminal_width() -> int | None:
 
 
 _NO_BREAK = "\0"  # no text that is printed has it
+_TO_COPY = re.compile(r"`[^`]*`|pip install \S+")
 
 
-def _lines(text: str, room: int) -> list[str]:
+def _broken(text: str, room: int | None) -> str:
+    """Return a line, or the lines that have room for it: broken between words, and a command to copy stays whole."""
+    if room is None or len(text) <= room:
+        return text.replace(_NO_BREAK, " ") + "\n"
     import textwrap
 
+    whole = _TO_COPY.sub(lambda command: command[0].replace(" ", _NO_BREAK), text)
     start = text[: len(text) - len(text.lstrip(" "))]
-    return textwrap.wrap(
-        text,
+    lines = textwrap.wrap(
+        whole,
         room,
         subsequent_indent=start + INDENT,
         break_long_words=False,
@@ -215,6 +216,7 @@ def _lines(text: str, room: int) -> list[str]:
         replace_whitespace=False,
         expand_tabs=False,
     )
+    return "".join(line.replace(_NO_BREAK, " ") + "\n" for line in lines)
 
 
 def _write(text: str) -> None:
@@ -263,16 +265,25 @@ def say_more(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print one line on stderr whatever was given: a warning, a failure, an error.
+    """Print a line on stderr whatever was given: a warning, a failure, an error; a narrow terminal breaks it.
 
     It is printed if it can be written there: the exit code does not depend on it.
     """
-    line = printable(text)
+    line = _broken(printable(text), _stderr_width())
     word, colon, rest = line.partition(":")
     if colon and word in COLOURS and _has_colours(sys.stderr):
         line = f"{COLOURS[word]}{word}\x1b[0m:{rest}"
     with _unheard():
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(line)
+
+
+def _stderr_width() -> int | None:
+    """Return the columns of the terminal that stderr leads to; None if it leads elsewhere or that has no size."""
+    try:
+        own = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):  # no terminal; or none of the system's files
+        return None
+    return shutil.get_terminal_size(fallback=own).columns or None
 
 
 def _has_colours(stream: TextIO) -> bool:
