@@ -35,7 +35,10 @@ BATCH = 64
 
 def digits(rng: np.random.Generator) -> tuple[Array, npt.NDArray[np.int64], Array, npt.NDArray[np.int64]]:
     """Images, shape (n, 1, 8, 8), and labels; then those that are held out."""
-    from sklearn.datasets import load_digits
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        sys.exit("scikit-learn has the images, and is not installed: pip install scikit-learn")
 
     images, labels = load_digits(return_X_y=True)
     order = rng.permutation(len(labels))

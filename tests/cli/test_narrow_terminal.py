@@ -59,6 +59,39 @@ def test_the_first_column_of_the_headline_and_texts_stay(on_a_terminal, ww_here,
     assert header(on_a_terminal(30, "show", "net", "--profile", "ranks"))[-2:] == ["stable_rank", "warning"]
 
 
+def test_means_over_groups_of_a_trend_fit_and_keep_tau(on_a_terminal, ww_here):
+    values = [f"{series}-{size},{size + 0.1 * (size == 2)},{1 / size}" for series in "ab" for size in range(1, 6)]
+    (ww_here.folder / "zoo.csv").write_text("\n".join(["modelname,lognorm,alpha_weighted", *values]))
+    scores = [f"{series}-{size},top1_error,{9 - size**1.2},lower,me" for series in "ab" for size in range(1, 6)]
+    (ww_here.folder / "scores.csv").write_text("\n".join(["model,name,value,direction,source", *scores]))
+    on_a_terminal(300, "import", "zoo.csv")
+    on_a_terminal(300, "scores", "import", "scores.csv")
+    for series in "ab":
+        on_a_terminal(300, "series", "add", series, *(f"{series}-{size}" for size in range(1, 6)))
+    asked = ("trend", "--metric", "lognorm,alpha_weighted", "--score", "top1_error", "--bootstrap", "0")
+    text = on_a_terminal(60, *asked)
+    assert max(map(len, text.splitlines())) <= 60
+    assert re.search("^metric +groups .*mean tau *$", text, re.MULTILINE)
+
+
+def test_annotations_for_a_server_are_never_broken(on_a_terminal, weights, model_file):
+    on_a_terminal(300, "analyze", model_file)
+    save_file(weights | {"first.weight": weights["first.weight"] ** 3}, model_file)
+    check = ("check", model_file, "--baseline", "net@1", "--rule", "log_norm: +-0.1%", "--format", "github")
+    narrow, wide = (on_a_terminal(columns, *check, code=1).splitlines() for columns in (40, 300))
+    assert narrow[0].startswith("::error ")
+    assert narrow[0] == wide[0]
+
+
+def test_messages_break_between_words_and_commands_stay_whole(on_a_terminal, ww_here):
+    text = on_a_terminal(40, "show", "net", "--store", "there-is-none.sqlite", plain=False, code=3)
+    assert re.sub(r"\x1b\[[\d;]*m", "", text).splitlines() == [
+        "error: there is no store at",
+        f"  {ww_here.folder / 'there-is-none.sqlite'}:",
+        "  `ww analyze` makes one",
+    ]
+
+
 def test_a_difference_keeps_both_sides_of_the_first_column(on_a_terminal, weights, model_file):
     on_a_terminal(300, "analyze", model_file)
     save_file(weights | {"first.weight": weights["first.weight"] ** 3}, model_file)

@@ -100,7 +100,7 @@ def test_gc_prints_a_table(stored):
     text = ok(stored("db", "gc"))
     assert re.search(r"^table +rows$", text, re.MULTILINE)
     assert re.search(r"^checkpoint +2$", text, re.MULTILINE)
-    assert re.search(r"^bytes: [\d,]+ > [\d,]+$", text, re.MULTILINE)
+    assert re.search(r"^bytes: [\d,]+ (→|->) [\d,]+$", text, re.MULTILINE)
 
 
 def test_gc_of_a_store_that_is_not_there(ww_here):

@@ -94,7 +94,7 @@ def test_the_tables(ww_here, model_file):
     )
     assert any(line.startswith("  frobenius(fft) / n = frobenius(slice): holds in 3 layers") for line in identities)
     assert re.match(
-        r"alphas differ by more than their joint sigma in \d+ pairs, warnings in \d+, in ", disagreements[0]
+        r"alpha differs by more than the joint sigma in \d+ pairs, the warning in \d+, in ", disagreements[0]
     )
     assert disagreements[2].split() == ["layer", "pool", "slice", "stack", "fft", "fft[n=6]"]
 

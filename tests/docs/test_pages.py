@@ -236,6 +236,7 @@ def at_home(monkeypatch, tmp_path_factory):
         monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("NO_COLOR", "1")
         monkeypatch.chdir(world.folder)
+        monkeypatch.syspath_prepend(world.folder)
         monkeypatch.setitem(sys.modules, world.module.__name__, world.module)
 
     return settle

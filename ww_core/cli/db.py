@@ -153,7 +153,7 @@ def _print_garbage(found: Garbage, output: Output, *, dry_run: bool) -> None:
             "(a run that was killed counts for a day)"
         )
     if found.size_before is not None and not dry_run:
-        output.line(f"bytes: {found.size_before:,} > {found.size_after:,}")
+        output.line(f"bytes: {found.size_before:,} {arrow()} {found.size_after:,}")
     if dry_run:
         output.line("nothing was changed: this is what `ww db gc` does without --dry-run")
 

@@ -145,7 +145,7 @@ def _print(answer: Trend, output: Output) -> None:
     )
     if len({(own.series, own.dataset) for own in answer.lines}) > 1:
         output.line()
-        output.table(_summary(answer))
+        output.table(_summary(answer), optional=["mean mse", "mean rmse", "mean r2"])
     output.line()
     counts = answer.counts
     output.line(f"{counts.models} models, {counts.with_score} with a score, {counts.in_groups} of them in a group")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from ww_core.command.lines import broken
 from ww_core.domain.text import printable
 from ww_core.plugins.verbosity import is_quiet, is_verbose
 
@@ -28,16 +30,25 @@ def say_more(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print one line on stderr whatever was given: a warning, a failure, an error.
+    """Print a line on stderr whatever was given: a warning, a failure, an error; a narrow terminal breaks it.
 
     It is printed if it can be written there: the exit code does not depend on it.
     """
-    line = printable(text)
+    line = broken(printable(text), _stderr_width())
     word, colon, rest = line.partition(":")
     if colon and word in COLOURS and _has_colours(sys.stderr):
         line = f"{COLOURS[word]}{word}\x1b[0m:{rest}"
     with unheard():
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(line)
+
+
+def _stderr_width() -> int | None:
+    """Return the columns of the terminal that stderr leads to; None if it leads elsewhere or that has no size."""
+    try:
+        own = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):  # no terminal; or none of the system's files
+        return None
+    return shutil.get_terminal_size(fallback=own).columns or None
 
 
 def _has_colours(stream: TextIO) -> bool:

@@ -30,7 +30,7 @@ def print_github(report: CheckReport, output: Output) -> None:
     """
     for verdict in report.verdicts:
         if verdict.broken:
-            output.line(_annotation(verdict))
+            output.text(_annotation(verdict) + "\n")
     output.line(f"ww check {report.title}: {report.outcome}")
     if path := os.environ.get(SUMMARY_FILE):
         try:

@@ -143,13 +143,16 @@ def _print_disagreements(comparison: Comparison, output: Output) -> None:
     pairs = [pair for layer in layers for pair in layer.disagreements]
     output.line()
     if not pairs:
-        output.line("alphas agree within their joint sigma, and so do the warnings")
+        output.line("alpha agrees within the joint sigma in all pairs, and so do the warnings")
         return
     apart = sum(pair.is_significant for pair in pairs)
     warned = sum(pair.first_warning != pair.second_warning for pair in pairs)
     of_all = f"{len(layers)} of {len(comparison.layers)} layers"
-    output.line(f"alphas differ by more than their joint sigma in {apart} pairs, warnings in {warned}, in {of_all}")
-    output.line(f"(--json has all pairs). Beside {REFERENCE}, in joint sigmas; ! where the warning is another one:")
+    output.line(
+        f"alpha differs by more than the joint sigma in {apart} pairs, the warning in {warned}, in {of_all}; "
+        "--json has all pairs"
+    )
+    output.line(f"alpha of {REFERENCE}, and how far the others are from it in joint sigmas; ! marks another warning:")
     output.table([{"layer": layer.name, **_beside_reference(layer, comparison.extractors)} for layer in layers])
 
 

@@ -79,7 +79,7 @@ class Law:
     """Something that must hold between two extractors' results of a layer.
 
     Attributes:
-        statement: What must hold, such as ``sigma(stack) <= sigma(fft)``.
+        statement: What must hold, such as ``spectral_norm(stack) <= spectral_norm(fft)``.
         left: Its left side.
         right: Its right side.
         deviation: By how much it is missed, relative to the larger side; 0 where an inequality holds.
@@ -128,8 +128,8 @@ class ComparedLayer:
     def laws(self) -> tuple[Law, ...]:
         """What must hold between the results that are there.
 
-        Frobenius norms are equal, and max sigma(slice) <= sigma(stack) <= sigma(fft) <= sqrt(P) sigma(stack) with P
-        positions of the kernel: the Gram matrix of the stack is the sum of the slices', and the mean of those at all
+        Frobenius norms are equal. Of the spectral norms s, with P positions of the kernel, max s(slice) <= s(stack) <=
+        s(fft) <= sqrt(P) s(stack): the Gram matrix of the stack is the sum of the slices', and the mean of those at all
         frequencies; the matrix at a frequency is the stack under a row of P phases.
         """
         laws = [self._equal_norms(result, self.results[0]) for result in self.results[1:]]
@@ -138,11 +138,13 @@ class ComparedLayer:
             stack, root = norms["stack"], math.sqrt(math.prod(self.shape[2:]))
             for label, norm in norms.items():
                 if label in ("slice", "pool"):
-                    laws.append(_at_most(f"sigma({label}) <= sigma(stack)", norm, stack))
+                    laws.append(_at_most(f"spectral_norm({label}) <= spectral_norm(stack)", norm, stack))
                 elif label != "stack":
-                    laws.append(_at_most(f"sigma(stack) <= sigma({label})", stack, norm))
+                    laws.append(_at_most(f"spectral_norm(stack) <= spectral_norm({label})", stack, norm))
                     # Divided, since the product may be beyond the largest number.
-                    laws.append(_at_most(f"sigma({label}) / sqrt(P) <= sigma(stack)", norm / root, stack))
+                    laws.append(
+                        _at_most(f"spectral_norm({label}) / sqrt(P) <= spectral_norm(stack)", norm / root, stack)
+                    )
         return tuple(laws)
 
     def _equal_norms(self, first: ExtractorResult, second: ExtractorResult) -> Law:
