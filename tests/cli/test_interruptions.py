@@ -18,12 +18,16 @@ ENDED = "interrupted: the store is intact, and the same command continues from t
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 HANGING = """
-import sys
+import os
 import threading
 import time
 from pathlib import Path
 import numpy as np
 import ww_core as ww
+
+ends = threading.Timer(120, os._exit, [1])  # also if the test that started it was killed
+ends.daemon = True
+ends.start()
 
 def begun():
     Path(__file__).with_suffix(".begun").touch()

@@ -204,11 +204,11 @@ def test_other_arguments_on_a_folder_that_was_begun_are_refused(run, own_data, t
         patched.setattr(training, "train_stack", ended)
         run("--data", own_data, *ARGUMENTS, "--out", "zoo")
     for arguments, text in (
-        (("--seed", 1), "seed 42, and 1 is asked"),
-        (("--fresh-seeds",), 'seeds "one", and "fresh"'),
-        (("--network", "mlp"), 'network "cnn", and "mlp"'),
-        (("--name", "x"), 'name "own", and "x"'),
-        (("--checkpoints", "1"), "checkpoints [0, 1, 2], and [1, 2]"),
+        (("--seed", 1), "seed 42, not 1"),
+        (("--fresh-seeds",), 'seeds "one", not "fresh"'),
+        (("--network", "mlp"), 'network "cnn", not "mlp"'),
+        (("--name", "x"), 'name "own", not "x"'),
+        (("--checkpoints", "1"), "checkpoints [0, 1, 2], not [1, 2]"),
     ):
         fails(run("--data", own_data, *ARGUMENTS, *arguments, "--out", "zoo"), USAGE, text, "name a new folder")
     arrays = dict(np.load(own_data))

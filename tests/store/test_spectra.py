@@ -159,7 +159,7 @@ def test_a_report_travels_without_what_is_in_memory_and_without_a_password(weigh
     assert expected.size == 30
     away = pickle.loads(pickle.dumps(here))
     assert away == here == copy.deepcopy(here)
-    with pytest.raises(NotStoredError, match="without its store"):
+    with pytest.raises(NotStoredError, match="has no open store"):
         away.spectrum("first")
     filed = pickle.loads(pickle.dumps(ww.analyze(weights, name="net", store=tmp_path / "s.sqlite")))
     assert (filed.spectrum("first").matrices[0].spectrum.singular_values == expected).all()
