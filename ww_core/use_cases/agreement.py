@@ -57,10 +57,12 @@ def few_models(groups: Sequence[str], most: int) -> str:
 def same_weights(groups: Iterable[Sequence[ModelRow]]) -> str:
     """Say that a group has the same weights under several names, each of which is counted; empty if none has."""
     for group in groups:
+        stored = [row for row in group if row.digest]
+        if len({row.digest for row in stored}) == len(stored):
+            continue
         names: dict[str, list[str]] = defaultdict(list)
-        for row in group:
-            if row.digest:
-                names[row.digest].append(row.name)
+        for row in stored:
+            names[row.digest].append(row.name)
         for own in names.values():
             if len(own) > 1:
                 return f"{shortened(own)} are the same weights, and each is counted: leave all but one out by --without"
