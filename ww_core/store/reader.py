@@ -386,23 +386,25 @@ class Reader:
                 where layers are chosen.
             NotStoredError: No reported model is left.
         """
-        from ww_core.store import model_values
+        from ww_core.store import reported_values
 
-        return model_values.reported_values(self._connection, asked, table, models, rows)
+        return reported_values.reported_values(self._connection, asked, table, models, rows)
 
     @readable()
     def reported_origins(self, columns: Collection[str]) -> list[tuple[str, str]]:
         """List the tables that have all of these columns, with their providers; ``table:column`` is of any."""
-        from ww_core.store import model_values
+        from ww_core.store import reported_values
 
-        return model_values.reported_origins(self._connection, columns)
+        return reported_values.reported_origins(self._connection, columns)
 
     @readable()
     def directed_columns(self, profile: str = "", table: str = "") -> list[str]:
         """List the columns of numbers that have a direction: of a profile, or of a table or provider of others."""
-        from ww_core.store import model_values
+        from ww_core.store import model_values, reported_values
 
-        return model_values.directed_columns(self._connection, profile, table)
+        if table:
+            return reported_values.directed_columns(self._connection, table)
+        return model_values.directed_columns(self._connection, profile)
 
     @readable()
     def scores_of(
