@@ -1,12 +1,15 @@
+import functools
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 import ww_core as ww
+from ww_core.domain.layer import Layer, TensorSpec
 from ww_core.errors import NotApplicable, Refused
 from ww_plugins.metrics import model
 
@@ -27,6 +30,54 @@ def test_a_missing_factor_refuses_the_product():
     values = np.ma.array([1.0, 2.0, 3.0], mask=[False, True, True])
     with pytest.raises(Refused, match="2 of 3 matrices have no log_spectral_norm"):
         model.log_prod_spectral_norm(values)
+
+
+# --- the bound of the path norm ---------------------------------------------------------------------------------------
+
+BOUND = "log_path_norm_bound"
+
+
+def log_bound(weights):
+    found = ww.analyze({f"{at}.weight": own for at, own in enumerate(weights)}, metrics=[BOUND], label=False)
+    return found.model_metrics[BOUND]
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(2, 6), min_size=2, max_size=5))
+@settings(max_examples=15, deadline=None)
+def test_it_bounds_the_sum_over_all_paths_and_meets_it_in_a_chain_that_is_rescaled(seed, widths):
+    random = np.random.default_rng(seed)
+    chain = [random.standard_normal((out, into)) for into, out in pairwise(widths)]
+    paths = functools.reduce(lambda sums, own: np.abs(own) @ sums, chain, np.ones(widths[0]))
+    expected = math.log10(paths.max())
+    assert log_bound(chain).number >= expected - 1e-12
+    scales, rescaled = np.ones(widths[0]), []
+    for own in chain[:-1]:
+        after = 1.0 / (np.abs(own) @ (1.0 / scales))
+        rescaled.append(after[:, None] * own / scales)
+        scales = after
+    rescaled.append(chain[-1] / scales)
+    assert log_bound(rescaled).number == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_convolutions_are_steps_and_embeddings_and_norms_are_none():
+    random = np.random.default_rng(0)
+    conv, dense = random.standard_normal((4, 3, 3, 3)), random.standard_normal((5, 4))
+    rows = [np.abs(conv).sum((1, 2, 3)).max(), np.abs(dense).sum(1).max()]
+    assert log_bound([conv, np.ones(4), dense]).number == pytest.approx(np.log10(rows).sum(), rel=1e-14)
+    assert log_bound([conv, 0.0 * dense]).state == "-inf"
+
+
+def test_a_bound_needs_a_chain_and_all_of_its_layers():
+    def layers(*kinds):
+        return [Layer(f"{kind}", kind, TensorSpec(f"{kind}.weight", "float32", (4, 4))) for kind in kinds]
+
+    dense, embedding = ww.LayerKind.DENSE, ww.LayerKind.EMBEDDING
+    with pytest.raises(NotApplicable, match="recurrent is a layer of kind recurrent, which is no step of a chain"):
+        model.log_path_norm_bound(np.ma.array([1.0, 1.0]), layers(dense, ww.LayerKind.RECURRENT))
+    with pytest.raises(NotApplicable, match="no dense layer and no convolution"):
+        model.log_path_norm_bound(np.ma.array([1.0]), layers(embedding))
+    with pytest.raises(Refused, match="1 of 2 layers have no norm_1_inf"):
+        model.log_path_norm_bound(np.ma.array([1.0, 1.0, 1.0], mask=[0, 1, 1]), layers(dense, dense, embedding))
 
 
 # --- means, flow and collapse -----------------------------------------------------------------------------------------

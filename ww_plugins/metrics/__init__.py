@@ -82,6 +82,7 @@ def ww_register_metrics() -> list[ww.Quantity]:
         elements.dead_units,
         elements.row_norms,
         model.log_prod_spectral_norm,
+        model.log_path_norm_bound,
         model.alpha_mean,
         model.correlation_flow,
         model.scale_collapse,

@@ -18,10 +18,14 @@ import numpy as np
 import ww_core as ww
 
 ByMatrix = np.ma.MaskedArray[Any, np.dtype[np.float64]]
+ByLayer = np.ma.MaskedArray[Any, np.dtype[np.float64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 NORMAL_MAD = 1.4826
 FEWEST_MATRICES = 5
+
+STEPS = frozenset({ww.LayerKind.DENSE, ww.LayerKind.CONV1D, ww.LayerKind.CONV2D, ww.LayerKind.CONV3D})
+"""Kinds of layers that are a step of a path."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,42 @@ def log_prod_spectral_norm(log_spectral_norm: ByMatrix) -> float:
     if missing:
         raise ww.Refused(f"{missing} of {log_spectral_norm.size} matrices have no log_spectral_norm")
     return float(log_spectral_norm.sum())
+
+
+@ww.metric(version="1", scope="model", better="lower", unit="log10 weight^layers", on_request=True)
+def log_path_norm_bound(norm_1_inf: ByLayer, layers: Sequence[ww.Layer]) -> float:
+    """Log10 of an upper bound of the path norm of a chain of layers: the sum of log10(norm_1_inf) over the layers.
+
+    The path norm of an output is the sum, over all paths from the inputs to it, of the product of abs(w) along the
+    path. In a chain of dense layers the largest one is the largest entry of abs(W_L) ... abs(W_1) 1. The product of the
+    largest row sums bounds it. A chain of rectifiers can be rescaled, unit by unit and without any change of its
+    answers, so that both are equal: B. Neyshabur, R. Tomioka, N. Srebro, Norm-Based Capacity Control in Neural
+    Networks, COLT 2015. The path norm itself needs the graph of the network, which weights do not tell.
+
+    Dense layers and convolutions count, in one chain. Vectors and embeddings do not count: an embedding passes one row
+    on. In a residual network there are more paths, past the layers, and they are not counted.
+
+    Args:
+        norm_1_inf: One value per layer, masked where there is none.
+        layers: The layers.
+
+    Raises:
+        NotApplicable: A layer is of another kind, as recurrent layers are; or no layer counts.
+        Refused: A layer that counts has no norm: the product over the others would be that of another network.
+    """
+    passed = {*STEPS, ww.LayerKind.EMBEDDING, ww.LayerKind.NORM}
+    others = [own for own in layers if own.kind not in passed and len(own.shape) > 1]  # a vector is no step either
+    if others:
+        raise ww.NotApplicable(f"{others[0].name} is a layer of kind {others[0].kind}, which is no step of a chain")
+    counted = np.array([own.kind in STEPS for own in layers], dtype=bool)
+    if not counted.any():
+        raise ww.NotApplicable("there is no dense layer and no convolution")
+    norms = norm_1_inf[counted]
+    missing = int(np.ma.getmaskarray(norms).sum())
+    if missing:
+        raise ww.Refused(f"{missing} of {norms.size} layers have no norm_1_inf")
+    with np.errstate(divide="ignore"):
+        return math.fsum(np.log10(norms.data))
 
 
 @ww.metric(version="1", scope="model", on_request=True)
