@@ -13,8 +13,8 @@ from ww_core.cli.main import app
 ROOM = 78
 """Columns that a help text takes on a terminal of 80."""
 
-ALONE = {"zoo", "predictor"}
-"""Groups whose examples need a zoo: their own tests run such commands."""
+ALONE = {"zoo", "predictor", "serve"}
+"""Commands that their own tests run: their examples need a zoo, or serve until somebody ends them."""
 
 SCORES = """model,name,value,direction,source
 third,top1_error,20,lower,paper

@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@examples("ww report net -o net.html", "ww report net@1 net@2 --history -o net.html")
+@examples("ww report net -o net.html", "ww report net@1 net@2 --history -o versions.html")
 def report(
     ctx: typer.Context,
     models: Annotated[
