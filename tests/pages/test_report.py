@@ -123,6 +123,18 @@ def test_the_command_writes_the_page(digits, tmp_path, ww_here, seen):
     assert ww_here("report", "net", "-o", file, "--store", digits, "--force").returncode == 0
 
 
+def test_no_output_takes_the_place_of_a_store(digits):
+    before = digits.read_bytes()
+    with ww.open_store(digits) as store:
+        with pytest.raises(ww.OutputError, match="is a store, or another SQLite database: give another name"):
+            ww.output_place(digits, replace=True)
+        with pytest.raises(ww.OutputError), ww.new_output(digits, replace=True):
+            pytest.fail("it would have been written")
+        assert store.versions()
+    assert digits.read_bytes() == before
+    assert [own.name for own in digits.parent.iterdir()] == [digits.name]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
@@ -143,9 +155,18 @@ def test_wrong_use_is_one_sentence(digits, arguments, code, sentence, tmp_path, 
 
 
 def test_from_python_wrong_use_is_an_error_too(digits):
-    for models in ([], "net"):
+    for models in ([], "net", b"net", [5], ["net", None]):
         with pytest.raises(ww.UsageError, match="name one model or more"):
             ww.report_html(models, store=digits)
+
+
+class Odd(str):
+    """A text that lies when it is written."""
+
+    def encode(self, *_):
+        raise ZeroDivisionError
+
+    __len__ = __str__ = encode
 
 
 class Plain(ww.ReportWriter):
@@ -157,6 +178,10 @@ class Plain(ww.ReportWriter):
     def html(self, models, *, store, history, profile, registry):
         if "broken" in models:
             raise ZeroDivisionError("no page")
+        if "surrogate" in models:
+            return "half a letter: \ud83d"
+        if "odd" in models:
+            return Odd("a page")
         return None if "nothing" in models else f"{models} of {len(store.versions())} {history} {profile}"
 
 
@@ -176,6 +201,10 @@ def test_a_plugin_offers_another_writer(digits):
             ww.report_html(["broken"], **asked)
         with pytest.raises(ww.PluginError, match="Plugin:plain returned NoneType, and no text"):
             ww.report_html(["nothing"], **asked)
+        with pytest.raises(ww.PluginError, match=r"Plugin:plain returned a text that no file can hold: .* position 15"):
+            ww.report_html(["surrogate"], **asked)
+        text = ww.report_html(["odd"], **asked)
+        assert (type(text), text) == (str, "a page")
 
 
 def test_a_writer_that_nobody_offers_is_one_sentence(digits):

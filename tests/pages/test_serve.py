@@ -137,6 +137,23 @@ PAGES = [
 ]  # fmt: skip
 
 
+def test_in_a_store_of_another_profile_no_link_leads_to_an_error(tmp_path):
+    path = tmp_path / "store.sqlite"
+    with ww.open_store(path) as opened:
+        for number in range(3):
+            ww.analyze(arrays(number), store=opened, name="net", version=str(number), profile="weightwatcher")
+            ww.analyze(arrays(number), store=opened, name=f"net-{number}", version="1", profile="weightwatcher")
+            opened.add_scores([ww.Score(f"net-{number}", "error", "d", float(number), "s", "1")])
+    with contextlib.closing(Served(path)) as served:
+        shown = {}
+        for page in ("models", "history?model=net", "regressions?model=net", "leaderboard", "trend"):
+            status, text = served.ask(page)
+            assert status == 200
+            shown |= dict.fromkeys(link for link in Seen(text).links if link.startswith("/"))
+        assert {link: served(link)[0] for link in shown} == dict.fromkeys(shown, 200)
+        assert "--profile weightwatcher" in served.ask("history", model="net")[1]
+
+
 @pytest.mark.parametrize(("path", "given", "arguments"), PAGES, ids=[f"{own[0]}-{len(own[1])}" for own in PAGES])
 def test_each_page_has_the_json_of_its_command_and_says_which_that_is(served, store, ww_here, path, given, arguments):
     status, text = served.ask(path, **given)

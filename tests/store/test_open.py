@@ -521,6 +521,20 @@ def shared_folder():
     shutil.rmtree(folder)
 
 
+def test_a_log_that_another_user_left_is_named(shared_folder):
+    path = shared_folder / "x.db"
+    open_store(path).close()
+    path.chmod(0o666)
+    shared_folder.chmod(0o777)
+    with open_store(path, mode="read") as reader:
+        reader.versions()
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).chmod(0o444)
+        sentence = "x.db cannot be written, as x.db-wal, which a reader left beside it, belongs to another user: remove"
+        with guest(), pytest.raises(ReadOnlyStoreError, match=sentence), open_store(path) as store:
+            add_model(store, "resnet")
+
+
 @pytest.fixture
 def read_only_store(shared_folder):
     """A store of one model, closed, in a folder that cannot be written."""

@@ -53,3 +53,13 @@ def test_nothing_is_suspect_where_nothing_changed(tmp_path):
     for version in ("1", "2"):
         ww.analyze(weights, store=tmp_path / "s.sqlite", name="net", version=version)
     assert ww.regressions("net", store=tmp_path / "s.sqlite").suspects == ()
+
+
+def test_a_change_beside_which_no_noise_is_known_is_no_suspect(tmp_path, ww_here):
+    for version in (0, 1, 2):
+        weights = {"a.weight": np.full((9, 8), version, np.float32)}
+        ww.analyze(weights, store=tmp_path / "s.sqlite", name="net", version=str(version))
+    options = ("--store", str(tmp_path / "s.sqlite"), "--metrics", "stable_rank,log_spectral_norm")
+    told = ww_here("regressions", "net", *options, "--json")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert json.loads(told.stdout)["suspects"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -123,11 +124,12 @@ def find_suspects(
         false_suspects: How many of the suspects noise may yield in the whole call, on average.
 
     Returns:
-        The steps of `find_steps`, and the suspects: steps that are not among them, nearest to ``needed`` first.
+        The steps of `find_steps`, and the suspects: steps that are not among them, nearest to ``needed`` first. A
+        change beside which no noise is known has no ``needed``, and is none.
     """
     steps, more = _find(values, errors, groups, false_alarms, max(false_alarms, false_suspects))
     sure = {(step.series, step.at) for step in steps}
-    suspects = [step for step in more if (step.series, step.at) not in sure]
+    suspects = [step for step in more if (step.series, step.at) not in sure and math.isfinite(step.needed)]
     return steps, tuple(sorted(suspects, key=lambda step: -step.evidence / step.needed))
 
 
@@ -304,6 +306,8 @@ def _told(
     back = exponents[own]
     before, after = np.ldexp(tested.before + trend, back), np.ldexp(tested.after + trend, back)
     change, uncertainty = after - before, np.ldexp(tested.uncertainty, back)
+    with np.errstate(divide="ignore"):  # where no noise is known the evidence is infinite
+        evidence = np.abs(tested.after - tested.before) / tested.uncertainty
     columns = (
         own,
         at,
@@ -312,7 +316,7 @@ def _told(
         after,
         change,
         uncertainty,
-        np.abs(tested.after - tested.before) / tested.uncertainty,
+        evidence,
         -stdtrit(tested.freedom, limit / 2.0),
         np.minimum(1.0, tested.p * tests),
         np.full(len(own), tests),

@@ -346,6 +346,18 @@ def _damaged(location: Location) -> StoreError:
     return StoreError(f"{location} is damaged: restore a copy, or save what is left with `sqlite3 FILE .recover`")
 
 
+def _what_is_closed(location: Location) -> str:
+    """Say what keeps a store from being written: a log that a reader of another user left, or permissions."""
+    log = Path(f"{os.path.realpath(location.path)}-wal") if location.path is not None else None
+    if log is None or not log.exists() or os.access(log, os.W_OK):
+        return ": check its permissions and those of its folder"
+    name = log.name
+    return (
+        f", as {name}, which a reader left beside it, belongs to another user: "
+        f"remove {name} and {name[:-3]}shm when nobody has the store open and {name} is empty"
+    )
+
+
 def _incomplete(location: Location, cause: str) -> StoreError:
     return NotAStoreError(f"{location} is damaged: it lacks a part that every store has ({cause})")
 
@@ -375,7 +387,7 @@ def _explain_sqlite(error: sqlite3.Error, location: Location) -> StoreError | No
                 f"no room left on the disk for {location}: free some space and run the same command again"
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return ReadOnlyStoreError(f"{location} cannot be written: check its permissions and those of its folder")
+            return ReadOnlyStoreError(f"{location} cannot be written{_what_is_closed(location)}")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreError(f"{location} is locked by another program: run the same command again when it is done")
         case sqlite3.SQLITE_NOTADB:

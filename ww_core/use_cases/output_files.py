@@ -23,7 +23,7 @@ def output_place(path: str | os.PathLike[str], *, replace: bool = False) -> Path
 
     Raises:
         UsageError: It is there already, or the path looks like an address.
-        OutputError: Its folder is missing or read-only, or it is a folder itself, a pipe or a device.
+        OutputError: Its folder is missing or read-only, or it is a folder itself, a pipe, a device or a database.
     """
     target = place_of(path)
     check_new_table(target, replace=replace)

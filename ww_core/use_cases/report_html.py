@@ -39,15 +39,16 @@ def report_html(
         registry: Loaded plugins, if they are loaded already.
 
     Raises:
-        UsageError: No model is named, a name or the profile is empty, or no report writer has this name; or the history
-            is asked for of weights without a name.
+        UsageError: No model is named, a name is no text, a name or the profile is empty, or no report writer has this
+            name; or the history is asked for of weights without a name.
         NotStoredError: Nothing carries a name, or it was never analysed under the profile.
         MissingExtraError: No plugin writes reports, or what the writer needs is not installed.
-        PluginError: The writer failed.
+        PluginError: The writer failed, or what it returned is no text that a file can hold.
         StoreError: The store could not be read.
     """
-    if isinstance(models, str) or not models:
-        raise UsageError("name one model or more, as a list")
+    named = [] if isinstance(models, str) else [*models]
+    if not named or not all(isinstance(own, str) for own in named):
+        raise UsageError("name one model or more, as a list of texts")
     registry = registry or load_plugins(objects=plugins)
     if not len(registry.report_writers):
         advice = "no plugin writes reports: pip install 'ww-core[web]'"
@@ -55,7 +56,7 @@ def report_html(
     owned = registry.report_writers.find(writer)
     try:
         with opened_store(store, mode="read") as opened:
-            text = owned.object.html(models, store=opened, history=history, profile=profile, registry=registry)
+            text = owned.object.html(named, store=opened, history=history, profile=profile, registry=registry)
     except WWError:
         raise
     except all_but_interrupts() as error:
@@ -63,4 +64,11 @@ def report_html(
         raise PluginError(f"report writer {owned.qualified} failed: {sentence}") from error
     if not isinstance(text, str):
         raise PluginError(f"report writer {owned.qualified} returned {kind_of(text)}, and no text")
+    text = str.__str__(text)  # plain, whatever class of text it was
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PluginError(
+            f"report writer {owned.qualified} returned a text that no file can hold: {sentence_of(error)}"
+        ) from None
     return text

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ Batches = Iterator[Sequence[Sequence[Any]]]
 SUFFIXES = (".csv", ".json", ".parquet")
 """What names of files end in, each in its own form."""
 
+SMALLEST_DATABASE = 512
+"""Bytes of one page of SQLite's: what is smaller is no database with anything in it."""
+
 ROW_GROUP = 100_000
 """Rows of a group of a Parquet file, all of which are in memory at a time."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def new_table(target: Path, *, replace: bool) -> Iterator[Path]:
     """Give the path of a file to write, which takes its place when the block has ended without an exception.
 
@@ -47,7 +50,7 @@ def check_new_table(target: Path, *, replace: bool) -> None:
 
     Raises:
         UsageError: There is something already, and ``replace`` is not set.
-        OutputError: Its folder is missing or read-only, or it is a folder itself, a pipe or a device.
+        OutputError: Its folder is missing or read-only, or it is a folder itself, a pipe, a device or a database.
     """
     try:
         if os.path.lexists(target) and not replace:
@@ -56,10 +59,27 @@ def check_new_table(target: Path, *, replace: bool) -> None:
             raise OutputError(f"{target} cannot be written: {os.strerror(errno.ENOENT)}")
         if not gives_way(target):
             raise OutputError(f"{target} cannot be written: it is a folder, a pipe or a device: give another name")
+        if _is_database(target):
+            raise OutputError(f"{target} is a store, or another SQLite database: give another name, or remove it first")
         if not os.access(target.parent, os.W_OK):
             raise OutputError(f"{target} cannot be written: its folder is read-only for this user")
     except OSError as error:  # such as a name that is too long
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def _is_database(target: Path) -> bool:
+    """Tell whether an SQLite database is there: a store holds years of analyses, and is no output to be made anew."""
+    if not target.is_file() or target.stat().st_size < SMALLEST_DATABASE:
+        return False
+    import sqlite3
+
+    # Asked of SQLite: to open and close a file by other means would drop the locks of those who have the store open.
+    with contextlib.closing(sqlite3.connect(target.as_uri() + "?mode=ro&immutable=1", uri=True)) as connection:
+        try:
+            connection.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.Error:
+            return False
+    return True
 
 
 def _taken(target: Path) -> UsageError:

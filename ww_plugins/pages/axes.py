@@ -70,7 +70,7 @@ class Axis:
         return cls(max(low - room, -largest), min(high + room, largest), start, end, scale)
 
     def places(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the places of numbers, clipped to the axis; NaN where there is none."""
+        """Return the places of numbers, clipped to the axis; NaN for what is not finite."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             if self.scale == "log":
                 low, high = math.log10(self.low), math.log10(self.high)
@@ -78,7 +78,8 @@ class Axis:
             else:
                 # Halved, so that no difference is beyond what a number can be.
                 share = (values / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
-        return np.asarray(self.start + np.clip(share, 0.0, 1.0) * (self.end - self.start))
+        places = self.start + np.clip(share, 0.0, 1.0) * (self.end - self.start)
+        return np.where(np.isfinite(values), places, np.nan)
 
     def place(self, value: float) -> float:
         """Return the place of one number."""

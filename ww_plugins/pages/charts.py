@@ -84,7 +84,9 @@ def spectrum_chart(
     others = above(permuted, floor) if permuted is not None else np.empty(0)
     others = others[(others >= start) & (others <= largest)]
     other_edges, other_heights = density(others, others.size, "log") if others.size else (edges[:0], heights[:0])
-    beyond = np.array([edges[0], edges[-1], edge if edge is not None and edge > 0 else edges[-1]])
+    if edge is not None and not 0 < edge < math.inf:
+        edge = None
+    beyond = np.array([edges[0], edges[-1], edges[-1] if edge is None else edge])
     x = Axis.around(beyond, LEFT, RIGHT, "log")
     # A tail fit leads below what one eigenvalue is in the widest bin: the axis ends where the bars do.
     y = Axis.around(np.concatenate([heights, other_heights, heights[heights > 0] / 2]), BOTTOM, TOP, "log")
@@ -100,7 +102,7 @@ def spectrum_chart(
         middles = np.sqrt(other_edges[1:] * other_edges[:-1])
         parts.append(stroke(x.places(middles[some]), y.places(other_heights[some]), "line permuted"))
         said.append("grey line: the same weights in random order")
-    if edge is not None and edge > 0:
+    if edge is not None:
         parts.append(rule(x.place(edge), "edge"))
         said.append(f"dotted line: edge of the Marchenko-Pastur bulk at {edge:.4g}")
     if tail is None:

@@ -26,6 +26,9 @@ Scale = Literal["log", "linear"]
 FAR = 30.0
 """How far below the smallest 2 % an eigenvalue lies that is not shown on a logarithmic axis, but counted."""
 
+NARROWEST = 1e-12
+"""Eigenvalues that differ by less, in relation to themselves, stand in one bin: they are equal but for rounding."""
+
 LONG = 5.0
 """On linear axes a spectrum ends at twice its 95 % quantile, if its largest eigenvalue is so many times that one."""
 
@@ -215,7 +218,7 @@ def _bins(kept: npt.NDArray[np.float64], scale: Scale) -> npt.NDArray[np.float64
     """Return edges of bins that are equally wide on the axis: as many as can be told apart, 10 to 100."""
     count = int(np.clip(2.0 * np.sqrt(kept.size), 10, 100))
     low, high = float(kept[0]), float(kept[-1])
-    if not low < high:
+    if not low * (1 + NARROWEST) < high:
         low, high = low * 0.9, high * 1.1
     edges = np.geomspace(low, high, count + 1) if scale == "log" else np.linspace(0.0, high, count + 1)
     edges[0], edges[-1] = min(edges[0], low), high  # rounding must leave nothing out

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ww_plugins.pages.server.asked import Asked
 
 MOST = 12
+PROFILE = "default"
+"""What commands take where no profile was named."""
+
 RESAMPLES = 200
 """Resamples behind the intervals of a page that names no other number."""
 
@@ -33,7 +36,8 @@ def suggested_columns(store: ww.Store, path: str, given: Mapping[str, str]) -> l
         report = store.report(model)
         better = {column.name: column.better for column in report.columns}
         labels = [label for label in report.headline if better.get(label, "none") != "none"]
-        return [(label, address(path, {"metric": label, **given})) for label in labels[:MOST]]
+        profile = "" if report.run.profile == PROFILE else report.run.profile
+        return [(label, address(path, {"metric": label, **given, "profile": profile})) for label in labels[:MOST]]
     return []
 
 
@@ -41,6 +45,23 @@ def suggested_scores(store: ww.Store) -> list[str]:
     """Return names of reported scores."""
     with store.reading() as reader:
         return reader.score_names()[:MOST]
+
+
+def stored_profile(store: ww.Store, asked: Asked) -> Asked:
+    """Return the question about a model under the profile of its newest run, unless another is meant.
+
+    Raises:
+        NotStoredError: There is no such model, or it was never analysed.
+    """
+    if "profile" in asked.given:
+        return asked
+    with store.reading() as reader:
+        try:
+            reader.history_columns(asked.text("model"), PROFILE)
+        except ww.NotStoredError:
+            newest = reader.find_versions(asked.text("model"))[-1]
+            return asked.with_value("profile", reader.runs(newest)[0].profile)
+    return asked
 
 
 def few_resamples(store: ww.Store, asked: Asked) -> Asked:

@@ -12,6 +12,7 @@ import ww_core as ww
 from ww_plugins.pages.charts import history_chart
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import Page, Part, sentence, table
+from ww_plugins.pages.server.suggested import PROFILE, stored_profile
 from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
@@ -36,13 +37,14 @@ def _ask(store: ww.Store, asked: Asked) -> ww.History:
         metrics=asked.texts("metrics"),
         layers=asked.texts("layers"),
         leave_out=asked.text("leave-out"),
-        profile=asked.text("profile") or "default",
+        profile=asked.text("profile") or PROFILE,
         scores=asked.texts("score"),
     )
 
 
 def _completed(store: ww.Store, asked: Asked) -> Asked:
-    """Choose the columns of the headline, as many as there is room for; the first one at least."""
+    """Choose the profile, and the columns of the headline, as many as there is room for; the first one at least."""
+    asked = stored_profile(store, asked)
     if "metrics" in asked.given:
         return asked
     columns = _columns(store, asked)
@@ -56,7 +58,7 @@ def _completed(store: ww.Store, asked: Asked) -> Asked:
 def _columns(store: ww.Store, asked: Asked) -> list[str]:
     """Return the columns of numbers that have a place in the headline, in its order; all of them where none has."""
     with store.reading() as reader:
-        columns = reader.history_columns(asked.text("model"), asked.text("profile") or "default")
+        columns = reader.history_columns(asked.text("model"), asked.text("profile") or PROFILE)
     ordered = sorted(columns, key=lambda own: math.inf if own.headline is None else own.headline)
     headline = [own.name for own in ordered if own.type != "text" and own.headline is not None]
     return headline or [own.name for own in ordered if own.type != "text"]

@@ -9,6 +9,7 @@ from typing import Any
 import ww_core as ww
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import Page, Part, table
+from ww_plugins.pages.server.suggested import PROFILE, stored_profile
 from ww_plugins.pages.tables import Cell
 
 HEADS = ("version", "previous", "layer", "column", "before", "after", "change", "evidence", "needed", "confirmed")
@@ -21,7 +22,7 @@ def _ask(store: ww.Store, asked: Asked) -> ww.Regressions:
         metrics=asked.texts("metrics"),
         layers=asked.texts("layers"),
         leave_out=asked.text("leave-out"),
-        profile=asked.text("profile") or "default",
+        profile=asked.text("profile") or PROFILE,
     )
 
 
@@ -68,4 +69,5 @@ PAGE = Page(
     _ask,
     lambda answer: answer.to_dict(),
     _shown,
+    completed=stored_profile,
 )

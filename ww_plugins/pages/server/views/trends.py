@@ -98,8 +98,9 @@ def _chart(answer: ww.Trend, line: TrendLine) -> Any:
 
 
 def _blank(store: ww.Store) -> Mapping[str, Any]:
+    by = {} if store.series() else {"by": "none"}  # without a series there is no group to ask for
     scores = suggested_scores(store)
-    return {"scores": [(score, suggested_columns(store, "trend", {"score": score})) for score in scores]}
+    return {"scores": [(score, suggested_columns(store, "trend", {"score": score, **by})) for score in scores]}
 
 
 PAGE = Page(
