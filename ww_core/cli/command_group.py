@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from ww_core.command import OutputClosed, Session
 from ww_core.command.examples import add_examples
-from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
+from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError, near_names
 from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points, distribution_of
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
@@ -27,6 +27,17 @@ EVERYWHERE = ("ww_plugin_files", "ww_strict_plugins", "ww_verbose", "ww_quiet")
 
 FLAGS_EVERYWHERE = frozenset({"--strict-plugins", "-v", "--verbose", "-q", "--quiet"})
 """Those of their options that take no value; the other is ``--plugin FILE``."""
+
+
+MEANT = {
+    **dict.fromkeys(("list", "ls", "model", "models", "versions"), "show"),
+    **dict.fromkeys(("info", "inspect", "layers"), "describe"),
+    **dict.fromkeys(("compare", "cmp"), "diff"),
+    **dict.fromkeys(("delete", "remove", "rm"), "forget"),
+    "help": "--help",
+    "version": "--version",
+}
+"""What newcomers type for a command that has another name; it is answered only where no plugin has such a command."""
 
 
 class CommandGroup(TyperGroup):
@@ -76,6 +87,17 @@ class CommandGroup(TyperGroup):
 
                 offer_names(command)
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the arguments name; of an unknown one say which may be meant, plugins' too."""
+        self.suggest_commands = False  # typer's suggestions know no command of a plugin, nor what newcomers mean
+        try:
+            return super().resolve_command(ctx, args)
+        except typer.TyperException as error:
+            word = args[0]
+            if near := [MEANT[word]] if word in MEANT else near_names(word, self._listed(ctx)):
+                error.message = f"{error.message.rstrip('.')}. Did you mean {', '.join(map(repr, near))}?"
+            raise
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Return the commands that begin so, of which none is imported, or the options."""
