@@ -241,6 +241,14 @@ def test_output_that_cannot_be_written(ww_here, model_file):
         assert (result.returncode, "Traceback" in result.stderr) == (code, False), (redirection, result.stderr)
 
 
+@pytest.mark.parametrize("arguments", ["--version", "show --help", "zoo show --help"])
+def test_texts_of_typer_that_cannot_be_written(arguments):
+    for redirection, code in ((">/dev/full", 3), (">&-", 0), ("| true", 0)):
+        script = f"set -o pipefail; {sys.executable} -m ww_core {arguments} {redirection}"
+        result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert (result.returncode, len(result.stderr.splitlines())) == (code, code == 3), (redirection, result.stderr)
+
+
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2> >(true)"])
 def test_messages_that_cannot_be_written_change_no_exit_code(ww_here, redirection):
     for command, code in (("show nope", 3), ("leaderboard", 2)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -10,6 +11,7 @@ from typer.core import TyperGroup
 
 from ww_core.command import OutputClosed, Session
 from ww_core.command.examples import add_examples
+from ww_core.command.output import explained
 from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError, near_names
 from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points, distribution_of
@@ -54,7 +56,8 @@ class CommandGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; options that may stand after the command too are read first."""
-        return super().parse_args(ctx, _global_options_first(args, self))
+        with _echo_explained():
+            return super().parse_args(ctx, _global_options_first(args, self))
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Name all commands: ww's own in their order, then plugins'."""
@@ -114,7 +117,8 @@ class CommandGroup(TyperGroup):
             CommandFailedError: A plugin's command failed.
         """
         try:
-            return super().invoke(ctx)
+            with _echo_explained():
+                return super().invoke(ctx)
         except (WWError, OutputClosed, typer.TyperException, typer.Exit, typer.Abort, SystemExit):
             raise
         except all_but_interrupts() as error:
@@ -138,6 +142,23 @@ class CommandGroup(TyperGroup):
                     command = TyperGroup(name=name, help=f"cannot be used: {sentence_of(error)}")
                 listed.setdefault(owned.qualified if name in listed else name, command)
         return {name: command for name, command in listed.items() if not command.hidden}
+
+
+@contextlib.contextmanager
+def _echo_explained() -> Iterator[None]:
+    """Say why stdout cannot be written where it is typer that writes, as help: typer would show a traceback.
+
+    Raises:
+        OutputClosed: Nobody reads it any more.
+        OutputError: It is full, or gone.
+    """
+    try:
+        yield
+    except OSError as error:
+        if all(frame.f_code is not typer.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+            raise
+        with explained():
+            raise
 
 
 def _global_options_first(args: Sequence[str], program: Any) -> list[str]:
