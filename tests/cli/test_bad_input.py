@@ -30,7 +30,7 @@ def test_a_wrong_path(ww_here, tmp_path):
     fails(ww_here("analyze", "nowhere.safetensors"), PLACE, "nowhere.safetensors", "no such file")
     fails(ww_here("analyze", ""), PLACE, "empty")
     fails(ww_here("analyze", "a\0b".replace("\0", "\x01")), PLACE)
-    fails(ww_here("analyze", "x" * 5000), PLACE)
+    assert fails(ww_here("analyze", "x" * 5000), PLACE, "cannot be looked at: File name too long").count("xxx") < 2000
     fails(ww_here("analyze", "zip://some/model"), PLACE, "download")
 
 
