@@ -146,9 +146,16 @@ START = {
 }
 
 
+INTERRUPTING = """
+import os, signal
+exec("os.kill(os.getpid(), signal.SIGINT)")
+import typer.no
+"""
+
+
 @pytest.mark.parametrize("start", START)
 def test_an_interruption_while_the_program_is_loaded_is_told_in_one_line(start, tmp_path):
-    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport typer.no\n")
+    (tmp_path / "typer.py").write_text(INTERRUPTING)
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, *START[start], "--version"],
