@@ -22,6 +22,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     code = main()
-    # If Ctrl-C came in a text that some module executed, as dataclasses do, Python would end by the signal, not the code.
+    # If Ctrl-C came in a text that a module executes, as dataclasses do, Python would end by the signal, not the code.
     exec("")  # noqa: S102 - it forgets that
     sys.exit(code)
