@@ -11,9 +11,11 @@ This module is the public door, for users and for plugins alike. Names are loade
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # a type checker takes it for that of typing, which takes long to load: Ctrl-C would show where
 if TYPE_CHECKING:
+    from typing import Any
+
     from ww_core.contracts.command import Command
     from ww_core.contracts.device import Device
     from ww_core.contracts.estimator import Among, Between, Estimator, Fitted

@@ -21,4 +21,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # If Ctrl-C came in a text that a module executes, as dataclasses do, Python would end by the signal, not the code.
+    exec("")  # noqa: S102 - it forgets that
+    sys.exit(code)

@@ -159,6 +159,29 @@ def test_a_command_of_a_plugin_file_is_listed(mine):
     assert "No such command 'hello'" in missing.stderr
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("models", "'show'"),
+        ("list", "'show'"),
+        ("ls", "'show'"),
+        ("layers", "'describe'"),
+        ("help", "'--help'"),
+        ("shwo", "'show'"),
+        ("helo", "'hello'"),
+        ("compare_svd", "'compare-svd'"),
+    ],
+)
+def test_an_unknown_command_names_the_one_that_is_meant(mine, word, meant):
+    done = mine(word, "--plugin", "mine.py")
+    assert done.returncode == 2
+    assert f"No such command '{word}'. Did you mean {meant}" in done.stderr
+
+
+def test_what_resembles_no_command_gets_no_suggestion(mine):
+    assert mine("xyzzy").stderr.endswith("Error: No such command 'xyzzy'.\n")
+
+
 def test_a_command_that_fails_names_file_and_line(mine):
     done = mine("hello", "--name", "zero", "--plugin", "mine.py")
     assert done.returncode == 4

@@ -130,3 +130,11 @@ def test_scripts(ww_here, shell):
     done = ww_here("completion", shell)
     assert f"_WW_COMPLETE=complete_{shell}" in done.stdout
     assert ww_here("completion", "csh").returncode == 2
+
+
+def test_a_shell_that_no_longer_waits_is_told_nothing():
+    variables = "_WW_COMPLETE=complete_bash COMP_WORDS='ww s' COMP_CWORD=1"
+    for redirection in (">/dev/full", "| true"):
+        script = f"set -o pipefail; {variables} {sys.executable} -m ww_core {redirection}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), redirection

@@ -78,7 +78,12 @@ def test_chosen_models_and_new_names(stored):
     done = stored("import", "part", "--store", "new.sqlite", "--rename", "net@2=net@old")
     assert done.returncode == 0, done.stderr
     assert "old" in stored("show", "--store", "new.sqlite").stdout
-    fails(stored("import", "part", "--rename", "net@2=net@1"), WRONG, "net@1 stands on other weights here", "--rename")
+    fails(
+        stored("import", "part", "--rename", "net@2=net@1"),
+        WRONG,
+        "net@1 stands on other weights or layers here",
+        "--rename",
+    )
     fails(stored("import", "part", "--rename", "nix=new"), PLACE, "no model 'nix'")
     fails(stored("import", "part", "--rename", "nix"), WRONG, "--rename 'nix' is not of the form OLD=NEW")
 

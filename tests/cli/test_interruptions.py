@@ -138,23 +138,29 @@ def left_of(program):
     return True
 
 
-ENTRY, FUNCTION = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"][
-    "ww"
-].split(":")
+ROOT = Path(__file__).parents[2]
+ENTRY, FUNCTION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["ww"].split(":")
 START = {
     "ww": ["-c", f"import sys; from {ENTRY} import {FUNCTION}; sys.exit({FUNCTION}())"],
     "python -m ww_core": ["-m", "ww_core"],
 }
 
 
+INTERRUPTING = """
+import os, signal
+exec("os.kill(os.getpid(), signal.SIGINT)")
+import typer.no
+"""
+
+
 @pytest.mark.parametrize("start", START)
 def test_an_interruption_while_the_program_is_loaded_is_told_in_one_line(start, tmp_path):
-    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport typer.no\n")
+    (tmp_path / "typer.py").write_text(INTERRUPTING)
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, *START[start], "--version"],
         env=os.environ | {"PYTHONPATH": path},
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
@@ -163,3 +169,10 @@ def test_an_interruption_while_the_program_is_loaded_is_told_in_one_line(start, 
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "interrupted: nothing was begun\n"
+
+
+def test_ctrl_c_is_waited_for_before_anything_is_loaded():
+    code = "import sys; before = set(sys.modules); import ww_core.__main__; print(*sorted({*sys.modules} - before))"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = {module for module in done.stdout.split() if module.partition(".")[0] != "importlib"}
+    assert loaded <= {"__future__", "_imp", "warnings", "ww_core", "ww_core.__main__"}, done.stdout

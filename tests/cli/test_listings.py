@@ -141,8 +141,7 @@ def test_a_format_before_a_command_of_plugins_is_refused(option, words, ww_here)
     done = ww_here("plugins", option, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"error: {option} before `{words[0]}` is for the list of plugins: give it after `{words[0]}`, "
-        "or leave it out\n"
+        f"error: {option} before `{words[0]}` is for the list of plugins: give it after `{words[0]}`, or leave it out\n"
     )
     assert not (ww_here.folder / "ww-gini").exists()
 

@@ -167,9 +167,10 @@ def test_help_lists_the_kinds(ww_here):
 @pytest.mark.parametrize(
     ("name", "kind", "sentence"),
     [
-        ("Gini", "metric", "'Gini' is no name for a plugin package: give 2 to 40 small letters"),
+        ("Gini", "metric", "'Gini' is no name for a plugin package: give small letters and digits, a letter first"),
         ("ww_gini", "metric", "'ww_gini' is no name for a plugin package"),
         ("ww-2d", "metric", "'ww-2d' is no name for a plugin package"),
+        ("ww-g", "metric", "at least 2 after ww- and at most 40 in all"),
         ("g", "metric", "'g' is no name for a plugin package"),
         ("", "metric", "'' is no name for a plugin package"),
         ("../gini", "metric", "'../gini' is no name for a plugin package"),

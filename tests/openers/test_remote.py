@@ -142,7 +142,7 @@ def test_an_index_names_files_of_its_folder_only(name):
         ("memory://nothing/here", "error: memory://nothing/here: there is no such file or folder"),
         (
             "https://me:hunter2@example.invalid/m",
-            "error: https://example.invalid/m: this address holds a password: ",
+            "error: https://example.invalid/m: this address holds a user name or a password: ",
         ),
         ("http://127.0.0.1:9/m.safetensors", "error: http://127.0.0.1:9/m.safetensors: it cannot be read: "),
         ("s3://bucket/m.safetensors", "error: s3://bucket/m.safetensors"),

@@ -127,7 +127,7 @@ def test_what_is_there_is_not_overwritten(small, tmp_path):
     (tmp_path / "of another program" / "manifest.json").write_text('{"format": 1, "files": {}}')
     (tmp_path / "export" / "mine.jsonl").write_text("precious")
     for name in ("file", "full", "link", "of another program", "export"):
-        with pytest.raises(ww.UsageError, match="only an export is replaced"):
+        with pytest.raises(ww.UsageError, match=r"exists already, and is not an export: give another name$"):
             ww.export_folder(tmp_path / name, store=small, replace=True)
     assert (tmp_path / "full" / "file").read_text() == "precious"
 

@@ -172,7 +172,9 @@ def test_a_label_on_something_else_refuses_all_of_it(here, other, take):
     ww.analyze(net(2), store=other, name="net", version="a")
     ww.analyze(net(3), store=other, name="fine")
     before = ask(here, tables.subject.c.digest)
-    with pytest.raises(ww.UsageError, match=r"^net@a stands on other weights here \(from .*--rename net@a=net@a-2"):
+    with pytest.raises(
+        ww.UsageError, match=r"^net@a stands on other weights or layers here \(from .*--rename net@a=net@a-2"
+    ):
         take()
     assert ask(here, tables.subject.c.digest) == before
     assert ask(here, tables.model.c.name) == [("net",)]
@@ -187,7 +189,7 @@ def test_the_same_weights_with_other_groups_are_something_else(here, other, take
     grouped = {"conv.weight": np.random.default_rng(0).standard_normal((12, 6, 3, 3))}
     ww.analyze(grouped, store=here, name="net", version="a")
     ww.analyze(grouped, store=other, name="net", version="a", groups={"conv": 3})
-    with pytest.raises(ww.UsageError, match="net@a stands on other weights here"):
+    with pytest.raises(ww.UsageError, match="net@a stands on other weights or layers here"):
         take()
 
 

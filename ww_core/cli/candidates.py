@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ww_core.command.messages import give_up
 from ww_core.plugins.names_of_hook import names_of_hook
 from ww_core.store import glance
 from ww_core.store.default_location import default_location
@@ -53,7 +54,11 @@ def answer(app: typer.Typer) -> int:
         except BaseException:  # noqa: BLE001 - a shell has no use for an error
             return 1
     lines = told.getvalue().splitlines()
-    sys.stdout.write("".join(f"{line.removeprefix(begin)}\n" for line in lines))
+    try:
+        sys.stdout.write("".join(f"{line.removeprefix(begin)}\n" for line in lines))
+        sys.stdout.flush()
+    except OSError:  # nobody waits for the answer any more
+        give_up(sys.stdout)
     return code if isinstance(code, int) else 0
 
 

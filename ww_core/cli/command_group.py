@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -10,7 +11,8 @@ from typer.core import TyperGroup
 
 from ww_core.command import OutputClosed, Session
 from ww_core.command.examples import add_examples
-from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError
+from ww_core.command.output import explained
+from ww_core.errors import CommandFailedError, PluginError, UnknownNameError, WWError, near_names
 from ww_core.plugins.command_summary import summary_of
 from ww_core.plugins.entry_points import command_entry_points, distribution_of
 from ww_core.plugins.isolation import all_but_interrupts, sentence_of
@@ -29,6 +31,17 @@ FLAGS_EVERYWHERE = frozenset({"--strict-plugins", "-v", "--verbose", "-q", "--qu
 """Those of their options that take no value; the other is ``--plugin FILE``."""
 
 
+MEANT = {
+    **dict.fromkeys(("list", "ls", "model", "models", "versions"), "show"),
+    **dict.fromkeys(("info", "inspect", "layers"), "describe"),
+    **dict.fromkeys(("compare", "cmp"), "diff"),
+    **dict.fromkeys(("delete", "remove", "rm"), "forget"),
+    "help": "--help",
+    "version": "--version",
+}
+"""What newcomers type for a command that has another name; it is answered only where no plugin has such a command."""
+
+
 class CommandGroup(TyperGroup):
     """Lists ww's own commands, those of ``--plugin`` files, and by name only those that are installed.
 
@@ -43,7 +56,8 @@ class CommandGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; options that may stand after the command too are read first."""
-        return super().parse_args(ctx, _global_options_first(args, self))
+        with _echo_explained():
+            return super().parse_args(ctx, _global_options_first(args, self))
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Name all commands: ww's own in their order, then plugins'."""
@@ -77,6 +91,17 @@ class CommandGroup(TyperGroup):
                 offer_names(command)
         return command
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the arguments name; of an unknown one say which may be meant, plugins' too."""
+        self.suggest_commands = False  # typer's suggestions know no command of a plugin, nor what newcomers mean
+        try:
+            return super().resolve_command(ctx, args)
+        except typer.TyperException as error:
+            word = args[0]
+            if near := [MEANT[word]] if word in MEANT else near_names(word, self._listed(ctx)):
+                error.message = f"{error.message.rstrip('.')}. Did you mean {', '.join(map(repr, near))}?"
+            raise
+
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Return the commands that begin so, of which none is imported, or the options."""
         from ww_core.cli.candidates import Candidate
@@ -92,7 +117,8 @@ class CommandGroup(TyperGroup):
             CommandFailedError: A plugin's command failed.
         """
         try:
-            return super().invoke(ctx)
+            with _echo_explained():
+                return super().invoke(ctx)
         except (WWError, OutputClosed, typer.TyperException, typer.Exit, typer.Abort, SystemExit):
             raise
         except all_but_interrupts() as error:
@@ -116,6 +142,23 @@ class CommandGroup(TyperGroup):
                     command = TyperGroup(name=name, help=f"cannot be used: {sentence_of(error)}")
                 listed.setdefault(owned.qualified if name in listed else name, command)
         return {name: command for name, command in listed.items() if not command.hidden}
+
+
+@contextlib.contextmanager
+def _echo_explained() -> Iterator[None]:
+    """Say why stdout cannot be written where it is typer that writes, as help: typer would show a traceback.
+
+    Raises:
+        OutputClosed: Nobody reads it any more.
+        OutputError: It is full, or gone.
+    """
+    try:
+        yield
+    except OSError as error:
+        if all(frame.f_code is not typer.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+            raise
+        with explained():
+            raise
 
 
 def _global_options_first(args: Sequence[str], program: Any) -> list[str]:

@@ -22,7 +22,7 @@ def spectrum(
         typer.Option(
             "--extractor",
             metavar="A",
-            help="The extractor, as slice or 'fft[n=32]'; default the one that means use.",
+            help="The extractor, as slice or 'fft[n=32]'; default the one behind the means.",
             callback=options.not_empty,
         ),
     ] = None,

@@ -109,7 +109,7 @@ def _check_file(path: Path, environ: Mapping[str, str]) -> None:
     try:
         kind = "file" if path.is_file() else "folder" if path.is_dir() else ""
     except (OSError, ValueError) as error:  # such as a name that is too long
-        raise PluginError(f"plugin file {path} cannot be looked at: {error}") from None
+        raise PluginError(f"plugin file {path} cannot be looked at: {getattr(error, 'strerror', error)}") from None
     if not kind:
         raise PluginError(f"plugin file {path}: the file does not exist; check the path")
     if kind == "folder":

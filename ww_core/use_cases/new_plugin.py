@@ -73,8 +73,8 @@ def new_plugin(
     registers = name.removeprefix(_PREFIX)
     if not _NAME.fullmatch(registers) or len(registers) < 2 or len(name) > LONGEST_NAME:
         raise UsageError(
-            f"{name!r} is no name for a plugin package: give 2 to {LONGEST_NAME} small letters and digits, with single "
-            "'-' between them, as ww-gini"
+            f"{name!r} is no name for a plugin package: give small letters and digits, a letter first, with single '-' "
+            f"between them, at least 2 after ww- and at most {LONGEST_NAME} in all, as ww-gini"
         )
     target = place_of(name if folder is None else folder)
     names = _names(name, registers, kind)

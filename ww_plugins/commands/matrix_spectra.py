@@ -57,7 +57,8 @@ def stored_matrices(
     rows = [row for row in report.layers if (row.is_primary if extractor is None else row.extractor == extractor)]
     chosen = ww.choose_layers(rows, layers)
     if not chosen:
-        raise ww.NotStoredError(f"{name}: no layer has a spectrum of extractor {extractor or 'that means use'}")
+        which = f"extractor {extractor}" if extractor else "the extractor behind the means"
+        raise ww.NotStoredError(f"{name}: no layer has a spectrum of {which}")
     names = list(dict.fromkeys(row.name for row in chosen))
     answers = store.spectra(name, names, extractor, profile=report.run.profile, seed=seed)
     missing = {layer: own for layer, own in answers.items() if isinstance(own, ww.NotStoredError)}

@@ -26,7 +26,7 @@ class Files(ww.Opener):
             if not path.exists():
                 raise ww.SourceError(f"{shown_address(str(path))}: {why_missing(path)}")
         except (OSError, ValueError) as error:
-            raise ww.SourceError(f"{address!r} cannot be looked at: {error}") from None
+            raise ww.SourceError(f"{address!r} cannot be looked at: {getattr(error, 'strerror', error)}") from None
         return FileSource(path)
 
 

@@ -35,7 +35,7 @@ class Remote(ww.Opener):
         label = shown_address(address)
         parts = urlsplit(address)
         if parts.scheme != "github" and (parts.password or (parts.username and parts.scheme in {"http", "https"})):
-            raise ww.SourceError(f"{label}: this address holds a password: leave it out of the address")
+            raise ww.SourceError(f"{label}: this address holds a user name or a password: leave it out of the address")
         try:
             from fsspec.core import url_to_fs
         except ImportError:

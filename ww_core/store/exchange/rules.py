@@ -42,8 +42,8 @@ def add_labels(passage: Passage) -> None:
             if standing is not None and standing.structure_id != row["structure_id"]:
                 name = f"{models[model_id]}@{row['name']}"
                 raise UsageError(
-                    f"{name} stands on other weights here (from {standing.source}): import it under another name, as "
-                    f"--rename {name}={name}-2, or `ww rename` the one that is here"
+                    f"{name} stands on other weights or layers here (from {standing.source}): import it under another "
+                    f"name, as --rename {name}={name}-2, or `ww rename` the one that is here"
                 )
         new = [row for row in coming if row["name"] not in here]
         if here and new:

@@ -63,12 +63,13 @@ def export_folder(connection: Connection, target: Path, models: Sequence[str], *
 
     chosen = chosen_rows(connection, models) if models else None
     try:
-        gives_way = replace and target.is_dir() and is_export(target)
-        with new_folder(target, replace=gives_way) as folder:
+        gives_way = target.is_dir() and is_export(target)
+        with new_folder(target, replace=replace and gives_way) as folder:
             manifest = write_folder(connection, folder, f"ww {__version__}", chosen)
     except FileExistsError:
-        other = "only an export is replaced" if replace else "--force to replace an export"
-        raise UsageError(f"{target} exists already: give another name, or {other}") from None
+        fault = "exists already" if gives_way else "exists already, and is not an export"
+        advice = ", or --force to replace it" if gives_way else ""
+        raise UsageError(f"{target} {fault}: give another name{advice}") from None
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
     return FolderExport(str(target), manifest.digest, manifest.files)

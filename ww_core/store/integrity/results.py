@@ -32,7 +32,7 @@ def _wrong_with(row: Row[Any]) -> str:
     check_lengths([(row.singular_values, row.length)])
     values = decode_spectrum(row.encoding, row.singular_values, row.length)
     if not np.isfinite(values).all() or (values < 0).any():
-        return "not all of its singular values are finite and positive"
+        return "not all of its singular values are finite and 0 or more"
     if (np.diff(values) > 0).any():
         return "its singular values are not descending"
     if not 0 <= row.noise_floor < math.inf:

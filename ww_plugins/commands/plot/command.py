@@ -50,7 +50,7 @@ def esd(
         typer.Option(
             "--extractor",
             metavar="A",
-            help="The extractor, as slice; default the one that means use.",
+            help="The extractor, as slice; default the one behind the means.",
             callback=options.not_empty,
         ),
     ] = None,

@@ -29,7 +29,7 @@ def traps(
         typer.Option(
             "--extractor",
             metavar="E",
-            help="The extractor, as slice; default the one that means use.",
+            help="The extractor, as slice; default the one behind the means.",
             callback=options.not_empty,
         ),
     ] = None,
