@@ -344,7 +344,9 @@ def test_what_keras_and_tensorflow_save(name, by_keras):
     loader, layers = BY_KERAS[name]
     with ByName(loader).open(by_keras / name) as checkpoint:
         is_the_network(checkpoint, layers())
-        assert not checkpoint.warnings
+        # A checkpoint of TensorFlow does not tell what a kernel of three axes is.
+        assert all("nothing tells them apart" in own for own in checkpoint.warnings)
+        assert not checkpoint.warnings or isinstance(loader, TensorFlowLoader)
 
 
 @pytest.mark.stress

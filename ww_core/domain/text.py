@@ -72,8 +72,9 @@ def _escape(character: str) -> str:
 
 
 def _json_escape(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+    import json
+
+    return r"\u007f" if character == "\x7f" else json.dumps(character)[1:-1]  # which leaves all of ASCII as it is
 
 
 def _letter(body: str) -> str:
