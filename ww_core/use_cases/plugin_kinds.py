@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class PluginKind(StrEnum):
-    """What there are templates for: every kind of object that a plugin registers."""
+    """What there are templates for: every kind of object that a plugin registers by a hook that is not provisional."""
 
     METRIC = "metric"
     LOADER = "loader"
