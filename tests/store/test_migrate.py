@@ -40,17 +40,17 @@ only_files = pytest.mark.parametrize("make_store_url", ["sqlite"], indirect=True
 
 @pytest.fixture
 def next_revision(monkeypatch, tmp_path):
-    """A function that makes this program one of the next release: a revision 0004 with the given body is its head."""
+    """A function that makes this program one of the next release: a revision 0005 with the given body is its head."""
 
     def install(body: str) -> None:
         folder = tmp_path / "100% scripts"
         shutil.copytree(migrate.scripts_folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "versions" / "0004_next.py").write_text(
+        (folder / "versions" / "0005_next.py").write_text(
             "import sqlalchemy as sa\nfrom alembic import op\n"
-            'revision = "0004"\ndown_revision = "0003"\nbranch_labels = None\ndepends_on = None\n'
+            'revision = "0005"\ndown_revision = "0004"\nbranch_labels = None\ndepends_on = None\n'
             f"def upgrade() -> None:\n{body}\n"
         )
-        monkeypatch.setattr(migrate, "SCHEMA_HEAD", "0004")
+        monkeypatch.setattr(migrate, "SCHEMA_HEAD", "0005")
         monkeypatch.setattr(migrate, "scripts_folder", lambda: folder)
 
     return install
@@ -58,7 +58,7 @@ def next_revision(monkeypatch, tmp_path):
 
 @pytest.fixture
 def older_store(store_url):
-    """Location of a store of revision 0003 with a series of one model."""
+    """Location of a store of revision 0004 with a series of one model."""
     with open_store(store_url) as store, store._writing() as connection:
         connection.execute(insert(tables.model).values(id=1, name="resnet", created_at=""))
         connection.execute(insert(tables.series).values(id=1, name="resnets"))
@@ -86,35 +86,35 @@ def copies(url: str) -> list[Path]:
 def test_opening_for_writing_upgrades_and_keeps_a_copy(older_store, next_revision, monkeypatch):
     next_revision(GOOD)
     with open_store(older_store) as store:
-        assert store.info().revision == "0004"
+        assert store.info().revision == "0005"
         with store._reading() as connection:
             if connection.dialect.name == "sqlite":
                 assert connection.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
     revision, names, series = look(older_store)
-    assert (revision, series) == ("0004", ["resnets"])
+    assert (revision, series) == ("0005", ["resnets"])
     assert "extra" in names
     if "://" not in older_store:
         monkeypatch.undo()
-        assert [copy.name for copy in copies(older_store)] == [f"{Path(older_store).name}.bak-0003"]
+        assert [copy.name for copy in copies(older_store)] == [f"{Path(older_store).name}.bak-0004"]
         with open_store(copies(older_store)[0], mode="read") as store:
             assert store.info().counts["model"] == 1
 
 
 def test_the_command_tells_what_it_did(older_store, next_revision):
-    assert upgrade_store(older_store) == ("0003", "0003", None)
+    assert upgrade_store(older_store) == ("0004", "0004", None)
     next_revision(GOOD)
     before, after, copy = upgrade_store(older_store)
-    assert (before, after) == ("0003", "0004")
+    assert (before, after) == ("0004", "0005")
     assert [copy] == (copies(older_store) or [None])
-    assert upgrade_store(older_store) == ("0004", "0004", None)
+    assert upgrade_store(older_store) == ("0005", "0005", None)
 
 
 @only_files
 def test_an_older_copy_is_not_overwritten(older_store, next_revision):
-    Path(older_store + ".bak-0003").write_text("precious")
+    Path(older_store + ".bak-0004").write_text("precious")
     next_revision(GOOD)
-    assert upgrade_store(older_store)[2] == Path(older_store + ".bak-0003-2")
-    assert Path(older_store + ".bak-0003").read_text() == "precious"
+    assert upgrade_store(older_store)[2] == Path(older_store + ".bak-0004-2")
+    assert Path(older_store + ".bak-0004").read_text() == "precious"
 
 
 @pytest.mark.parametrize("body", [FAILING, RAISING])
@@ -261,7 +261,7 @@ def test_eight_threads_open_an_older_store(older_store, next_revision):
     with ThreadPoolExecutor(8) as threads:
         for store in threads.map(lambda _: open_store(older_store), range(8)):
             store.close()
-    assert look(older_store)[0] == "0004"
+    assert look(older_store)[0] == "0005"
     assert len(copies(older_store)) == (0 if "://" in older_store else 1)
 
 

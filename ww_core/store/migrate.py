@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
 
-SCHEMA_HEAD = "0003"
+SCHEMA_HEAD = "0004"
 OUR_TABLES = {"alembic_version", "tensor", "checkpoint", "subject", "identity", "metric_column", "value"}
 ADVISORY_LOCK = 0x7777_0001  # any number will do that other programs on the server are unlikely to use
 

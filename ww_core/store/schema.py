@@ -30,6 +30,7 @@ FILE_DIGESTS = {
     "0001": "ef37aa338526e9adbd14cc5f97cee0e08cf86cd3cdd237dbc27b6ed4617a93ce",
     "0002": "763098f8bdba225de2993e08d05af02a5b28af6e0315bec511e1460626395055",
     "0003": "e68ecae31d31403addf0686fd422bb39f14366aed6c1d253213071a3d777dace",
+    "0004": "705cca5575f34a7e61a76c1ea42f5867298f271df3a94fc162e7972f070ec34d",
 }
 """By revision, the digest of the parts that an SQLite file has when the migrations have made it."""
 

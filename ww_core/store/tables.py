@@ -559,5 +559,9 @@ summary = Table(
     Column("present", Integer, nullable=False),
     Column("missing", Integer, nullable=False),
     Column("partial", Boolean, nullable=False),
-    Index(None, "variant_id", "aggregate", "value"),
+    # With all columns in it: those of a variant, which are spread over the table, are read in one sweep.
+    Index(
+        "ix_summary_variant_id_aggregate_value",
+        *("variant_id", "aggregate", "value", "analysis_id", "layers", "present", "missing", "partial"),
+    ),
 )
