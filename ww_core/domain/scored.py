@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from ww_core.domain.text import shortened
@@ -106,18 +107,16 @@ def scored_models(
     """
     if reading not in get_args(Reading):
         raise UnknownNameError("reading of a score", reading, get_args(Reading))
-    found: dict[tuple[int, str], list[StoredScore]] = defaultdict(list)
+    found: dict[tuple[int, str], StoredScore] = {}
     for at, own in scores.items():
         for score in own:
-            if score.name == name:
-                found[at, score.dataset].append(score)
-    for (at, dataset), own in found.items():
-        if len(own) > 1:
-            by_source = sorted(own, key=lambda score: score.source)
-            said = shortened([f"{score.value:g} by {score.source}" for score in by_source], most=4)
-            where = f" on {dataset}" if dataset else ""
-            raise UsageError(f"{name} of {models[at].name}{where} is reported as {said}: name one by --source")
-    chosen = [own[0] for own in found.values()]
+            if score.name == name and found.setdefault((at, score.dataset), score) is not score:
+                several = [other for other in own if (other.name, other.dataset) == (name, score.dataset)]
+                several.sort(key=lambda other: other.source)
+                said = shortened([f"{other.value:g} by {other.source}" for other in several], most=4)
+                where = f" on {score.dataset}" if score.dataset else ""
+                raise UsageError(f"{name} of {models[at].name}{where} is reported as {said}: name one by --source")
+    chosen = found.values()
     kinds = sorted({(score.better, score.unit) for score in chosen})
     if len(kinds) > 1:
         told = " and ".join(f"better {better}{f' in {unit}' if unit else ''}" for better, unit in kinds)
@@ -128,8 +127,8 @@ def scored_models(
     whole = "100" if unit == "%" else "1"
     column = ScoreColumn(f"{whole} - {name}" if turned else name, read_as, unit, sources)
     return column, [
-        ScoredModel(at, dataset, _complement(own[0]) if turned else own[0].value)
-        for (at, dataset), own in sorted(found.items(), key=lambda item: item[0])
+        ScoredModel(at, dataset, _complement(score) if turned else score.value)
+        for (at, dataset), score in sorted(found.items(), key=itemgetter(0))
     ]
 
 

@@ -121,14 +121,15 @@ def _versions(connection: Connection, profile: str, models: ModelChoice, *, ever
         UnknownNameError: Nothing fits a name.
         NotStoredError: No model is stored.
     """
+    asked = {"profile": clean(profile)}
     by_model: dict[str, list[Any]] = defaultdict(list)
-    for row in execute(connection, _LABELS, {}):
+    for row in execute(connection, _STANDS, asked) if every_version else execute(connection, _LABELS, {}):
         by_model[row.model].append(row)
     if not by_model:
         raise NotStoredError("no model is stored here: `ww analyze` makes one")
     members = series_of(connection, reported=False)
     models.check(by_model, {own for series in members.values() for own in series})
-    controls = set(connection.scalars(_CONTROLS, {"transform": TRANSFORM}))
+    controls = {row.name for row in execute(connection, _CONTROLS, {"transform": TRANSFORM})}
     left_out = {model for model in controls if not models.names_control(model)}
     labels: list[Any] = []
     for model in sorted(by_model.keys() - left_out):
@@ -140,13 +141,26 @@ def _versions(connection: Connection, profile: str, models: ModelChoice, *, ever
     if not labels:
         unless = "; controls are ranked where --models names them" if left_out else ""
         raise NotStoredError(f"no stored model is left by these names and series{unless}")
-    stands = _stands(connection, profile, [row.id for row in labels])
-    return [_Version(row.model, row.version, members.get(row.model, ()), *stands[row.id][1:]) for row in labels]
+    if not every_version:
+        stands = _stands(connection, asked, [row.id for row in labels])
+        labels = [stands[row.id] for row in labels]
+    return [
+        _Version(
+            row.model,
+            row.version,
+            members.get(row.model, ()),
+            row.digest,
+            row.provisional,
+            row.analysis_id,
+            row.selection_id,
+            row.model_subject_id,
+        )
+        for row in labels
+    ]
 
 
-def _stands(connection: Connection, profile: str, labels: Sequence[int]) -> dict[int, Any]:
-    """Return what labels stand on, and their analyses in force, by the keys of the labels."""
-    asked = {"profile": clean(profile)}
+def _stands(connection: Connection, asked: Mapping[str, str], labels: Sequence[int]) -> dict[int, Any]:
+    """Return labels with what they stand on, and with their analyses in force, by their keys."""
     if len(labels) > SCANNED:
         rows = execute(connection, _STANDS, asked)
     else:
@@ -176,15 +190,21 @@ _LABELS = select(
 _CONTROLS = (
     select(t.model.c.name)
     .distinct()
-    .select_from(t.derivation)
-    .join(t.structure, t.structure.c.checkpoint_id == t.derivation.c.checkpoint_id)
-    .join(t.label, t.label.c.structure_id == t.structure.c.id)
-    .join(t.model, t.model.c.id == t.label.c.model_id)
-    .where(t.derivation.c.transform == bindparam("transform"))
+    .join(t.label, t.label.c.model_id == t.model.c.id)
+    # As sets: SQLite would go through all labels, to find that there is no control.
+    .where(
+        t.label.c.structure_id.in_(
+            select(t.structure.c.id).where(
+                t.structure.c.checkpoint_id.in_(
+                    select(t.derivation.c.checkpoint_id).where(t.derivation.c.transform == bindparam("transform"))
+                )
+            )
+        )
+    )
 )
 _STANDS = (
     select(
-        t.label.c.id,
+        *_LABELS.selected_columns,
         t.checkpoint.c.digest,
         _truth(t.checkpoint.c.provisional),
         t.analysis.c.id.label("analysis_id"),
@@ -192,6 +212,7 @@ _STANDS = (
         t.analysis.c.model_subject_id,
     )
     .select_from(t.label)
+    .join(t.model, t.model.c.id == t.label.c.model_id)
     .join(t.structure, t.structure.c.id == t.label.c.structure_id)
     .join(t.checkpoint, t.checkpoint.c.id == t.structure.c.checkpoint_id)
     .outerjoin(

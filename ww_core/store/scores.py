@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Text, bindparam, cast, delete, func, null, or_, select, union_all, update
@@ -157,7 +158,7 @@ def scores_of(
     names = sorted({own.model for own in models if not own.digest})
     for chunk in chunks(names):
         found += execute(connection, _OF_REPORTED, {**chosen, "models": chunk})
-    return [*map(StoredScore._make, found)]
+    return [*map(partial(tuple.__new__, StoredScore), found)]  # faster than its _make
 
 
 SCANNED = 2000

@@ -200,21 +200,23 @@ def _ranked(
     shared = Counter(ranks.values())
     score_sign = 1.0 if scored.column and scored.column.better == "lower" else -1.0
     score_ranks = _ranks({at: score_sign * scored.values[at] for at in places if at in scored.values})
-    for at in sorted(places, key=lambda at: (ranks.get(at, math.inf), at)):
+    present = standing.present.tolist() if standing else [0] * len(rows)
+    missing = standing.missing.tolist() if standing else present
+    for at in sorted(sorted(places), key=lambda at: ranks.get(at, math.inf)):
         row, rank = rows[at], ranks.get(at)
         yield RankedModel(
-            series=series,
-            rank=rank,
-            is_tied=rank is not None and shared[rank] > 1,
-            model=row.model,
-            version=row.version,
-            digest=row.digest,
-            value=known.get(at, math.nan),
-            present=int(standing.present[at]) if standing else 0,
-            missing=int(standing.missing[at]) if standing else 0,
-            score=scored.values.get(at, math.nan),
-            score_rank=score_ranks.get(at),
-            reason=reasons[at],
+            series,
+            rank,
+            rank is not None and shared[rank] > 1,
+            row.model,
+            row.version,
+            row.digest,
+            known.get(at, math.nan),
+            present[at],
+            missing[at],
+            scored.values.get(at, math.nan),
+            score_ranks.get(at),
+            reasons[at],
         )
 
 

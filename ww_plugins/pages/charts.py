@@ -187,9 +187,10 @@ def trend_chart(
             said.append(
                 f"dashed line: {shown(labels[1])} = {line[0]:.4g} {sign} {abs(line[1]):.4g} · {shown(labels[0])}"
             )
-    told = [
-        f"{named(name)}: {own:.4g}, {other:.4g}" for name, own, other in zip(names, x.tolist(), y.tolist(), strict=True)
-    ]
+
+    def told(at: int) -> str:
+        return f"{named(names[at])}: {x[at]:.4g}, {y[at]:.4g}"
+
     parts.append(points(horizontal.places(x), vertical.places(y), told, 0))
     return figure(title, sentence(said), parts)
 
@@ -211,7 +212,10 @@ def _tracks(
         colour = number % COLOURS
         places, heights = x.places(np.arange(1.0, len(own) + 1)), y.places(own)
         parts.append(stroke(places, heights, f"line line{colour}"))
-        told = [f"{named(name)}: {value:.4g}" for name, value in zip(names, own.tolist(), strict=True)]
+
+        def told(at: int, own: Numbers = own) -> str:
+            return f"{named(names[at])}: {own[at]:.4g}"
+
         parts.append(points(places, heights, told, colour))
         parts += _peaks(names, own, places, heights, marked) if has_peaks else []
         said.append(f"{f'{named(label)}: ' if several else ''}{_range(names, own)}")

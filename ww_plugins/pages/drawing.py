@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,15 +75,17 @@ def stroke(x: Numbers, y: Numbers, name: str) -> Markup:
     return Markup('<path class="{}" d="{}"/>').format(name, "".join(steps))
 
 
-def points(x: Numbers, y: Numbers, told: Sequence[str], colour: int) -> Markup:
-    """Draw points, each with its name where they are few; of many all are one line of dots."""
+def points(x: Numbers, y: Numbers, told: Callable[[int], str], colour: int) -> Markup:
+    """Draw points, each with what is told of its place where they are few; of many all are one line of dots."""
     there = np.flatnonzero(np.isfinite(x) & np.isfinite(y)).tolist()
     if len(there) > MOST_NAMED:
-        dots = "".join(f"M{x[at]:.1f} {y[at]:.1f}h0" for at in there)
+        dots = "".join(
+            [f"M{own:.1f} {other:.1f}h0" for own, other in zip(x[there].tolist(), y[there].tolist(), strict=True)]
+        )
         return Markup('<path class="dots line{}" d="{}"/>').format(colour, dots)
     return Markup("").join(
         Markup('<circle class="dot{}" cx="{}" cy="{}" r="3.5"><title>{}</title></circle>').format(
-            colour, f"{x[at]:.1f}", f"{y[at]:.1f}", told[at]
+            colour, f"{x[at]:.1f}", f"{y[at]:.1f}", told(at)
         )
         for at in there
     )
