@@ -26,7 +26,7 @@ PORT = 8517
 END_SECONDS = 1
 """How long questions that are being answered may go on after Ctrl-C."""
 
-MADE = 500_000
+MADE = 200_000
 """Objects after which the collector looks for cycles: answers of many rows hold none, and are gone soon."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
