@@ -123,7 +123,8 @@ def _versions(connection: Connection, profile: str, models: ModelChoice, *, ever
     """
     asked = {"profile": clean(profile)}
     by_model: dict[str, list[Any]] = defaultdict(list)
-    for row in execute(connection, _STANDS, asked) if every_version else execute(connection, _LABELS, {}):
+    rows = execute(connection, _STANDS, asked) if every_version else execute(connection, _LABELS, {})
+    for row in {own.id: own for own in rows}.values():  # where two analyses are in force, the last one counts
         by_model[row.model].append(row)
     if not by_model:
         raise NotStoredError("no model is stored here: `ww analyze` makes one")
@@ -134,10 +135,10 @@ def _versions(connection: Connection, profile: str, models: ModelChoice, *, ever
     labels: list[Any] = []
     for model in sorted(by_model.keys() - left_out):
         if models.keeps(model, members.get(model, ())):
-            rows = by_model[model]
-            has_steps = all(row.step is not None for row in rows)
-            rows.sort(key=lambda row: (row.step if has_steps else 0, row.position))
-            labels += rows if every_version else rows[-1:]
+            own = by_model[model]
+            has_steps = all(row.step is not None for row in own)
+            own.sort(key=lambda row: (row.step if has_steps else 0, row.position))
+            labels += own if every_version else own[-1:]
     if not labels:
         unless = "; controls are ranked where --models names them" if left_out else ""
         raise NotStoredError(f"no stored model is left by these names and series{unless}")
