@@ -16,13 +16,10 @@ from ww_core.command.boundary import INTERRUPTED as INTERRUPTED
 from ww_core.command.boundary import TERMINATED as TERMINATED
 from ww_core.command.boundary import run_app as run_app
 from ww_core.command.boundary import run_guarded as run_guarded
-from ww_core.command.lines import INDENT as INDENT
-from ww_core.command.messages import COLOURS as COLOURS
 from ww_core.command.messages import say as say
 from ww_core.command.messages import say_more as say_more
 from ww_core.command.messages import warn as warn
 from ww_core.command.messages import warn_lines as warn_lines
-from ww_core.command.output import Format as Format
 from ww_core.command.output import Output as Output
 from ww_core.command.output import OutputClosed as OutputClosed
 from ww_core.command.output import arrow as arrow

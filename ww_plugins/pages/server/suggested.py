@@ -32,13 +32,13 @@ def suggested_columns(store: ww.Store, path: str, given: Mapping[str, str]) -> l
     """Return the headline columns of one stored analysis, each with the address of a page about it."""
     with store.reading() as reader:
         models = reader.counted_versions()
-    for model in [*models][:1]:
-        report = store.report(model)
-        better = {column.name: column.better for column in report.columns}
-        labels = [label for label in report.headline if better.get(label, "none") != "none"]
-        profile = "" if report.run.profile == PROFILE else report.run.profile
-        return [(label, address(path, {"metric": label, **given, "profile": profile})) for label in labels[:MOST]]
-    return []
+    if not models:
+        return []
+    report = store.report(next(iter(models)))
+    better = {column.name: column.better for column in report.columns}
+    labels = [label for label in report.headline if better.get(label, "none") != "none"]
+    profile = "" if report.run.profile == PROFILE else report.run.profile
+    return [(label, address(path, {"metric": label, **given, "profile": profile})) for label in labels[:MOST]]
 
 
 def suggested_scores(store: ww.Store) -> list[str]:
