@@ -1,17 +1,23 @@
 """The study of zoos: every step on zoos too small to say anything, and what has to come out of the whole."""
 
+import contextlib
+import gc
+import io
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.zoo_study import __main__ as study_program
+from benchmarks.zoo_study import running
 from benchmarks.zoo_study.goals import goals_of
 from benchmarks.zoo_study.running import Answer, StepError, answers_of
 from benchmarks.zoo_study.steps import FULL, SMALL, Step, steps_of
+from ww_core.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = re.compile(r"^\d\d:\d\d:\d\d  (ww|examples/)", re.MULTILINE)
@@ -27,10 +33,32 @@ def study(folder):
     )
 
 
+def run_here(command, *, cwd, env, **options):
+    """Run a step as the study does, but a command of ``ww`` in this process, where torch is imported once."""
+    if command[1:3] != ["-m", "ww_core"]:
+        return subprocess.run(command, cwd=cwd, env=env, **options)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(cwd)
+        patched.setenv("WW_STORE", env["WW_STORE"])
+        patched.setattr(gc, "freeze", lambda: None)  # the program's last act, when its process ends
+        return called(main, ["ww", *command[3:]])
+
+
+def called(program, argv):
+    """Call a program's main function, and return what it would have been as a process."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patched.setattr(sys, "argv", argv)
+        code = program()
+    return subprocess.CompletedProcess(argv, code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    return folder, study(folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(running, "subprocess", SimpleNamespace(run=run_here))
+        return folder, called(study_program.main, ["zoo_study", "--out", str(folder), "--small"])
 
 
 def test_every_step_of_the_study_runs_once(small):

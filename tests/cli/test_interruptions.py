@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM against plugins that never return: told how to end at once, and a second one ends at once."""
 
+import contextlib
 import json
 import os
 import signal
@@ -111,20 +112,32 @@ def begun(folder, metric, *options):
 def test_the_second_ends_at_once(metric, executor, how, model_file, ww_here):
     folder = model_file.parent
     program = begun(folder, metric, "--executor", executor, "--jobs", "2")
-    os.killpg(program.pid, how)  # as a terminal does: workers get it too
-    assert program.stderr.readline().strip() == ADVICE
-    assert program.poll() is None
-    os.killpg(program.pid, how)
-    sent = time.monotonic()
-    _, said = program.communicate(timeout=30)  # which waits for all who hold the pipe
-    assert time.monotonic() - sent < 10
+    with ended(program):
+        os.killpg(program.pid, how)  # as a terminal does: workers get it too
+        assert program.stderr.readline().strip() == ADVICE
+        assert program.poll() is None
+        os.killpg(program.pid, how)
+        sent = time.monotonic()
+        _, said = program.communicate(timeout=30)  # which waits for all who hold the pipe
+        assert time.monotonic() - sent < 10
     assert program.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[how]
     (last,) = said.splitlines()
     assert last == (AT_ONCE if metric == "clings" else ENDED)
     assert not left_of(program)
     assert ww_here("db", "check").returncode == 0
-    ended = ww_here("show", "net", "--json")
-    assert json.loads(ended.stdout)["run"]["state"] in {"interrupted", "running"}, ended.stderr
+    shown = ww_here("show", "net", "--json")
+    assert json.loads(shown.stdout)["run"]["state"] in {"interrupted", "running"}, shown.stderr
+
+
+@contextlib.contextmanager
+def ended(program):
+    """End a program's group with the block, so that a test that fails leaves nothing to the next."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
 
 
 def left_of(program):

@@ -81,6 +81,7 @@ def test_every_package_passes_its_tests(installed, packages, tmp_path):
         "-q",
         "-p",
         "no:cacheprovider",
+        f"--basetemp={tmp_path / 'files'}",  # by default it may remove, for minutes, what earlier runs left
         "-W",
         "error",
         "-k",

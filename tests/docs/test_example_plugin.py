@@ -49,7 +49,9 @@ def ww(environment, *arguments):
 )
 def test_its_own_tests_pass(installed, tmp_path, chosen):
     tests = shutil.copy(EXAMPLE / "test_ww_example.py", tmp_path)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, tests]
+    # Where pytest's own files lie by default it may remove, for minutes, what earlier runs left.
+    options = ["-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'files'}", "-k", chosen]
+    command = [sys.executable, "-m", "pytest", *options, tests]
     done = subprocess.run(command, env=installed, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

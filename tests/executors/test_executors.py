@@ -4,6 +4,7 @@ import concurrent.futures
 import subprocess
 import sys
 import threading
+import time
 from queue import LifoQueue
 
 import numpy as np
@@ -89,6 +90,29 @@ def test_any_pool_gives_the_same_rows_and_ends(make, jobs, weights):
     assert not report.failures
     assert report.layers == expected.layers
     assert report.layer_metrics == expected.layer_metrics
+
+
+def test_a_thread_whose_start_was_interrupted_is_waited_for(monkeypatch):
+    begun, over = threading.Event(), threading.Event()
+    start = threading.Thread.start
+
+    def work():
+        begun.set()
+        time.sleep(0.1)
+        over.set()
+
+    def started_when_ctrl_c_comes(thread):
+        start(thread)
+        begun.wait(10)
+        raise KeyboardInterrupt
+
+    pool = EXECUTORS["threads"].create(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", started_when_ctrl_c_comes)
+        with pytest.raises(KeyboardInterrupt):
+            pool.submit(work)
+    pool.shutdown()
+    assert over.is_set()
 
 
 def test_one_worker_is_not_asked_for_help(weights):
