@@ -143,7 +143,7 @@ def test_a_sign_to_stop_or_to_go_on_comes_with_its_caveat(here):
         for scale in (4.0, 2.0, 1.0):
             ww.analyze(layers_of(np.random.default_rng(5), scale), store=store, name="shrinks")
     text = ok(here("history", "shrinks", "--metrics", "log_norm"))
-    assert "\nlog_norm still improves: no version before 3 is as good. " in text
+    assert "\nlog_norm is best at 3, the last version: none before it is as good. " in text
     assert text.endswith(caveat)
     assert "improv" not in ok(here("history", "net", "--metrics", "n_tail"))  # neither direction is better
 

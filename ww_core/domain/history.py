@@ -350,7 +350,7 @@ class History:
             return ""
         best, last = (self.versions[at].version for at in found)
         if best == last:
-            return f"{label} still improves: no version before {last} is as good"
+            return f"{label} is best at {last}, the last version: none before it is as good"
         return f"{label} stops improving at {best}: no later version is better by more than the standard error"
 
     def rows(self) -> list[dict[str, Any]]:
