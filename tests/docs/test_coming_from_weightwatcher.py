@@ -1,10 +1,11 @@
 """The page names everything that WeightWatcher 0.7.7 has, and nothing here that is not."""
 
+import pkgutil
 import re
 
 import pytest
 
-from tests.docs.test_pages import ROOT
+from tests.docs.test_pages import PAGES, ROOT
 from ww_core.plugins.discovery import load_plugins
 
 PAGE = (ROOT / "docs/how-to/coming-from-weightwatcher.md").read_text(encoding="utf-8")
@@ -65,3 +66,13 @@ def test_what_is_as_is_exists_here():
     for row in table_below("Columns"):
         if row[1] == "as is":
             assert set(re.findall(r"`(\w+)`", row[0])) <= ours
+
+
+def test_what_pages_name_in_python_is_there():
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"`((?:ww_core|ww_plugins)(?:\.\w+)+)[`(]", page.read_text("utf-8"))
+    }
+    for name in named - {"ww_core.cli.main"}:
+        pkgutil.resolve_name(name.removesuffix(".py"))

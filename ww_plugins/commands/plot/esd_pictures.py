@@ -82,14 +82,14 @@ def _several(panels: dict[str, list[FittedSpectrum]]) -> Figure:
     for axis, (title, layer) in zip(axes, panels.items(), strict=False):
         _draw(axis, layer, "log")
         axis.set_title(_short(title), fontsize=8.5, parse_math=False, pad=11)
-        axis.tick_params(labelsize=7.5)
+        axis.tick_params(which="both", labelsize=7.5)
         axis.xaxis.label.set_size(8.5)
         axis.yaxis.label.set_size(8.5)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     every = [own for layer in panels.values() for own in layer]
     versions = ", ".join(dict.fromkeys(_name(own) for own in every))
-    figure.suptitle(f"{versions}, profile {every[0].profile}", parse_math=False, fontsize=11, wrap=True)
+    figure.suptitle(f"{versions}, {_profiles(every)}", parse_math=False, fontsize=11, wrap=True)
     return figure
 
 
@@ -110,7 +110,7 @@ def _draw(axes: Axes, layer: Sequence[FittedSpectrum], scale: str) -> None:
             randomized=scaled.permuted if len(layer) == 1 else None,
             edge=scaled.edge if len(layer) == 1 else None,
             color=COLORS[number % len(COLORS)],
-            label=legend_label(textwrap.fill(_name(own), LONGEST_LINE)) if len(layer) > 1 else "",
+            label=legend_label(textwrap.fill(_label(own, layer), LONGEST_LINE)) if len(layer) > 1 else "",
         )
         if own.tail is None:
             axes.plot([], [], " ", label=textwrap.fill(f"no tail: {printable(own.reason)}", LONGEST_LINE))
@@ -163,7 +163,18 @@ def _title(layer: Sequence[FittedSpectrum]) -> str:
     own = layer[0]
     names = ", ".join(dict.fromkeys(map(_name, layer)))
     shape = f"{own.row.kind}, {own.row.extractor}, N {own.row.N}, M {own.row.M}"
-    return f"{names}: {_short(own.title)} ({shape}), profile {own.profile}"
+    return f"{names}: {_short(own.title)} ({shape}), {_profiles(layer)}"
+
+
+def _profiles(spectra: Sequence[FittedSpectrum]) -> str:
+    names = list(dict.fromkeys(printable(own.profile) for own in spectra))
+    return f"profile{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _label(own: FittedSpectrum, layer: Sequence[FittedSpectrum]) -> str:
+    """The version, and its profile where there are several: that may scale the weights."""
+    several = len({other.profile for other in layer}) > 1
+    return f"{_name(own)}, {printable(own.profile)}" if several else _name(own)
 
 
 def _name(own: FittedSpectrum) -> str:
