@@ -3,8 +3,10 @@
 import pkgutil
 import re
 
+import numpy as np
 import pytest
 
+import ww_core as ww
 from tests.docs.test_pages import PAGES, ROOT
 from ww_core.plugins.discovery import load_plugins
 
@@ -76,3 +78,14 @@ def test_what_pages_name_in_python_is_there():
     }
     for name in named - {"ww_core.cli.main"}:
         pkgutil.resolve_name(name.removesuffix(".py"))
+
+
+def test_the_row_of_conv2d_norm_turns_it_off():
+    (row,) = [row for row in table_below("Options of `analyze`") if row[0].startswith("| `conv2d_norm`")]
+    extractor = re.search(r"False is `--profile weightwatcher --extractor '?([^'`]+)", row[1]).group(1)
+    kernel = {"conv.weight": np.random.default_rng(0).standard_normal((12, 10, 3, 3))}
+    halved, own = (
+        ww.analyze(kernel, profile="weightwatcher", extractors=chosen).layers[0].metrics["frobenius_norm"].number
+        for chosen in ([], [extractor])
+    )
+    assert own**2 == pytest.approx(2 * halved**2) == pytest.approx(np.square(kernel["conv.weight"]).sum())
