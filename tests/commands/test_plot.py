@@ -410,6 +410,21 @@ def test_spectra_under_two_profiles_are_told_apart(figures, tmp_path):
     assert {"a@1, default", "b@1, weightwatcher"} <= {" ".join(text.split()) for text in legends(figures[0])}
 
 
+@pytest.mark.parametrize("layers", [["a"], ["*"]])
+def test_the_legend_of_many_versions_hides_no_spectrum(figures, tmp_path, layers):
+    names = [f"net-{number}" for number in range(5)]
+    found, _ = spectra({"a.weight": RANDOM.pareto(3, (60, 50)), "b.weight": np.eye(30)}, *names, layers=layers)
+    esd_pictures.draw(found, tmp_path / "x.png")
+    figures[0].draw_without_rendering()
+    for axes in [own for own in figures[0].axes if own.get_legend()]:
+        below = axes.get_legend().get_window_extent().y0
+        for steps in axes.patches:
+            heights = steps.get_data().values
+            assert axes.transData.transform((1.0, np.nanmax(heights)))[1] <= below
+        said = [text.get_text() for text in axes.texts]
+        assert len(said) == len(set(said))
+
+
 def test_too_many_models_in_a_panel_are_refused(found, tmp_path):
     models = [replace(found("A/small")[0], name=str(number)) for number in range(29)]
     with pytest.raises(ww.UsageError, match=r"29 models in one panel, and 28 can be told apart: .* --panels"):

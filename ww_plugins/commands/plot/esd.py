@@ -244,6 +244,8 @@ def _part_numbers(axes: Axes) -> None:
 
 
 def _name_line(axes: Axes, x: float, text: str, side: Literal["left", "right"], color: str) -> None:
-    """Name a line above the panel, on one side of it: two lines may be near each other."""
+    """Name a line above the panel, on one side of it: two lines may be near each other. Of several only the first."""
+    if any(own.get_text() == text for own in axes.texts):
+        return
     place: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     axes.annotate(text, (x, 1.0), xytext=(1 if side == "left" else -1, 2), ha=side, fontsize=7, color=color, **place)
