@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -122,3 +123,21 @@ def test_a_few_eigenvalues_far_below_all_others_are_counted_and_not_shown():
     assert edges[0] >= 1.0
     assert np.nansum(heights * np.diff(edges)) == pytest.approx(600 / 602)
     assert any(str(line.get_label()).startswith("2 below") for line in panel.lines)
+
+
+@pytest.mark.parametrize(
+    "spectrum", [np.linspace(0.2, 9.0, 60), np.linspace(7.0, 37.0, 10), np.linspace(1.0, 1.04, 60)]
+)
+@pytest.mark.parametrize("draw", [draw_esd, draw_starts])
+def test_numbers_on_a_narrow_axis_stand_apart(spectrum, draw):
+    figure = Figure(figsize=(2.6, 2.5), layout="constrained")
+    own = figure.subplots()
+    draw(own, spectrum)
+    figure.draw_without_rendering()
+    told = [text for text in own.get_xticklabels(which="both") if text.get_text()]
+    inside = [
+        text.get_window_extent() for text in told if own.get_xlim()[0] <= text.get_position()[0] <= own.get_xlim()[1]
+    ]
+    inside.sort(key=lambda box: box.x0)
+    assert len(inside) >= 2
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(inside))

@@ -288,7 +288,7 @@ def test_looks(families, ww_here, tmp_path, kind, arguments, count):
         (["B/*", "--metric", "beauty"], 2, "unknown column of B/other 'beauty': known: alpha, norm"),
         (["A/small", "--without-layers", "*", "--metric", "alpha"], 2, "A/small: no layer is left by --without-layers"),
         (["A/small", "net", "--layers", "fc*", "--metric", "alpha"], 2, "A/small: no layer is left by --layers fc*"),
-        (["net", "--metric", "norm"], 2, "`ww analyze SOURCE --metrics norm --name net --version 1` adds"),
+        (["net", "--metric", "norm"], 2, "`ww analyze FILE --name net --version 1 --metrics norm --store "),
         (["A/small", "--metric", "alpha", "--mark", "nan"], 2, "--mark nan: a finite number is expected"),
         (["A/small", "--metric", "alpha", "--mark", "inf"], 2, "--mark inf: a finite number is expected"),
     ],
@@ -386,6 +386,45 @@ def test_a_metric_of_layers_is_drawn_and_a_text_is_said_to_be_one(tmp_path, ww_h
         assert "phase is a text and cannot be drawn" in done.stderr
 
 
+def test_what_another_analysis_has_computed_is_drawn(tmp_path, ww_here, figures):
+    own, place = weights(), tmp_path / "s.sqlite"
+    for options in ({}, {"metrics": ["skewness", "lambda_plus"]}, {"profile": "weightwatcher"}):
+        ww.analyze(own, store=place, name="m", version="1", **options)
+    with ww.open_store(place, mode="read") as opened:
+        (drawn,) = metrics_by_layer(opened, ["m"], ["skewness"]).found
+        esd_pictures.draw(spectra_of_layers(opened, ["m"], ["conv"], profile="default").found, tmp_path / "x.png")
+    assert drawn.origin == "profile default"
+    assert np.isfinite(drawn.values).any()
+    assert "edge of the bulk (MP)" in legends(figures[0])
+    told = ww_here("plot", "depth", "m", "--metric", "kurtosis", "-o", tmp_path / "m.png", "--store", place).stderr
+    assert "--profile weightwatcher --metrics kurtosis" in told
+
+
+def test_spectra_under_two_profiles_are_told_apart(figures, tmp_path):
+    conv = {"conv.weight": RANDOM.standard_normal((24, 20, 3, 3))}
+    for name, profile in (("a", "default"), ("b", "weightwatcher")):
+        ww.analyze(conv, store=tmp_path / "s.sqlite", name=name, profile=profile)
+    with ww.open_store(tmp_path / "s.sqlite", mode="read") as opened:
+        esd_pictures.draw(spectra_of_layers(opened, ["a", "b"]).found, tmp_path / "x.png")
+    assert figures[0].get_suptitle().endswith("profiles default, weightwatcher")
+    assert {"a@1, default", "b@1, weightwatcher"} <= {" ".join(text.split()) for text in legends(figures[0])}
+
+
+@pytest.mark.parametrize("layers", [["a"], ["*"]])
+def test_the_legend_of_many_versions_hides_no_spectrum(figures, tmp_path, layers):
+    names = [f"net-{number}" for number in range(5)]
+    found, _ = spectra({"a.weight": RANDOM.pareto(3, (60, 50)), "b.weight": np.eye(30)}, *names, layers=layers)
+    esd_pictures.draw(found, tmp_path / "x.png")
+    figures[0].draw_without_rendering()
+    for axes in [own for own in figures[0].axes if own.get_legend()]:
+        below = axes.get_legend().get_window_extent().y0
+        for steps in axes.patches:
+            heights = steps.get_data().values
+            assert axes.transData.transform((1.0, np.nanmax(heights)))[1] <= below
+        said = [text.get_text() for text in axes.texts]
+        assert len(said) == len(set(said))
+
+
 def test_too_many_models_in_a_panel_are_refused(found, tmp_path):
     models = [replace(found("A/small")[0], name=str(number)) for number in range(29)]
     with pytest.raises(ww.UsageError, match=r"29 models in one panel, and 28 can be told apart: .* --panels"):
@@ -397,6 +436,20 @@ def test_huge_values_put_nothing_over_the_legend(figures, found, tmp_path):
     metric_pictures.draw_depth([replace(own, values=own.values * 1e154)], tmp_path / "m.png")
     figures[0].draw_without_rendering()
     assert figures[0].axes[0].yaxis.get_offset_text().get_text() == ""
+
+
+@pytest.mark.parametrize("draw", [metric_pictures.draw_depth, metric_pictures.draw_histogram])
+@pytest.mark.filterwarnings("error")
+def test_what_a_logarithmic_axis_cannot_hold_is_counted_and_hides_no_other(figures, found, tmp_path, draw):
+    values = np.array([1e-310, 2.0, 30.0, 1e-300, 1e200, 1e307])
+    own = replace(found("A/small")[0], layers=tuple("abcdef"), values=values)
+    draw([own], tmp_path / "m.png", Look(log=True))
+    figures[0].draw_without_rendering()
+    (axes,) = figures[0].axes
+    low, high = axes.get_ylim() if draw is metric_pictures.draw_depth else axes.get_xlim()
+    assert 0.1 < low <= 2.0
+    assert 30.0 <= high < 1000.0
+    assert "4 outside" in legends(figures[0])[0]
 
 
 def test_letters_that_the_font_has_not_are_no_warning(tmp_path, ww_here):

@@ -1,10 +1,13 @@
 """The page names everything that WeightWatcher 0.7.7 has, and nothing here that is not."""
 
+import pkgutil
 import re
 
+import numpy as np
 import pytest
 
-from tests.docs.test_pages import ROOT
+import ww_core as ww
+from tests.docs.test_pages import PAGES, ROOT
 from ww_core.plugins.discovery import load_plugins
 
 PAGE = (ROOT / "docs/how-to/coming-from-weightwatcher.md").read_text(encoding="utf-8")
@@ -65,3 +68,24 @@ def test_what_is_as_is_exists_here():
     for row in table_below("Columns"):
         if row[1] == "as is":
             assert set(re.findall(r"`(\w+)`", row[0])) <= ours
+
+
+def test_what_pages_name_in_python_is_there():
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"`((?:ww_core|ww_plugins)(?:\.\w+)+)[`(]", page.read_text("utf-8"))
+    }
+    for name in named - {"ww_core.cli.main"}:
+        pkgutil.resolve_name(name.removesuffix(".py"))
+
+
+def test_the_row_of_conv2d_norm_turns_it_off():
+    (row,) = [row for row in table_below("Options of `analyze`") if row[0].startswith("| `conv2d_norm`")]
+    extractor = re.search(r"False is `--profile weightwatcher --extractor '?([^'`]+)", row[1]).group(1)
+    kernel = {"conv.weight": np.random.default_rng(0).standard_normal((12, 10, 3, 3))}
+    halved, own = (
+        ww.analyze(kernel, profile="weightwatcher", extractors=chosen).layers[0].metrics["frobenius_norm"].number
+        for chosen in ([], [extractor])
+    )
+    assert own**2 == pytest.approx(2 * halved**2) == pytest.approx(np.square(kernel["conv.weight"]).sum())

@@ -175,6 +175,8 @@ def test_neither_the_unit_nor_the_order_makes_a_collapse(norms, exponent, random
 def test_a_collapse_needs_all_and_enough():
     with pytest.raises(Refused, match="1 of 6 matrices have no spectral_norm"):
         model.scale_collapse(np.ma.array(np.ones(6), mask=[1, 0, 0, 0, 0, 0]))
+    with pytest.raises(Refused, match="factor is 0: it is above 0"):
+        model.scale_collapse(np.ma.array(np.ones(6)), factor=0.0)
     with pytest.raises(NotApplicable, match="4 matrices are not zero"):
         model.scale_collapse(np.ma.array([1.0, 1.0, 1.0, 1.0, 0.0]))
 

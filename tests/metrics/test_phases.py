@@ -103,6 +103,8 @@ def test_what_is_between_is_refused():
     far_and_near = with_spikes(1, [3.0 * EDGE, 1.4 * DETECTABLE])
     with pytest.raises(Refused, match=r"between bleeding-out, bulk-and-spikes and bulk-decay: .* 2 spikes"):
         phase_of(values_of(far_and_near))
+    with pytest.raises(Refused, match="level is 2: a probability"):
+        phase_of(values_of(noise(0)), level=2.0)
 
 
 def test_what_has_no_phase():

@@ -265,9 +265,19 @@ def test_what_has_no_bulk_has_no_fit(values, shape, reason):
         fit_marchenko_pastur(values, *shape)
 
 
-def test_a_spectrum_that_is_mostly_spikes_is_refused():
-    with pytest.raises(Refused, match="no bulk of noise"):
-        fit_marchenko_pastur(10.0 ** np.arange(30.0), 30, 30)
+@pytest.mark.parametrize(
+    ("values", "shape", "level", "reason"),
+    [
+        (10.0 ** np.arange(30.0), (30, 30), 0.01, "no bulk of noise"),
+        (np.append(np.ones(29), np.nan), (30, 30), 0.01, "1 of 30 eigenvalues are NaN or infinite"),
+        (np.append(np.ones(29), np.inf), (30, 30), 0.01, "1 of 30 eigenvalues are NaN or infinite"),
+        (np.arange(1.0, 31.0), (40, 20), 0.01, "30 eigenvalues are not those of whole matrices, each with 20"),
+        *((np.arange(1.0, 31.0), (30, 30), level, "is above 0 and below 1") for level in (0.0, 1.0, -3.0, np.nan)),
+    ],
+)
+def test_what_has_no_sound_fit_is_refused(values, shape, level, reason):
+    with pytest.raises(Refused, match=reason):
+        fit_marchenko_pastur(values, *shape, level=level)
 
 
 def test_it_agrees_on_the_spectrum_of_the_core():

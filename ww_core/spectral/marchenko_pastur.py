@@ -85,7 +85,7 @@ def fit_marchenko_pastur(
         floor: Eigenvalues not above it are no part of the bulk, and shorten the shorter side of the law by as many, as
             dead rows or columns do; unit of the eigenvalues. Those that die on the longer side leave no trace in their
             number: they show in D.
-        level: Probability that a spectrum of Gaussian noise has a spike.
+        level: Probability that a spectrum of Gaussian noise has a spike, above 0 and below 1.
 
     Returns:
         The fit. With pooled matrices, k is the mean over them. Edges are those of the bulk that the spikes leave.
@@ -93,7 +93,8 @@ def fit_marchenko_pastur(
     Raises:
         NotApplicable: Fewer than ten eigenvalues are above the floor, or a matrix has one row or one column only.
         Refused: Not even half of the eigenvalues above the floor are a bulk: however many are taken for spikes, more
-            are above the threshold.
+            are above the threshold. An eigenvalue is NaN or infinite, they are not those of whole matrices, or the
+            level is out of range.
 
     Reference:
         V. A. Marchenko, L. A. Pastur, Mathematics of the USSR-Sbornik 1 (1967); the margin I. M. Johnstone, Annals of
@@ -103,9 +104,15 @@ def fit_marchenko_pastur(
         B. Nadler, IEEE Transactions on Signal Processing 57 (2009).
     """
     N, M = max(n_rows, n_cols), min(n_rows, n_cols)
+    if not 0.0 < level < 1.0:
+        raise Refused(f"level is {level:g}: a probability is above 0 and below 1")
     if M < 2:
         raise NotApplicable("a matrix with one row or one column has no bulk")
     kept = np.sort(np.asarray(eigenvalues, dtype=np.float64))[::-1]
+    if not np.isfinite(kept).all():
+        raise Refused(f"{np.count_nonzero(~np.isfinite(kept))} of {kept.size} eigenvalues are NaN or infinite")
+    if kept.size % M:
+        raise Refused(f"{kept.size} eigenvalues are not those of whole matrices, each with {M}")
     n_matrices = kept.size / M
     above = kept[: np.count_nonzero(kept > max(floor, 0.0))]
     if above.size < FEWEST:

@@ -2,7 +2,8 @@
 
 All speak of the whole weight as it is stored. Where rows and columns are meant, the weight is (out, in / groups *
 kernel): a row is all that one output channel weighs, a column one input channel of a group at one position of the
-kernel. Experts stand below each other, (experts * out, in).
+kernel. Experts stand below each other, (experts * out, in). A transposed convolution is (in, out / groups * kernel),
+and nothing tells it from another one: its rows are inputs.
 """
 
 from __future__ import annotations
@@ -128,9 +129,9 @@ def sparsity(stored_weight: Stored) -> float:
 def dead_units(stored_weight: Stored, layer: ww.LayerContent) -> DeadUnits:
     """Rows and columns of the weight that are all zero, the weight taken as (out, in / groups * kernel).
 
-    A dead row is an output channel without a weight. A dead column is one input channel at one position of the kernel
-    to which no output gives weight; with groups it is the channel with that number in every group. Experts are one
-    below the other: a dead column is dead in all of them.
+    A dead row is an output channel without a weight, or an input channel of a transposed convolution. A dead column is
+    one input channel at one position of the kernel to which no output gives weight; with groups it is the channel with
+    that number in every group. Experts are one below the other: a dead column is dead in all of them.
 
     Raises:
         NotApplicable: The weight has fewer than two axes.
@@ -151,7 +152,8 @@ def row_norms(stored_weight: Stored, layer: ww.LayerContent) -> RowNorms:
     norm_2_1 = sum_i sqrt(sum_j W_ij**2), which P. L. Bartlett, D. J. Foster, M. Telgarsky, NeurIPS 2017, write as the
     (2,1) norm of the transpose. norm_1_inf = max_i sum_j abs(W_ij): how much larger the largest output of a dense layer
     can be than its largest input. Of a convolution it is the same, with groups too, as long as the kernel lies inside
-    the input: each output is the product of a row with a patch. The rows of an embedding are its entries.
+    the input: each output is the product of a row with a patch. The rows of an embedding are its entries, those of a
+    transposed convolution its inputs: there it is no norm of an operator.
 
     Raises:
         NotApplicable: The weight has fewer than two axes.

@@ -190,12 +190,14 @@ def scale_collapse(spectral_norm: ByMatrix, *, deviations: float = 3.0, factor: 
     Args:
         spectral_norm: One value per matrix, in the unit of the weights, masked where there is none.
         deviations: How many times 1.4826 MAD a matrix must lie below the median.
-        factor: How many times smaller than the median it must be.
+        factor: How many times smaller than the median it must be, above 0.
 
     Raises:
         NotApplicable: Fewer than five matrices are not zero.
-        Refused: A matrix has no spectral norm: it might be one of them.
+        Refused: A matrix has no spectral norm: it might be one of them. Or factor is not above 0.
     """
+    if not factor > 0.0:
+        raise ww.Refused(f"factor is {factor:g}: it is above 0")
     missing = int(np.ma.getmaskarray(spectral_norm).sum())
     if missing:
         raise ww.Refused(f"{missing} of {spectral_norm.size} matrices have no spectral_norm")

@@ -59,8 +59,11 @@ def phase(scaled_spectrum: ScaledSpectrum, *, level: float = 0.01, heavy: float 
 
     Raises:
         NotApplicable: The matrix is zero, has fewer than fifty eigenvalues, or an entry has one row or column.
-        Refused: The spectrum fits no phase, or is between two; the reason says what was seen.
+        Refused: The spectrum fits no phase, or is between two; the reason says what was seen. Or level is not above 0
+            and below 1.
     """
+    if not 0.0 < level < 1.0:
+        raise ww.Refused(f"level is {level:g}: a probability is above 0 and below 1")
     eigenvalues, M = scaled_spectrum.eigenvalues, min(scaled_spectrum.n_rows, scaled_spectrum.n_cols)
     if not eigenvalues[0]:
         raise ww.NotApplicable("the matrix is zero")

@@ -59,7 +59,8 @@ def marchenko_pastur(scaled_spectrum: ScaledSpectrum, *, level: float = 0.01) ->
 
     Raises:
         NotApplicable: Fewer than ten eigenvalues are above the noise floor, or an entry has one row or column.
-        Refused: However many eigenvalues are taken for spikes, up to half of them, more are above the threshold.
+        Refused: However many eigenvalues are taken for spikes, up to half of them, more are above the threshold; or
+            level is not above 0 and below 1.
     """
     fit = scaled_spectrum.bulk(level)
     return MarchenkoPastur(

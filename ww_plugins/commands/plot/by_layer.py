@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -96,8 +95,8 @@ def metrics_by_layer(
 ) -> Metrics:
     """Return metrics of every matrix or layer of models, each model once.
 
-    A model that is not analysed, or whose analysis lacks the column, is looked for in imported tables. One that a glob
-    or a series stands for is left out if it lacks one of the metrics.
+    The analysis is the one that `Store.report` shows, else the newest that has the column. A model that has none is
+    looked for in imported tables. One that a glob or a series stands for is left out if it lacks one of the metrics.
 
     Args:
         store: An open store.
@@ -198,7 +197,9 @@ def _of_model(store: ww.Store, tables: LayerTables, name: str, chosen: _Chosen, 
     """
     try:
         report = store.report(name, profile)
-        column = _column(report, tables.metric)
+        if tables.metric not in {own.name for own in report.columns}:
+            report = _another_report(store, name, tables.metric, profile) or report
+        column = _column(store, name, report, tables.metric)
     except (ww.NotStoredError, ww.UsageError) as missing:
         own = _of_tables(tables, name, chosen) if profile is None else None
         if own is not None:
@@ -209,7 +210,15 @@ def _of_model(store: ww.Store, tables: LayerTables, name: str, chosen: _Chosen, 
     return _of_report(report, column, chosen)
 
 
-def _column(report: ww.AnalysisReport, metric: str) -> ReportColumn:
+def _another_report(store: ww.Store, name: str, metric: str, profile: str | None) -> ww.AnalysisReport | None:
+    """Return the newest analysis that shows a column, as one that was asked for this metric only; None for none."""
+    try:
+        return store.report(name, profile, variant=metric)
+    except ww.NotStoredError:
+        return None
+
+
+def _column(store: ww.Store, name: str, report: ww.AnalysisReport, metric: str) -> ReportColumn:
     """Return a column of numbers of matrices or layers.
 
     Raises:
@@ -219,8 +228,8 @@ def _column(report: ww.AnalysisReport, metric: str) -> ReportColumn:
     column = columns.get(metric)
     if column is None:
         known = [own.name for own in report.columns if own.scope != "model" and own.type != "text"]
-        choice = ["--metrics", metric, *(("--name", report.model, "--version", report.version) if report.model else ())]
-        next_step = f"; `ww analyze SOURCE {shlex.join(choice)}` adds a metric"
+        command = ww.analysis_command(store, name, [metric], profile=report.run.profile)
+        next_step = f"; `{command}` adds a metric"
         raise NoColumnError(_name(report), "its analysis", metric, known, next_step)
     if column.type == "text":
         raise ww.UsageError(f"{metric} is a text and cannot be drawn: `ww show {_name(report)}` lists it")

@@ -32,6 +32,9 @@ NARROWEST = 1e-12
 LONG = 5.0
 """On linear axes a spectrum ends at twice its 95 % quantile, if its largest eigenvalue is so many times that one."""
 
+NARROW = 100.0
+"""A logarithmic axis whose ends are not so many times apart has numbers between the powers of ten."""
+
 MOST_STARTS = 400
 """Starts of the tail at which alpha and D are drawn."""
 
@@ -116,6 +119,7 @@ def draw_esd(
     if scale == "log":
         axes.set_xscale("log")
         axes.set_yscale("log")
+        _part_numbers(axes)
     axes.set_xlabel("eigenvalue $\\lambda$ (weight$^2$)")
     axes.set_ylabel("density")
 
@@ -150,6 +154,7 @@ def draw_starts(
         axes.plot([tail.xmin], [tail.D], "o", color=color, markersize=5)
         right.plot([tail.xmin], [tail.alpha], "o", color=COLORS[1], markersize=5)
     axes.set_xscale("log")
+    _part_numbers(axes)
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("xmin (weight$^2$)")
     axes.set_ylabel("D", color=color)
@@ -225,7 +230,22 @@ def _bins(kept: npt.NDArray[np.float64], scale: Scale) -> npt.NDArray[np.float64
     return np.asarray(edges)
 
 
+def _part_numbers(axes: Axes) -> None:
+    """Give a logarithmic axis that spans few powers of ten a few short numbers: matplotlib's run into each other."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    low, high = axes.get_xlim()
+    if high / low < NARROW:
+        axes.xaxis.set_major_locator(
+            LogLocator(subs=(1.0, 3.0)) if high / low > 10.0 else MaxNLocator(4, steps=[1, 2, 5, 10])
+        )
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _name_line(axes: Axes, x: float, text: str, side: Literal["left", "right"], color: str) -> None:
-    """Name a line above the panel, on one side of it: two lines may be near each other."""
+    """Name a line above the panel, on one side of it: two lines may be near each other. Of several only the first."""
+    if any(own.get_text() == text for own in axes.texts):
+        return
     place: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     axes.annotate(text, (x, 1.0), xytext=(1 if side == "left" else -1, 2), ha=side, fontsize=7, color=color, **place)

@@ -30,6 +30,9 @@ LONGEST_NAME = 44
 LONGEST_LINE = 28
 """Letters of a line of a legend that fit in a panel."""
 
+LINE, FREE_LINES = 0.17, 4
+"""Height of a line of a legend in inches, and for how many of them each panel has room."""
+
 FARTHEST = 200
 """Powers of ten of an eigenvalue beyond which an axis has a power of ten as its unit: floats end at 308."""
 
@@ -56,8 +59,8 @@ def _one(layer: Sequence[FittedSpectrum]) -> Figure:
 
     figure = Figure(figsize=(9.6, 3.3), layout="constrained")
     log, linear, starts = figure.subplots(1, 3)
-    _draw(log, layer, "log")
-    _draw(linear, layer, "linear")
+    lines = [_draw(axes, layer, scale, height=2.3) for axes, scale in ((log, "log"), (linear, "linear"))]
+    figure.set_figheight(3.3 + LINE * max(0, max(lines) - FREE_LINES))
     own, exponent = layer[0], _exponent(layer[:1])
     try:
         scaled = _Scaled.of(own, exponent)
@@ -79,21 +82,24 @@ def _several(panels: dict[str, list[FittedSpectrum]]) -> Figure:
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(max(3.1 * columns, 4.6), 2.5 * rows + 0.4), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    lines = 0
     for axis, (title, layer) in zip(axes, panels.items(), strict=False):
-        _draw(axis, layer, "log")
+        lines = max(lines, _draw(axis, layer, "log", height=1.7))
         axis.set_title(_short(title), fontsize=8.5, parse_math=False, pad=11)
-        axis.tick_params(labelsize=7.5)
+        axis.tick_params(which="both", labelsize=7.5)
         axis.xaxis.label.set_size(8.5)
         axis.yaxis.label.set_size(8.5)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
+    figure.set_figheight((2.5 + LINE * max(0, lines - FREE_LINES)) * rows + 0.4)
     every = [own for layer in panels.values() for own in layer]
     versions = ", ".join(dict.fromkeys(_name(own) for own in every))
-    figure.suptitle(f"{versions}, profile {every[0].profile}", parse_math=False, fontsize=11, wrap=True)
+    figure.suptitle(f"{versions}, {_profiles(every)}", parse_math=False, fontsize=11, wrap=True)
     return figure
 
 
-def _draw(axes: Axes, layer: Sequence[FittedSpectrum], scale: str) -> None:
+def _draw(axes: Axes, layer: Sequence[FittedSpectrum], scale: str, *, height: float) -> int:
+    """Draw spectra into a panel of that many inches, which grows with the legend; return the lines of the legend."""
     exponent = _exponent(layer)
     for number, own in enumerate(layer):
         scaled = _Scaled.of(own, exponent)
@@ -110,19 +116,24 @@ def _draw(axes: Axes, layer: Sequence[FittedSpectrum], scale: str) -> None:
             randomized=scaled.permuted if len(layer) == 1 else None,
             edge=scaled.edge if len(layer) == 1 else None,
             color=COLORS[number % len(COLORS)],
-            label=legend_label(textwrap.fill(_name(own), LONGEST_LINE)) if len(layer) > 1 else "",
+            label=legend_label(textwrap.fill(_label(own, layer), LONGEST_LINE)) if len(layer) > 1 else "",
         )
         if own.tail is None:
             axes.plot([], [], " ", label=textwrap.fill(f"no tail: {printable(own.reason)}", LONGEST_LINE))
     _tell_unit(axes, exponent)
-    if axes.get_legend_handles_labels()[1]:
-        rows = sum(1 + label.count("\n") for label in axes.get_legend_handles_labels()[1])
-        if scale == "log":  # room above the spectrum, where the legend hides nothing
-            low, high = axes.get_ylim()
-            axes.set_ylim(low, high * (high / low) ** (0.1 * rows))
+    lines: int = sum(1 + label.count("\n") for label in axes.get_legend_handles_labels()[1])
+    if lines:
+        # Room above the spectrum, where the legend hides nothing; a few lines fit beside a linear one.
+        share = LINE * lines / (height + LINE * max(0, lines - FREE_LINES))
+        low, high = axes.get_ylim()
+        if scale == "log":
+            axes.set_ylim(low, high * (high / low) ** (share / (1.0 - share)))
+        elif lines > FREE_LINES:
+            axes.set_ylim(low, high / (1.0 - share))
         # It ends left of the largest eigenvalue, whose line is 5 % from the edge.
         place: Any = {"loc": "upper right", "bbox_to_anchor": (0.95, 1.0), "borderaxespad": 0.3}
         legend_of(axes, fontsize=7.5, framealpha=0.85, edgecolor="none", handlelength=1.6, **place)
+    return lines
 
 
 class _Scaled(NamedTuple):
@@ -163,7 +174,18 @@ def _title(layer: Sequence[FittedSpectrum]) -> str:
     own = layer[0]
     names = ", ".join(dict.fromkeys(map(_name, layer)))
     shape = f"{own.row.kind}, {own.row.extractor}, N {own.row.N}, M {own.row.M}"
-    return f"{names}: {_short(own.title)} ({shape}), profile {own.profile}"
+    return f"{names}: {_short(own.title)} ({shape}), {_profiles(layer)}"
+
+
+def _profiles(spectra: Sequence[FittedSpectrum]) -> str:
+    names = list(dict.fromkeys(printable(own.profile) for own in spectra))
+    return f"profile{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _label(own: FittedSpectrum, layer: Sequence[FittedSpectrum]) -> str:
+    """The version, and its profile where there are several: that may scale the weights."""
+    several = len({other.profile for other in layer}) > 1
+    return f"{_name(own)}, {printable(own.profile)}" if several else _name(own)
 
 
 def _name(own: FittedSpectrum) -> str:

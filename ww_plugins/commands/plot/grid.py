@@ -34,6 +34,8 @@ FEW = 3
 """Of more models than that the legend of a picture with one metric has two columns."""
 LONGEST_IN_TWO_COLUMNS = 20
 """Letters that the name of a model may have for that, with what else the legend says of it."""
+LOG_ENDS = (1e-150, 1e150)
+"""Numbers that a logarithmic axis can hold: with others its margin or a tick would be beyond the largest float."""
 LINE, FREE_LINES = 0.17, 2
 """Height of a line of a legend in inches, and for how many of them each panel has room."""
 
@@ -59,7 +61,7 @@ class Look:
         low: Lower end of the axis of the first metric; None for what the values need.
         high: Upper end of it.
         mark: A value of the first metric at which a line is drawn; None for none.
-        log: Whether the axis of every metric is logarithmic; then what is not positive is outside.
+        log: Whether the axis of every metric is logarithmic; then what is not from ``LOG_ENDS`` is outside.
         relative: Whether depth goes from 0 to 1 in each model.
     """
 
@@ -79,7 +81,9 @@ class Look:
         nothing = np.zeros(values.shape, bool)
         below = nothing if self.low is None else values < self.low
         above = nothing if self.high is None else values > self.high
-        return Outside(below | (values <= 0) if self.log else below, above)
+        if self.log:
+            below, above = below | (values < LOG_ENDS[0]), above | (values > LOG_ENDS[1])
+        return Outside(below, above)
 
 
 class Style(NamedTuple):
@@ -176,7 +180,7 @@ def subplots(
         for column, metric in enumerate(metrics):
             shown = [model for model in models if model.metric == metric]
             axis = axes[row][column]
-            axis.tick_params(labelsize=SMALL)
+            axis.tick_params(which="both", labelsize=SMALL)
             axis.xaxis.label.set_size(FONT)
             axis.yaxis.label.set_size(FONT)
             axis.set_axisbelow(True)

@@ -82,6 +82,8 @@ def _told(value: float, _: float) -> str:
 
 def _draw_line(axes: Axes, own: MetricByLayer, style: Style, look: Look) -> None:
     means = own.layer_means()
+    if look.log:
+        means[Look(log=True).outside(means).any] = np.nan
     where = np.arange(1, means.size + 1, dtype=np.float64)
     depths = own.depths.astype(np.float64)
     if look.relative:
@@ -182,7 +184,7 @@ def _draw_stairs(
     line = "-" if together == 1 else style.line
     axes.stairs(shares, edges, color=style.color, linewidth=1.5, linestyle=line, label=legend_label(_legend(own, look)))
     mean = float((values / values.size).sum())
-    if not look.log or mean > 0:
+    if not (look.log and Look(log=True).outside(np.array(mean)).any):
         # Of many models the means are ticks at the upper edge: whole lines would hide the rest.
         axes.axvline(
             mean, 0.0 if together <= FEW else 0.93, color=style.color, linewidth=1.0, linestyle=(0, (6, 3)), zorder=1

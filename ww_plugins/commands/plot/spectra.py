@@ -24,6 +24,7 @@ class FittedSpectrum:
         permuted: That of the matrix with its elements permuted; None where it is not stored.
         tail: The tail that was fitted; None if there is none.
         reason: Why there is none.
+        edge: Upper edge of the Marchenko-Pastur bulk that was fitted; None where none was.
     """
 
     model: str
@@ -34,12 +35,7 @@ class FittedSpectrum:
     permuted: ww.Spectrum | None
     tail: Tail | None
     reason: str = ""
-
-    @property
-    def edge(self) -> float | None:
-        """Upper edge of the Marchenko-Pastur bulk that was fitted; None where none was."""
-        outcome = self.row.metrics.get("lambda_plus") or self.row.metrics.get("bulk_max")
-        return None if outcome is None or outcome.number is None else float(outcome.number)
+    edge: float | None = None
 
     @property
     def title(self) -> str:
@@ -128,6 +124,7 @@ def fitted_spectra(
     """
     found: list[FittedSpectrum] = []
     left_out: list[LeftOut] = []
+    edges = _edges(store, name, report)
     for row, _, own, reason in stored_matrices(store, name, report, layers, extractor):
         if own is None:
             left_out.append(LeftOut(row.name, row.index, reason))
@@ -135,12 +132,38 @@ def fitted_spectra(
             left_out.append(LeftOut(row.name, row.index, "no eigenvalue is above its noise floor"))
         else:
             tail, why = _tail(row)
+            place = (row.name, row.extractor, row.index)
             found.append(
                 FittedSpectrum(
-                    report.model, report.version, report.run.profile, row, own.spectrum, own.permuted, tail, why
+                    model=report.model,
+                    version=report.version,
+                    profile=report.run.profile,
+                    row=row,
+                    spectrum=own.spectrum,
+                    permuted=own.permuted,
+                    tail=tail,
+                    reason=why,
+                    edge=edges.get(place),
                 )
             )
     return Spectra(found, left_out)
+
+
+_EDGE = ("lambda_plus", "bulk_max")
+
+
+def _edges(store: ww.Store, name: str, report: ww.AnalysisReport) -> dict[tuple[str, str, int], float]:
+    """Return the edges of bulks by layer, extractor and index: of this analysis, else of another that has them."""
+    if not any(own.name in _EDGE for own in report.columns):
+        try:
+            report = store.report(name, report.run.profile, variant=_EDGE[0])
+        except ww.NotStoredError:
+            return {}
+    outcomes = {
+        (row.name, row.extractor, row.index): row.metrics.get(_EDGE[0]) or row.metrics.get(_EDGE[1])
+        for row in report.layers
+    }
+    return {place: float(own.number) for place, own in outcomes.items() if own is not None and own.number is not None}
 
 
 _NEEDED = ("alpha", "xmin", "D", "sigma", "n_tail")

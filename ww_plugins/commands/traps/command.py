@@ -60,7 +60,7 @@ def traps(
     permutation with the largest excess. `ww analyze SOURCE --metrics correlation_traps` stores the spectra.
     """
     from ww_plugins.commands.matrix_spectra import names_of
-    from ww_plugins.commands.traps.traps import correlation_traps_of
+    from ww_plugins.commands.traps.traps import METRIC, correlation_traps_of
 
     output = Output(as_json=as_json, as_csv=as_csv, raw=raw)
     with ww.open_store(store_location(store), mode="read") as opened:
@@ -73,6 +73,8 @@ def traps(
             level=level,
             seed=seed,
         )
+        once = any(trap.permutations == 1 for trap in found.traps)
+        again = ww.analysis_command(opened, model, [METRIC], profile=found.profile, seed=seed) if once else ""
     if output.format == "json":
         output.json(found.rows())
     elif output.format == "csv":
@@ -90,8 +92,8 @@ def traps(
     for reason in dict.fromkeys(matrix.reason for matrix in found.unknown):
         names = names_of([(own.layer, own.index) for own in found.unknown if own.reason == reason])
         say(f"not known for {names}: {reason}")
-    if any(trap.permutations == 1 for trap in found.traps):
-        say("one permutation is stored, so there is no standard error: metric correlation_traps stores five")
+    if again:
+        say(f"one permutation is stored, so there is no standard error: `{again}` stores five")
 
 
 def _print(found: Traps, output: Output) -> None:
