@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ww_plugins.pages.report.meanings import Meanings
 
 NUMBERS = ("float", "int")
+
+INFINITE = {ww.State.INF: math.inf, ww.State.NEGATIVE_INF: -math.inf}
+"""What results without a finite number are sorted by."""
 
 
 def name_of(report: ww.AnalysisReport) -> str:
@@ -108,7 +112,11 @@ def outcome_cell(outcome: ww.Outcome | None, signs: str = "") -> Cell:
     if outcome is None:
         return Cell(None)
     if not outcome.is_ok:
-        return Cell(None, outcome.reason, text="n/a" if outcome.state is ww.State.NOT_APPLICABLE else outcome.state)
+        return Cell(
+            INFINITE.get(outcome.state),
+            outcome.reason,
+            text="n/a" if outcome.state is ww.State.NOT_APPLICABLE else outcome.state,
+        )
     return Cell(outcome.value, signs=signs if outcome.value is not None else "")
 
 
