@@ -37,6 +37,7 @@ def test_the_page_has_all_that_is_stored(digits, seen):
     found = seen(page)
     for text in (
         "net@v1 → net@v6",
+        "Profile default. Layers: ",
         "Versions of net",
         "short_tail",
         "too few for alpha to say much",
@@ -52,6 +53,10 @@ def test_the_page_has_all_that_is_stored(digits, seen):
     assert found.tags["svg"] >= found.tags["figure"]
     assert set(found.attributes["scope"]) == {"col", "row"}
     assert "{{" not in found.text
+    means = page.partition("net@v6: means over the layers, and")[2].partition("</table>")[0]
+    columns = re.findall(r'<th scope="row"[^>]*><bdi>([^<]*)', means)
+    assert "log_prod_spectral_norm" in columns
+    assert len(columns) == len(set(columns))
 
 
 def test_the_numbers_are_those_of_the_report(digits, seen):
