@@ -346,6 +346,19 @@ def test_statistics_with_an_interval_sort_as_numbers(served):
     assert re.search(r'data-v="[^"]+">-?[0-9.e+-]+ \[', text)
 
 
+def test_half_questions_keep_nobody_out(store, monkeypatch):
+    monkeypatch.setattr("ww_plugins.pages.server.connection.PATIENCE", 0.2)
+    with contextlib.closing(Served(store)) as served, contextlib.ExitStack() as opened:
+        for _ in range(210):
+            half = opened.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+            half.sendall(b"GET /models HTTP/1.1\r\n")
+        assert served("/models")[0] == 503
+        until = time.monotonic() + 20
+        while served("/models")[0] != 200:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
 def test_only_what_is_stored_is_compared(served, tmp_path, monkeypatch):
     np.savez(tmp_path / "secret.npz", **arrays(20))
     (tmp_path / "owner").mkdir()
