@@ -31,7 +31,8 @@ class Connection(H11Protocol):
             self._look.cancel()
 
     def _end_if_idle(self) -> None:
-        if self.cycle is self._last and (self._last is None or self._last.response_complete):
+        is_answered = self._last is None or self._last.response_complete
+        if is_answered and self.cycle is self._last:
             self.transport.close()
             return
         self._last = self.cycle
