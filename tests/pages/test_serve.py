@@ -326,8 +326,8 @@ def test_wrong_questions_are_told_in_one_sentence(served, address, said):
 def test_a_question_without_an_answer_keeps_its_form(served):
     for path, given in (
         ("trend", {"metric": "alpha", "score": "error", "min-models": "99"}),
-        ("leaderboard", {"metric": "alhpa"}),
-        ("diff", {"first": "owner/net@1", "other": "nobody"}),
+        ("leaderboard", {"metric": "alhpa", "profile": "default"}),
+        ("diff", {"first": "owner/net@1", "other": "nobody", "profile": f"{SCRIPT}'\""}),
     ):
         status, text = served.ask(path, **given)
         assert status in {400, 404}
