@@ -246,6 +246,8 @@ def test_a_model_without_any_spectrum_has_a_report(seen):
     with ww.open_store(None) as store:
         ww.analyze({"a.weight": np.full((20, 30), np.nan)}, store=store, name="nan", version="1")
         found = seen(ww.report_html(["nan"], store=store))
+    assert "No layer has a value to draw." in found.text
+    assert "no value." not in found.text
     warnings = found.text.partition("\nWarnings\n")[2].partition("\nLayers\n")[0]
     assert "no value at all" in warnings
     assert "Rule: refused: 600 of 600 weights are NaN or infinite" in warnings
