@@ -37,6 +37,7 @@ def test_the_page_has_all_that_is_stored(digits, seen):
     found = seen(page)
     for text in (
         "net@v1 → net@v6",
+        "Profile default. Layers: ",
         "Versions of net",
         "short_tail",
         "too few for alpha to say much",
@@ -52,6 +53,10 @@ def test_the_page_has_all_that_is_stored(digits, seen):
     assert found.tags["svg"] >= found.tags["figure"]
     assert set(found.attributes["scope"]) == {"col", "row"}
     assert "{{" not in found.text
+    means = page.partition("net@v6: means over the layers, and")[2].partition("</table>")[0]
+    columns = re.findall(r'<th scope="row"[^>]*><bdi>([^<]*)', means)
+    assert "log_prod_spectral_norm" in columns
+    assert len(columns) == len(set(columns))
 
 
 def test_the_numbers_are_those_of_the_report(digits, seen):
@@ -241,7 +246,11 @@ def test_a_model_without_any_spectrum_has_a_report(seen):
     with ww.open_store(None) as store:
         ww.analyze({"a.weight": np.full((20, 30), np.nan)}, store=store, name="nan", version="1")
         found = seen(ww.report_html(["nan"], store=store))
-    assert "not finite" in found.text or "NaN" in found.text
+    assert "No layer has a value to draw." in found.text
+    assert "no value." not in found.text
+    warnings = found.text.partition("\nWarnings\n")[2].partition("\nLayers\n")[0]
+    assert "no value at all" in warnings
+    assert "Rule: refused: 600 of 600 weights are NaN or infinite" in warnings
 
 
 def test_a_hundred_layers_take_less_than_two_megabytes(seen):

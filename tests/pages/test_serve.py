@@ -154,6 +154,41 @@ def test_in_a_store_of_another_profile_no_link_leads_to_an_error(tmp_path):
         assert "--profile weightwatcher" in served.ask("history", model="net")[1]
 
 
+def test_links_keep_the_profile_of_the_numbers_that_they_stand_beside(tmp_path):
+    path = tmp_path / "store.sqlite"
+    with ww.open_store(path) as opened:
+        for profile in ("default", "weightwatcher"):
+            for number in range(2):
+                ww.analyze(arrays(number), store=opened, name="net", version=str(number), profile=profile)
+    with contextlib.closing(Served(path)) as served:
+        for page in (
+            "history?model=net",
+            "regressions?model=net",
+            "leaderboard?metric=alpha",
+            "show?model=net&profile=default",
+            "diff?first=net@0&other=net@1&profile=default",
+            "spectrum?model=net&layer=first&profile=default",
+        ):
+            links = [
+                own for own in Seen(served(f"/{page}")[2]).links if re.match("/(show|diff|spectrum|history)[?]", own)
+            ]
+            assert links
+            assert [own for own in links if not re.search("profile=default|metrics=", own)] == []
+            assert {served(own)[0] for own in links} == {200}
+
+
+def test_infinities_sort_as_numbers_and_a_table_that_is_cut_says_so(tmp_path):
+    path = tmp_path / "store.sqlite"
+    vectors = {f"norm{number}.weight": np.ones(20, np.float32) for number in range(101)}
+    with ww.open_store(path) as opened:
+        ww.analyze({"zero.weight": np.zeros((14, 12), np.float32)} | arrays(1) | vectors, store=opened, name="net")
+    with contextlib.closing(Served(path)) as served:
+        _, text = served.ask("show", model="net")
+    assert 'data-v="-Infinity"' in text
+    assert not re.search(r'data-v="-?(?:inf|nan)"', text)
+    assert "without a spectrum: the first 100 of 101" in text
+
+
 @pytest.mark.parametrize(("path", "given", "arguments"), PAGES, ids=[f"{own[0]}-{len(own[1])}" for own in PAGES])
 def test_each_page_has_the_json_of_its_command_and_says_which_that_is(served, store, ww_here, path, given, arguments):
     status, text = served.ask(path, **given)
@@ -286,6 +321,42 @@ def test_wrong_questions_are_told_in_one_sentence(served, address, said):
     status, _, text = served(address)
     assert status in {400, 404}
     assert said in (json.loads(text)["error"] if ".json" in address else Seen(text).text)
+
+
+def test_a_question_without_an_answer_keeps_its_form(served):
+    for path, given in (
+        ("trend", {"metric": "alpha", "score": "error", "min-models": "99"}),
+        ("leaderboard", {"metric": "alhpa", "profile": "default"}),
+        ("diff", {"first": "owner/net@1", "other": "nobody", "profile": f"{SCRIPT}'\""}),
+    ):
+        status, text = served.ask(path, **given)
+        assert status in {400, 404}
+        page = Seen(text)
+        assert {("input", "value", own) for own in given.values()} <= {*page.attributes}
+        assert ".json" not in text
+
+
+def test_statistics_with_an_interval_sort_as_numbers(served):
+    _, text = served.ask("trend", metric="alpha,D", score="error")
+    slopes = [
+        own["lines"][0]["slope"]["value"]
+        for own in [json.loads(served.ask("trend.json", metric="alpha,D", score="error")[1])]
+    ]
+    assert f'data-v="{slopes[0]!r}"' in text
+    assert re.search(r'data-v="[^"]+">-?[0-9.e+-]+ \[', text)
+
+
+def test_half_questions_keep_nobody_out(store, monkeypatch):
+    monkeypatch.setattr("ww_plugins.pages.server.connection.PATIENCE", 0.2)
+    with contextlib.closing(Served(store)) as served, contextlib.ExitStack() as opened:
+        for _ in range(210):
+            half = opened.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+            half.sendall(b"GET /models HTTP/1.1\r\n")
+        assert served("/models")[0] == 503
+        until = time.monotonic() + 20
+        while served("/models")[0] != 200:
+            assert time.monotonic() < until
+            time.sleep(0.1)
 
 
 def test_only_what_is_stored_is_compared(served, tmp_path, monkeypatch):

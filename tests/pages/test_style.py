@@ -39,3 +39,8 @@ def test_what_has_the_focus_is_seen():
 def test_script_and_style_hold_no_end_tag_and_call_nothing_from_elsewhere():
     for name in ("ww.css", "ww.js"):
         assert not re.search(r"</|<!--|https?:|url\(|@import|eval\(|innerHTML|\.on\w+ *=", asset(name))
+
+
+def test_on_paper_no_button_keeps_the_head_of_a_table_from_every_page():
+    printed = asset("ww.css").rpartition("@media print {")[2]
+    assert "thead button { display: contents; }" in printed

@@ -229,7 +229,7 @@ def _range(names: Sequence[str], values: Numbers) -> str:
     if not there.size:
         return "no value"
     low, high = int(there[values[there].argmin()]), int(there[values[there].argmax()])
-    count = f"{there.size:,} of {len(values):,} have a value"
+    count = f"{there.size:,} of {len(values):,} {'has' if there.size == 1 else 'have'} a value"
     if values[low] == values[high]:
         return f"{count}, all {values[low]:.4g}"
     return (

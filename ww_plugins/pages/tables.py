@@ -69,9 +69,9 @@ class Cell:
 
     @property
     def number(self) -> str:
-        """What it is sorted by, exactly; empty for its text."""
+        """What it is sorted by, exactly, as JavaScript reads it; empty for its text."""
         is_number = isinstance(self.value, (int, float)) and not isinstance(self.value, bool)
-        return repr(self.value) if is_number else ""
+        return repr(self.value).replace("inf", "Infinity") if is_number else ""
 
 
 def change_cell(change: float | None, verdict: str, note: str = "") -> Cell:

@@ -151,10 +151,12 @@ def config(application: ASGIApp) -> uvicorn.Config:
     """Return how an application is served: nothing is logged, and no header says where a request comes from."""
     import uvicorn
 
+    from ww_plugins.pages.server.connection import Connection
+
     return uvicorn.Config(
         application,
         loop="asyncio",
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -27,6 +27,7 @@ class DifferencePart:
 
     Attributes:
         title: Which two.
+        profile: Name of the profile under which both were analysed: a part about one of them may be of another.
         counts: Layers by what became of them, as a sentence.
         means: Means of both.
         layers: The matrices that differ, or are in one of them only.
@@ -36,6 +37,7 @@ class DifferencePart:
     """
 
     title: str
+    profile: str
     counts: str
     means: PageTable
     layers: PageTable
@@ -55,6 +57,7 @@ def difference_part(difference: ww.CheckpointDifference, layers: Sequence[str]) 
     counts = ", ".join(f"{count:,} {status}" for status, count in difference.counts.items() if count)
     return DifferencePart(
         title=title,
+        profile=difference.profile,
         counts=counts or "none",
         means=_means(difference, title),
         layers=_layers(difference, title),
@@ -69,11 +72,13 @@ def difference_part(difference: ww.CheckpointDifference, layers: Sequence[str]) 
 
 def _means(difference: ww.CheckpointDifference, title: str) -> PageTable:
     rows = []
+    whole = difference.model_metrics
     for label, own in difference.summary.items():
+        if label in whole.labels:
+            continue
         change = change_cell(own.change, own.verdict, own.not_comparable)
         rows.append([Cell(label), Cell(own.first), Cell(own.second), change])
-    for label in difference.model_metrics.labels:
-        whole = difference.model_metrics
+    for label in whole.labels:
         first, second = whole.first_outcomes.get(label), whole.second_outcomes.get(label)
         rows.append([Cell(label), outcome_cell(first), outcome_cell(second), _changed(whole, label)])
     headers = [

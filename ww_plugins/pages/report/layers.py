@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ww_plugins.pages.report.meanings import Meanings
 
 NUMBERS = ("float", "int")
+
+INFINITE = {ww.State.INF: math.inf, ww.State.NEGATIVE_INF: -math.inf}
+"""What results without a finite number are sorted by."""
 
 
 def name_of(report: ww.AnalysisReport) -> str:
@@ -82,20 +86,18 @@ def columns_table(report: ww.AnalysisReport, meanings: Meanings) -> PageTable:
 
 
 def depth_charts(report: ww.AnalysisReport) -> list[Markup]:
-    """Return a chart for each column of numbers that the profile shows: the matrices that means are about."""
+    """Return a chart for each column of numbers that the profile shows and that has one: of primary matrices."""
     by_name = {own.name: own for own in report.columns if own.type in NUMBERS and own.scope == "matrix"}
     rows = [row for row in report.layers if row.is_primary]
     names = [f"{row.name}[{row.index}]" if row.index else row.name for row in rows]
-    return [
-        depth_chart(
-            label,
-            names,
-            {name_of(report): numbers_of(row.metrics.get(label) for row in rows)},
-            unit=by_name[label].unit,
-        )
-        for label in report.headline
-        if label in by_name and rows
-    ]
+    drawn = []
+    for label in report.headline:
+        if label not in by_name:
+            continue
+        values = numbers_of(row.metrics.get(label) for row in rows)
+        if np.isfinite(values).any():
+            drawn.append(depth_chart(label, names, {name_of(report): values}, unit=by_name[label].unit))
+    return drawn
 
 
 def numbers_of(outcomes: Iterable[ww.Outcome | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -108,7 +110,11 @@ def outcome_cell(outcome: ww.Outcome | None, signs: str = "") -> Cell:
     if outcome is None:
         return Cell(None)
     if not outcome.is_ok:
-        return Cell(None, outcome.reason, text="n/a" if outcome.state is ww.State.NOT_APPLICABLE else outcome.state)
+        return Cell(
+            INFINITE.get(outcome.state),
+            outcome.reason,
+            text="n/a" if outcome.state is ww.State.NOT_APPLICABLE else outcome.state,
+        )
     return Cell(outcome.value, signs=signs if outcome.value is not None else "")
 
 

@@ -66,10 +66,25 @@ def _of_the_run(report: ww.AnalysisReport) -> Iterator[Warned]:
         yield Warned("the digest is provisional", "some tensor could not be read, so it is not that of all weights")
     if report.chosen_layers:
         yield Warned("not all layers were analysed", f"the analysis was asked for {', '.join(report.chosen_layers)}")
+    yield from _of_refused(report)
     for text in report.warnings:
         yield Warned(text, "said by the analysis")
     for failure in report.failures:
         yield Warned(f"lost: {failure.message}", f"{failure.stage} by {failure.plugin}", (failure.subject,))
+
+
+def _of_refused(report: ww.AnalysisReport) -> Iterator[Warned]:
+    """Give one warning of all layers without any value, as of weights that are NaN: Coverage has the reason of each."""
+    refused = [own for own in report.coverage.reasons if own.reason.startswith(f"{ww.State.REFUSED}: ")]
+    if refused:
+        names, reasons = [own.name for own in refused], list(dict.fromkeys(own.reason for own in refused))
+        more = f"; {len(reasons) - 1:,} more reasons under Coverage" if len(reasons) > 1 else ""
+        yield Warned(
+            "no value at all, and no part in any mean",
+            f"{reasons[0]}{more}",
+            tuple(names[:SHOWN]),
+            max(0, len(names) - SHOWN),
+        )
 
 
 def _of_layers(report: ww.AnalysisReport, meanings: Meanings) -> Iterator[Warned]:

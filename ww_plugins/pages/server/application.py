@@ -91,15 +91,24 @@ class _Pages:
         """Answer with the page itself."""
 
         def answer() -> Response:
-            with ww.open_store(self._location, mode="read") as store:
-                values = page.values(store, Asked.of(page.form, request.url.query))
-            asked: Asked = values["asked"]
+            asked = Asked.of(page.form, request.url.query)
+            try:
+                with ww.open_store(self._location, mode="read") as store:
+                    values = page.values(store, asked)
+            except (ww.UsageError, ww.NotStoredError) as error:
+                if page.blank is None:
+                    raise
+                # A page with a form keeps what was asked, so that it can be asked in another way.
+                told = {"title": page.title, "asked": asked, "fault": sentence(str(error)), "command": "", "json": ""}
+                return self._page(f"{page.form.path}.html", told, _status(error))
+            asked = values["asked"]
             # What lacks something that must be given has no command yet, and no JSON.
             is_whole = not asked.missing
             content = {
                 "title": page.title,
                 "command": escape(asked.command(self._shown_location)) if is_whole else "",
                 "json": asked.address(json=True) if is_whole else "",
+                "fault": "",
                 **values,
             }
             return self._page(f"{page.form.path}.html", content)

@@ -126,5 +126,18 @@ def table(caption: str, names: Sequence[str], rows: Iterable[Sequence[Cell]]) ->
     return PageTable(caption, headers, cells)
 
 
+def shortened(caption: str, names: Sequence[str], rows: Sequence[T], cells: Callable[[T], Sequence[Cell]]) -> PageTable:
+    """Return a table of the first rows, which says how many there are.
+
+    Args:
+        caption: What it shows.
+        names: Names of its columns.
+        rows: What it tells of, all of it.
+        cells: Makes the cells of a row.
+    """
+    told = f"{caption}: the first {ROWS} of {len(rows):,}" if len(rows) > ROWS else caption
+    return table(told, names, map(cells, rows[:ROWS]))
+
+
 def _is_text(own: Cell) -> bool:
     return isinstance(own.value, str) and own.value != "" and not own.note

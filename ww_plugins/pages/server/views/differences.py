@@ -54,7 +54,9 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.CheckpointDifference) -> Mappin
         "answer": answer,
         "part": part,
         "layers": table(
-            "Layers of other content", ["layer", "status", *labels], (_row(answer, own, labels) for own in part.rows)
+            "Layers of other content",
+            ["layer", "status", *labels],
+            (_row(answer, own, labels) for own in part.rows),
         ),
         "means": table("Means over layers", ("column", "first", "second", "change"), _means(answer)),
         "whole": table(
@@ -64,8 +66,8 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.CheckpointDifference) -> Mappin
         ),
         "counts": ", ".join(f"{count} {status}" for status, count in answer.counts.items() if count) or "none",
         "tensors": ", ".join(f"{count} {status}" for status, count in answer.tensor_counts.items() if count),
-        "first_href": address("show", {"model": asked.text("first")}),
-        "second_href": address("show", {"model": asked.text("other")}),
+        "first_href": address("show", {"model": asked.text("first"), "profile": answer.profile}),
+        "second_href": address("show", {"model": asked.text("other"), "profile": answer.profile}),
     }
 
 
@@ -79,7 +81,7 @@ def _means(answer: ww.CheckpointDifference) -> list[list[Cell]]:
 
 def _row(answer: ww.CheckpointDifference, own: LayerDifference, labels: list[str]) -> list[Cell]:
     was = f" (was {own.first_name})" if own.first_name else ""
-    given = {"model": answer.second_name, "layer": own.name, "extractor": own.extractor}
+    given = {"model": answer.second_name, "layer": own.name, "extractor": own.extractor, "profile": answer.profile}
     href = address("spectrum", given) if own.extractor and own.status != "removed" else ""
     index = f"[{own.index}]" if own.index else ""
     return [

@@ -84,10 +84,10 @@ def _shown(store: ww.Store, asked: Asked, history: ww.History) -> Mapping[str, A
         "moves": table(
             f"Moved most in {first}",
             MOVE_HEADS,
-            (_move(history, asked, move) for move in (history.moves(first)[:MOVED] if first else [])),
+            (_move(history, move) for move in (history.moves(first)[:MOVED] if first else [])),
         ),
         "best": history.told_best(first) if first else "",
-        "regressions": address("regressions", {"model": history.model, "profile": asked.text("profile")}),
+        "regressions": address("regressions", {"model": history.model, "profile": history.profile}),
         "not_comparable": [
             sentence(f"{label} of {version}: {reason}")
             for label, track in history.tracks.items()
@@ -113,14 +113,19 @@ def _row(
     layers = list(dict.fromkeys(step.layer or "(summary)" for step in own))
     told = _some(layers) if layers else "" if version.is_analyzed else f"not analysed under {history.profile}"
     columns = ", ".join(dict.fromkeys(step.column for step in own))
-    before = f"{history.model}@{history.versions[at - 1].version}" if at else ""
+    previous = history.versions[at - 1] if at else None
+    before = f"{history.model}@{previous.version}" if previous and previous.is_analyzed and version.is_analyzed else ""
+    pair = address("diff", {"first": before, "other": name, "profile": history.profile})
     return [
-        Cell(version.version, href=address("show", {"model": name}) if version.is_analyzed else ""),
+        Cell(
+            version.version,
+            href=address("show", {"model": name, "profile": history.profile}) if version.is_analyzed else "",
+        ),
         Cell(version.step),
         Cell(told, note=columns, verdict="worse" if layers else ""),
         *(_mean(float(values[at]), float(changes[at])) for values, changes in means),
         *(_score(score.numbers[at]) for score in history.scores.values()),
-        Cell("with the one before", href=address("diff", {"first": before, "other": name})) if before else Cell(""),
+        Cell("with the one before", href=pair) if before else Cell(""),
     ]
 
 
@@ -162,9 +167,9 @@ def _score_charts(history: ww.History) -> list[Any]:
     ]
 
 
-def _move(history: ww.History, asked: Asked, move: Any) -> list[Cell]:
+def _move(history: ww.History, move: Any) -> list[Cell]:
     given = {"model": history.model, "layer": move.place.name, "extractor": move.place.extractor}
-    spectrum = address("spectrum", given | {"profile": asked.text("profile")}) if move.place.extractor else ""
+    spectrum = address("spectrum", given | {"profile": history.profile}) if move.place.extractor else ""
     return [
         Cell(str(move.place), href=spectrum),
         Cell(move.before),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ww_core as ww
 from ww_plugins.pages.server.asked import Asked, Form, address
 from ww_plugins.pages.server.page import Page, Part, sentence, table
-from ww_plugins.pages.server.suggested import few_resamples, resamples, suggested_columns
+from ww_plugins.pages.server.suggested import PROFILE, few_resamples, resamples, suggested_columns
 from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def _ask(store: ww.Store, asked: Asked) -> ww.Leaderboard:
 def _shown(_: ww.Store, asked: Asked, answer: ww.Leaderboard) -> Mapping[str, Any]:
     part = Part.of(answer.models, asked)
     score = "" if answer.score is None else answer.score.name
+    profile = (asked.text("profile") or PROFILE) if answer.origin.startswith("profile ") else ""
     agreements = [
         *((series or "(no series)", own) for series, own in answer.by_series.items()),
         *(
@@ -57,7 +58,9 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Leaderboard) -> Mapping[str, An
         "warnings": [*map(sentence, answer.warnings)],
         "part": part,
         "ranking": table(
-            "Models, the best by the metric first", heads, (_row(own, has_score=bool(score)) for own in part.rows)
+            "Models, the best by the metric first",
+            heads,
+            (_row(own, profile, has_score=bool(score)) for own in part.rows),
         ),
         "agreements": table(
             "Agreement of metric and score", AGREEMENT_HEADS, (_agreement(name, own) for name, own in agreements)
@@ -65,13 +68,13 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Leaderboard) -> Mapping[str, An
     }
 
 
-def _row(own: RankedModel, *, has_score: bool) -> list[Cell]:
+def _row(own: RankedModel, profile: str, *, has_score: bool) -> list[Cell]:
     name = f"{own.model}@{own.version}" if own.version else own.model
     tied = "equal to another" if own.is_tied else ""
     score = [Cell(own.score if math.isfinite(own.score) else None), Cell(own.score_rank)] if has_score else []
     return [
-        Cell(own.model, href=address("history", {"model": own.model}) if own.digest else ""),
-        Cell(own.version, href=address("show", {"model": name}) if own.digest else ""),
+        Cell(own.model, href=address("history", {"model": own.model, "profile": profile}) if own.digest else ""),
+        Cell(own.version, href=address("show", {"model": name, "profile": profile}) if own.digest else ""),
         Cell(own.series),
         Cell(own.rank, note=tied),
         Cell(own.value if math.isfinite(own.value) else None),
@@ -90,7 +93,7 @@ def statistic(own: Statistic) -> Cell:
     if not math.isfinite(own.value):
         return Cell(None, note=own.reason)
     if math.isfinite(own.low) and math.isfinite(own.high):
-        return Cell(f"{own.value:.4g} [{own.low:.4g}, {own.high:.4g}]")
+        return Cell(own.value, text=f"{own.value:.4g} [{own.low:.4g}, {own.high:.4g}]")
     return Cell(own.value, note=own.reason)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import ww_core as ww
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import Page, Part, table
+from ww_plugins.pages.server.page import Page, Part, shortened, table
 from ww_plugins.pages.server.suggested import PROFILE, stored_profile
 from ww_plugins.pages.tables import Cell
 
@@ -34,24 +34,23 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Regressions) -> Mapping[str, An
         "steps": table(
             "Steps to a worse level, those with the strongest evidence first",
             HEADS,
-            (_row(answer.model, step) for step in part.rows),
+            (_row(answer, step) for step in part.rows),
         ),
-        "suspects": table(
-            "Steps that the noise of the history may explain",
-            HEADS,
-            (_row(answer.model, step) for step in answer.suspects),
+        "suspects": shortened(
+            "Steps that the noise of the history may explain", HEADS, answer.suspects, lambda step: _row(answer, step)
         ),
-        "history": address("history", {"model": answer.model, "profile": asked.text("profile")}),
+        "history": address("history", {"model": answer.model, "profile": answer.profile}),
     }
 
 
-def _row(model: str, step: ww.Regression) -> list[Cell]:
-    name = f"{model}@{step.version}"
-    given = {"model": name, "layer": step.layer, "extractor": step.extractor}
+def _row(answer: ww.Regressions, step: ww.Regression) -> list[Cell]:
+    name, profile = f"{answer.model}@{step.version}", answer.profile
+    given = {"model": name, "layer": step.layer, "extractor": step.extractor, "profile": profile}
+    before = {"first": f"{answer.model}@{step.previous}", "other": name, "profile": profile}
     layer = f"{step.layer}[{step.index}]" if step.index else step.layer
     return [
-        Cell(step.version, href=address("show", {"model": name})),
-        Cell(step.previous, href=address("diff", {"first": f"{model}@{step.previous}", "other": name})),
+        Cell(step.version, href=address("show", {"model": name, "profile": profile})),
+        Cell(step.previous, href=address("diff", before)),
         Cell(layer or "(summary)", href=address("spectrum", given) if step.extractor else ""),
         Cell(step.column),
         Cell(step.before),

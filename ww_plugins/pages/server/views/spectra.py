@@ -10,7 +10,7 @@ import ww_core as ww
 from ww_plugins.commands.plot.spectra import FittedSpectrum, spectra_of_layers
 from ww_plugins.pages.fitted import fitted_chart
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import ROWS, Page, Part, table
+from ww_plugins.pages.server.page import Page, Part, shortened
 from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
@@ -34,16 +34,20 @@ def _shown(store: ww.Store, asked: Asked, answer: LayerSpectrum) -> Mapping[str,
     name = f"{answer.model}@{answer.version}" if answer.model else answer.digest
     others = _other_versions(store, answer)
     part = Part.of(others, asked, VERSIONS)
+    fitted = _fitted(store, name, answer)
+    drawn = {answer.version: fitted}
     return {
         "answer": answer,
         "name": name,
-        "matrices": table("Matrices of the layer", HEADS, map(_row, answer.matrices[:ROWS])),
-        "charts": [fitted_chart(own) for own in _fitted(store, name, answer)[:MATRICES]],
+        "matrices": shortened("Matrices of the layer", HEADS, answer.matrices, _row),
+        "charts": [fitted_chart(own) for own in fitted[:MATRICES]],
         "part": part,
-        "versions": [_of_version(store, answer, version) for version in part.rows],
-        "whole": address("history", {"model": answer.model}),
-        "show": address("show", {"model": name}),
-        "history": address("history", {"model": answer.model, "layers": glob.escape(answer.layer)}),
+        "versions": [_of_version(store, answer, version, drawn) for version in part.rows],
+        "whole": address("history", {"model": answer.model, "profile": answer.profile}),
+        "show": address("show", {"model": name, "profile": answer.profile}),
+        "history": address(
+            "history", {"model": answer.model, "layers": glob.escape(answer.layer), "profile": answer.profile}
+        ),
     }
 
 
@@ -79,12 +83,19 @@ def _other_versions(store: ww.Store, answer: LayerSpectrum) -> Sequence[str]:
     return [own.version for own in reversed(contents) if own.content is not None]
 
 
-def _of_version(store: ww.Store, answer: LayerSpectrum, version: str) -> tuple[str, str, Any]:
+def _of_version(
+    store: ww.Store,
+    answer: LayerSpectrum,
+    version: str,
+    drawn: Mapping[str, Sequence[FittedSpectrum]],
+) -> tuple[str, str, Any]:
     """Return the label of a version, where its spectrum leads, and its chart; that is empty where there is none."""
     name = f"{answer.model}@{version}"
-    fitted = _fitted(store, name, answer)
-    href = address("spectrum", {"model": name, "layer": answer.layer, "extractor": answer.extractor})
-    return version, href, fitted_chart(fitted[0], f"{answer.layer} of {version}") if fitted else ""
+    fitted = drawn[version] if version in drawn else _fitted(store, name, answer)
+    profile = answer.profile if fitted else ""  # a version without a spectrum may have another profile only
+    given = {"model": name, "layer": answer.layer, "extractor": answer.extractor, "profile": profile}
+    chart = fitted_chart(fitted[0], f"{answer.layer} of {version}") if fitted else ""
+    return version, address("spectrum", given), chart
 
 
 PAGE = Page(

@@ -11,13 +11,16 @@ import numpy as np
 import ww_core as ww
 from ww_plugins.pages.charts import trend_chart
 from ww_plugins.pages.server.asked import Asked, Form
-from ww_plugins.pages.server.page import ROWS, Page, Part, sentence, table
+from ww_plugins.pages.server.page import Page, Part, sentence, shortened, table
 from ww_plugins.pages.server.suggested import few_resamples, resamples, suggested_columns, suggested_scores
 from ww_plugins.pages.server.views.leaderboards import statistic
 from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
     from ww_core.domain.trend import TrendLine
+
+MIN_MODELS = 3
+"""Models that a group needs for a line unless another number is given, as the command has it."""
 
 CHARTS = 12
 """Lines that are drawn; the table has them all."""
@@ -31,6 +34,7 @@ def _ask(store: ww.Store, asked: Asked) -> ww.Trend:
         asked.text("score"),
         store=store,
         by=asked.texts("by") or ("series",),
+        min_models=MIN_MODELS if (least := asked.count("min-models")) is None else least,
         dataset=asked.text("dataset"),
         source=asked.text("source"),
         replicates=resamples(asked),
@@ -50,15 +54,17 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.Trend) -> Mapping[str, Any]:
         "part": part,
         "lines": table("Straight lines, one for each metric and group", HEADS, (_row(line) for line in part.rows)),
         "charts": [_chart(answer, line) for line in part.rows[:CHARTS]],
-        "small": table(
+        "small": shortened(
             "Groups with too few models",
             ("metric", "group", "models"),
-            ([Cell(own.metric), Cell(_group(own.series, own.dataset)), Cell(own.n)] for own in answer.small[:ROWS]),
+            answer.small,
+            lambda own: [Cell(own.metric), Cell(_group(own.series, own.dataset)), Cell(own.n)],
         ),
-        "left_out": table(
+        "left_out": shortened(
             "Models without a value",
             ("metric", "model", "version", "reason"),
-            ([*map(Cell, own)] for own in answer.left_out[:ROWS]),
+            answer.left_out,
+            lambda own: [*map(Cell, own)],
         ),
     }
 
@@ -109,7 +115,7 @@ PAGE = Page(
         "trend",
         "trend",
         (),
-        ("score", "dataset", "source", "profile", "bootstrap"),
+        ("score", "dataset", "source", "profile", "bootstrap", "min-models"),
         ("metric", "by", "series", "models", "where"),
         ("all-versions",),
         ("metric", "score"),

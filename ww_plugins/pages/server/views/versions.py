@@ -10,7 +10,7 @@ from ww_core.command.marks import Marks
 from ww_plugins.pages.report.layers import depth_charts, name_of, outcome_cell
 from ww_plugins.pages.report.warnings import SHOWN, flagged_layers
 from ww_plugins.pages.server.asked import Asked, Form, address
-from ww_plugins.pages.server.page import ROWS, Page, Part, sentence, table
+from ww_plugins.pages.server.page import Page, Part, sentence, shortened, table
 from ww_plugins.pages.tables import Cell
 
 if TYPE_CHECKING:
@@ -51,15 +51,16 @@ def _shown(_: ww.Store, asked: Asked, report: ww.AnalysisReport) -> Mapping[str,
         "means": table(
             "Each column over all layers", ("column", "mean", "median", "min", "max", "rows"), _means(report)
         ),
-        "skipped": table(
+        "skipped": shortened(
             "Layers and tensors without a spectrum",
             ("name", "reason"),
-            ([Cell(skip.name), Cell(skip.reason)] for skip in report.coverage.reasons[:ROWS]),
+            report.coverage.reasons,
+            lambda skip: [Cell(skip.name), Cell(skip.reason)],
         ),
-        "failures": table(
-            "Failures", ("what", "message"), ([Cell(own.subject), Cell(own.message)] for own in report.failures[:ROWS])
+        "failures": shortened(
+            "Failures", ("what", "message"), report.failures, lambda own: [Cell(own.subject), Cell(own.message)]
         ),
-        "history": address("history", {"model": report.model}) if report.model else "",
+        "history": address("history", {"model": report.model, "profile": report.run.profile}) if report.model else "",
     }
 
 
@@ -125,7 +126,8 @@ def _layers(report: ww.AnalysisReport, rows: Sequence[ww.MatrixRow], marks: Mark
 
 def _spectrum(report: ww.AnalysisReport, row: ww.MatrixRow) -> str:
     name = f"{report.model}@{report.version}" if report.model else report.digest
-    return address("spectrum", {"model": name, "layer": row.name, "extractor": row.extractor})
+    given = {"model": name, "layer": row.name, "extractor": row.extractor, "profile": report.run.profile}
+    return address("spectrum", given)
 
 
 def _whole_layer(row: LayerRow, labels: Sequence[str], marks: Marks) -> list[Cell]:
