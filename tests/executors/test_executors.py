@@ -1,6 +1,7 @@
 """Executors through the public door: the same rows from any pool, one pool for many runs, and what is refused."""
 
 import concurrent.futures
+import multiprocessing
 import subprocess
 import sys
 import threading
@@ -113,6 +114,24 @@ def test_a_thread_whose_start_was_interrupted_is_waited_for(monkeypatch):
             pool.submit(work)
     pool.shutdown()
     assert over.is_set()
+
+
+def test_processes_that_ctrl_c_kills_at_the_end_are_waited_for(monkeypatch):
+    def interrupted(_):
+        patched.undo()
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise KeyboardInterrupt
+
+    before = set(threading.enumerate())
+    pool = EXECUTORS["processes"].create(1)
+    pool.submit(time.sleep, 60)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "join", interrupted)
+        patched.setattr(time, "sleep", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pool.shutdown()
+    assert set(threading.enumerate()) <= before
 
 
 def test_one_worker_is_not_asked_for_help(weights):
