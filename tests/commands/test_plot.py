@@ -288,7 +288,7 @@ def test_looks(families, ww_here, tmp_path, kind, arguments, count):
         (["B/*", "--metric", "beauty"], 2, "unknown column of B/other 'beauty': known: alpha, norm"),
         (["A/small", "--without-layers", "*", "--metric", "alpha"], 2, "A/small: no layer is left by --without-layers"),
         (["A/small", "net", "--layers", "fc*", "--metric", "alpha"], 2, "A/small: no layer is left by --layers fc*"),
-        (["net", "--metric", "norm"], 2, "`ww analyze FILE --name net --version 1 --metrics norm --store "),
+        (["net", "--metric", "kurtosis"], 2, "`ww analyze FILE --name net --version 1 --metrics kurtosis --store "),
         (["A/small", "--metric", "alpha", "--mark", "nan"], 2, "--mark nan: a finite number is expected"),
         (["A/small", "--metric", "alpha", "--mark", "inf"], 2, "--mark inf: a finite number is expected"),
     ],
@@ -398,6 +398,9 @@ def test_what_another_analysis_has_computed_is_drawn(tmp_path, ww_here, figures)
     assert "edge of the bulk (MP)" in legends(figures[0])
     told = ww_here("plot", "depth", "m", "--metric", "kurtosis", "-o", tmp_path / "m.png", "--store", place).stderr
     assert "--profile weightwatcher --metrics kurtosis" in told
+    told = ww_here("plot", "depth", "m", "--metric", "kurtosi", "-o", tmp_path / "m.png", "--store", place).stderr
+    assert "unknown column of m@1 'kurtosi'" in told
+    assert "ww analyze" not in told  # which could not compute it
 
 
 def test_spectra_under_two_profiles_are_told_apart(figures, tmp_path):

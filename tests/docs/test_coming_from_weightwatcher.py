@@ -76,7 +76,8 @@ def test_what_pages_name_in_python_is_there():
         for page in PAGES
         for name in re.findall(r"`((?:ww_core|ww_plugins)(?:\.\w+)+)[`(]", page.read_text("utf-8"))
     }
-    for name in named - {"ww_core.cli.main"}:
+    assert named
+    for name in named:
         pkgutil.resolve_name(name.removesuffix(".py"))
 
 

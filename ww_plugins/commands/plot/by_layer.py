@@ -228,8 +228,9 @@ def _column(store: ww.Store, name: str, report: ww.AnalysisReport, metric: str) 
     column = columns.get(metric)
     if column is None:
         known = [own.name for own in report.columns if own.scope != "model" and own.type != "text"]
-        command = ww.analysis_command(store, name, [metric], profile=report.run.profile)
-        next_step = f"; `{command}` adds a metric"
+        next_step = ""
+        if any(own.name == metric for quantity in ww.load_plugins().quantities for own in quantity.object.columns):
+            next_step = f"; `{ww.analysis_command(store, name, [metric], profile=report.run.profile)}` adds it"
         raise NoColumnError(_name(report), "its analysis", metric, known, next_step)
     if column.type == "text":
         raise ww.UsageError(f"{metric} is a text and cannot be drawn: `ww show {_name(report)}` lists it")

@@ -54,9 +54,7 @@ def _shown(_: ww.Store, asked: Asked, answer: ww.CheckpointDifference) -> Mappin
         "answer": answer,
         "part": part,
         "layers": table(
-            "Layers of other content",
-            ["layer", "status", *labels],
-            (_row(answer, own, labels) for own in part.rows),
+            "Layers of other content", ["layer", "status", *labels], (_row(answer, own, labels) for own in part.rows)
         ),
         "means": table("Means over layers", ("column", "first", "second", "change"), _means(answer)),
         "whole": table(
